@@ -1,0 +1,29 @@
+"""Examples in, batches out: datasets by name, arrays, drawn shapes."""
+
+from cnnlab.data.augment import Augmentation, augment
+from cnnlab.data.batches import evaluation_batches, steps_per_epoch, training_batches
+from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
+from cnnlab.data.shapes import shapes
+from cnnlab.data.sources import SOURCES, digits, load_data, register
+from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
+
+__all__ = [
+    "SOURCES",
+    "Augmentation",
+    "Dataset",
+    "Examples",
+    "InputSpec",
+    "as_float",
+    "augment",
+    "check_images",
+    "digits",
+    "evaluation_batches",
+    "from_arrays",
+    "load_data",
+    "normalise",
+    "register",
+    "shapes",
+    "split_columns",
+    "steps_per_epoch",
+    "training_batches",
+]

@@ -1,0 +1,196 @@
+"""A dataset: named splits of examples with the spec of their images."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cnnlab.data.spec import InputSpec
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples in memory: arrays that share their first axis.
+
+    `len(examples)` counts them, `examples[indices]` gathers a batch as a dict, `examples.column(name)` is one column.
+    Anything with these three can be a split, so a source that reads from disk needs no more.
+
+    Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
+    `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore;
+    `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding.
+    """
+
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.columns["image"])
+
+    def __getitem__(self, indices) -> Columns:
+        return {name: column[indices] for name, column in self.columns.items()}
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of all examples."""
+        return self.columns[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Splits by name (`train`, `validation`, `test`) and the spec they share."""
+
+    name: str
+    spec: InputSpec
+    splits: Mapping[str, Examples]
+
+    def __getitem__(self, split: str) -> Examples:
+        if split not in self.splits:
+            raise ValueError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits)}")
+        return self.splits[split]
+
+    def fingerprint(self) -> dict[str, str]:
+        """A digest of every split, to tell whether a run is evaluated on the splits it was trained with."""
+        return {name: _digest(examples.columns) for name, examples in self.splits.items()}
+
+
+def _digest(columns: Columns) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(columns):
+        column = np.ascontiguousarray(columns[name])
+        digest.update(f"{name} {column.dtype} {column.shape} ".encode())
+        digest.update(column.data)
+    return digest.hexdigest()[:16]
+
+
+def from_arrays(
+    splits: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    classes: Sequence[str] = (),
+    name: str = "arrays",
+    validation: float = 0.1,
+    normalisation: bool = True,
+    seed: int = 0,
+) -> Dataset:
+    """A dataset from arrays, checked: one mapping of columns a split.
+
+    Args:
+      splits: `{"train": {"image": [n, H, W, C], "label": [n]}, "test": ...}`; the columns are those of `Examples`.
+        Images may lack the channel axis.
+      classes: names of the classes, or of the regression targets; numbered if left out.
+      name: what messages call it.
+      validation: the share of `train` set aside (stratified, seeded) where no `validation` split is given.
+      normalisation: measure mean and standard deviation a channel on `train`; otherwise images stay in [0, 1].
+      seed: of the split.
+
+    Raises:
+      ValueError: a split is empty, lengths or image shapes differ, or a label lies outside the classes.
+
+    >>> images = np.zeros((20, 8, 8), np.uint8)
+    >>> data = from_arrays({"train": {"image": images, "label": np.arange(20) % 2}}, classes=("cat", "dog"))
+    >>> len(data["train"]), len(data["validation"]), data.spec.shape
+    (18, 2, (8, 8, 1))
+    """
+    if "train" not in splits:
+        raise ValueError(f"{name} needs a split 'train'; found {', '.join(splits) or 'none'}")
+    tables = {split: _columns(columns, f"{name}/{split}") for split, columns in splits.items()}
+    shapes = {split: columns["image"].shape[1:] for split, columns in tables.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"the splits of {name} must share one image shape, found {shapes}")
+    if "validation" not in tables:
+        parts = split_columns(tables["train"], {"train": 1 - validation, "validation": validation}, seed=seed)
+        tables = parts | {split: columns for split, columns in tables.items() if split != "train"}
+    classes = tuple(classes) or _numbered(tables)
+    for split, columns in tables.items():
+        _check_classes(columns, len(classes), f"{name}/{split}")
+    height, width, channels = shapes["train"]
+    mean, std = _statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
+    spec = InputSpec((height, width), channels, mean, std, classes)
+    return Dataset(name, spec, {split: Examples(columns) for split, columns in tables.items()})
+
+
+def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -> dict[str, Columns]:
+    """Columns in disjoint splits, stratified by `label` where there is one; a pure function of the seed."""
+    generator = np.random.default_rng(seed)
+    n = len(columns["image"])
+    strata = columns.get("label", np.zeros(n, np.int32))
+    # Each example's place within its class, in (0, 1): cutting there gives every class the same shares.
+    place = np.empty(n)
+    for stratum in np.unique(strata):
+        members = generator.permutation(np.flatnonzero(strata == stratum))
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    edges = np.cumsum([0.0, *shares.values()]) / sum(shares.values())
+    chosen = {
+        split: np.flatnonzero((low <= place) & (place < high))
+        for split, low, high in zip(shares, edges[:-1], edges[1:], strict=True)
+    }
+    for split, indices in chosen.items():
+        if not len(indices):
+            raise ValueError(f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty")
+    return {split: {name: column[indices] for name, column in columns.items()} for split, indices in chosen.items()}
+
+
+def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
+    """Columns in the dtypes of the contract, after the checks that need no classes."""
+    if "image" not in columns:
+        raise ValueError(f"{where} has no column 'image'; found {', '.join(columns) or 'none'}")
+    kinds = {"label": np.int32, "labels": np.int32, "mask": np.int32, "classes": np.int32}
+    kinds |= {"target": np.float32, "boxes": np.float32}
+    out = {column: np.asarray(values, kinds.get(column)) for column, values in columns.items()}
+    image = out["image"]
+    if image.ndim == 3:
+        image = image[..., None]
+    if image.ndim != 4:
+        raise ValueError(f"images of {where} must be [n, H, W] or [n, H, W, C], found {list(image.shape)}")
+    if image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.floating):
+            raise ValueError(f"images of {where} must be uint8 or floating point, found {image.dtype}")
+        image = image.astype(np.float32)
+        if not (np.isfinite(image).all() and 0 <= image.min() and image.max() <= 1):
+            raise ValueError(f"floating-point images of {where} must lie in [0, 1], found {_range(image)}")
+    out["image"] = image
+    if out.get("target", image).ndim == 1:
+        out["target"] = out["target"][:, None]
+    lengths = {column: len(values) for column, values in out.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of {where} must have one length, found {lengths}")
+    if not len(image):
+        raise ValueError(f"{where} is empty")
+    if "mask" in out and out["mask"].shape != image.shape[:3]:
+        raise ValueError(f"masks of {where} must be {list(image.shape[:3])}, found {list(out['mask'].shape)}")
+    return out
+
+
+def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
+    """Class names 0, 1, ... where the caller gave none."""
+    train = tables["train"]
+    for column in ("target", "labels"):
+        if column in train:
+            return tuple(map(str, range(train[column].shape[1])))
+    highest = [c[k].max() for c in tables.values() for k in ("label", "mask", "classes") if k in c and c[k].size]
+    return tuple(map(str, range(max(highest) + 1))) if highest else ()
+
+
+def _check_classes(columns: Columns, k: int, where: str) -> None:
+    for column, lowest in (("label", 0), ("mask", -1), ("classes", -1)):
+        if column not in columns:
+            continue
+        wrong = np.argwhere((columns[column] < lowest) | (columns[column] >= k))
+        if len(wrong):
+            index = tuple(map(int, wrong[0]))
+            raise ValueError(
+                f"{column} must lie in {lowest}..{k - 1} for {k} classes, found {columns[column][index]} at "
+                f"{where}[{', '.join(map(str, index))}]; name all classes or fix the {column}"
+            )
+
+
+def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel of images scaled to [0, 1]."""
+    scale = 255.0 if images.dtype == np.uint8 else 1.0
+    mean = images.mean((0, 1, 2), dtype=np.float64) / scale
+    std = images.std((0, 1, 2), dtype=np.float64) / scale
+    return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():g}..{values.max():g}"

@@ -1,0 +1,82 @@
+"""What a network's input is: size, channels, normalisation, and the names of what comes out."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """The input of a network and the names of its outputs; hashable, stored with every checkpoint.
+
+    Attributes:
+      size: height and width in pixels.
+      channels: 1 for grey, 3 for RGB.
+      mean: what is subtracted from images in [0, 1]: one number, or one a channel.
+      std: what they are divided by afterwards.
+      classes: names of the classes (for regression: of the targets), in the order of the network's outputs.
+    """
+
+    size: tuple[int, int]
+    channels: int = 1
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("size", "mean", "std", "classes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"size must be (height, width) in pixels, found {self.size}")
+        if self.channels < 1:
+            raise ValueError(f"channels must be 1 or more, found {self.channels}")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.channels):
+                raise ValueError(f"{name} must hold 1 or {self.channels} numbers, found {getattr(self, name)}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, found {self.std}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(height, width, channels)`."""
+        return (*self.size, self.channels)
+
+
+def as_float(images: jax.Array) -> jax.Array:
+    """Images as float32: uint8 0..255 becomes [0, 1], floating point is taken as it is."""
+    images = jnp.asarray(images)
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 255
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(f"images must be uint8 (0..255) or floating point ([0, 1]), found {images.dtype}")
+    return images.astype(jnp.float32)
+
+
+def normalise(images: jax.Array, spec: InputSpec) -> jax.Array:
+    """`(image - mean) / std` on images in [0, 1].
+
+    Args:
+      images: `[B, H, W, C]`, uint8, or floating point in [0, 1].
+      spec: whose `mean` and `std` are used.
+
+    >>> import numpy as np
+    >>> spec = InputSpec(size=(1, 1), mean=(0.5,), std=(0.25,))
+    >>> float(normalise(np.full((1, 1, 1, 1), 255, np.uint8), spec)[0, 0, 0, 0])
+    2.0
+    """
+    return (as_float(images) - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
+
+
+def check_images(images, spec: InputSpec, *, any_size: bool = False) -> None:
+    """Raises `ValueError` unless images are `[B, H, W, C]` as `spec` says (`any_size`: H and W are free)."""
+    shape = tuple(images.shape)
+    wanted = ("B", "H", "W", spec.channels) if any_size else ("B", *spec.shape)
+    fits = len(shape) == 4 and all(not isinstance(w, int) or w == n for w, n in zip(wanted, shape, strict=True))
+    if not fits:
+        raise ValueError(
+            f"images must be [{', '.join(map(str, wanted))}] for this network, found {list(shape)}; "
+            "resize them, convert their channels, or add the batch axis"
+        )
+    if shape[0] == 0:
+        raise ValueError("images hold no example (B = 0)")

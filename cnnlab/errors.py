@@ -1,0 +1,16 @@
+"""Errors that name the thing, its value, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> ValueError:
+    """The error for a name that stands in no table: nearest names first, then all of them.
+
+    >>> str(unknown("model", "lenet", ["linear", "lenet5"]))
+    "unknown model 'lenet'; did you mean 'lenet5'? Known: lenet5, linear."
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return ValueError(f"unknown {what} {name!r}; {guess}Known: {', '.join(known) or 'none'}.{hint and ' ' + hint}")

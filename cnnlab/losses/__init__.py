@@ -1,0 +1,5 @@
+"""Losses as pure functions of arrays, one value an element; tasks take the means."""
+
+from cnnlab.losses.pointwise import POINTWISE, absolute_error, binary_cross_entropy, cross_entropy, huber, squared_error
+
+__all__ = ["POINTWISE", "absolute_error", "binary_cross_entropy", "cross_entropy", "huber", "squared_error"]

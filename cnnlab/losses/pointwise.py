@@ -1,0 +1,70 @@
+"""Losses of one element: a label, a yes or no, a number."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
+    """Cross-entropy of integer labels, in nats: `-sum_k y_k log softmax(logits)_k`.
+
+    Args:
+      logits: `[..., K]`.
+      labels: `[...]` int32 in 0..K-1; -1 is ignored and gives 0.
+      label_smoothing: this share of the target spreads evenly over all K classes (Szegedy et al. 2016, section 7).
+
+    Returns:
+      `[...]` float32.
+
+    >>> round(float(cross_entropy(jnp.zeros((1, 10)), jnp.array([3]))[0]), 4)  # log 10
+    2.3026
+    """
+    target = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
+    return jnp.where(labels >= 0, optax.softmax_cross_entropy(logits, target), 0.0)
+
+
+def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
+    """Cross-entropy of yes (1) and no (0) under a sigmoid, in nats.
+
+    Args:
+      logits: `[...]`.
+      labels: `[...]` in 0..1.
+      label_smoothing: labels move this far towards one half.
+
+    Returns:
+      `[...]` float32, finite for logits of any size.
+
+    >>> round(float(binary_cross_entropy(jnp.zeros(()), jnp.ones(()))), 4)  # log 2
+    0.6931
+    """
+    target = labels * (1 - label_smoothing) + label_smoothing / 2
+    return optax.sigmoid_binary_cross_entropy(logits, target)
+
+
+def squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
+    """`(prediction - target)^2`, elementwise."""
+    return optax.squared_error(predictions, targets)
+
+
+def huber(predictions: jax.Array, targets: jax.Array, *, delta: float = 1.0) -> jax.Array:
+    """`e^2 / 2` where the error e is within `delta`, `delta (|e| - delta / 2)` beyond (Huber 1964).
+
+    >>> huber(jnp.array([0.5, 3.0]), jnp.zeros(2)).tolist()
+    [0.125, 2.5]
+    """
+    return optax.huber_loss(predictions, targets, delta=delta)
+
+
+def absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
+    """`|prediction - target|`, elementwise (L1)."""
+    return jnp.abs(predictions - targets)
+
+
+POINTWISE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "mse": squared_error,
+    "huber": huber,
+    "l1": absolute_error,
+}
+"""Losses of regression by name."""

@@ -1,0 +1,36 @@
+"""How right class probabilities are."""
+
+import numpy as np
+
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Share of examples whose most probable class is the label; the first of equal ones counts."""
+    return float((probs.argmax(-1) == labels).mean())
+
+
+def negative_log_likelihood(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of `-log p(label)`, in nats; a probability of 0 counts as the smallest double (708 nats).
+
+    >>> round(negative_log_likelihood(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])), 6)
+    0.490415
+    """
+    chosen = np.take_along_axis(np.asarray(probs, np.float64), labels[..., None], -1)
+    return float(-np.log(np.maximum(chosen, _TINY)).mean())
+
+
+def brier(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of `sum_k (p_k - y_k)^2`, in 0..2 (Brier 1950).
+
+    >>> brier(np.array([[0.8, 0.2]]), np.array([0]))
+    0.08
+    """
+    onehot = np.eye(probs.shape[-1])[labels]
+    return float(round(((np.asarray(probs, np.float64) - onehot) ** 2).sum(-1).mean(), 15))
+
+
+def confusion(labels: np.ndarray, guesses: np.ndarray, k: int) -> np.ndarray:
+    """Counts `[k, k]`: row = true class, column = guess. Labels below 0 are left out."""
+    kept = labels >= 0
+    return np.bincount(labels[kept] * k + guesses[kept], minlength=k * k).reshape(k, k)

@@ -1,0 +1,62 @@
+"""Networks by name. A new one is a file beside `lenet.py` and a line in `MODELS`."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+
+from cnnlab.errors import unknown
+from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
+from cnnlab.models.small import EncoderDecoder, GridDetector
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "linear": Linear,
+    "dense": Dense,
+    "lenet5": LeNet5,
+    "keras_mnist": KerasMNIST,
+    "keras_vgg": KerasVGG,
+    "encoder_decoder": EncoderDecoder,
+    "grid_detector": GridDetector,
+}
+
+
+def register(name: str, network: Callable[..., nn.Module]) -> None:
+    """Makes `create_model(name, num_classes=..., **options)` and `--model.name NAME` build `network`.
+
+    Args:
+      name: the new name; an existing one is replaced.
+      network: a Linen module class with a field `num_classes`, or a `functools.partial` of one.
+    """
+    MODELS[name] = network
+
+
+def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
+    """The network of that name.
+
+    Args:
+      name: a name in `MODELS`.
+      num_classes: outputs of the last layer.
+      **options: the network's other fields.
+
+    Raises:
+      ValueError: there is no such network; the nearest names are told.
+
+    >>> create_model("lenet5", num_classes=10, dropout=0.5).dropout
+    0.5
+    """
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    return MODELS[name](num_classes=num_classes, **options)
+
+
+__all__ = [
+    "MODELS",
+    "Dense",
+    "EncoderDecoder",
+    "GridDetector",
+    "KerasMNIST",
+    "KerasVGG",
+    "LeNet5",
+    "Linear",
+    "create_model",
+    "register",
+]

@@ -1,0 +1,1 @@
+"""Pictures: arrays in, matplotlib figures out. Matplotlib is imported when the first one is drawn."""

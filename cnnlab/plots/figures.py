@@ -1,0 +1,187 @@
+"""Figures of training and evaluation. No global state: each function returns a figure of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.metrics import smaller_is_better
+from cnnlab.metrics.calibration import Reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#999999"  # Okabe and Ito: told apart by colour-blind readers too
+_BOXES = (_ORANGE, _BLUE, "#009e73", "#cc79a7")
+
+
+def new_figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure with its axes `[rows, columns]`, outside of pyplot: nothing to close, no display needed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=120)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def save(figures: Mapping[str, Figure], directory) -> list:
+    """Writes each figure as `directory/NAME.png` and returns the paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(directory / f"{name}.png")
+        figure.savefig(paths[-1])
+    return paths
+
+
+def curves(history: Sequence[Mapping[str, float]], monitor: str) -> Figure:
+    """Training loss and the monitored validation metric against epochs.
+
+    Args:
+      history: one mapping an epoch with `epoch`, `loss` and `validation_*` entries.
+      monitor: the name of the metric without its prefix.
+    """
+    figure, axes = new_figure(1, 2, size=(8, 3.2))
+    epochs = [row["epoch"] for row in history]
+    left, right = axes[0]
+    left.plot(epochs, [row["loss"] for row in history], color=_BLUE)
+    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    values = [row[f"validation_{monitor}"] for row in history]
+    right.plot(epochs, values, color=_ORANGE)
+    best = int(np.nanargmin(values)) if smaller_is_better(monitor) else int(np.nanargmax(values))
+    right.plot(epochs[best], values[best], "o", color=_ORANGE)
+    right.annotate(f"{values[best]:.4f}", (epochs[best], values[best]), (0, 8), textcoords="offset points", ha="center")
+    right.set(xlabel="epoch", ylabel=f"validation {monitor}")
+    right.margins(y=0.15)
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+    return figure
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Counts of true class (rows) and guess (columns), coloured by share of the row."""
+    k = len(counts)
+    side = min(12.0, 2.2 + 0.42 * k)
+    figure, axes = new_figure(size=(side + 0.8, side))
+    axis = axes[0, 0]
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if k <= 25:
+        for row, column in np.argwhere(counts):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axis.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=8)
+    axis.set_xticks(range(k), classes, rotation=45 if max(map(len, classes)) > 3 else 0)
+    axis.set_yticks(range(k), classes)
+    axis.set(xlabel="guess", ylabel="true class")
+    figure.colorbar(image, ax=axis, label="share of the true class", fraction=0.046)
+    return figure
+
+
+def reliability_diagram(bins: Reliability, ece: float, floor: float) -> Figure:
+    """Accuracy against confidence, with the count of each bin below.
+
+    Args:
+      bins: from `metrics.calibration.reliability`.
+      ece: the expected calibration error.
+      floor: what a perfectly calibrated model of this size would score.
+    """
+    figure, axes = new_figure(2, 1, size=(4.2, 5))
+    figure.get_layout_engine().set(hspace=0.02)
+    top, bottom = axes[:, 0]
+    top.get_gridspec().set_height_ratios((3, 1))
+    width = np.diff(bins.edges)
+    middle = bins.edges[:-1] + width / 2
+    filled = bins.count > 0
+    deviation = np.sqrt(middle * (1 - middle) / np.maximum(bins.count, 1))
+    low, high = np.clip(middle - deviation, 0, 1), np.clip(middle + deviation, 0, 1)
+    top.bar(middle[filled], (high - low)[filled], width[filled], low[filled], color=_GREY, alpha=0.3, label="noise, ±1 sd")
+    top.plot([0, 1], [0, 1], "--", color=_GREY)
+    top.plot(bins.confidence[filled], bins.accuracy[filled], "o-", color=_BLUE, label="this model")
+    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), title=f"ECE {ece:.4f}, noise floor {floor:.4f}")
+    top.legend(loc="upper left", frameon=False)
+    bottom.bar(middle, bins.count, width * 0.95, color=_BLUE)
+    bottom.set(xlabel="confidence", ylabel="examples", xlim=(0, 1), yscale="log" if filled.any() else "linear")
+    return figure
+
+
+def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, columns: int = 5, empty: str = "") -> Figure:
+    """Images `[H, W, C]` with a title each; where there is none, the text `empty`."""
+    if not len(images):
+        figure, axes = new_figure(size=(4, 2))
+        axes[0, 0].text(0.5, 0.5, empty, ha="center", va="center")
+        axes[0, 0].axis("off")
+        return figure
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = new_figure(rows, columns, size=(1.7 * columns, 2.05 * rows))
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        show(axis, image)
+        axis.set_title(title, fontsize=8)
+    return figure
+
+
+def show(axis: Axes, image: np.ndarray) -> None:
+    """One image `[H, W, C]`, uint8 or in [0, 1], grey or RGB."""
+    axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+    axis.axis("off")
+
+
+def scatter(values: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Figure:
+    """Prediction against truth, one panel a target `[n, d]`."""
+    d = targets.shape[1]
+    figure, axes = new_figure(1, d, size=(3.4 * d, 3.2))
+    for i, axis in enumerate(axes[0]):
+        axis.plot(targets[:, i], values[:, i], ".", color=_BLUE, alpha=0.5)
+        axis.axline((targets[:, i].mean(),) * 2, slope=1, color=_GREY, linestyle="--")
+        axis.set(xlabel=f"true {names[i]}", ylabel=f"predicted {names[i]}")
+    return figure
+
+
+def masks(images: Sequence[np.ndarray], truths: Sequence[np.ndarray], guesses: Sequence[np.ndarray], k: int) -> Figure:
+    """One row an image: the image, its true mask, the predicted one. Masks `[H, W]` of k classes, -1 = ignore."""
+    figure, axes = new_figure(len(images), 3, size=(5.4, 1.8 * len(images)))
+    for row, image, truth, guess in zip(axes, images, truths, guesses, strict=True):
+        show(row[0], image)
+        for axis, mask in ((row[1], truth), (row[2], guess)):
+            ignored = np.ma.masked_equal(mask, -1)
+            axis.imshow(ignored, cmap="tab10", vmin=0, vmax=max(9, k - 1), interpolation="nearest")
+            axis.axis("off")
+    for axis, title in zip(axes[0], ("image", "truth", "guess"), strict=True):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def detections(images: Sequence[np.ndarray], found: Sequence, truths: Sequence, classes: Sequence[str]) -> Figure:
+    """Images with their true boxes (dashed) and the found ones with class and score.
+
+    Args:
+      images: each `[H, W, C]`.
+      found: for each image a list of `(box, class, score)`.
+      truths: for each image a list of `(box, class)`.
+      classes: names.
+    """
+    from matplotlib.patches import Rectangle
+
+    columns = min(4, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = new_figure(rows, columns, size=(2.2 * columns, 2.2 * rows))
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, boxes, true in zip(axes.flat, images, found, truths, strict=False):
+        show(axis, image)
+        for box, _ in true:
+            axis.add_patch(_rectangle(Rectangle, box, color="white", linestyle="--"))
+        for box, label, score in boxes:
+            colour = _BOXES[label % len(_BOXES)]
+            axis.add_patch(_rectangle(Rectangle, box, color=colour))
+            axis.text(box[0], box[1] - 1, f"{classes[label]} {score:.2f}", color=colour, fontsize=6)
+    return figure
+
+
+def _rectangle(rectangle: type, box: np.ndarray, **style):
+    # Coordinates are continuous, pixel centres lie at +0.5; imshow puts them at whole numbers.
+    return rectangle((box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, **style)

@@ -1,0 +1,47 @@
+"""Tasks by name. A new one is a file beside `classification.py` and a line in `TASKS`."""
+
+from collections.abc import Callable
+
+from cnnlab.errors import unknown
+from cnnlab.tasks.classification import Classification
+from cnnlab.tasks.detection import Detection
+from cnnlab.tasks.regression import Regression
+from cnnlab.tasks.segmentation import Segmentation
+from cnnlab.tasks.task import Prediction, Task, check_logits
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "classification": Classification,
+    "regression": Regression,
+    "segmentation": Segmentation,
+    "detection": Detection,
+}
+
+
+def register(name: str, task: Callable[..., Task]) -> None:
+    """Makes `create_task(name, **options)` and `--task.name NAME` build `task`, a frozen dataclass."""
+    TASKS[name] = task
+
+
+def create_task(name: str, **options) -> Task:
+    """The task of that name.
+
+    >>> create_task("classification", kind="sigmoid").kind
+    'sigmoid'
+    """
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    return TASKS[name](**options)
+
+
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Detection",
+    "Prediction",
+    "Regression",
+    "Segmentation",
+    "Task",
+    "check_logits",
+    "create_task",
+    "register",
+]

@@ -1,0 +1,137 @@
+"""Classification: one class of k, yes or no, or several labels at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnlab import losses
+from cnnlab.data import Dataset, InputSpec
+from cnnlab.metrics import calibration
+from cnnlab.metrics import classification as metrics
+from cnnlab.plots import figures
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
+
+BINS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """Reads `label` `[B]` (`softmax`, `sigmoid`) or `labels` `[B, k]` of 0 and 1 (`multilabel`).
+
+    Every kind links to `probs` with a distribution on the last axis: `[B, k]` for softmax, `[B, 2]` (no, yes) for one
+    sigmoid, `[B, k, 2]` for several labels.
+
+    Attributes:
+      kind: `softmax` over k classes; one logit and a `sigmoid` for yes or no; `multilabel`, a sigmoid a class.
+      label_smoothing: share of the target that is spread over all classes.
+      class_weights: one weight a class, or `balanced`: inverse to the class's frequency in training, mean 1 an example.
+    """
+
+    kind: Literal["softmax", "sigmoid", "multilabel"] = "softmax"
+    label_smoothing: float = 0.0
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+
+    logits = "vector"
+    monitor = "nll"
+    maximise = False
+
+    def __post_init__(self):
+        if self.kind not in ("softmax", "sigmoid", "multilabel"):
+            raise ValueError(f"kind must be softmax, sigmoid or multilabel, found {self.kind!r}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in 0..1, found {self.label_smoothing}")
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
+            raise ValueError(f"class_weights must be numbers or 'balanced', found {self.class_weights!r}")
+
+    def resolve(self, dataset: Dataset) -> Classification:
+        k = len(dataset.spec.classes)
+        if k < 2 and self.kind != "multilabel":
+            raise ValueError(f"classification needs two classes or more, {dataset.name} has {k}")
+        if self.kind == "sigmoid" and k != 2:
+            raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; set --task.kind softmax")
+        column = "labels" if self.kind == "multilabel" else "label"
+        labels = require(dataset, column, f"classification ({self.kind})")
+        if self.class_weights is None:
+            return self
+        if self.kind == "multilabel":
+            raise ValueError("class_weights are for one label an example; leave them out for multilabel")
+        weights = self.class_weights
+        if weights == "balanced":
+            count = np.bincount(labels, minlength=k)
+            if not count.all():
+                missing = dataset.spec.classes[int(count.argmin())]
+                raise ValueError(f"balanced class weights need every class in training; {missing!r} has no example")
+            weights = tuple(round(float(w), 6) for w in len(labels) / (k * count))
+        if len(weights) != k:
+            raise ValueError(f"class_weights must hold {k} numbers for {k} classes, found {len(weights)}")
+        return dataclasses.replace(self, class_weights=weights)
+
+    def head(self, spec: InputSpec) -> int:
+        return 1 if self.kind == "sigmoid" else len(spec.classes)
+
+    def loss(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        if self.kind == "multilabel":
+            each = losses.binary_cross_entropy(logits, batch["labels"], label_smoothing=self.label_smoothing)
+            return each.mean(-1), jnp.ones(len(logits))
+        label = batch["label"]
+        if self.kind == "sigmoid":
+            value = losses.binary_cross_entropy(logits[:, 0], label, label_smoothing=self.label_smoothing)
+        else:
+            value = losses.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
+        known = (label >= 0).astype(jnp.float32)
+        return value, known if self.class_weights is None else known * jnp.asarray(self.class_weights)[label]
+
+    def link(self, logits: jax.Array) -> Outputs:
+        if self.kind == "softmax":
+            return {"probs": jax.nn.softmax(logits)}
+        yes = logits if self.kind == "multilabel" else logits[:, 0]
+        return {"probs": jnp.stack([jax.nn.sigmoid(-yes), jax.nn.sigmoid(yes)], -1)}
+
+    def decode(self, outputs: Outputs) -> Prediction:
+        return Prediction(outputs, label=outputs["probs"].argmax(-1))
+
+    def rows(self, outputs: Outputs, batch: Batch) -> Rows:
+        return {"probs": outputs["probs"], "label": batch["labels" if self.kind == "multilabel" else "label"]}
+
+    def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """`accuracy`, `nll`, `brier`, `ece` and its `ece_floor`; several labels count as that many yes-or-no examples."""
+        probs, label = _flat(rows)
+        confidence, correct = probs.max(-1), probs.argmax(-1) == label
+        return {
+            "accuracy": metrics.accuracy(probs, label),
+            "nll": metrics.negative_log_likelihood(probs, label),
+            "brier": metrics.brier(probs, label),
+            "ece": calibration.expected_calibration_error(confidence, correct, BINS),
+            "ece_floor": calibration.ece_floor(confidence, BINS),
+        }
+
+    def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
+        probs, label = _flat(rows)
+        confidence, correct = probs.max(-1), probs.argmax(-1) == label
+        bins = calibration.reliability(confidence, correct, BINS)
+        ece = calibration.expected_calibration_error(confidence, correct, BINS)
+        out = {"reliability": figures.reliability_diagram(bins, ece, calibration.ece_floor(confidence, BINS))}
+        if self.kind == "multilabel":
+            return out
+        names = rows["class_names"]
+        counts = metrics.confusion(label, probs.argmax(-1), len(names))
+        wrong = np.flatnonzero(~correct)
+        wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:20]
+        titles = [
+            f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in wrong
+        ]
+        out["confusion"] = figures.confusion_matrix(counts, names)
+        out["wrong"] = figures.gallery([rows["image"][i] for i in wrong], titles, empty="no example was misclassified")
+        return out
+
+
+def _flat(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities `[n, k]` and labels `[n]`; each of several labels becomes an example."""
+    probs = np.asarray(rows["probs"], np.float64)
+    return probs.reshape(-1, probs.shape[-1]), np.asarray(rows["label"]).reshape(-1)

@@ -1,0 +1,87 @@
+"""A network with its variables, task and input spec: one pytree, and what can be asked of it in one pass."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax import struct
+
+from cnnlab import nn as cnn
+from cnnlab.compile import jit
+from cnnlab.data import Examples, InputSpec, check_images, evaluation_batches, normalise
+from cnnlab.tasks import Prediction, Task
+from cnnlab.tasks.task import Outputs
+
+
+@struct.dataclass
+class Trained:
+    """A trained network. Its variables are traced, the rest is static and hashable, so it crosses `jit`.
+
+    Built by `cnnlab.train` and `cnnlab.load`, or by hand from any Linen module:
+
+    >>> import jax.numpy as jnp
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import Classification
+    >>> net, spec = create_model("linear", num_classes=3), InputSpec((4, 4), classes=("a", "b", "c"))
+    >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1))), net, Classification(), spec)
+    >>> predict(trained, jnp.zeros((2, 4, 4, 1))).probs.shape
+    (2, 3)
+    """
+
+    variables: dict[str, Any]
+    network: nn.Module = struct.field(pytree_node=False)
+    task: Task = struct.field(pytree_node=False)
+    spec: InputSpec = struct.field(pytree_node=False)
+
+
+def logits(trained: Trained, images: jax.Array) -> jax.Array:
+    """The network's outputs for images `[B, H, W, C]`, uint8 or in [0, 1], normalised here; dropout off."""
+    return cnn.apply(trained.network, trained.variables, normalise(images, trained.spec))
+
+
+def outputs(trained: Trained, images: jax.Array) -> Outputs:
+    """What the task links one pass to: probabilities, values, boxes on the grid."""
+    return trained.task.link(logits(trained, images))
+
+
+def predict(trained: Trained, images: jax.Array) -> Prediction:
+    """The answer for each image, dropout off.
+
+    Args:
+      trained: the network.
+      images: `[B, H, W, C]`, uint8 or floating point in [0, 1]; H, W and C as in `trained.spec` (a segmentation
+        network takes any height and width that it can halve and double).
+
+    Returns:
+      `Prediction`: `.probs` and `.label` for classification, `.value` for regression, `.probs` and `.mask` for
+      segmentation, `.boxes`, `.classes` and `.score` for detection.
+    """
+    check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
+    return _predict(trained, images)
+
+
+@jit
+def _predict(trained: Trained, images: jax.Array) -> Prediction:
+    return trained.task.decode(outputs(trained, images))
+
+
+@jit
+def _rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return trained.task.rows(outputs(trained, batch["image"]), batch)
+
+
+def evaluation_rows(trained: Trained, examples: Examples, *, batch_size: int, rows=_rows) -> dict[str, np.ndarray]:
+    """The task's rows of every example, once each and in order, as NumPy.
+
+    Args:
+      trained: the network.
+      examples: one split.
+      batch_size: all batches have it, so `rows` is compiled once.
+      rows: `(trained, batch) -> {name: [B, ...]}`; one deterministic pass by default.
+    """
+    kept = []
+    for batch in evaluation_batches(examples, batch_size=batch_size):
+        real = batch["weight"] > 0
+        kept.append({name: np.asarray(leaf)[real] for name, leaf in rows(trained, batch).items()})
+    return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}

@@ -1,0 +1,20 @@
+"""From an experiment to a checkpoint."""
+
+from cnnlab.training.experiment import Choice, Experiment, Training
+from cnnlab.training.loop import train
+from cnnlab.training.optimizer import Optimizer, create_optimizer
+from cnnlab.training.restore import load
+from cnnlab.training.step import State, create_state, train_step
+
+__all__ = [
+    "Choice",
+    "Experiment",
+    "Optimizer",
+    "State",
+    "Training",
+    "create_optimizer",
+    "create_state",
+    "load",
+    "train",
+    "train_step",
+]

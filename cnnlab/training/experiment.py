@@ -1,0 +1,244 @@
+"""An experiment: everything that decides what a run will be, as one frozen tree with a strict JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, get_type_hints
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnlab import nn as cnn
+from cnnlab.data import SOURCES, Augmentation, Dataset
+from cnnlab.errors import unknown
+from cnnlab.models import MODELS, create_model
+from cnnlab.tasks import TASKS, Task, check_logits, create_task
+from cnnlab.training.optimizer import Optimizer
+from cnnlab.training.strict_json import decode, encode
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Choice:
+    """A name from a table with its options.
+
+    >>> model = Choice("lenet5", dropout=0.5)
+    >>> model.name, model.dropout, model.replace(dropout=0.1).options
+    ('lenet5', 0.5, {'dropout': 0.1})
+    """
+
+    name: str
+    _options: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, **options):
+        object.__setattr__(self, "name", name)
+        frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+        object.__setattr__(self, "_options", tuple(sorted(frozen.items())))
+
+    def __getattr__(self, option: str):
+        if option.startswith("_") or option not in self.options:
+            raise AttributeError(f"{self!r} sets no option {option!r}")
+        return self.options[option]
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join([repr(self.name), *(f'{k}={v!r}' for k, v in self._options)])})"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options set; others keep their defaults."""
+        return dict(self._options)
+
+    def replace(self, **options) -> Choice:
+        """The same name with these options changed."""
+        return Choice(self.name, **(self.options | options))
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"name": ..., option: value}`."""
+        return {"name": self.name} | {key: encode(value) for key, value in self._options}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str) -> Choice:
+        """The inverse; options are checked where the name is known."""
+        if "name" not in value:
+            raise ValueError(f"{where} needs a key 'name', found {', '.join(value) or 'none'}")
+        options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "name"}
+        return cls(value["name"], **options)
+
+
+class Option(NamedTuple):
+    """An option of a registered function or class."""
+
+    kind: Any
+    default: Any
+
+
+def options_of(target: Callable) -> dict[str, Option]:
+    """What can be set of a registered network, source or task: its parameters that JSON can hold."""
+    inner = target
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    hints = get_type_hints(inner)
+    hidden = {"parent", "name", "num_classes", "dtype"} if inspect.isclass(inner) and issubclass(inner, nn.Module) else ()
+    out = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if name in hidden or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        out[name] = Option(hints.get(name, Any), parameter.default)
+    return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How long and in what portions.
+
+    Attributes:
+      epochs: passes over the training split; more of them extend a finished run.
+      batch_size: examples a step.
+      augmentation: what is drawn anew for every training example.
+      patience: stop after so many epochs without a better monitored metric; never if left out.
+      monitor: the validation metric that chooses the best step; `auto` takes the task's.
+      precision: of the computation; parameters stay float32.
+      ema: decay of a moving average of the parameters, used for evaluation; none if left out.
+      accumulate: steps whose gradients are averaged for one update.
+      evaluation_batch_size: examples a step of evaluation.
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    augmentation: Augmentation = Augmentation()
+    patience: int | None = None
+    monitor: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    ema: float | None = None
+    accumulate: int = 1
+    evaluation_batch_size: int = 256
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "accumulate", "evaluation_batch_size", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, found {value}; set --training.{name.replace('_', '-')}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is learnt, from what, by which network and how.
+
+    Attributes:
+      model: a network's name and fields; its outputs follow the data and the task.
+      data: a source's name and options.
+      task: what the network's outputs mean.
+      optimizer: the method and its schedule.
+      training: epochs, batches, augmentation.
+      seed: of initialisation, batch order, augmentation and dropout.
+
+    >>> exp = Experiment(model=Choice("dense", features=(32,)))
+    >>> Experiment.from_json(exp.to_json()) == exp
+    True
+    """
+
+    model: Choice = Choice("lenet5")
+    data: Choice = Choice("digits")
+    task: Choice = Choice("classification")
+    optimizer: Optimizer = Optimizer()
+    training: Training = Training()
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree as JSON's types."""
+        return {
+            "model": self.model.to_json(),
+            "data": self.data.to_json(),
+            "task": self.task.to_json(),
+            "optimizer": encode(self.optimizer),
+            "training": encode(self.training),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | str) -> Experiment:
+        """The inverse of `to_json`, from its result or its text; an unknown key is a `ValueError` with the valid ones."""
+        value = json.loads(value) if isinstance(value, str) else value
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in value:
+            if key not in names:
+                raise unknown("key", key, names)
+        hints = get_type_hints(cls)
+        parts = {key: decode(hints[key], item, key) for key, item in value.items()}
+        for key, table in TABLES.items():
+            if key in parts:
+                parts[key] = check_choice(parts[key], table, key)
+        return cls(**parts)
+
+
+TABLES: dict[str, dict[str, Callable]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
+"""Where the names of an experiment's choices are looked up."""
+
+
+def check_choice(choice: Choice, table: Mapping[str, Callable], where: str) -> Choice:
+    """The choice with its options in their annotated types.
+
+    Raises:
+      ValueError: the name has no such option, or a value is of another type. A name that stands in no table passes:
+      it may be a network or task that the caller holds.
+    """
+    if choice.name not in table:
+        return choice
+    known = options_of(table[choice.name])
+    for name in choice.options:
+        if name not in known:
+            raise unknown(f"option of {where} {choice.name!r}:", name, known)
+    return Choice(
+        choice.name, **{k: decode(known[k].kind, v, f"{where}.{k}") for k, v in choice.options.items()}
+    )
+
+
+def load_experiment_data(experiment: Experiment) -> Dataset:
+    """The dataset that the experiment names."""
+    if experiment.data.name not in SOURCES:
+        raise unknown("data", experiment.data.name, SOURCES, "Data of your own: cnnlab.train(..., data=dataset).")
+    choice = check_choice(experiment.data, SOURCES, "data")
+    return SOURCES[choice.name](**choice.options)
+
+
+def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = None) -> Task:
+    """The task, resolved against the data: everything `auto` filled in, misfits raised."""
+    if task is None:
+        choice = check_choice(experiment.task, TASKS, "task")
+        task = create_task(choice.name, **choice.options)
+    return task.resolve(dataset) if hasattr(task, "resolve") else task
+
+
+def build_network(experiment: Experiment, outputs: int) -> nn.Module:
+    """The network with that many outputs, in the experiment's precision."""
+    if experiment.model.name not in MODELS:
+        hint = "A network of your own: pass network=..., to train as to load."
+        raise unknown("model", experiment.model.name, MODELS, hint)
+    choice = check_choice(experiment.model, MODELS, "model")
+    network = create_model(choice.name, num_classes=outputs, **choice.options)
+    if experiment.training.precision == "bfloat16":
+        if not hasattr(network, "dtype"):
+            raise ValueError(f"{choice.name} has no field dtype, so --training.precision bfloat16 does not apply")
+        network = network.clone(dtype=jnp.bfloat16)
+    return network
+
+
+def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> None:
+    """Raises `ValueError` where the network cannot take the data's images or its outputs are not the task's."""
+    images = jax.ShapeDtypeStruct((2, *dataset.spec.shape), jnp.float32)
+    name = type(network).__name__
+    try:
+        variables = jax.eval_shape(lambda x: cnn.init(network, x, jax.random.key(0)), images)
+        logits = jax.eval_shape(lambda v, x: cnn.apply(network, v, x), variables, images)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        height, width, channels = dataset.spec.shape
+        raise ValueError(
+            f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
+        ) from error
+    check_logits(task, logits.shape, dataset.spec, name)

@@ -1,0 +1,139 @@
+"""Optimizers and schedules by name, as optax chains."""
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """How parameters follow their gradients.
+
+    Attributes:
+      name: `sgd` with momentum, `rmsprop` (Hinton 2012), `adam` (Kingma and Ba 2015), `adamw` (Loshchilov and Hutter
+        2019: adam with decoupled decay).
+      learning_rate: the schedule's peak, above 0.
+      momentum: of sgd; Adam's first decay rate.
+      nesterov: look ahead along the momentum (sgd, adam).
+      schedule: `constant`; `cosine` to 0; `step`, times `factor` at each milestone; `inverse_time`,
+        `learning_rate / (1 + decay_rate t)` at step t.
+      warmup_steps: the rate rises linearly from 0 over so many steps first.
+      milestones: shares of all steps at which `step` acts.
+      factor: of `step`.
+      decay_rate: of `inverse_time`, a step.
+      weight_decay: never on biases and norms.
+      weight_decay_kind: `decoupled` from the gradient's scaling, or `l2`, added to the gradient.
+      clip: largest global norm of the gradient; none if left out.
+    """
+
+    name: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    nesterov: bool = False
+    schedule: Literal["constant", "cosine", "step", "inverse_time"] = "constant"
+    warmup_steps: int = 0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+    decay_rate: float = 1e-6
+    weight_decay: float = 0.0
+    weight_decay_kind: Literal["decoupled", "l2"] = "decoupled"
+    clip: float | None = None
+
+    def __post_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning rate must be above 0, found {self.learning_rate}; set --optimizer.learning-rate")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in 0..1, found {self.momentum}; set --optimizer.momentum")
+        for name in ("weight_decay", "warmup_steps", "decay_rate"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be above 0, found {self.clip}; leave it out for none")
+        if self.name == "adamw" and self.weight_decay_kind == "l2":
+            raise ValueError("adamw decouples its weight decay; for l2 set --optimizer.name adam")
+
+
+def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
+    """The rate at each step t of `steps`, warm-up first.
+
+    >>> rate = learning_rate(Optimizer(learning_rate=1.0, schedule="inverse_time", decay_rate=0.5), 10)
+    >>> float(rate(2))
+    0.5
+    """
+    peak, rest = config.learning_rate, max(1, steps - config.warmup_steps)
+    milestones = {max(1, round(share * rest)): config.factor for share in config.milestones}
+    after = {
+        "constant": lambda: optax.constant_schedule(peak),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, rest),
+        "step": lambda: optax.piecewise_constant_schedule(peak, milestones),
+        "inverse_time": lambda: lambda t: peak / (1 + config.decay_rate * t),
+    }[config.schedule]()
+    if not config.warmup_steps:
+        return after
+    warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)
+    return optax.join_schedules([warmup, after], [config.warmup_steps])
+
+
+def create_optimizer(
+    config: Optimizer, steps: int, *, ema: float | None = None, accumulate: int = 1
+) -> optax.GradientTransformation:
+    """The optax chain: clip, L2, the method, decoupled decay, rate, average.
+
+    Args:
+      config: the method and its numbers.
+      steps: updates that the schedule spans.
+      ema: decay of an exponential moving average of the parameters, kept in the state; see `averaged`.
+      accumulate: train steps whose gradients are averaged for one update.
+    """
+    decay = optax.add_decayed_weights(config.weight_decay, mask=_decays) if config.weight_decay else optax.identity()
+    method = {
+        "sgd": lambda: optax.trace(config.momentum, config.nesterov) if config.momentum else optax.identity(),
+        "rmsprop": lambda: optax.scale_by_rms(decay=0.9),
+        "adam": lambda: optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov),
+        "adamw": lambda: optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov),
+    }[config.name]()
+    l2 = config.weight_decay_kind == "l2"
+    chain = optax.chain(
+        optax.clip_by_global_norm(config.clip) if config.clip else optax.identity(),
+        decay if l2 else optax.identity(),
+        method,
+        optax.identity() if l2 else decay,
+        optax.scale_by_learning_rate(learning_rate(config, steps)),
+        _track_average(ema) if ema else optax.identity(),
+    )
+    return optax.MultiSteps(chain, accumulate).gradient_transformation() if accumulate > 1 else chain
+
+
+def averaged(optimizer_state: optax.OptState, params):
+    """The moving average of the parameters where one is kept, else the parameters."""
+    ema = optax.tree_utils.tree_get(optimizer_state, "ema")
+    return params if ema is None else ema
+
+
+class _AverageState(NamedTuple):
+    count: jax.Array
+    ema: optax.Params
+
+
+def _track_average(decay: float) -> optax.GradientTransformation:
+    """Keeps `decay * average + (1 - decay) * parameters`; the decay grows to its value over the first updates, so that
+    the initial parameters are soon forgotten."""
+
+    def init(params):
+        return _AverageState(jnp.zeros((), jnp.int32), params)
+
+    def update(updates, state, params):
+        rate = jnp.minimum(decay, (1 + state.count) / (10 + state.count))
+        new = optax.apply_updates(params, updates)
+        ema = jax.tree.map(lambda old, value: rate * old + (1 - rate) * value, state.ema, new)
+        return updates, _AverageState(state.count + 1, ema)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _decays(params):
+    """Kernels decay; biases, scales and other vectors do not."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

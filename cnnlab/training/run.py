@@ -1,0 +1,101 @@
+"""A run directory: whose it is, who holds it, and its history.
+
+    RUN/experiment.json    the experiment, to refuse another one
+    RUN/metrics.jsonl      one line an epoch
+    RUN/checkpoints/STEP/  the latest and the best step
+    RUN/figures/           pictures
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cnnlab.training.experiment import Experiment
+
+EXPERIMENT, METRICS, LOCK = "experiment.json", "metrics.jsonl", ".lock"
+
+
+@contextlib.contextmanager
+def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
+    """Holds the directory for this experiment alone.
+
+    Raises:
+      ValueError: it holds another experiment, or other files; or another process trains in it.
+    """
+    if run_dir.exists() and not run_dir.is_dir():
+        raise ValueError(f"{run_dir} is a file; choose a directory with --run-dir")
+    if run_dir.is_dir() and any(run_dir.iterdir()) and not (run_dir / EXPERIMENT).exists():
+        raise ValueError(f"{run_dir} is not empty and holds no run; choose another --run-dir")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with _lock(run_dir):
+        stored = run_dir / EXPERIMENT
+        if stored.exists():
+            _check_same(run_dir, json.loads(stored.read_text()), experiment.to_json())
+        write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
+        yield
+
+
+def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
+    """More epochs extend a run; anything else makes it another one."""
+    old, new = _flat(stored), _flat(given)
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key != "training.epochs"]
+    if changed:
+        told = "; ".join(f"{key} is {old.get(key, 'unset')} there, {new.get(key, 'unset')} here" for key in changed)
+        raise ValueError(f"{run_dir} holds another experiment: {told}. Choose another --run-dir")
+    if new["training.epochs"] < old["training.epochs"]:
+        raise ValueError(
+            f"{run_dir} was trained for {old['training.epochs']} epochs, {new['training.epochs']} are asked; "
+            "epochs can only grow. Choose another --run-dir"
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
+@contextlib.contextmanager
+def _lock(run_dir: Path) -> Iterator[None]:
+    """A lock that the operating system drops with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock, two processes in one directory go unnoticed
+        yield
+        return
+    with open(run_dir / LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"another process trains in {run_dir}; wait for it or choose another --run-dir") from error
+        yield
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[str, float]]:
+    """One mapping an epoch: `epoch`, `step`, `loss`, `validation_*`, `seconds`; up to a step."""
+    path = run_dir / METRICS
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # the line that was being written when the run was stopped
+            break
+        if until_step is None or row["step"] <= until_step:
+            rows.append(row)
+    return rows
+
+
+def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
+    """Replaces the history."""
+    write_text(run_dir / METRICS, "".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,96 @@
+"""One step of training: a pure function, the same for every task, network and number of devices."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from cnnlab import nn as cnn
+from cnnlab.data import as_float
+from cnnlab.tasks import Task
+
+Metrics = dict[str, jax.Array]
+Batch = Mapping[str, jax.Array]
+
+
+@struct.dataclass
+class State:
+    """All that training changes.
+
+    Attributes:
+      step: steps taken, int32.
+      params: trained variables.
+      stats: other variables, such as batch statistics.
+      optimizer: the optimizer's own.
+    """
+
+    step: jax.Array
+    params: Any
+    stats: Any
+    optimizer: Any
+
+
+def create_state(
+    network: nn.Module, optimizer: optax.GradientTransformation, images: jax.Array, key: jax.Array
+) -> State:
+    """The state before the first step, for images shaped like these."""
+    stats = cnn.init(network, as_float(images), key)
+    params = stats.pop("params")
+    return State(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
+
+
+def scale(batch: Batch, key: jax.Array) -> Batch:
+    """The default preparation: uint8 images to [0, 1], nothing random."""
+    del key
+    return dict(batch) | {"image": as_float(batch["image"])}
+
+
+def train_step(
+    state: State,
+    batch: Batch,
+    *,
+    network: nn.Module,
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    prepare: Callable[[Batch, jax.Array], Batch] = scale,
+) -> tuple[State, Metrics]:
+    """The state after one gradient step, and the step's metrics.
+
+    Args:
+      state: before the step.
+      batch: `image` `[B, H, W, C]`, what the task reads, and `weight` `[B]` (all 1 if left out).
+      network: any Linen module.
+      task: gives each example's loss and weight.
+      optimizer: an optax transformation.
+      key: of the whole run; the step folds its number in, so keys are derived and never stored.
+      prepare: `(batch, key) -> batch` on the device: normalisation and augmentation.
+
+    Returns:
+      `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch.
+    """
+    prepare_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+    batch = prepare(batch, prepare_key)
+
+    def objective(params):
+        logits, stats = cnn.apply(
+            network,
+            {"params": params, **state.stats},
+            batch["image"],
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=list(state.stats),
+        )
+        value, weight = task.loss(logits, batch)
+        weight = weight * batch.get("weight", 1.0)
+        return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-9), stats
+
+    (loss, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+    updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    metrics = {"loss": loss, "grad_norm": optax.global_norm(gradients)}
+    return State(state.step + 1, params, stats, optimizer_state), metrics

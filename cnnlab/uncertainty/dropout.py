@@ -1,0 +1,80 @@
+"""Dropout switched on in any network, from outside."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnlab import nn as cnn
+from cnnlab.nn.apply import Variables
+
+
+def sampled_logits(
+    network: nn.Module, variables: Variables, x: jax.Array, key: jax.Array, *, visit: Callable | None = None
+) -> jax.Array:
+    """One stochastic pass: every `nn.Dropout` with a rate drops, everything else is as in use.
+
+    The layers are intercepted, so the network needs no switch for it, and batch norm keeps its running averages.
+
+    Source: Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016.
+
+    Args:
+      network: any Linen module.
+      variables: of the network.
+      x: normalised images `[B, H, W, C]`.
+      key: the pass's own.
+      visit: called with every module met, once a call.
+
+    Returns:
+      Logits `[B, ...]` float32.
+    """
+
+    def drop(call, args, kwargs, context):
+        module = context.module
+        if context.method_name != "__call__":
+            return call(*args, **kwargs)
+        if visit is not None:
+            visit(module)
+        if not (isinstance(module, nn.Dropout) and is_active(module)):
+            return call(*args, **kwargs)
+        inputs = args[0] if args else kwargs["inputs"]
+        if module.rate >= 1:
+            return jnp.zeros_like(inputs)
+        shape = list(inputs.shape)
+        for axis in module.broadcast_dims:
+            shape[axis] = 1
+        kept = jax.random.bernoulli(module.make_rng(module.rng_collection), 1 - module.rate, shape)
+        return jnp.where(kept, inputs / (1 - module.rate), 0)
+
+    collections = {"dropout": key}
+    with nn.intercept_methods(drop):
+        return cnn.apply(network, variables, x, rngs=collections)
+
+
+def is_active(dropout: nn.Dropout) -> bool:
+    """Whether this layer drops anything."""
+    return dropout.rate > 0
+
+
+def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> None:
+    """Raises `ValueError`, naming the layers it looked at, where no dropout is active: the variance would be 0."""
+    met: dict[str, str] = {}
+    active = []
+
+    def visit(module: nn.Module) -> None:
+        path = "/".join(module.path) or "(the network itself)"
+        rate = f" of rate {module.rate:g}" if isinstance(module, nn.Dropout) else ""
+        met[path] = f"{path}: {type(module).__name__}{rate}"
+        if isinstance(module, nn.Dropout) and is_active(module):
+            active.append(path)
+
+    jax.eval_shape(
+        lambda v, images, key: sampled_logits(network, v, images, key, visit=visit), variables, x, jax.random.key(0)
+    )
+    if not active:
+        raise ValueError(
+            f"no dropout is active in {type(network).__name__}, so every pass would be the same and the variance 0; "
+            f"looked at {', '.join(met.values())}. Train with a dropout rate above 0 (--model.dropout 0.5), and use "
+            "flax.linen.Dropout in networks of your own"
+        )
