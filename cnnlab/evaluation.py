@@ -1,7 +1,7 @@
 """Evaluation: a split's metrics, in one pass or over many, from a run's path or a network in hand."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from cnnlab.compile import jit
 from cnnlab.data import Dataset, Examples
 from cnnlab.plots import figures as plots
-from cnnlab.trained import Trained, evaluation_rows, predict
+from cnnlab.trained import Trained, evaluation_rows
 from cnnlab.training.experiment import Experiment, load_experiment_data
 from cnnlab.training.restore import check_data, load, open_step
 from cnnlab.training.run import read_history
@@ -108,12 +108,17 @@ def _mc_rows(
     def sampled(trained: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         return _sampled_rows(trained, batch, key, num_samples, chunk)
 
-    first |= {"weight": np.ones(batch_size, np.float32)}
-    jax.block_until_ready((sampled(trained, first), predict(trained, first["image"])))  # compiled outside the timing
-    started = time.perf_counter()
-    rows = evaluation_rows(trained, examples, batch_size=batch_size, rows=sampled)
-    seconds = time.perf_counter() - started
-    started = time.perf_counter()
-    evaluation_rows(trained, examples, batch_size=batch_size)
-    once = time.perf_counter() - started
+    _, once = _timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size))
+    rows, seconds = _timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size, rows=sampled))
     return rows, {"seconds": seconds, "passes_equivalent": seconds / once}
+
+
+def _timed(measure: Callable[[], dict], repeats: int = 3) -> tuple[dict, float]:
+    """The result, and the median time of a warm call in seconds."""
+    measure()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = measure()
+        times.append(time.perf_counter() - started)
+    return result, sorted(times)[len(times) // 2]

@@ -4,8 +4,8 @@ import numpy as np
 
 from cnnlab.ops.boxes import iou
 
-THRESHOLDS = np.arange(50, 100, 5) / 100  # exact decimals: steps of 0.05 in float32 would misplace matches
-RECALLS = np.arange(101) / 100
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # in double precision, as pycocotools: float32 would misplace matches
+RECALLS = np.linspace(0, 1, 101)
 
 
 def mean_average_precision(

@@ -32,7 +32,7 @@ def save(figures: Mapping[str, Figure], directory) -> list:
     paths = []
     for name, figure in figures.items():
         paths.append(directory / f"{name}.png")
-        figure.savefig(paths[-1])
+        figure.savefig(paths[-1], bbox_inches="tight")
     return paths
 
 
@@ -106,21 +106,17 @@ def reliability_diagram(bins: Reliability, ece: float, floor: float) -> Figure:
     return figure
 
 
-def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, columns: int = 5, empty: str = "") -> Figure:
-    """Images `[H, W, C]` with a title each; where there is none, the text `empty`."""
-    if not len(images):
-        figure, axes = new_figure(size=(4, 2))
-        axes[0, 0].text(0.5, 0.5, empty, ha="center", va="center")
-        axes[0, 0].axis("off")
-        return figure
+def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, title: str = "", columns: int = 5) -> Figure:
+    """Images `[H, W, C]` with a title each, and one above them all."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure, axes = new_figure(rows, columns, size=(1.7 * columns, 2.05 * rows))
+    figure.suptitle(title, fontsize=10)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+    for axis, image, text in zip(axes.flat, images, titles, strict=False):
         show(axis, image)
-        axis.set_title(title, fontsize=8)
+        axis.set_title(text, fontsize=8)
     return figure
 
 

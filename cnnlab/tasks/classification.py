@@ -18,6 +18,7 @@ from cnnlab.plots import figures
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
 
 BINS = 15
+_SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,13 +122,14 @@ class Classification:
             return out
         names = rows["class_names"]
         counts = metrics.confusion(label, probs.argmax(-1), len(names))
-        wrong = np.flatnonzero(~correct)
-        wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:20]
-        titles = [
-            f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in wrong
-        ]
+        # The most confident mistakes first; where there is none, the least confident answers.
+        shown = np.argsort(np.where(correct, confidence, -confidence), kind="stable")
+        wrong = shown[~correct[shown]]
+        shown = (wrong if len(wrong) else shown)[:_SHOWN]
+        title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least sure answers"
+        titles = [f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in shown]
         out["confusion"] = figures.confusion_matrix(counts, names)
-        out["wrong"] = figures.gallery([rows["image"][i] for i in wrong], titles, empty="no example was misclassified")
+        out["wrong"] = figures.gallery([rows["image"][i] for i in shown], titles, title=title)
         return out
 
 

@@ -70,10 +70,12 @@ class Choice:
 
 
 class Option(NamedTuple):
-    """An option of a registered function or class."""
+    """An option of a registered function or class; `default` is `Option.required` where there is none."""
 
     kind: Any
     default: Any
+
+    required = inspect.Parameter.empty
 
 
 def options_of(target: Callable) -> dict[str, Option]:

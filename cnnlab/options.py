@@ -1,0 +1,89 @@
+"""The command line of `train`: first the names that are chosen, then the flags of what they name."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from cnnlab.errors import unknown
+from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
+from cnnlab.training.optimizer import Optimizer
+from cnnlab.training.presets import PRESETS, get
+
+DEFAULT = "digits-lenet5"
+
+
+def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Path, bool]:
+    """The experiment, the run directory and whether JSON is asked for.
+
+    Raises:
+      ValueError: a preset, model, data or task that does not exist, or a value out of range.
+      SystemExit: a flag that does not parse (2), or help (0).
+    """
+    names, rest = _first_phase(arguments)
+    base = get(names.pop("preset") or DEFAULT)
+    preset = next(name for name, experiment in PRESETS.items() if experiment == base)
+    for part, name in names.items():
+        if name not in TABLES[part]:
+            raise unknown(part, name, TABLES[part])
+        if name != getattr(base, part).name:
+            base = dataclasses.replace(base, **{part: Choice(name)})
+    parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
+    chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
+    experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
+    same = all(getattr(experiment, part).name == getattr(PRESETS[preset], part).name for part in TABLES)
+    default = preset if same else f"{experiment.data.name}-{experiment.model.name}"
+    return experiment, Path(parsed.run_dir or f"runs/{default}"), parsed.json
+
+
+def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
+    """The preset and the names chosen for parts, and the arguments that are left."""
+    arguments = list(arguments)
+    preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for part in TABLES:
+        parser.add_argument(f"--{part}.name", dest=part)
+    known, rest = parser.parse_known_args(arguments)
+    return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
+
+
+def _flags(base: Experiment) -> Any:
+    """The flags of this experiment's choices, as a dataclass type for tyro."""
+    fields: list[tuple[str, Any, Any]] = []
+    for part, table in TABLES.items():
+        choice = getattr(base, part)
+        options = options_of(table[choice.name])
+        inner: list[tuple[str, Any, Any]] = [("name", Literal[tuple(table)], choice.name)]
+        for name, option in options.items():
+            default = choice.options.get(name, option.default)
+            inner.append((name, option.kind, tyro.MISSING if default is Option.required else default))
+        kind = dataclasses.make_dataclass(part.capitalize(), inner, frozen=True)
+        kind.__doc__ = f"Options of {choice.name}."
+        fields.append((part, kind, dataclasses.field(default_factory=kind)))
+    fields += [
+        ("optimizer", Optimizer, base.optimizer),
+        ("training", Training, base.training),
+        ("seed", int, base.seed),
+        ("run_dir", str | None, None),
+        ("json", bool, False),
+    ]
+    return dataclasses.make_dataclass("Train", fields, frozen=True)
+
+
+def _choice(base: Choice, parsed: Any, part: str) -> Choice:
+    """The options that the preset or the command line set; the others keep following their defaults."""
+    table = TABLES[part]
+    defaults = options_of(table[base.name])
+    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed) if f.name != "name"}
+    kept = {n: v for n, v in values.items() if n in base.options or v != defaults[n].default}
+    return check_choice(Choice(base.name, **kept), table, part)
+
+
+def _description(base: Experiment) -> str:
+    return (
+        f"Train {base.model.name} on {base.data.name} ({base.task.name}). Presets: {', '.join(PRESETS)}. "
+        "--model.name, --data.name and --task.name choose; the flags below are those of the chosen."
+    )

@@ -1,0 +1,120 @@
+"""Predictions for image files, as records for JSON and CSV and as mask files."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+
+from cnnlab.data import InputSpec
+from cnnlab.data.images import find_images, read_image
+from cnnlab.tasks import Prediction
+from cnnlab.trained import Trained, predict
+from cnnlab.uncertainty import mc_predict
+
+Record = dict[str, Any]
+
+
+def predict_files(
+    trained: Trained,
+    paths: Sequence[str | Path],
+    *,
+    mc_samples: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> Iterator[tuple[Path, Prediction]]:
+    """Each file's prediction, NumPy and without the batch axis.
+
+    Args:
+      trained: the network.
+      paths: image files and folders.
+      mc_samples: passes with dropout on; one without, if left out.
+      seed: of the dropout masks.
+      batch_size: images at a time; the last batch is filled up, so one compile serves all.
+
+    Raises:
+      ValueError: a path is missing or no image; it is named.
+    """
+    files = find_images(paths)
+    batch_size = min(batch_size, len(files))
+    for start in range(0, len(files), batch_size):
+        batch = files[start : start + batch_size]
+        images = np.stack([read_image(path, trained.spec) for path in batch])
+        images = np.concatenate([images, np.repeat(images[-1:], batch_size - len(batch), 0)])
+        if mc_samples is None:
+            found = predict(trained, images)
+        else:
+            found = mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc_samples)
+        found = jax.device_get(found)
+        for i, path in enumerate(batch):
+            yield path, jax.tree.map(lambda leaf, i=i: leaf[i], found)
+
+
+def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
+    """A prediction as JSON's types, indices named by the spec's classes; pixel maps are left out."""
+    names = spec.classes
+    out: Record = {"file": str(path)}
+    for name, value in prediction.items():
+        if isinstance(value, dict) or (name == "mean" and ("probs" in prediction or "value" in prediction)):
+            continue  # the mean is what was decoded
+        value = np.asarray(value)
+        if name == "label":
+            out["label"] = names[int(value)] if value.ndim == 0 else [n for n, yes in zip(names, value, strict=True) if yes]
+        elif name == "classes":
+            out["classes"] = [names[int(k)] for k in value]
+        elif value.ndim == 0:
+            out[name] = value.item()
+        elif value.ndim == 1 and len(value) == len(names) and name in ("probs", "value", "variance"):
+            out[name] = dict(zip(names, value.tolist(), strict=True))
+        elif value.ndim <= 2 and value.shape[:2] != spec.size:
+            out[name] = value.tolist()
+    return out
+
+
+def save_masks(path: Path, prediction: Prediction, spec: InputSpec, directory: Path) -> dict[str, str]:
+    """Writes the pixel maps of a prediction as PNGs: class indices, and under MC-Dropout the uncertainty.
+
+    Returns:
+      The files by name: `mask` holds class indices; `entropy` and `mutual_information` run from 0 to log k at 255.
+    """
+    from PIL import Image
+
+    directory.mkdir(parents=True, exist_ok=True)
+    out = {}
+    for name in ("mask", "entropy", "mutual_information"):
+        pixels = np.asarray(prediction.get(name, 0))
+        if pixels.shape != spec.size:
+            continue
+        scaled = pixels if name == "mask" else np.round(pixels * 255 / np.log(len(spec.classes))).clip(0, 255)
+        target = directory / f"{path.stem}_{name}.png"
+        Image.fromarray(scaled.astype(np.uint8)).save(target)
+        out[name] = str(target)
+    return out
+
+
+def write_json(records: Sequence[Record], file: TextIO) -> None:
+    """One JSON object: `{"predictions": [...]}`."""
+    json.dump({"predictions": list(records)}, file, indent=2)
+    file.write("\n")
+
+
+def write_csv(records: Sequence[Record], file: TextIO) -> None:
+    """One line a record: numbers by class become columns `probs.cat`, lists become JSON in their cell."""
+    flat = [_flat(one) for one in records]
+    columns = list(dict.fromkeys(name for one in flat for name in one))
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+
+
+def _flat(one: Record) -> Record:
+    out: Record = {}
+    for name, value in one.items():
+        if isinstance(value, dict):
+            out |= {f"{name}.{key}": item for key, item in value.items()}
+        else:
+            out[name] = json.dumps(value) if isinstance(value, list) else value
+    return out

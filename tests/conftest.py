@@ -1,0 +1,52 @@
+"""What tests share: where the larger data lies, and one small trained run."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+
+import cnnlab
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def goldens():
+    """Other libraries' numbers."""
+    return json.loads((Path(__file__).parent / "goldens" / "torch.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of larger data sets that lies beside a checkout, where it does."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared/data, which is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def small():
+    """An experiment of seconds: LeNet5 with dropout on 16x16 shapes, one epoch."""
+    return cnnlab.Experiment(
+        model=cnnlab.Choice("lenet5", dropout=0.5),
+        data=cnnlab.Choice("shapes", size=16, train=96, validation=32, test=40),
+        optimizer=cnnlab.Optimizer(learning_rate=3e-3),
+        training=cnnlab.Training(epochs=1, batch_size=32),
+    )
+
+
+@pytest.fixture(scope="session")
+def run(small, tmp_path_factory):
+    """The directory of `small`, trained."""
+    path = tmp_path_factory.mktemp("runs") / "small"
+    cnnlab.train(small, path, quiet=True)
+    return path
+
+
+def epochs(experiment, number):
+    """The same experiment for so many epochs."""
+    return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, epochs=number))

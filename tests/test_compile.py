@@ -1,0 +1,39 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from cnnlab import compile as compiling
+from cnnlab.compile import jit
+
+
+def square(x):
+    return (x * x).sum()
+
+
+def test_jit_gives_the_functions_value():
+    assert jit(square)(jnp.arange(4.0)) == 14
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.grad, lambda f: jax.vmap(f), lambda f: lambda x: jax.lax.map(f, x)])
+def test_jit_works_inside_every_transform(transform):
+    x = jnp.ones((3, 2)) if transform not in (jax.jit, jax.grad) else jnp.arange(3.0)
+    assert jnp.allclose(transform(jit(square))(x), transform(square)(x))
+
+
+def test_static_argnames_and_donation_pass_through():
+    power = jit(lambda x, n: x**n, static_argnames="n")
+    assert power(jnp.float32(2), n=3) == 8
+    donated = jnp.ones(4)
+    jit(lambda x: x + 1, donate_argnums=0)(donated)
+    assert donated.is_deleted()
+
+
+def test_a_version_without_the_option_compiles_without_it(monkeypatch):
+    monkeypatch.setattr(compiling, "_CPU_OPTIONS", {"xla_cpu_no_such_option": ""})
+    compiling.compiler_options.cache_clear()
+    assert compiling.compiler_options() == {}
+    compiling.compiler_options.cache_clear()
+
+
+def test_lower_compiles_ahead_of_time():
+    assert jit(square).lower(jnp.arange(3.0)).compile()(jnp.arange(3.0)) == 5

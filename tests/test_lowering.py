@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export, lax
+
+from cnnlab.ops import lowering
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+CASES = [
+    # image [H, W, C], kernel [h, w], padding, strides
+    ((28, 28, 1), (5, 5), [(2, 2), (2, 2)], (1, 1)),
+    ((28, 28, 1), (5, 5), "VALID", (1, 1)),
+    ((13, 11, 3), (3, 2), "SAME", (1, 1)),
+    ((9, 7, 2), (4, 4), [(3, 1), (0, 5)], (1, 1)),
+    ((14, 14, 6), (5, 5), "VALID", (1, 1)),
+    ((12, 12, 3), (3, 3), "SAME", (2, 2)),
+    ((8, 8, 1), (1, 1), "VALID", (1, 1)),
+]
+
+
+@pytest.mark.parametrize(("image", "kernel", "padding", "strides"), CASES)
+def test_convolution_equals_the_direct_one_in_value_vjp_and_jvp(image, kernel, padding, strides):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *image)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(*kernel, image[2], 4)), jnp.float32)
+
+    def ours(x, k):
+        return lowering.convolution(x, k, strides, padding, dimension_numbers=NHWC)
+
+    def direct(x, k):
+        return lax.conv_general_dilated(x, k, strides, padding, dimension_numbers=NHWC)
+
+    out = direct(x, k)
+    scale = float(abs(out).max())
+    np.testing.assert_allclose(ours(x, k), out, atol=1e-5 * scale)
+    for got, want in zip(jax.vjp(ours, x, k)[1](out), jax.vjp(direct, x, k)[1](out), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
+    got, want = jax.jvp(ours, (x, k), (x, k))[1], jax.jvp(direct, (x, k), (x, k))[1]
+    np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
+
+
+def test_convolution_maps_over_a_batch_of_kernels():
+    x, k = jnp.ones((2, 8, 8, 1)), jnp.arange(3 * 9 * 2.0).reshape(3, 3, 3, 1, 2)
+    out = jax.vmap(lambda k: lowering.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC))(k)
+    each = [lax.conv_general_dilated(x, one, (1, 1), "SAME", dimension_numbers=NHWC) for one in k]
+    np.testing.assert_allclose(out, jnp.stack(each), rtol=1e-5)
+
+
+def test_an_export_for_a_gpu_holds_the_gpus_convolution():
+    def first_layer(x, k):
+        return lowering.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC)
+
+    shapes = jnp.ones((2, 8, 8, 1)), jnp.ones((3, 3, 1, 4))
+    cuda = export.export(jax.jit(first_layer), platforms=["cuda"])(*shapes).mlir_module()
+    cpu = export.export(jax.jit(first_layer), platforms=["cpu"])(*shapes).mlir_module()
+    assert "stablehlo.convolution" in cuda
+    assert "stablehlo.convolution" not in cpu
+
+
+def test_max_pooling_of_the_lectures_4x4_gives_6_9_7_8():
+    x = jnp.array([[2, 4, 7, 4], [6, 6, 9, 8], [3, 4, 8, 3], [7, 5, 3, 6]], jnp.float32)[None, ..., None]
+    assert lowering.max_pool(x)[0, ..., 0].tolist() == [[6, 9], [7, 8]]
+
+
+def test_max_pooling_drops_the_remainder_as_reduce_window_does():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 5, 3)), jnp.float32)
+    want = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    assert (lowering.max_pool(x) == want).all()
+    with pytest.raises(ValueError, match=r"window \(2, 2\) is larger than its 1x4 input"):
+        lowering.max_pool(jnp.ones((1, 1, 4, 1)))

@@ -1,0 +1,110 @@
+import json
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from cnnlab.metrics import calibration, classification, detection, regression, segmentation
+from cnnlab.ops.boxes import iou
+
+
+@pytest.fixture
+def guesses():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(4), 300)
+    return probs, rng.integers(0, 4, 300)
+
+
+def test_classification_metrics_equal_scikit_learns(guesses):
+    probs, labels = guesses
+    assert classification.accuracy(probs, labels) == sklearn.metrics.accuracy_score(labels, probs.argmax(1))
+    nll = sklearn.metrics.log_loss(labels, probs)
+    assert classification.negative_log_likelihood(probs, labels) == pytest.approx(nll, rel=1e-12)
+    onehot = (labels[:, None] == np.arange(4)).astype(float)
+    each = [sklearn.metrics.brier_score_loss(onehot[:, k], probs[:, k]) for k in range(4)]
+    assert classification.brier(probs, labels) == pytest.approx(sum(each), rel=1e-12)
+    table = sklearn.metrics.confusion_matrix(labels, probs.argmax(1))
+    assert (classification.confusion(labels, probs.argmax(1), 4) == table).all()
+
+
+def test_ece_by_hand():
+    # bin (.8, .867]: 2 of mean .85, one right: |.5 - .85| * 2 / 5; bin (.933, 1]: 3 of mean .98, all right: .02 * 3 / 5
+    confidence, correct = np.array([0.84, 0.86, 0.96, 0.98, 1.0]), np.array([1, 0, 1, 1, 1])
+    assert calibration.expected_calibration_error(confidence, correct) == pytest.approx(0.7 / 5 + 0.06 / 5)
+
+
+def test_confidence_1_and_bin_edges_fall_into_the_bin_below():
+    bins = calibration.reliability(np.array([0.0, 0.5, 1.0]), np.array([0, 1, 1]), bins=2)
+    assert bins.count.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(("n", "floor"), [(200, 0.052), (1000, 0.023), (10_000, 0.0071)])
+def test_the_noise_floor_is_the_published_one_for_beta_8_1_2(n, floor):
+    confidence = np.random.default_rng(0).beta(8, 1.2, n)
+    assert calibration.ece_floor(confidence, 15) == pytest.approx(floor, rel=0.1)
+
+
+def test_regression_errors_equal_scikit_learns():
+    rng = np.random.default_rng(0)
+    targets, values = rng.normal(size=(50, 2)), rng.normal(size=(50, 2))
+    got = regression.errors(values, targets)
+    assert got["mae"] == pytest.approx(sklearn.metrics.mean_absolute_error(targets, values))
+    assert got["r2"] == pytest.approx(sklearn.metrics.r2_score(targets, values))
+    assert got["rmse"] == pytest.approx(sklearn.metrics.root_mean_squared_error(targets, values))
+
+
+def test_segmentation_scores_equal_scikit_learns():
+    rng = np.random.default_rng(0)
+    truth, guess = rng.integers(0, 3, 500), rng.integers(0, 3, 500)
+    got = segmentation.scores(sklearn.metrics.confusion_matrix(truth, guess))
+    assert got["mean_iou"] == pytest.approx(sklearn.metrics.jaccard_score(truth, guess, average="macro"))
+    assert got["dice"] == pytest.approx(sklearn.metrics.f1_score(truth, guess, average="macro"))
+    assert got["pixel_accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, guess))
+
+
+def test_a_class_that_never_occurs_is_left_out_of_the_mean():
+    assert segmentation.scores(np.diag([3, 0, 5]))["mean_iou"] == 1
+
+
+def test_iou_equals_torchvision(goldens):
+    boxes = np.array(goldens["boxes"]["xyxy"])
+    want = np.array(goldens["boxes"]["iou_8x8"])
+    np.testing.assert_allclose(iou(boxes[:8], boxes[8:16]), want, atol=1e-9)
+
+
+def test_iou_of_empty_boxes_is_0():
+    empty = np.array([[3.0, 3, 3, 3]])
+    assert iou(empty, empty).tolist() == [[0]]
+
+
+def one(box, score=None, label=0):
+    return [np.array([[box]], float)] + ([np.array([[score]])] if score else []) + [np.array([[label]])]
+
+
+def test_average_precision_of_torchmetrics_documented_example():
+    boxes, scores, classes = one([258, 41, 606, 285], 0.536)
+    got = detection.mean_average_precision(boxes, scores, classes, *one([214, 41, 562, 285]))
+    assert got["map"] == pytest.approx(0.6)
+    assert got["map50"] == pytest.approx(1)
+
+
+def test_average_precision_equals_pycocotools_on_100_images(shared):
+    folder = shared / "reference_vectors/review_detection_metrics/tests/test_coco_eval"
+    truths = json.loads((folder / "gts/sampled_gts_bbox_area.json").read_text())["annotations"]
+    found = json.loads((folder / "cocoapi_results.json").read_text())
+    images = sorted({item["image_id"] for item in truths + found})
+    boxes, scores, classes = _padded(found, images, 100)
+    true_boxes, _, true_classes = _padded(truths, images, 100)
+    got = detection.mean_average_precision(boxes, scores, classes, true_boxes, true_classes)
+    assert got["map"] == pytest.approx(0.503647, abs=1e-6)
+    assert got["map50"] == pytest.approx(0.696973, abs=1e-6)
+
+
+def _padded(items, images, n):
+    boxes, scores, classes = np.zeros((len(images), n, 4)), np.zeros((len(images), n)), np.full((len(images), n), -1)
+    for i, image in enumerate(images):
+        mine = [item for item in items if item["image_id"] == image]
+        for j, item in enumerate(mine):
+            x, y, w, h = item["bbox"]
+            boxes[i, j], scores[i, j], classes[i, j] = (x, y, x + w, y + h), item.get("score", 1), item["category_id"]
+    return boxes, scores, classes
