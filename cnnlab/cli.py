@@ -52,9 +52,7 @@ def _fail(error: object, code: int) -> int:
 
 def _overview() -> str:
     lines = [f"  {name:9} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        ["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help tells the options of each."]
-    )
+    return "\n".join(["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help tells the options of each."])
 
 
 def train(arguments: Sequence[str]) -> None:

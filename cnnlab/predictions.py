@@ -62,7 +62,9 @@ def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
             continue  # the mean is what was decoded
         value = np.asarray(value)
         if name == "label":
-            out["label"] = names[int(value)] if value.ndim == 0 else [n for n, yes in zip(names, value, strict=True) if yes]
+            out["label"] = (
+                names[int(value)] if value.ndim == 0 else [n for n, yes in zip(names, value, strict=True) if yes]
+            )
         elif name == "classes":
             out["classes"] = [names[int(k)] for k in value]
         elif value.ndim == 0:

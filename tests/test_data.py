@@ -32,8 +32,10 @@ def test_splits_are_disjoint_complete_and_a_function_of_the_seed():
 def test_normalisation_is_measured_on_the_training_split_alone():
     dark, bright = np.zeros((10, 4, 4), np.uint8), np.full((10, 4, 4), 255, np.uint8)
     mixed = np.concatenate([dark, bright])
-    parts = {name: {"image": image, "label": np.arange(len(image)) % 2} for name, image in
-             {"train": mixed, "validation": bright, "test": bright}.items()}
+    parts = {
+        name: {"image": image, "label": np.arange(len(image)) % 2}
+        for name, image in {"train": mixed, "validation": bright, "test": bright}.items()
+    }
     spec = data.from_arrays(parts).spec
     assert spec.mean == (0.5,)
     assert spec.std == (0.5,)

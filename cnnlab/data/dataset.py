@@ -146,7 +146,7 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
         if not np.issubdtype(image.dtype, np.floating):
             raise ValueError(f"images of {where} must be uint8 or floating point, found {image.dtype}")
         image = image.astype(np.float32)
-        if not (np.isfinite(image).all() and 0 <= image.min() and image.max() <= 1):
+        if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
             raise ValueError(f"floating-point images of {where} must lie in [0, 1], found {_range(image)}")
     out["image"] = image
     if out.get("target", image).ndim == 1:

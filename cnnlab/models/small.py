@@ -22,20 +22,18 @@ class EncoderDecoder(nn.Module):
     """
 
     num_classes: int
-    features: int = 8
+    features: int = 12
     spatial_dropout: float = 0.1
     dtype: Any = None
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True) -> jax.Array:
         if x.shape[1] % 4 or x.shape[2] % 4:
             raise ValueError(f"height and width must be multiples of 4, found {x.shape[1]}x{x.shape[2]}")
 
         def block(x: jax.Array, features: int, name: str) -> jax.Array:
             x = Conv(features, (3, 3), use_bias=False, dtype=self.dtype, name=f"{name}_conv")(x)
-            return nn.relu(nn.BatchNorm(use_running_average, dtype=self.dtype, name=f"{name}_norm")(x))
+            return nn.relu(nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name=f"{name}_norm")(x))
 
         full = block(x, self.features, "down1")
         half = block(max_pool(full), 2 * self.features, "down2")
@@ -62,15 +60,13 @@ class GridDetector(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True) -> jax.Array:
         for i, features in enumerate(self.features, 1):
             x = Conv(features, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}")(x)
-            x = nn.relu(nn.BatchNorm(use_running_average, dtype=self.dtype, name=f"norm{i}")(x))
+            x = nn.relu(nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name=f"norm{i}")(x))
             x = max_pool(x)
         x = Conv(self.features[-1], (3, 3), use_bias=False, dtype=self.dtype, name="neck_conv")(x)
-        x = nn.relu(nn.BatchNorm(use_running_average, dtype=self.dtype, name="neck_norm")(x))
+        x = nn.relu(nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name="neck_norm")(x))
         x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name="spatial_dropout")(x)
         return Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(x)
 

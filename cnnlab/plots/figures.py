@@ -96,7 +96,9 @@ def reliability_diagram(bins: Reliability, ece: float, floor: float) -> Figure:
     filled = bins.count > 0
     deviation = np.sqrt(middle * (1 - middle) / np.maximum(bins.count, 1))
     low, high = np.clip(middle - deviation, 0, 1), np.clip(middle + deviation, 0, 1)
-    top.bar(middle[filled], (high - low)[filled], width[filled], low[filled], color=_GREY, alpha=0.3, label="noise, ±1 sd")
+    top.bar(
+        middle[filled], (high - low)[filled], width[filled], low[filled], color=_GREY, alpha=0.3, label="noise, ±1 sd"
+    )
     top.plot([0, 1], [0, 1], "--", color=_GREY)
     top.plot(bins.confidence[filled], bins.accuracy[filled], "o-", color=_BLUE, label="this model")
     top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), title=f"ECE {ece:.4f}, noise floor {floor:.4f}")
@@ -122,7 +124,12 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, title: str =
 
 def show(axis: Axes, image: np.ndarray) -> None:
     """One image `[H, W, C]`, uint8 or in [0, 1], grey or RGB."""
-    axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+    axis.imshow(
+        image if image.shape[-1] == 3 else image[..., 0],
+        cmap="gray",
+        vmin=0,
+        vmax=255 if image.dtype == np.uint8 else 1,
+    )
     axis.axis("off")
 
 

@@ -101,7 +101,7 @@ class Classification:
         return {"probs": outputs["probs"], "label": batch["labels" if self.kind == "multilabel" else "label"]}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`accuracy`, `nll`, `brier`, `ece` and its `ece_floor`; several labels count as that many yes-or-no examples."""
+        """`accuracy`, `nll`, `brier`, `ece` and its `ece_floor`; k labels at once count as k yes-or-no examples."""
         probs, label = _flat(rows)
         confidence, correct = probs.max(-1), probs.argmax(-1) == label
         return {

@@ -69,7 +69,7 @@ class Detection:
         }
 
     def decode(self, outputs: Outputs) -> Prediction:
-        flat = {name: leaf.reshape((len(leaf), -1) + leaf.shape[3:]) for name, leaf in outputs.items()}
+        flat = {name: leaf.reshape(len(leaf), -1, *leaf.shape[3:]) for name, leaf in outputs.items()}
         score, best = jax.lax.top_k(flat["score"], min(self.max_boxes, flat["score"].shape[1]))
         probs = jnp.take_along_axis(flat["probs"], best[..., None], 1)
         boxes = jnp.take_along_axis(flat["boxes"], best[..., None], 1)

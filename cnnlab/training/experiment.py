@@ -84,7 +84,9 @@ def options_of(target: Callable) -> dict[str, Option]:
     while isinstance(inner, functools.partial):
         inner = inner.func
     hints = get_type_hints(inner)
-    hidden = {"parent", "name", "num_classes", "dtype"} if inspect.isclass(inner) and issubclass(inner, nn.Module) else ()
+    hidden = (
+        {"parent", "name", "num_classes", "dtype"} if inspect.isclass(inner) and issubclass(inner, nn.Module) else ()
+    )
     out = {}
     for name, parameter in inspect.signature(target).parameters.items():
         if name in hidden or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -165,7 +167,7 @@ class Experiment:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | str) -> Experiment:
-        """The inverse of `to_json`, from its result or its text; an unknown key is a `ValueError` with the valid ones."""
+        """The inverse of `to_json`, from its result or its text; an unknown key is a `ValueError`."""
         value = json.loads(value) if isinstance(value, str) else value
         names = [f.name for f in dataclasses.fields(cls)]
         for key in value:
@@ -196,9 +198,7 @@ def check_choice(choice: Choice, table: Mapping[str, Callable], where: str) -> C
     for name in choice.options:
         if name not in known:
             raise unknown(f"option of {where} {choice.name!r}:", name, known)
-    return Choice(
-        choice.name, **{k: decode(known[k].kind, v, f"{where}.{k}") for k, v in choice.options.items()}
-    )
+    return Choice(choice.name, **{k: decode(known[k].kind, v, f"{where}.{k}") for k, v in choice.options.items()})
 
 
 def load_experiment_data(experiment: Experiment) -> Dataset:

@@ -115,7 +115,9 @@ def _train(
                 started = time.perf_counter()
                 state, loss = _run_epoch(program, state, dataset, settings.batch_size, experiment.seed, epoch, run_dir)
                 seconds = time.perf_counter() - started
-                measured = _validate(Trained(evaluated_variables(state), network, task, dataset.spec), dataset, settings)
+                measured = _validate(
+                    Trained(evaluated_variables(state), network, task, dataset.spec), dataset, settings
+                )
                 if monitor not in measured:
                     raise ValueError(f"monitor {monitor!r} is no metric of this task; it has {', '.join(measured)}")
                 row = {"epoch": epoch + 1, "step": int(state.step), "loss": loss, "seconds": round(seconds, 4)}
@@ -146,9 +148,7 @@ def _compile(
     prepare = functools.partial(prepare_batch, spec=dataset.spec, augmentation=settings.augmentation)
 
     def step(state: State, batch: Batch) -> tuple[State, dict]:
-        return train_step(
-            state, batch, network=network, task=task, optimizer=optimizer, key=key, prepare=prepare
-        )
+        return train_step(state, batch, network=network, task=task, optimizer=optimizer, key=key, prepare=prepare)
 
     batch = next(training_batches(dataset["train"], batch_size=settings.batch_size, seed=0, epoch=0))
     started = time.perf_counter()
@@ -161,7 +161,9 @@ def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation
     """A uint8 batch as the network takes it: augmented in [0, 1], then normalised."""
     if augmentation != Augmentation() and not batch.keys() <= {"image", "label", "labels", "weight"}:
         moved = sorted(set(batch) - {"image", "label", "labels", "weight"})
-        raise ValueError(f"augmentation moves images, not yet their {', '.join(moved)}; leave --training.augmentation out")
+        raise ValueError(
+            f"augmentation moves images, not yet their {', '.join(moved)}; leave --training.augmentation out"
+        )
     plain = InputSpec(spec.size, spec.channels)
     return dict(batch) | {"image": normalise(augment(normalise(batch["image"], plain), key, augmentation), spec)}
 

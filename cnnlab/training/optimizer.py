@@ -44,7 +44,9 @@ class Optimizer:
 
     def __post_init__(self):
         if not self.learning_rate > 0:
-            raise ValueError(f"learning rate must be above 0, found {self.learning_rate}; set --optimizer.learning-rate")
+            raise ValueError(
+                f"learning rate must be above 0, found {self.learning_rate}; set --optimizer.learning-rate"
+            )
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in 0..1, found {self.momentum}; set --optimizer.momentum")
         for name in ("weight_decay", "warmup_steps", "decay_rate"):
@@ -109,7 +111,7 @@ def create_optimizer(
 
 def averaged(optimizer_state: optax.OptState, params):
     """The moving average of the parameters where one is kept, else the parameters."""
-    ema = optax.tree_utils.tree_get(optimizer_state, "ema")
+    ema = optax.tree.get(optimizer_state, "ema")
     return params if ema is None else ema
 
 
@@ -123,7 +125,7 @@ def _track_average(decay: float) -> optax.GradientTransformation:
     the initial parameters are soon forgotten."""
 
     def init(params):
-        return _AverageState(jnp.zeros((), jnp.int32), params)
+        return _AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))  # donated apart
 
     def update(updates, state, params):
         rate = jnp.minimum(decay, (1 + state.count) / (10 + state.count))

@@ -44,7 +44,7 @@ PRESETS: dict[str, Experiment] = {
         model=Choice("encoder_decoder"),
         data=Choice("shapes", annotation="mask"),
         task=Choice("segmentation"),
-        optimizer=dataclasses.replace(_SHAPES.optimizer, learning_rate=1e-2),
+        optimizer=dataclasses.replace(_SHAPES.optimizer, learning_rate=2e-2),
     ),
     "shapes-detection": dataclasses.replace(
         _SHAPES,

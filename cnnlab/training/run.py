@@ -1,9 +1,9 @@
 """A run directory: whose it is, who holds it, and its history.
 
-    RUN/experiment.json    the experiment, to refuse another one
-    RUN/metrics.jsonl      one line an epoch
-    RUN/checkpoints/STEP/  the latest and the best step
-    RUN/figures/           pictures
+RUN/experiment.json    the experiment, to refuse another one
+RUN/metrics.jsonl      one line an epoch
+RUN/checkpoints/STEP/  the latest and the best step
+RUN/figures/           pictures
 """
 
 import contextlib

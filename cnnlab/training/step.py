@@ -92,5 +92,5 @@ def train_step(
     (loss, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics = {"loss": loss, "grad_norm": optax.global_norm(gradients)}
+    metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradients)}
     return State(state.step + 1, params, stats, optimizer_state), metrics

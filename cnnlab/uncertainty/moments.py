@@ -64,9 +64,7 @@ def moments(
         total = count + new
         shift = jax.tree.map(lambda a, b: b - a, mean, new_mean)
         mean = jax.tree.map(lambda a, s: a + s * (new / total), mean, shift)
-        deviation = jax.tree.map(
-            lambda a, b, s: a + b + s**2 * (count * new / total), deviation, new_deviation, shift
-        )
+        deviation = jax.tree.map(lambda a, b, s: a + b + s**2 * (count * new / total), deviation, new_deviation, shift)
         return (total, mean, deviation), None
 
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(with_entropy, jnp.int32(0)))

@@ -71,7 +71,7 @@ def mc_predict(
     """
     if not isinstance(num_samples, int) or num_samples < 1:
         raise ValueError(f"num_samples must be an integer of 1 or more, found {num_samples!r}")
-    if chunk is not None and not 1 <= chunk:
+    if chunk is not None and not chunk >= 1:
         raise ValueError(f"chunk must be 1 or more, found {chunk}")
     check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
     require_dropout(trained.network, trained.variables, jax.eval_shape(lambda i: normalise(i, trained.spec), images))

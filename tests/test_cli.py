@@ -1,0 +1,141 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab.cli import main
+
+SMALL = [f"--data.{name}" for name in ("name=shapes", "size=16", "train=64", "validation=16", "test=20")]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def drawn(path, size=(40, 30), mode="RGB"):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)).convert(mode).save(path)
+    return str(path)
+
+
+def test_train_writes_a_run_with_pictures_and_tells_the_next_commands(capsys):
+    assert main(["train", *SMALL, "--training.epochs", "1", "--model.dropout", "0.2", "--run-dir", "here"]) == 0
+    out = capsys.readouterr()
+    for word in ("accuracy", "nll", "noise floor", "checkpoint  here", "cnnlab evaluate here --mc 50"):
+        assert word in out.out
+    for name in ("curves", "confusion", "wrong", "reliability"):
+        assert f"figures/{name}.png" in out.out.replace("\n", "")
+    # 16x16: 16 -> 8 -> 4 -> 2, so 64 inputs to the first dense layer: 61,706 - (400 - 64) * 120 - 7 * 85 parameters
+    for word in ("20,791", "compiled in", "examples/s", "device: "):
+        assert word in out.err
+
+
+def test_evaluate_prints_one_json_object_alone(run, capsys):
+    assert main(["evaluate", str(run), "--mc", "3", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    contract = {"accuracy", "nll", "brier", "ece", "ece_floor", "examples"}
+    assert contract | {"mutual_information", "entropy", "seconds", "passes_equivalent"} == set(report)
+    assert report["examples"] == 40
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK"])
+def test_predict_reads_every_kind_of_image(run, capsys, mode):
+    path = drawn("photo.tif" if mode == "CMYK" else "photo.png", mode=mode)
+    assert main(["predict", str(run), path, "--mc", "3"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert one["file"] == path
+    assert one["label"] in ("disc", "square", "triangle")
+    assert sum(one["probs"].values()) == pytest.approx(1, abs=1e-5)
+    assert one["entropy"] >= one["mutual_information"] >= 0
+
+
+def test_predict_writes_csv_of_a_folder(run, capsys, tmp_path):
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    drawn("photos/one.png")
+    drawn("photos/deep/two.jpg")
+    assert main(["predict", str(run), "photos", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["file"] for row in rows] == ["photos/deep/two.jpg", "photos/one.png"]
+    assert float(rows[0]["probs.disc"]) <= 1
+    assert main(["predict", str(run), "photos", "--output", "out"]) == 0
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 2
+
+
+def test_sixteen_bit_and_transparent_pixels_keep_their_brightness(run):
+    import cnnlab
+    from cnnlab.data.images import read_image
+
+    spec = cnnlab.InputSpec((2, 2), 1)
+    Image.fromarray(np.full((2, 2), 32896, np.uint16)).save("deep.png")
+    assert np.unique(read_image("deep.png", spec)).tolist() == [128]
+    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save("clear.png")
+    assert np.unique(read_image("clear.png", spec)).tolist() == [255]
+
+
+def test_list_names_what_can_be_chosen(capsys):
+    assert main(["list", "--json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert "digits-lenet5" in tables["presets"]
+    assert "lenet5" in tables["models"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["trian"], 2, "unknown command 'trian'; did you mean 'train'"),
+        (["train", "digits-lenet"], 2, "unknown preset 'digits-lenet'; did you mean 'digits-lenet5'"),
+        (["train", "--model.name", "lenet6"], 2, "unknown model 'lenet6'; did you mean 'lenet5'"),
+        (["train", "--data.name", "digit"], 2, "unknown data 'digit'; did you mean 'digits'"),
+        (["train", "--task.name", "classify"], 2, "unknown task 'classify'"),
+        (["train", "--model.dropuot", "0.5"], 2, "--model.dropout"),
+        (["train", "--training.epochs", "many"], 2, "many"),
+        (["train", "--training.epochs", "0"], 2, "epochs"),
+        (["train", "--optimizer.learning-rate", "0"], 2, "above 0"),
+        (["train", "--training.batch-size", "5000"], 1, "must lie in 1..1258"),
+        (["train", "--task.name", "segmentation"], 1, "reads the column 'mask', but digits holds image, label"),
+        (["train", "--model.name", "encoder_decoder"], 1, "needs logits [B, 10]"),
+        (["evaluate", "nowhere"], 1, "nowhere is no run"),
+        (["evaluate"], 2, "Missing from cnnlab evaluate"),
+        (["predict", "nowhere", "photo.png"], 1, "nowhere is no run"),
+    ],
+)
+def test_misuse_exits_with_2_and_failure_with_1_and_both_say_why(arguments, code, message, capsys):
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+
+
+def test_files_that_are_no_images_are_named(run, capsys, tmp_path):
+    (tmp_path / "notes.png").write_text("not an image")
+    whole = drawn("whole.jpg", size=(300, 300))
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(data[: len(data) // 2])
+    (tmp_path / "empty").mkdir()
+    for path, message in [
+        ("notes.png", "cannot read notes.png as an image"),
+        ("half.jpg", "cannot read half.jpg as an image"),
+        ("missing.png", "missing.png does not exist"),
+        ("empty", "empty holds no image"),
+    ]:
+        assert main(["predict", str(run), whole, path]) == 1
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert captured.out == ""
+
+
+def test_evaluating_a_split_that_does_not_exist_names_those_that_do(run, capsys):
+    assert main(["evaluate", str(run), "--split", "tets"]) == 1
+    assert "has no split 'tets'; it has train, validation, test" in capsys.readouterr().err
+
+
+def test_mc_without_dropout_names_the_layers(capsys):
+    arguments = [*SMALL, "--training.epochs", "1", "--model.name", "linear", "--run-dir", "plain", "--json"]
+    assert main(["train", *arguments]) == 0
+    assert "accuracy" in json.loads(capsys.readouterr().out)
+    assert main(["evaluate", "plain", "--mc", "3"]) == 1
+    assert "no dropout is active in Linear" in capsys.readouterr().err

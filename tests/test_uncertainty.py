@@ -1,0 +1,140 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cnnlab
+from cnnlab.tasks import Classification
+from cnnlab.uncertainty import entropy, moments
+from cnnlab.uncertainty.dropout import sampled_logits
+from cnnlab.uncertainty.hoist import hoist
+
+
+def lenet(**options):
+    network = cnnlab.create_model("lenet5", num_classes=3, **options)
+    spec = cnnlab.InputSpec((16, 16), classes=("a", "b", "c"))
+    x = jnp.asarray(np.random.default_rng(0).random((4, 16, 16, 1)), jnp.float32)
+    return cnnlab.Trained(network.init(jax.random.key(0), x), network, Classification(), spec), x
+
+
+def test_streamed_moments_equal_those_of_the_stored_samples_in_float64():
+    def sample(key):
+        return {"probs": jax.random.dirichlet(key, jnp.ones(5), (3,)), "value": 1000 + jax.random.normal(key, (2,))}
+
+    got = moments(sample, jax.random.key(3), num_samples=40, chunk=7)
+    keys = [jax.random.fold_in(jax.random.key(3), t) for t in range(40)]
+    for name in ("probs", "value"):
+        samples = np.stack([np.asarray(sample(key)[name], np.float64) for key in keys])
+        np.testing.assert_allclose(got.mean[name], samples.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(got.variance[name], samples.var(0), rtol=2e-5 if name == "value" else 1e-5)
+        assert (got.variance[name] >= 0).all()
+    probs = np.stack([np.asarray(sample(key)["probs"], np.float64) for key in keys])
+    np.testing.assert_allclose(got.expected_entropy, -(probs * np.log(probs)).sum(-1).mean(0), rtol=1e-5)
+
+
+def test_entropy_of_certainty_is_0_and_of_ignorance_log_k():
+    np.testing.assert_allclose(entropy(jnp.array([[1.0, 0, 0, 0], [0.25] * 4])), [0, np.log(4)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 10])
+def test_the_answer_does_not_depend_on_the_chunk(chunk):
+    trained, x = lenet(dropout=0.5, spatial_dropout=0.2)
+    want = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=5)
+    got = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=chunk)
+    for name in ("mean", "variance", "entropy", "mutual_information"):
+        np.testing.assert_allclose(got[name], want[name], atol=1e-6)
+
+
+def test_the_same_key_gives_the_same_answer_and_another_key_another():
+    trained, x = lenet(dropout=0.5)
+    a, b, c = (cnnlab.mc_predict(trained, x, key=jax.random.key(k), num_samples=3).mean for k in (0, 0, 1))
+    assert (a == b).all()
+    assert (a != c).any()
+
+
+def test_the_mean_over_many_passes_is_the_expectation_by_enumeration():
+    class Tiny(nn.Module):
+        @nn.compact
+        def __call__(self, x, train=False):
+            x = nn.Dropout(0.5, deterministic=not train)(x.reshape(len(x), -1))
+            return nn.Dense(2, use_bias=False)(x)
+
+    x = jnp.array([[1.0, 2.0]]).reshape(1, 1, 2, 1)
+    kernel = jnp.array([[1.0, -1.0], [0.5, 0.25]])
+    spec = cnnlab.InputSpec((1, 2), classes=("a", "b"))
+    trained = cnnlab.Trained({"params": {"Dense_0": {"kernel": kernel}}}, Tiny(), Classification(), spec)
+    masks = [(a, b) for a in (0, 2) for b in (0, 2)]
+    samples = np.stack([jax.nn.softmax(jnp.array([a * 1.0, b * 2.0]) @ kernel) for a, b in masks])
+    mc = cnnlab.mc_predict(trained, x, key=jax.random.key(0), num_samples=4000, chunk=100)
+    np.testing.assert_allclose(mc.mean[0], samples.mean(0), atol=0.02)
+    np.testing.assert_allclose(mc.variance[0], samples.var(0), atol=0.01)
+    assert mc.label.tolist() == [int(samples.mean(0).argmax())]
+
+
+def test_spatial_dropout_drops_whole_maps():
+    class Maps(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dropout(0.5, broadcast_dims=(1, 2), deterministic=True, name="maps")(x)
+
+    out = sampled_logits(Maps(), {}, jnp.ones((2, 4, 4, 8)), jax.random.key(0))
+    assert set(np.unique(out)) == {0, 2}
+    assert (out == out[:, :1, :1]).all()
+
+
+def convolutions(jaxpr):
+    """How often a convolution stands in a program, loops and branches included."""
+    return str(jaxpr).count("conv_general_dilated[")
+
+
+def test_what_lies_before_the_first_dropout_is_computed_once():
+    trained, x = lenet(dropout=0.5)
+
+    def loop(key):
+        sample = hoist(lambda k: sampled_logits(trained.network, trained.variables, x, k), key)
+        return jax.lax.map(sample, jax.random.split(key, 5))
+
+    program = jax.make_jaxpr(loop)(jax.random.key(0))
+    (scan,) = [e for e in program.eqns if e.primitive.name == "scan"]
+    assert convolutions(program) == 2  # conv1's default branch and conv2
+    assert convolutions(scan.params["jaxpr"]) == 0
+
+
+def test_a_skip_around_the_dropout_is_hoisted_too():
+    def fn(key):
+        early = jnp.sin(jnp.arange(3.0))
+        return jax.jit(lambda a: a * jax.random.uniform(key) + jnp.cos(early))(early)
+
+    late = jax.make_jaxpr(lambda key: hoist(fn, jax.random.key(0))(key))(jax.random.key(1))
+    names = str(late)
+    assert "cos" in names  # computed in this trace, but not from the key:
+    assert (hoist(fn, jax.random.key(0))(jax.random.key(1)) == fn(jax.random.key(1))).all()
+
+
+def test_a_network_without_active_dropout_is_refused_with_the_layers_looked_at():
+    trained, x = lenet()
+    with pytest.raises(ValueError, match=r"no dropout is active in LeNet5.*conv1: Conv.*dropout1: Dropout of rate 0"):
+        cnnlab.mc_predict(trained, x, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_samples": 0}, "num_samples must be an integer of 1 or more, found 0"),
+        ({"num_samples": 2.5}, "found 2.5"),
+        ({"chunk": 0}, "chunk must be 1 or more, found 0"),
+    ],
+)
+def test_arguments_out_of_range_are_named(options, message):
+    trained, x = lenet(dropout=0.5)
+    with pytest.raises(ValueError, match=message):
+        cnnlab.mc_predict(trained, x, key=jax.random.key(0), **options)
+
+
+def test_evaluation_over_passes_reports_uncertainty_and_its_cost(run):
+    report = cnnlab.evaluate(run, mc_samples=5)
+    assert {"accuracy", "nll", "ece", "ece_floor", "entropy", "mutual_information"} <= set(report)
+    assert 0 < report["mutual_information"] < report["entropy"] < np.log(3)
+    assert report["seconds"] > 0
+    assert report["passes_equivalent"] > 0
