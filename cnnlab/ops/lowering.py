@@ -5,12 +5,11 @@ of products, so it differentiates in both directions, batches and exports like t
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-
-_BLOCK = 4  # outputs of a row computed by one product; 2 and 8 were slower for LeNet5's first layer
 
 
 def convolution(
@@ -59,20 +58,46 @@ def convolution(
         and precision is None
         and preferred_element_type in (None, lhs.dtype)
     )
-    if not (plain and _few_channels(lhs.shape, rhs.shape)):
+    block = _toeplitz_block(lhs.shape, rhs.shape) if plain else None
+    if block is None:
         return direct(lhs, rhs)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
 
     def by_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return blocked_toeplitz(x, kernel, padding)
+        return blocked_toeplitz(x, kernel, padding, block)
 
     return lax.platform_dependent(lhs, rhs, cpu=by_rows, default=direct)
 
 
-def _few_channels(image: Sequence[int], kernel: Sequence[int]) -> bool:
-    """First layers. 128x28x28x1 to 6, 5x5, with gradients: direct 16-18 ms, im2col 6-10, blocked Toeplitz 2.0."""
-    return image[3] <= 3 and kernel[0] * kernel[1] > 1
+class _Rule(NamedTuple):
+    channels: int  # holds up to so many input channels
+    megabytes: float  # and up to this size of the matrix of windows
+    block: int  # outputs of a row computed by one product
+
+
+_TOEPLITZ = (
+    # Milliseconds, two cores, jaxlib 0.10.2, direct / im2col / blocks of 2 / 4 / 7. Gradient of the kernel:
+    # 128x28x28x1 to 6, 5x5: 6.8 / 6.3 / 3.9 / 2.0 / 2.5; 32x100x100x3 to 32, 3x3: 42 / 36 / 34 / 33 / 54;
+    # 4x256x256x3 to 16, 3x3: 12.4 / 24.7 / 12.1 / 8.5 / 25.
+    _Rule(channels=3, megabytes=float("inf"), block=4),
+    # Both gradients: 128x14x14x6 to 16, 5x5: 5.6 / 3.6 / 2.1 / - / 2.4; 32x32x32x6 to 16, 3x3: 4.4 / 2.3 / 2.7 / 2.7 /
+    # 3.5; but 4x256x256x8 to 16, 3x3, 50 MB of windows: 47 / 83 / 132 / 91 / 80.
+    _Rule(channels=8, megabytes=6, block=2),
+)
+
+
+def _toeplitz_block(image: Sequence[int], kernel: Sequence[int]) -> int | None:
+    """The block for a kernel of few input channels; None where the direct convolution is faster."""
+    b, height, width, channels = image
+    h, w = kernel[:2]
+    if h * w == 1:
+        return None
+    for rule in _TOEPLITZ:
+        windows = b * height * (width / rule.block) * h * (w + rule.block - 1) * channels * 4e-6
+        if channels <= rule.channels and windows <= rule.megabytes:
+            return rule.block
+    return None
 
 
 def _is_channels_last(dimension_numbers, lhs: jax.Array, rhs: jax.Array) -> bool:
@@ -80,7 +105,7 @@ def _is_channels_last(dimension_numbers, lhs: jax.Array, rhs: jax.Array) -> bool
     return numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, ("NHWC", "HWIO", "NHWC"))
 
 
-def blocked_toeplitz(x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, int]]) -> jax.Array:
+def blocked_toeplitz(x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, int]], block: int) -> jax.Array:
     """Stride-1 cross-correlation as one matrix product a block of a row's outputs.
 
     A block of m neighbouring outputs reads h x (w + m - 1) x C inputs; its matrix is the kernel written m times, each
@@ -91,6 +116,7 @@ def blocked_toeplitz(x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, 
       x: `[B, H, W, C]`.
       kernel: `[h, w, C, K]`.
       pads: zeros `(before, after)` for rows and columns.
+      block: m.
 
     Returns:
       `[B, H', W', K]`.
@@ -98,15 +124,15 @@ def blocked_toeplitz(x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, 
     h, w, c, k = kernel.shape
     rows = x.shape[1] + sum(pads[0]) - h + 1
     columns = x.shape[2] + sum(pads[1]) - w + 1
-    blocks = -(-columns // _BLOCK)
-    span = w + _BLOCK - 1
-    spill = blocks * _BLOCK - columns
+    blocks = -(-columns // block)
+    span = w + block - 1
+    spill = blocks * block - columns
     x = jnp.pad(x, ((0, 0), pads[0], (pads[1][0], pads[1][1] + spill), (0, 0)))
-    windows = jnp.stack([x[:, :, i * _BLOCK : i * _BLOCK + span] for i in range(blocks)], 2)  # [B, H, blocks, span, C]
+    windows = jnp.stack([x[:, :, i * block : i * block + span] for i in range(blocks)], 2)  # [B, H, blocks, span, C]
     windows = jnp.stack([windows[:, i : i + rows] for i in range(h)], 3)  # [B, H', blocks, h, span, C]
-    band = jnp.stack([jnp.pad(kernel, ((0, 0), (j, _BLOCK - 1 - j), (0, 0), (0, 0))) for j in range(_BLOCK)], 3)
-    out = windows.reshape(-1, h * span * c) @ band.reshape(h * span * c, _BLOCK * k)
-    return out.reshape(len(x), rows, blocks * _BLOCK, k)[:, :, :columns]
+    band = jnp.stack([jnp.pad(kernel, ((0, 0), (j, block - 1 - j), (0, 0), (0, 0))) for j in range(block)], 3)
+    out = windows.reshape(-1, h * span * c) @ band.reshape(h * span * c, block * k)
+    return out.reshape(len(x), rows, blocks * block, k)[:, :, :columns]
 
 
 def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:
