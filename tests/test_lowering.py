@@ -40,6 +40,13 @@ def test_convolution_equals_the_direct_one_in_value_vjp_and_jvp(image, kernel, p
     np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
 
 
+def test_both_layers_of_lenet5_are_lowered_and_a_large_image_of_8_channels_is_not():
+    same, valid = [(2, 2), (2, 2)], [(0, 0), (0, 0)]
+    assert lowering._toeplitz_block((128, 28, 28, 1), (5, 5, 1, 6), same) == 4
+    assert lowering._toeplitz_block((128, 14, 14, 6), (5, 5, 6, 16), valid) == 2
+    assert lowering._toeplitz_block((4, 256, 256, 8), (3, 3, 8, 16), same) is None
+
+
 def test_convolution_maps_over_a_batch_of_kernels():
     x, k = jnp.ones((2, 8, 8, 1)), jnp.arange(3 * 9 * 2.0).reshape(3, 3, 3, 1, 2)
     out = jax.vmap(lambda k: lowering.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC))(k)

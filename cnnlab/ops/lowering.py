@@ -58,14 +58,17 @@ def convolution(
         and precision is None
         and preferred_element_type in (None, lhs.dtype)
     )
-    block = _toeplitz_block(lhs.shape, rhs.shape) if plain else None
+    if not plain:
+        return direct(lhs, rhs)
+    pads = padding
+    if isinstance(padding, str):
+        pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    block = _toeplitz_block(lhs.shape, rhs.shape, pads)
     if block is None:
         return direct(lhs, rhs)
-    if isinstance(padding, str):
-        padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
 
     def by_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return blocked_toeplitz(x, kernel, padding, block)
+        return blocked_toeplitz(x, kernel, pads, block)
 
     return lax.platform_dependent(lhs, rhs, cpu=by_rows, default=direct)
 
@@ -87,14 +90,15 @@ _TOEPLITZ = (
 )
 
 
-def _toeplitz_block(image: Sequence[int], kernel: Sequence[int]) -> int | None:
+def _toeplitz_block(image: Sequence[int], kernel: Sequence[int], pads: Sequence[tuple[int, int]]) -> int | None:
     """The block for a kernel of few input channels; None where the direct convolution is faster."""
     b, height, width, channels = image
     h, w = kernel[:2]
+    rows, columns = height + sum(pads[0]) - h + 1, width + sum(pads[1]) - w + 1
     if h * w == 1:
         return None
     for rule in _TOEPLITZ:
-        windows = b * height * (width / rule.block) * h * (w + rule.block - 1) * channels * 4e-6
+        windows = b * rows * (columns / rule.block) * h * (w + rule.block - 1) * channels * 4e-6
         if channels <= rule.channels and windows <= rule.megabytes:
             return rule.block
     return None

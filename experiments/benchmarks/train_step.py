@@ -6,7 +6,8 @@ Everyone trains the same network on the same images with the same optimizer. The
 so that a noisy moment hits them all; each figure is the median of the rounds' medians, warm, compile time left out.
 `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured: see the table in the README, with device and date.
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21: cnnlab 5.0 ms, plain Flax 23.0, torch eager
+5.9, channels-last 6.0, torch.compile 9.8: ratio 1.18.
 """
 
 import functools
@@ -15,12 +16,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 
 import cnnlab
@@ -127,7 +128,12 @@ def median_ms(run: Callable[[], None], repeats: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def main(json_only: bool = False, rounds: int = 15, repeats: int = 20, peers: bool = True) -> dict:
+def main(
+    json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    rounds: int = 15,
+    repeats: int = 20,
+    peers: bool = True,
+) -> dict:
     """Times all variants in turn and prints a table.
 
     Args:

@@ -1,0 +1,43 @@
+"""The experiments and benchmarks, shrunk to seconds."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / "experiments" / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_digits_lenet5_tabulates_every_seed(splits, tmp_path, capsys):
+    table = script("digits_lenet5.py").main(seeds=2, splits=splits, runs=tmp_path, epochs=1)
+    assert len(table["accuracy"]) == 2
+    assert "mean ± standard error" in capsys.readouterr().out
+
+
+def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
+    script("benchmarks/train_step.py").main(json_only=True, rounds=1, repeats=1, peers=False)
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert set(row["ms"]) == {"cnnlab", "flax"}
+
+
+def test_every_command_of_the_readme_names_what_exists():
+    import cnnlab
+    from cnnlab.training.presets import PRESETS
+
+    text = (ROOT / "README.md").read_text()
+    for preset in re.findall(r'presets\.get\("([^"]+)"\)|cnnlab train ([a-z][a-z0-9-]+)', text):
+        assert "".join(preset) in PRESETS
+    for name in re.findall(r"\bcnnlab\.([a-zA-Z_]+)\(", text):
+        assert hasattr(cnnlab, name), name
+    for path in re.findall(r"experiments/[a-z_0-9/]+\.py", text):
+        assert (ROOT / path).exists(), path
