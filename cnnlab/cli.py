@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cnnlab.errors import unknown
 from cnnlab.options import parse_experiment
+from cnnlab.training.stopping import Stopped
 
 FAILED, MISUSED = 1, 2
 
@@ -34,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     except _Misuse as error:
         return _fail(error, MISUSED)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, Stopped) as error:
         return _fail(error, FAILED)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on where it stopped", FAILED)
+        return _fail("interrupted", FAILED)
     return 0
 
 
@@ -58,17 +59,18 @@ def _overview() -> str:
 def train(arguments: Sequence[str]) -> None:
     """Train a network: cnnlab train [PRESET] [--model.name ...] [--data.name ...] [--run-dir RUN]."""
     try:
-        experiment, run_dir, as_json = parse_experiment(arguments)
+        experiment, wanted = parse_experiment(arguments)
     except ValueError as error:
         raise _Misuse(str(error)) from error
     import cnnlab
     from cnnlab.evaluation import training_curves
 
-    cnnlab.train(experiment, run_dir)
+    run_dir = wanted.run_dir
+    cnnlab.train(experiment, run_dir, init_from=wanted.init_from)
     pictures = run_dir / "figures"
     report = cnnlab.evaluate(run_dir, figures=pictures)
     training_curves(run_dir, pictures)
-    if as_json:
+    if wanted.json:
         _print_json(report)
         return
     _print_report(report, "test split")

@@ -11,8 +11,9 @@ from cnnlab.compile import jit
 from cnnlab.data import Dataset, Examples
 from cnnlab.plots import figures as plots
 from cnnlab.trained import Trained, evaluation_rows
-from cnnlab.training.experiment import Experiment, load_experiment_data
-from cnnlab.training.restore import check_data, load, open_step
+from cnnlab.training.experiment import Experiment
+from cnnlab.training.plan import load_experiment_data
+from cnnlab.training.restore import check_data, load, load_config
 from cnnlab.training.run import read_history
 from cnnlab.uncertainty.dropout import require_dropout
 from cnnlab.uncertainty.monte_carlo import default_chunk, mc_moments, summarise
@@ -69,17 +70,15 @@ def run_data(run: str | Path | Trained) -> Dataset:
     """The dataset that a run was trained with, its splits verified."""
     if isinstance(run, Trained):
         raise ValueError("a network in hand does not know its data; call evaluate(trained, dataset)")
-    with open_step(run) as (_, _, config):
-        experiment = Experiment.from_json(config["experiment"])
-        dataset = load_experiment_data(experiment)
-        check_data(config, dataset.fingerprint(), run)
-        return dataset
+    config = load_config(run)
+    dataset = load_experiment_data(Experiment.from_json(config["experiment"]))
+    check_data(config, dataset.fingerprint(), run)
+    return dataset
 
 
 def training_curves(run: str | Path, directory: str | Path) -> list[Path]:
     """Writes the picture of a run's loss and monitored metric."""
-    with open_step(run) as (_, _, config):
-        figure = plots.curves(read_history(Path(run)), config["monitor"]["metric"])
+    figure = plots.curves(read_history(Path(run)), load_config(run)["monitor"]["metric"])
     return plots.save({"curves": figure}, Path(directory))
 
 

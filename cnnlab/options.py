@@ -16,8 +16,23 @@ from cnnlab.training.presets import PRESETS, get
 DEFAULT = "digits-lenet5"
 
 
-def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Path, bool]:
-    """The experiment, the run directory and whether JSON is asked for.
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a training is asked for beside the experiment.
+
+    Attributes:
+      run_dir: where the run is kept; named after the preset, or data and model, if left out.
+      init_from: a run whose parameters are the first ones.
+      json: print the test metrics as one JSON object.
+    """
+
+    run_dir: Path | None = None
+    init_from: Path | None = None
+    json: bool = False
+
+
+def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
+    """The experiment, and what else is asked for.
 
     Raises:
       ValueError: a preset, model, data or task that does not exist, or a value out of range.
@@ -36,7 +51,8 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Path, bool]:
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     same = all(getattr(experiment, part).name == getattr(PRESETS[preset], part).name for part in TABLES)
     default = preset if same else f"{experiment.data.name}-{experiment.model.name}"
-    return experiment, Path(parsed.run_dir or f"runs/{default}"), parsed.json
+    wanted = parsed.wanted
+    return experiment, dataclasses.replace(wanted, run_dir=wanted.run_dir or Path("runs") / default)
 
 
 def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
@@ -67,8 +83,7 @@ def _flags(base: Experiment) -> Any:
         ("optimizer", Optimizer, base.optimizer),
         ("training", Training, base.training),
         ("seed", int, base.seed),
-        ("run_dir", str | None, None),
-        ("json", bool, False),
+        ("wanted", tyro.conf.OmitArgPrefixes[Wanted], Wanted()),
     ]
     return dataclasses.make_dataclass("Train", fields, frozen=True)
 

@@ -4,7 +4,8 @@ import json
 import pytest
 
 import cnnlab
-from cnnlab.training.experiment import build_network, check_fit, options_of
+from cnnlab.training.experiment import options_of
+from cnnlab.training.plan import build_network, check_fit
 from cnnlab.training.presets import PRESETS
 
 

@@ -14,7 +14,7 @@ from conftest import epochs
 
 import cnnlab
 from cnnlab.training import checkpoint
-from cnnlab.training.restore import open_step
+from cnnlab.training.restore import open_run_checkpoints
 from cnnlab.training.run import read_history
 
 
@@ -63,8 +63,8 @@ def test_the_best_and_the_latest_step_are_kept(small, tmp_path):
     cnnlab.train(dataclasses.replace(small, training=training), path, quiet=True)
     history = read_history(path)
     best = max(history, key=lambda row: row["validation_accuracy"])["step"]
-    with open_step(path) as (manager, number, _):
-        assert number == best
+    with open_run_checkpoints(path) as manager:
+        assert checkpoint.candidates(manager, "best")[0] == best
         assert set(manager.all_steps()) == {best, 12}
 
 
@@ -100,10 +100,14 @@ def test_a_path_that_is_no_run_says_so(content, tmp_path):
 
 
 def test_arrays_that_are_not_the_saved_ones_are_damaged(run, monkeypatch):
-    with open_step(run) as (manager, number, config):
+    with open_run_checkpoints(run) as manager:
+        number = manager.latest_step()
+        config = checkpoint.read_config(manager, number)
         config["digest"]["model"]["['params']['conv1']['bias']"] = "0"
         like = cnnlab.load(run).variables
-        with pytest.raises(ValueError, match=r"model\['params'\]\['conv1'\]\['bias'\] of step 3 .* is damaged"):
+        with pytest.raises(
+            ValueError, match=r"model of step 3 .* is damaged: the digest of \['params'\]\['conv1'\]\['bias'\] differs"
+        ):
             checkpoint.restore(manager, number, "model", like, config)
 
 

@@ -9,7 +9,7 @@ import pytest
 import cnnlab
 from cnnlab import tasks
 from cnnlab.data import from_arrays, shapes
-from cnnlab.training.experiment import build_task
+from cnnlab.training.plan import build_task
 
 LEARNT = [
     # preset, changes of the task, changes of the data, metric, bound

@@ -7,15 +7,17 @@ import numpy as np
 from cnnlab.data.dataset import Columns, Examples
 
 
-def training_batches(examples: Examples, *, batch_size: int, seed: int, epoch: int) -> Iterator[Columns]:
-    """One shuffled epoch. The remainder is dropped: padding rows would spoil batch norm.
+def training_batches(
+    examples: Examples, *, batch_size: int, seed: int, epoch: int, start: int = 0
+) -> Iterator[Columns]:
+    """One shuffled epoch from its step `start` on. The remainder is dropped: padding rows would spoil batch norm.
 
     Raises:
       ValueError: `batch_size` is not in 1..len(examples).
     """
     steps = steps_per_epoch(examples, batch_size)
     order = np.random.default_rng((seed, epoch)).permutation(len(examples))
-    for step in range(steps):
+    for step in range(start, steps):
         indices = order[step * batch_size : (step + 1) * batch_size]
         yield examples[indices] | {"weight": np.ones(batch_size, np.float32)}
 

@@ -37,7 +37,7 @@ def save(figures: Mapping[str, Figure], directory) -> list:
 
 
 def curves(history: Sequence[Mapping[str, float]], monitor: str) -> Figure:
-    """Training loss and the monitored validation metric against epochs.
+    """Loss and the monitored validation metric against epochs.
 
     Args:
       history: one mapping an epoch with `epoch`, `loss` and `validation_*` entries.
@@ -46,8 +46,10 @@ def curves(history: Sequence[Mapping[str, float]], monitor: str) -> Figure:
     figure, axes = new_figure(1, 2, size=(8, 3.2))
     epochs = [row["epoch"] for row in history]
     left, right = axes[0]
-    left.plot(epochs, [row["loss"] for row in history], color=_BLUE)
-    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    left.plot(epochs, [row["loss"] for row in history], color=_BLUE, label="training")
+    left.plot(epochs, [row["validation_loss"] for row in history], color=_ORANGE, label="validation")
+    left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    left.legend(frameon=False)
     values = [row[f"validation_{monitor}"] for row in history]
     right.plot(epochs, values, color=_ORANGE)
     best = int(np.nanargmin(values)) if smaller_is_better(monitor) else int(np.nanargmax(values))

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import logging
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ import numpy as np
 
 SCHEMA = 1
 DIRECTORY = "checkpoints"
+
+
+class Damaged(ValueError):
+    """A checkpoint that is not what was saved."""
 
 
 def versions() -> dict[str, str]:
@@ -38,9 +43,9 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         value = metrics.get(monitor, math.nan)
         return worst if math.isnan(value) else value
 
-    keep = [policy.LatestN(1), policy.BestN(get_metric_fn=metric, reverse=not maximise, n=1)]
+    best = policy.BestN(get_metric_fn=metric, reverse=not maximise, n=1, keep_checkpoints_without_metrics=False)
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=None if read_only else policy.AnyPreservationPolicy(keep),
+        preservation_policy=None if read_only else policy.AnyPreservationPolicy([policy.LatestN(1), best]),
         best_fn=None if read_only else metric,
         best_mode="max" if maximise else "min",
         read_only=read_only,
@@ -49,8 +54,13 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         yield manager
 
 
-def save(manager, step: int, *, model: Any, optimizer: Any, config: dict[str, Any], metrics: dict[str, float]) -> None:
-    """Saves a step in the background; a step that is not complete is never taken for one."""
+def save(
+    manager, step: int, *, model: Any, optimizer: Any, config: dict[str, Any], metrics: dict[str, float] | None = None
+) -> None:
+    """Saves a step in the background; a step that is not complete is never taken for one.
+
+    A step without metrics, saved amid an epoch, is kept only while it is the latest.
+    """
     import orbax.checkpoint as ocp
 
     config = config | {"digest": {"model": digest(model), "optimizer": digest(optimizer)}}
@@ -66,7 +76,11 @@ def read_config(manager, step: int) -> dict[str, Any]:
     """The JSON stored with a step."""
     import orbax.checkpoint as ocp
 
-    config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+    try:
+        config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+    except Exception as error:  # missing, truncated or no JSON: all mean the same
+        reason = str(error).splitlines()[0]
+        raise Damaged(f"the config of step {step} in {manager.directory} cannot be read: {reason}") from error
     if config.get("schema") != SCHEMA:
         raise ValueError(
             f"step {step} of {manager.directory} has schema {config.get('schema')}, this cnnlab reads {SCHEMA}; "
@@ -86,45 +100,90 @@ def restore(manager, step: int, item: str, like: Any, config: dict[str, Any]) ->
       config: of the step.
 
     Raises:
-      ValueError: the arrays are not those that were saved.
+      Damaged: the arrays are not those that were saved.
+      ValueError: the network needs other arrays.
     """
     import orbax.checkpoint as ocp
 
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
     check_structure(like, config["digest"][item], f"{item} of step {step} in {manager.directory}")
-    found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
+    where = f"{item} of step {step} in {manager.directory}"
+    try:
+        found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
+    except Exception as error:  # a truncated file fails in many ways, deep inside; all mean the same
+        raise Damaged(f"{where} cannot be read: {str(error).splitlines()[0]}") from error
+    known = digest(found)
     for path, expected in config["digest"][item].items():
-        if digest(found)[path] != expected:
-            raise ValueError(f"{item}{path} of step {step} in {manager.directory} is damaged: its digest differs")
+        if known[path] != expected:
+            raise Damaged(f"{where} is damaged: the digest of {path} differs")
     return found
 
 
 def check_structure(like: Any, stored: dict[str, str], what: str) -> None:
     """Raises `ValueError`, listing paths, where a checkpoint holds other arrays than the network needs."""
-    needed = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)}
-    missing, extra = sorted(needed - set(stored)), sorted(set(stored) - needed)
-    if missing or extra:
-        raise ValueError(
-            f"{what} does not fit this network: missing {', '.join(missing) or 'nothing'}; "
-            f"not used {', '.join(extra) or 'nothing'}"
-        )
+    needed = {jax.tree_util.keystr(path): _kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    missing, extra = sorted(needed.keys() - stored.keys()), sorted(stored.keys() - needed.keys())
+    told = [f"missing {', '.join(missing)}"] * bool(missing) + [f"not used {', '.join(extra)}"] * bool(extra)
+    for path in sorted(needed.keys() & stored.keys()):
+        saved = stored[path].split()[0]
+        if saved != needed[path]:
+            told.append(f"{path} is {saved} there and {needed[path]} here")
+    if told:
+        raise ValueError(f"{what} does not fit this network: {'; '.join(told)}")
+
+
+def _kind(leaf: Any) -> str:
+    """Dtype and shape: `float32[5,5,1,6]`."""
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
 def digest(tree: Any) -> dict[str, str]:
-    """A SHA-256 of every array's dtype, shape and bytes, by its path in the tree."""
+    """Every array's dtype, shape and the SHA-256 of its bytes, by its path in the tree."""
     out = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
         array = np.ascontiguousarray(leaf)
-        head = f"{array.dtype} {array.shape} ".encode()
-        out[jax.tree_util.keystr(path)] = hashlib.sha256(head + array.tobytes()).hexdigest()
+        out[jax.tree_util.keystr(path)] = f"{_kind(leaf)} {hashlib.sha256(array.tobytes()).hexdigest()}"
     return out
 
 
-def best_step(manager, metric: str, maximise: bool) -> int:
-    """The step with the best metric, the earliest of equal ones."""
-    values = {step: (manager.metrics(step) or {}).get(metric, math.nan) for step in manager.all_steps()}
-    known = {step: value for step, value in sorted(values.items()) if not math.isnan(value)}
-    if not known:
-        return max(values)
-    return max(known, key=known.get) if maximise else min(known, key=known.get)
+def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> Any:
+    """One item as nested dicts, whatever network it was, verified against its digest."""
+    import orbax.checkpoint as ocp
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            metadata = checkpointer.metadata(manager.directory / str(step) / item).item_metadata.tree
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata)
+    except Exception as error:
+        raise Damaged(f"{item} of step {step} in {manager.directory} cannot be read: {error}") from error
+    return restore(manager, step, item, like, config)
+
+
+def set_aside(manager, step: int) -> None:
+    """Moves a step out of the manager's sight, to `RUN/damaged/`: nothing is deleted."""
+    directory = Path(manager.directory)
+    target = directory.parent / "damaged" / f"{step}-{time.time_ns()}"
+    target.parent.mkdir(exist_ok=True)
+    (directory / str(step)).rename(target)
+    manager.reload()
+
+
+def candidates(manager, step: int | str) -> list[int]:
+    """Steps in the order in which they should be tried.
+
+    Args:
+      manager: of a run.
+      step: `best`: by the run's metric, the earliest of equal ones first, those without it last; `latest`: from the
+        last one back; a number: that one alone.
+    """
+    steps = sorted(manager.all_steps())
+    if step != "best":
+        return steps[::-1] if step == "latest" else [number for number in steps if number == step]
+    values = {}
+    for number in steps:
+        with contextlib.suppress(Exception):  # a step that cannot say how good it is comes last
+            monitor = read_config(manager, number)["monitor"]
+            value = manager.metrics(number)[monitor["metric"]]
+            values[number] = math.inf if math.isnan(value) else (-value if monitor["maximise"] else value)
+    return sorted(steps, key=lambda number: (values.get(number, math.inf), number if number in values else -number))

@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
-from cnnlab import nn as cnn
-from cnnlab.data import SOURCES, Augmentation, Dataset
+from cnnlab.data import SOURCES, Augmentation
 from cnnlab.errors import unknown
-from cnnlab.models import MODELS, create_model
-from cnnlab.tasks import TASKS, Task, check_logits, create_task
+from cnnlab.models import MODELS
+from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.strict_json import decode, encode
 
@@ -199,48 +196,3 @@ def check_choice(choice: Choice, table: Mapping[str, Callable], where: str) -> C
         if name not in known:
             raise unknown(f"option of {where} {choice.name!r}:", name, known)
     return Choice(choice.name, **{k: decode(known[k].kind, v, f"{where}.{k}") for k, v in choice.options.items()})
-
-
-def load_experiment_data(experiment: Experiment) -> Dataset:
-    """The dataset that the experiment names."""
-    if experiment.data.name not in SOURCES:
-        raise unknown("data", experiment.data.name, SOURCES, "Data of your own: cnnlab.train(..., data=dataset).")
-    choice = check_choice(experiment.data, SOURCES, "data")
-    return SOURCES[choice.name](**choice.options)
-
-
-def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = None) -> Task:
-    """The task, resolved against the data: everything `auto` filled in, misfits raised."""
-    if task is None:
-        choice = check_choice(experiment.task, TASKS, "task")
-        task = create_task(choice.name, **choice.options)
-    return task.resolve(dataset) if hasattr(task, "resolve") else task
-
-
-def build_network(experiment: Experiment, outputs: int) -> nn.Module:
-    """The network with that many outputs, in the experiment's precision."""
-    if experiment.model.name not in MODELS:
-        hint = "A network of your own: pass network=..., to train as to load."
-        raise unknown("model", experiment.model.name, MODELS, hint)
-    choice = check_choice(experiment.model, MODELS, "model")
-    network = create_model(choice.name, num_classes=outputs, **choice.options)
-    if experiment.training.precision == "bfloat16":
-        if not hasattr(network, "dtype"):
-            raise ValueError(f"{choice.name} has no field dtype, so --training.precision bfloat16 does not apply")
-        network = network.clone(dtype=jnp.bfloat16)
-    return network
-
-
-def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> None:
-    """Raises `ValueError` where the network cannot take the data's images or its outputs are not the task's."""
-    images = jax.ShapeDtypeStruct((2, *dataset.spec.shape), jnp.float32)
-    name = type(network).__name__
-    try:
-        variables = jax.eval_shape(lambda x: cnn.init(network, x, jax.random.key(0)), images)
-        logits = jax.eval_shape(lambda v, x: cnn.apply(network, v, x), variables, images)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        height, width, channels = dataset.spec.shape
-        raise ValueError(
-            f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
-        ) from error
-    check_logits(task, logits.shape, dataset.spec, name)

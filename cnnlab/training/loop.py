@@ -1,34 +1,29 @@
 """Training: from an experiment to the best step's network, through a run directory."""
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from cnnlab.compile import jit
-from cnnlab.data import Augmentation, Dataset, InputSpec, augment, normalise, steps_per_epoch, training_batches
-from cnnlab.metrics import smaller_is_better
+from cnnlab.data import Augmentation, Dataset, InputSpec, augment, normalise, training_batches
 from cnnlab.tasks import Task
-from cnnlab.trained import Trained, evaluation_rows
+from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, progress
-from cnnlab.training.experiment import (
-    Choice,
-    Experiment,
-    build_network,
-    build_task,
-    check_fit,
-    load_experiment_data,
-)
-from cnnlab.training.optimizer import create_optimizer
-from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
+from cnnlab.training.devices import check_divides, data_mesh, is_first_process, local, replicate, shard
+from cnnlab.training.experiment import Experiment
+from cnnlab.training.plan import Plan, plan
+from cnnlab.training.restore import evaluated_variables, initial_variables, load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
+from cnnlab.training.stopping import Stopped, stop_signals
+
+Program = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
 
 def train(
@@ -38,12 +33,13 @@ def train(
     data: Dataset | None = None,
     network: nn.Module | None = None,
     task: Task | None = None,
+    init_from: str | Path | None = None,
     quiet: bool = False,
 ) -> Trained:
     """Trains, or goes on where the run stopped, and returns the best step's network.
 
     The same experiment again resumes an interrupted run and leaves a finished one as it is; more epochs extend it.
-    Every epoch is validated and saved; the latest and the best step are kept.
+    Every epoch is validated and saved; the latest and the best step are kept. All devices share each batch.
 
     Args:
       experiment: what to train.
@@ -51,6 +47,7 @@ def train(
       data: a dataset of your own, in place of the experiment's.
       network: a Linen module of your own with the right number of outputs, in place of the experiment's.
       task: a task of your own, in place of the experiment's.
+      init_from: a run whose best step gives the first parameters; a head of another shape starts anew.
       quiet: show nothing.
 
     Returns:
@@ -59,100 +56,74 @@ def train(
     Raises:
       ValueError: the experiment does not fit its data, or the directory holds another one.
       FloatingPointError: the loss is no longer finite; the last good checkpoint is kept.
+      Stopped: SIGTERM or Ctrl-C came; the run was saved, and the same call goes on.
     """
     run_dir = Path(run_dir)
-    experiment = _named(experiment, data, network, task)
-    dataset = data if data is not None else load_experiment_data(experiment)
-    task = build_task(experiment, dataset, task)
-    network = network if network is not None else build_network(experiment, task.head(dataset.spec))
-    check_fit(network, task, dataset)
-    dataset["validation"], steps_per_epoch(dataset["train"], experiment.training.batch_size)
-    with open_run(run_dir, experiment):
-        _train(experiment, run_dir, dataset, network, task, progress.console(quiet))
-    return load(run_dir, network=network, task=task)
+    made = plan(experiment, data=data, network=network, task=task)
+    check_divides(made.training.batch_size, mesh := data_mesh())
+    with open_run(run_dir, made.experiment):
+        _train(made, run_dir, mesh, init_from, progress.console(quiet or not is_first_process()))
+    return load(run_dir, network=made.network, task=made.task)
 
 
-def _named(experiment: Experiment, data: Any, network: Any, task: Any) -> Experiment:
-    """The experiment with the names of what the caller gave in place of its choices."""
-    given = {"data": data and Choice(data.name), "network": None, "task": None}
-    if network is not None:
-        given["network"] = Choice(type(network).__name__)
-    if task is not None:
-        given["task"] = Choice(type(task).__name__)
-    changes = {"model": given["network"], "data": given["data"], "task": given["task"]}
-    return dataclasses.replace(experiment, **{name: choice for name, choice in changes.items() if choice})
-
-
-def _train(
-    experiment: Experiment, run_dir: Path, dataset: Dataset, network: nn.Module, task: Task, out: progress.Console
-) -> None:
-    settings = experiment.training
-    steps = steps_per_epoch(dataset["train"], settings.batch_size)
-    monitor = task.monitor if settings.monitor == "auto" else settings.monitor
-    maximise = task.maximise if settings.monitor == "auto" else not smaller_is_better(monitor)
-    optimizer = create_optimizer(
-        experiment.optimizer,
-        max(1, settings.epochs * steps // settings.accumulate),
-        ema=settings.ema,
-        accumulate=settings.accumulate,
+def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: progress.Console) -> None:
+    steps = made.steps
+    state = create_state(
+        made.network, made.optimizer(), np.zeros((1, *made.dataset.spec.shape), np.uint8), init_key(made.key)
     )
-    key = jax.random.key(experiment.seed)
-    images = np.zeros((1, *dataset.spec.shape), np.uint8)
-    state = create_state(network, optimizer, images, jax.random.fold_in(key, 2**31 - 1))
-    config = run_config(experiment, dataset, network, task, monitor, maximise)
-    with checkpoint.open_manager(run_dir, monitor=monitor, maximise=maximise) as manager:
-        state = resume(manager, state, config)
+    if init_from is not None:
+        state = initial_variables(state, init_from, made.optimizer(), out.print)
+    config = run_config(made)
+    with (
+        checkpoint.open_manager(run_dir, monitor=made.monitor, maximise=made.maximise) as manager,
+        stop_signals() as stop,
+    ):
+        state, losses = resume(manager, state, config, out.print)
         history = read_history(run_dir, until_step=int(state.step))
-        if _finished(history, settings, monitor, maximise):
+        if _finished(history, made):
             return
-        progress.describe(out, state.params, type(network).__name__, dataset)
-        program = _compile(state, dataset, network, task, optimizer, key, settings, out)
-        done = int(state.step) // steps
-        with progress.bar(
-            out, epochs=settings.epochs, epoch=done, steps=steps, batch_size=settings.batch_size
-        ) as advance:
-            for epoch in range(done, settings.epochs):
+        progress.describe(out, state.params, type(made.network).__name__, made.dataset)
+        state = replicate(state, mesh)
+        program = _compile(state, made, mesh, out)
+        with progress.bar(out, made.training, steps=steps, step=int(state.step)) as advance:
+            while not _finished(history, made):
+                epoch, place = divmod(int(state.step), steps)
                 started = time.perf_counter()
-                state, loss = _run_epoch(program, state, dataset, settings.batch_size, experiment.seed, epoch, run_dir)
-                seconds = time.perf_counter() - started
-                measured = _validate(
-                    Trained(evaluated_variables(state), network, task, dataset.spec), dataset, settings
-                )
-                if monitor not in measured:
-                    raise ValueError(f"monitor {monitor!r} is no metric of this task; it has {', '.join(measured)}")
-                row = {"epoch": epoch + 1, "step": int(state.step), "loss": loss, "seconds": round(seconds, 4)}
-                row |= {f"validation_{name}": value for name, value in measured.items()}
+                state, losses = _run_epoch(program, state, made, mesh, losses, stop, run_dir)
+                if len(losses) < steps:
+                    checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
+                    break
+                seconds = (time.perf_counter() - started) * steps / (steps - place)
+                use = Trained(local(evaluated_variables(state)), made.network, made.task, made.dataset.spec)
+                measured = validate(use, made)
+                row = {"epoch": epoch + 1, "step": int(state.step), "loss": float(np.mean(losses))}
+                row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
                 history.append(row)
                 write_history(run_dir, history)
                 checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=measured)
-                advance(
-                    epoch=epoch + 1, step=int(state.step), seconds=seconds, loss=loss, **{monitor: measured[monitor]}
-                )
-                if _finished(history, settings, monitor, maximise):
+                advance(row, made.monitor)
+                losses = []
+                if stop():
                     break
         manager.wait_until_finished()
+        if not _finished(history, made):
+            raise Stopped(f"{stop()} at step {int(state.step)}; saved to {run_dir}, the same command goes on")
 
 
-def _compile(
-    state: State,
-    dataset: Dataset,
-    network: nn.Module,
-    task: Task,
-    optimizer,
-    key: jax.Array,
-    settings,
-    out: progress.Console,
-) -> Callable[[State, Batch], tuple[State, dict]]:
+def init_key(key: jax.Array) -> jax.Array:
+    """The key of the initial parameters: no step folds in so large a number."""
+    return jax.random.fold_in(key, 2**31 - 1)
+
+
+def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Program:
     """The train step as one program, compiled before the first step so that its time is told apart."""
-
-    prepare = functools.partial(prepare_batch, spec=dataset.spec, augmentation=settings.augmentation)
-
-    def step(state: State, batch: Batch) -> tuple[State, dict]:
-        return train_step(state, batch, network=network, task=task, optimizer=optimizer, key=key, prepare=prepare)
-
-    batch = next(training_batches(dataset["train"], batch_size=settings.batch_size, seed=0, epoch=0))
+    prepare = functools.partial(prepare_batch, spec=made.dataset.spec, augmentation=made.training.augmentation)
+    step = functools.partial(
+        train_step, network=made.network, task=made.task, optimizer=made.optimizer(), key=made.key, prepare=prepare
+    )
+    batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
     started = time.perf_counter()
-    program = jit(step, donate_argnums=0).lower(state, batch).compile()
+    program = jit(step, donate_argnums=0).lower(state, shard(batch, mesh)).compile()
     out.print(f"compiled in {time.perf_counter() - started:.1f} s")
     return program
 
@@ -169,18 +140,30 @@ def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation
 
 
 def _run_epoch(
-    program: Callable, state: State, dataset: Dataset, batch_size: int, seed: int, epoch: int, run_dir: Path
-) -> tuple[State, float]:
-    """One pass over the training split: the state after it and its mean loss."""
-    losses, pending = [], None
-    for batch in training_batches(dataset["train"], batch_size=batch_size, seed=seed, epoch=epoch):
-        state, metrics = program(state, batch)
-        # Read one step late, so that the device never waits for the host.
+    program: Program,
+    state: State,
+    made: Plan,
+    mesh: Mesh,
+    losses: list[float],
+    stop: Callable[[], str],
+    run_dir: Path,
+) -> tuple[State, list[float]]:
+    """The rest of an epoch after the steps whose losses are given: the state, and the losses of all its steps.
+
+    Asked to stop, it ends after the step at hand. Losses are read one step late, so that no device waits for the host.
+    """
+    epoch, place = divmod(int(state.step), made.steps)
+    losses, pending = list(losses), None
+    order = {"batch_size": made.training.batch_size, "seed": made.experiment.seed, "epoch": epoch, "start": place}
+    for batch in training_batches(made.dataset["train"], **order):
+        state, metrics = program(state, shard(batch, mesh))
         if pending is not None:
             losses.append(_checked(pending, epoch, len(losses), run_dir))
         pending = metrics
+        if stop():
+            break
     losses.append(_checked(pending, epoch, len(losses), run_dir))
-    return state, float(np.mean(losses))
+    return state, losses
 
 
 def _checked(metrics: dict[str, jax.Array], epoch: int, place: int, run_dir: Path) -> float:
@@ -194,17 +177,33 @@ def _checked(metrics: dict[str, jax.Array], epoch: int, place: int, run_dir: Pat
     return loss
 
 
-def _validate(trained: Trained, dataset: Dataset, settings) -> dict[str, float]:
-    rows = evaluation_rows(trained, dataset["validation"], batch_size=settings.evaluation_batch_size)
-    return progress.finite(trained.task.summary(rows))
+@jit
+def _validation_rows(trained: Trained, batch: Batch) -> dict[str, jax.Array]:
+    found = logits(trained, batch["image"])
+    value, weight = trained.task.loss(found, batch)
+    return {"loss": value, "weight": weight} | {
+        f"rows/{name}": leaf for name, leaf in trained.task.rows(trained.task.link(found), batch).items()
+    }
 
 
-def _finished(history: list[dict[str, float]], settings, monitor: str, maximise: bool) -> bool:
+def validate(trained: Trained, made: Plan) -> dict[str, float]:
+    """The task's metrics on the validation split, and its `loss`."""
+    size = min(made.training.evaluation_batch_size, len(made.dataset["validation"]))
+    rows = evaluation_rows(trained, made.dataset["validation"], batch_size=size, rows=_validation_rows)
+    loss = np.average(rows["loss"], weights=rows["weight"]) if rows["weight"].any() else np.nan
+    inner = {name.removeprefix("rows/"): rows[name] for name in rows if name.startswith("rows/")}
+    found = {"loss": float(loss)} | {name: float(value) for name, value in trained.task.summary(inner).items()}
+    if made.monitor not in found:
+        raise ValueError(f"monitor {made.monitor!r} is no metric of this task; it has {', '.join(found)}")
+    return found
+
+
+def _finished(history: list[dict[str, float]], made: Plan) -> bool:
     """Whether all epochs are done, or `patience` of them went by without a better one."""
-    if len(history) >= settings.epochs:
+    if len(history) >= made.training.epochs:
         return True
-    if settings.patience is None or not history:
+    if made.training.patience is None or not history:
         return False
-    values = [row[f"validation_{monitor}"] for row in history]
-    best = values.index(max(values) if maximise else min(values))
-    return len(values) - 1 - best >= settings.patience
+    values = [row[f"validation_{made.monitor}"] for row in history]
+    best = values.index(max(values) if made.maximise else min(values))
+    return len(values) - 1 - best >= made.training.patience

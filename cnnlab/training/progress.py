@@ -6,12 +6,12 @@ from typing import Any
 
 import flax.traverse_util
 import jax
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cnnlab.data import Dataset
+from cnnlab.training.experiment import Training
 
 
 def console(quiet: bool = False) -> Console:
@@ -37,10 +37,17 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
 
 
 @contextlib.contextmanager
-def bar(out: Console, *, epochs: int, epoch: int, steps: int, batch_size: int) -> Iterator[Callable]:
-    """A progress bar over all steps of a run; yields `advance(**shown)` and prints a line where there is no terminal.
+def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[Callable]:
+    """A progress bar over all steps of a run; yields `advance(row, monitor)`, to be called after each epoch.
 
-    The rate is that of training, evaluation and saving left out of it.
+    Where there is no terminal a line is printed now and then. The rate is that of training, evaluation and saving left
+    out of it.
+
+    Args:
+      out: where it is drawn.
+      training: how many epochs, of what batches.
+      steps: an epoch.
+      step: taken before.
     """
     columns = (
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -50,20 +57,16 @@ def bar(out: Console, *, epochs: int, epoch: int, steps: int, batch_size: int) -
         TimeRemainingColumn(),
         TextColumn("{task.fields[shown]}"),
     )
+    epochs = training.epochs
     with Progress(*columns, console=out, refresh_per_second=4) as progress:
-        fields = {"epoch": epoch, "epochs": epochs, "rate": 0.0, "shown": ""}
-        task = progress.add_task("", total=epochs * steps, completed=epoch * steps, **fields)
+        fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "shown": ""}
+        task = progress.add_task("", total=epochs * steps, completed=step, **fields)
 
-        def advance(*, epoch: int, step: int, seconds: float, **metrics: float) -> None:
-            shown = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-            rate = steps * batch_size / seconds
-            progress.update(task, completed=step, epoch=epoch, rate=rate, shown=shown)
+        def advance(row: dict[str, float], monitor: str) -> None:
+            epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
+            shown = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
+            progress.update(task, completed=row["step"], epoch=epoch, rate=rate, shown=shown)
             if not out.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
                 out.print(f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {shown}")
 
         yield advance
-
-
-def finite(row: dict[str, Any]) -> dict[str, float]:
-    """Metrics as plain numbers."""
-    return {name: float(np.asarray(value)) for name, value in row.items()}

@@ -3,25 +3,29 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from cnnlab import nn as cnn
-from cnnlab.data import Dataset, InputSpec
+from cnnlab.data import InputSpec
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint
-from cnnlab.training.experiment import Choice, Experiment, build_network, check_choice
+from cnnlab.training.experiment import Choice, Experiment, check_choice
 from cnnlab.training.optimizer import averaged
+from cnnlab.training.plan import Plan, build_network
 from cnnlab.training.run import EXPERIMENT
 from cnnlab.training.step import State
 from cnnlab.training.strict_json import decode, encode
+
+T = TypeVar("T")
 
 
 def evaluated_variables(state: State) -> Variables:
@@ -34,18 +38,17 @@ def step_items(state: State) -> dict[str, Any]:
     return {"model": evaluated_variables(state), "optimizer": {"state": state.optimizer, "params": state.params}}
 
 
-def run_config(
-    experiment: Experiment, dataset: Dataset, network: nn.Module, task: Task, monitor: str, maximise: bool
-) -> dict[str, Any]:
+def run_config(made: Plan) -> dict[str, Any]:
     """All that evaluation must know, with everything `auto` resolved."""
+    task, dataset = made.task, made.dataset
     return {
         "schema": checkpoint.SCHEMA,
-        "experiment": experiment.to_json(),
-        "network": repr(network),
-        "task": {"name": experiment.task.name} | (encode(task) if dataclasses.is_dataclass(task) else {}),
+        "experiment": made.experiment.to_json(),
+        "network": repr(made.network),
+        "task": {"name": made.experiment.task.name} | (encode(task) if dataclasses.is_dataclass(task) else {}),
         "spec": encode(dataset.spec),
         "outputs": task.head(dataset.spec),
-        "monitor": {"metric": monitor, "maximise": maximise},
+        "monitor": {"metric": made.monitor, "maximise": made.maximise},
         "data": {
             "name": dataset.name,
             "sizes": {split: len(examples) for split, examples in dataset.splits.items()},
@@ -55,20 +58,62 @@ def run_config(
     }
 
 
-def resume(manager, state: State, config: dict[str, Any]) -> State:
-    """The latest step's state, or the given one where there is none yet.
+def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], None]) -> tuple[State, list[float]]:
+    """The latest good step's state, with the losses of its unfinished epoch; the given state where there is no step.
+
+    A damaged step is moved out of the way, to `RUN/damaged/`, and told of.
 
     Raises:
-      ValueError: the run was trained on other data, or its latest step is damaged.
+      ValueError: the run was trained on other data, or another network.
     """
-    step = manager.latest_step()
-    if step is None:
-        return state
-    stored = checkpoint.read_config(manager, step)
-    check_data(stored, config["data"]["fingerprint"], manager.directory.parent)
-    model, rest = (checkpoint.restore(manager, step, name, like, stored) for name, like in step_items(state).items())
-    stats = {name: value for name, value in model.items() if name != "params"}
-    return State(jnp.asarray(step, jnp.int32), rest["params"], stats, rest["state"])
+    for step in sorted(manager.all_steps(), reverse=True):
+        try:
+            stored = checkpoint.read_config(manager, step)
+            check_data(stored, config["data"]["fingerprint"], manager.directory.parent)
+            items = [checkpoint.restore(manager, step, name, like, stored) for name, like in step_items(state).items()]
+        except checkpoint.Damaged as error:
+            tell(f"{error}; going back to the step before it")
+            checkpoint.set_aside(manager, step)
+            continue
+        model, rest = items
+        stats = {name: value for name, value in model.items() if name != "params"}
+        return State(jnp.asarray(step, jnp.int32), rest["params"], stats, rest["state"]), stored.get("losses", [])
+    return state, []
+
+
+def initial_variables(state: State, run: str | Path, optimizer, tell: Callable[[str], None]) -> State:
+    """A fresh state that starts from the best step of another run: every array of the same path and shape is taken.
+
+    Args:
+      state: before its first step.
+      run: a run directory.
+      optimizer: started anew on the parameters.
+      tell: is told which arrays keep their fresh values, as a new head does.
+
+    Raises:
+      ValueError: the path is no run, or none of its arrays fits.
+    """
+    given = first_good(
+        run, "best", lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config)
+    )
+    fresh = {"params": state.params, **state.stats}
+    flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(given)}
+    kept = []
+
+    def choose(path, leaf: jax.Array) -> jax.Array:
+        found = flat.get(name := jax.tree_util.keystr(path))
+        if found is None or found.shape != leaf.shape:
+            kept.append(name)
+            return leaf
+        return jnp.asarray(found, leaf.dtype)
+
+    variables = jax.tree_util.tree_map_with_path(choose, fresh)
+    total = len(jax.tree.leaves(fresh))
+    if len(kept) == total:
+        raise ValueError(f"no array of {run} has a place in this network; --init-from needs a run of the same model")
+    tell(f"from {run}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
+    params = variables.pop("params")
+    return State(state.step, params, variables, optimizer.init(params))
 
 
 def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> None:
@@ -83,37 +128,47 @@ def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> 
 
 
 @contextlib.contextmanager
-def open_step(path: str | Path, step: int | str = "best") -> Iterator[tuple[Any, int, dict[str, Any]]]:
-    """The manager of a run, a step's number and its config.
-
-    Args:
-      path: a run directory.
-      step: `best`, `latest`, or a number.
+def open_run_checkpoints(path: str | Path) -> Iterator:
+    """The manager of a run, read only.
 
     Raises:
-      ValueError: the path holds no run or no such step.
+      ValueError: the path holds no run, or nothing was saved yet.
     """
     path = Path(path)
     if not (path / checkpoint.DIRECTORY).is_dir():
         begun = " (a run was begun there, but no epoch was saved)" if (path / EXPERIMENT).exists() else ""
         raise ValueError(f"{path} is no run{begun}; give the --run-dir of a training")
     with checkpoint.open_manager(path, read_only=True) as manager:
-        steps = sorted(manager.all_steps())
-        if not steps:
+        if not manager.all_steps():
             raise ValueError(f"{path} holds no checkpoint yet; train it first")
-        config = checkpoint.read_config(manager, steps[-1])
-        if step == "best":
-            step = checkpoint.best_step(manager, **config["monitor"])
-        number = steps[-1] if step == "latest" else step
-        if number not in steps:
-            raise ValueError(f"{path} keeps the steps {', '.join(map(str, steps))}; not {step!r}")
-        yield manager, number, checkpoint.read_config(manager, number)
+        yield manager
+
+
+def first_good(path: str | Path, step: int | str, use: Callable[[Any, int, dict[str, Any]], T]) -> T:
+    """`use(manager, step, config)` of the step asked for; where it is damaged, of the next best, with a warning.
+
+    Raises:
+      ValueError: there is no such step, or every one is damaged.
+    """
+    with open_run_checkpoints(path) as manager:
+        steps = checkpoint.candidates(manager, step)
+        if not steps:
+            raise ValueError(f"{path} keeps the steps {', '.join(map(str, sorted(manager.all_steps())))}; not {step!r}")
+        for number in steps:
+            try:
+                return use(manager, number, checkpoint.read_config(manager, number))
+            except checkpoint.Damaged as error:
+                damage = error
+                warnings.warn(f"{error}; trying another step", stacklevel=3)
+        raise ValueError(f"{path}: no checkpoint is whole ({damage}); train it again") from damage
 
 
 def load(
     path: str | Path, *, step: int | str = "best", network: nn.Module | None = None, task: Task | None = None
 ) -> Trained:
     """The network of a run, from its path alone.
+
+    A damaged step is passed over, with a warning, for the next best.
 
     Args:
       path: a run directory; it may have been moved.
@@ -122,16 +177,27 @@ def load(
       task: likewise.
 
     Raises:
-      ValueError: the path holds no run, a damaged one, or one of another network.
+      ValueError: the path holds no run, only damaged steps, or those of another network.
     """
-    with open_step(path, step) as (manager, number, config):
+
+    def build(manager, number: int, config: dict[str, Any]) -> Trained:
         experiment = Experiment.from_json(config["experiment"])
         spec = decode(InputSpec, config["spec"], "spec")
-        if network is None:
-            network = build_network(experiment, config["outputs"])
-        if task is None:
-            choice = check_choice(Choice(**config["task"]), TASKS, "task")
-            task = create_task(choice.name, **choice.options)
+        module = build_network(experiment, config["outputs"]) if network is None else network
         images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-        like = jax.eval_shape(functools.partial(cnn.init, network), images, jax.random.key(0))
-        return Trained(checkpoint.restore(manager, number, "model", like, config), network, task, spec)
+        like = jax.eval_shape(functools.partial(cnn.init, module), images, jax.random.key(0))
+        variables = checkpoint.restore(manager, number, "model", like, config)
+        return Trained(variables, module, _stored_task(config) if task is None else task, spec)
+
+    return first_good(path, step, build)
+
+
+def _stored_task(config: dict[str, Any]) -> Task:
+    """The task with everything resolved, as it was trained."""
+    choice = check_choice(Choice(**config["task"]), TASKS, "task")
+    return create_task(choice.name, **choice.options)
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """What a run stored beside its best step: experiment, task, spec, monitor, data, versions."""
+    return first_good(path, "best", lambda manager, number, config: config)

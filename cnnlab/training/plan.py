@@ -1,0 +1,138 @@
+"""An experiment made concrete: the data loaded, everything `auto` resolved, everything checked before training."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnnlab import nn as cnn
+from cnnlab.data import SOURCES, Dataset, steps_per_epoch
+from cnnlab.errors import unknown
+from cnnlab.metrics import smaller_is_better
+from cnnlab.models import MODELS, create_model
+from cnnlab.tasks import TASKS, Task, check_logits, create_task
+from cnnlab.training.experiment import Choice, Experiment, Training, check_choice
+from cnnlab.training.optimizer import create_optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that a run keeps from its first step to its last.
+
+    Attributes:
+      experiment: with the names of what the caller gave in place of its choices.
+      dataset: with a `validation` split.
+      network: with the outputs that the task needs.
+      task: resolved.
+      monitor: the validation metric that chooses the best step.
+      maximise: whether more of it is better.
+    """
+
+    experiment: Experiment
+    dataset: Dataset
+    network: nn.Module
+    task: Task
+    monitor: str
+    maximise: bool
+
+    @property
+    def training(self) -> Training:
+        """How long and in what portions."""
+        return self.experiment.training
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return steps_per_epoch(self.dataset["train"], self.training.batch_size)
+
+    @property
+    def key(self) -> jax.Array:
+        """The run's key; everything random is derived from it."""
+        return jax.random.key(self.experiment.seed)
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """The optax chain, its schedule spanning all epochs."""
+        settings = self.training
+        updates = max(1, settings.epochs * self.steps // settings.accumulate)
+        return create_optimizer(self.experiment.optimizer, updates, ema=settings.ema, accumulate=settings.accumulate)
+
+
+def plan(
+    experiment: Experiment,
+    *,
+    data: Dataset | None = None,
+    network: nn.Module | None = None,
+    task: Task | None = None,
+) -> Plan:
+    """What the experiment says, with what the caller gives in its place.
+
+    Raises:
+      ValueError: a name is unknown, or data, network, task and batch size do not fit each other.
+    """
+    given = {
+        "data": data and data.name,
+        "model": network and type(network).__name__,
+        "task": task and type(task).__name__,
+    }
+    experiment = dataclasses.replace(experiment, **{part: Choice(name) for part, name in given.items() if name})
+    dataset = data if data is not None else load_experiment_data(experiment)
+    dataset["train"], dataset["validation"]  # both are needed; a missing one is named
+    steps_per_epoch(dataset["train"], experiment.training.batch_size)
+    task = build_task(experiment, dataset, task)
+    network = network if network is not None else build_network(experiment, task.head(dataset.spec))
+    check_fit(network, task, dataset)
+    monitor = experiment.training.monitor
+    if monitor != "auto":
+        return Plan(experiment, dataset, network, task, monitor, not smaller_is_better(monitor))
+    return Plan(experiment, dataset, network, task, getattr(task, "monitor", "loss"), getattr(task, "maximise", False))
+
+
+def load_experiment_data(experiment: Experiment) -> Dataset:
+    """The dataset that the experiment names."""
+    if experiment.data.name not in SOURCES:
+        raise unknown(
+            "data", experiment.data.name, SOURCES, "Data of your own: pass data=..., to train as to evaluate."
+        )
+    choice = check_choice(experiment.data, SOURCES, "data")
+    return SOURCES[choice.name](**choice.options)
+
+
+def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = None) -> Task:
+    """The task, resolved against the data: everything `auto` filled in, misfits raised."""
+    if task is None:
+        choice = check_choice(experiment.task, TASKS, "task")
+        task = create_task(choice.name, **choice.options)
+    return task.resolve(dataset) if hasattr(task, "resolve") else task
+
+
+def build_network(experiment: Experiment, outputs: int) -> nn.Module:
+    """The network with that many outputs, in the experiment's precision."""
+    if experiment.model.name not in MODELS:
+        hint = "A network of your own: pass network=..., to train as to load."
+        raise unknown("model", experiment.model.name, MODELS, hint)
+    choice = check_choice(experiment.model, MODELS, "model")
+    network = create_model(choice.name, num_classes=outputs, **choice.options)
+    if experiment.training.precision == "bfloat16":
+        if not hasattr(network, "dtype"):
+            raise ValueError(f"{choice.name} has no field dtype, so --training.precision bfloat16 does not apply")
+        network = network.clone(dtype=jnp.bfloat16)
+    return network
+
+
+def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> None:
+    """Raises `ValueError` where the network cannot take the data's images or its outputs are not the task's."""
+    images = jax.ShapeDtypeStruct((2, *dataset.spec.shape), jnp.float32)
+    name = type(network).__name__
+    try:
+        variables = jax.eval_shape(lambda x: cnn.init(network, x, jax.random.key(0)), images)
+        logits = jax.eval_shape(lambda v, x: cnn.apply(network, v, x), variables, images)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        height, width, channels = dataset.spec.shape
+        raise ValueError(
+            f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
+        ) from error
+    check_logits(task, logits.shape, dataset.spec, name)

@@ -1,0 +1,223 @@
+"""Runs that are killed, stopped, damaged or short of disk."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import epochs
+
+import cnnlab
+from cnnlab.training.run import read_history
+
+COMMAND = """
+import json, resource, signal, sys, cnnlab
+from pathlib import Path
+from cnnlab.training.stopping import Stopped
+if {limit}:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    cnnlab.train(cnnlab.Experiment.from_json(Path({experiment!r}).read_text()), {run!r}, quiet=True)
+except Stopped as stopped:
+    print(stopped)
+"""
+
+
+@pytest.fixture
+def long(small, tmp_path):
+    """Four epochs of 512 steps, and the command that trains them in a process of its own."""
+    experiment = dataclasses.replace(
+        epochs(small, 4),
+        data=small.data.replace(train=8192),
+        training=cnnlab.Training(epochs=4, batch_size=16, ema=0.9),
+    )
+    (tmp_path / "experiment.json").write_text(json.dumps(experiment.to_json()))
+
+    def start(run, limit=0):
+        code = COMMAND.format(experiment=str(tmp_path / "experiment.json"), run=str(run), limit=limit)
+        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return experiment, start
+
+
+def wait_for(condition, process, seconds=60):
+    """Until the condition holds; fails if the process ends before."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def saved(run):
+    return [path for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
+
+
+def saving(run):
+    return [path for path in (run / "checkpoints").glob("*") if not path.name.isdigit()]
+
+
+def latest(run):
+    return cnnlab.load(run, step="latest").variables
+
+
+def equal(a, b):
+    return all((x == y).all() for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_run_killed_again_and_again_ends_with_the_bits_of_an_uninterrupted_one(long, tmp_path):
+    experiment, start = long
+    cnnlab.train(experiment, tmp_path / "whole", quiet=True)
+    run = tmp_path / "killed"
+    points = [
+        lambda: (run / "experiment.json").exists(),  # before the first step
+        lambda: saving(run),  # amid a save
+        lambda: len(read_history(run)) >= 2,  # amid or before a save
+        lambda: max((int(path.name) for path in saved(run)), default=0) >= 3 * 512,  # after one
+    ]
+    for point in points:
+        process = start(run)
+        wait_for(point, process)
+        process.kill()
+        process.wait()
+    cnnlab.train(experiment, run, quiet=True)
+    assert equal(latest(run), latest(tmp_path / "whole"))
+    rows = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(r)] for r in (run, tmp_path / "whole")
+    ]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_asked_to_stop_saves_amid_the_epoch_and_goes_on_to_the_same_bits(long, tmp_path, number):
+    experiment, start = long
+    cnnlab.train(experiment, tmp_path / "whole", quiet=True)
+    process = start(tmp_path / "run")
+    wait_for(lambda: tmp_path / "run" / "checkpoints" / "1024" in saved(tmp_path / "run"), process)
+    time.sleep(0.05)  # into the next epoch, which takes half a second
+    process.send_signal(number)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert number.name in told
+    assert "the same command goes on" in told
+    stopped = max(int(path.name) for path in saved(tmp_path / "run"))
+    assert 1024 < stopped < 1536
+    cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    assert equal(latest(tmp_path / "run"), latest(tmp_path / "whole"))
+    losses = [[row["loss"] for row in read_history(tmp_path / name)] for name in ("run", "whole")]
+    assert losses[0] == losses[1]
+
+
+@pytest.fixture(params=["flipped", "truncated", "missing"])
+def damage(request):
+    """A way to spoil one array file of a step."""
+
+    def spoil(step):
+        files = sorted((step / "model").rglob("d/*"), key=lambda path: path.stat().st_size)
+        target = files[-1]
+        content = bytearray(target.read_bytes())
+        if request.param == "flipped":
+            content[len(content) // 2] ^= 1
+            target.write_bytes(content)
+        elif request.param == "truncated":
+            target.write_bytes(content[: len(content) // 2])
+        else:
+            shutil.rmtree(step / "model")
+
+    return spoil
+
+
+def kept_steps(small, run):
+    """Trains until the best and the latest step differ, and returns both."""
+    for number in range(2, 12):
+        cnnlab.train(epochs(small, number), run, quiet=True)
+        steps = sorted(saved(run), key=lambda path: int(path.name))
+        if len(steps) == 2:
+            return steps
+    raise AssertionError("every epoch was the best so far")
+
+
+def test_a_damaged_latest_step_falls_back_to_the_one_before_and_ends_with_the_same_bits(
+    small, tmp_path, damage, capsys
+):
+    noisy = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
+    run = tmp_path / "run"
+    best, last = kept_steps(noisy, run)
+    number = len(read_history(run))
+    whole = latest(run)
+    damage(last)
+    cnnlab.train(epochs(noisy, number), run)
+    error = capsys.readouterr().err.replace("\n", " ")
+    assert "going back to the step before it" in error
+    assert equal(latest(run), whole)
+    assert len(list((run / "damaged").iterdir())) == 1
+
+
+def test_a_damaged_best_step_is_passed_over_with_a_warning(small, tmp_path, damage):
+    noisy = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
+    best, last = kept_steps(noisy, tmp_path / "run")
+    want = latest(tmp_path / "run")
+    damage(best)
+    with pytest.warns(UserWarning, match=f"step {best.name} .*; trying another step"):
+        assert equal(cnnlab.load(tmp_path / "run").variables, want)
+
+
+def test_a_run_whose_every_step_is_damaged_says_so(run, tmp_path, damage):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    for step in saved(copy):
+        damage(step)
+    with pytest.raises(ValueError, match="no checkpoint is whole"), pytest.warns(UserWarning, match="trying another"):
+        cnnlab.load(copy)
+
+
+def test_a_full_disk_while_saving_loses_no_earlier_step(long, tmp_path):
+    pytest.importorskip("resource")
+    experiment, start = long
+    run = tmp_path / "run"
+    cnnlab.train(epochs(experiment, 1), run, quiet=True)
+    before = latest(run)
+    process = start(run, limit=8192)  # no file may grow beyond 8 KiB
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert errors
+    assert equal(latest(run), before)
+    cnnlab.train(experiment, run, quiet=True)
+    assert len(read_history(run)) == 4
+
+
+def test_init_from_takes_what_fits_and_starts_a_new_head(small, run, tmp_path, capsys):
+    given = cnnlab.load(run).variables["params"]
+    other = dataclasses.replace(
+        small, data=small.data.replace(kinds=2), optimizer=cnnlab.Optimizer(name="sgd", learning_rate=1e-30)
+    )
+    tuned = cnnlab.train(other, tmp_path / "tuned", init_from=run).variables["params"]
+    assert equal(tuned["conv1"], given["conv1"])
+    assert tuned["dense3"]["kernel"].shape[1] == 2
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "8 of 10 arrays" in told
+    assert "dense3" in told
+
+
+def test_init_from_a_run_of_another_model_is_refused(small, run, tmp_path):
+    other = dataclasses.replace(small, model=cnnlab.Choice("linear"))
+    with pytest.raises(ValueError, match="no array of .* has a place in this network"):
+        cnnlab.train(other, tmp_path / "linear", init_from=run, quiet=True)
+
+
+def test_a_network_of_other_widths_is_told_apart_from_a_damaged_checkpoint(run):
+    other = cnnlab.create_model("lenet5", num_classes=5)
+    with pytest.raises(
+        ValueError, match=r"does not fit.*dense3'\]\['bias'\] is float32\[3\] there and float32\[5\] here"
+    ):
+        cnnlab.load(run, network=other)
