@@ -3,6 +3,7 @@
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
 """
 
+import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from cnnlab.errors import unknown
 from cnnlab.options import parse_experiment
+from cnnlab.training.run import without_nan
 from cnnlab.training.stopping import Stopped
 
 FAILED, MISUSED = 1, 2
@@ -26,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if name in ("-h", "--help", "help"):
         print(_overview())
+        return 0
+    if name == "--version":
+        print(importlib.metadata.version("cnnlab"))
         return 0
     if name not in COMMANDS:
         return _fail(unknown("command", name, COMMANDS), MISUSED)
@@ -63,21 +68,25 @@ def train(arguments: Sequence[str]) -> None:
     except ValueError as error:
         raise _Misuse(str(error)) from error
     import cnnlab
-    from cnnlab.evaluation import training_curves
+    from cnnlab.evaluation import save_example, training_curves
+    from cnnlab.uncertainty.dropout import has_dropout
 
     run_dir = wanted.run_dir
-    cnnlab.train(experiment, run_dir, init_from=wanted.init_from)
+    trained = cnnlab.train(experiment, run_dir, init_from=wanted.init_from)
     pictures = run_dir / "figures"
     report = cnnlab.evaluate(run_dir, figures=pictures)
     training_curves(run_dir, pictures)
+    example = save_example(run_dir, run_dir / "example.png")
     if wanted.json:
         _print_json(report)
         return
     _print_report(report, "test split")
+    passes = " --mc 50" if has_dropout(trained) else ""
     out = Console(highlight=False, soft_wrap=True)
     out.print(f"\ncheckpoint  {run_dir}")
     out.print(f"pictures    {', '.join(str(path) for path in sorted(pictures.glob('*.png')))}")
-    out.print("next        " + f"cnnlab evaluate {run_dir} --mc 50\n            cnnlab predict {run_dir} PHOTO.png")
+    out.print(f"next        cnnlab evaluate {run_dir}{passes}")
+    out.print(f"            cnnlab predict {run_dir} {example}{passes}")
     out.print("            cnnlab list")
 
 
@@ -141,15 +150,18 @@ def predict(arguments: Sequence[str]) -> None:
         raise _Misuse("no PATH given; name image files or folders")
     import cnnlab
     from cnnlab import predictions
+    from cnnlab.data.images import find_images
     from cnnlab.training.run import write_text
 
     trained = cnnlab.load(run)
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
+    files = find_images(paths)
+    found = predictions.predict_files(trained, files, mc_samples=mc, seed=seed)
     records = []
-    for path, prediction in predictions.predict_files(trained, paths, mc_samples=mc, seed=seed):
+    for name, (path, prediction) in zip(predictions.output_names(files), found, strict=True):
         records.append(predictions.record(path, prediction, trained.spec))
         if output:
-            records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(output))
+            records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(output) / name)
     if not output:
         write(records, sys.stdout)
         return
@@ -201,7 +213,7 @@ def _parse(command: Callable, arguments: Sequence[str], name: str):
 
 
 def _print_json(report: dict) -> None:
-    print(json.dumps(report))
+    print(json.dumps(without_nan(report)))
 
 
 def _print_report(report: dict[str, float], title: str) -> None:

@@ -5,7 +5,7 @@ the few programs (train step, predict, Monte-Carlo, rows) are compiled here.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 
@@ -26,12 +26,7 @@ def compiler_options() -> dict[str, str]:
     return _CPU_OPTIONS
 
 
-def jit(
-    fn: Callable | None = None,
-    *,
-    static_argnames: str | Sequence[str] = (),
-    donate_argnums: int | Sequence[int] = (),
-) -> Callable:
+def jit(fn: Callable | None = None, **options) -> Callable:
     """`jax.jit` with this backend's best compiler options.
 
     Called inside another trace (`jit`, `grad`, `lax.scan` ...) it is a plain `jax.jit`, because options belong to
@@ -39,32 +34,33 @@ def jit(
 
     Args:
       fn: the function; may be left out to use `jit` as a decorator with options.
-      static_argnames: as in `jax.jit`.
-      donate_argnums: as in `jax.jit`.
+      **options: those of `jax.jit`: `static_argnames`, `donate_argnums` ...
 
     Returns:
-      The compiled function. Its `lower` is that of the jitted program.
+      The compiled function. Its `lower` is that of the jitted program, its `cache_size()` counts compilations.
 
     >>> import jax.numpy as jnp
     >>> float(jit(lambda x: (x * x).sum())(jnp.arange(4.0)))
     14.0
     """
     if fn is None:
-        return functools.partial(jit, static_argnames=static_argnames, donate_argnums=donate_argnums)
-    plain = functools.partial(jax.jit, fn, static_argnames=static_argnames, donate_argnums=donate_argnums)
-
-    @functools.cache
-    def nested() -> Callable:
-        return plain()
+        return functools.partial(jit, **options)
+    nested = jax.jit(fn, **options)
 
     @functools.cache
     def outermost() -> Callable:
-        return plain(compiler_options=compiler_options())
+        return jax.jit(fn, compiler_options=compiler_options(), **options)
 
     @functools.wraps(fn)
     def call(*args, **kwargs):
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs)))
-        return (nested() if traced else outermost())(*args, **kwargs)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+            return nested(*args, **kwargs)
+        try:
+            return outermost()(*args, **kwargs)
+        except ValueError as error:  # a trace that closes over all arguments shows only here
+            if "can only be passed to top-level" not in str(error):
+                raise
+            return nested(*args, **kwargs)
 
     call.lower = lambda *args, **kwargs: outermost().lower(*args, **kwargs)
     call.cache_size = lambda: outermost()._cache_size()

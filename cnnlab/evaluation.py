@@ -1,14 +1,16 @@
 """Evaluation: a split's metrics, in one pass or over many, from a run's path or a network in hand."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from cnnlab.compile import jit
-from cnnlab.data import Dataset, Examples
+from cnnlab.data import Dataset, Examples, InputSpec
 from cnnlab.plots import figures as plots
 from cnnlab.trained import Trained, evaluation_rows
 from cnnlab.training.experiment import Experiment
@@ -17,6 +19,8 @@ from cnnlab.training.restore import check_data, load, load_config
 from cnnlab.training.run import read_history
 from cnnlab.uncertainty.dropout import require_dropout
 from cnnlab.uncertainty.monte_carlo import default_chunk, mc_moments, summarise
+
+T = TypeVar("T")
 
 
 def evaluate(
@@ -47,11 +51,12 @@ def evaluate(
       time in multiples of one deterministic pass, both warm.
 
     Raises:
-      ValueError: the path is no run, there is no such split, the data is not what the run was trained with, or (with
+      ValueError: the path is no run, there is no such split, the data does not fit the network, or (with
       `mc_samples`) no dropout is active.
     """
     trained = run if isinstance(run, Trained) else load(run)
     dataset = data if data is not None else run_data(run)
+    check_spec(trained.spec, dataset)
     examples = dataset[split]
     batch_size = min(batch_size, len(examples))
     if mc_samples is None:
@@ -62,7 +67,7 @@ def evaluate(
     report |= {name: float(rows[name].mean()) for name in ("entropy", "mutual_information") if name in rows}
     if figures is not None:
         shown = rows | {"image": examples.column("image"), "class_names": dataset.spec.classes}
-        plots.save(trained.task.figures(shown), Path(figures))
+        save_figures(trained.task.figures(shown), Path(figures))
     return report | cost | {"examples": len(examples)}
 
 
@@ -78,8 +83,39 @@ def run_data(run: str | Path | Trained) -> Dataset:
 
 def training_curves(run: str | Path, directory: str | Path) -> list[Path]:
     """Writes the picture of a run's loss and monitored metric."""
-    figure = plots.curves(read_history(Path(run)), load_config(run)["monitor"]["metric"])
-    return plots.save({"curves": figure}, Path(directory))
+    monitor = load_config(run)["monitor"]
+    figure = plots.curves(read_history(Path(run)), monitor["metric"], maximise=monitor["maximise"])
+    return save_figures({"curves": figure}, Path(directory))
+
+
+def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(directory / f"{name}.png")
+        figure.savefig(paths[-1], bbox_inches="tight")
+    return paths
+
+
+def save_example(run: str | Path, path: Path) -> Path:
+    """Writes the first test image of a run's data, to try a prediction with."""
+    from PIL import Image
+
+    image = run_data(run)["test"][np.arange(1)]["image"][0]
+    image = image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    return path
+
+
+def check_spec(spec: InputSpec, dataset: Dataset) -> None:
+    """Raises `ValueError` where data has other images or classes than the network was trained for."""
+    for part, wanted, found in (
+        ("images", spec.shape, dataset.spec.shape),
+        ("classes", spec.classes, dataset.spec.classes),
+    ):
+        if wanted != found:
+            raise ValueError(f"the network was trained for the {part} {wanted}, {dataset.name} has {found}")
 
 
 @jit(static_argnames=("num_samples", "chunk"))
@@ -102,22 +138,22 @@ def _mc_rows(
         raise ValueError(f"mc_samples must be 1 or more, found {num_samples}")
     first = examples[np.arange(batch_size)]
     require_dropout(trained.network, trained.variables, jax.ShapeDtypeStruct(first["image"].shape, np.float32))
-    key, chunk = jax.random.key(seed), min(default_chunk(), num_samples)
+    key, chunk, numbers = jax.random.key(seed), min(default_chunk(), num_samples), itertools.count()
 
     def sampled(trained: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        return _sampled_rows(trained, batch, key, num_samples, chunk)
+        return _sampled_rows(trained, batch, jax.random.fold_in(key, next(numbers)), num_samples, chunk)
 
-    _, once = _timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size))
+    # Both programs are compiled on the first batch, outside the timing.
+    first |= {"weight": np.ones(batch_size, np.float32)}
+    jax.block_until_ready(_sampled_rows(trained, first, key, num_samples, chunk))
+    evaluation_rows(trained, Examples(first), batch_size=batch_size)
     rows, seconds = _timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size, rows=sampled))
+    once = min(_timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size))[1] for _ in range(3))
     return rows, {"seconds": seconds, "passes_equivalent": seconds / once}
 
 
-def _timed(measure: Callable[[], dict], repeats: int = 3) -> tuple[dict, float]:
-    """The result, and the median time of a warm call in seconds."""
-    measure()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        result = measure()
-        times.append(time.perf_counter() - started)
-    return result, sorted(times)[len(times) // 2]
+def _timed(measure: Callable[[], T]) -> tuple[T, float]:
+    """A result and its seconds."""
+    started = time.perf_counter()
+    result = measure()
+    return result, time.perf_counter() - started

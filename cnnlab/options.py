@@ -2,12 +2,15 @@
 
 import argparse
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
+from cnnlab.data import Augmentation
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
 from cnnlab.training.optimizer import Optimizer
@@ -21,7 +24,7 @@ class Wanted:
     """What a training is asked for beside the experiment.
 
     Attributes:
-      run_dir: where the run is kept; named after the preset, or data and model, if left out.
+      run_dir: where the run is kept; runs/PRESET, or runs/DATA-MODEL-DIGEST for other options, if left out.
       init_from: a run whose parameters are the first ones.
       json: print the test metrics as one JSON object.
     """
@@ -46,13 +49,30 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
             raise unknown(part, name, TABLES[part])
         if name != getattr(base, part).name:
             base = dataclasses.replace(base, **{part: Choice(name)})
+            if part != "model":  # a preset's augmentation is for its own data
+                base = dataclasses.replace(
+                    base, training=dataclasses.replace(base.training, augmentation=Augmentation())
+                )
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
-    same = all(getattr(experiment, part).name == getattr(PRESETS[preset], part).name for part in TABLES)
-    default = preset if same else f"{experiment.data.name}-{experiment.model.name}"
     wanted = parsed.wanted
-    return experiment, dataclasses.replace(wanted, run_dir=wanted.run_dir or Path("runs") / default)
+    return experiment, dataclasses.replace(
+        wanted, run_dir=wanted.run_dir or Path("runs") / _run_name(experiment, preset)
+    )
+
+
+def _run_name(experiment: Experiment, preset: str) -> str:
+    """The preset's name where it is the preset, however long it trains; else data, model and a digest of the rest."""
+    told = experiment.to_json()
+    if _without_epochs(told) == _without_epochs(PRESETS[preset].to_json()):
+        return preset
+    digest = hashlib.sha256(json.dumps(_without_epochs(told), sort_keys=True).encode()).hexdigest()
+    return f"{experiment.data.name}-{experiment.model.name}-{digest[:6]}"
+
+
+def _without_epochs(told: dict[str, Any]) -> dict[str, Any]:
+    return told | {"training": told["training"] | {"epochs": None}}
 
 
 def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:

@@ -54,46 +54,72 @@ def predict_files(
 
 
 def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
-    """A prediction as JSON's types, indices named by the spec's classes; pixel maps are left out."""
+    """A prediction as JSON's types, indices named by the spec's classes; of a mask the share of each class."""
     names = spec.classes
     out: Record = {"file": str(path)}
+    if "mask" in prediction:
+        share = np.bincount(np.asarray(prediction.mask).ravel(), minlength=len(names)) / prediction.mask.size
+        out["share"] = dict(zip(names, share.tolist(), strict=True))
+        maps = ("entropy", "mutual_information")
+        return out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}
     for name, value in prediction.items():
-        if isinstance(value, dict) or (name == "mean" and ("probs" in prediction or "value" in prediction)):
+        if name == "mean" or isinstance(value, dict):
             continue  # the mean is what was decoded
         value = np.asarray(value)
-        if name == "label":
-            out["label"] = (
-                names[int(value)] if value.ndim == 0 else [n for n, yes in zip(names, value, strict=True) if yes]
-            )
+        several = name in ("probs", "variance") and value.ndim == 2 and "label" in prediction
+        if name == "label" and value.ndim == 0:
+            out[name] = names[int(value)]
+        elif name == "label":
+            out[name] = [one for one, yes in zip(names, value, strict=True) if yes]
         elif name == "classes":
-            out["classes"] = [names[int(k)] for k in value]
-        elif value.ndim == 0:
-            out[name] = value.item()
-        elif value.ndim == 1 and len(value) == len(names) and name in ("probs", "value", "variance"):
+            out[name] = [names[int(k)] for k in value]
+        elif several:  # labels at once: the probability of yes
+            out[name] = dict(zip(names, value[:, 1].tolist(), strict=True))
+        elif name in ("probs", "value", "variance") and value.shape == (len(names),):
             out[name] = dict(zip(names, value.tolist(), strict=True))
-        elif value.ndim <= 2 and value.shape[:2] != spec.size:
+        else:
             out[name] = value.tolist()
     return out
 
 
-def save_masks(path: Path, prediction: Prediction, spec: InputSpec, directory: Path) -> dict[str, str]:
-    """Writes the pixel maps of a prediction as PNGs: class indices, and under MC-Dropout the uncertainty.
+def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path) -> dict[str, str]:
+    """Writes the pixel maps of a prediction as PNGs of the photo's own size.
+
+    Args:
+      path: the photo.
+      prediction: of the photo.
+      spec: of the network.
+      target: the files' common beginning: `out/photo` gives `out/photo_mask.png`.
 
     Returns:
       The files by name: `mask` holds class indices; `entropy` and `mutual_information` run from 0 to log k at 255.
     """
     from PIL import Image
 
-    directory.mkdir(parents=True, exist_ok=True)
+    if "mask" not in prediction:
+        return {}
+    with Image.open(path) as photo:
+        size = photo.size
+    target.parent.mkdir(parents=True, exist_ok=True)
     out = {}
     for name in ("mask", "entropy", "mutual_information"):
-        pixels = np.asarray(prediction.get(name, 0))
-        if pixels.shape != spec.size:
+        if name not in prediction:
             continue
+        pixels = np.asarray(prediction[name])
         scaled = pixels if name == "mask" else np.round(pixels * 255 / np.log(len(spec.classes))).clip(0, 255)
-        target = directory / f"{path.stem}_{name}.png"
-        Image.fromarray(scaled.astype(np.uint8)).save(target)
-        out[name] = str(target)
+        file = target.with_name(f"{target.name}_{name}.png")
+        Image.fromarray(scaled.astype(np.uint8)).resize(size, Image.Resampling.NEAREST).save(file)
+        out[name] = str(file)
+    return out
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name of its own for each file: its stem, with a number where that occurred before."""
+    seen: dict[str, int] = {}
+    out = []
+    for path in paths:
+        seen[path.stem] = number = seen.get(path.stem, 0) + 1
+        out.append(path.stem if number == 1 else f"{path.stem}-{number}")
     return out
 
 

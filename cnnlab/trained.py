@@ -63,7 +63,7 @@ def predict(trained: Trained, images: jax.Array) -> Prediction:
 
 @jit
 def _predict(trained: Trained, images: jax.Array) -> Prediction:
-    return trained.task.decode(outputs(trained, images))
+    return Prediction(trained.task.decode(outputs(trained, images)))
 
 
 @jit

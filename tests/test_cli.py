@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +140,46 @@ def test_mc_without_dropout_names_the_layers(capsys):
     assert "accuracy" in json.loads(capsys.readouterr().out)
     assert main(["evaluate", "plain", "--mc", "3"]) == 1
     assert "no dropout is active in Linear" in capsys.readouterr().err
+
+
+def test_every_command_the_end_of_a_training_names_works(capsys):
+    assert main(["train", *SMALL, "--training.epochs", "1"]) == 0
+    out = capsys.readouterr().out
+    commands = [line.removeprefix("next").split() for line in out.splitlines() if " cnnlab " in f" {line}"]
+    assert len(commands) == 3
+    for name, *command in commands:
+        assert name == "cnnlab"
+        assert main(command) == 0
+
+
+def test_other_options_get_a_directory_of_their_own_and_more_epochs_do_not():
+    from cnnlab.options import parse_experiment
+
+    def directory(*arguments):
+        return str(parse_experiment(arguments)[1].run_dir)
+
+    assert directory() == "runs/digits-lenet5"
+    assert directory("--training.epochs", "99") == "runs/digits-lenet5"
+    assert directory("--seed", "1").startswith("runs/digits-lenet5-")
+    assert directory("--seed", "1") != directory("--seed", "2")
+
+
+def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    command = next(line for line in readme.splitlines() if line.startswith("cnnlab train --data.name shapes"))
+    shrunk = [f"--{name}" for name in ("data.train=64", "data.validation=16", "data.test=16", "training.epochs=1")]
+    assert main([*command.split()[1:], *shrunk, "--run-dir", "masks"]) == 0
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    photos = [drawn("a/1.png"), drawn("b/1.png")]
+    capsys.readouterr()
+    assert main(["predict", "masks", *photos, "--output", "out"]) == 0
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert len({one["mask"] for one in found}) == 2
+    assert Image.open(found[0]["mask"]).size == (40, 30)
+    assert sum(found[0]["share"].values()) == pytest.approx(1)
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("0.")

@@ -37,3 +37,11 @@ def test_a_version_without_the_option_compiles_without_it(monkeypatch):
 
 def test_lower_compiles_ahead_of_time():
     assert jit(square).lower(jnp.arange(3.0)).compile()(jnp.arange(3.0)) == 5
+
+
+def test_a_program_whose_arguments_are_all_constants_works_inside_a_trace():
+    program = jit(square)
+    x = jnp.arange(3.0)
+    assert jax.jit(lambda: program(x))() == 5
+    assert jax.grad(lambda s: s * program(x))(1.0) == 5
+    assert jax.eval_shape(lambda: program(x)).shape == ()

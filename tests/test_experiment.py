@@ -71,3 +71,42 @@ def test_a_network_that_does_not_fit_is_refused_before_training(model, data, tas
 def test_bfloat16_reaches_the_network():
     experiment = dataclasses.replace(cnnlab.Experiment(), training=cnnlab.Training(precision="bfloat16"))
     assert build_network(experiment, 10).dtype.__name__ == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: cnnlab.Optimizer(name="foo"), "name must be sgd or rmsprop or adam or adamw, found 'foo'"),
+        (lambda: cnnlab.Optimizer(learning_rate="1e-3"), "learning_rate must be float, found '1e-3'"),
+        (lambda: cnnlab.Training(epochs=1.5), "epochs must be int, found 1.5"),
+        (lambda: cnnlab.Experiment(seed=-1), "seed must be a whole number of 0 or more, found -1"),
+        (lambda: cnnlab.create_model("lenet5", num_classes=0), "num_classes must be 1 or more, found 0"),
+        (
+            lambda: cnnlab.create_model("lenet5", num_classes=3, dropuot=1),
+            "unknown option of lenet5 'dropuot'; did you",
+        ),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()
+
+
+@pytest.mark.parametrize("rate", [-0.5, 1.0, 1.5])
+def test_a_dropout_rate_out_of_range_is_refused_before_training(rate):
+    dataset = cnnlab.data.shapes(size=16, train=8, validation=4, test=4)
+    network = cnnlab.create_model("lenet5", num_classes=3, dropout=rate)
+    with pytest.raises(ValueError, match=f"must lie in 0 <= rate < 1, found {rate}"):
+        check_fit(network, cnnlab.tasks.Classification(), dataset)
+
+
+def test_a_string_is_a_choice_without_options():
+    assert cnnlab.Experiment(model="dense").model == cnnlab.Choice("dense")
+
+
+def test_a_kernel_larger_than_the_image_says_so():
+    dataset = cnnlab.data.shapes(size=16, train=8, validation=4, test=4)
+    small = dataclasses.replace(dataset, spec=dataclasses.replace(dataset.spec, size=(8, 8)))
+    network = cnnlab.create_model("lenet5", num_classes=3)
+    with pytest.raises(ValueError, match="a kernel of 5 pixels is larger than its padded input of 4"):
+        check_fit(network, cnnlab.tasks.Classification(), small)

@@ -103,7 +103,7 @@ def test_arrays_that_are_not_the_saved_ones_are_damaged(run, monkeypatch):
     with open_run_checkpoints(run) as manager:
         number = manager.latest_step()
         config = checkpoint.read_config(manager, number)
-        config["digest"]["model"]["['params']['conv1']['bias']"] = "0"
+        config["digest"]["model"]["['params']['conv1']['bias']"] = "float32[6] 0"
         like = cnnlab.load(run).variables
         with pytest.raises(
             ValueError, match=r"model of step 3 .* is damaged: the digest of \['params'\]\['conv1'\]\['bias'\] differs"
@@ -112,8 +112,12 @@ def test_arrays_that_are_not_the_saved_ones_are_damaged(run, monkeypatch):
 
 
 def test_other_data_than_the_runs_is_refused(small, run, monkeypatch):
-    def changed(annotation="label", *, size: int, train: int, validation: int, test: int):
-        return cnnlab.data.shapes(annotation, size=size, train=train, validation=validation, test=test, seed=9)
+    original = cnnlab.data.shapes
+
+    def changed(
+        annotation="label", *, size: int, kinds=3, train: int, validation: int, test: int, noise=0.1, seed: int = 0
+    ):
+        return original(annotation, size=size, train=train, validation=validation, test=test, seed=seed + 9)
 
     monkeypatch.setitem(cnnlab.data.SOURCES, "shapes", changed)
     with pytest.raises(ValueError, match="was trained with other splits of shapes-label"):
@@ -121,6 +125,7 @@ def test_other_data_than_the_runs_is_refused(small, run, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(small, tmp_path):
+    # Half of the epochs pass, then the learning rate explodes.
     explode = dataclasses.replace(
         epochs(small, 4),
         optimizer=cnnlab.Optimizer(name="sgd", learning_rate=1e-3, schedule="step", milestones=(0.5,), factor=1e30),
@@ -245,3 +250,87 @@ def test_nothing_in_a_run_is_pickled(run):
         for name in files:
             with open(os.path.join(folder, name), "rb") as file:
                 assert file.read(2) not in (b"\x80\x04", b"\x80\x05"), name
+
+
+def test_a_first_try_that_failed_leaves_the_directory_free(small, tmp_path):
+    wrong = dataclasses.replace(small, training=cnnlab.Training(epochs=1, batch_size=32, monitor="mean_iou"))
+    with pytest.raises(ValueError, match="monitor 'mean_iou' is no metric of this task; it has loss, accuracy"):
+        cnnlab.train(wrong, tmp_path / "run", quiet=True)
+    cnnlab.train(small, tmp_path / "run", quiet=True)
+
+
+def test_another_network_of_the_same_class_is_another_run(small, tmp_path):
+    @dataclasses.dataclass
+    class Half(Mine):
+        rate: float = 0.5
+
+    cnnlab.train(small, tmp_path / "run", network=Half(3, rate=0.5), quiet=True)
+    with pytest.raises(ValueError, match=r"was begun with the network Half\("):
+        cnnlab.train(epochs(small, 2), tmp_path / "run", network=Half(3, rate=0.1), quiet=True)
+
+
+def test_a_default_written_out_is_the_same_experiment(small, run):
+    written = dataclasses.replace(small, model=small.model.replace(spatial_dropout=0.0))
+    cnnlab.train(written, run, quiet=True)
+
+
+def test_an_unknown_metric_needs_a_direction(small, tmp_path):
+    odd = dataclasses.replace(small, training=cnnlab.Training(epochs=1, batch_size=32, monitor="regret"))
+    with pytest.raises(ValueError, match="is more of the monitored metric 'regret' better, or less"):
+        cnnlab.train(odd, tmp_path / "run", quiet=True)
+
+
+def test_evaluation_on_data_of_other_classes_is_refused(run):
+    trained = cnnlab.load(run)
+    other = cnnlab.data.shapes(size=16, kinds=2, train=20, validation=10, test=10)
+    with pytest.raises(ValueError, match=r"trained for the classes \('disc', 'square', 'triangle'\), shapes-label has"):
+        cnnlab.evaluate(trained, other)
+
+
+def test_a_metric_that_could_not_be_measured_is_null_in_the_files_and_never_stops_a_run(small, tmp_path):
+    from cnnlab.training.run import write_history
+
+    write_history(tmp_path, [{"step": 1, "validation_map": float("nan")}])
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1, "validation_map": None}
+    assert np.isnan(read_history(tmp_path)[0]["validation_map"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Literal:
+    """A task with the protocol's methods and nothing else, linking to an array, decoding to a plain dict."""
+
+    name: str = "mine"
+
+    def head(self, spec):
+        return len(spec.classes)
+
+    def loss(self, logits, batch):
+        picked = jnp.take_along_axis(jax.nn.log_softmax(logits), batch["label"][:, None], 1)[:, 0]
+        return -picked, jnp.ones(len(logits))
+
+    def link(self, logits):
+        return jax.nn.softmax(logits)
+
+    def decode(self, outputs):
+        return {"label": outputs.argmax(-1)}
+
+    def rows(self, outputs, batch):
+        return {"hit": outputs.argmax(-1) == batch["label"]}
+
+    def summary(self, rows):
+        return {"hits": rows["hit"].mean()}
+
+    def figures(self, rows):
+        return {}
+
+
+def test_a_task_of_the_bare_protocol_trains_loads_predicts_samples_and_evaluates(small, tmp_path):
+    trained = cnnlab.train(small, tmp_path / "run", task=Literal(), quiet=True)
+    assert cnnlab.predict(trained, images(trained)).label.shape == (3,)
+    mc = cnnlab.mc_predict(trained, images(trained), key=jax.random.key(0), num_samples=np.int64(3))
+    assert mc.mean.shape == (3, 3)
+    report = cnnlab.evaluate(trained, cnnlab.evaluation.run_data(tmp_path / "run"), figures=tmp_path / "figures")
+    assert 0 <= report["hits"] <= 1
+    assert cnnlab.load(tmp_path / "run", task=Literal()).task == Literal()
+    with pytest.raises(ValueError, match="unknown task 'Literal'.*pass task="):
+        cnnlab.load(tmp_path / "run")

@@ -2,16 +2,13 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 from conftest import epochs
 
@@ -152,7 +149,7 @@ def test_a_damaged_latest_step_falls_back_to_the_one_before_and_ends_with_the_sa
 ):
     noisy = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
     run = tmp_path / "run"
-    best, last = kept_steps(noisy, run)
+    _, last = kept_steps(noisy, run)
     number = len(read_history(run))
     whole = latest(run)
     damage(last)
@@ -165,7 +162,7 @@ def test_a_damaged_latest_step_falls_back_to_the_one_before_and_ends_with_the_sa
 
 def test_a_damaged_best_step_is_passed_over_with_a_warning(small, tmp_path, damage):
     noisy = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
-    best, last = kept_steps(noisy, tmp_path / "run")
+    best, _ = kept_steps(noisy, tmp_path / "run")
     want = latest(tmp_path / "run")
     damage(best)
     with pytest.warns(UserWarning, match=f"step {best.name} .*; trying another step"):

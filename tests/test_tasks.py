@@ -101,6 +101,15 @@ def test_a_box_goes_to_the_cell_of_its_centre_and_comes_back():
     assert found.classes.tolist() == [[2]]
 
 
+def test_of_two_objects_in_one_cell_the_last_stays_whole():
+    task = tasks.Detection(image_size=(32, 32))
+    boxes = jnp.array([[[1.0, 1, 5, 5], [2, 2, 7, 7], [20, 20, 30, 30]]])
+    present, placed, classes = task._encode({"boxes": boxes, "classes": jnp.array([[0, 1, 2]])}, (2, 2))
+    assert present[0].tolist() == [[1, 0], [0, 1]]
+    assert placed[0, 0, 0].tolist() == [2, 2, 7, 7]
+    assert classes[0].tolist() == [[1, -1], [-1, 2]]
+
+
 def test_regression_values_are_in_the_targets_units():
     task = tasks.Regression(mean=(10.0,), std=(2.0,))
     assert task.link(jnp.array([[1.5]]))["value"].tolist() == [[13]]

@@ -1,8 +1,7 @@
 """Metrics in NumPy and double precision, over all examples at once."""
 
-_ERRORS = frozenset({"loss", "nll", "brier", "ece", "rmse", "mae"})
-
-
-def smaller_is_better(name: str) -> bool:
-    """Whether a smaller value of the metric of this name is the better one."""
-    return name in _ERRORS
+LARGER_IS_BETTER = {
+    **dict.fromkeys(("accuracy", "mean_iou", "dice", "pixel_accuracy", "map", "map50", "r2"), True),
+    **dict.fromkeys(("loss", "nll", "brier", "ece", "rmse", "mae"), False),
+}
+"""The metrics that can choose a best step, and which way."""

@@ -1,5 +1,6 @@
 """Networks by name. A new one is a file beside `lenet.py` and a line in `MODELS`."""
 
+import inspect
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -38,13 +39,19 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
       **options: the network's other fields.
 
     Raises:
-      ValueError: there is no such network; the nearest names are told.
+      ValueError: there is no such network or option (the nearest names are told), or `num_classes` is below 1.
 
     >>> create_model("lenet5", num_classes=10, dropout=0.5).dropout
     0.5
     """
     if name not in MODELS:
         raise unknown("model", name, MODELS)
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be 1 or more, found {num_classes}")
+    known = set(inspect.signature(MODELS[name]).parameters) - {"parent", "name"}
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
     return MODELS[name](num_classes=num_classes, **options)
 
 

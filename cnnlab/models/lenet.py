@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from cnnlab.nn.blocks import Conv, flatten, max_pool, spatial_dropout
+from cnnlab.nn.blocks import Conv, dropout, flatten, max_pool, spatial_dropout
 
 
 class Linear(nn.Module):
@@ -32,7 +32,7 @@ class Dense(nn.Module):
         x = flatten(x)
         for i, features in enumerate(self.features, 1):
             x = nn.relu(nn.Dense(features, dtype=self.dtype, name=f"dense{i}")(x))
-            x = nn.Dropout(self.dropout, deterministic=deterministic, name=f"dropout{i}")(x)
+            x = dropout(self.dropout, deterministic=deterministic, name=f"dropout{i}")(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name=f"dense{len(self.features) + 1}")(x)
 
 
@@ -72,9 +72,9 @@ class LeNet5(nn.Module):
         x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name="spatial_dropout2")(x)
         x = flatten(x)
         x = nn.relu(nn.Dense(120, dtype=self.dtype, name="dense1")(x))
-        x = nn.Dropout(self.dropout, deterministic=deterministic, name="dropout1")(x)
+        x = dropout(self.dropout, deterministic=deterministic, name="dropout1")(x)
         x = nn.relu(nn.Dense(84, dtype=self.dtype, name="dense2")(x))
-        x = nn.Dropout(self.dropout, deterministic=deterministic, name="dropout2")(x)
+        x = dropout(self.dropout, deterministic=deterministic, name="dropout2")(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="dense3")(x)
 
 
@@ -103,7 +103,7 @@ class KerasMNIST(nn.Module):
         x = _conv_dropout(self, deterministic, "dropout1")(x)
         x = flatten(x)
         x = nn.relu(nn.Dense(128, dtype=self.dtype, name="dense1")(x))
-        x = nn.Dropout(self.dropout, deterministic=deterministic, name="dropout2")(x)
+        x = dropout(self.dropout, deterministic=deterministic, name="dropout2")(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="dense2")(x)
 
 
@@ -128,10 +128,10 @@ class KerasVGG(nn.Module):
             x = _conv_dropout(self, deterministic, f"dropout{block}")(x)
         x = flatten(x)
         x = nn.relu(nn.Dense(256, dtype=self.dtype, name="dense1")(x))
-        x = nn.Dropout(self.dropout, deterministic=deterministic, name="dropout3")(x)
+        x = dropout(self.dropout, deterministic=deterministic, name="dropout3")(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="dense2")(x)
 
 
 def _conv_dropout(network: KerasMNIST | KerasVGG, deterministic: bool, name: str) -> nn.Dropout:
     axes = (1, 2) if network.spatial else ()
-    return nn.Dropout(network.conv_dropout, broadcast_dims=axes, deterministic=deterministic, name=name)
+    return dropout(network.conv_dropout, deterministic=deterministic, name=name, axes=axes)

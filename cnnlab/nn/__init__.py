@@ -1,6 +1,6 @@
 """Building blocks of networks, and the one way to call any network."""
 
 from cnnlab.nn.apply import apply, init
-from cnnlab.nn.blocks import Conv, flatten, max_pool, spatial_dropout
+from cnnlab.nn.blocks import Conv, dropout, flatten, max_pool, spatial_dropout
 
-__all__ = ["Conv", "apply", "flatten", "init", "max_pool", "spatial_dropout"]
+__all__ = ["Conv", "apply", "dropout", "flatten", "init", "max_pool", "spatial_dropout"]

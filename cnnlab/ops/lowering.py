@@ -63,6 +63,9 @@ def convolution(
     pads = padding
     if isinstance(padding, str):
         pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    for kernel, size, pad in zip(rhs.shape[:2], lhs.shape[1:3], pads, strict=True):
+        if kernel > size + sum(pad):
+            raise ValueError(f"a kernel of {kernel} pixels is larger than its padded input of {size + sum(pad)}")
     block = _toeplitz_block(lhs.shape, rhs.shape, pads)
     if block is None:
         return direct(lhs, rhs)

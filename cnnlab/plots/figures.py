@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.metrics import smaller_is_better
 from cnnlab.metrics.calibration import Reliability
 
 if TYPE_CHECKING:
@@ -26,22 +25,13 @@ def new_figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float]) ->
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def save(figures: Mapping[str, Figure], directory) -> list:
-    """Writes each figure as `directory/NAME.png` and returns the paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        paths.append(directory / f"{name}.png")
-        figure.savefig(paths[-1], bbox_inches="tight")
-    return paths
-
-
-def curves(history: Sequence[Mapping[str, float]], monitor: str) -> Figure:
+def curves(history: Sequence[Mapping[str, float]], monitor: str, *, maximise: bool) -> Figure:
     """Loss and the monitored validation metric against epochs.
 
     Args:
       history: one mapping an epoch with `epoch`, `loss` and `validation_*` entries.
       monitor: the name of the metric without its prefix.
+      maximise: whether more of it is better.
     """
     figure, axes = new_figure(1, 2, size=(8, 3.2))
     epochs = [row["epoch"] for row in history]
@@ -52,9 +42,11 @@ def curves(history: Sequence[Mapping[str, float]], monitor: str) -> Figure:
     left.legend(frameon=False)
     values = [row[f"validation_{monitor}"] for row in history]
     right.plot(epochs, values, color=_ORANGE)
-    best = int(np.nanargmin(values)) if smaller_is_better(monitor) else int(np.nanargmax(values))
-    right.plot(epochs[best], values[best], "o", color=_ORANGE)
-    right.annotate(f"{values[best]:.4f}", (epochs[best], values[best]), (0, 8), textcoords="offset points", ha="center")
+    if not np.isnan(values).all():
+        best = int(np.nanargmax(values) if maximise else np.nanargmin(values))
+        place = (epochs[best], values[best])
+        right.plot(*place, "o", color=_ORANGE)
+        right.annotate(f"{values[best]:.4f}", place, (0, 8), textcoords="offset points", ha="center")
     right.set(xlabel="epoch", ylabel=f"validation {monitor}")
     right.margins(y=0.15)
     for axis in axes.flat:

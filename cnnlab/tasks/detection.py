@@ -122,7 +122,11 @@ class Detection:
             x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
             column = jnp.clip((x * columns / width).astype(jnp.int32), 0, columns - 1)
             row = jnp.clip((y * rows / height).astype(jnp.int32), 0, rows - 1)
-            cell = jnp.where(classes >= 0, row * columns + column, rows * columns)
+            outside, cell = rows * columns, row * columns + column
+            cell = jnp.where(classes >= 0, cell, outside)
+            # Of several in one cell the last stays, whole: the order of a scatter is not defined everywhere.
+            later = (cell[:, None] == cell[None]) & (jnp.arange(len(cell))[:, None] < jnp.arange(len(cell)))
+            cell = jnp.where(later.any(1), outside, cell)
 
             def put(values: jax.Array, empty) -> jax.Array:
                 start = jnp.full((rows * columns + 1, *values.shape[1:]), empty, values.dtype)

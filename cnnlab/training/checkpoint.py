@@ -17,12 +17,25 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnnlab.training.run import CHECKPOINTS
+
 SCHEMA = 1
-DIRECTORY = "checkpoints"
 
 
 class Damaged(ValueError):
     """A checkpoint that is not what was saved."""
+
+
+# What a missing, truncated or garbled file raises, deep inside; a lack of memory or of permission proves no damage.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError, NotADirectoryError)
+
+
+def damaged(what: str, error: Exception) -> Exception:
+    """The error for something that could not be read: `Damaged`, unless the message tells of another cause."""
+    reason = (str(error) or repr(error)).splitlines()[0]
+    if any(cause in str(error) for cause in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "Permission denied")):
+        return OSError(f"{what} cannot be read: {reason}")
+    return Damaged(f"{what} cannot be read: {reason}")
 
 
 def versions() -> dict[str, str]:
@@ -50,7 +63,7 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         best_mode="max" if maximise else "min",
         read_only=read_only,
     )
-    with ocp.CheckpointManager((run_dir / DIRECTORY).resolve(), options=options) as manager:
+    with ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options) as manager:
         yield manager
 
 
@@ -78,9 +91,8 @@ def read_config(manager, step: int) -> dict[str, Any]:
 
     try:
         config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
-    except Exception as error:  # missing, truncated or no JSON: all mean the same
-        reason = str(error).splitlines()[0]
-        raise Damaged(f"the config of step {step} in {manager.directory} cannot be read: {reason}") from error
+    except _UNREADABLE as error:
+        raise damaged(f"config of step {step} in {manager.directory}", error) from error
     if config.get("schema") != SCHEMA:
         raise ValueError(
             f"step {step} of {manager.directory} has schema {config.get('schema')}, this cnnlab reads {SCHEMA}; "
@@ -111,8 +123,8 @@ def restore(manager, step: int, item: str, like: Any, config: dict[str, Any]) ->
     where = f"{item} of step {step} in {manager.directory}"
     try:
         found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
-    except Exception as error:  # a truncated file fails in many ways, deep inside; all mean the same
-        raise Damaged(f"{where} cannot be read: {str(error).splitlines()[0]}") from error
+    except _UNREADABLE as error:
+        raise damaged(where, error) from error
     known = digest(found)
     for path, expected in config["digest"][item].items():
         if known[path] != expected:
@@ -155,8 +167,8 @@ def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> A
         with ocp.StandardCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(manager.directory / str(step) / item).item_metadata.tree
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata)
-    except Exception as error:
-        raise Damaged(f"{item} of step {step} in {manager.directory} cannot be read: {error}") from error
+    except _UNREADABLE as error:
+        raise damaged(f"{item} of step {step} in {manager.directory}", error) from error
     return restore(manager, step, item, like, config)
 
 

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
 
@@ -16,7 +16,7 @@ from cnnlab.errors import unknown
 from cnnlab.models import MODELS
 from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
-from cnnlab.training.strict_json import decode, encode
+from cnnlab.training.strict_json import check, decode, encode
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -88,8 +88,15 @@ def options_of(target: Callable) -> dict[str, Option]:
     for name, parameter in inspect.signature(target).parameters.items():
         if name in hidden or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        out[name] = Option(hints.get(name, Any), parameter.default)
+        kind = hints.get(name, Any)
+        if not ((callable(parameter.default) and parameter.default is not Option.required) or _holds(kind, Callable)):
+            out[name] = Option(kind, parameter.default)
     return out
+
+
+def _holds(kind: Any, wanted: Any) -> bool:
+    """Whether an annotation is, or has among its parts, that origin."""
+    return get_origin(kind) is wanted or any(_holds(part, wanted) for part in get_args(kind) if part is not kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +109,7 @@ class Training:
       augmentation: what is drawn anew for every training example.
       patience: stop after so many epochs without a better monitored metric; never if left out.
       monitor: the validation metric that chooses the best step; `auto` takes the task's.
+      maximise: whether more of it is better; needed only for metrics that cnnlab does not know.
       precision: of the computation; parameters stay float32.
       ema: decay of a moving average of the parameters, used for evaluation; none if left out.
       accumulate: steps whose gradients are averaged for one update.
@@ -113,12 +121,14 @@ class Training:
     augmentation: Augmentation = Augmentation()
     patience: int | None = None
     monitor: str = "auto"
+    maximise: bool | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     ema: float | None = None
     accumulate: int = 1
     evaluation_batch_size: int = 256
 
     def __post_init__(self):
+        check(self)
         for name in ("epochs", "batch_size", "accumulate", "evaluation_batch_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -127,12 +137,16 @@ class Training:
             raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for none")
 
 
+TABLES: dict[str, dict[str, Callable]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
+"""Where the names of an experiment's choices are looked up."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """What is learnt, from what, by which network and how.
 
     Attributes:
-      model: a network's name and fields; its outputs follow the data and the task.
+      model: a network's name and fields; its outputs follow the data and the task. A plain string is a `Choice`.
       data: a source's name and options.
       task: what the network's outputs mean.
       optimizer: the method and its schedule.
@@ -150,6 +164,14 @@ class Experiment:
     optimizer: Optimizer = Optimizer()
     training: Training = Training()
     seed: int = 0
+
+    def __post_init__(self):
+        for part in TABLES:
+            if isinstance(getattr(self, part), str):
+                object.__setattr__(self, part, Choice(getattr(self, part)))
+        check(self)
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be a whole number of 0 or more, found {self.seed}")
 
     def to_json(self) -> dict[str, Any]:
         """The tree as JSON's types."""
@@ -178,8 +200,12 @@ class Experiment:
         return cls(**parts)
 
 
-TABLES: dict[str, dict[str, Callable]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
-"""Where the names of an experiment's choices are looked up."""
+def complete(choice: Choice, table: Mapping[str, Callable]) -> Choice:
+    """The choice with the defaults of all its other options, so that what was meant is stored whatever they become."""
+    if choice.name not in table:
+        return choice
+    defaults = {k: o.default for k, o in options_of(table[choice.name]).items() if o.default is not Option.required}
+    return Choice(choice.name, **(defaults | choice.options))
 
 
 def check_choice(choice: Choice, table: Mapping[str, Callable], where: str) -> Choice:

@@ -85,6 +85,7 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         progress.describe(out, state.params, type(made.network).__name__, made.dataset)
         state = replicate(state, mesh)
         program = _compile(state, made, mesh, out)
+        validate(_evaluated(state, made), made)  # a metric that fails is found now, not after an epoch
         with progress.bar(out, made.training, steps=steps, step=int(state.step)) as advance:
             while not _finished(history, made):
                 epoch, place = divmod(int(state.step), steps)
@@ -94,8 +95,7 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
                     break
                 seconds = (time.perf_counter() - started) * steps / (steps - place)
-                use = Trained(local(evaluated_variables(state)), made.network, made.task, made.dataset.spec)
-                measured = validate(use, made)
+                measured = validate(_evaluated(state, made), made)
                 row = {"epoch": epoch + 1, "step": int(state.step), "loss": float(np.mean(losses))}
                 row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
                 history.append(row)
@@ -108,6 +108,11 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         manager.wait_until_finished()
         if not _finished(history, made):
             raise Stopped(f"{stop()} at step {int(state.step)}; saved to {run_dir}, the same command goes on")
+
+
+def _evaluated(state: State, made: Plan) -> Trained:
+    """The network as it stands, for evaluation on this process's own device."""
+    return Trained(local(evaluated_variables(state)), made.network, made.task, made.dataset.spec)
 
 
 def init_key(key: jax.Array) -> jax.Array:
@@ -172,7 +177,8 @@ def _checked(metrics: dict[str, jax.Array], epoch: int, place: int, run_dir: Pat
     if not (np.isfinite(loss) and np.isfinite(norm)):
         raise FloatingPointError(
             f"loss is {loss} with a gradient norm of {norm} at step {place + 1} of epoch {epoch + 1}; {run_dir} keeps "
-            "the last good checkpoint. Lower --optimizer.learning-rate or set --optimizer.clip 1"
+            "the last good checkpoint, if any. Lower --optimizer.learning-rate or set --optimizer.clip 1, with another "
+            "--run-dir"
         )
     return loss
 
@@ -204,6 +210,8 @@ def _finished(history: list[dict[str, float]], made: Plan) -> bool:
         return True
     if made.training.patience is None or not history:
         return False
-    values = [row[f"validation_{made.monitor}"] for row in history]
-    best = values.index(max(values) if made.maximise else min(values))
+    sign = 1 if made.maximise else -1
+    values = [sign * row[f"validation_{made.monitor}"] for row in history]
+    values = [-np.inf if np.isnan(value) else value for value in values]
+    best = values.index(max(values))
     return len(values) - 1 - best >= made.training.patience

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnnlab.training.strict_json import check
+
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
@@ -24,7 +26,7 @@ class Optimizer:
       milestones: shares of all steps at which `step` acts.
       factor: of `step`.
       decay_rate: of `inverse_time`, a step.
-      weight_decay: never on biases and norms.
+      weight_decay: never on biases and norms; `auto` is 0, and 0.01 for adamw.
       weight_decay_kind: `decoupled` from the gradient's scaling, or `l2`, added to the gradient.
       clip: largest global norm of the gradient; none if left out.
     """
@@ -38,11 +40,12 @@ class Optimizer:
     milestones: tuple[float, ...] = (0.5, 0.75)
     factor: float = 0.1
     decay_rate: float = 1e-6
-    weight_decay: float = 0.0
+    weight_decay: float | Literal["auto"] = "auto"
     weight_decay_kind: Literal["decoupled", "l2"] = "decoupled"
     clip: float | None = None
 
     def __post_init__(self):
+        check(self)
         if not self.learning_rate > 0:
             raise ValueError(
                 f"learning rate must be above 0, found {self.learning_rate}; set --optimizer.learning-rate"
@@ -50,8 +53,9 @@ class Optimizer:
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in 0..1, found {self.momentum}; set --optimizer.momentum")
         for name in ("weight_decay", "warmup_steps", "decay_rate"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+            value = getattr(self, name)
+            if value != "auto" and not value >= 0:
+                raise ValueError(f"{name} must be 0 or more, found {value}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be above 0, found {self.clip}; leave it out for none")
         if self.name == "adamw" and self.weight_decay_kind == "l2":
@@ -90,7 +94,9 @@ def create_optimizer(
       ema: decay of an exponential moving average of the parameters, kept in the state; see `averaged`.
       accumulate: train steps whose gradients are averaged for one update.
     """
-    decay = optax.add_decayed_weights(config.weight_decay, mask=_decays) if config.weight_decay else optax.identity()
+    auto = 0.01 if config.name == "adamw" else 0.0
+    weight = auto if config.weight_decay == "auto" else config.weight_decay
+    decay = optax.add_decayed_weights(weight, mask=_decays) if weight else optax.identity()
     method = {
         "sgd": lambda: optax.trace(config.momentum, config.nesterov) if config.momentum else optax.identity(),
         "rmsprop": lambda: optax.scale_by_rms(decay=0.9),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -12,10 +13,10 @@ import optax
 from cnnlab import nn as cnn
 from cnnlab.data import SOURCES, Dataset, steps_per_epoch
 from cnnlab.errors import unknown
-from cnnlab.metrics import smaller_is_better
+from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
 from cnnlab.tasks import TASKS, Task, check_logits, create_task
-from cnnlab.training.experiment import Choice, Experiment, Training, check_choice
+from cnnlab.training.experiment import TABLES, Choice, Experiment, Training, check_choice, complete
 from cnnlab.training.optimizer import create_optimizer
 
 
@@ -73,22 +74,36 @@ def plan(
     Raises:
       ValueError: a name is unknown, or data, network, task and batch size do not fit each other.
     """
-    given = {
+    own = {
         "data": data and data.name,
         "model": network and type(network).__name__,
         "task": task and type(task).__name__,
     }
-    experiment = dataclasses.replace(experiment, **{part: Choice(name) for part, name in given.items() if name})
+    parts = {p: Choice(own[p]) if own[p] else complete(getattr(experiment, p), TABLES[p]) for p in TABLES}
+    experiment = dataclasses.replace(experiment, **parts)
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # both are needed; a missing one is named
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
-    network = network if network is not None else build_network(experiment, task.head(dataset.spec))
+    if network is None:
+        network = build_network(experiment, task.head(dataset.spec))
+    network = in_precision(network, experiment.training.precision)
     check_fit(network, task, dataset)
-    monitor = experiment.training.monitor
-    if monitor != "auto":
-        return Plan(experiment, dataset, network, task, monitor, not smaller_is_better(monitor))
-    return Plan(experiment, dataset, network, task, getattr(task, "monitor", "loss"), getattr(task, "maximise", False))
+    return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task))
+
+
+def _monitor(training: Training, task: Task) -> tuple[str, bool]:
+    """The metric that chooses the best step, and whether more of it is better."""
+    name = getattr(task, "monitor", "loss") if training.monitor == "auto" else training.monitor
+    if training.maximise is not None:
+        return name, training.maximise
+    if name == getattr(task, "monitor", None):
+        return name, bool(getattr(task, "maximise", False))
+    if name not in LARGER_IS_BETTER:
+        raise ValueError(
+            f"is more of the monitored metric {name!r} better, or less? Set --training.maximise True or False"
+        )
+    return name, LARGER_IS_BETTER[name]
 
 
 def load_experiment_data(experiment: Experiment) -> Dataset:
@@ -104,6 +119,10 @@ def load_experiment_data(experiment: Experiment) -> Dataset:
 def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = None) -> Task:
     """The task, resolved against the data: everything `auto` filled in, misfits raised."""
     if task is None:
+        if experiment.task.name not in TASKS:
+            raise unknown(
+                "task", experiment.task.name, TASKS, "A task of your own: pass task=..., to train as to load."
+            )
         choice = check_choice(experiment.task, TASKS, "task")
         task = create_task(choice.name, **choice.options)
     return task.resolve(dataset) if hasattr(task, "resolve") else task
@@ -116,11 +135,18 @@ def build_network(experiment: Experiment, outputs: int) -> nn.Module:
         raise unknown("model", experiment.model.name, MODELS, hint)
     choice = check_choice(experiment.model, MODELS, "model")
     network = create_model(choice.name, num_classes=outputs, **choice.options)
-    if experiment.training.precision == "bfloat16":
-        if not hasattr(network, "dtype"):
-            raise ValueError(f"{choice.name} has no field dtype, so --training.precision bfloat16 does not apply")
-        network = network.clone(dtype=jnp.bfloat16)
-    return network
+    return in_precision(network, experiment.training.precision)
+
+
+def in_precision(network: nn.Module, precision: Literal["float32", "bfloat16"]) -> nn.Module:
+    """The network, computing in that precision; its parameters stay float32."""
+    if precision == "float32":
+        return network
+    if not hasattr(network, "dtype"):
+        raise ValueError(
+            f"{type(network).__name__} has no field dtype, so --training.precision {precision} cannot apply"
+        )
+    return network.clone(dtype=jnp.bfloat16)
 
 
 def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from cnnlab import nn as cnn
 from cnnlab.data import InputSpec
+from cnnlab.errors import unknown
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.trained import Trained
@@ -21,7 +22,7 @@ from cnnlab.training import checkpoint
 from cnnlab.training.experiment import Choice, Experiment, check_choice
 from cnnlab.training.optimizer import averaged
 from cnnlab.training.plan import Plan, build_network
-from cnnlab.training.run import EXPERIMENT
+from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 from cnnlab.training.step import State
 from cnnlab.training.strict_json import decode, encode
 
@@ -44,8 +45,11 @@ def run_config(made: Plan) -> dict[str, Any]:
     return {
         "schema": checkpoint.SCHEMA,
         "experiment": made.experiment.to_json(),
-        "network": repr(made.network),
-        "task": {"name": made.experiment.task.name} | (encode(task) if dataclasses.is_dataclass(task) else {}),
+        "network": signature(made.network),
+        "task": {
+            "name": made.experiment.task.name,
+            "options": encode(task) if type(task) in TASKS.values() else repr(task),
+        },
         "spec": encode(dataset.spec),
         "outputs": task.head(dataset.spec),
         "monitor": {"metric": made.monitor, "maximise": made.maximise},
@@ -58,6 +62,12 @@ def run_config(made: Plan) -> dict[str, Any]:
     }
 
 
+def signature(network: nn.Module) -> str:
+    """A network's class and fields in one line: `LeNet5(num_classes=10, dropout=0.3, ...)`."""
+    names = [field.name for field in dataclasses.fields(network) if field.name not in ("parent", "name")]
+    return f"{type(network).__name__}({', '.join(f'{name}={getattr(network, name)!r}' for name in names)})"
+
+
 def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], None]) -> tuple[State, list[float]]:
     """The latest good step's state, with the losses of its unfinished epoch; the given state where there is no step.
 
@@ -66,10 +76,11 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
     Raises:
       ValueError: the run was trained on other data, or another network.
     """
-    for step in sorted(manager.all_steps(), reverse=True):
+    steps = sorted(manager.all_steps(), reverse=True)
+    for step in steps:
         try:
             stored = checkpoint.read_config(manager, step)
-            check_data(stored, config["data"]["fingerprint"], manager.directory.parent)
+            check_same(stored, config, manager.directory.parent)
             items = [checkpoint.restore(manager, step, name, like, stored) for name, like in step_items(state).items()]
         except checkpoint.Damaged as error:
             tell(f"{error}; going back to the step before it")
@@ -78,7 +89,21 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
         model, rest = items
         stats = {name: value for name, value in model.items() if name != "params"}
         return State(jnp.asarray(step, jnp.int32), rest["params"], stats, rest["state"]), stored.get("losses", [])
+    if steps:
+        raise ValueError(
+            f"no checkpoint of {manager.directory.parent} is whole, see its folder damaged; choose another --run-dir"
+        )
     return state, []
+
+
+def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
+    """Raises `ValueError` where a run would go on with another network, task or data than it was begun with."""
+    for part in ("network", "task"):
+        if stored[part] != given[part]:
+            raise ValueError(
+                f"{run_dir} was begun with the {part} {stored[part]}, not {given[part]}; choose another --run-dir"
+            )
+    check_data(stored, given["data"]["fingerprint"], run_dir)
 
 
 def initial_variables(state: State, run: str | Path, optimizer, tell: Callable[[str], None]) -> State:
@@ -135,7 +160,7 @@ def open_run_checkpoints(path: str | Path) -> Iterator:
       ValueError: the path holds no run, or nothing was saved yet.
     """
     path = Path(path)
-    if not (path / checkpoint.DIRECTORY).is_dir():
+    if not (path / CHECKPOINTS).is_dir():
         begun = " (a run was begun there, but no epoch was saved)" if (path / EXPERIMENT).exists() else ""
         raise ValueError(f"{path} is no run{begun}; give the --run-dir of a training")
     with checkpoint.open_manager(path, read_only=True) as manager:
@@ -194,8 +219,10 @@ def load(
 
 def _stored_task(config: dict[str, Any]) -> Task:
     """The task with everything resolved, as it was trained."""
-    choice = check_choice(Choice(**config["task"]), TASKS, "task")
-    return create_task(choice.name, **choice.options)
+    name, options = config["task"]["name"], config["task"]["options"]
+    if name not in TASKS:
+        raise unknown("task", name, TASKS, "A task of your own: pass task=..., to load as to train.")
+    return create_task(name, **check_choice(Choice(name, **options), TASKS, "task").options)
 
 
 def load_config(path: str | Path) -> dict[str, Any]:

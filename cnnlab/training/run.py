@@ -8,6 +8,7 @@ RUN/figures/           pictures
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from cnnlab.training.experiment import Experiment
 
-EXPERIMENT, METRICS, LOCK = "experiment.json", "metrics.jsonl", ".lock"
+EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "checkpoints", ".lock"
 
 
 @contextlib.contextmanager
@@ -27,15 +28,24 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
     """
     if run_dir.exists() and not run_dir.is_dir():
         raise ValueError(f"{run_dir} is a file; choose a directory with --run-dir")
-    if run_dir.is_dir() and any(run_dir.iterdir()) and not (run_dir / EXPERIMENT).exists():
+    files = {path.name for path in run_dir.iterdir()} if run_dir.is_dir() else set()
+    if files - {LOCK} and EXPERIMENT not in files:
         raise ValueError(f"{run_dir} is not empty and holds no run; choose another --run-dir")
     run_dir.mkdir(parents=True, exist_ok=True)
     with _lock(run_dir):
         stored = run_dir / EXPERIMENT
-        if stored.exists():
-            _check_same(run_dir, json.loads(stored.read_text()), experiment.to_json())
+        # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
+        if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
+            _check_same(run_dir, _read_experiment(stored), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
+
+
+def _read_experiment(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON ({error}); restore it, or choose another --run-dir") from error
 
 
 def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
@@ -92,10 +102,15 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
         except json.JSONDecodeError:  # the line that was being written when the run was stopped
             break
         if until_step is None or row["step"] <= until_step:
-            rows.append(row)
+            rows.append({name: math.nan if value is None else value for name, value in row.items()})
     return rows
 
 
 def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
     """Replaces the history."""
-    write_text(run_dir / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(run_dir / METRICS, "".join(json.dumps(without_nan(row)) + "\n" for row in rows))
+
+
+def without_nan(row: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no NaN: null stands for a number that could not be measured."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

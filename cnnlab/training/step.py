@@ -82,7 +82,7 @@ def train_step(
             {"params": params, **state.stats},
             batch["image"],
             train=True,
-            rngs={"dropout": dropout_key},
+            rngs={"dropout": dropout_key, "params": dropout_key},  # "params" serves streams of other names
             mutable=list(state.stats),
         )
         value, weight = task.loss(logits, batch)

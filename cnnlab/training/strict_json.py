@@ -2,6 +2,7 @@
 
 import dataclasses
 import types
+from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnnlab.errors import unknown
@@ -43,6 +44,8 @@ def decode(annotation: Any, value: Any, where: str) -> Any:
                 return decode(option, value, where)
             except ValueError:
                 continue
+    if origin in (list, Sequence) and isinstance(value, list | tuple):
+        return tuple(decode(get_args(annotation)[0], item, where) for item in value)
     if origin is tuple and isinstance(value, list | tuple):
         kinds = get_args(annotation)
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
@@ -55,6 +58,13 @@ def decode(annotation: Any, value: Any, where: str) -> Any:
     if annotation in (None, types.NoneType) and value is None:
         return None
     raise ValueError(f"{where} must be {describe(annotation)}, found {value!r}")
+
+
+def check(config: Any) -> None:
+    """Brings the fields of a frozen dataclass to their annotated types, or raises `ValueError`; for `__post_init__`."""
+    hints = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        object.__setattr__(config, field.name, decode(hints[field.name], getattr(config, field.name), field.name))
 
 
 def describe(annotation: Any) -> str:

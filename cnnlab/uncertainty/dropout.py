@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from cnnlab import nn as cnn
 from cnnlab.nn.apply import Variables
+from cnnlab.trained import Trained
 
 
 def sampled_logits(
@@ -47,14 +48,24 @@ def sampled_logits(
         kept = jax.random.bernoulli(module.make_rng(module.rng_collection), 1 - module.rate, shape)
         return jnp.where(kept, inputs / (1 - module.rate), 0)
 
-    collections = {"dropout": key}
+    streams = {"dropout": key, "params": key}  # "params" serves streams of other names
     with nn.intercept_methods(drop):
-        return cnn.apply(network, variables, x, rngs=collections)
+        return cnn.apply(network, variables, x, rngs=streams)
 
 
 def is_active(dropout: nn.Dropout) -> bool:
     """Whether this layer drops anything."""
     return dropout.rate > 0
+
+
+def has_dropout(trained: Trained) -> bool:
+    """Whether stochastic passes of this network would differ."""
+    images = jax.ShapeDtypeStruct((1, *trained.spec.shape), jnp.float32)
+    try:
+        require_dropout(trained.network, trained.variables, images)
+    except ValueError:
+        return False
+    return True
 
 
 def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> None:

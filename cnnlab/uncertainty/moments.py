@@ -30,16 +30,14 @@ def entropy(probs: jax.Array) -> jax.Array:
     return jax.scipy.special.entr(probs).sum(-1)
 
 
-def moments(
-    sample: Callable[[jax.Array], dict[str, jax.Array]], key: jax.Array, *, num_samples: int, chunk: int = 1
-) -> Moments:
+def moments(sample: Callable[[jax.Array], Any], key: jax.Array, *, num_samples: int, chunk: int = 1) -> Moments:
     """Moments of `sample(fold_in(key, t))` for t = 0 .. num_samples - 1, whatever the chunk.
 
     Chunks are merged by Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances, 1979.
 
     Args:
-      sample: one draw, a dict of arrays; a leaf `probs` holds a distribution on its last axis.
+      sample: one draw, a pytree of arrays; in a dict, `probs` holds a distribution on its last axis.
       key: all randomness comes from it.
       num_samples: T.
       chunk: samples computed at a time, by `vmap`; memory grows with it.
@@ -50,9 +48,9 @@ def moments(
     True
     """
 
-    def with_entropy(place: jax.Array) -> tuple[dict, jax.Array]:
+    def with_entropy(place: jax.Array) -> tuple[Any, jax.Array]:
         out = sample(jax.random.fold_in(key, place))
-        return out, entropy(out["probs"]) if "probs" in out else jnp.zeros(())
+        return out, entropy(out["probs"]) if has_probs(out) else jnp.zeros(())
 
     def add(carry, places: jax.Array):
         count, mean, deviation = carry
@@ -71,7 +69,12 @@ def moments(
     places = jnp.arange(-(-num_samples // chunk) * chunk).reshape(-1, chunk)
     (total, (mean, expected), (deviation, _)), _ = jax.lax.scan(add, (jnp.float32(0), zeros, zeros), places)
     variance = jax.tree.map(lambda leaf: leaf / total, deviation)
-    return Moments(mean, variance, expected if "probs" in mean else None)
+    return Moments(mean, variance, expected if has_probs(mean) else None)
+
+
+def has_probs(sample: Any) -> bool:
+    """Whether a sample holds distributions by the name that says so."""
+    return isinstance(sample, dict) and "probs" in sample
 
 
 def _sum(weights: jax.Array, leaf: jax.Array) -> jax.Array:

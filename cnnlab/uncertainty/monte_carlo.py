@@ -1,7 +1,10 @@
 """MC-Dropout: the answer as a mean over stochastic passes, with its variance and entropies."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnlab.compile import jit
 from cnnlab.data import check_images, normalise
@@ -69,8 +72,9 @@ def mc_predict(
     >>> mc.mean.shape, mc.variance.shape, mc.entropy.shape, bool((mc.mutual_information >= 0).all())
     ((3, 2), (3, 2), (3,), True)
     """
-    if not isinstance(num_samples, int) or num_samples < 1:
+    if not isinstance(num_samples, int | np.integer) or num_samples < 1:
         raise ValueError(f"num_samples must be an integer of 1 or more, found {num_samples!r}")
+    num_samples = int(num_samples)
     if chunk is not None and not chunk >= 1:
         raise ValueError(f"chunk must be 1 or more, found {chunk}")
     check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
@@ -100,5 +104,7 @@ def summarise(trained: Trained, found: Moments) -> Prediction:
     return prediction
 
 
-def _single(leaves: dict[str, jax.Array]):
-    return next(iter(leaves.values())) if len(leaves) == 1 else leaves
+def _single(outputs: Any) -> Any:
+    """The one array of a task that links to one, all of them otherwise."""
+    leaves = jax.tree.leaves(outputs)
+    return leaves[0] if len(leaves) == 1 else outputs
