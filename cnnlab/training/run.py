@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnnlab.training.devices import is_first_process
 from cnnlab.training.experiment import Experiment
 
 EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "checkpoints", ".lock"
@@ -21,11 +22,14 @@ EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "ch
 
 @contextlib.contextmanager
 def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
-    """Holds the directory for this experiment alone.
+    """Holds the directory for this experiment alone; of several processes that train together the first one does.
 
     Raises:
       ValueError: it holds another experiment, or other files; or another process trains in it.
     """
+    if not is_first_process():
+        yield
+        return
     if run_dir.exists() and not run_dir.is_dir():
         raise ValueError(f"{run_dir} is a file; choose a directory with --run-dir")
     files = {path.name for path in run_dir.iterdir()} if run_dir.is_dir() else set()
@@ -108,7 +112,8 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
 
 def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
     """Replaces the history."""
-    write_text(run_dir / METRICS, "".join(json.dumps(without_nan(row)) + "\n" for row in rows))
+    if is_first_process():
+        write_text(run_dir / METRICS, "".join(json.dumps(without_nan(row)) + "\n" for row in rows))
 
 
 def without_nan(row: dict[str, float]) -> dict[str, float | None]:
