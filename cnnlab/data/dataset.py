@@ -16,7 +16,8 @@ class Examples:
     """Examples in memory: arrays that share their first axis.
 
     `len(examples)` counts them, `examples[indices]` gathers a batch as a dict, `examples.column(name)` is one column.
-    Anything with these three can be a split, so a source that reads from disk needs no more.
+    Anything with these three and `digest()` can be a split. So can images on disk: any column may be an object that
+    is indexed like an array along its first axis and has `digest()`, like `ImageFiles`.
 
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
     `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore;
@@ -32,8 +33,17 @@ class Examples:
         return {name: column[indices] for name, column in self.columns.items()}
 
     def column(self, name: str) -> np.ndarray:
-        """One column of all examples."""
+        """One column of all examples; images on disk stay unread until they are indexed."""
         return self.columns[name]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether every column is an array, so that gathering a batch costs next to nothing."""
+        return all(isinstance(column, np.ndarray) for column in self.columns.values())
+
+    def digest(self) -> str:
+        """Of all columns; it changes with any of them."""
+        return _digest(self.columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +61,15 @@ class Dataset:
 
     def fingerprint(self) -> dict[str, str]:
         """A digest of every split, to tell whether a run is evaluated on the splits it was trained with."""
-        return {name: _digest(examples.columns) for name, examples in self.splits.items()}
+        return {name: examples.digest() for name, examples in self.splits.items()}
 
 
 def _digest(columns: Columns) -> str:
     digest = hashlib.sha256()
     for name in sorted(columns):
+        if not isinstance(columns[name], np.ndarray):
+            digest.update(f"{name} {columns[name].digest()} ".encode())
+            continue
         column = np.ascontiguousarray(columns[name])
         digest.update(f"{name} {column.dtype} {column.shape} ".encode())
         digest.update(column.data)
@@ -104,7 +117,7 @@ def from_arrays(
     for split, columns in tables.items():
         _check_classes(columns, len(classes), f"{name}/{split}")
     height, width, channels = shapes["train"]
-    mean, std = _statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
+    mean, std = statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
     spec = InputSpec((height, width), channels, mean, std, classes)
     return Dataset(name, spec, {split: Examples(columns) for split, columns in tables.items()})
 
@@ -184,11 +197,29 @@ def _check_classes(columns: Columns, k: int, where: str) -> None:
             )
 
 
-def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel of images scaled to [0, 1]."""
+def statistics(images, *, sample: int | None = None, seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel of images scaled to [0, 1], a portion at a time.
+
+    Args:
+      images: `[n, H, W, C]`, an array or files on disk.
+      sample: measure on so many images, drawn without replacement; on all if left out.
+      seed: of the sample.
+    """
+    n = len(images)
+    chosen = np.arange(n)
+    if sample is not None and sample < n:
+        chosen = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
     scale = 255.0 if images.dtype == np.uint8 else 1.0
-    mean = images.mean((0, 1, 2), dtype=np.float64) / scale
-    std = images.std((0, 1, 2), dtype=np.float64) / scale
+    # A portion of 16 million values in double precision takes 128 MB; whole sets would take eight times their size.
+    portion = max(1, (1 << 24) // int(np.prod(images.shape[1:])))
+    count, total, square = 0, 0.0, 0.0
+    for start in range(0, len(chosen), portion):
+        values = images[chosen[start : start + portion]].astype(np.float64) / scale
+        count += values[..., 0].size
+        total = total + values.sum((0, 1, 2))
+        square = square + np.square(values).sum((0, 1, 2))
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 0))
     return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
 
 
