@@ -33,9 +33,14 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Path, bool]:
             base = dataclasses.replace(base, **{part: Choice(name)})
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
+    label = chosen["data"].name
+    if label == "folder":
+        # Whole, so that the run can be evaluated from anywhere.
+        path = Path(chosen["data"].path).expanduser().resolve()
+        chosen["data"], label = chosen["data"].replace(path=str(path)), path.name
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     same = all(getattr(experiment, part).name == getattr(PRESETS[preset], part).name for part in TABLES)
-    default = preset if same else f"{experiment.data.name}-{experiment.model.name}"
+    default = preset if same else f"{label}-{experiment.model.name}"
     return experiment, Path(parsed.run_dir or f"runs/{default}"), parsed.json
 
 
@@ -47,6 +52,8 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     for part in TABLES:
         parser.add_argument(f"--{part}.name", dest=part)
     known, rest = parser.parse_known_args(arguments)
+    if known.data is None and any(argument.split("=")[0] == "--data.path" for argument in rest):
+        known.data = "folder"
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cnnlab.data.dataset import Dataset, from_arrays, split_columns
+from cnnlab.data.folder import folder
 from cnnlab.data.shapes import shapes
 from cnnlab.errors import unknown
 
@@ -36,6 +37,7 @@ def digits(*, size: int = 28, seed: int = 0) -> Dataset:
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
+    "folder": folder,
     "shapes": shapes,
 }
 
