@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import tyro
 
+from cnnlab.data import SOURCES
+from cnnlab.data.prepared import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
 from cnnlab.training.optimizer import Optimizer
@@ -27,6 +29,9 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Path, bool]:
     base = get(names.pop("preset") or DEFAULT)
     preset = next(name for name, experiment in PRESETS.items() if experiment == base)
     for part, name in names.items():
+        if part == "data" and name not in SOURCES and is_known(name):
+            base = dataclasses.replace(base, data=Choice("tfds", set=name))
+            continue
         if name not in TABLES[part]:
             raise unknown(part, name, TABLES[part])
         if name != getattr(base, part).name:
