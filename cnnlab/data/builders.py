@@ -80,7 +80,7 @@ def prepare(name: str, *, raw_dir: str | Path | None = None, data_dir: str | Pat
     path = prepared_path(name, root)
     if path.exists():
         for split, n in STANDARD[name].sizes.items():
-            _source(path, split, n)
+            _read(path, split, n, STANDARD[name].shape)
         return path
     raw = find_raw(STANDARD[name], Path(raw_dir).expanduser()) if raw_dir is not None else None
     import tensorflow_datasets as tfds

@@ -62,7 +62,7 @@ def tfds(
     for name in (image, label):
         if name not in features:
             raise ValueError(
-                f"{set} has no feature {name!r}; it has {', '.join(features)}: set --data.image, --data.label"
+                f"{set} has no feature {name!r}; it has {', '.join(sorted(features))}: set --data.image, --data.label"
             )
     height, width = (size, size) if isinstance(size, int) else size
     n = sum(part.num_examples for part in builder.info.splits.values())
