@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -215,6 +217,19 @@ def test_streaming_holds_a_bounded_number_of_images(photos, monkeypatch):
     for _ in data.training_batches(examples, batch_size=1, seed=0, epoch=0):
         held[0] -= 1  # the step has used it
     assert 1 <= most[0] <= 4  # three batches pending, one in the making
+
+
+def test_an_epoch_of_streaming_takes_a_fraction_of_the_decoded_set(tmp_path):
+    for i in range(100):
+        draw(tmp_path / "ab"[i % 2] / f"{i}.png", seed=i)
+    examples = data.folder(tmp_path, size=256, channels=3, memory_megabytes=0)["train"]
+    tracemalloc.start()
+    for _ in data.training_batches(examples, batch_size=2, seed=0, epoch=0):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 70 images of 256 x 256 x 3 bytes are 13.8 MB; five batches of two are 2 MB
+    assert peak < 70 * 256 * 256 * 3 / 3
 
 
 def test_reading_ahead_keeps_order_passes_errors_on_and_stops_with_its_consumer():
