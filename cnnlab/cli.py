@@ -1,4 +1,4 @@
-"""The command line: `cnnlab train | evaluate | predict | list`.
+"""The command line: `cnnlab train | evaluate | predict | data | list`.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
 """
@@ -175,6 +175,45 @@ def predict(arguments: Sequence[str]) -> None:
     print(target)
 
 
+def data(arguments: Sequence[str]) -> None:
+    """Show and prepare data: cnnlab data list [--json] | prepare NAME [--raw-dir DIR] [--data-dir DIR]."""
+
+    def command(
+        action: tyro.conf.Positional[Literal["list", "prepare"]],
+        name: tyro.conf.Positional[str | None] = None,
+        /,
+        raw_dir: str | None = None,
+        data_dir: str | None = None,
+        json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    ) -> tuple:
+        """List what data there is, or prepare a standard set.
+
+        Args:
+            action: list, or prepare.
+            name: of the set to prepare.
+            raw_dir: directory with the set's published files; downloaded if left out.
+            data_dir: where prepared sets lie; TFDS_DATA_DIR or ~/tensorflow_datasets if left out.
+            json: print one JSON object.
+        """
+        return action, name, raw_dir, data_dir, json
+
+    action, name, raw_dir, data_dir, as_json = _parse(command, arguments, "cnnlab data")
+    from cnnlab.data import builders, inventory
+
+    if action == "prepare":
+        if name is None:
+            raise _Misuse("no NAME given; cnnlab data list shows the sets")
+        path = builders.prepare(name, raw_dir=raw_dir, data_dir=data_dir)
+        _print_json({"name": name, "path": str(path)}) if as_json else print(path)
+        return
+    entries = inventory.list_data(data_dir)
+    if as_json:
+        _print_json({"data_dir": str(builders.find_data_dir(data_dir)), "data": entries})
+        return
+    for entry in entries:
+        print(f"{entry['name']:14} {entry['state']:13} {entry['megabytes']:8.1f} MB  {entry['next']}")
+
+
 def list_(arguments: Sequence[str]) -> None:
     """List presets, models, data and tasks: cnnlab list [--json]."""
 
@@ -204,6 +243,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "data": data,
     "list": list_,
 }
 

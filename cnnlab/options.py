@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import tyro
 
-from cnnlab.data import Augmentation
+from cnnlab.data import SOURCES, Augmentation
+from cnnlab.data.prepared import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
 from cnnlab.training.optimizer import Optimizer
@@ -45,6 +46,9 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     base = get(names.pop("preset") or DEFAULT)
     preset = next(name for name, experiment in PRESETS.items() if experiment == base)
     for part, name in names.items():
+        if part == "data" and name not in SOURCES and is_known(name):
+            base = dataclasses.replace(base, data=Choice("tfds", set=name))
+            continue
         if name not in TABLES[part]:
             raise unknown(part, name, TABLES[part])
         if name != getattr(base, part).name:
@@ -55,20 +59,25 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
                 )
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
+    label = chosen["data"].name
+    if label == "folder":
+        # Whole, so that the run can be evaluated from anywhere.
+        path = Path(chosen["data"].path).expanduser().resolve()
+        chosen["data"], label = chosen["data"].replace(path=str(path)), path.name
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     wanted = parsed.wanted
     return experiment, dataclasses.replace(
-        wanted, run_dir=wanted.run_dir or Path("runs") / _run_name(experiment, preset)
+        wanted, run_dir=wanted.run_dir or Path("runs") / _run_name(experiment, preset, label)
     )
 
 
-def _run_name(experiment: Experiment, preset: str) -> str:
+def _run_name(experiment: Experiment, preset: str, data: str) -> str:
     """The preset's name where it is the preset, however long it trains; else data, model and a digest of the rest."""
     told = experiment.to_json()
     if _without_epochs(told) == _without_epochs(PRESETS[preset].to_json()):
         return preset
     digest = hashlib.sha256(json.dumps(_without_epochs(told), sort_keys=True).encode()).hexdigest()
-    return f"{experiment.data.name}-{experiment.model.name}-{digest[:6]}"
+    return f"{data}-{experiment.model.name}-{digest[:6]}"
 
 
 def _without_epochs(told: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +92,8 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     for part in TABLES:
         parser.add_argument(f"--{part}.name", dest=part)
     known, rest = parser.parse_known_args(arguments)
+    if known.data is None and any(argument.split("=")[0] == "--data.path" for argument in rest):
+        known.data = "folder"
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
 
 

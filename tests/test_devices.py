@@ -36,7 +36,8 @@ def trained(steps, optimizer):
     state = create_state(network, optimizer, np.zeros((1, 16, 16, 1), np.uint8), jax.random.key(0))
     if {x64}:
         state = jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state)
-    prepare = lambda batch, key: dict(batch) | {{"image": batch["image"].astype(jnp.float64 if {x64} else jnp.float32) / 255}}
+    kind = jnp.float64 if {x64} else jnp.float32
+    prepare = lambda batch, key: dict(batch) | {{"image": batch["image"].astype(kind) / 255}}
     mesh = data_mesh()
     step = jax.jit(functools.partial(train_step, network=network, task=task, optimizer=optimizer, prepare=prepare,
                                      key=jax.random.key(1)))
@@ -55,7 +56,7 @@ def run_python(code, *, devices=1, x64=False):
 
 
 def arrays(devices, steps, x64):
-    """The parameters and statistics after so many steps of plain gradient descent with rate 1: its gradients, summed."""
+    """Parameters and statistics after gradient descent; one step of rate 1 shows the gradients themselves."""
     code = f"""
 state = trained({steps}, optax.sgd(1.0 if {steps} == 1 else 1e-3))
 out = [np.asarray(leaf, np.float64).ravel().tolist() for leaf in jax.tree.leaves((state.params, state.stats))]

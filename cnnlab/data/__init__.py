@@ -3,6 +3,7 @@
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
+from cnnlab.data.folder import folder
 from cnnlab.data.shapes import shapes
 from cnnlab.data.sources import SOURCES, digits, load_data, register
 from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
@@ -18,6 +19,7 @@ __all__ = [
     "check_images",
     "digits",
     "evaluation_batches",
+    "folder",
     "from_arrays",
     "load_data",
     "normalise",

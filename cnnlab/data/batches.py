@@ -1,10 +1,11 @@
 """Batches as a pure function of examples, seed and epoch: nothing to store, nothing to resume."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from cnnlab.data.dataset import Columns, Examples
+from cnnlab.data.prefetch import ahead
 
 
 def training_batches(
@@ -12,14 +13,16 @@ def training_batches(
 ) -> Iterator[Columns]:
     """One shuffled epoch from its step `start` on. The remainder is dropped: padding rows would spoil batch norm.
 
+    Examples that are decoded on demand are read two batches ahead, so that decoding overlaps the step.
+
     Raises:
-      ValueError: `batch_size` is not in 1..len(examples).
+      ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
     """
     steps = steps_per_epoch(examples, batch_size)
     order = np.random.default_rng((seed, epoch)).permutation(len(examples))
-    for step in range(start, steps):
-        indices = order[step * batch_size : (step + 1) * batch_size]
-        yield examples[indices] | {"weight": np.ones(batch_size, np.float32)}
+    portions = (order[step * batch_size : (step + 1) * batch_size] for step in range(start, steps))
+    for columns in _gather(examples, portions):
+        yield columns | {"weight": np.ones(batch_size, np.float32)}
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
@@ -36,7 +39,15 @@ def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Colum
     """Every example once, in order; the last batch is filled up with rows of `weight` 0, so one compile serves all."""
     if batch_size < 1:
         raise ValueError(f"batch size must be 1 or more, found {batch_size}")
-    for start in range(0, len(examples), batch_size):
+    starts = range(0, len(examples), batch_size)
+    portions = (np.minimum(np.arange(start, start + batch_size), len(examples) - 1) for start in starts)
+    for start, columns in zip(starts, _gather(examples, portions), strict=True):
         places = np.arange(start, start + batch_size)
-        batch = examples[np.minimum(places, len(examples) - 1)]
-        yield batch | {"weight": (places < len(examples)).astype(np.float32)}
+        yield columns | {"weight": (places < len(examples)).astype(np.float32)}
+
+
+def _gather(examples: Examples, portions: Iterable[np.ndarray]) -> Iterator[Columns]:
+    """The examples at each portion of indices, read ahead where reading takes time."""
+    if getattr(examples, "in_memory", False):
+        return (examples[indices] for indices in portions)  # a thread would cost more than the gather
+    return ahead(examples.__getitem__, portions)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class Examples:
     """Examples in memory: arrays that share their first axis.
 
     `len(examples)` counts them, `examples[indices]` gathers a batch as a dict, `examples.column(name)` is one column.
-    Anything with these three can be a split, so a source that reads from disk needs no more.
+    Anything with these three and `digest()` can be a split. So can images on disk: any column may be an object that
+    is indexed like an array along its first axis and has `digest()`, like `ImageFiles`.
 
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
     `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore;
@@ -32,8 +34,17 @@ class Examples:
         return {name: column[indices] for name, column in self.columns.items()}
 
     def column(self, name: str) -> np.ndarray:
-        """One column of all examples."""
+        """One column of all examples; images on disk stay unread until they are indexed."""
         return self.columns[name]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether every column is an array, so that gathering a batch costs next to nothing."""
+        return all(isinstance(column, np.ndarray) for column in self.columns.values())
+
+    def digest(self) -> str:
+        """Of all columns; it changes with any of them."""
+        return _digest(self.columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +62,15 @@ class Dataset:
 
     def fingerprint(self) -> dict[str, str]:
         """A digest of every split, to tell whether a run is evaluated on the splits it was trained with."""
-        return {name: _digest(examples.columns) for name, examples in self.splits.items()}
+        return {name: examples.digest() for name, examples in self.splits.items()}
 
 
 def _digest(columns: Columns) -> str:
     digest = hashlib.sha256()
     for name in sorted(columns):
+        if not isinstance(columns[name], np.ndarray):
+            digest.update(f"{name} {columns[name].digest()} ".encode())
+            continue
         column = np.ascontiguousarray(columns[name])
         digest.update(f"{name} {column.dtype} {column.shape} ".encode())
         digest.update(column.data)
@@ -104,7 +118,7 @@ def from_arrays(
     for split, columns in tables.items():
         _check_classes(columns, len(classes), f"{name}/{split}")
     height, width, channels = shapes["train"]
-    mean, std = _statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
+    mean, std = statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
     spec = InputSpec((height, width), channels, mean, std, classes)
     return Dataset(name, spec, {split: Examples(columns) for split, columns in tables.items()})
 
@@ -134,9 +148,7 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
     """Columns in the dtypes of the contract, after the checks that need no classes."""
     if "image" not in columns:
         raise ValueError(f"{where} has no column 'image'; found {', '.join(columns) or 'none'}")
-    kinds = {"label": np.int32, "labels": np.int32, "mask": np.int32, "classes": np.int32}
-    kinds |= {"target": np.float32, "boxes": np.float32}
-    out = {column: np.asarray(values, kinds.get(column)) for column, values in columns.items()}
+    out = {column: _annotation(column, np.asarray(values), where) for column, values in columns.items()}
     image = out["image"]
     if image.ndim == 3:
         image = image[..., None]
@@ -149,8 +161,6 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
         if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
             raise ValueError(f"floating-point images of {where} must lie in [0, 1], found {_range(image)}")
     out["image"] = image
-    if out.get("target", image).ndim == 1:
-        out["target"] = out["target"][:, None]
     lengths = {column: len(values) for column, values in out.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of {where} must have one length, found {lengths}")
@@ -159,6 +169,44 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
     if "mask" in out and out["mask"].shape != image.shape[:3]:
         raise ValueError(f"masks of {where} must be {list(image.shape[:3])}, found {list(out['mask'].shape)}")
     return out
+
+
+class _Kind(NamedTuple):
+    dtype: type
+    axes: str
+    lowest: int | None = None  # of class indices
+
+
+_ANNOTATIONS = {
+    "label": _Kind(np.int32, "n", 0),
+    "labels": _Kind(np.int32, "n k"),
+    "target": _Kind(np.float32, "n d"),
+    "mask": _Kind(np.int32, "n H W", -1),
+    "boxes": _Kind(np.float32, "n m 4"),
+    "classes": _Kind(np.int32, "n m", -1),
+}
+
+
+def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
+    """A column in its dtype and shape; other columns as they are, if they are numbers."""
+    if values.dtype.kind not in "buif":
+        raise ValueError(
+            f"{name} of {where} must hold numbers, found {values.dtype}; give class indices and their names"
+        )
+    kind = _ANNOTATIONS.get(name)
+    if kind is None:
+        return values
+    if name == "target" and values.ndim == 1:
+        values = values[:, None]
+    axes = kind.axes.split()
+    if values.ndim != len(axes) or (axes[-1] == "4" and values.shape[-1] != 4):
+        raise ValueError(f"{name} of {where} must be [{', '.join(axes)}], found {list(values.shape)}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} of {where} must be finite, found {values[~np.isfinite(values)][0]}")
+    cast = values.astype(kind.dtype)
+    if kind.dtype == np.int32 and (cast != values).any():
+        raise ValueError(f"{name} of {where} must be whole numbers, found {values[cast != values][0]}")
+    return cast
 
 
 def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
@@ -172,8 +220,15 @@ def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
 
 
 def _check_classes(columns: Columns, k: int, where: str) -> None:
-    for column, lowest in (("label", 0), ("mask", -1), ("classes", -1)):
-        if column not in columns:
+    if "labels" in columns:
+        labels = columns["labels"]
+        if labels.shape[1] != k or not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                f"labels of {where} must be 0 or 1 in {k} columns for {k} classes, found {labels.shape[1]} "
+                f"columns of {labels.min()}..{labels.max()}"
+            )
+    for column, (_, _, lowest) in _ANNOTATIONS.items():
+        if column not in columns or lowest is None:
             continue
         wrong = np.argwhere((columns[column] < lowest) | (columns[column] >= k))
         if len(wrong):
@@ -184,11 +239,29 @@ def _check_classes(columns: Columns, k: int, where: str) -> None:
             )
 
 
-def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel of images scaled to [0, 1]."""
+def statistics(images, *, sample: int | None = None, seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel of images scaled to [0, 1], a portion at a time.
+
+    Args:
+      images: `[n, H, W, C]`, an array or files on disk.
+      sample: measure on so many images, drawn without replacement; on all if left out.
+      seed: of the sample.
+    """
+    n = len(images)
+    chosen = np.arange(n)
+    if sample is not None and sample < n:
+        chosen = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
     scale = 255.0 if images.dtype == np.uint8 else 1.0
-    mean = images.mean((0, 1, 2), dtype=np.float64) / scale
-    std = images.std((0, 1, 2), dtype=np.float64) / scale
+    # A portion of 16 million values in double precision takes 128 MB; whole sets would take eight times their size.
+    portion = max(1, (1 << 24) // int(np.prod(images.shape[1:])))
+    count, total, square = 0, 0.0, 0.0
+    for start in range(0, len(chosen), portion):
+        values = images[chosen[start : start + portion]].astype(np.float64) / scale
+        count += values[..., 0].size
+        total = total + values.sum((0, 1, 2))
+        square = square + np.square(values).sum((0, 1, 2))
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 0))
     return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
 
 

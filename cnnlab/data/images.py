@@ -1,6 +1,10 @@
 """Image files as arrays."""
 
-from collections.abc import Sequence
+import contextlib
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,7 @@ import numpy as np
 from cnnlab.data.spec import InputSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 100_000_000  # a file may claim any size; 100 megapixels of RGB take 300 MB
+MAX_PIXELS = 89_000_000  # a file may claim any size; Pillow warns above this one, where RGB takes 270 MB
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
@@ -20,7 +24,7 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
             if not inside:
                 raise ValueError(f"{path} holds no image; looked for {', '.join(SUFFIXES)}")
             found += inside
@@ -32,38 +36,97 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def read_image(path: str | Path, spec: InputSpec) -> np.ndarray:
-    """One file as uint8 `[H, W, C]` of the spec's size and channels.
+    """One file as uint8 `[H, W, C]` of the spec's size and channels; see `read_pixels`."""
+    return read_pixels(path, size=spec.size, channels=spec.channels)
 
-    Grey and RGB are converted into each other, transparency is laid on white, 16 bits are scaled to 8, a photo is
+
+def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int) -> np.ndarray:
+    """One file as uint8 `[H, W, C]`.
+
+    Grey and RGB are converted into each other, transparency is laid on white, 16 bits are scaled to 8 (32 too, if a
+    value is above 255), a photo is
     turned upright by its EXIF tag, and the whole image is resized bilinearly (with antialiasing), whatever its shape.
+
+    Args:
+      path: an image file.
+      size: height and width in pixels.
+      channels: 1 for grey, 3 for RGB.
 
     Raises:
       ValueError: the file is no image, is damaged, or is larger than `MAX_PIXELS`; it is named.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    return _pixels(path, str(path), size, channels)
 
-    if spec.channels not in (1, 3):
-        raise ValueError(f"image files have 1 or 3 channels, this network takes {spec.channels}; pass arrays instead")
+
+def decode_pixels(encoded: bytes, *, size: tuple[int, int], channels: int, name: str = "a record") -> np.ndarray:
+    """The same for a file's bytes; `name` is what errors call it."""
+    return _pixels(io.BytesIO(encoded), name, size, channels)
+
+
+def _pixels(file, name: str, size: tuple[int, int], channels: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    if channels not in (1, 3):
+        raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
+    with _opened(file, name) as image:
+        image = ImageOps.exif_transpose(image)
+        image = _eight_bits(image)
+        image = image.convert("L" if channels == 1 else "RGB")
+        pixels = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return pixels.reshape(*size, channels)
+
+
+def read_header(path: str | Path) -> tuple[tuple[int, int], int]:
+    """The size (height, width; upright) and the channels (1 or 3) of a file, its pixels left unread.
+
+    Raises:
+      ValueError: as `read_pixels`.
+    """
+    with _opened(path, str(path)) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        size = (image.width, image.height) if turned else (image.height, image.width)
+        return size, 1 if image.mode in _GREY or image.mode.startswith("I") else 3
+
+
+_ORIENTATION = 0x0112  # EXIF; 5 to 8 lie on their side
+_GREY = ("1", "L", "LA")
+
+
+@contextlib.contextmanager
+def _opened(file, name: str) -> Iterator:
+    """The file by Pillow; whatever goes wrong with it becomes a `ValueError` that names it."""
+    from PIL import Image
+
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{path} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}; shrink it")
-            image = ImageOps.exif_transpose(image)
-            image = _eight_bits(image)
-            image = image.convert("L" if spec.channels == 1 else "RGB")
-            height, width = spec.size
-            pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read {path} as an image ({error}); repair or remove it") from error
-    return pixels.reshape(*spec.size, spec.channels)
+                raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}; shrink it")
+            if image.mode == "F":
+                raise ImageError(f"{name} holds floating-point pixels; save it with 8 or 16 bits")
+            yield image
+    except ImageError:
+        raise
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read {name} as an image ({error}); repair or remove it") from error
+
+
+# What Pillow's decoders raise for damaged files: mostly OSError, the rest from its parsers of headers and chunks.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+
+class ImageError(ValueError):
+    """One file that cannot be read as an image, so that a reader of many can tell it from its own mistakes."""
 
 
 def _eight_bits(image):
     """Any mode as L, RGB or one that Pillow converts to them faithfully."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode.startswith("I"):  # whole numbers of 16 or 32 bits; Pillow's own conversion would clip at 255
+        pixels = np.asarray(image)
+        if image.mode == "I" and pixels.max() <= 255:  # 8 bits kept in 32
+            return Image.fromarray(pixels.clip(0).astype(np.uint8))
+        return Image.fromarray((pixels.clip(0, 65535) // 257).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

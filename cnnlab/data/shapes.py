@@ -42,6 +42,10 @@ def shapes(
         raise ValueError(f"size must be 16 or more pixels, found {size}")
     if kinds not in (2, 3):
         raise ValueError(f"kinds must be 2 or 3, found {kinds}")
+    if noise < 0 or seed < 0 or min(train, validation, test) < 1:
+        raise ValueError(
+            f"noise and seed must be 0 or more, sizes 1 or more; found {noise}, {seed}, {(train, validation, test)}"
+        )
     splits = {
         split: _draw(annotation, n, size, kinds, noise, np.random.default_rng((seed, part)))
         for part, (split, n) in enumerate({"train": train, "validation": validation, "test": test}.items())

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cnnlab.data.builders import cifar10, fashion_mnist, kmnist, mnist
 from cnnlab.data.dataset import Dataset, from_arrays, split_columns
+from cnnlab.data.folder import folder
+from cnnlab.data.prepared import tfds
 from cnnlab.data.shapes import shapes
 from cnnlab.errors import unknown
 
@@ -36,6 +39,12 @@ def digits(*, size: int = 28, seed: int = 0) -> Dataset:
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
+    "folder": folder,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "kmnist": kmnist,
+    "cifar10": cifar10,
+    "tfds": tfds,
     "shapes": shapes,
 }
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,8 @@ class InputSpec:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self):
+        if isinstance(self.size, int):
+            raise ValueError(f"size must be (height, width) in pixels, found {self.size}")
         for name in ("size", "mean", "std", "classes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.size) != 2 or min(self.size) < 1:
@@ -80,3 +83,8 @@ def check_images(images, spec: InputSpec, *, any_size: bool = False) -> None:
         )
     if shape[0] == 0:
         raise ValueError("images hold no example (B = 0)")
+    measured = spec.mean != (0.0,) or spec.std != (1.0,)
+    if measured and isinstance(images, np.ndarray) and images.dtype.kind == "f" and not 0 <= images.max() <= 1:
+        raise ValueError(
+            f"floating-point images must lie in [0, 1], found a maximum of {images.max():g}; divide by 255"
+        )

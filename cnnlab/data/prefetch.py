@@ -1,0 +1,31 @@
+"""Work done ahead of its consumer, on a thread of its own."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+def ahead(function: Callable[[Any], Any], arguments: Iterable[Any], *, depth: int = 2) -> Iterator[Any]:
+    """`map(function, arguments)`, in order, with up to `depth` results computed while the consumer is busy.
+
+    An exception of `function` is raised where its result would have come. A consumer that stops early cancels what
+    has not begun and waits for the one call that has, so that no thread outlives the loop.
+
+    >>> list(ahead(abs, [-1, 2, -3]))
+    [1, 2, 3]
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be 1 or more, found {depth}")
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        pending: deque = deque()
+        try:
+            for argument in arguments:
+                pending.append(pool.submit(function, argument))
+                if len(pending) > depth:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,161 @@
+"""`targets.csv`: what belongs to each image file of a folder, as a class, several labels, or numbers."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.data.dataset import Columns
+from cnnlab.errors import unknown
+
+TARGETS = "targets.csv"
+MAX_BYTES = 200_000_000  # a million rows take some 50 MB
+SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+
+
+class Listing(NamedTuple):
+    """The files of a folder and what is known of them; nothing is decoded yet.
+
+    Attributes:
+      names: of the files, relative to the folder, `[n]`.
+      columns: `label`, `labels` or `target`, as in `Examples`.
+      classes: names of the classes, or of the targets.
+      split: of each file, `[n]`; none where the folder does not say.
+    """
+
+    names: np.ndarray
+    columns: Columns
+    classes: tuple[str, ...]
+    split: np.ndarray | None
+
+
+def read_targets(root: Path) -> Listing:
+    """The listing of `root/targets.csv`, UTF-8, one row a file.
+
+    The header is `file`, optionally `split` (train, validation or test; all rows or no column), and
+
+    - `labels`: names separated by `;`, any number of them, also none, or
+    - `label` or `class`: one name, or
+    - any other names: numbers. A single column without any number in it holds classes.
+
+    Raises:
+      ValueError: the header or a row does not fit; the row's line and what is wrong are named.
+    """
+    path = root / TARGETS
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}; split the folder")
+    header, rows, lines = _rows(path)
+    column = dict(zip(header, zip(*rows, strict=True), strict=True))
+    files = column.pop("file")
+    _check_files(root, files, lines)
+    split = column.pop("split", None)
+    if split is not None:
+        for name, line in zip(split, lines, strict=True):
+            if name not in SPLITS:
+                raise ValueError(f"{_at(root, line)}: {unknown('split', name, SPLITS)}")
+        split = np.array([SPLITS[name] for name in split], object)
+    columns, classes = _annotations(root, column, lines)
+    return Listing(np.array(files, object), columns, classes, split)
+
+
+def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+    """The header, the rows, and the line that each row ends on."""
+    rows, lines = [], []
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    rows.append([cell.strip() for cell in row])
+                    lines.append(reader.line_num)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{path} is no CSV file ({error}); check the quotes") from error
+    if not rows:
+        raise ValueError(f"{path} is empty; its first line must be a header such as file,label")
+    header = rows.pop(0)
+    for name in header:
+        if not name or header.count(name) > 1:
+            raise ValueError(f"{path}: column names must be unique and not empty, found {','.join(header)}")
+    if "file" not in header or not set(header) - {"file", "split"}:
+        raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {','.join(header)}")
+    if not rows:
+        raise ValueError(f"{path} has a header and no row; add one row an image")
+    for row, line in zip(rows, lines[1:], strict=True):
+        if len(row) != len(header):
+            raise ValueError(f"{path} line {line}: {len(row)} cells for {len(header)} columns; fix the row")
+    return header, rows, lines[1:]
+
+
+def _at(root: Path, line: int) -> str:
+    return f"{root / TARGETS} line {line}"
+
+
+def _check_files(root: Path, files: Sequence[str], lines: Sequence[int]) -> None:
+    """Every row names another file, and it is there, inside the folder."""
+    first: dict[PurePosixPath, int] = {}
+    for name, line in zip(files, lines, strict=True):
+        if not name:
+            raise ValueError(f"{_at(root, line)}: the row names no file; fill in its cell 'file' or remove the row")
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts:
+            raise ValueError(f"{_at(root, line)}: file must be relative to {root} and inside it, found {name!r}")
+        if place in first:
+            raise ValueError(f"{_at(root, line)}: {name!r} stands in line {first[place]} already; keep one of the rows")
+        first[place] = line
+        if not (root / name).is_file():
+            raise ValueError(f"{_at(root, line)}: there is no file {root / name}; add it or remove the row")
+
+
+def _annotations(
+    root: Path, column: dict[str, tuple[str, ...]], lines: Sequence[int]
+) -> tuple[Columns, tuple[str, ...]]:
+    """The columns that a task reads, and the names of their classes or targets."""
+    kinds = [name for name in ("labels", "label", "class") if name in column]
+    if kinds and len(column) > 1:
+        raise ValueError(
+            f"{root / TARGETS}: {kinds[0]!r} must stand alone beside file and split, found {sorted(column)}"
+        )
+    if "labels" in column:
+        return _several(root, column["labels"])
+    only = next(iter(column)) if len(column) == 1 else None
+    if kinds or (only and not any(map(_is_number, column[only]))):
+        return _one(root, column[only], lines)
+    target = np.empty((len(lines), len(column)), np.float32)
+    for place, (name, cells) in enumerate(column.items()):
+        for row, (cell, line) in enumerate(zip(cells, lines, strict=True)):
+            if not _is_number(cell):
+                hint = "; for classes call the column 'label'" if only else ""
+                raise ValueError(f"{_at(root, line)}: {name} must be a finite number, found {cell!r}{hint}")
+            target[row, place] = float(cell)
+    return {"target": target}, tuple(column)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell)) and abs(float(cell)) <= float(np.finfo(np.float32).max)
+    except ValueError:
+        return False
+
+
+def _one(root: Path, cells: Sequence[str], lines: Sequence[int]) -> tuple[Columns, tuple[str, ...]]:
+    for cell, line in zip(cells, lines, strict=True):
+        if not cell:
+            raise ValueError(f"{_at(root, line)}: the row has no class; fill it in or remove the row")
+    classes, label = np.unique(np.array(cells), return_inverse=True)
+    return {"label": label.astype(np.int32)}, tuple(map(str, classes))
+
+
+def _several(root: Path, cells: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
+    rows = [{name.strip() for name in cell.split(";")} - {""} for cell in cells]
+    classes = tuple(sorted(set().union(*rows)))
+    if not classes:
+        raise ValueError(f"{root / TARGETS}: no row has a label; fill in the column 'labels', such as cat;dog")
+    if len(rows) * len(classes) > MAX_BYTES:
+        raise ValueError(f"{root / TARGETS} has {len(classes):,} labels in {len(rows):,} rows, which is too many")
+    labels = np.array([[name in row for name in classes] for row in rows], np.int32)
+    return {"labels": labels}, classes
