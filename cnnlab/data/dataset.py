@@ -20,7 +20,8 @@ class Examples:
 
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
     `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore;
-    `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding.
+    `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding; beside them, for augmentation,
+    `instances` `[n, H, W]` int32, the place 0..m-1 among the boxes of the object at every pixel, -1 = none.
     """
 
     columns: Columns
@@ -134,7 +135,7 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
     """Columns in the dtypes of the contract, after the checks that need no classes."""
     if "image" not in columns:
         raise ValueError(f"{where} has no column 'image'; found {', '.join(columns) or 'none'}")
-    kinds = {"label": np.int32, "labels": np.int32, "mask": np.int32, "classes": np.int32}
+    kinds = {"label": np.int32, "labels": np.int32, "mask": np.int32, "classes": np.int32, "instances": np.int32}
     kinds |= {"target": np.float32, "boxes": np.float32}
     out = {column: np.asarray(values, kinds.get(column)) for column, values in columns.items()}
     image = out["image"]
@@ -156,8 +157,9 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
         raise ValueError(f"columns of {where} must have one length, found {lengths}")
     if not len(image):
         raise ValueError(f"{where} is empty")
-    if "mask" in out and out["mask"].shape != image.shape[:3]:
-        raise ValueError(f"masks of {where} must be {list(image.shape[:3])}, found {list(out['mask'].shape)}")
+    for column, plural in (("mask", "masks"), ("instances", "instances")):
+        if column in out and out[column].shape != image.shape[:3]:
+            raise ValueError(f"{plural} of {where} must be {list(image.shape[:3])}, found {list(out[column].shape)}")
     return out
 
 

@@ -159,13 +159,8 @@ def _compile(
 
 def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation) -> Batch:
     """A uint8 batch as the network takes it: augmented in [0, 1], then normalised."""
-    if augmentation != Augmentation() and not batch.keys() <= {"image", "label", "labels", "weight"}:
-        moved = sorted(set(batch) - {"image", "label", "labels", "weight"})
-        raise ValueError(
-            f"augmentation moves images, not yet their {', '.join(moved)}; leave --training.augmentation out"
-        )
-    plain = InputSpec(spec.size, spec.channels)
-    return dict(batch) | {"image": normalise(augment(normalise(batch["image"], plain), key, augmentation), spec)}
+    batch = augment(batch, key, augmentation)
+    return batch | {"image": normalise(batch["image"], spec)}
 
 
 def _run_epoch(
