@@ -62,12 +62,13 @@ def train(arguments: Sequence[str]) -> None:
     except ValueError as error:
         raise _Misuse(str(error)) from error
     import cnnlab
-    from cnnlab.evaluation import training_curves
+    from cnnlab.evaluation import augmentation_sheet, training_curves
 
     cnnlab.train(experiment, run_dir)
     pictures = run_dir / "figures"
     report = cnnlab.evaluate(run_dir, figures=pictures)
     training_curves(run_dir, pictures)
+    augmentation_sheet(run_dir, pictures)
     if as_json:
         _print_json(report)
         return

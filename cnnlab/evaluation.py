@@ -1,5 +1,6 @@
 """Evaluation: a split's metrics, in one pass or over many, from a run's path or a network in hand."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 
 from cnnlab.compile import jit
-from cnnlab.data import Dataset, Examples
+from cnnlab.data import SOURCES, Dataset, Examples, augment
 from cnnlab.plots import figures as plots
 from cnnlab.trained import Trained, evaluation_rows
 from cnnlab.training.experiment import Experiment, load_experiment_data
@@ -81,6 +82,28 @@ def training_curves(run: str | Path, directory: str | Path) -> list[Path]:
     with open_step(run) as (_, _, config):
         figure = plots.curves(read_history(Path(run)), config["monitor"]["metric"])
     return plots.save({"curves": figure}, Path(directory))
+
+
+def augmentation_sheet(run: str | Path, directory: str | Path, *, examples: int = 8, draws: int = 3) -> list[Path]:
+    """Writes the picture of what a run was trained on: examples as they are above several draws of each.
+
+    Returns:
+      The file; none where the run augments nothing.
+    """
+    with open_step(run) as (_, _, config):
+        experiment = Experiment.from_json(config["experiment"])
+    augmentation = experiment.training.augmentation
+    if experiment.data.name not in SOURCES or not (augmentation.moves or augmentation.recolours):
+        return []
+    dataset = load_experiment_data(experiment)
+    batch = dataset["train"][np.arange(min(examples, len(dataset["train"])))]
+    keys = jax.random.split(jax.random.key(experiment.seed), draws)
+    program = jit(functools.partial(augment, augmentation=augmentation))
+    drawn = [jax.device_get(program(batch, key)) for key in keys]
+    titles = ["original", *["drawn"] * draws]
+    return plots.save(
+        {"augmentation": plots.augmentations([batch, *drawn], titles, dataset.spec.classes)}, Path(directory)
+    )
 
 
 @jit(static_argnames=("num_samples", "chunk"))
