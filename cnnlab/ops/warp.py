@@ -194,7 +194,7 @@ def instance_boxes(instances: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
     """Tight boxes of the objects of a map.
 
     Args:
-      instances: `[B, H, W]` integers: the number 0..n-1 of the object at every pixel, anything else where there is none.
+      instances: `[B, H, W]` integers: the number 0..n-1 of the object at every pixel, anything else for none.
       n: how many objects an image has at most.
 
     Returns:

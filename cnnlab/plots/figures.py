@@ -213,7 +213,8 @@ def _tint(axis: Axes, mask: np.ndarray) -> None:
     shown = np.ma.masked_less(mask, 1)
     axis.imshow(shown, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
     if (mask == -1).any():
-        axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        hatched = axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        hatched.set(edgecolor=_GREY, linewidth=0)
 
 
 def _outline(axis: Axes, box: np.ndarray, text: str, colour: str) -> None:

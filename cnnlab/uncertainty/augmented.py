@@ -30,9 +30,9 @@ DIHEDRAL = tuple(View(flip, turns) for flip in (False, True) for turns in range(
 def augmented_predict(trained: Trained, images: jax.Array, *, views: Sequence[View] = FLIPS) -> Prediction:
     """The answer averaged over views of each image, dropout off; one pass a view.
 
-    What lies on a grid (the pixels of a segmentation, the cells of a detector) is mapped back by the inverse warp before
-    averaging, boxes included. Class probabilities and regression values are averaged as they are, so a regression target
-    should be one that a flip leaves alone: a count, not a position.
+    What lies on a grid (the pixels of a segmentation, the cells of a detector) is mapped back by the inverse warp
+    before averaging, boxes included. Class probabilities and regression values are averaged as they are, so a
+    regression target should be one that a flip leaves alone: a count, not a position.
 
     Args:
       trained: the network.

@@ -2,10 +2,11 @@
 
     pip install albumentations && python experiments/benchmarks/augmentation.py [--json] [--rounds 15]
 
-Both flip, shift, rotate, zoom and change brightness and contrast, with the same probabilities and ranges, bilinear for the
-image and nearest for the mask; boxes by their ellipse. cnnlab answers with float images in [0, 1], ready for a network;
-albumentations with uint8. The two take turns, round by round; each figure is the median of the rounds' medians, warm.
-`ratio` is albumentations' time divided by cnnlab's: above 1, cnnlab is faster; none where albumentations is absent.
+Both flip, shift, rotate, zoom and change brightness and contrast, with the same probabilities and ranges, bilinear for
+the image and nearest for the mask; boxes by their ellipse. cnnlab answers with float images in [0, 1], ready for a
+network; albumentations with uint8. The two take turns, round by round; each figure is the median of the rounds'
+medians, warm. `ratio` is albumentations' time divided by cnnlab's: above 1, cnnlab is faster; none where albumentations
+is absent.
 
 MEASURED
 """
