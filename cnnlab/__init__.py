@@ -5,7 +5,7 @@ trained = cnnlab.train(exp, "runs/lenet5")
 report = cnnlab.evaluate("runs/lenet5", mc_samples=50)
 """
 
-from cnnlab import data, models, tasks
+from cnnlab import data, export, models, tasks
 from cnnlab.compile import jit
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.evaluation import evaluate
@@ -31,6 +31,7 @@ __all__ = [
     "create_model",
     "data",
     "evaluate",
+    "export",
     "jit",
     "load",
     "mc_predict",

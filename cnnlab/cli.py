@@ -1,4 +1,4 @@
-"""The command line: `cnnlab train | evaluate | predict | data | list`.
+"""The command line: `cnnlab train | evaluate | predict | export | data | list`.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
 """
@@ -67,16 +67,18 @@ def train(arguments: Sequence[str]) -> None:
         experiment, wanted = parse_experiment(arguments)
     except ValueError as error:
         raise _Misuse(str(error)) from error
-    import cnnlab
-    from cnnlab.evaluation import save_example, training_curves
+    from cnnlab import evaluation, pictures
+    from cnnlab.training.loop import train_plan
+    from cnnlab.training.plan import plan
     from cnnlab.uncertainty.dropout import has_dropout
 
-    run_dir = wanted.run_dir
-    trained = cnnlab.train(experiment, run_dir, init_from=wanted.init_from)
-    pictures = run_dir / "figures"
-    report = cnnlab.evaluate(run_dir, figures=pictures)
-    training_curves(run_dir, pictures)
-    example = save_example(run_dir, run_dir / "example.png")
+    run_dir, figures = wanted.run_dir, wanted.run_dir / "figures"
+    made = plan(experiment)
+    trained = train_plan(made, run_dir, init_from=wanted.init_from)
+    report = evaluation.evaluate(trained, made.dataset, figures=figures)
+    pictures.training_curves(run_dir, figures)
+    pictures.augmentation_sheet(made.experiment, made.dataset, figures)
+    example = pictures.save_example(made.dataset, run_dir / "example.png")
     if wanted.json:
         _print_json(report)
         return
@@ -84,7 +86,7 @@ def train(arguments: Sequence[str]) -> None:
     passes = " --mc 50" if has_dropout(trained) else ""
     out = Console(highlight=False, soft_wrap=True)
     out.print(f"\ncheckpoint  {run_dir}")
-    out.print(f"pictures    {', '.join(str(path) for path in sorted(pictures.glob('*.png')))}")
+    out.print(f"pictures    {', '.join(str(path) for path in sorted(figures.glob('*.png')))}")
     out.print(f"next        cnnlab evaluate {run_dir}{passes}")
     out.print(f"            cnnlab predict {run_dir} {example}{passes}")
     out.print("            cnnlab list")
@@ -175,6 +177,29 @@ def predict(arguments: Sequence[str]) -> None:
     print(target)
 
 
+def export(arguments: Sequence[str]) -> None:
+    """Export a trained network: cnnlab export RUN --output FILE [--kind onnx]."""
+
+    def command(
+        run: tyro.conf.Positional[str], /, output: str, kind: Literal["stablehlo", "onnx"] = "stablehlo"
+    ) -> tuple:
+        """Write a network's forward pass, its normalisation included, for use without cnnlab.
+
+        Args:
+            run: the run directory.
+            output: the file.
+            kind: stablehlo, loaded by jax.export; or onnx (extra onnx).
+        """
+        return run, output, kind
+
+    run, output, kind = _parse(command, arguments, "cnnlab export")
+    from cnnlab.export import export as write
+    from cnnlab.training.restore import load
+
+    for name, shape in write(load(run), output, kind=kind).items():
+        print(f"{output}  {name} [{', '.join(map(str, shape))}]")
+
+
 def data(arguments: Sequence[str]) -> None:
     """Show and prepare data: cnnlab data list [--json] | prepare NAME [--raw-dir DIR] [--data-dir DIR]."""
 
@@ -243,6 +268,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
     "data": data,
     "list": list_,
 }

@@ -4,19 +4,16 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 
 from cnnlab.compile import jit
 from cnnlab.data import Dataset, Examples, InputSpec
-from cnnlab.plots import figures as plots
+from cnnlab.pictures import save_figures
 from cnnlab.trained import Trained, evaluation_rows
-from cnnlab.training.experiment import Experiment
-from cnnlab.training.plan import load_experiment_data
-from cnnlab.training.restore import check_data, load, load_config
-from cnnlab.training.run import read_history
+from cnnlab.training.restore import load, load_data
 from cnnlab.uncertainty.dropout import require_dropout
 from cnnlab.uncertainty.monte_carlo import default_chunk, mc_moments, summarise
 
@@ -55,7 +52,7 @@ def evaluate(
       `mc_samples`) no dropout is active.
     """
     trained = run if isinstance(run, Trained) else load(run)
-    dataset = data if data is not None else run_data(run)
+    dataset = data if data is not None else _own_data(run)
     check_spec(trained.spec, dataset)
     examples = dataset[split]
     batch_size = min(batch_size, len(examples))
@@ -71,41 +68,10 @@ def evaluate(
     return report | cost | {"examples": len(examples)}
 
 
-def run_data(run: str | Path | Trained) -> Dataset:
-    """The dataset that a run was trained with, its splits verified."""
+def _own_data(run: str | Path | Trained) -> Dataset:
     if isinstance(run, Trained):
         raise ValueError("a network in hand does not know its data; call evaluate(trained, dataset)")
-    config = load_config(run)
-    dataset = load_experiment_data(Experiment.from_json(config["experiment"]))
-    check_data(config, dataset.fingerprint(), run)
-    return dataset
-
-
-def training_curves(run: str | Path, directory: str | Path) -> list[Path]:
-    """Writes the picture of a run's loss and monitored metric."""
-    monitor = load_config(run)["monitor"]
-    figure = plots.curves(read_history(Path(run)), monitor["metric"], maximise=monitor["maximise"])
-    return save_figures({"curves": figure}, Path(directory))
-
-
-def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        paths.append(directory / f"{name}.png")
-        figure.savefig(paths[-1], bbox_inches="tight")
-    return paths
-
-
-def save_example(run: str | Path, path: Path) -> Path:
-    """Writes the first test image of a run's data, to try a prediction with."""
-    from PIL import Image
-
-    image = run_data(run)["test"][np.arange(1)]["image"][0]
-    image = image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
-    return path
+    return load_data(run)
 
 
 def check_spec(spec: InputSpec, dataset: Dataset) -> None:

@@ -23,11 +23,12 @@ def drawn(path, size=(40, 30), mode="RGB"):
 
 
 def test_train_writes_a_run_with_pictures_and_tells_the_next_commands(capsys):
-    assert main(["train", *SMALL, "--training.epochs", "1", "--model.dropout", "0.2", "--run-dir", "here"]) == 0
+    options = ["--training.epochs=1", "--model.dropout=0.2", "--training.augmentation.shift=0.1", "--run-dir=here"]
+    assert main(["train", *SMALL, *options]) == 0
     out = capsys.readouterr()
     for word in ("accuracy", "nll", "noise floor", "checkpoint  here", "cnnlab evaluate here --mc 50"):
         assert word in out.out
-    for name in ("curves", "confusion", "wrong", "reliability"):
+    for name in ("augmentation", "curves", "confusion", "wrong", "reliability"):
         assert f"figures/{name}.png" in out.out.replace("\n", "")
     # 16x16: 16 -> 8 -> 4 -> 2, so 64 inputs to the first dense layer: 61,706 - (400 - 64) * 120 - 7 * 85 parameters
     for word in ("20,791", "compiled in", "examples/s", "device: "):

@@ -30,6 +30,13 @@ def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
     assert set(row["ms"]) == {"cnnlab", "flax"}
 
 
+def test_the_augmentation_benchmark_prints_rows_with_a_ratio(capsys):
+    script("benchmarks/augmentation.py").main(json_only=True, rounds=1, repeats=1, batch=2, size=32)
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert "cnnlab" in row["ms"]
+    assert ("albumentations" in row["ms"]) == (row["ratio"] is not None)
+
+
 def test_every_command_of_the_readme_names_what_exists():
     import cnnlab
     from cnnlab.training.presets import PRESETS

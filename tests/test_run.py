@@ -13,7 +13,7 @@ import pytest
 from conftest import epochs
 
 import cnnlab
-from cnnlab.training import checkpoint
+from cnnlab.training import checkpoint, restore
 from cnnlab.training.restore import open_run_checkpoints
 from cnnlab.training.run import read_history
 
@@ -217,7 +217,7 @@ def test_the_evaluation_program_is_compiled_once_for_uneven_splits(run):
     from cnnlab import trained as module
 
     one = cnnlab.load(run)
-    data = cnnlab.evaluation.run_data(run)
+    data = restore.load_data(run)
     cnnlab.evaluate(one, data, batch_size=32)
     before = module._rows.cache_size()
     cnnlab.evaluate(one, data, split="train", batch_size=32)
@@ -329,7 +329,7 @@ def test_a_task_of_the_bare_protocol_trains_loads_predicts_samples_and_evaluates
     assert cnnlab.predict(trained, images(trained)).label.shape == (3,)
     mc = cnnlab.mc_predict(trained, images(trained), key=jax.random.key(0), num_samples=np.int64(3))
     assert mc.mean.shape == (3, 3)
-    report = cnnlab.evaluate(trained, cnnlab.evaluation.run_data(tmp_path / "run"), figures=tmp_path / "figures")
+    report = cnnlab.evaluate(trained, restore.load_data(tmp_path / "run"), figures=tmp_path / "figures")
     assert 0 <= report["hits"] <= 1
     assert cnnlab.load(tmp_path / "run", task=Literal()).task == Literal()
     with pytest.raises(ValueError, match="unknown task 'Literal'.*pass task="):

@@ -13,6 +13,7 @@ import pytest
 from conftest import epochs
 
 import cnnlab
+from cnnlab.training import checkpoint
 from cnnlab.training.run import read_history
 
 COMMAND = """
@@ -154,7 +155,7 @@ def test_a_damaged_latest_step_falls_back_to_the_one_before_and_ends_with_the_sa
     whole = latest(run)
     damage(last)
     cnnlab.train(epochs(noisy, number), run)
-    error = capsys.readouterr().err.replace("\n", " ")
+    error = " ".join(capsys.readouterr().err.split())
     assert "going back to the step before it" in error
     assert equal(latest(run), whole)
     assert len(list((run / "damaged").iterdir())) == 1
@@ -167,6 +168,12 @@ def test_a_damaged_best_step_is_passed_over_with_a_warning(small, tmp_path, dama
     damage(best)
     with pytest.warns(UserWarning, match=f"step {best.name} .*; trying another step"):
         assert equal(cnnlab.load(tmp_path / "run").variables, want)
+
+
+def test_a_lack_of_memory_or_permission_is_no_damage():
+    for error in (MemoryError(), PermissionError("Permission denied"), ValueError("PERMISSION_DENIED: no")):
+        assert not isinstance(checkpoint.unreadable("a step", error), checkpoint.Damaged)
+    assert isinstance(checkpoint.unreadable("a step", FileNotFoundError("gone")), checkpoint.Damaged)
 
 
 def test_a_run_whose_every_step_is_damaged_says_so(run, tmp_path, damage):
@@ -201,7 +208,7 @@ def test_init_from_takes_what_fits_and_starts_a_new_head(small, run, tmp_path, c
     tuned = cnnlab.train(other, tmp_path / "tuned", init_from=run).variables["params"]
     assert equal(tuned["conv1"], given["conv1"])
     assert tuned["dense3"]["kernel"].shape[1] == 2
-    told = capsys.readouterr().err.replace("\n", " ")
+    told = " ".join(capsys.readouterr().err.split())
     assert "8 of 10 arrays" in told
     assert "dense3" in told
 

@@ -1,45 +1,156 @@
-"""Augmentation on the device, inside the compiled step: small random shifts."""
+"""Augmentation on the device, inside the compiled step: one affine warp an example, then brightness and contrast."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from cnnlab.data.spec import as_float
+from cnnlab.ops import warp
+
+Batch = Mapping[str, jax.Array]
+
+_UNMOVED = frozenset({"label", "labels", "weight"})
+_MOVED = frozenset({"image", "mask", "boxes", "classes", "instances"})
+_RANGES = {
+    "horizontal_flip": (1, "as a probability"),
+    "vertical_flip": (1, "as a probability"),
+    "shift": (0.5, "of the image"),
+    "rotation": (180, "degrees"),
+    "zoom": (4, "(1 is up to twice as large)"),
+    "brightness": (1, "of the range of an image"),
+    "contrast": (1, "of the image's own contrast"),
+    "min_visible": (1, "of a box"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is drawn anew for every training example.
+    """What is drawn anew for every training example; all of it is off unless set.
+
+    The warp is the flips, then zoom and rotation about the image's centre, then the shift.
 
     Attributes:
-      shift: the image moves by up to this share of its height and width, each drawn uniformly; what enters is black.
+      horizontal_flip: the probability that left and right change places.
+      vertical_flip: the probability that top and bottom change places.
+      quarter_turns: turn by 0, 90, 180 or 270 degrees, each as likely; by 0 or 180 where the image is not square.
+      shift: the image moves by up to this share of its height and width, each drawn uniformly.
+      rotation: by up to so many degrees to either side, drawn uniformly.
+      zoom: magnified by a factor between 1 / (1 + zoom) and 1 + zoom, its logarithm drawn uniformly.
+      border: what enters from outside: black, or the nearest pixel of the edge. Masks get -1 (ignore) there.
+      brightness: up to this much is added to or taken from an image in [0, 1], drawn uniformly.
+      contrast: distances from the image's mean are multiplied by a factor in 1 - contrast .. 1 + contrast, drawn
+        uniformly; the result is clipped to [0, 1].
+      min_visible: a box of which less than this share stays in the image is dropped.
     """
 
+    horizontal_flip: float = 0.0
+    vertical_flip: float = 0.0
+    quarter_turns: bool = False
     shift: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    border: Literal["black", "edge"] = "black"
+    brightness: float = 0.0
+    contrast: float = 0.0
+    min_visible: float = 0.1
 
     def __post_init__(self):
-        if not 0 <= self.shift <= 0.5:
-            raise ValueError(f"shift must lie in 0..0.5 of the image, found {self.shift}")
+        for name, (limit, unit) in _RANGES.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise ValueError(f"{name} must lie in 0..{limit} {unit}, found {value}")
+        if self.border not in ("black", "edge"):
+            raise ValueError(f"border must be black or edge, found {self.border!r}")
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """The names of what is on and moves pixels."""
+        names = ("horizontal_flip", "vertical_flip", "quarter_turns", "shift", "rotation", "zoom")
+        return tuple(name for name in names if getattr(self, name))
+
+    @property
+    def recolours(self) -> bool:
+        """Whether brightness or contrast is on."""
+        return bool(self.brightness or self.contrast)
 
 
-def augment(images: jax.Array, key: jax.Array, augmentation: Augmentation) -> jax.Array:
-    """Images `[B, H, W, C]`, float32, each moved by its own subpixel shift (bilinear).
+def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation) -> dict[str, jax.Array] | jax.Array:
+    """A batch with every example changed by draws of its own; image, mask and boxes move together.
 
-    >>> augment(jnp.ones((2, 4, 4, 1)), jax.random.key(0), Augmentation(shift=0.1)).shape
-    (2, 4, 4, 1)
+    Args:
+      batch: `image` `[B, H, W, C]`, uint8 or floating point in [0, 1]; where there are any `mask` `[B, H, W]`,
+        `boxes` `[B, N, 4]` with `classes` `[B, N]`, and `instances` `[B, H, W]`, the place among the boxes of the
+        object at every pixel. `label`, `labels` and `weight` stay as they are. Or images alone.
+      key: of this batch; the same key draws the same changes.
+      augmentation: what is drawn.
+
+    Returns:
+      The batch with images in float32, [0, 1], or the images alone. Boxes are the tight boxes of the warped inscribed
+      ellipses, or of the warped object in `instances` where it has pixels there; those out of sight become padding.
+
+    Raises:
+      ValueError: pixels are to move, but the batch holds a column that cannot move with them, such as `target`.
+
+    >>> batch = {"image": jnp.ones((2, 4, 4, 1)), "mask": jnp.zeros((2, 4, 4), jnp.int32)}
+    >>> augment(batch, jax.random.key(0), Augmentation(rotation=30, shift=0.1))["mask"].shape
+    (2, 4, 4)
     """
-    if augmentation.shift == 0:
-        return images
-    b, h, w, _ = images.shape
-    limit = augmentation.shift * jnp.array([h, w])
-    offset = jax.random.uniform(key, (b, 2), minval=-1, maxval=1) * limit
-    # Bilinear translation is separable: a banded matrix for the rows, one for the columns. Two small matrix
-    # products are faster than a gather on every backend.
-    return jnp.einsum(
-        "bij,bjkc,blk->bilc", _translation(offset[:, 0], h), images, _translation(offset[:, 1], w), optimize=True
+    if not isinstance(batch, Mapping):
+        return augment({"image": batch}, key, augmentation)["image"]
+    check_columns(batch, augmentation)
+    images = batch["image"]
+    draws = jax.random.uniform(key, (len(images), 9), minval=-1, maxval=1)
+    out = dict(batch)
+    if augmentation.moves:
+        out |= _moved(batch, _matrices(draws, images.shape[1:3], augmentation), augmentation)
+    out["image"] = as_float(out["image"])
+    if augmentation.recolours:
+        mean = as_float(images).mean((1, 2, 3), keepdims=True)
+        brightness, contrast = draws[:, 7:, None, None, None].swapaxes(0, 1)
+        factor = 1 + augmentation.contrast * contrast
+        out["image"] = jnp.clip((out["image"] - mean) * factor + mean + augmentation.brightness * brightness, 0, 1)
+    return out
+
+
+def check_columns(batch: Batch, augmentation: Augmentation) -> None:
+    """Raises `ValueError` where pixels are to move but not everything in the batch can follow."""
+    left = sorted(set(batch) - _MOVED - _UNMOVED)
+    if augmentation.moves and left:
+        flags = ", ".join(f"--training.augmentation.{name.replace('_', '-')}" for name in augmentation.moves)
+        raise ValueError(f"augmentation cannot move {', '.join(left)} with the images; leave {flags} out")
+
+
+def _matrices(draws: jax.Array, size: tuple[int, int], augmentation: Augmentation) -> jax.Array:
+    """One matrix `[B, 2, 3]` an example from numbers `[B, 9]` in -1..1."""
+    horizontal, vertical, turn, right, down, angle, zoom = draws.T[:7]
+    turns = jnp.floor(2 * (turn + 1)) if size[0] == size[1] else 2 * jnp.floor(turn + 1)
+    return warp.affine(
+        size,
+        horizontal_flip=horizontal < 2 * augmentation.horizontal_flip - 1,
+        vertical_flip=vertical < 2 * augmentation.vertical_flip - 1,
+        zoom=(1 + augmentation.zoom) ** zoom,
+        rotation=90 * turns * augmentation.quarter_turns + augmentation.rotation * angle,
+        shift=augmentation.shift * jnp.stack([size[1] * right, size[0] * down], -1),
     )
 
 
-def _translation(offset: jax.Array, n: int) -> jax.Array:
-    """`[B, n, n]`: row i takes the values at i + offset, linearly between neighbours, zero outside."""
-    source = jnp.arange(n)[None, :] + offset[:, None]
-    return jnp.maximum(0, 1 - jnp.abs(source[:, :, None] - jnp.arange(n)))
+def _moved(batch: Batch, matrix: jax.Array, augmentation: Augmentation) -> dict[str, jax.Array]:
+    """The columns that move, warped."""
+    fill = 0.0 if augmentation.border == "black" else "edge"
+    out = {"image": warp.warp_images(batch["image"], matrix, fill=fill)}
+    out |= {name: warp.warp_masks(batch[name], matrix) for name in ("mask", "instances") if name in batch}
+    if "boxes" not in batch:
+        return out
+    size, n = batch["image"].shape[1:3], batch["boxes"].shape[1]
+    visible = augmentation.min_visible
+    boxes, classes = warp.warp_boxes(batch["boxes"], batch["classes"], matrix, size, min_visible=visible)
+    if "instances" in batch:
+        _, drawn = warp.instance_boxes(batch["instances"], n)
+        tight, seen = warp.instance_boxes(out["instances"], n)
+        classes = jnp.where(drawn & ~seen, -1, classes)
+        boxes = jnp.where((drawn & (classes >= 0))[..., None], tight, boxes)
+        boxes = jnp.where((classes >= 0)[..., None], boxes, 0)
+    return out | {"boxes": boxes, "classes": classes}

@@ -22,7 +22,8 @@ class Examples:
 
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
     `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore;
-    `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding.
+    `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding. For augmentation only:
+    `instances` `[n, H, W]` int32, the place 0..m-1 among the boxes of the object at every pixel, -1 = none.
     """
 
     columns: Columns
@@ -166,8 +167,9 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
         raise ValueError(f"columns of {where} must have one length, found {lengths}")
     if not len(image):
         raise ValueError(f"{where} is empty")
-    if "mask" in out and out["mask"].shape != image.shape[:3]:
-        raise ValueError(f"masks of {where} must be {list(image.shape[:3])}, found {list(out['mask'].shape)}")
+    for column, plural in (("mask", "masks"), ("instances", "instances")):
+        if column in out and out[column].shape != image.shape[:3]:
+            raise ValueError(f"{plural} of {where} must be {list(image.shape[:3])}, found {list(out[column].shape)}")
     return out
 
 
@@ -182,6 +184,7 @@ _ANNOTATIONS = {
     "labels": _Kind(np.int32, "n k"),
     "target": _Kind(np.float32, "n d"),
     "mask": _Kind(np.int32, "n H W", -1),
+    "instances": _Kind(np.int32, "n H W"),
     "boxes": _Kind(np.float32, "n m 4"),
     "classes": _Kind(np.int32, "n m", -1),
 }

@@ -96,6 +96,7 @@ _TOEPLITZ = (
 def _toeplitz_block(image: Sequence[int], kernel: Sequence[int], pads: Sequence[tuple[int, int]]) -> int | None:
     """The block for a kernel of few input channels; None where the direct convolution is faster."""
     b, height, width, channels = image
+    b = b if isinstance(b, int) else 1  # an export leaves the batch free
     h, w = kernel[:2]
     rows, columns = height + sum(pads[0]) - h + 1, width + sum(pads[1]) - w + 1
     if h * w == 1:

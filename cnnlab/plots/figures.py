@@ -174,9 +174,49 @@ def detections(images: Sequence[np.ndarray], found: Sequence, truths: Sequence, 
             axis.add_patch(_rectangle(Rectangle, box, color="white", linestyle="--"))
         for box, label, score in boxes:
             colour = _BOXES[label % len(_BOXES)]
-            axis.add_patch(_rectangle(Rectangle, box, color=colour))
-            axis.text(box[0], box[1] - 1, f"{classes[label]} {score:.2f}", color=colour, fontsize=6)
+            _outline(axis, box, f"{classes[label]} {score:.2f}", colour)
     return figure
+
+
+def augmentations(batches: Sequence[Mapping[str, np.ndarray]], titles: Sequence[str], classes: Sequence[str]) -> Figure:
+    """A column an example, a row a batch: as it is above, as it was drawn below; masks tinted, boxes with their class.
+
+    Args:
+      batches: the same examples, `image` `[n, H, W, C]` and, where there are any, `mask` `[n, H, W]` (0 shows as
+        background, -1 hatched) and `boxes` `[n, m, 4]` with `classes` `[n, m]`.
+      titles: one a batch.
+      classes: names.
+    """
+    n = len(batches[0]["image"])
+    height, width = batches[0]["image"].shape[1:3]
+    figure, axes = new_figure(len(batches), n, size=(1.5 * n + 0.3, 1.5 * len(batches) * height / width + 0.3))
+    for line, batch, title in zip(axes, batches, titles, strict=True):
+        for i, axis in enumerate(line):
+            show(axis, batch["image"][i])
+            if "mask" in batch:
+                _tint(axis, batch["mask"][i])
+            for box, label in zip(batch.get("boxes", [()] * n)[i], batch.get("classes", [()] * n)[i], strict=True):
+                if label >= 0:
+                    _outline(axis, box, classes[label], _BOXES[label % len(_BOXES)])
+        line[0].text(-0.06, 0.5, title, transform=line[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
+    return figure
+
+
+def _tint(axis: Axes, mask: np.ndarray) -> None:
+    """A mask `[H, W]` over its image: classes from 1 on in colour, what is ignored hatched."""
+    shown = np.ma.masked_less(mask, 1)
+    axis.imshow(shown, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
+    if (mask == -1).any():
+        hatched = axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        hatched.set(edgecolor=_GREY, linewidth=0)
+
+
+def _outline(axis: Axes, box: np.ndarray, text: str, colour: str) -> None:
+    """A box and its name."""
+    from matplotlib.patches import Rectangle
+
+    axis.add_patch(_rectangle(Rectangle, box, color=colour))
+    axis.text(box[0], box[1] - 1, text, color=colour, fontsize=6, clip_on=True)
 
 
 def _rectangle(rectangle: type, box: np.ndarray, **style):

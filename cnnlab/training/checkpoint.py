@@ -26,16 +26,19 @@ class Damaged(ValueError):
     """A checkpoint that is not what was saved."""
 
 
-# What a missing, truncated or garbled file raises, deep inside; a lack of memory or of permission proves no damage.
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError, NotADirectoryError)
+def unreadable(what: str, error: Exception) -> Exception:
+    """The error for something that could not be read: `Damaged`, unless it may well be whole.
 
-
-def damaged(what: str, error: Exception) -> Exception:
-    """The error for something that could not be read: `Damaged`, unless the message tells of another cause."""
-    reason = (str(error) or repr(error)).splitlines()[0]
-    if any(cause in str(error) for cause in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "Permission denied")):
-        return OSError(f"{what} cannot be read: {reason}")
-    return Damaged(f"{what} cannot be read: {reason}")
+    Missing, truncated and garbled files fail in many ways, deep inside, some as a bare `Exception`. A lack of memory or
+    of permission proves no damage.
+    """
+    told = str(error) or repr(error)
+    innocent = isinstance(error, MemoryError | jax.errors.JaxRuntimeError) or (
+        isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError)
+    )
+    if innocent or any(cause in told for cause in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "Permission denied")):
+        return OSError(f"{what} cannot be read: {told.splitlines()[0]}")
+    return Damaged(f"{what} cannot be read: {told.splitlines()[0]}")
 
 
 def versions() -> dict[str, str]:
@@ -91,8 +94,8 @@ def read_config(manager, step: int) -> dict[str, Any]:
 
     try:
         config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
-    except _UNREADABLE as error:
-        raise damaged(f"config of step {step} in {manager.directory}", error) from error
+    except Exception as error:
+        raise unreadable(f"config of step {step} in {manager.directory}", error) from error
     if config.get("schema") != SCHEMA:
         raise ValueError(
             f"step {step} of {manager.directory} has schema {config.get('schema')}, this cnnlab reads {SCHEMA}; "
@@ -123,8 +126,8 @@ def restore(manager, step: int, item: str, like: Any, config: dict[str, Any]) ->
     where = f"{item} of step {step} in {manager.directory}"
     try:
         found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
-    except _UNREADABLE as error:
-        raise damaged(where, error) from error
+    except Exception as error:
+        raise unreadable(where, error) from error
     known = digest(found)
     for path, expected in config["digest"][item].items():
         if known[path] != expected:
@@ -167,8 +170,8 @@ def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> A
         with ocp.StandardCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(manager.directory / str(step) / item).item_metadata.tree
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata)
-    except _UNREADABLE as error:
-        raise damaged(f"{item} of step {step} in {manager.directory}", error) from error
+    except Exception as error:
+        raise unreadable(f"{item} of step {step} in {manager.directory}", error) from error
     return restore(manager, step, item, like, config)
 
 

@@ -58,8 +58,14 @@ def train(
       FloatingPointError: the loss is no longer finite; the last good checkpoint is kept.
       Stopped: SIGTERM or Ctrl-C came; the run was saved, and the same call goes on.
     """
+    return train_plan(
+        plan(experiment, data=data, network=network, task=task), run_dir, init_from=init_from, quiet=quiet
+    )
+
+
+def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None = None, quiet: bool = False) -> Trained:
+    """`train` for an experiment made concrete."""
     run_dir = Path(run_dir)
-    made = plan(experiment, data=data, network=network, task=task)
     check_divides(made.training.batch_size, mesh := data_mesh())
     with open_run(run_dir, made.experiment):
         _train(made, run_dir, mesh, init_from, progress.console(quiet or not is_first_process()))
@@ -135,13 +141,11 @@ def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Pro
 
 def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation) -> Batch:
     """A uint8 batch as the network takes it: augmented in [0, 1], then normalised."""
-    if augmentation != Augmentation() and not batch.keys() <= {"image", "label", "labels", "weight"}:
-        moved = sorted(set(batch) - {"image", "label", "labels", "weight"})
-        raise ValueError(
-            f"augmentation moves images, not yet their {', '.join(moved)}; leave --training.augmentation out"
-        )
-    plain = InputSpec(spec.size, spec.channels)
-    return dict(batch) | {"image": normalise(augment(normalise(batch["image"], plain), key, augmentation), spec)}
+    batch = augment(batch, key, augmentation)
+    if augmentation.moves:
+        # Keeps the first convolution from warping the same pixel once for each of its windows.
+        batch["image"] = jax.lax.optimization_barrier(batch["image"])
+    return batch | {"image": normalise(batch["image"], spec)}
 
 
 def _run_epoch(

@@ -8,10 +8,12 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from cnnlab import nn as cnn
 from cnnlab.data import SOURCES, Dataset, steps_per_epoch
+from cnnlab.data.augment import check_columns
 from cnnlab.errors import unknown
 from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
@@ -89,6 +91,7 @@ def plan(
         network = build_network(experiment, task.head(dataset.spec))
     network = in_precision(network, experiment.training.precision)
     check_fit(network, task, dataset)
+    check_columns(dataset["train"][np.arange(1)], experiment.training.augmentation)
     return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task))
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnlab import nn as cnn
-from cnnlab.data import InputSpec
+from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import unknown
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
@@ -21,7 +21,7 @@ from cnnlab.trained import Trained
 from cnnlab.training import checkpoint
 from cnnlab.training.experiment import Choice, Experiment, check_choice
 from cnnlab.training.optimizer import averaged
-from cnnlab.training.plan import Plan, build_network
+from cnnlab.training.plan import Plan, build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 from cnnlab.training.step import State
 from cnnlab.training.strict_json import decode, encode
@@ -223,6 +223,18 @@ def _stored_task(config: dict[str, Any]) -> Task:
     if name not in TASKS:
         raise unknown("task", name, TASKS, "A task of your own: pass task=..., to load as to train.")
     return create_task(name, **check_choice(Choice(name, **options), TASKS, "task").options)
+
+
+def load_data(path: str | Path) -> Dataset:
+    """The dataset that a run was trained with, its splits verified.
+
+    Raises:
+      ValueError: the run was trained on data of the caller's own, or its data has changed.
+    """
+    config = load_config(path)
+    dataset = load_experiment_data(Experiment.from_json(config["experiment"]))
+    check_data(config, dataset.fingerprint(), path)
+    return dataset
 
 
 def load_config(path: str | Path) -> dict[str, Any]:

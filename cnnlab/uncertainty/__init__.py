@@ -1,6 +1,17 @@
 """How sure a network is."""
 
+from cnnlab.uncertainty.augmented import DIHEDRAL, FLIPS, View, augmented_predict
 from cnnlab.uncertainty.moments import Moments, entropy, moments
 from cnnlab.uncertainty.monte_carlo import mc_moments, mc_predict
 
-__all__ = ["Moments", "entropy", "mc_moments", "mc_predict", "moments"]
+__all__ = [
+    "DIHEDRAL",
+    "FLIPS",
+    "Moments",
+    "View",
+    "augmented_predict",
+    "entropy",
+    "mc_moments",
+    "mc_predict",
+    "moments",
+]

@@ -1,0 +1,73 @@
+"""A trained network for the world outside: its forward pass, normalisation included, as StableHLO or ONNX."""
+
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnlab.tasks.task import Outputs
+from cnnlab.trained import Trained, outputs
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def export_stablehlo(trained: Trained, *, platforms: tuple[str, ...] = PLATFORMS) -> bytes:
+    """The forward pass, serialised by `jax.export`: loaded with jax alone, the batch size free.
+
+        program = jax.export.deserialize(open("model.stablehlo", "rb").read())
+        program.call(images)["probs"]        # images [B, H, W, C] uint8
+
+    Args:
+      trained: the network; its variables become constants of the program.
+      platforms: on which it will run: `cpu`, `cuda`, `rocm`, `tpu`.
+
+    Returns:
+      The bytes. The program maps uint8 images to what the task links a pass to: probabilities, values, boxes.
+    """
+    (batch,) = jax.export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, *trained.spec.shape), jnp.uint8)
+    program = jax.jit(lambda images: _forward(trained, images))
+    return jax.export.export(program, platforms=platforms)(images).serialize()
+
+
+def export_onnx(trained: Trained) -> bytes:
+    """The forward pass as an ONNX model, by jax2onnx (extra `onnx`): input `[B, H, W, C]` float32 in [0, 1].
+
+    The outputs are in the order of their sorted names.
+
+    Raises:
+      ValueError: jax2onnx is not installed.
+    """
+    try:
+        from jax2onnx import to_onnx
+    except ImportError as error:
+        raise ValueError("ONNX needs the extra onnx: pip install 'cnnlab[onnx]'") from error
+    shape = ("B", *trained.spec.shape)
+    model = to_onnx(lambda images: jax.tree.leaves(_forward(trained, images)), inputs=[shape])
+    return model.SerializeToString()
+
+
+def export(
+    trained: Trained, path: str | Path, *, kind: Literal["stablehlo", "onnx"] = "stablehlo"
+) -> dict[str, list[int | str]]:
+    """Writes the forward pass to a file, whole or not at all.
+
+    Returns:
+      The shape of each output, `B` being the batch.
+    """
+    path = Path(path)
+    content = export_stablehlo(trained) if kind == "stablehlo" else export_onnx(trained)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+    images = jax.ShapeDtypeStruct((1, *trained.spec.shape), np.uint8)
+    shapes = jax.eval_shape(lambda images: _forward(trained, images), images)
+    return {name: ["B", *leaf.shape[1:]] for name, leaf in shapes.items()}
+
+
+def _forward(trained: Trained, images: jax.Array) -> Outputs:
+    found = outputs(trained, images)
+    return found if isinstance(found, dict) else {"outputs": found}

@@ -1,0 +1,67 @@
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import cnnlab
+from cnnlab.cli import main
+from cnnlab.export import export_onnx
+
+
+def images(trained, n):
+    return np.random.default_rng(0).integers(0, 256, (n, *trained.spec.shape), np.uint8)
+
+
+def test_an_exported_network_runs_with_jax_alone_for_any_batch_size(run, tmp_path, capsys):
+    assert main(["export", str(run), "--output", str(tmp_path / "net.stablehlo")]) == 0
+    assert "probs" in capsys.readouterr().out
+    trained = cnnlab.load(run)
+    code = f"""
+import jax, numpy as np, sys
+program = jax.export.deserialize(bytearray(open({str(tmp_path / "net.stablehlo")!r}, "rb").read()))
+assert set(program.platforms) == {{"cpu", "cuda", "tpu"}}
+for n in (1, 5):
+    x = np.random.default_rng(0).integers(0, 256, (n, 16, 16, 1), np.uint8)
+    np.save({str(tmp_path)!r} + f"/{{n}}.npy", program.call(x)["probs"])
+assert not any(name.startswith(("cnnlab", "flax")) for name in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for n in (1, 5):
+        want = cnnlab.predict(trained, images(trained, n)).probs
+        np.testing.assert_allclose(np.load(tmp_path / f"{n}.npy"), want, atol=1e-5)
+
+
+def test_an_onnx_model_gives_the_same_probabilities_by_onnxruntime(run):
+    pytest.importorskip("jax2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    trained = cnnlab.load(run)
+    session = onnxruntime.InferenceSession(export_onnx(trained), providers=["CPUExecutionProvider"])
+    for n in (1, 5):
+        x = images(trained, n).astype(np.float32) / 255
+        (got,) = session.run(None, {session.get_inputs()[0].name: x})
+        np.testing.assert_allclose(got, cnnlab.predict(trained, x).probs, atol=1e-4)
+
+
+def test_onnx_without_its_extra_names_it(run, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    assert main(["export", str(run), "--kind", "onnx", "--output", str(tmp_path / "net.onnx")]) == 1
+    assert "pip install 'cnnlab[onnx]'" in capsys.readouterr().err
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_every_kind_of_task_exports():
+    for preset in ("shapes-regression", "shapes-segmentation", "shapes-detection"):
+        from cnnlab.training.plan import plan
+
+        made = plan(cnnlab.presets.get(preset))
+        variables = made.network.init(jax.random.key(0), np.zeros((1, *made.dataset.spec.shape), np.float32))
+        trained = cnnlab.Trained(variables, made.network, made.task, made.dataset.spec)
+        program = jax.export.deserialize(bytearray(cnnlab.export.export_stablehlo(trained, platforms=("cpu",))))
+        found = program.call(images(trained, 3))
+        want = cnnlab.predict(trained, images(trained, 3))
+        name = "value" if "value" in found else "probs"
+        if preset != "shapes-detection":
+            np.testing.assert_allclose(found[name], want[name], atol=1e-4)
+        assert len(found[name]) == 3
