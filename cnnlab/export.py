@@ -14,7 +14,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export_stablehlo(trained: Trained, *, platforms: tuple[str, ...] = PLATFORMS) -> bytes:
-    """The forward pass, serialised by `jax.export`: loaded with jax alone, the batch size free.
+    """The forward pass, serialised by `jax.export`: loaded with jax and flatbuffers alone, the batch size free.
 
         program = jax.export.deserialize(open("model.stablehlo", "rb").read())
         program.call(images)["probs"]        # images [B, H, W, C] uint8

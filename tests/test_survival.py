@@ -135,39 +135,38 @@ def damage(request):
     return spoil
 
 
-def kept_steps(small, run):
-    """Trains until the best and the latest step differ, and returns both."""
+@pytest.fixture(scope="module")
+def noisy(small, tmp_path_factory):
+    """An experiment whose best and latest step differ, its run, and both steps' numbers."""
+    experiment = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
+    run = tmp_path_factory.mktemp("noisy") / "run"
     for number in range(2, 12):
-        cnnlab.train(epochs(small, number), run, quiet=True)
-        steps = sorted(saved(run), key=lambda path: int(path.name))
-        if len(steps) == 2:
-            return steps
+        cnnlab.train(epochs(experiment, number), run, quiet=True)
+        if len(steps := sorted(int(path.name) for path in saved(run))) == 2:
+            return epochs(experiment, number), run, *steps
     raise AssertionError("every epoch was the best so far")
 
 
 def test_a_damaged_latest_step_falls_back_to_the_one_before_and_ends_with_the_same_bits(
-    small, tmp_path, damage, capsys
+    noisy, tmp_path, damage, capsys
 ):
-    noisy = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
+    experiment, whole, _, last = noisy
     run = tmp_path / "run"
-    _, last = kept_steps(noisy, run)
-    number = len(read_history(run))
-    whole = latest(run)
-    damage(last)
-    cnnlab.train(epochs(noisy, number), run)
-    error = " ".join(capsys.readouterr().err.split())
-    assert "going back to the step before it" in error
-    assert equal(latest(run), whole)
+    shutil.copytree(whole, run)
+    damage(run / "checkpoints" / str(last))
+    cnnlab.train(experiment, run)
+    assert "going back to the step before it" in " ".join(capsys.readouterr().err.split())
+    assert equal(latest(run), latest(whole))
     assert len(list((run / "damaged").iterdir())) == 1
 
 
-def test_a_damaged_best_step_is_passed_over_with_a_warning(small, tmp_path, damage):
-    noisy = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
-    best, _ = kept_steps(noisy, tmp_path / "run")
-    want = latest(tmp_path / "run")
-    damage(best)
-    with pytest.warns(UserWarning, match=f"step {best.name} .*; trying another step"):
-        assert equal(cnnlab.load(tmp_path / "run").variables, want)
+def test_a_damaged_best_step_is_passed_over_with_a_warning(noisy, tmp_path, damage):
+    _, whole, best, _ = noisy
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    damage(run / "checkpoints" / str(best))
+    with pytest.warns(UserWarning, match=f"step {best} .*; trying another step"):
+        assert equal(cnnlab.load(run).variables, latest(whole))
 
 
 def test_a_lack_of_memory_or_permission_is_no_damage():

@@ -36,4 +36,4 @@ def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> nn.Dropou
 
 def flatten(x: jax.Array) -> jax.Array:
     """`[B, ...]` to `[B, n]`, row-major."""
-    return x.reshape(len(x), -1)
+    return x.reshape(x.shape[0], -1)

@@ -140,7 +140,7 @@ def blocked_toeplitz(x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, 
     windows = jnp.stack([windows[:, i : i + rows] for i in range(h)], 3)  # [B, H', blocks, h, span, C]
     band = jnp.stack([jnp.pad(kernel, ((0, 0), (j, block - 1 - j), (0, 0), (0, 0))) for j in range(block)], 3)
     out = windows.reshape(-1, h * span * c) @ band.reshape(h * span * c, block * k)
-    return out.reshape(len(x), rows, blocks * block, k)[:, :, :columns]
+    return out.reshape(x.shape[0], rows, blocks * block, k)[:, :, :columns]
 
 
 def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:
