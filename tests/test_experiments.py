@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def script(name):
+    sys.path.insert(0, str(ROOT / "experiments"))  # as `python experiments/...` does
     spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / "experiments" / name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -21,7 +23,21 @@ def script(name):
 def test_digits_lenet5_tabulates_every_seed(splits, tmp_path, capsys):
     table = script("digits_lenet5.py").main(seeds=2, splits=splits, runs=tmp_path, epochs=1)
     assert len(table["accuracy"]) == 2
-    assert "mean ± standard error" in capsys.readouterr().out
+    assert "mean ± standard deviation" in capsys.readouterr().out
+
+
+def test_dropout_kinds_compares_three(tmp_path, capsys):
+    tables = script("dropout_kinds.py").main(seeds=1, runs=tmp_path, number=64, epochs=1, data="digits")
+    assert list(tables) == ["none", "element", "spatial"]
+
+
+@pytest.mark.parametrize("name", ["mnist_dense.py", "mnist_lenet5.py"])
+def test_the_mnist_experiments_tabulate_their_seeds(name, tmp_path, monkeypatch, capsys):
+    import cnnlab
+
+    monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", lambda: cnnlab.data.digits())
+    table = script(name).main(seeds=1, runs=tmp_path, epochs=1)
+    assert set(table) >= {"accuracy", "nll", "MC accuracy", "MC mutual_information"}
 
 
 def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):

@@ -68,7 +68,7 @@ def augmented_predict(trained: Trained, images: jax.Array, *, views: Sequence[Vi
 def _augmented_predict(trained: Trained, images: jax.Array, views: tuple[View, ...]) -> Prediction:
     images = as_float(images)
     each = [_one_view(trained, images, view) for view in views]
-    return trained.task.decode(jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each))
+    return Prediction(trained.task.decode(jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each)))
 
 
 def _one_view(trained: Trained, images: jax.Array, view: View) -> Outputs:

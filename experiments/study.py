@@ -1,0 +1,62 @@
+"""What the experiments share: one experiment over seeds, and its table."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import cnnlab
+from cnnlab.training.loop import train_plan
+from cnnlab.training.plan import plan
+from cnnlab.uncertainty.dropout import has_dropout
+
+Table = dict[str, np.ndarray]
+
+
+def over_seeds(
+    experiment: cnnlab.Experiment,
+    runs: Path,
+    *,
+    seeds: int,
+    epochs: int | None = None,
+    mc_samples: int = 50,
+    vary: Callable[[cnnlab.Experiment, int], cnnlab.Experiment] | None = None,
+) -> Table:
+    """Trains once a seed and measures the test split once, in one pass and over many where there is dropout.
+
+    Args:
+      experiment: what is trained.
+      runs: where the run directories go; a finished one is not trained again.
+      seeds: how many: 0, 1, ...
+      epochs: fewer, for a test; the experiment's if left out.
+      mc_samples: stochastic passes.
+      vary: what else a seed changes.
+
+    Returns:
+      One array `[seeds]` a metric.
+    """
+    if epochs is not None:
+        experiment = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, epochs=epochs))
+    rows = []
+    for seed in range(seeds):
+        one = dataclasses.replace(experiment, seed=seed)
+        made = plan(vary(one, seed) if vary else one)
+        started = time.perf_counter()
+        trained = train_plan(made, runs / f"seed{seed}")
+        row = {"train seconds": time.perf_counter() - started} | cnnlab.evaluate(trained, made.dataset)
+        if has_dropout(trained):
+            many = cnnlab.evaluate(trained, made.dataset, mc_samples=mc_samples)
+            row |= {f"MC {name}": value for name, value in many.items() if name != "examples"}
+        rows.append(row)
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def show(title: str, table: Table) -> None:
+    """Prints mean ± standard deviation over seeds of every metric."""
+    seeds = len(next(iter(table.values())))
+    print(f"{title}: {seeds} seeds, mean ± standard deviation")
+    for name, values in table.items():
+        spread = values.std(ddof=1) if seeds > 1 else float("nan")
+        print(f"  {name:24} {values.mean():10.4f} ± {spread:.4f}")
