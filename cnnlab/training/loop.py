@@ -93,11 +93,11 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         state = replicate(state, mesh)
         program = _compile(state, made, mesh, out)
         validate(_evaluated(state, made), made)  # a metric that fails is found now, not after an epoch
-        with progress.bar(out, made.training, steps=steps, step=int(state.step)) as advance:
+        with progress.bar(out, made.training, steps=steps, step=int(state.step)) as (tick, advance):
             while not _finished(history, made):
                 epoch, place = divmod(int(state.step), steps)
                 started = time.perf_counter()
-                state, losses = _run_epoch(program, state, made, mesh, losses, stop, run_dir)
+                state, losses = _run_epoch(program, state, made, mesh, losses, stop, tick, run_dir)
                 if len(losses) < steps:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
                     break
@@ -156,6 +156,7 @@ def _run_epoch(
     mesh: Mesh,
     losses: list[float],
     stop: Callable[[], str],
+    tick: Callable[[int], None],
     run_dir: Path,
 ) -> tuple[State, list[float]]:
     """The rest of an epoch after the steps whose losses are given: the state, and the losses of all its steps.
@@ -170,6 +171,7 @@ def _run_epoch(
         if pending is not None:
             losses.append(_checked(pending, epoch, len(losses), run_dir))
         pending = metrics
+        tick(epoch * made.steps + len(losses) + 1)
         if stop():
             break
     losses.append(_checked(pending, epoch, len(losses), run_dir))

@@ -1,6 +1,7 @@
 """What a run says while it works: on standard error, so that standard output stays the result's."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,8 +38,8 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
 
 
 @contextlib.contextmanager
-def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[Callable]:
-    """A progress bar over all steps of a run; yields `advance(row, monitor)`, to be called after each epoch.
+def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
+    """A progress bar over all steps of a run; yields `tick(step)` for every step and `advance(row, monitor)` for epochs.
 
     Where there is no terminal a line is printed now and then. The rate is that of training, evaluation and saving left
     out of it.
@@ -62,6 +63,15 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
         fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "shown": ""}
         task = progress.add_task("", total=epochs * steps, completed=step, **fields)
 
+        drawn, at = time.monotonic(), step
+
+        def tick(step: int) -> None:
+            nonlocal drawn, at
+            seconds = time.monotonic() - drawn
+            if seconds > 0.25:  # drawing costs more than a small step
+                progress.update(task, completed=step, rate=(step - at) * training.batch_size / seconds)
+                drawn, at = drawn + seconds, step
+
         def advance(row: dict[str, float], monitor: str) -> None:
             epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
             shown = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
@@ -69,4 +79,4 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
             if not out.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
                 out.print(f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {shown}")
 
-        yield advance
+        yield tick, advance
