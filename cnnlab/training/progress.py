@@ -39,7 +39,7 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
 
 @contextlib.contextmanager
 def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
-    """A progress bar over all steps of a run; yields `tick(step)` for every step and `advance(row, monitor)` for epochs.
+    """A progress bar over all steps of a run; yields `tick(step)` for steps and `advance(row, monitor)` for epochs.
 
     Where there is no terminal a line is printed now and then. The rate is that of training, evaluation and saving left
     out of it.
