@@ -14,8 +14,9 @@ from cnnlab.tasks import Prediction, Task
 from cnnlab.trained import Trained, predict
 from cnnlab.training import Choice, Experiment, Optimizer, State, Training, load, presets, train, train_step
 from cnnlab.uncertainty import mc_predict
+from cnnlab.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Choice",

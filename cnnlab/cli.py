@@ -3,7 +3,6 @@
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
 """
 
-import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from cnnlab.errors import unknown
 from cnnlab.options import parse_experiment
 from cnnlab.training.run import without_nan
 from cnnlab.training.stopping import Stopped
+from cnnlab.version import VERSION
 
 FAILED, MISUSED = 1, 2
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0
     if name == "--version":
-        print(importlib.metadata.version("cnnlab"))
+        print(VERSION)
         return 0
     if name not in COMMANDS:
         return _fail(unknown("command", name, COMMANDS), MISUSED)

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from cnnlab.training.run import CHECKPOINTS
+from cnnlab.version import VERSION
 
 SCHEMA = 1
 
@@ -43,7 +44,8 @@ def unreadable(what: str, error: Exception) -> Exception:
 
 def versions() -> dict[str, str]:
     """Of the packages that the numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in ("cnnlab", "jax", "jaxlib", "flax", "optax")}
+    others = ("jax", "jaxlib", "flax", "optax")
+    return {"cnnlab": VERSION} | {name: importlib.metadata.version(name) for name in others}
 
 
 @contextlib.contextmanager
