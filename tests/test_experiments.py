@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def script(name):
-    sys.path.insert(0, str(ROOT / "experiments"))  # as `python experiments/...` does
+    sys.path.insert(0, str((ROOT / "experiments" / name).parent))  # as `python experiments/...` does
     spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / "experiments" / name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -13,16 +13,13 @@ Measured on two cores of an AMD EPYC, jax 0.10.2, albumentations 2.0.8, 2026-11-
 
 import functools
 import importlib.util
-import json
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from typing import Annotated
 
 import jax
 import numpy as np
 import tyro
+from timing import report, take_turns
 
 import cnnlab
 from cnnlab.data import Augmentation, augment
@@ -91,16 +88,6 @@ def albumentations_batch(columns: dict[str, np.ndarray]) -> Callable[[], None]:
     return run
 
 
-def median_ms(run: Callable[[], None], repeats: int) -> float:
-    """Median time of a warm call."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times)
-
-
 def main(
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     rounds: int = 15,
@@ -121,26 +108,9 @@ def main(
     variants = {"cnnlab": cnnlab_batch(columns)}
     if importlib.util.find_spec("albumentations"):
         variants["albumentations"] = albumentations_batch(columns)
-    for run in variants.values():
-        median_ms(run, 3)
-    table = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, run in variants.items():
-            table[name].append(median_ms(run, repeats))
-    times = {name: statistics.median(values) for name, values in table.items()}
-    ratio = round(times["albumentations"] / times["cnnlab"], 3) if "albumentations" in times else None
-    row = {"name": f"augmentation, {batch}x{size}x{size}x3 with mask and two boxes", "ratio": ratio}
-    row |= {"ms": {name: round(value, 3) for name, value in times.items()}}
-    if ratio is None:
-        row["skipped"] = "albumentations is not installed"
-    report = {"rows": [row], "device": f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}"}
-    if json_only:
-        print(json.dumps(report))
-        return report
-    for name, value in times.items():
-        print(f"{name:15} {value:8.2f} ms   {batch / value * 1000:10,.0f} images/s")
-    print(f"albumentations / cnnlab = {ratio}" if ratio else f"albumentations: skipped, {row['skipped']}")
-    return report
+    times = take_turns(variants, rounds=rounds, repeats=repeats)
+    name = f"augmentation, {batch}x{size}x{size}x3 with mask and two boxes"
+    return report(name, times, images=batch, as_json=json_only)
 
 
 if __name__ == "__main__":

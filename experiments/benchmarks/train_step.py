@@ -11,10 +11,6 @@ Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21: cnnl
 """
 
 import functools
-import json
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -23,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from timing import report, take_turns
 
 import cnnlab
 from cnnlab.training import create_optimizer, create_state, train_step
@@ -118,16 +115,6 @@ def torch_steps() -> dict[str, Callable[[], None]]:
     }
 
 
-def median_ms(run: Callable[[], None], repeats: int) -> float:
-    """Median time of a warm call."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times)
-
-
 def main(
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     rounds: int = 15,
@@ -143,24 +130,8 @@ def main(
         peers: run PyTorch too.
     """
     variants = {"cnnlab": cnnlab_step(), "flax": flax_step()} | (torch_steps() if peers else {})
-    for run in variants.values():
-        median_ms(run, 5)
-    table = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, run in variants.items():
-            table[name].append(median_ms(run, repeats))
-    times = {name: statistics.median(values) for name, values in table.items()}
-    best = min((value for name, value in times.items() if name.startswith("torch")), default=float("nan"))
-    row = {"name": "lenet5 train step, 28x28, batch 128", "ratio": round(best / times["cnnlab"], 3)}
-    row |= {"ms": {name: round(value, 3) for name, value in times.items()}}
-    report = {"rows": [row], "device": f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}"}
-    if json_only:
-        print(json.dumps(report))
-        return report
-    for name, value in times.items():
-        print(f"{name:20} {value:8.2f} ms   {BATCH / value * 1000:10,.0f} images/s")
-    print(f"best torch / cnnlab = {row['ratio']}")
-    return report
+    times = take_turns(variants, rounds=rounds, repeats=repeats)
+    return report("lenet5 train step, 28x28, batch 128", times, images=BATCH, as_json=json_only)
 
 
 if __name__ == "__main__":
