@@ -3,7 +3,9 @@
     python experiments/digits_lenet5.py [--seeds 5] [--splits] [--runs runs/digits_lenet5]
 
 Expected: a test accuracy of 98.5 % or more; one standard error of a single run's accuracy is 0.6 points (359 images).
-Measured on two cores of an AMD EPYC, 2026-11-21, mean ± standard deviation of 5 seeds: DIGITS
+Measured on two cores of an AMD EPYC, 2026-11-21, mean ± standard deviation of 5 seeds, 10 s a
+seed: accuracy .9994 ± .0012 on the fixed split, .9939 ± .0046 with --splits; ECE .0008 ± .0008 (noise floor .0013) and
+.0060 ± .0024 (.0051); over 50 passes accuracy .9994 ± .0012 and .9939 ± .0046.
 """
 
 import dataclasses

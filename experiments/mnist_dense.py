@@ -4,7 +4,8 @@
     python experiments/mnist_dense.py [--seeds 3] [--runs runs/mnist_dense]
 
 Expected: a test accuracy of 96 % or more.
-Measured on two cores of an AMD EPYC, 2026-11-21: DENSE
+Measured on two cores of an AMD EPYC, 2026-11-21, mean ± standard deviation of 3 seeds, 10 s a seed: accuracy .9813 ±
+.0007, NLL .0641 ± .0011, ECE .0039 ± .0003 (noise floor .0027).
 """
 
 from pathlib import Path

@@ -6,8 +6,9 @@ Everyone trains the same network on the same images with the same optimizer. The
 so that a noisy moment hits them all; each figure is the median of the rounds' medians, warm, compile time left out.
 `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21: cnnlab 5.0 ms, plain Flax 23.0, torch eager
-5.9, channels-last 6.0, torch.compile 9.8: ratio 1.18.
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet: cnnlab 5.0-5.1 ms, plain Flax
+23-24, torch eager 5.9-6.0, channels-last 6.0-6.4, torch.compile 9.8-10.0: ratio 1.16-1.19 in four runs. A fifth, on a
+machine just then busy, gave 8.8 against 7.5: .85; both cores must be free.
 """
 
 import functools
