@@ -8,9 +8,9 @@ network; albumentations with uint8. The two take turns, round by round; each fig
 medians, warm. `ratio` is albumentations' time divided by cnnlab's: above 1, cnnlab is faster; none where albumentations
 is absent.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, albumentations 2.0.8, 2026-11-21, two quiet
-runs: cnnlab 7.2 and 7.9 ms, albumentations 17.9 and 18.0: ratio 2.3 and 2.5; 1.5 to 1.9 while other work took the second
-core, which cnnlab uses and albumentations does not.
+Measured on two cores of an AMD EPYC, jax 0.10.2, albumentations 2.0.8, 2026-11-21, two quiet runs: cnnlab 7.2 and
+7.9 ms, albumentations 17.9 and 18.0: ratio 2.3 and 2.5; 1.5 to 1.9 while other work took the second core, which cnnlab
+uses and albumentations does not.
 """
 
 import functools
