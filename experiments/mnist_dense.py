@@ -8,10 +8,8 @@ Measured on two cores of an AMD EPYC, 2026-11-21, mean ± standard deviation of 
 .0007, NLL .0641 ± .0011, ECE .0039 ± .0003 (noise floor .0027).
 """
 
-from pathlib import Path
-
 import tyro
-from study import Table, over_seeds, show
+from study import study
 
 import cnnlab
 
@@ -22,18 +20,7 @@ EXPERIMENT = cnnlab.Experiment(
     training=cnnlab.Training(epochs=15, batch_size=128),
 )
 
-
-def main(seeds: int = 3, runs: Path = Path("runs/mnist_dense"), epochs: int | None = None) -> Table:
-    """Trains once a seed and prints every metric.
-
-    Args:
-        seeds: of initialisation, order and dropout.
-        runs: where the run directories go.
-        epochs: fewer, for a test.
-    """
-    table = over_seeds(EXPERIMENT, runs, seeds=seeds, epochs=epochs)
-    show("MNIST, dense", table)
-    return table
+main = study("MNIST, dense", EXPERIMENT, runs="runs/mnist_dense")
 
 
 if __name__ == "__main__":

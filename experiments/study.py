@@ -53,6 +53,24 @@ def over_seeds(
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
+def study(title: str, experiment: cnnlab.Experiment, *, runs: str) -> Callable[..., Table]:
+    """The command of a script with nothing to choose but seeds."""
+
+    def main(seeds: int = 3, runs: Path = Path(runs), epochs: int | None = None) -> Table:
+        """Trains once a seed and prints every metric.
+
+        Args:
+            seeds: of initialisation, order, augmentation and dropout.
+            runs: where the run directories go.
+            epochs: fewer, for a test.
+        """
+        table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs)
+        show(title, table)
+        return table
+
+    return main
+
+
 def show(title: str, table: Table) -> None:
     """Prints mean ± standard deviation over seeds of every metric."""
     seeds = len(next(iter(table.values())))

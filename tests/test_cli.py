@@ -38,7 +38,7 @@ def test_train_writes_a_run_with_pictures_and_tells_the_next_commands(capsys):
 def test_evaluate_prints_one_json_object_alone(run, capsys):
     assert main(["evaluate", str(run), "--mc", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    contract = {"accuracy", "nll", "brier", "ece", "ece_floor", "examples"}
+    contract = {"accuracy", "balanced_accuracy", "nll", "brier", "ece", "ece_floor", "examples"}
     assert contract | {"mutual_information", "entropy", "seconds", "passes_equivalent"} == set(report)
     assert report["examples"] == 40
 

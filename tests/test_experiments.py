@@ -6,7 +6,12 @@ import re
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+from PIL import Image
+
+import cnnlab
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,13 +36,41 @@ def test_dropout_kinds_compares_three(tmp_path, capsys):
     assert list(tables) == ["none", "element", "spatial"]
 
 
-@pytest.mark.parametrize("name", ["mnist_dense.py", "mnist_lenet5.py"])
+@pytest.mark.parametrize("name", ["mnist_dense", "mnist_lenet5", "mnist_keras", "mnist_tiny", "fashion_small"])
 def test_the_mnist_experiments_tabulate_their_seeds(name, tmp_path, monkeypatch, capsys):
-    import cnnlab
+    few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
+    for source in ("mnist", "fashion_mnist"):
+        monkeypatch.setitem(cnnlab.data.SOURCES, source, lambda: cnnlab.data.from_arrays(few))
+    table = script(f"{name}.py").main(seeds=1, runs=tmp_path, epochs=1)
+    sampled = {"MC accuracy", "MC mutual_information"} if name != "mnist_tiny" else set()
+    assert set(table) >= {"accuracy", "nll"} | sampled
 
-    monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", lambda: cnnlab.data.digits())
-    table = script(name).main(seeds=1, runs=tmp_path, epochs=1)
-    assert set(table) >= {"accuracy", "nll", "MC accuracy", "MC mutual_information"}
+
+@pytest.mark.parametrize(("name", "limit"), [("mnist_tiny", 1_936), ("fashion_small", 113_001)])
+def test_the_small_networks_stay_below_their_limits(name, limit):
+    model = script(f"{name}.py").EXPERIMENT.model
+    network = cnnlab.models.create_model(model.name, num_classes=10, **model.options)
+    images = jax.ShapeDtypeStruct((1, 28, 28, 1), "float32")
+    params = jax.eval_shape(lambda x: cnnlab.nn.init(network, x, jax.random.key(0)), images)["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) < limit
+
+
+def test_the_cells_experiment_cuts_its_pictures_and_trains(tmp_path, capsys):
+    bccd = tmp_path / "BCCD"
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (bccd / folder).mkdir(parents=True)
+    box = "<xmin>{0}</xmin><ymin>5</ymin><xmax>{1}</xmax><ymax>25</ymax>"
+    cells = [("WBC", 5, 25), ("RBC", 30, 40), ("Platelets", 50, 60), ("RBC", 70, 70)]
+    objects = [f"<object><name>{k}</name><bndbox>{box.format(a, b)}</bndbox></object>" for k, a, b in cells]
+    for i in range(36):
+        split = ("train", "val", "test")[i % 3]
+        Image.new("RGB", (80, 60), (i, 9, 200)).save(bccd / "JPEGImages" / f"{i}.jpg")
+        (bccd / "Annotations" / f"{i}.xml").write_text(f"<annotation>{''.join(objects)}</annotation>")
+        with (bccd / "ImageSets/Main" / f"{split}.txt").open("a") as listed:
+            listed.write(f"{i}\n")
+    table = script("cells_keras_vgg.py").main(bccd, seeds=1, runs=tmp_path, epochs=1)
+    assert len(list((tmp_path / "crops").rglob("*.png"))) == 3 * 36  # the box without area is left out
+    assert "balanced_accuracy" in table
 
 
 def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
@@ -54,7 +87,6 @@ def test_the_augmentation_benchmark_prints_rows_with_a_ratio(capsys):
 
 
 def test_every_command_of_the_readme_names_what_exists():
-    import cnnlab
     from cnnlab.training.presets import PRESETS
 
     text = (ROOT / "README.md").read_text()

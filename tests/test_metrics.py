@@ -18,6 +18,8 @@ def guesses():
 def test_classification_metrics_equal_scikit_learns(guesses):
     probs, labels = guesses
     assert classification.accuracy(probs, labels) == sklearn.metrics.accuracy_score(labels, probs.argmax(1))
+    balanced = sklearn.metrics.balanced_accuracy_score(labels, probs.argmax(1))
+    assert classification.balanced_accuracy(probs, labels) == pytest.approx(balanced)
     nll = sklearn.metrics.log_loss(labels, probs)
     assert classification.negative_log_likelihood(probs, labels) == pytest.approx(nll, rel=1e-12)
     onehot = (labels[:, None] == np.arange(4)).astype(float)

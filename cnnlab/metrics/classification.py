@@ -10,6 +10,16 @@ def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
     return float((probs.argmax(-1) == labels).mean())
 
 
+def balanced_accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes that occur of the share of their examples that are right: rare classes count as much.
+
+    >>> balanced_accuracy(np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), np.array([0, 0, 1]))
+    0.5
+    """
+    right = probs.argmax(-1) == labels
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
 def negative_log_likelihood(probs: np.ndarray, labels: np.ndarray) -> float:
     """Mean of `-log p(label)`, in nats; a probability that vanished in float32 counts as its smallest (87 nats).
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from cnnlab.errors import unknown
+from cnnlab.models.convnet import ConvNet
 from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
 from cnnlab.models.small import EncoderDecoder, GridDetector
 
@@ -15,6 +16,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet5": LeNet5,
     "keras_mnist": KerasMNIST,
     "keras_vgg": KerasVGG,
+    "convnet": ConvNet,
     "encoder_decoder": EncoderDecoder,
     "grid_detector": GridDetector,
 }
@@ -57,6 +59,7 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
 
 __all__ = [
     "MODELS",
+    "ConvNet",
     "Dense",
     "EncoderDecoder",
     "GridDetector",

@@ -101,11 +101,15 @@ class Classification:
         return {"probs": outputs["probs"], "label": batch["labels" if self.kind == "multilabel" else "label"]}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`accuracy`, `nll`, `brier`, `ece` and its `ece_floor`; k labels at once count as k yes-or-no examples."""
+        """`accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece` and its `ece_floor`.
+
+        k labels at once count as k yes-or-no examples.
+        """
         probs, label = _flat(rows)
         confidence, correct = probs.max(-1), probs.argmax(-1) == label
         return {
             "accuracy": metrics.accuracy(probs, label),
+            "balanced_accuracy": metrics.balanced_accuracy(probs, label),
             "nll": metrics.negative_log_likelihood(probs, label),
             "brier": metrics.brier(probs, label),
             "ece": calibration.expected_calibration_error(confidence, correct, BINS),

@@ -1,0 +1,31 @@
+"""Fashion-MNIST by a small network: at most 113,000 parameters, 3x3 convolutions and global average pooling.
+
+    cnnlab data prepare fashion_mnist
+    python experiments/fashion_small.py [--seeds 3] [--runs runs/fashion_small]
+
+Expected: a test accuracy of 93.5 % or more.
+Measured on two cores of an AMD EPYC: not run yet.
+"""
+
+import tyro
+from study import study
+
+import cnnlab
+
+EXPERIMENT = cnnlab.Experiment(
+    model=cnnlab.Choice("convnet", stages=((24,), (48, 48), (72, 72)), dropout=0.2, spatial_dropout=0.05),
+    data=cnnlab.Choice("fashion_mnist"),
+    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=5e-3, schedule="cosine", weight_decay=0.05),
+    training=cnnlab.Training(
+        epochs=30,
+        batch_size=128,
+        ema=0.999,
+        augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, shift=0.07, zoom=0.1),
+    ),
+)
+
+main = study("Fashion-MNIST, small network", EXPERIMENT, runs="runs/fashion_small")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
