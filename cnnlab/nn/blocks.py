@@ -5,6 +5,7 @@ import functools
 import flax.linen as nn
 import jax
 
+from cnnlab.ops import dropout as ops
 from cnnlab.ops import lowering
 
 Conv = functools.partial(nn.Conv, conv_general_dilated=lowering.convolution)
@@ -13,7 +14,19 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=lowering.convolution)
 max_pool = lowering.max_pool
 
 
-def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...] = ()) -> nn.Dropout:
+class Dropout(nn.Dropout):
+    """`nn.Dropout` with the mask of `cnnlab.ops.dropout`, many times cheaper to draw."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
+        deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
+        if deterministic or self.rate == 0:
+            return inputs
+        key = self.make_rng(self.rng_collection) if rng is None else rng
+        return ops.drop(inputs, key, self.rate, shared=tuple(self.broadcast_dims))
+
+
+def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...] = ()) -> Dropout:
     """Dropout of single activations, or of whole slices along the axes that share a mask.
 
     Source: Srivastava et al., Dropout, JMLR 15, 2014.
@@ -23,10 +36,10 @@ def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...
     """
     if not 0 <= rate < 1:
         raise ValueError(f"dropout rates must lie in 0 <= rate < 1, found {rate} for {name}")
-    return nn.Dropout(rate, broadcast_dims=axes, deterministic=deterministic, name=name)
+    return Dropout(rate, broadcast_dims=axes, deterministic=deterministic, name=name)
 
 
-def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> nn.Dropout:
+def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> Dropout:
     """Dropout of whole feature maps: neighbouring pixels agree, so dropping single ones removes little.
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, CVPR 2015.

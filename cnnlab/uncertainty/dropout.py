@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from cnnlab import nn as cnn
 from cnnlab.nn.apply import Variables
+from cnnlab.ops.dropout import drop
 from cnnlab.trained import Trained
 
 
@@ -31,7 +32,7 @@ def sampled_logits(
       Logits `[B, ...]` float32.
     """
 
-    def drop(call, args, kwargs, context):
+    def sample(call, args, kwargs, context):
         module = context.module
         if context.method_name != "__call__":
             return call(*args, **kwargs)
@@ -40,16 +41,10 @@ def sampled_logits(
         if not (isinstance(module, nn.Dropout) and is_active(module)):
             return call(*args, **kwargs)
         inputs = args[0] if args else kwargs["inputs"]
-        if module.rate >= 1:
-            return jnp.zeros_like(inputs)
-        shape = list(inputs.shape)
-        for axis in module.broadcast_dims:
-            shape[axis] = 1
-        kept = jax.random.bernoulli(module.make_rng(module.rng_collection), 1 - module.rate, shape)
-        return jnp.where(kept, inputs / (1 - module.rate), 0)
+        return drop(inputs, module.make_rng(module.rng_collection), module.rate, shared=tuple(module.broadcast_dims))
 
     streams = {"dropout": key, "params": key}  # "params" serves streams of other names
-    with nn.intercept_methods(drop):
+    with nn.intercept_methods(sample):
         return cnn.apply(network, variables, x, rngs=streams)
 
 

