@@ -73,6 +73,12 @@ def test_the_cells_experiment_cuts_its_pictures_and_trains(tmp_path, capsys):
     assert "balanced_accuracy" in table
 
 
+def test_an_image_is_learnt_from_coordinates_with_and_without_encoding(tmp_path, capsys):
+    table = script("image_from_coordinates.py").main(steps=2, seeds=1, side=16, output=tmp_path)
+    assert list(table) == ["coordinates", "positional encoding"]
+    assert (tmp_path / "images.png").exists()
+
+
 def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
     script("benchmarks/train_step.py").main(json_only=True, rounds=1, repeats=1, peers=False)
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -2,5 +2,16 @@
 
 from cnnlab.nn.apply import apply, init
 from cnnlab.nn.blocks import Conv, dropout, flatten, max_pool, spatial_dropout
+from cnnlab.nn.positional import pixel_positions, positional_encoding
 
-__all__ = ["Conv", "apply", "dropout", "flatten", "init", "max_pool", "spatial_dropout"]
+__all__ = [
+    "Conv",
+    "apply",
+    "dropout",
+    "flatten",
+    "init",
+    "max_pool",
+    "pixel_positions",
+    "positional_encoding",
+    "spatial_dropout",
+]

@@ -1,0 +1,39 @@
+"""Positions as waves: a network of ReLUs learns smooth functions first, and waves give it the fine detail."""
+
+import jax
+import jax.numpy as jnp
+
+
+def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:
+    """Sines and cosines of each coordinate at doubling frequencies: `sin(2^k pi p), cos(2^k pi p)`, k = 0 .. L-1.
+
+    Source: Mildenhall et al., NeRF, ECCV 2020, equation 4; why it is needed: Tancik et al., Fourier Features Let
+    Networks Learn High Frequency Functions in Low Dimensional Domains, NeurIPS 2020.
+
+    Args:
+      positions: `[..., d]`, in -1..1, beyond which the slowest wave repeats.
+      frequencies: L, 1 or more.
+
+    Returns:
+      `[..., 2 d L]`: for each coordinate its L sines, then its L cosines.
+
+    Raises:
+      ValueError: `frequencies` is below 1.
+
+    >>> positional_encoding(jnp.array([0.5]), 2).round(3).tolist()
+    [1.0, 0.0, 0.0, -1.0]
+    """
+    if frequencies < 1:
+        raise ValueError(f"frequencies must be 1 or more, found {frequencies}")
+    angles = jnp.pi * 2.0 ** jnp.arange(frequencies) * positions[..., None]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1).reshape(*positions.shape[:-1], -1)
+
+
+def pixel_positions(height: int, width: int) -> jax.Array:
+    """The centre of every pixel as (row, column), -1..1 across the image: `[height, width, 2]`.
+
+    >>> pixel_positions(1, 2).tolist()
+    [[[0.0, -0.5], [0.0, 0.5]]]
+    """
+    centres = [(2 * jnp.arange(n) + 1) / n - 1 for n in (height, width)]
+    return jnp.stack(jnp.meshgrid(*centres, indexing="ij"), -1)
