@@ -93,9 +93,8 @@ def main(
             found[name].append(psnr(guess[unseen], truth[unseen]))
     table = {name: np.array(values) for name, values in found.items()}
     for name, values in table.items():
-        print(
-            f"{name:20} {values.mean():6.2f} ± {values.std(ddof=1) if seeds > 1 else float('nan'):.2f} dB, unseen pixels"
-        )
+        spread = values.std(ddof=1) if seeds > 1 else float("nan")
+        print(f"{name:20} {values.mean():6.2f} ± {spread:.2f} dB on the pixels not seen")
     titles = ["photo", *(f"{name}\n{values[-1]:.1f} dB" for name, values in table.items())]
     shown = [np.asarray(pixels).reshape(side, side, 3) for pixels in (truth, *guesses.values())]
     output.mkdir(parents=True, exist_ok=True)

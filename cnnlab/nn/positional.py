@@ -20,8 +20,8 @@ def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:
     Raises:
       ValueError: `frequencies` is below 1.
 
-    >>> positional_encoding(jnp.array([0.5]), 2).round(3).tolist()
-    [1.0, 0.0, 0.0, -1.0]
+    >>> positional_encoding(jnp.array([0.25]), 2).round(4).tolist()
+    [0.7071, 1.0, 0.7071, 0.0]
     """
     if frequencies < 1:
         raise ValueError(f"frequencies must be 1 or more, found {frequencies}")
