@@ -63,7 +63,8 @@ def test_a_network_that_does_not_fit_is_refused_before_training(model, data, tas
     task = cnnlab.tasks.create_task(task).resolve(dataset)
     network = build_network(cnnlab.Experiment(model=cnnlab.Choice(model)), task.head(dataset.spec))
     if message is None:
-        return check_fit(network, task, dataset)
+        check_fit(network, task, dataset)
+        return
     with pytest.raises(ValueError, match=message):
         check_fit(network, task, dataset)
 

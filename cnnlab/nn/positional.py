@@ -20,8 +20,8 @@ def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:
     Raises:
       ValueError: `frequencies` is below 1.
 
-    >>> positional_encoding(jnp.array([0.25]), 2).round(4).tolist()
-    [0.7071, 1.0, 0.7071, 0.0]
+    >>> [round(float(wave), 4) for wave in positional_encoding(jnp.array([1 / 6]), 1)]
+    [0.5, 0.866]
     """
     if frequencies < 1:
         raise ValueError(f"frequencies must be 1 or more, found {frequencies}")

@@ -131,7 +131,13 @@ def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Pro
     """The train step as one program, compiled before the first step so that its time is told apart."""
     prepare = functools.partial(prepare_batch, spec=made.dataset.spec, augmentation=made.training.augmentation)
     step = functools.partial(
-        train_step, network=made.network, task=made.task, optimizer=made.optimizer(), key=made.key, prepare=prepare
+        train_step,
+        network=made.network,
+        task=made.task,
+        optimizer=made.optimizer(),
+        key=made.key,
+        prepare=prepare,
+        trainable=made.experiment.optimizer.trainable,
     )
     batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
     started = time.perf_counter()

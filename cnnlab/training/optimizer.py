@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnnlab.nn.frozen import trained_mask
 from cnnlab.training.strict_json import check
 
 
@@ -29,6 +30,8 @@ class Optimizer:
       weight_decay: never on biases and norms; `auto` is 0, and 0.01 for adamw.
       weight_decay_kind: `decoupled` from the gradient's scaling, or `l2`, added to the gradient.
       clip: largest global norm of the gradient; none if left out.
+      trainable: the layers that are trained, by name or path; all if left out. The rest is frozen, its batch norms on
+        their running averages: ("head",) trains a new head on a pretrained trunk.
     """
 
     name: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
@@ -43,6 +46,7 @@ class Optimizer:
     weight_decay: float | Literal["auto"] = "auto"
     weight_decay_kind: Literal["decoupled", "l2"] = "decoupled"
     clip: float | None = None
+    trainable: tuple[str, ...] = ()
 
     def __post_init__(self):
         check(self)
@@ -110,6 +114,7 @@ def create_optimizer(
         method,
         optax.identity() if l2 else decay,
         optax.scale_by_learning_rate(learning_rate(config, steps)),
+        optax.masked(optax.set_to_zero(), _frozen(config.trainable)) if config.trainable else optax.identity(),
         _track_average(ema) if ema else optax.identity(),
     )
     return optax.MultiSteps(chain, accumulate).gradient_transformation() if accumulate > 1 else chain
@@ -119,6 +124,10 @@ def averaged(optimizer_state: optax.OptState, params):
     """The moving average of the parameters where one is kept, else the parameters."""
     ema = optax.tree.get(optimizer_state, "ema")
     return params if ema is None else ema
+
+
+def _frozen(trainable: tuple[str, ...]):
+    return lambda params: jax.tree.map(lambda trained: not trained, trained_mask(params, trainable))
 
 
 class _AverageState(NamedTuple):

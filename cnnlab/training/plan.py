@@ -17,6 +17,7 @@ from cnnlab.data.augment import check_columns
 from cnnlab.errors import unknown
 from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
+from cnnlab.nn.frozen import check_trainable
 from cnnlab.tasks import TASKS, Task, check_logits, create_task
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Training, check_choice, complete
 from cnnlab.training.optimizer import create_optimizer
@@ -90,7 +91,7 @@ def plan(
     if network is None:
         network = build_network(experiment, task.head(dataset.spec))
     network = in_precision(network, experiment.training.precision)
-    check_fit(network, task, dataset)
+    check_trainable(check_fit(network, task, dataset)["params"], experiment.optimizer.trainable)
     check_columns(dataset["train"][np.arange(1)], experiment.training.augmentation)
     return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task))
 
@@ -152,8 +153,12 @@ def in_precision(network: nn.Module, precision: Literal["float32", "bfloat16"]) 
     return network.clone(dtype=jnp.bfloat16)
 
 
-def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> None:
-    """Raises `ValueError` where the network cannot take the data's images or its outputs are not the task's."""
+def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
+    """The shapes of the network's variables.
+
+    Raises:
+      ValueError: the network cannot take the data's images, or its outputs are not the task's.
+    """
     images = jax.ShapeDtypeStruct((2, *dataset.spec.shape), jnp.float32)
     name = type(network).__name__
     try:
@@ -165,3 +170,4 @@ def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> None:
             f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
         ) from error
     check_logits(task, logits.shape, dataset.spec, name)
+    return variables

@@ -11,6 +11,7 @@ from flax import struct
 
 from cnnlab import nn as cnn
 from cnnlab.data import as_float
+from cnnlab.nn import frozen
 from cnnlab.tasks import Task
 
 Metrics = dict[str, jax.Array]
@@ -58,6 +59,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     prepare: Callable[[Batch, jax.Array], Batch] = scale,
+    trainable: tuple[str, ...] = (),
 ) -> tuple[State, Metrics]:
     """The state after one gradient step, and the step's metrics.
 
@@ -69,6 +71,7 @@ def train_step(
       optimizer: an optax transformation.
       key: of the whole run; the step folds its number in, so keys are derived and never stored.
       prepare: `(batch, key) -> batch` on the device: normalisation and augmentation.
+      trainable: layers whose parameters get gradients; all if left out.
 
     Returns:
       `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch.
@@ -77,14 +80,15 @@ def train_step(
     batch = prepare(batch, prepare_key)
 
     def objective(params):
-        logits, stats = cnn.apply(
-            network,
-            {"params": params, **state.stats},
-            batch["image"],
-            train=True,
-            rngs={"dropout": dropout_key, "params": dropout_key},  # "params" serves streams of other names
-            mutable=list(state.stats),
-        )
+        with frozen.held_norms(trainable):
+            logits, stats = cnn.apply(
+                network,
+                {"params": frozen.hold(params, trainable), **state.stats},
+                batch["image"],
+                train=True,
+                rngs={"dropout": dropout_key, "params": dropout_key},  # "params" serves streams of other names
+                mutable=list(state.stats),
+            )
         value, weight = task.loss(logits, batch)
         weight = weight * batch.get("weight", 1.0)
         return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-9), stats

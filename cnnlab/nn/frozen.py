@@ -1,0 +1,53 @@
+"""Part of a network trained, the rest held as it is: a new head on a pretrained trunk."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from cnnlab.errors import unknown
+
+
+def is_trained(path: Sequence[str], trainable: Sequence[str]) -> bool:
+    """Whether the parameter or layer at this path lies in one of the layers named; all do where none is named.
+
+    >>> is_trained(("stage1", "conv1", "kernel"), ["stage1/conv1", "head"]), is_trained(("stage1",), ["head"])
+    (True, False)
+    """
+    inside = "/".join(path) + "/"
+    return not trainable or any(inside.startswith(f"{layer}/") for layer in trainable)
+
+
+def trained_mask(params: Any, trainable: Sequence[str]) -> Any:
+    """True at every parameter that is trained; the tree of `params`."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: is_trained([k.key for k in path], trainable), params)
+
+
+def hold(params: Any, trainable: Sequence[str]) -> Any:
+    """The parameters, no gradient flowing into those that are not trained."""
+    mask = trained_mask(params, trainable)
+    return jax.tree.map(lambda leaf, trained: leaf if trained else jax.lax.stop_gradient(leaf), params, mask)
+
+
+def held_norms(trainable: Sequence[str]):
+    """A context in which batch norms that are not trained use their running averages, as when the network is in use:
+    a frozen trunk stays the same function whatever the batch."""
+
+    def intercept(call, args, kwargs, context):
+        norm = context.module
+        if isinstance(norm, nn.BatchNorm) and not is_trained(norm.path, trainable):
+            object.__setattr__(norm, "use_running_average", True)  # this call's own instance; the field or the argument
+            args, kwargs = args[:1], {k: v for k, v in kwargs.items() if k != "use_running_average"}
+        return call(*args, **kwargs)
+
+    return nn.intercept_methods(intercept)
+
+
+def check_trainable(params: Any, trainable: Sequence[str]) -> None:
+    """Raises `ValueError` where a name is no layer of the network."""
+    paths = [[k.key for k in path] for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    layers = {"/".join(path[:depth]) for path in paths for depth in range(1, len(path))}
+    for name in trainable:
+        if not any(is_trained(path, [name]) for path in paths):
+            raise unknown("trainable layer", name, layers)
