@@ -76,6 +76,12 @@ def test_every_kind_of_image_is_read_to_the_same_grey(tmp_path, mode):
     assert np.unique(read_pixels(tmp_path / "white.png", size=(3, 3), channels=3)).tolist() == [255]
 
 
+def test_pretrained_networks_get_the_normalisation_of_imagenet(photos):
+    assert data.folder(str(photos), normalisation="imagenet").spec.mean == (0.485, 0.456, 0.406)
+    with pytest.raises(ValueError, match="is of 3 channels, the images have 1"):
+        data.folder(str(photos), normalisation="imagenet", channels=1)
+
+
 def test_targets_with_one_class_column_label_the_files(photos):
     rows = "".join(f"{('cat', 'dog')[i % 2]}/{i:02}.png,{('tabby', 'pug')[i % 2]}\n" for i in range(20))
     found = data.folder(write_targets(photos, "file,breed\n" + rows))

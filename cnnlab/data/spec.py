@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of RGB in [0, 1], as torchvision's pretrained networks expect."""
+
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
