@@ -15,7 +15,7 @@ from cnnlab.pictures import save_figures
 from cnnlab.trained import Trained, evaluation_rows
 from cnnlab.training.restore import load, load_data
 from cnnlab.uncertainty.dropout import require_dropout
-from cnnlab.uncertainty.monte_carlo import default_chunk, mc_moments, summarise
+from cnnlab.uncertainty.monte_carlo import mc_moments, summarise
 
 T = TypeVar("T")
 
@@ -42,10 +42,10 @@ def evaluate(
       figures: a directory for the pictures; none if left out.
 
     Returns:
-      The task's summary (classification: `accuracy`, `nll`, `brier`, `ece`, `ece_floor`; regression: `rmse`, `mae`,
-      `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`) and `examples`. With
-      `mc_samples` also the mean `entropy` and `mutual_information` (nats), `seconds`, and `passes_equivalent`: that
-      time in multiples of one deterministic pass, both warm.
+      The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
+      regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`)
+      and `examples`. With `mc_samples` also the mean `entropy` and `mutual_information` (nats), `seconds`, and
+      `passes_equivalent`: that time in multiples of one deterministic pass, both warm.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, or (with
@@ -84,11 +84,11 @@ def check_spec(spec: InputSpec, dataset: Dataset) -> None:
             raise ValueError(f"the network was trained for the {part} {wanted}, {dataset.name} has {found}")
 
 
-@jit(static_argnames=("num_samples", "chunk"))
+@jit(static_argnames="num_samples")
 def _sampled_rows(
-    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, num_samples: int, chunk: int
+    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, num_samples: int
 ) -> dict[str, jax.Array]:
-    found = mc_moments(trained, batch["image"], key, num_samples=num_samples, chunk=chunk)
+    found = mc_moments(trained, batch["image"], key, num_samples=num_samples)
     rows = trained.task.rows(found.mean, batch)
     return rows | {name: leaf for name, leaf in summarise(trained, found).items() if name in _UNCERTAINTY}
 
@@ -104,14 +104,14 @@ def _mc_rows(
         raise ValueError(f"mc_samples must be 1 or more, found {num_samples}")
     first = examples[np.arange(batch_size)]
     require_dropout(trained.network, trained.variables, jax.ShapeDtypeStruct(first["image"].shape, np.float32))
-    key, chunk, numbers = jax.random.key(seed), min(default_chunk(), num_samples), itertools.count()
+    key, numbers = jax.random.key(seed), itertools.count()
 
     def sampled(trained: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        return _sampled_rows(trained, batch, jax.random.fold_in(key, next(numbers)), num_samples, chunk)
+        return _sampled_rows(trained, batch, jax.random.fold_in(key, next(numbers)), num_samples)
 
     # Both programs are compiled on the first batch, outside the timing.
     first |= {"weight": np.ones(batch_size, np.float32)}
-    jax.block_until_ready(_sampled_rows(trained, first, key, num_samples, chunk))
+    jax.block_until_ready(_sampled_rows(trained, first, key, num_samples))
     evaluation_rows(trained, Examples(first), batch_size=batch_size)
     rows, seconds = _timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size, rows=sampled))
     once = min(_timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size))[1] for _ in range(3))

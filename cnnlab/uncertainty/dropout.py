@@ -1,6 +1,7 @@
 """Dropout switched on in any network, from outside."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import flax.linen as nn
 import jax
@@ -65,6 +66,15 @@ def has_dropout(trained: Trained) -> bool:
 
 def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> None:
     """Raises `ValueError`, naming the layers it looked at, where no dropout is active: the variance would be 0."""
+    with met_dropout(network) as visit:
+        jax.eval_shape(
+            lambda v, images, key: sampled_logits(network, v, images, key, visit=visit), variables, x, jax.random.key(0)
+        )
+
+
+@contextlib.contextmanager
+def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
+    """What `sampled_logits` visits within must hold an active dropout; else as `require_dropout`."""
     met: dict[str, str] = {}
     active = []
 
@@ -75,9 +85,7 @@ def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> N
         if isinstance(module, nn.Dropout) and is_active(module):
             active.append(path)
 
-    jax.eval_shape(
-        lambda v, images, key: sampled_logits(network, v, images, key, visit=visit), variables, x, jax.random.key(0)
-    )
+    yield visit
     if not active:
         raise ValueError(
             f"no dropout is active in {type(network).__name__}, so every pass would be the same and the variance 0; "
