@@ -121,9 +121,12 @@ def test_a_network_without_active_dropout_is_refused_with_the_layers_looked_at()
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_samples": 0}, "num_samples must be an integer of 1 or more, found 0"),
+        ({"num_samples": 0}, "num_samples must be an integer of 1 or more, or 'auto', found 0"),
         ({"num_samples": 2.5}, "found 2.5"),
         ({"chunk": 0}, "chunk must be 1 or more, found 0"),
+        ({"num_samples": "many"}, "or 'auto', found 'many'"),
+        ({"num_samples": "auto", "tolerance": 0.0}, "tolerance must be above 0, found 0"),
+        ({"num_samples": "auto", "return_samples": True}, "give num_samples a number"),
     ],
 )
 def test_arguments_out_of_range_are_named(options, message):
@@ -138,3 +141,31 @@ def test_evaluation_over_passes_reports_uncertainty_and_its_cost(run):
     assert 0 < report["mutual_information"] < report["entropy"] < np.log(3)
     assert report["seconds"] > 0
     assert report["passes_equivalent"] > 0
+
+
+def test_samples_are_returned_when_asked_and_give_the_same_moments():
+    trained, x = lenet(dropout=0.5)
+    mc = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=12, chunk=5, return_samples=True)
+    samples = np.asarray(mc.samples, np.float64)
+    assert samples.shape == (4, 12, 3)
+    np.testing.assert_allclose(mc.mean, samples.mean(1), atol=1e-6)
+    np.testing.assert_allclose(mc.variance, samples.var(1), atol=1e-6)
+    np.testing.assert_allclose(mc.expected_entropy, -(samples * np.log(samples)).sum(-1).mean(1), rtol=1e-5)
+    votes = np.stack([np.bincount(one.argmax(-1), minlength=3) for one in samples])
+    np.testing.assert_allclose(mc.variation_ratio, 1 - votes.max(1) / 12, atol=1e-6)
+
+
+def test_auto_takes_tens_of_passes_until_the_standard_error_is_small_enough():
+    trained, x = lenet(dropout=0.5)
+    mc = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples="auto", tolerance=0.02)
+    taken = int(mc.num_samples[0])
+    assert taken % 10 == 0
+    every = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=taken, return_samples=True)
+    np.testing.assert_allclose(mc.mean, every.mean, atol=1e-6)
+    errors = [np.asarray(every.samples[:, :t]).std(1, ddof=1).max() / np.sqrt(t) for t in range(10, taken + 1, 10)]
+    assert [error <= 0.02 for error in errors] == [False] * (len(errors) - 1) + [True]
+
+
+def test_auto_gives_up_at_its_limit():
+    got = moments(lambda key: jax.random.normal(key), jax.random.key(0), num_samples=45, tolerance=1e-9)
+    assert int(got.count) == 40

@@ -1,4 +1,4 @@
-"""Mean, variance and entropies of a random function, streamed: no sample is kept."""
+"""Mean, variance and entropies of a random function, streamed: no sample is kept unless asked for."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,17 +8,23 @@ import jax.numpy as jnp
 
 
 class Moments(NamedTuple):
-    """Over T samples of a dict of arrays.
+    """Over T samples of a pytree of arrays.
 
     Attributes:
       mean: E[y] = 1/T sum f_t, structured as a sample.
       variance: 1/T sum f_t^2 - E[y]^2, likewise; accumulated as squared deviations, so never negative.
       expected_entropy: mean over samples of the entropy of `probs`, in nats (the aleatoric part); None without `probs`.
+      votes: share of samples in which each class of `probs` is the most probable; None without `probs`.
+      count: T.
+      samples: all of them, `[T, ...]`, where they were asked for.
     """
 
     mean: Any
     variance: Any
     expected_entropy: jax.Array | None
+    votes: jax.Array | None
+    count: jax.Array
+    samples: Any = None
 
 
 def entropy(probs: jax.Array) -> jax.Array:
@@ -30,8 +36,17 @@ def entropy(probs: jax.Array) -> jax.Array:
     return jax.scipy.special.entr(probs).sum(-1)
 
 
-def moments(sample: Callable[[jax.Array], Any], key: jax.Array, *, num_samples: int, chunk: int = 1) -> Moments:
-    """Moments of `sample(fold_in(key, t))` for t = 0 .. num_samples - 1, whatever the chunk.
+def moments(
+    sample: Callable[[jax.Array], Any],
+    key: jax.Array,
+    *,
+    num_samples: int,
+    chunk: int = 1,
+    tolerance: float | None = None,
+    block: int = 10,
+    keep: bool = False,
+) -> Moments:
+    """Moments of `sample(fold_in(key, t))` for t = 0, 1, ..., whatever the chunk.
 
     Chunks are merged by Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances, 1979.
@@ -39,8 +54,12 @@ def moments(sample: Callable[[jax.Array], Any], key: jax.Array, *, num_samples: 
     Args:
       sample: one draw, a pytree of arrays; in a dict, `probs` holds a distribution on its last axis.
       key: all randomness comes from it.
-      num_samples: T.
+      num_samples: T; with a tolerance, the most that are taken.
       chunk: samples computed at a time, by `vmap`; memory grows with it.
+      tolerance: stop after the first block at which the standard error of every mean of `probs` (of every mean, where
+        there are no `probs`) is at most this.
+      block: samples between two looks at the standard error.
+      keep: return the samples too; not together with a tolerance.
 
     >>> got = moments(lambda key: {"x": jax.random.uniform(key)}, jax.random.key(0), num_samples=4, chunk=3)
     >>> draws = jnp.stack([jax.random.uniform(jax.random.fold_in(jax.random.key(0), t)) for t in range(4)])
@@ -48,33 +67,90 @@ def moments(sample: Callable[[jax.Array], Any], key: jax.Array, *, num_samples: 
     True
     """
 
-    def with_entropy(place: jax.Array) -> tuple[Any, jax.Array]:
+    def draw(place: jax.Array) -> tuple[Any, Any]:
         out = sample(jax.random.fold_in(key, place))
-        return out, entropy(out["probs"]) if has_probs(out) else jnp.zeros(())
+        return out, _of_probs(out)
 
-    def add(carry, places: jax.Array):
-        count, mean, deviation = carry
-        used = (places < num_samples).astype(jnp.float32)  # the last chunk may be partly filled
-        new = used.sum()
-        values = jax.vmap(with_entropy)(places)
+    def add(carry: _Sums, places: jax.Array, end: jax.Array) -> tuple[_Sums, Any]:
+        used = (places < end).astype(jnp.float32)  # the last chunk may be partly filled
+        values, others = jax.vmap(draw)(places)
+        new, total = used.sum(), carry.count + used.sum()
         new_mean = jax.tree.map(lambda leaf: _sum(used, leaf) / new, values)
-        new_deviation = jax.tree.map(lambda leaf, m: _sum(used, (leaf - m) ** 2), values, new_mean)
-        total = count + new
-        shift = jax.tree.map(lambda a, b: b - a, mean, new_mean)
-        mean = jax.tree.map(lambda a, s: a + s * (new / total), mean, shift)
-        deviation = jax.tree.map(lambda a, b, s: a + b + s**2 * (count * new / total), deviation, new_deviation, shift)
-        return (total, mean, deviation), None
+        inside = jax.tree.map(lambda leaf, mean: _sum(used, (leaf - mean) ** 2), values, new_mean)
+        shift = jax.tree.map(jnp.subtract, new_mean, carry.mean)
+        mean = jax.tree.map(lambda a, s: a + s * (new / total), carry.mean, shift)
+        between = jax.tree.map(lambda s: s**2 * (carry.count * new / total), shift)
+        deviation = jax.tree.map(lambda a, b, c: a + b + c, carry.deviation, inside, between)
+        others = jax.tree.map(lambda a, leaf: a + _sum(used, leaf), carry.others, others)
+        return _Sums(total, mean, deviation, others), values if keep else None
 
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(with_entropy, jnp.int32(0)))
-    places = jnp.arange(-(-num_samples // chunk) * chunk).reshape(-1, chunk)
-    (total, (mean, expected), (deviation, _)), _ = jax.lax.scan(add, (jnp.float32(0), zeros, zeros), places)
-    variance = jax.tree.map(lambda leaf: leaf / total, deviation)
-    return Moments(mean, variance, expected if has_probs(mean) else None)
+    def extend(carry: _Sums, number: int) -> tuple[_Sums, Any]:
+        start = carry.count.astype(jnp.int32)
+        places = start + jnp.arange(-(-number // size) * size, dtype=jnp.int32).reshape(-1, size)
+        return jax.lax.scan(lambda c, p: add(c, p, start + number), carry, places)
+
+    values, others = (_zeros(shapes) for shapes in jax.eval_shape(draw, jnp.int32(0)))
+    sums, samples = _Sums(jnp.float32(0), values, values, others), None
+    if tolerance is None:
+        size = min(chunk, num_samples)
+        sums, samples = extend(sums, num_samples)
+    else:
+        if keep:
+            raise ValueError("samples cannot be kept where their number is not known before; give num_samples a number")
+        block = min(block, num_samples)
+        size = min(chunk, block)
+        sums = jax.lax.while_loop(
+            lambda c: (c.count + block <= num_samples) & ((c.count == 0) | (_standard_error(c) > tolerance)),
+            lambda c: extend(c, block)[0],
+            sums,
+        )
+    variance, others = jax.tree.map(lambda leaf: leaf / sums.count, (sums.deviation, sums.others))
+    if keep:
+        samples = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_samples], samples)
+    return Moments(sums.mean, variance, *others, sums.count.astype(jnp.int32), samples)
+
+
+def stacked_moments(samples: Any) -> Moments:
+    """The same of samples in hand, `[T, ...]`: the members of an ensemble.
+
+    >>> stacked_moments(jnp.array([[1.0], [3.0]])).variance.tolist()
+    [1.0]
+    """
+    deviation = jax.tree.map(lambda leaf: ((leaf - leaf.mean(0)) ** 2).mean(0), samples)
+    others = (None if leaf is None else leaf.mean(0) for leaf in _of_probs(samples))
+    count = jnp.int32(len(jax.tree.leaves(samples)[0]))
+    return Moments(jax.tree.map(lambda leaf: leaf.mean(0), samples), deviation, *others, count, samples)
+
+
+class _Sums(NamedTuple):
+    count: jax.Array
+    mean: Any
+    deviation: Any  # sum of squared deviations from the mean
+    others: Any  # sums of what only its mean is wanted of
+
+
+def _of_probs(sample: Any) -> tuple[jax.Array | None, jax.Array | None]:
+    """Entropy of the distributions, and a vote for the most probable class of each."""
+    if not has_probs(sample):
+        return None, None
+    probs = sample["probs"]
+    return entropy(probs), jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
 
 
 def has_probs(sample: Any) -> bool:
     """Whether a sample holds distributions by the name that says so."""
     return isinstance(sample, dict) and "probs" in sample
+
+
+def _standard_error(sums: _Sums) -> jax.Array:
+    """The largest standard error of a mean: sqrt(deviation / (T - 1) / T)."""
+    looked_at = sums.deviation["probs"] if has_probs(sums.deviation) else sums.deviation
+    largest = jnp.stack([leaf.max() for leaf in jax.tree.leaves(looked_at)]).max()
+    return jnp.sqrt(largest / (sums.count * jnp.maximum(sums.count - 1, 1)))
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def _sum(weights: jax.Array, leaf: jax.Array) -> jax.Array:

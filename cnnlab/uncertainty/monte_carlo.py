@@ -1,6 +1,6 @@
 """MC-Dropout: the answer as a mean over stochastic passes, with its variance and entropies."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,19 @@ from cnnlab.uncertainty.dropout import met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
 from cnnlab.uncertainty.moments import Moments, entropy, moments
 
+AUTO_LIMIT = 1000  # passes
 CPU_CACHE, ACCELERATOR_MEMORY = 4 << 20, 1 << 30  # bytes
 
 
 def mc_moments(
-    trained: Trained, images: jax.Array, key: jax.Array, *, num_samples: int, chunk: int | None = None
+    trained: Trained,
+    images: jax.Array,
+    key: jax.Array,
+    *,
+    num_samples: int,
+    chunk: int | None = None,
+    tolerance: float | None = None,
+    keep: bool = False,
 ) -> Moments:
     """Moments of what the task links each stochastic pass to; a plain function, to be compiled by its caller.
 
@@ -28,8 +36,10 @@ def mc_moments(
       trained: the network.
       images: `[B, H, W, C]`, uint8 or in [0, 1].
       key: pass t draws its masks from `fold_in(key, t)`.
-      num_samples: passes.
-      chunk: passes computed at a time.
+      num_samples: passes; with a tolerance, the most that are taken.
+      chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
+      tolerance: enough passes for this standard error of every probability; see `moments`.
+      keep: return the samples too.
 
     Raises:
       ValueError: no dropout is active; the layers looked at are named.
@@ -38,7 +48,8 @@ def mc_moments(
     network, variables = trained.network, trained.variables
     with met_dropout(network) as visit:
         sample, largest = hoist(lambda k: trained.task.link(sampled_logits(network, variables, x, k, visit=visit)), key)
-    return moments(sample, key, num_samples=num_samples, chunk=min(chunk or fitting_chunk(largest), num_samples))
+    chunk = chunk or fitting_chunk(largest)
+    return moments(sample, key, num_samples=num_samples, chunk=chunk, tolerance=tolerance, keep=keep)
 
 
 def mc_predict(
@@ -46,8 +57,10 @@ def mc_predict(
     images: jax.Array,
     *,
     key: jax.Array,
-    num_samples: int = 50,
+    num_samples: int | Literal["auto"] = 50,
     chunk: int | None = None,
+    tolerance: float = 0.01,
+    return_samples: bool = False,
 ) -> Prediction:
     """The answer averaged over passes with dropout on, and how much the passes disagree.
 
@@ -58,14 +71,20 @@ def mc_predict(
       trained: the network; it must hold an active `flax.linen.Dropout`.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
       key: the same key gives the same answer, whatever the chunk.
-      num_samples: passes T, 1 or more.
+      num_samples: passes T, 1 or more; `auto` takes tens of them until every probability's standard error is within
+        the tolerance, at most 1,000.
       chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
+      tolerance: of `auto`: the largest standard error of a probability (where there is none, of a value, in its unit).
+      return_samples: keep what the task links each pass to, at T times the memory; not with `auto`.
 
     Returns:
       What `predict` returns, decoded from the mean, and
       `mean`, `variance`: E[y] and 1/T sum y^2 - E[y]^2 of what the task links a pass to: an array where that is one
       (`probs`, `value`), a dict by name otherwise (detection);
-      `entropy`, `mutual_information`: of the class probabilities, in nats, where there are any.
+      `entropy`, `expected_entropy`, `mutual_information`: of the class probabilities, where there are any: the
+      entropy of the mean, its aleatoric part (the mean of the entropies) and its epistemic part (the rest), in nats;
+      `variation_ratio`: the share of passes that do not vote for the most voted class;
+      `num_samples`: T, the same for every image; and `samples` `[B, T, ...]`, if asked for.
 
     Raises:
       ValueError: no dropout is active (the layers looked at are named), or an argument is out of range.
@@ -81,13 +100,16 @@ def mc_predict(
     >>> mc.mean.shape, mc.variance.shape, mc.entropy.shape, bool((mc.mutual_information >= 0).all())
     ((3, 2), (3, 2), (3,), True)
     """
-    if not isinstance(num_samples, int | np.integer) or num_samples < 1:
-        raise ValueError(f"num_samples must be an integer of 1 or more, found {num_samples!r}")
-    num_samples = int(num_samples)
+    auto = isinstance(num_samples, str) and num_samples == "auto"
+    if not auto and (not isinstance(num_samples, int | np.integer) or num_samples < 1):
+        raise ValueError(f"num_samples must be an integer of 1 or more, or 'auto', found {num_samples!r}")
+    if auto and not tolerance > 0:
+        raise ValueError(f"tolerance must be above 0, found {tolerance}")
     if chunk is not None and not chunk >= 1:
         raise ValueError(f"chunk must be 1 or more, found {chunk}")
     check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
-    return _mc_predict(trained, images, key, num_samples, chunk)
+    limit, tolerance = (AUTO_LIMIT, tolerance) if auto else (int(num_samples), None)
+    return _mc_predict(trained, images, key, limit, chunk, tolerance, return_samples)
 
 
 def fitting_chunk(largest: int) -> int:
@@ -100,19 +122,35 @@ def fitting_chunk(largest: int) -> int:
     return max(1, budget // max(largest, 1))
 
 
-@jit(static_argnames=("num_samples", "chunk"))
-def _mc_predict(trained: Trained, images: jax.Array, key: jax.Array, num_samples: int, chunk: int | None) -> Prediction:
-    return summarise(trained, mc_moments(trained, images, key, num_samples=num_samples, chunk=chunk))
+@jit(static_argnames=("num_samples", "chunk", "tolerance", "keep"))
+def _mc_predict(
+    trained: Trained,
+    images: jax.Array,
+    key: jax.Array,
+    num_samples: int,
+    chunk: int | None,
+    tolerance: float | None,
+    keep: bool,
+) -> Prediction:
+    options = {"num_samples": num_samples, "chunk": chunk, "tolerance": tolerance, "keep": keep}
+    return summarise(trained, mc_moments(trained, images, key, **options))
 
 
 def summarise(trained: Trained, found: Moments) -> Prediction:
-    """The decoded mean with `mean`, `variance` and, where there are probabilities, the entropies."""
+    """The decoded mean with `mean`, `variance`, `num_samples` and, where there are probabilities, the entropies."""
     prediction = Prediction(trained.task.decode(found.mean), mean=_single(found.mean), variance=_single(found.variance))
+    prediction |= {"num_samples": jnp.broadcast_to(found.count, len(jax.tree.leaves(found.mean)[0]))}
+    if found.samples is not None:
+        prediction |= {"samples": _single(jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), found.samples))}
     if found.expected_entropy is not None:
         total = entropy(found.mean["probs"])
-        # Mathematically >= 0 (Jensen); rounding can leave -1e-8.
-        information = jnp.maximum(total - found.expected_entropy, 0)
-        prediction |= {"entropy": total, "mutual_information": information}
+        prediction |= {
+            "entropy": total,
+            "expected_entropy": found.expected_entropy,
+            # Mathematically >= 0 (Jensen); rounding can leave -1e-8.
+            "mutual_information": jnp.maximum(total - found.expected_entropy, 0),
+            "variation_ratio": 1 - found.votes.max(-1),
+        }
     return prediction
 
 
