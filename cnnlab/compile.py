@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import jax
 
+from cnnlab.compile_cache import keep_compilations
+
 # jaxlib 0.10 turns convolutions into YNNPACK fusions on a CPU by default. Without them a 3x3 convolution of
 # 128x26x26x32 to 64 channels takes 14.7 ms instead of 78.7 (two cores), its gradients 76 instead of 218.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -49,6 +51,7 @@ def jit(fn: Callable | None = None, **options) -> Callable:
 
     @functools.cache
     def outermost() -> Callable:
+        keep_compilations()
         return jax.jit(fn, compiler_options=compiler_options(), **options)
 
     @functools.wraps(fn)

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_compiled = tempfile.TemporaryDirectory(prefix="cnnlab-compiled-")  # shared with the processes that tests start
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
 
 import pytest
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from cnnlab import compile_cache
 from cnnlab.compile import jit
 from cnnlab.data import Augmentation, Dataset, InputSpec, augment, normalise, training_batches
 from cnnlab.tasks import Task
@@ -74,6 +75,7 @@ def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None 
 
 
 def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: progress.Console) -> None:
+    compile_cache.keep_compilations()
     steps = made.steps
     state = create_state(
         made.network, made.optimizer(), np.zeros((1, *made.dataset.spec.shape), np.uint8), init_key(made.key)
@@ -140,9 +142,11 @@ def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Pro
         trainable=made.experiment.optimizer.trainable,
     )
     batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
-    started = time.perf_counter()
+    started, before = time.perf_counter(), compile_cache.hits()
     program = jit(step, donate_argnums=0).lower(state, shard(batch, mesh)).compile()
-    out.print(f"compiled in {time.perf_counter() - started:.1f} s")
+    seconds, kept = time.perf_counter() - started, compile_cache.keep_compilations()
+    found = ", found in" if compile_cache.hits() > before else ", kept in"
+    out.print(f"compiled in {seconds:.1f} s{f'{found} {kept}' if kept else ''}")
     return program
 
 
