@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +15,15 @@ from cnnlab.pictures import save_figures
 from cnnlab.trained import Trained, evaluation_rows
 from cnnlab.training.restore import load, load_data
 from cnnlab.uncertainty.dropout import require_dropout
+from cnnlab.uncertainty.ensemble import check_members, ensemble_moments
+from cnnlab.uncertainty.moments import Moments
 from cnnlab.uncertainty.monte_carlo import mc_moments, summarise
 
 T = TypeVar("T")
 
 
 def evaluate(
-    run: str | Path | Trained,
+    run: str | Path | Trained | Sequence[str | Path | Trained],
     data: Dataset | None = None,
     *,
     split: str = "test",
@@ -33,8 +35,8 @@ def evaluate(
     """The metrics of every example of a split, each counted once.
 
     Args:
-      run: a run directory, or a network in hand.
-      data: the dataset; a run trained on named data finds it itself.
+      run: a run directory, or a network in hand; or several of one task, whose answers are averaged.
+      data: the dataset; a run trained on named data finds it itself (of several, the first).
       split: `train`, `validation` or `test`.
       mc_samples: passes with dropout on; one pass without, if left out.
       seed: of the dropout masks.
@@ -44,19 +46,26 @@ def evaluate(
     Returns:
       The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
       regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`)
-      and `examples`. With `mc_samples` also the mean `entropy` and `mutual_information` (nats), `seconds`, and
-      `passes_equivalent`: that time in multiples of one deterministic pass, both warm.
+      and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
+      `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, or (with
       `mc_samples`) no dropout is active.
     """
-    trained = run if isinstance(run, Trained) else load(run)
-    dataset = data if data is not None else _own_data(run)
+    runs = [run] if isinstance(run, str | Path | Trained) else list(run)
+    members = [one if isinstance(one, Trained) else load(one) for one in runs]
+    check_members(members)
+    trained = members[0]
+    dataset = data if data is not None else _own_data(runs[0])
     check_spec(trained.spec, dataset)
     examples = dataset[split]
     batch_size = min(batch_size, len(examples))
-    if mc_samples is None:
+    if len(members) > 1:
+        if mc_samples is not None:
+            raise ValueError(f"mc_samples is for one network, found {len(members)}; evaluate one run, or leave it out")
+        rows, cost = _ensemble_rows(members, examples, batch_size=batch_size), {}
+    elif mc_samples is None:
         rows, cost = evaluation_rows(trained, examples, batch_size=batch_size), {}
     else:
         rows, cost = _mc_rows(trained, examples, batch_size=batch_size, num_samples=mc_samples, seed=seed)
@@ -88,12 +97,29 @@ def check_spec(spec: InputSpec, dataset: Dataset) -> None:
 def _sampled_rows(
     trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, num_samples: int
 ) -> dict[str, jax.Array]:
-    found = mc_moments(trained, batch["image"], key, num_samples=num_samples)
-    rows = trained.task.rows(found.mean, batch)
-    return rows | {name: leaf for name, leaf in summarise(trained, found).items() if name in _UNCERTAINTY}
+    return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
+
+
+def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:
+    """The task's rows of the mean, with the uncertainty of each example."""
+    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in _UNCERTAINTY}
+    return trained.task.rows(found.mean, batch) | kept
 
 
 _UNCERTAINTY = ("entropy", "mutual_information")
+
+
+@jit
+def _member_rows(members: tuple[Trained, ...], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return _rows_of(members[0], batch, ensemble_moments(members, batch["image"]))
+
+
+def _ensemble_rows(members: Sequence[Trained], examples: Examples, *, batch_size: int) -> dict[str, np.ndarray]:
+    """Rows averaged over networks."""
+    members = tuple(members)
+    return evaluation_rows(
+        members[0], examples, batch_size=batch_size, rows=lambda _, batch: _member_rows(members, batch)
+    )
 
 
 def _mc_rows(

@@ -1,19 +1,21 @@
 """What tests share: where the larger data lies, and one small trained run."""
 
+import atexit
 import dataclasses
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_compiled = tempfile.TemporaryDirectory(prefix="cnnlab-compiled-")  # shared with the processes that tests start
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cnnlab-compiled-")
 
 import pytest
 
 import cnnlab
 
+atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -1,6 +1,7 @@
 """How sure a network is."""
 
 from cnnlab.uncertainty.augmented import DIHEDRAL, FLIPS, View, augmented_predict
+from cnnlab.uncertainty.ensemble import ensemble_predict
 from cnnlab.uncertainty.moments import Moments, entropy, moments
 from cnnlab.uncertainty.monte_carlo import mc_moments, mc_predict
 
@@ -10,6 +11,7 @@ __all__ = [
     "Moments",
     "View",
     "augmented_predict",
+    "ensemble_predict",
     "entropy",
     "mc_moments",
     "mc_predict",

@@ -1,0 +1,70 @@
+"""Deep ensembles: the answer as a mean over networks trained apart, with the same moments as MC-Dropout."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from cnnlab.compile import jit
+from cnnlab.data import check_images
+from cnnlab.tasks import Prediction
+from cnnlab.trained import Trained, outputs
+from cnnlab.uncertainty.moments import Moments, stacked_moments
+from cnnlab.uncertainty.monte_carlo import summarise
+
+
+def ensemble_predict(members: Sequence[Trained], images: jax.Array) -> Prediction:
+    """The answer averaged over networks, dropout off, and how much they disagree.
+
+    Source: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles,
+    NeurIPS 2017.
+
+    Args:
+      members: of one task and one input size; their networks may differ.
+      images: `[B, H, W, C]`, as in `predict`.
+
+    Returns:
+      What `mc_predict` returns, a member in place of a pass, with `samples` `[B, members, ...]`.
+
+    Raises:
+      ValueError: there is no member, or they differ in task, classes or input.
+
+    >>> from cnnlab.data import InputSpec
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import Classification
+    >>> net, images = create_model("linear", num_classes=2), jnp.ones((3, 4, 4, 1))
+    >>> keys, spec = jax.random.split(jax.random.key(0), 5), InputSpec((4, 4), classes="ab")
+    >>> members = [Trained(net.init(key, images), net, Classification(), spec) for key in keys]
+    >>> found = ensemble_predict(members, images)
+    >>> found.mean.shape, found.samples.shape, int(found.num_samples[0])
+    ((3, 2), (3, 5, 2), 5)
+    """
+    check_members(members)
+    check_images(images, members[0].spec, any_size=getattr(members[0].task, "logits", None) == "map")
+    return _ensemble_predict(tuple(members), images)
+
+
+def check_members(members: Sequence[Trained]) -> None:
+    """Raises `ValueError` unless the networks answer the same question about the same images."""
+    if not members:
+        raise ValueError("members must hold one network or more, found none")
+    first = members[0]
+    for number, member in enumerate(members[1:], 2):
+        for part, mine, others in (
+            ("task", first.task, member.task),
+            ("images", first.spec.shape, member.spec.shape),
+            ("classes", first.spec.classes, member.spec.classes),
+        ):
+            if mine != others:
+                raise ValueError(f"the members of an ensemble must share their {part}: 1 has {mine}, {number} {others}")
+
+
+def ensemble_moments(members: Sequence[Trained], images: jax.Array) -> Moments:
+    """Moments over the members of what the task links a pass to; a plain function, to be compiled by its caller."""
+    each = [outputs(member, images) for member in members]
+    return stacked_moments(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
+
+
+@jit
+def _ensemble_predict(members: tuple[Trained, ...], images: jax.Array) -> Prediction:
+    return summarise(members[0], ensemble_moments(members, images))
