@@ -103,7 +103,10 @@ def _sampled_rows(
 def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:
     """The task's rows of the mean, with the uncertainty of each example."""
     kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in _UNCERTAINTY}
-    return trained.task.rows(found.mean, batch) | kept
+    outputs = found.mean
+    if getattr(trained.task, "reads_variance", False):
+        outputs = outputs | {"variance": found.variance}
+    return trained.task.rows(outputs, batch) | kept
 
 
 _UNCERTAINTY = ("entropy", "mutual_information")

@@ -63,6 +63,8 @@ def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
         maps = ("entropy", "mutual_information")
         return out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}
     for name, value in prediction.items():
+        if name == "variance" and isinstance(value, dict):
+            value = value.get("value", value)
         if name == "mean" or isinstance(value, dict):
             continue  # the mean is what was decoded
         value = np.asarray(value)
@@ -75,7 +77,7 @@ def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
             out[name] = [names[int(k)] for k in value]
         elif several:  # labels at once: the probability of yes
             out[name] = dict(zip(names, value[:, 1].tolist(), strict=True))
-        elif name in ("probs", "value", "variance") and value.shape == (len(names),):
+        elif name in ("probs", "value", "noise", "variance") and value.shape == (len(names),):
             out[name] = dict(zip(names, value.tolist(), strict=True))
         else:
             out[name] = value.tolist()

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from cnnlab import losses
 
@@ -38,3 +39,9 @@ def test_huber_with_another_delta_equals_torch(goldens):
     g = goldens["regress"]
     got = losses.huber(jnp.array(g["p"]), jnp.array(g["q"]), delta=0.7).mean()
     assert float(got) == pytest.approx(g["huber_0_7"], rel=1e-5)
+
+
+def test_the_gaussian_loss_is_the_negative_log_density():
+    mean, log_variance, target = np.random.default_rng(0).normal(size=(3, 20))
+    want = -scipy.stats.norm.logpdf(target, mean, np.exp(log_variance / 2))
+    np.testing.assert_allclose(losses.gaussian_negative_log_likelihood(mean, log_variance, target), want, rtol=2e-5)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 import sklearn.metrics
 
 from cnnlab.metrics import calibration, classification, detection, regression, segmentation
@@ -110,3 +111,22 @@ def _padded(items, images, n):
             x, y, w, h = item["bbox"]
             boxes[i, j], scores[i, j], classes[i, j] = (x, y, x + w, y + h), item.get("score", 1), item["category_id"]
     return boxes, scores, classes
+
+
+def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distribution():
+    rng = np.random.default_rng(0)
+    values, variances, targets = rng.normal(size=(8, 1)), rng.uniform(0.2, 2, (8, 1)), rng.normal(size=(8, 1))
+    got = regression.gaussian_scores(values, variances, targets, level=0.8)
+    normal = scipy.stats.norm(values, np.sqrt(variances))
+    grid = np.linspace(-20, 20, 400_001)
+    gaps = (scipy.stats.norm.cdf(grid, values, np.sqrt(variances)) - (grid >= targets)) ** 2
+    assert got["crps"] == pytest.approx(np.trapezoid(gaps, grid, axis=1).mean(), abs=1e-4)
+    assert got["nll"] == pytest.approx(-normal.logpdf(targets).mean())
+    low, high = normal.interval(0.8)
+    assert got["coverage"] == ((low <= targets) & (targets <= high)).mean()
+    assert got["sharpness"] == pytest.approx((high - low).mean())
+
+
+def test_a_variance_of_0_scores_as_the_absolute_error():
+    got = regression.gaussian_scores(np.array([[1.0]]), np.array([[0.0]]), np.array([[3.0]]))
+    assert (got["crps"], got["coverage"], got["sharpness"]) == (2, 0, 0)

@@ -19,6 +19,7 @@ LEARNT = [
     ("shapes-regression", {}, {}, "rmse", 1.0),
     ("shapes-regression", {"kind": "huber"}, {}, "rmse", 1.0),
     ("shapes-regression", {"kind": "l1"}, {}, "rmse", 1.0),
+    ("shapes-regression", {"kind": "gaussian"}, {}, "rmse", 1.0),
     ("shapes-segmentation", {}, {}, "mean_iou", 0.9),
     ("shapes-detection", {}, {}, "map50", 0.8),
 ]
@@ -114,6 +115,15 @@ def test_regression_values_are_in_the_targets_units():
     task = tasks.Regression(mean=(10.0,), std=(2.0,))
     assert task.link(jnp.array([[1.5]]))["value"].tolist() == [[13]]
     assert task.loss(jnp.array([[1.5]]), {"target": jnp.array([[14.0]])})[0].tolist() == [0.25]
+
+
+def test_a_gaussian_regression_adds_its_noise_to_the_variance_over_passes():
+    task = tasks.Regression(kind="gaussian", mean=(10.0,), std=(2.0,))
+    assert task.head(cnnlab.InputSpec((4, 4), classes=("age",))) == 2
+    outputs = task.link(jnp.array([[1.5, np.log(0.25)]]))
+    assert [outputs["value"].item(), outputs["noise"].item()] == pytest.approx([13, 0.25 * 4])
+    over_passes = outputs | {"variance": {"value": jnp.array([[3.0]]), "noise": jnp.array([[9.0]])}}
+    assert task.rows(over_passes, {"target": jnp.array([[12.0]])})["variance"].item() == pytest.approx(4)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,21 @@
 """Losses as pure functions of arrays, one value an element; tasks take the means."""
 
-from cnnlab.losses.pointwise import POINTWISE, absolute_error, binary_cross_entropy, cross_entropy, huber, squared_error
+from cnnlab.losses.pointwise import (
+    POINTWISE,
+    absolute_error,
+    binary_cross_entropy,
+    cross_entropy,
+    gaussian_negative_log_likelihood,
+    huber,
+    squared_error,
+)
 
-__all__ = ["POINTWISE", "absolute_error", "binary_cross_entropy", "cross_entropy", "huber", "squared_error"]
+__all__ = [
+    "POINTWISE",
+    "absolute_error",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "gaussian_negative_log_likelihood",
+    "huber",
+    "squared_error",
+]

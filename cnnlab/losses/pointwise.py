@@ -62,6 +62,18 @@ def absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     return jnp.abs(predictions - targets)
 
 
+def gaussian_negative_log_likelihood(mean: jax.Array, log_variance: jax.Array, targets: jax.Array) -> jax.Array:
+    """`(log v + (target - mean)^2 / v + log 2 pi) / 2` with `v = exp(log_variance)`, elementwise, in nats.
+
+    Source: Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994; with the
+    logarithm as the output as in Kendall and Gal, NeurIPS 2017, equation 8.
+
+    >>> round(float(gaussian_negative_log_likelihood(jnp.zeros(()), jnp.zeros(()), jnp.ones(()))), 4)
+    1.4189
+    """
+    return (log_variance + (targets - mean) ** 2 * jnp.exp(-log_variance) + jnp.log(2 * jnp.pi)) / 2
+
+
 POINTWISE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mse": squared_error,
     "huber": huber,

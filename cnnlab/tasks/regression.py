@@ -10,35 +10,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import unknown
-from cnnlab.losses import POINTWISE
-from cnnlab.metrics.regression import errors
+from cnnlab.metrics.regression import errors, gaussian_scores
 from cnnlab.plots import figures
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
+
+KINDS = (*losses.POINTWISE, "gaussian")
 
 
 @dataclasses.dataclass(frozen=True)
 class Regression:
     """Reads `target` `[B, d]`. The network predicts standardised targets; `value` `[B, d]` is in the targets' units.
 
+    Two variances may stand beside the value: `noise` `[B, d]`, which a `gaussian` network predicts (aleatoric), and
+    that over MC-Dropout's passes or an ensemble's members (epistemic). The predictive variance is their sum (Kendall
+    and Gal, What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision, NeurIPS 2017, equation 9).
+
     Attributes:
-      kind: the loss: `mse`, `huber` (delta 1 standard deviation) or `l1`.
+      kind: the loss: `mse`, `huber` (delta 1 standard deviation), `l1`, or `gaussian`: negative log likelihood, from
+        two outputs a target, its mean and the logarithm of its variance.
       mean: of each target in training; `auto` measures it.
       std: likewise.
     """
 
-    kind: Literal["mse", "huber", "l1"] = "mse"
+    kind: Literal["mse", "huber", "l1", "gaussian"] = "mse"
     mean: Literal["auto"] | tuple[float, ...] = "auto"
     std: Literal["auto"] | tuple[float, ...] = "auto"
 
     logits = "vector"
+    reads_variance = True
     monitor = "rmse"
     maximise = False
 
     def __post_init__(self):
-        if self.kind not in POINTWISE:
-            raise unknown("regression loss", self.kind, POINTWISE)
+        if self.kind not in KINDS:
+            raise unknown("regression loss", self.kind, KINDS)
 
     def resolve(self, dataset: Dataset) -> Regression:
         target = require(dataset, "target", "regression").astype(np.float64)
@@ -55,26 +63,39 @@ class Regression:
         return dataclasses.replace(self, mean=mean, std=std)
 
     def head(self, spec: InputSpec) -> int:
-        return len(spec.classes)
+        return len(spec.classes) * (2 if self.kind == "gaussian" else 1)
 
     def loss(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         mean, std = self._scale()
-        value = POINTWISE[self.kind](logits, (batch["target"] - mean) / std)
+        target = (batch["target"] - mean) / std
+        if self.kind == "gaussian":
+            value = losses.gaussian_negative_log_likelihood(*jnp.split(logits, 2, -1), target)
+        else:
+            value = losses.POINTWISE[self.kind](logits, target)
         return value.mean(-1), jnp.ones(len(logits))
 
     def link(self, logits: jax.Array) -> Outputs:
         mean, std = self._scale()
-        return {"value": logits * std + mean}
+        if self.kind != "gaussian":
+            return {"value": logits * std + mean}
+        value, log_variance = jnp.split(logits, 2, -1)
+        return {"value": value * std + mean, "noise": jnp.exp(log_variance) * std**2}
 
     def decode(self, outputs: Outputs) -> Prediction:
         return Prediction(outputs)
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
-        return {"value": outputs["value"], "target": batch["target"]}
+        parts = [outputs[name] for name in ("noise",) if name in outputs]
+        parts += [outputs["variance"]["value"]] if "variance" in outputs else []
+        spread = {"variance": sum(parts)} if parts else {}
+        return {"value": outputs["value"], "target": batch["target"]} | spread
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`rmse` and `mae` in the targets' units, `r2`."""
-        return errors(rows["value"], rows["target"])
+        """`rmse` and `mae` in the targets' units, `r2`; where a variance is known, also `gaussian_scores`."""
+        found = errors(rows["value"], rows["target"])
+        if "variance" not in rows:
+            return found
+        return found | gaussian_scores(rows["value"], rows["variance"], rows["target"])
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         return {"scatter": figures.scatter(rows["value"], rows["target"], rows["class_names"])}
