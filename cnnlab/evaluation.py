@@ -17,7 +17,7 @@ from cnnlab.training.restore import load, load_data
 from cnnlab.uncertainty.dropout import require_dropout
 from cnnlab.uncertainty.ensemble import check_members, ensemble_moments
 from cnnlab.uncertainty.moments import Moments
-from cnnlab.uncertainty.monte_carlo import mc_moments, summarise
+from cnnlab.uncertainty.monte_carlo import Passes, mc_moments, summarise
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def evaluate(
     data: Dataset | None = None,
     *,
     split: str = "test",
-    mc_samples: int | None = None,
+    mc_samples: Passes | None = None,
     seed: int = 0,
     batch_size: int = 256,
     figures: str | Path | None = None,
@@ -38,7 +38,7 @@ def evaluate(
       run: a run directory, or a network in hand; or several of one task, whose answers are averaged.
       data: the dataset; a run trained on named data finds it itself (of several, the first).
       split: `train`, `validation` or `test`.
-      mc_samples: passes with dropout on; one pass without, if left out.
+      mc_samples: passes with dropout on, or `auto`: as many as each batch needs; one pass without, if left out.
       seed: of the dropout masks.
       batch_size: examples at a time.
       figures: a directory for the pictures; none if left out.
@@ -47,7 +47,8 @@ def evaluate(
       The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
       regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`)
       and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
-      `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm.
+      `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
+      with `auto` the mean of `num_samples` too.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, or (with
@@ -70,7 +71,8 @@ def evaluate(
     else:
         rows, cost = _mc_rows(trained, examples, batch_size=batch_size, num_samples=mc_samples, seed=seed)
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
-    report |= {name: float(rows[name].mean()) for name in ("entropy", "mutual_information") if name in rows}
+    shown = (*_UNCERTAINTY, "num_samples") if mc_samples == "auto" else _UNCERTAINTY
+    report |= {name: float(rows[name].mean()) for name in shown if name in rows}
     if figures is not None:
         shown = rows | {"image": examples.column("image"), "class_names": dataset.spec.classes}
         save_figures(trained.task.figures(shown), Path(figures))
@@ -95,14 +97,14 @@ def check_spec(spec: InputSpec, dataset: Dataset) -> None:
 
 @jit(static_argnames="num_samples")
 def _sampled_rows(
-    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, num_samples: int
+    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, num_samples: Passes
 ) -> dict[str, jax.Array]:
     return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
 
 
 def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:
     """The task's rows of the mean, with the uncertainty of each example."""
-    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in _UNCERTAINTY}
+    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in (*_UNCERTAINTY, "num_samples")}
     outputs = found.mean
     if getattr(trained.task, "reads_variance", False):
         outputs = outputs | {"variance": found.variance}
@@ -126,11 +128,9 @@ def _ensemble_rows(members: Sequence[Trained], examples: Examples, *, batch_size
 
 
 def _mc_rows(
-    trained: Trained, examples: Examples, *, batch_size: int, num_samples: int, seed: int
+    trained: Trained, examples: Examples, *, batch_size: int, num_samples: Passes, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Rows averaged over passes, and what they cost against one deterministic pass."""
-    if num_samples < 1:
-        raise ValueError(f"mc_samples must be 1 or more, found {num_samples}")
     first = examples[np.arange(batch_size)]
     require_dropout(trained.network, trained.variables, jax.ShapeDtypeStruct(first["image"].shape, np.float32))
     key, numbers = jax.random.key(seed), itertools.count()

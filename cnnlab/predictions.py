@@ -14,6 +14,7 @@ from cnnlab.data.images import find_images, read_image
 from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained, predict
 from cnnlab.uncertainty import mc_predict
+from cnnlab.uncertainty.monte_carlo import Passes
 
 Record = dict[str, Any]
 
@@ -22,7 +23,7 @@ def predict_files(
     trained: Trained,
     paths: Sequence[str | Path],
     *,
-    mc_samples: int | None = None,
+    mc_samples: Passes | None = None,
     seed: int = 0,
     batch_size: int = 64,
 ) -> Iterator[tuple[Path, Prediction]]:
@@ -31,7 +32,7 @@ def predict_files(
     Args:
       trained: the network.
       paths: image files and folders.
-      mc_samples: passes with dropout on; one without, if left out.
+      mc_samples: passes with dropout on, or `auto`; one without, if left out.
       seed: of the dropout masks.
       batch_size: images at a time; the last batch is filled up, so one compile serves all.
 

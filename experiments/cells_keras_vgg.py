@@ -6,8 +6,8 @@ DIR is the BCCD dataset (github.com/Shenggan/BCCD_Dataset, MIT licence): 364 pho
 Each box, widened to a square, becomes a 100x100 picture in `RUNS/crops/<split>/<class>`. The photos' own splits are
 kept, so no photo is both learnt from and tested on. Red cells are 85 % of all; balanced class weights make the rare
 ones count.
-Keras's example settings: SGD with rate .01, decay 1e-6, Nesterov momentum .9; and gradients clipped to a norm of 1, without
-which one seed of three stayed at chance.
+Keras's example settings: SGD with rate .01, decay 1e-6, Nesterov momentum .9; and gradients clipped to a norm of 1,
+without which one seed of three stayed at chance.
 Measured on two cores of an AMD EPYC: not run yet.
 """
 

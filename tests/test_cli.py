@@ -100,7 +100,7 @@ def test_list_names_what_can_be_chosen(capsys):
         (["train", "--task.name", "segmentation"], 1, "reads the column 'mask', but digits holds image, label"),
         (["train", "--model.name", "encoder_decoder"], 1, "needs logits [B, 10]"),
         (["evaluate", "nowhere"], 1, "nowhere is no run"),
-        (["evaluate"], 2, "Missing from cnnlab evaluate"),
+        (["evaluate"], 2, "no RUN given"),
         (["predict", "nowhere", "photo.png"], 1, "nowhere is no run"),
     ],
 )
@@ -184,3 +184,12 @@ def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path
 def test_the_version_is_told(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("0.")
+
+
+def test_evaluate_takes_as_many_passes_as_are_needed_or_several_runs(run, capsys):
+    assert main(["evaluate", str(run), "--mc", "auto", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_samples"] >= 10
+    assert main(["evaluate", str(run), str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mutual_information"] == pytest.approx(0, abs=1e-6)
+    assert main(["evaluate", "--json"]) == 2
+    assert "no RUN given" in capsys.readouterr().err

@@ -1,18 +1,21 @@
-"""Measure a trained network: cnnlab evaluate RUN [--split test] [--mc 50] [--json]."""
+"""Measure a trained network, or several as an ensemble: cnnlab evaluate RUN... [--split test] [--mc 50] [--json]."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from cnnlab.commands.common import AsJson, Run, parse, print_json, print_report
+import tyro
+
+from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report
 
 
 def run(arguments: Sequence[str]) -> None:
     """Prints the metrics of a split."""
 
     def command(
-        run: Run,
+        runs: tyro.conf.Positional[tuple[str, ...]],
         /,
         split: str = "test",
-        mc: int | None = None,
+        mc: int | Literal["auto"] | None = None,
         seed: int = 0,
         figures: str | None = None,
         json: AsJson = False,
@@ -20,17 +23,19 @@ def run(arguments: Sequence[str]) -> None:
         """Measure a trained network on a split of its data.
 
         Args:
-            run: the run directory.
+            runs: the run directory; of several, the mean of their answers is measured.
             split: train, validation or test.
-            mc: MC-Dropout passes; one plain pass if left out.
+            mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
             figures: directory for the pictures.
             json: print one JSON object.
         """
-        return run, split, mc, seed, figures, json
+        return runs, split, mc, seed, figures, json
 
-    run, split, mc, seed, figures, as_json = parse(command, arguments, "evaluate")
+    runs, split, mc, seed, figures, as_json = parse(command, arguments, "evaluate")
+    if not runs:
+        raise Misuse("no RUN given; name a run directory")
     import cnnlab
 
-    report = cnnlab.evaluate(run, split=split, mc_samples=mc, seed=seed, figures=figures)
-    print_json(report) if as_json else print_report(report, f"{split} split of {run}")
+    report = cnnlab.evaluate(list(runs), split=split, mc_samples=mc, seed=seed, figures=figures)
+    print_json(report) if as_json else print_report(report, f"{split} split of {', '.join(runs)}")

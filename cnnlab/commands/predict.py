@@ -20,7 +20,7 @@ def run(arguments: Sequence[str]) -> None:
         /,
         output: str | None = None,
         format: Literal["json", "csv"] = "json",
-        mc: int | None = None,
+        mc: int | Literal["auto"] | None = None,
         seed: int = 0,
     ) -> tuple:
         """Predict image files with a trained network.
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> None:
             paths: image files and folders.
             output: directory for predictions.json or .csv and for masks; standard output if left out.
             format: of the predictions.
-            mc: MC-Dropout passes; one plain pass if left out.
+            mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
         """
         return run, paths, output, format, mc, seed

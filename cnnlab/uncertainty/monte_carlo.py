@@ -14,7 +14,8 @@ from cnnlab.uncertainty.dropout import met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
 from cnnlab.uncertainty.moments import Moments, entropy, moments
 
-AUTO_LIMIT = 1000  # passes
+Passes = int | Literal["auto"]
+AUTO_LIMIT, TOLERANCE = 1000, 0.01  # passes; the standard error of a probability
 CPU_CACHE, ACCELERATOR_MEMORY = 4 << 20, 1 << 30  # bytes
 
 
@@ -23,9 +24,9 @@ def mc_moments(
     images: jax.Array,
     key: jax.Array,
     *,
-    num_samples: int,
+    num_samples: Passes,
     chunk: int | None = None,
-    tolerance: float | None = None,
+    tolerance: float = TOLERANCE,
     keep: bool = False,
 ) -> Moments:
     """Moments of what the task links each stochastic pass to; a plain function, to be compiled by its caller.
@@ -36,20 +37,28 @@ def mc_moments(
       trained: the network.
       images: `[B, H, W, C]`, uint8 or in [0, 1].
       key: pass t draws its masks from `fold_in(key, t)`.
-      num_samples: passes; with a tolerance, the most that are taken.
-      chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
-      tolerance: enough passes for this standard error of every probability; see `moments`.
+      num_samples: passes, or `auto`; as in `mc_predict`, with the rest.
+      chunk: likewise.
+      tolerance: likewise.
       keep: return the samples too.
 
     Raises:
-      ValueError: no dropout is active; the layers looked at are named.
+      ValueError: no dropout is active (the layers looked at are named), or an argument is out of range.
     """
+    auto = isinstance(num_samples, str) and num_samples == "auto"
+    if not auto and (not isinstance(num_samples, int | np.integer) or num_samples < 1):
+        raise ValueError(f"num_samples must be an integer of 1 or more, or 'auto', found {num_samples!r}")
+    if auto and not tolerance > 0:
+        raise ValueError(f"tolerance must be above 0, found {tolerance}")
+    if chunk is not None and not chunk >= 1:
+        raise ValueError(f"chunk must be 1 or more, found {chunk}")
     x = normalise(images, trained.spec)
     network, variables = trained.network, trained.variables
     with met_dropout(network) as visit:
         sample, largest = hoist(lambda k: trained.task.link(sampled_logits(network, variables, x, k, visit=visit)), key)
+    limit, tolerance = (AUTO_LIMIT, tolerance) if auto else (int(num_samples), None)
     chunk = chunk or fitting_chunk(largest)
-    return moments(sample, key, num_samples=num_samples, chunk=chunk, tolerance=tolerance, keep=keep)
+    return moments(sample, key, num_samples=limit, chunk=chunk, tolerance=tolerance, keep=keep)
 
 
 def mc_predict(
@@ -57,9 +66,9 @@ def mc_predict(
     images: jax.Array,
     *,
     key: jax.Array,
-    num_samples: int | Literal["auto"] = 50,
+    num_samples: Passes = 50,
     chunk: int | None = None,
-    tolerance: float = 0.01,
+    tolerance: float = TOLERANCE,
     return_samples: bool = False,
 ) -> Prediction:
     """The answer averaged over passes with dropout on, and how much the passes disagree.
@@ -100,16 +109,8 @@ def mc_predict(
     >>> mc.mean.shape, mc.variance.shape, mc.entropy.shape, bool((mc.mutual_information >= 0).all())
     ((3, 2), (3, 2), (3,), True)
     """
-    auto = isinstance(num_samples, str) and num_samples == "auto"
-    if not auto and (not isinstance(num_samples, int | np.integer) or num_samples < 1):
-        raise ValueError(f"num_samples must be an integer of 1 or more, or 'auto', found {num_samples!r}")
-    if auto and not tolerance > 0:
-        raise ValueError(f"tolerance must be above 0, found {tolerance}")
-    if chunk is not None and not chunk >= 1:
-        raise ValueError(f"chunk must be 1 or more, found {chunk}")
     check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
-    limit, tolerance = (AUTO_LIMIT, tolerance) if auto else (int(num_samples), None)
-    return _mc_predict(trained, images, key, limit, chunk, tolerance, return_samples)
+    return _mc_predict(trained, images, key, num_samples, chunk, tolerance, return_samples)
 
 
 def fitting_chunk(largest: int) -> int:
@@ -127,9 +128,9 @@ def _mc_predict(
     trained: Trained,
     images: jax.Array,
     key: jax.Array,
-    num_samples: int,
+    num_samples: Passes,
     chunk: int | None,
-    tolerance: float | None,
+    tolerance: float,
     keep: bool,
 ) -> Prediction:
     options = {"num_samples": num_samples, "chunk": chunk, "tolerance": tolerance, "keep": keep}
