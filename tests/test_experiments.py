@@ -85,6 +85,12 @@ def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
     assert set(row["ms"]) == {"cnnlab", "flax"}
 
 
+def test_the_mc_dropout_benchmark_prints_its_passes(capsys):
+    script("benchmarks/mc_dropout.py").main(json_only=True, rounds=1, repeats=1, peers=False)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(one["passes"] > 0 and set(one["ms"]) == {"cnnlab", "one pass"} for one in rows)
+
+
 def test_the_augmentation_benchmark_prints_rows_with_a_ratio(capsys):
     script("benchmarks/augmentation.py").main(json_only=True, rounds=1, repeats=1, batch=2, size=32)
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -4,7 +4,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -35,25 +35,38 @@ def _median_ms(run: Callable[[], None], repeats: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def report(name: str, times: Mapping[str, float], *, images: int, as_json: bool) -> dict[str, Any]:
-    """Prints one row: `ratio` is the fastest peer's time divided by cnnlab's; above 1, cnnlab is faster.
+def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str] = ("cnnlab", "flax")) -> dict:
+    """One line of a table: `ratio` is the fastest peer's time divided by cnnlab's; above 1, cnnlab is faster.
 
     Args:
       name: of the row.
-      times: milliseconds by variant; `cnnlab`, `flax` (plain, no peer) and the peers.
+      times: milliseconds by variant, `cnnlab` among them.
       images: in one call.
-      as_json: print `{"rows": [...]}` alone.
+      own: the variants that are no peers.
     """
-    peers = {peer: value for peer, value in times.items() if peer not in ("cnnlab", "flax")}
-    ratio = round(min(peers.values()) / times["cnnlab"], 3) if peers else None
-    row: dict[str, Any] = {"name": name, "ratio": ratio, "ms": {key: round(value, 3) for key, value in times.items()}}
-    if not peers:
-        row["skipped"] = "no peer is installed"
-    told = {"rows": [row], "device": f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}"}
+    peers = [value for variant, value in times.items() if variant not in own]
+    rounded = {variant: round(value, 3) for variant, value in times.items()}
+    found = {"name": name, "images": images, "ms": rounded, "ratio": None}
+    return found | ({"ratio": round(min(peers) / times["cnnlab"], 3)} if peers else {"skipped": "no peer is installed"})
+
+
+def print_rows(rows: Sequence[dict], *, as_json: bool) -> dict[str, Any]:
+    """Prints all rows, or `{"rows": [...]}` alone."""
+    told = {
+        "rows": list(rows),
+        "device": f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}",
+    }
     if as_json:
         print(json.dumps(told))
         return told
-    for key, value in times.items():
-        print(f"{key:20} {value:8.2f} ms   {images / value * 1000:10,.0f} images/s")
-    print(f"best peer / cnnlab = {ratio}" if peers else row["skipped"])
+    for one in rows:
+        print(one["name"])
+        for variant, value in one["ms"].items():
+            print(f"  {variant:20} {value:9.2f} ms   {one['images'] / value * 1000:10,.0f} images/s")
+        print(f"  best peer / cnnlab = {one['ratio']}" if one["ratio"] else f"  {one['skipped']}")
     return told
+
+
+def report(name: str, times: Mapping[str, float], *, images: int, as_json: bool) -> dict[str, Any]:
+    """A table of one row."""
+    return print_rows([row(name, times, images=images)], as_json=as_json)
