@@ -72,6 +72,7 @@ CASES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
 @pytest.mark.parametrize(("axes", "channels", "sides", "options"), CASES)
 def test_cross_correlation_equals_torchs_convolution(axes, channels, sides, options):
     torch = pytest.importorskip("torch")

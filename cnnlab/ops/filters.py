@@ -9,7 +9,8 @@ from jax.typing import ArrayLike
 
 from cnnlab.errors import unknown
 from cnnlab.ops.arithmetic import at_least
-from cnnlab.ops.convolution import Border, cross_correlate
+from cnnlab.ops.convolution import cross_correlate
+from cnnlab.ops.windows import Border
 
 
 def box(size: int = 3) -> np.ndarray:
