@@ -19,7 +19,7 @@ def stepped():
     network = models.create_model("convnet", num_classes=3, stages=((4,), (4,), (4,)))
     rng = np.random.default_rng(0)
     batch = {"image": rng.random((6, 16, 16, 1), np.float32), "label": rng.integers(0, 3, 6)}
-    optimizer = create_optimizer(Optimizer("adamw", learning_rate=0.1, weight_decay=0.1, trainable=ONLY), 10, ema=0.9)
+    optimizer = create_optimizer(Optimizer("adamw", learning_rate=0.1, weight_decay=0.1, trainable=ONLY), 10)
     state = create_state(network, optimizer, batch["image"], jax.random.key(0))
     parts = {"network": network, "task": tasks.Classification(), "optimizer": optimizer, "key": jax.random.key(1)}
     new, _ = jax.jit(lambda s, b: train_step(s, b, **parts, trainable=ONLY))(state, batch)

@@ -8,17 +8,17 @@ import pytest
 
 from cnnlab import models, tasks
 from cnnlab.training import Optimizer, create_optimizer, create_state, train_step
-from cnnlab.training.optimizer import averaged, learning_rate
+from cnnlab.training.optimizer import learning_rate
 
 
-def parts(optimizer=None, name="linear", **options):
+def parts(optimizer=None, name="linear", ema=None, **options):
     network = models.create_model(name, num_classes=3, **options)
     optimizer = optimizer or optax.sgd(0.1)
     rng = np.random.default_rng(0)
     batch = {"image": rng.random((6, 16, 16, 1), np.float32), "label": rng.integers(0, 3, 6)}
-    state = create_state(network, optimizer, batch["image"], jax.random.key(0))
+    state = create_state(network, optimizer, batch["image"], jax.random.key(0), ema=ema)
     step = functools.partial(
-        train_step, network=network, task=tasks.Classification(), optimizer=optimizer, key=jax.random.key(1)
+        train_step, network=network, task=tasks.Classification(), optimizer=optimizer, key=jax.random.key(1), ema=ema
     )
     return state, batch, jax.jit(step)
 
@@ -81,11 +81,12 @@ def test_two_accumulated_halves_equal_the_whole_batch():
 
 
 def test_the_moving_average_is_kept_beside_the_parameters():
-    state, batch, step = parts(create_optimizer(Optimizer(name="sgd", learning_rate=1.0), 10, ema=0.9))
+    state, batch, step = parts(name="convnet", stages=((4,),), ema=0.9)
     first = step(state, batch)[0]
     # At the first update the decay is (1 + 0) / (10 + 0).
-    want = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, state.params, first.params)
-    assert close(averaged(first.optimizer, first.params), want)
+    old, new = ({"params": one.params, **one.stats} for one in (state, first))
+    assert close(first.average, jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, old, new))
+    assert not close(first.average["batch_stats"], new["batch_stats"])
 
 
 def run_optimizer(config, gradients, start=1.0, **options):

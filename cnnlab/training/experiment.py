@@ -111,7 +111,7 @@ class Training:
       monitor: the validation metric that chooses the best step; `auto` takes the task's.
       maximise: whether more of it is better; needed only for metrics that cnnlab does not know.
       precision: of the computation; parameters stay float32.
-      ema: decay of a moving average of the parameters, used for evaluation; none if left out.
+      ema: decay of a moving average of all variables, used for evaluation; none if left out.
       accumulate: steps whose gradients are averaged for one update.
       evaluation_batch_size: examples a step of evaluation.
     """

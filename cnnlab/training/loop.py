@@ -77,16 +77,15 @@ def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None 
 def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: progress.Console) -> None:
     compile_cache.keep_compilations()
     steps = made.steps
-    state = create_state(
-        made.network, made.optimizer(), np.zeros((1, *made.dataset.spec.shape), np.uint8), init_key(made.key)
-    )
+    images = np.zeros((1, *made.dataset.spec.shape), np.uint8)
+    state = create_state(made.network, made.optimizer(), images, init_key(made.key), ema=made.training.ema)
     config = run_config(made)
     with (
         checkpoint.open_manager(run_dir, monitor=made.monitor, maximise=made.maximise) as manager,
         stop_signals() as stop,
     ):
         if init_from is not None and manager.latest_step() is None:
-            state = initial_variables(state, init_from, made.optimizer(), out.print)
+            state = initial_variables(state, init_from, made.optimizer(), out.print, ema=made.training.ema)
         state, losses = resume(manager, state, config, out.print)
         history = read_history(run_dir, until_step=int(state.step))
         if _finished(history, made):
@@ -140,6 +139,7 @@ def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Pro
         key=made.key,
         prepare=prepare,
         trainable=made.experiment.optimizer.trainable,
+        ema=made.training.ema,
     )
     batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
     started, before = time.perf_counter(), compile_cache.hits()

@@ -1,10 +1,9 @@
 """Optimizers and schedules by name, as optax chains."""
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from cnnlab.nn.frozen import trained_mask
@@ -87,15 +86,12 @@ def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
     return optax.join_schedules([warmup, after], [config.warmup_steps])
 
 
-def create_optimizer(
-    config: Optimizer, steps: int, *, ema: float | None = None, accumulate: int = 1
-) -> optax.GradientTransformation:
-    """The optax chain: clip, L2, the method, decoupled decay, rate, average.
+def create_optimizer(config: Optimizer, steps: int, *, accumulate: int = 1) -> optax.GradientTransformation:
+    """The optax chain: clip, L2, the method, decoupled decay, rate.
 
     Args:
       config: the method and its numbers.
       steps: updates that the schedule spans.
-      ema: decay of an exponential moving average of the parameters, kept in the state; see `averaged`.
       accumulate: train steps whose gradients are averaged for one update.
     """
     auto = 0.01 if config.name == "adamw" else 0.0
@@ -115,40 +111,12 @@ def create_optimizer(
         optax.identity() if l2 else decay,
         optax.scale_by_learning_rate(learning_rate(config, steps)),
         optax.masked(optax.set_to_zero(), _frozen(config.trainable)) if config.trainable else optax.identity(),
-        _track_average(ema) if ema else optax.identity(),
     )
     return optax.MultiSteps(chain, accumulate).gradient_transformation() if accumulate > 1 else chain
 
 
-def averaged(optimizer_state: optax.OptState, params):
-    """The moving average of the parameters where one is kept, else the parameters."""
-    ema = optax.tree.get(optimizer_state, "ema")
-    return params if ema is None else ema
-
-
 def _frozen(trainable: tuple[str, ...]):
     return lambda params: jax.tree.map(lambda trained: not trained, trained_mask(params, trainable))
-
-
-class _AverageState(NamedTuple):
-    count: jax.Array
-    ema: optax.Params
-
-
-def _track_average(decay: float) -> optax.GradientTransformation:
-    """Keeps `decay * average + (1 - decay) * parameters`; the decay grows to its value over the first updates, so that
-    the initial parameters are soon forgotten."""
-
-    def init(params):
-        return _AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))  # donated apart
-
-    def update(updates, state, params):
-        rate = jnp.minimum(decay, (1 + state.count) / (10 + state.count))
-        new = optax.apply_updates(params, updates)
-        ema = jax.tree.map(lambda old, value: rate * old + (1 - rate) * value, state.ema, new)
-        return updates, _AverageState(state.count + 1, ema)
-
-    return optax.GradientTransformation(init, update)
 
 
 def _decays(params):

@@ -62,7 +62,7 @@ class Plan:
         """The optax chain, its schedule spanning all epochs."""
         settings = self.training
         updates = max(1, settings.epochs * self.steps // settings.accumulate)
-        return create_optimizer(self.experiment.optimizer, updates, ema=settings.ema, accumulate=settings.accumulate)
+        return create_optimizer(self.experiment.optimizer, updates, accumulate=settings.accumulate)
 
 
 def plan(

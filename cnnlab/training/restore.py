@@ -20,23 +20,25 @@ from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint
 from cnnlab.training.experiment import Choice, Experiment, check_choice
-from cnnlab.training.optimizer import averaged
 from cnnlab.training.plan import Plan, build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
-from cnnlab.training.step import State
+from cnnlab.training.step import State, start
 from cnnlab.training.strict_json import decode, encode
 
 T = TypeVar("T")
 
 
 def evaluated_variables(state: State) -> Variables:
-    """The variables that evaluation uses: averaged parameters where an average is kept."""
-    return {"params": averaged(state.optimizer, state.params), **state.stats}
+    """The variables that evaluation uses: the average, where one is kept."""
+    return {"params": state.params, **state.stats} if state.average is None else state.average
 
 
 def step_items(state: State) -> dict[str, Any]:
     """A state as a checkpoint's two items: what evaluation reads, and what resuming needs besides."""
-    return {"model": evaluated_variables(state), "optimizer": {"state": state.optimizer, "params": state.params}}
+    rest = {"state": state.optimizer}
+    if state.average is not None:
+        rest |= {"params": state.params, "stats": state.stats}
+    return {"model": evaluated_variables(state), "optimizer": rest}
 
 
 def run_config(made: Plan) -> dict[str, Any]:
@@ -88,7 +90,10 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
             continue
         model, rest = items
         stats = {name: value for name, value in model.items() if name != "params"}
-        return State(jnp.asarray(step, jnp.int32), rest["params"], stats, rest["state"]), stored.get("losses", [])
+        restored = State(jnp.asarray(step, jnp.int32), model["params"], stats, rest["state"])
+        if state.average is not None:
+            restored = restored.replace(params=rest["params"], stats=rest["stats"], average=model)
+        return restored, stored.get("losses", [])
     if steps:
         raise ValueError(
             f"no checkpoint of {manager.directory.parent} is whole, see its folder damaged; choose another --run-dir"
@@ -106,7 +111,9 @@ def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
     check_data(stored, given["data"]["fingerprint"], run_dir)
 
 
-def initial_variables(state: State, run: str | Path, optimizer, tell: Callable[[str], None]) -> State:
+def initial_variables(
+    state: State, run: str | Path, optimizer, tell: Callable[[str], None], *, ema: float | None = None
+) -> State:
     """A fresh state that starts from the best step of another run: every array of the same path and shape is taken.
 
     Args:
@@ -114,6 +121,7 @@ def initial_variables(state: State, run: str | Path, optimizer, tell: Callable[[
       run: a run directory.
       optimizer: started anew on the parameters.
       tell: is told which arrays keep their fresh values, as a new head does.
+      ema: whether an average is kept, as in `train_step`.
 
     Raises:
       ValueError: the path is no run, or none of its arrays fits.
@@ -137,8 +145,7 @@ def initial_variables(state: State, run: str | Path, optimizer, tell: Callable[[
     if len(kept) == total:
         raise ValueError(f"no array of {run} has a place in this network; --init-from needs a run of the same model")
     tell(f"from {run}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
-    params = variables.pop("params")
-    return State(state.step, params, variables, optimizer.init(params))
+    return start(variables, optimizer, ema=ema)
 
 
 def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> None:

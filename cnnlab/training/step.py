@@ -27,21 +27,33 @@ class State:
       params: trained variables.
       stats: other variables, such as batch statistics.
       optimizer: the optimizer's own.
+      average: a moving average of all variables, where one is kept.
     """
 
     step: jax.Array
     params: Any
     stats: Any
     optimizer: Any
+    average: Any = None
 
 
 def create_state(
-    network: nn.Module, optimizer: optax.GradientTransformation, images: jax.Array, key: jax.Array
+    network: nn.Module,
+    optimizer: optax.GradientTransformation,
+    images: jax.Array,
+    key: jax.Array,
+    *,
+    ema: float | None = None,
 ) -> State:
-    """The state before the first step, for images shaped like these."""
-    stats = cnn.init(network, as_float(images), key)
-    params = stats.pop("params")
-    return State(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
+    """The state before the first step, for images shaped like these; `ema` as in `train_step`."""
+    return start(cnn.init(network, as_float(images), key), optimizer, ema=ema)
+
+
+def start(variables: Any, optimizer: optax.GradientTransformation, *, ema: float | None = None) -> State:
+    """The state before the first step from these variables."""
+    stats = {name: value for name, value in variables.items() if name != "params"}
+    average = jax.tree.map(jnp.copy, variables) if ema else None  # copied, as states are donated
+    return State(jnp.zeros((), jnp.int32), variables["params"], stats, optimizer.init(variables["params"]), average)
 
 
 def scale(batch: Batch, key: jax.Array) -> Batch:
@@ -60,6 +72,7 @@ def train_step(
     key: jax.Array,
     prepare: Callable[[Batch, jax.Array], Batch] = scale,
     trainable: tuple[str, ...] = (),
+    ema: float | None = None,
 ) -> tuple[State, Metrics]:
     """The state after one gradient step, and the step's metrics.
 
@@ -72,6 +85,7 @@ def train_step(
       key: of the whole run; the step folds its number in, so keys are derived and never stored.
       prepare: `(batch, key) -> batch` on the device: normalisation and augmentation.
       trainable: layers whose parameters get gradients; all if left out.
+      ema: decay of the moving average of all variables; none is kept if left out.
 
     Returns:
       `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch.
@@ -97,4 +111,16 @@ def train_step(
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradients)}
-    return State(state.step + 1, params, stats, optimizer_state), metrics
+    average = _averaged(state, {"params": params, **stats}, ema) if ema else None
+    return State(state.step + 1, params, stats, optimizer_state, average), metrics
+
+
+def _averaged(state: State, variables: Any, decay: float) -> Any:
+    """`decay * average + (1 - decay) * variables`; the decay grows to its value over the first steps, so that the
+    initial values are soon forgotten.
+
+    Batch statistics are averaged too: those of the last steps do not fit averaged parameters (NLL .48 instead of .08
+    for `mnist_tiny` at its full rate).
+    """
+    rate = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+    return jax.tree.map(lambda old, new: rate * old + (1 - rate) * new, state.average, variables)
