@@ -2,13 +2,17 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 
 from cnnlab.errors import unknown
 from cnnlab.models.convnet import ConvNet
+from cnnlab.models.inception import GoogLeNet, Xception
 from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
+from cnnlab.models.resnet import ResNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
+from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "linear": Linear,
@@ -17,6 +21,20 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "keras_mnist": KerasMNIST,
     "keras_vgg": KerasVGG,
     "convnet": ConvNet,
+    "alexnet": AlexNet,
+    "network_in_network": NetworkInNetwork,
+    "vgg11": partial(VGG, depths=(1, 1, 2, 2, 2)),
+    "vgg16": partial(VGG, depths=(2, 2, 3, 3, 3)),
+    "resnet18": partial(ResNet, stage_sizes=(2, 2, 2, 2)),
+    "resnet34": partial(ResNet, stage_sizes=(3, 4, 6, 3)),
+    "resnet50": partial(ResNet, stage_sizes=(3, 4, 6, 3), block="bottleneck"),
+    **{
+        f"resnet{6 * n + 2}": partial(ResNet, stage_sizes=(n, n, n), width=16, stem="small", shortcut="pad")
+        for n in (3, 5, 7, 9)
+    },
+    "googlenet": GoogLeNet,
+    "googlenet_paper": partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4),
+    "xception": Xception,
     "encoder_decoder": EncoderDecoder,
     "grid_detector": GridDetector,
 }
@@ -59,14 +77,20 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
 
 __all__ = [
     "MODELS",
+    "VGG",
+    "AlexNet",
     "ConvNet",
     "Dense",
     "EncoderDecoder",
+    "GoogLeNet",
     "GridDetector",
     "KerasMNIST",
     "KerasVGG",
     "LeNet5",
     "Linear",
+    "NetworkInNetwork",
+    "ResNet",
+    "Xception",
     "create_model",
     "register",
 ]

@@ -8,12 +8,13 @@ from cnnlab.ops.backpropagation import Gradients, backpropagate
 from cnnlab.ops.convolution import convolve, cross_correlate, depthwise_separable
 from cnnlab.ops.filters import FILTERS, apply_filter
 from cnnlab.ops.matrices import connectivity_matrix, im2col
-from cnnlab.ops.pooling import average_pool, max_pool
+from cnnlab.ops.pooling import adaptive_average_pool, average_pool, max_pool
 from cnnlab.ops.transposed import transposed_convolution
 
 __all__ = [
     "FILTERS",
     "Gradients",
+    "adaptive_average_pool",
     "apply_filter",
     "arithmetic",
     "average_pool",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -72,3 +73,34 @@ def _pool(
     ones, none = (1,) * lead, ((0, 0),) * lead
     shape, strides = (*ones, *window, 1), (*ones, *places.stride, 1)
     return lax.reduce_window(x, start, join, shape, strides, (*none, *places.pads, (0, 0)))
+
+
+def adaptive_average_pool(x: ArrayLike, size: tuple[int, int]) -> jax.Array:
+    """Means over windows that divide any input into so many rows and columns, as PyTorch places them.
+
+    Window i of n spans the pixels ⌊i H / n⌋ to ⌈(i + 1) H / n⌉ - 1; neighbours overlap where n does not divide H.
+
+    Args:
+      x: `[..., H, W, C]`.
+      size: rows and columns of the output.
+
+    Returns:
+      `[..., *size, C]`.
+
+    >>> adaptive_average_pool(jnp.arange(3.0).reshape(1, 3, 1), (1, 2)).ravel().tolist()
+    [0.5, 1.5]
+    """
+    (x,) = floating(x)
+    if min(size) < 1:
+        raise ValueError(f"size must be 1 or more in both axes, found {size}")
+    if x.shape[-3:-1] == tuple(size):
+        return x
+    rows, columns = (_shares(n, m) for n, m in zip(x.shape[-3:-1], size, strict=True))
+    return jnp.einsum("ih,...hwc,jw->...ijc", rows, x, columns, precision=lax.Precision.HIGHEST).astype(x.dtype)
+
+
+def _shares(pixels: int, places: int) -> np.ndarray:
+    """Row i holds each pixel's share of the mean of window i."""
+    i, pixel = np.arange(places)[:, None], np.arange(pixels)
+    inside = (pixel >= i * pixels // places) & (pixel < -(-(i + 1) * pixels // places))
+    return (inside / inside.sum(1, keepdims=True)).astype(np.float32)
