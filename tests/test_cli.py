@@ -154,7 +154,7 @@ def test_every_command_the_end_of_a_training_names_works(capsys):
 
 
 def test_other_options_get_a_directory_of_their_own_and_more_epochs_do_not():
-    from cnnlab.options import parse_experiment
+    from cnnlab.commands.options import parse_experiment
 
     def directory(*arguments):
         return str(parse_experiment(arguments)[1].run_dir)
