@@ -79,11 +79,19 @@ class Summary(NamedTuple):
         return self._asdict() | {"rows": [_row_json(row) for row in self.rows]}
 
 
+_USUAL = dict.fromkeys(("linear", "dense", "lenet5", "keras_mnist"), ((28, 28, 1), 10)) | {
+    "keras_vgg": ((100, 100, 3), 10),
+    "encoder_decoder": ((64, 64, 3), 2),
+    "grid_detector": ((64, 64, 3), 8),
+}
+"""Input and number of classes of networks that are not for ImageNet."""
+
+
 def summary(
     network: nn.Module | Trained | str,
     input: tuple[int, int, int] | None = None,
     *,
-    num_classes: int = 1000,
+    num_classes: int | None = None,
 ) -> Summary:
     """Layer by layer: shape, kernel, stride, parameters, multiply-adds, receptive field. Nothing is computed.
 
@@ -91,29 +99,30 @@ def summary(
 
     Args:
       network: a module, a trained network, or a name in `cnnlab.models.MODELS`.
-      input: height, width and channels; of a trained network its own if left out, else 224, 224, 3.
-      num_classes: outputs of a network given by name.
+      input: height, width and channels; if left out a trained network's own, or what a network of that name is
+        usually given: 28, 28, 1 for LeNet5, 224, 224, 3 for most.
+      num_classes: outputs of a network given by name; if left out likewise, 10 or 1,000.
 
     Raises:
       ValueError: the name is unknown, or a kernel is larger than its padded input; layer and sizes are named.
 
     Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
 
-    >>> found = summary("lenet5", (28, 28, 1), num_classes=10)
+    >>> found = summary("lenet5")
     >>> found.parameters, found.multiply_adds
     (61706, 416520)
     >>> [(row.name, row.fields[0].size) for row in found.rows if row.name.startswith("conv")]
     [('conv1', 5), ('conv2', 14)]
     """
+    name, module = type(network).__name__, network
+    size, classes = _USUAL.get(network if isinstance(network, str) else "", ((224, 224, 3), 1000))
     if isinstance(network, str):
-        name, module = network, create_model(network, num_classes=num_classes)
-    else:
-        module = network.network if isinstance(network, Trained) else network
-        name = type(module).__name__
-    if input is None:
-        input = network.spec.shape if isinstance(network, Trained) else (224, 224, 3)
+        name, module = network, create_model(network, num_classes=classes if num_classes is None else num_classes)
+    elif isinstance(network, Trained):
+        name, module, size = type(network.network).__name__, network.network, network.spec.shape
+    input = size if input is None else input
     if len(input) != 3 or min(input) < 1:
-        raise ValueError(f"input must be height, width and channels, 1 or more each; found {input}")
+        raise ValueError(f"input must be height, width and channels, 1 or more each, found {input}")
     height, width, channels = input
     traced = trace(module, (height, width, channels))
     seen = see(traced, (height, width))
