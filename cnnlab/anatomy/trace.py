@@ -1,5 +1,6 @@
 """A network's forward pass, traced and never run, as one flat list of equations."""
 
+import re
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
@@ -82,9 +83,6 @@ def _leaf(path: tuple, array: Any) -> Leaf:
     return Leaf(collection, "/".join(modules), name, array.size)
 
 
-_MARK = "module:"
-
-
 def _marking(modules: dict[str, str]):
     """An interceptor that writes the module's path on every equation traced in it."""
 
@@ -97,7 +95,7 @@ def _marking(modules: dict[str, str]):
                 f"{path} is given an empty input {list(shape[1:])}: a window before it is larger than its padded input"
             )
         try:
-            with jax.named_scope(f"{_MARK}{path}"):
+            with jax.named_scope(f"module:{path}:"):
                 out = call(*args, **kwargs)
         except ValueError as error:
             if not path or str(error).startswith(f"{path}/"):
@@ -182,8 +180,5 @@ def _inner(equation):
 
 def _module(equation, outer: str) -> str:
     """The innermost module on the equation's name stack."""
-    for scope in reversed(equation.source_info.name_stack.stack):
-        name = getattr(scope, "name", "")
-        if name.startswith(_MARK):
-            return name.removeprefix(_MARK)
-    return outer
+    marks = re.findall("module:(.*?):", str(equation.source_info.name_stack))
+    return marks[-1] if marks else outer

@@ -61,7 +61,9 @@ def draw_solids(axis: Axes, solids: Sequence[Solid]) -> Axes:
     for solid, place in zip(solids, places, strict=True):
         _draw_solid(axis, place, _COLOURS[solid.kind])
         _write(axis, place, solid, tallest)
-    for before, after in itertools.pairwise(places):
+    for i, (before, after) in enumerate(itertools.pairwise(places)):
+        if i not in solids[i + 1].inputs:
+            continue
         start = before[0] + before[1] + before[3] * _DEPTH[0] / 2 + 0.05
         axis.annotate("", (after[0] - 0.03, 0), (min(start, after[0] - 0.2), 0), arrowprops=_arrow("-|>"))
     levels = _draw_skips(axis, solids, places, tallest)
