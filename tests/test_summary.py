@@ -9,6 +9,7 @@ import pytest
 import cnnlab
 from cnnlab import nn as cnn
 from cnnlab.anatomy import Field
+from cnnlab.anatomy.blocks import blocks
 from cnnlab.cli import main
 
 LENET5 = [
@@ -215,3 +216,24 @@ def test_a_run_is_summed_up_with_its_own_input_and_classes(run, capsys):
 def test_bad_requests_are_told(arguments, code, message, capsys):
     assert main(["summary", *arguments]) == code
     assert message in capsys.readouterr().err
+
+
+def test_the_picture_has_a_solid_a_layer_and_the_skips():
+    solids = blocks(cnnlab.summary("encoder_decoder", (32, 32, 3), num_classes=2))
+    shapes = [(32, 32, 3), (32, 32, 12), (16, 16, 12), (16, 16, 24), (8, 8, 24), (8, 8, 48), (16, 16, 72)]
+    assert [solid.shape for solid in solids[:7]] == shapes
+    assert [solid.inputs for solid in solids] == [(), (0,), (1,), (2,), (3,), (4,), (3, 5), (6,), (1, 7), (8,), (9,)]
+    assert [solid.above for solid in solids[4:8]] == ["max 2×2", "conv 3×3", "concatenate", "conv 3×3"]
+
+
+def test_the_picture_of_a_long_network_merges_its_like_layers():
+    class Long(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for i in range(40):
+                x = nn.relu(nn.Conv(4, (3, 3), strides=2 if i == 20 else 1, name=f"conv{i}")(x))
+            return x
+
+    image, wide, small = blocks(cnnlab.summary(Long(), (8, 8, 1)))
+    assert (wide.shape, wide.above, wide.below, wide.inputs) == ((8, 8, 4), "20 conv", "conv0 …\nconv19", (0,))
+    assert (small.shape, small.inputs, image.shape) == ((4, 4, 4), (1,), (8, 8, 1))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from cnnlab.anatomy.table import Row, Summary
 from cnnlab.plots.architecture import Solid
 
-MOST = 20
+MOST = 14
 """Solids that can still be told apart; longer networks have their like ones merged."""
 
 _UPSAMPLING = ("repeat", "resize")
@@ -86,4 +86,4 @@ def _what(rows: Sequence[Row]) -> str:
 def _name(rows: Sequence[Row]) -> str:
     """The module's name; of several the first and the last."""
     names = list(dict.fromkeys(row.name.split("/")[0] for row in rows if row.name and row.multiply_adds))
-    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}" if names else ""
+    return names[0] if len(names) == 1 else f"{names[0]} …\n{names[-1]}" if names else ""

@@ -68,7 +68,7 @@ def draw_solids(axis: Axes, solids: Sequence[Solid]) -> Axes:
         axis.annotate("", (after[0] - 0.03, 0), (min(start, after[0] - 0.2), 0), arrowprops=_arrow("-|>"))
     levels = _draw_skips(axis, solids, places, tallest)
     axis.set_xlim(-0.4, x - _GAP + 0.4)
-    axis.set_ylim(-tallest / 2 - 0.95, tallest / 2 + 1.25 + levels)
+    axis.set_ylim(-tallest / 2 - 1.05, tallest / 2 + 1.25 + levels)
     axis.set_aspect("equal")
     axis.axis("off")
     return axis
