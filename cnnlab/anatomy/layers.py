@@ -1,18 +1,19 @@
 """The equations of a network, gathered into layers."""
 
 import dataclasses
-from collections.abc import Iterable
 
 from cnnlab.anatomy import reach, views
 from cnnlab.anatomy.products import is_product
-from cnnlab.anatomy.trace import Leaf, Step, Traced
+from cnnlab.anatomy.trace import Leaf, Step, Traced, is_resize
 from cnnlab.anatomy.views import View
 
 Pair = tuple[View | None, View | None]
 """How an array's units see rows and columns of pixels; None where a normalisation has summed over them."""
 
 _JOINS = ("add", "add_any", "sub", "mul", "max", "concatenate")
-_POOLS = {"reduce_window_max": "max_pool", "reduce_window_sum": "avg_pool"} | {
+_POOLS = {
+    "reduce_window_max": "max_pool",
+    "reduce_window_sum": "avg_pool",
     "reduce_max": "max_pool",
     "reduce_sum": "avg_pool",
 }
@@ -82,21 +83,14 @@ def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
         if not sources:
             weights |= dict.fromkeys(step.writes, used)
             continue
-        index = None
-        if used and step.equation is not None:
-            # Of several modules' variables the ones that come first here; a shared module's are all taken.
-            leaf = traced.leaves[min(used, key=lambda number: (number not in free, number))]
-            index = _going_on(layers, sources, leaf.module, step)
-            new = Layer(leaf.module, _kind(traced, leaf, step), tuple(sorted(sources)), owned=True)
-        elif step.equation is not None and (kind := _function(traced, step, seen, origin)):
-            index = max(sources) if kind == "repeat" and _repeats(layers, sources) else None
-            new = Layer(step.module, kind, tuple(sorted(sources)), owned=False)
-        else:
+        new = step.equation and _layer(traced, step, used, sources, seen, origin)
+        if new is None:
             origin |= dict.fromkeys(step.writes, sources)
             continue
+        index = _going_on(layers, new, step)
         if index is None:
+            index = len(layers)
             layers.append(new)
-            index = len(layers) - 1
         layers[index].steps.append(step)
         layers[index].leaves += [free.pop(number) for number in sorted(used) if number in free]
         origin |= dict.fromkeys(step.writes, frozenset({index}))
@@ -106,18 +100,28 @@ def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
     return layers
 
 
-def _going_on(layers: list[Layer], sources: Iterable[int], module: str, step: Step) -> int | None:
-    """The layer that this equation goes on with, as adding a bias does; a second product is a second layer."""
-    for layer, index in ((layers[index], index) for index in sources if index >= 0):
-        if layer.owned and layer.module == module and not (is_product(step) and any(map(is_product, layer.steps))):
+def _layer(traced: Traced, step: Step, used: frozenset[int], sources: frozenset[int], seen, origin) -> Layer | None:
+    """The layer that the step begins, unless it goes on with one."""
+    inputs = tuple(sorted(sources))
+    if not used:
+        kind = _function(traced, step, seen, origin)
+        return kind and Layer(step.module, kind, inputs, owned=False)
+    module = traced.leaves[min(used)].module
+    if module:
+        return Layer(module, traced.modules.get(module, "layer"), inputs, owned=True)
+    return Layer(module, "product" if is_product(step) else "variable", inputs, owned=True)
+
+
+def _going_on(layers: list[Layer], new: Layer, step: Step) -> int | None:
+    """The layer that this one is part of: adding a bias goes on with a product, a second product does not."""
+    for index in (index for index in new.inputs if index >= 0):
+        old = layers[index]
+        second = is_product(step) and any(map(is_product, old.steps))
+        if new.owned and old.owned and old.module == new.module and not second:
+            return index
+        if new.kind == old.kind == "repeat" and new.inputs == (index,):
             return index
     return None
-
-
-def _kind(traced: Traced, leaf: Leaf, step: Step) -> str:
-    if leaf.module:
-        return traced.modules.get(leaf.module, "layer")
-    return "product" if is_product(step) else "variable"
 
 
 def _function(traced: Traced, step: Step, seen: dict[int, Pair], origin: dict[int, frozenset[int]]) -> str | None:
@@ -125,7 +129,7 @@ def _function(traced: Traced, step: Step, seen: dict[int, Pair], origin: dict[in
     name = step.equation.primitive.name
     if is_product(step):
         return "product"
-    if name == "jit":
+    if is_resize(step.equation):
         return "resize"
     if name.startswith("reduce_window"):
         return _POOLS.get(name, "pool")
@@ -142,7 +146,3 @@ def _function(traced: Traced, step: Step, seen: dict[int, Pair], origin: dict[in
 
 def _strides(pair: Pair) -> list:
     return [reach.field(view.reach).stride for view in pair if view]
-
-
-def _repeats(layers: list[Layer], sources: frozenset[int]) -> bool:
-    return len(sources) == 1 and layers[max(sources)].kind == "repeat"

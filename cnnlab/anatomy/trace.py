@@ -13,9 +13,6 @@ from jax.extend import core
 from cnnlab import nn as cnn
 from cnnlab.ops import lowering
 
-OPAQUE = ("_resize",)
-"""Jitted functions that stay one step: what `jax.image.resize` does is read off its whole."""
-
 
 class Step(NamedTuple):
     """One equation. Arrays are numbers; None is a constant.
@@ -101,7 +98,7 @@ def _marking(modules: dict[str, str]):
             if not path or str(error).startswith(f"{path}/"):
                 raise
             raise ValueError(f"{path}: {error}") from error
-        if any(0 in leaf.shape for leaf in jax.tree.leaves(out)):
+        if any(0 in getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(out)):
             raise _too_small(context.module, path, shape)
         return out
 
@@ -166,7 +163,7 @@ def _unrolled(equation, reads: tuple, numbers: count, module: str):
 def _inner(equation):
     """The program inside an equation, where there is one; of branches the default one, the last."""
     params = equation.params
-    if params.get("name") in OPAQUE:
+    if is_resize(equation):
         return None
     if equation.primitive.name == "cond":
         return params["branches"][-1].jaxpr
@@ -176,6 +173,12 @@ def _inner(equation):
         if key in params and equation.primitive.name not in ("reduce", "reduce_window"):
             return getattr(params[key], "jaxpr", params[key])
     return None
+
+
+def is_resize(equation: core.JaxprEqn) -> bool:
+    """Whether this is `jax.image.resize`, which stays one step: what it does is read off its whole."""
+    arrays = [var for var in equation.invars if not isinstance(var, core.Literal)]
+    return equation.params.get("name") == "_resize" and len(arrays) == 1
 
 
 def _module(equation, outer: str) -> str:
