@@ -5,7 +5,7 @@ trained = cnnlab.train(exp, "runs/lenet5")
 report = cnnlab.evaluate("runs/lenet5", mc_samples=50)
 """
 
-from cnnlab import data, export, models, tasks
+from cnnlab import data, export, models, ops, tasks
 from cnnlab.anatomy import summary
 from cnnlab.compile import jit
 from cnnlab.data import Dataset, InputSpec
@@ -38,6 +38,7 @@ __all__ = [
     "load",
     "mc_predict",
     "models",
+    "ops",
     "predict",
     "presets",
     "summary",

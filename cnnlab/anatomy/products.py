@@ -7,6 +7,7 @@ import jax
 from jax.extend import core
 
 from cnnlab.anatomy.trace import Step
+from cnnlab.ops import arithmetic
 
 
 def is_product(step: Step) -> bool:
@@ -26,11 +27,11 @@ def multiply_adds(equation: core.JaxprEqn) -> int:
         return math.prod(out) * math.prod(left[axis] for axis in contracted)
     params = equation.params
     images, kernels, outputs = params["dimension_numbers"]
-    positions = math.prod(out[axis] for axis in outputs[2:])
-    if any(spacing > 1 for spacing in params["lhs_dilation"]):
-        positions = math.prod(left[axis] for axis in images[2:])
-    # The kernel's input channels are those of one group.
-    return left[images[0]] // params["batch_group_count"] * positions * math.prod(right[axis] for axis in kernels)
+    transposed = any(spacing > 1 for spacing in params["lhs_dilation"])
+    size = [left[axis] for axis in images[2:]] if transposed else [out[axis] for axis in outputs[2:]]
+    kernel = [right[axis] for axis in kernels[2:]]
+    channels = left[images[1]], right[kernels[0]]
+    return out[outputs[0]] * arithmetic.multiply_adds(*channels, kernel, size, groups=params["feature_group_count"])
 
 
 def xla_multiply_adds(equations: Sequence[core.JaxprEqn]) -> int:

@@ -10,6 +10,8 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
+from cnnlab.ops.arithmetic import Field
+
 
 class Reach(NamedTuple):
     """What the units along one axis see: unit q * period + r all from first[r] + q * shift to last[r] + q * shift."""
@@ -27,14 +29,6 @@ class Reach(NamedTuple):
         """First and last pixel that a unit sees."""
         cycle, phase = divmod(unit, self.period)
         return self.first[phase] + cycle * self.shift, self.last[phase] + cycle * self.shift
-
-
-class Field(NamedTuple):
-    """A receptive field along one axis, in pixels of the image: the largest size, the mean stride, unit 0's centre."""
-
-    size: int = 1
-    stride: Fraction | int = 1
-    centre: float = 0.0
 
 
 def fixed(first: int, last: int) -> Reach:
@@ -108,7 +102,7 @@ def merge(reach: Reach, units: int) -> Reach:
 
 
 def field(reach: Reach) -> Field:
-    """The receptive field in three numbers.
+    """The receptive field in three numbers: the largest size, the mean stride and centre.
 
     >>> field(window(kernel=5, stride=2, padding=2))
     Field(size=5, stride=2, centre=0.0)

@@ -9,9 +9,9 @@ import flax.linen as nn
 from cnnlab.anatomy import reach
 from cnnlab.anatomy.layers import Layer, Pair, gather, see
 from cnnlab.anatomy.products import is_product, multiply_adds, xla_multiply_adds
-from cnnlab.anatomy.reach import Field
 from cnnlab.anatomy.trace import Step, trace
 from cnnlab.models import create_model
+from cnnlab.ops.arithmetic import Field
 from cnnlab.trained import Trained
 
 

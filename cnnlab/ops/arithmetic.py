@@ -1,0 +1,208 @@
+"""Sizes, counts and receptive fields of layers, on plain integers.
+
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285, 2016.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from numbers import Integral
+from typing import Literal, NamedTuple
+
+Pads = tuple[int, int]
+Padding = Literal["valid", "same", "full"] | int | Pads
+
+
+def same_padding(kernel: int, *, dilation: int = 1) -> Pads:
+    """Padding (before, after) that keeps the size at stride 1: ⌊(k - 1) / 2⌋ and ⌊k / 2⌋, even kernels included.
+
+    Args:
+      kernel: its side in pixels, k.
+      dilation: pixels from one of its weights to the next; k is then the side that it spans.
+
+    >>> [same_padding(kernel) for kernel in (1, 2, 3, 4, 5)]
+    [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2)]
+    """
+    span = _span(kernel, dilation)
+    return (span - 1) // 2, span // 2
+
+
+def axis_padding(kernel: int, padding: Padding, *, dilation: int = 1) -> Pads:
+    """Pixels (before, after) that a padding adds to one axis.
+
+    Args:
+      kernel: its side in pixels.
+      padding: "valid" (none), "same" (see `same_padding`), "full" (every overlap of kernel and input counts), a number
+        for both ends, or (before, after).
+      dilation: pixels from one of the kernel's weights to the next.
+
+    >>> axis_padding(3, "full", dilation=2)
+    (4, 4)
+    """
+    span = _span(kernel, dilation)
+    names = {"valid": (0, 0), "same": same_padding(kernel, dilation=dilation), "full": (span - 1, span - 1)}
+    if isinstance(padding, str):
+        if padding not in names:
+            raise ValueError(f"padding must be 'valid', 'same', 'full' or numbers, found {padding!r}")
+        return names[padding]
+    pads = tuple(padding) if isinstance(padding, Sequence) else (padding, padding)
+    if len(pads) != 2:
+        raise ValueError(f"padding of an axis must be one number or (before, after), found {padding!r}")
+    return at_least("padding", pads[0], 0), at_least("padding", pads[1], 0)
+
+
+def output_size(size: int, kernel: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> int:
+    """Outputs of a convolution or pooling along one axis, ⌊(n + p - k) / s⌋ + 1 with p at both ends together.
+
+    Args:
+      size: of the input in pixels, n.
+      kernel: its side in pixels, k; with a dilation the side that it spans.
+      stride: s.
+      padding: as in `axis_padding`.
+      dilation: pixels from one of the kernel's weights to the next.
+
+    Raises:
+      ValueError: the kernel is larger than the padded input, or a number is too small.
+
+    >>> output_size(224, 7, stride=2, padding=3)
+    112
+    """
+    span, padded = _span(kernel, dilation), size + sum(axis_padding(kernel, padding, dilation=dilation))
+    if span > padded:
+        dilated = f" (side {kernel}, dilation {dilation})" if dilation > 1 else ""
+        raise ValueError(f"a kernel of {span} pixels{dilated} is larger than its padded input of {padded}")
+    return (padded - span) // at_least("stride", stride, 1) + 1
+
+
+def transposed_output_size(
+    size: int, kernel: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1, extra: int = 0
+) -> int:
+    """Outputs of a transposed convolution along one axis: the size that the convolution started from.
+
+    Args:
+      size: of the transposed convolution's input.
+      kernel: its side in pixels.
+      stride: of the convolution that is transposed.
+      padding: of that convolution, as in `axis_padding`.
+      dilation: pixels from one of the kernel's weights to the next.
+      extra: pixels at the end that its strides left over, less than the stride.
+
+    >>> transposed_output_size(output_size(5, 3, stride=2), 3, stride=2)
+    5
+    """
+    if not 0 <= extra < at_least("stride", stride, 1):
+        raise ValueError(f"extra must lie in 0 <= extra < stride {stride}, found {extra}")
+    pads = axis_padding(kernel, padding, dilation=dilation)
+    out = (at_least("size", size, 1) - 1) * stride + _span(kernel, dilation) - sum(pads) + extra
+    if out < 1:
+        raise ValueError(
+            f"padding {pads} takes away all {out + sum(pads)} pixels of the transposed convolution's output"
+        )
+    return out
+
+
+def parameters(inputs: int, outputs: int, kernel: Sequence[int] = (), *, groups: int = 1, bias: bool = True) -> int:
+    """Parameters of a convolution, or of a dense layer, which is one without a kernel.
+
+    Args:
+      inputs: channels that it reads.
+      outputs: channels that it gives.
+      kernel: its sides in pixels.
+      groups: parts of the channels that do not see each other.
+      bias: whether one number an output channel is added.
+
+    >>> parameters(3, 8, (5, 5)), parameters(784, 10)
+    (608, 7850)
+    """
+    check_groups(inputs, outputs, groups)
+    return math.prod(kernel) * (inputs // groups) * outputs + bias * outputs
+
+
+def multiply_adds(
+    inputs: int, outputs: int, kernel: Sequence[int] = (), size: Sequence[int] = (), *, groups: int = 1
+) -> int:
+    """Multiplications, each with its addition, of a convolution or dense layer for one image; those by padding count.
+
+    Args:
+      inputs: channels that it reads.
+      outputs: channels that it gives.
+      kernel: its sides in pixels; none for a dense layer.
+      size: of the output in pixels; none for a dense layer.
+      groups: parts of the channels that do not see each other.
+
+    >>> multiply_adds(3, 64, (7, 7), (112, 112))
+    118013952
+    """
+    return parameters(inputs, outputs, kernel, groups=groups, bias=False) * math.prod(size)
+
+
+class Field(NamedTuple):
+    """The receptive field of a layer's units along one axis, in pixels of the network's input.
+
+    Attributes:
+      size: input pixels that one unit sees.
+      stride: input pixels between neighbouring units; a fraction after upsampling.
+      centre: of the first unit's field; 0 is the centre of the first pixel.
+    """
+
+    size: int = 1
+    stride: Fraction | int = 1
+    centre: float = 0.0
+
+
+def next_field(field: Field, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Field:
+    """The receptive field one layer on.
+
+    Args:
+      field: of the layer's inputs.
+      kernel: side of the convolution or pooling in its inputs.
+      stride: its inputs from one output to the next.
+      padding: its inputs added before the first.
+      dilation: its inputs from one weight to the next.
+
+    Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill, 2019.
+
+    >>> next_field(next_field(Field(), kernel=3), kernel=3)
+    Field(size=5, stride=1, centre=2.0)
+    """
+    at_least("stride", stride, 1)
+    at_least("padding", padding, 0)
+    reach = _span(kernel, dilation) - 1
+    size = math.ceil(field.size + reach * field.stride)
+    return Field(size, field.stride * stride, float(field.centre + (reach / 2 - padding) * field.stride))
+
+
+def receptive_fields(layers: Iterable[Mapping[str, int]], start: Field | None = None) -> list[Field]:
+    """The receptive field after every layer of a chain.
+
+    Args:
+      layers: the keywords of `next_field` for each, from the input on.
+      start: the field of the first layer's inputs; one pixel if left out.
+
+    >>> [field.size for field in receptive_fields([{"kernel": 5}, {"kernel": 2, "stride": 2}, {"kernel": 5}])]
+    [5, 6, 14]
+    """
+    fields = [start or Field()]
+    for layer in layers:
+        fields.append(next_field(fields[-1], **layer))
+    return fields[1:]
+
+
+def at_least(name: str, value: int, least: int) -> int:
+    """The value, where it is a whole number that is large enough."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, found {value!r}")
+    return value
+
+
+def check_groups(inputs: int, outputs: int, groups: int) -> None:
+    """Raises where the channels cannot be parted into equal groups."""
+    at_least("groups", groups, 1)
+    for channels, what in ((inputs, "input"), (outputs, "output")):
+        if channels % groups:
+            raise ValueError(f"groups must divide the channels, {groups} does not divide {channels} {what} channels")
+
+
+def _span(kernel: int, dilation: int) -> int:
+    """Pixels from a kernel's first weight to its last, both included."""
+    return at_least("dilation", dilation, 1) * (at_least("kernel", kernel, 1) - 1) + 1

@@ -1,0 +1,72 @@
+"""Back-propagation through a convolution layer, whose two gradients are convolutions themselves."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from cnnlab.ops.convolution import Padding, Sizes, channels_last, cross_correlate, windows
+from cnnlab.ops.transposed import transposed_convolution
+
+
+class Gradients(NamedTuple):
+    """Of a loss, with respect to a layer's input and its kernel."""
+
+    x: jax.Array
+    kernel: jax.Array
+
+
+def backpropagate(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    error: ArrayLike,
+    *,
+    stride: Sizes = 1,
+    padding: Padding = "valid",
+    dilation: Sizes = 1,
+    weight_decay: float = 0.0,
+) -> Gradients:
+    """Leads the error at the output of `cross_correlate(x, kernel, ...)` back to its input and its kernel.
+
+    The kernel's gradient is the cross-correlation of input and error, summed over the examples, plus the kernel times
+    the weight decay. The input's is the full convolution of the error with the kernel, `convolve(error, kernel,
+    padding="full")` where channels, strides and padding are left out; strides put zeros into the error, and padding is
+    cut off again.
+
+    Args:
+      x: input `[..., W]`, `[..., H, W]`, `[..., W, C]` or `[..., H, W, C]`.
+      kernel: `[w]`, `[h, w]`, `[w, C, K]` or `[h, w, C, K]`.
+      error: gradient of the loss with respect to the output, of its shape.
+      stride, padding, dilation: of the layer.
+      weight_decay: λ, of a penalty λ / 2 · |kernel|² on the loss.
+
+    Raises:
+      ValueError: shapes or options that do not fit, named with what is allowed.
+
+    >>> backpropagate([1, 2, 4], [1, 10], [1, 1]).x.tolist()
+    [1.0, 11.0, 10.0]
+    >>> backpropagate([1, 2, 4], [1, 10], [1, 1], weight_decay=0.5).kernel.tolist()
+    [3.5, 11.0]
+    """
+    shape = np.shape(kernel)
+    error, _, _ = channels_last(error, kernel)
+    x, kernel, restore = channels_last(x, kernel)
+    places = windows(x.shape[1:-1], kernel.shape[:-2], stride=stride, padding=padding, dilation=dilation)
+    output = (x.shape[0], *places.size, kernel.shape[-1])
+    if error.shape != output:
+        raise ValueError(f"error must have the output's shape, [B, ..., K] = {output}, found {error.shape}")
+
+    # The channels are correlated each as an example, the examples summed as channels are; stride and dilation change
+    # places, and rows that the strides left over give weights beyond the kernel.
+    by_channel, by_example = jnp.swapaxes(x, 0, -1), jnp.moveaxis(error, 0, -2)
+    sums = cross_correlate(by_channel, by_example, stride=places.dilation, padding=places.pads, dilation=places.stride)
+    sums = sums[(slice(None), *(slice(side) for side in kernel.shape[:-2]))]
+    kernel_gradient = jnp.moveaxis(sums, 0, -2) + weight_decay * kernel
+
+    options = {"stride": places.stride, "padding": places.pads, "dilation": places.dilation}
+    spans = zip(x.shape[1:-1], kernel.shape[:-2], places.pads, places.dilation, places.stride, strict=True)
+    extra = [(n + sum(p) - d * (k - 1) - 1) % s for n, k, p, d, s in spans]
+    x_gradient = transposed_convolution(error, kernel, **options, extra=extra, way="zeros")
+    return Gradients(restore(x_gradient), kernel_gradient.reshape(shape))

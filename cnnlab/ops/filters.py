@@ -1,0 +1,96 @@
+"""Classical filters by name: kernels made by hand, and how they are laid over images."""
+
+import math
+from types import MappingProxyType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from cnnlab.errors import unknown
+from cnnlab.ops.arithmetic import at_least
+from cnnlab.ops.convolution import Border, cross_correlate
+
+
+def box(size: int = 3) -> np.ndarray:
+    """Kernel `[size, size]` of the mean of a square.
+
+    >>> box(2).tolist()
+    [[0.25, 0.25], [0.25, 0.25]]
+    """
+    side = at_least("size", size, 1)
+    return np.full((side, side), 1 / side**2, np.float32)
+
+
+def gaussian(size: int = 3, sigma: float | None = None) -> np.ndarray:
+    """Kernel `[size, size]` of a mean weighted by a bell curve.
+
+    Args:
+      size: side in pixels.
+      sigma: standard deviation in pixels; if left out the weights are binomial coefficients, a deviation of
+        √(size - 1) / 2.
+
+    >>> (16 * gaussian()).tolist()
+    [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
+    """
+    n = at_least("size", size, 1) - 1
+    if sigma is None:
+        weights = np.array([math.comb(n, i) for i in range(size)], float)
+    elif sigma > 0:
+        weights = np.exp(-0.5 * ((np.arange(size) - n / 2) / sigma) ** 2)
+    else:
+        raise ValueError(f"sigma must be above 0, found {sigma}")
+    weights /= weights.sum()
+    return np.outer(weights, weights).astype(np.float32)
+
+
+def _fixed(*rows: tuple[float, ...]) -> np.ndarray:
+    kernel = np.array(rows, np.float32)
+    kernel.flags.writeable = False
+    return kernel
+
+
+FILTERS = MappingProxyType(
+    {
+        "box": box(),
+        "gaussian": gaussian(),
+        "sobel_x": _fixed((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),  # vertical edges
+        "sobel_y": _fixed((-1, -2, -1), (0, 0, 0), (1, 2, 1)),  # horizontal edges
+        "edge": _fixed((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),  # Laplacian of all 8 neighbours
+        "emboss": _fixed((-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
+        "sharpen": _fixed((0, -1, 0), (-1, 5, -1), (0, -1, 0)),  # the image less its Laplacian of 4 neighbours
+    }
+)
+"""Kernels `[3, 3]` by name, as they are laid over the image: Sobel's answers are positive where the image gets brighter
+to the right and downwards, emboss shows what is bright as high, lit from the top left. `convolve` turns these three
+around."""
+
+
+def apply_filter(images: ArrayLike, kernel: str | ArrayLike, *, border: Border = "edge") -> jax.Array:
+    """The images filtered, every channel by itself, by cross-correlation; their size stays.
+
+    Args:
+      images: `[..., H, W, C]`.
+      kernel: a name of `FILTERS`, or `[h, w]`.
+      border: what lies outside, as in `cross_correlate`.
+
+    Returns:
+      `[..., H, W, C]`, not clipped: Sobel, edge and emboss give negative values too.
+
+    Raises:
+      ValueError: an unknown name, or a kernel of another shape.
+
+    >>> ramp = jnp.tile(jnp.arange(4.0)[:, None], (3, 1, 1))
+    >>> apply_filter(ramp, "sobel_x")[1, :, 0].tolist()
+    [4.0, 8.0, 8.0, 4.0]
+    """
+    if isinstance(kernel, str):
+        if kernel not in FILTERS:
+            raise unknown("filter", kernel, FILTERS)
+        kernel = FILTERS[kernel]
+    kernel, images = jnp.asarray(kernel), jnp.asarray(images)
+    if kernel.ndim != 2 or images.ndim < 3:
+        raise ValueError(f"expected images [..., H, W, C] and a kernel [h, w], found {images.shape} and {kernel.shape}")
+    planes = cross_correlate(jnp.moveaxis(images, -1, 0), kernel, padding="same", border=border)
+    return jnp.moveaxis(planes, 0, -1)
