@@ -61,7 +61,7 @@ class Summary(NamedTuple):
       statistics: numbers kept beside them.
       multiply_adds: of all convolutions and matrix products, those on padding included.
       xla_multiply_adds: of the same, as XLA's analysis counts them: those on padding left out.
-      bytes: of the outputs of all rows, which training keeps for the gradient.
+      bytes: of the outputs of all rows together.
     """
 
     name: str
@@ -185,15 +185,18 @@ def _window(main: Step, layer: Layer, seen: dict[int, Pair]) -> dict[str, Any]:
         }
     if name.startswith("reduce_window"):
         return {"kernel": params["window_dimensions"][1:-1], "stride": params["window_strides"][1:-1]}
+    if layer.kind == "resize":
+        before, after = (array.aval.shape[1:-1] for array in (equation.invars[0], equation.outvars[0]))
+        return {"stride": tuple(_whole(Fraction(old, new)) for old, new in zip(before, after, strict=True))}
     before = next(seen[number] for number in main.reads if number in seen)
     after = seen[layer.steps[-1].writes[0]]
-    if layer.kind in ("resize", "repeat"):
+    if layer.kind == "repeat":
         strides = [[reach.field(view.reach).stride for view in pair] for pair in (before, after)]
-        return {"stride": tuple(_whole(Fraction(b) / a) for a, b in zip(*strides, strict=True))}
+        return {"stride": tuple(_whole(Fraction(new) / old) for old, new in zip(*strides, strict=True))}
     if name.startswith("reduce_"):
         shape = equation.invars[0].aval.shape
-        kernel = tuple(math.prod(shape[a] for a in view.axes if a in params["axes"]) for view in before)
-        return {"kernel": kernel, "stride": kernel if any(view.axes for view in after) else ()}
+        kernel = tuple(math.prod(shape[a] for a in view.axes if a in params["axes"]) for view in before if view)
+        return {"kernel": kernel, "stride": kernel if any(view and view.axes for view in after) else ()}
     return {}
 
 

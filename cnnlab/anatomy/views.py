@@ -13,8 +13,8 @@ from jax.extend import core
 from cnnlab.anatomy import reach
 from cnnlab.anatomy.reach import Reach
 
-POINTWISE_NOT = ("sort", "fft", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "scatter", "scatter-add")
-"""Primitives whose result has its operand's shape though a unit sees more than the one in its place."""
+_MIXING = ("sort", "fft", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "scatter", "scatter-add")
+"""Primitives whose results have their operand's shape, but see more of it than what stands in their place."""
 
 
 class View(NamedTuple):
@@ -50,7 +50,7 @@ def follow(equation: core.JaxprEqn, views: Sequence[View | None], size: int) -> 
     seeing = [(var.aval.shape, view) for var, view in zip(equation.invars, views, strict=True) if view is not None]
     if rule is None:
         alike = all(shape == shapes[0] for shape, _ in seeing) and len(set(shapes)) == 1
-        pointwise = alike and name not in POINTWISE_NOT
+        pointwise = alike and name not in _MIXING
         return [together([view for _, view in seeing], size) if pointwise else whole(size)] * len(shapes)
     found = rule(equation, views, size)
     return found if isinstance(found, list) else [found] * len(shapes)
@@ -262,7 +262,8 @@ def _resize(equation, views, size) -> View:
     if period > 64:
         return whole(size)
     program = core.jaxpr_as_fun(equation.params["jaxpr"])
-    transposed = jax.jit(jax.linear_transpose(lambda x: program(x, *_literals(equation))[0], before))
+    others = [var.val for var in equation.invars[1:]]  # literals, or it would not be read as a resize
+    transposed = jax.jit(jax.linear_transpose(lambda x: program(x, *others)[0], before))
     middle = after.shape[axis] // 2 // period * period
     first, last = [], []
     for phase in range(period):
@@ -272,12 +273,7 @@ def _resize(equation, views, size) -> View:
         cycles = middle // period * shift
         first.append(int(seen[0]) - cycles)
         last.append(int(seen[-1]) - cycles)
-    # `first` and `last` are units of the input; each sees what it sees.
     return View(view.axes, reach.compose(view.reach, Reach(tuple(first), tuple(last), shift)))
-
-
-def _literals(equation) -> list:
-    return [var.val for var in equation.invars[1:]]
 
 
 _RULES = {
