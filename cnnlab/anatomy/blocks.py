@@ -15,9 +15,9 @@ def blocks(summary: Summary) -> list[Solid]:
     """The picture's solids, the image first: a layer each, or a module of several, or neighbours of one size."""
     groups = _gather([row for row in summary.rows if row.kind != "unused"])
     if len(groups) > MOST:
-        groups = _merge(groups, summary.rows, lambda row: (row.shape, _kind(row)))
+        groups = _merge(groups, summary.rows, _form)
     if len(groups) > MOST:
-        groups = _merge(groups, summary.rows, lambda row: row.shape[:-1])
+        groups = _merge(groups, summary.rows, lambda row: row.shape[:2] if len(row.shape) == 3 else _form(row))
     home = {index: number for number, group in enumerate(groups, 1) for index in group} | {-1: 0}
     solids = [Solid(summary.input, "other", "", "image")]
     for number, group in enumerate(groups, 1):
@@ -55,6 +55,10 @@ def _merge(groups: list[list[int]], rows: Sequence[Row], alike: Callable[[Row], 
         else:
             merged.append(group)
     return merged
+
+
+def _form(row: Row) -> tuple:
+    return row.shape, _kind(row)
 
 
 def _main(rows: Sequence[Row]) -> Row:

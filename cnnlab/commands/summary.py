@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -18,7 +19,7 @@ def run(arguments: Sequence[str]) -> None:
     """Prints a row a layer and the totals; draws the blocks."""
 
     def command(
-        network: tyro.conf.Positional[str],
+        network: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL|RUN")],
         /,
         input: tuple[int, int, int] | None = None,
         num_classes: int | None = None,
@@ -27,8 +28,8 @@ def run(arguments: Sequence[str]) -> None:
     ) -> tuple:
         """Show what a network is made of, layer by layer, and what it costs for one image.
 
-        Kernel and stride are in units of the layer's input; field is the receptive field, the pixels of the image
-        along one axis that a unit depends on.
+        Kernel and stride are in units of the layer's input; Conv ÷8 is one in 8 groups of channels; field is the
+        receptive field, the pixels of the image along one axis that a unit depends on.
 
         Args:
             network: a model's name, or a run directory.
@@ -65,7 +66,7 @@ def _print(found: Summary) -> None:
     """The table, 100 columns wide where the terminal does not say otherwise, and the totals."""
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     title = f"{found.name}: {_times(found.input)} to {_times(found.output)}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
     table.add_column("kind")
     for name in ("output", "kernel", "stride", "parameters", "multiply-adds", "field"):
@@ -102,7 +103,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     sizes = ["all" if row.sees_all else str(field.size) if field else "-" for field in row.fields]
     return (
         row.name,
-        row.kind if row.groups == 1 else f"{row.kind}, {row.groups} groups",
+        row.kind if row.groups == 1 else f"{row.kind} ÷{row.groups}",
         _times(row.shape),
         _times(row.kernel),
         _once(row.stride),
