@@ -53,6 +53,28 @@ def test_the_augmentation_benchmark_prints_rows_with_a_ratio(capsys):
     assert ("albumentations" in row["ms"]) == (row["ratio"] is not None)
 
 
+def test_the_transposed_convolution_benchmark_compares_every_way(capsys):
+    script("benchmarks/transposed_convolution.py").main(
+        json_only=True, rounds=1, repeats=1, batch=1, size=2, channels=4
+    )
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert {"cnnlab", "zeros", "matrix", "matrix, ready"} <= set(row["ms"])
+    assert row["ratio"] > 0
+
+
+def test_the_classical_filters_are_drawn_on_a_photo_beside_each_other(tmp_path, capsys):
+    from PIL import Image
+
+    photo = tmp_path / "photo.png"
+    Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).save(photo)
+    module = script("classical_filters.py")
+    assert Image.open(module.main(photo, output=tmp_path / "out" / "filters.png")).size[0] == 1920
+    shown = module.panels(module.load_photo(photo))
+    assert {name: image.shape[:2] for name, image in shown.items()} == dict.fromkeys(shown, (40, 60))
+    assert len(shown) == 8
+    assert module.load_photo(None).shape == (320, 480, 3)
+
+
 def test_every_command_of_the_readme_names_what_exists():
     import cnnlab
     from cnnlab.training.presets import PRESETS

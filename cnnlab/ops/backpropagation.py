@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from cnnlab.ops.convolution import Padding, Sizes, channels_last, cross_correlate, windows
+from cnnlab.ops.convolution import cross_correlate
 from cnnlab.ops.transposed import transposed_convolution
+from cnnlab.ops.windows import Padding, Sizes, channels_last, place_windows
 
 
 class Gradients(NamedTuple):
@@ -53,7 +54,9 @@ def backpropagate(
     shape = np.shape(kernel)
     error, _, _ = channels_last(error, kernel)
     x, kernel, restore = channels_last(x, kernel)
-    places = windows(x.shape[1:-1], kernel.shape[:-2], stride=stride, padding=padding, dilation=dilation)
+    if x.shape[-1] != kernel.shape[-2]:
+        raise ValueError(f"a kernel {kernel.shape} reads {kernel.shape[-2]} channels, x has {x.shape[-1]}")
+    places = place_windows(x.shape[1:-1], kernel.shape[:-2], stride=stride, padding=padding, dilation=dilation)
     output = (x.shape[0], *places.size, kernel.shape[-1])
     if error.shape != output:
         raise ValueError(f"error must have the output's shape, [B, ..., K] = {output}, found {error.shape}")

@@ -1,7 +1,6 @@
 """Classical filters by name: kernels made by hand, and how they are laid over images."""
 
 import math
-from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,8 @@ from jax.typing import ArrayLike
 
 from cnnlab.errors import unknown
 from cnnlab.ops.arithmetic import at_least
-from cnnlab.ops.convolution import Border, cross_correlate
+from cnnlab.ops.convolution import cross_correlate
+from cnnlab.ops.windows import Border
 
 
 def box(size: int = 3) -> np.ndarray:
@@ -45,23 +45,15 @@ def gaussian(size: int = 3, sigma: float | None = None) -> np.ndarray:
     return np.outer(weights, weights).astype(np.float32)
 
 
-def _fixed(*rows: tuple[float, ...]) -> np.ndarray:
-    kernel = np.array(rows, np.float32)
-    kernel.flags.writeable = False
-    return kernel
-
-
-FILTERS = MappingProxyType(
-    {
-        "box": box(),
-        "gaussian": gaussian(),
-        "sobel_x": _fixed((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),  # vertical edges
-        "sobel_y": _fixed((-1, -2, -1), (0, 0, 0), (1, 2, 1)),  # horizontal edges
-        "edge": _fixed((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),  # Laplacian of all 8 neighbours
-        "emboss": _fixed((-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
-        "sharpen": _fixed((0, -1, 0), (-1, 5, -1), (0, -1, 0)),  # the image less its Laplacian of 4 neighbours
-    }
-)
+FILTERS = {
+    "box": box(),
+    "gaussian": gaussian(),
+    "sobel_x": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32),  # vertical edges
+    "sobel_y": np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]], np.float32),  # horizontal edges
+    "edge": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32),  # Laplacian of all 8 neighbours
+    "emboss": np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32),
+    "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32),  # less the Laplacian of 4 neighbours
+}
 """Kernels `[3, 3]` by name, as they are laid over the image: Sobel's answers are positive where the image gets brighter
 to the right and downwards, emboss shows what is bright as high, lit from the top left. `convolve` turns these three
 around."""

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from cnnlab.ops.convolution import Border, Padding, Sizes, axes_of, cross_correlate, floating, pad, window_axes, windows
+from cnnlab.ops.convolution import cross_correlate
+from cnnlab.ops.windows import Border, Padding, Sizes, axes_of, floating, pad, place_windows, window_axes
 
 
 def im2col(
@@ -40,7 +41,7 @@ def im2col(
     (x,) = floating(x)
     axes = window_axes(x, window)
     lead, size, channels = x.shape[: -axes - 1], x.shape[-axes - 1 : -1], x.shape[-1]
-    places = windows(size, window, stride=stride, padding=padding, dilation=dilation)
+    places = place_windows(size, window, stride=stride, padding=padding, dilation=dilation)
     x = pad(x.reshape(math.prod(lead), *size, channels), places.pads, border)
     columns = []
     for weight in itertools.product(*map(range, window)):  # which of the window's pixels

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from cnnlab.ops.convolution import Padding, Sizes, floating, window_axes, windows
+from cnnlab.ops.windows import Padding, Sizes, floating, place_windows, window_axes
 
 
 def max_pool(
@@ -65,7 +65,7 @@ def _pool(
     (x,) = floating(x)
     axes = window_axes(x, window)
     lead = x.ndim - axes - 1
-    places = windows(x.shape[lead:-1], window, stride=window if stride is None else stride, padding=padding)
+    places = place_windows(x.shape[lead:-1], window, stride=window if stride is None else stride, padding=padding)
     for side, pads in zip(window, places.pads, strict=True):
         if max(pads) >= side:
             raise ValueError(f"padding must be less than the window {tuple(window)}, found {places.pads}")

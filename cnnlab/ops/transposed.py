@@ -14,8 +14,10 @@ from jax.typing import ArrayLike
 
 from cnnlab.errors import unknown
 from cnnlab.ops import arithmetic
-from cnnlab.ops.convolution import Padding, Pads, Sizes, channels_last, convolve, cross_correlate, per_axis
+from cnnlab.ops.arithmetic import Pads
+from cnnlab.ops.convolution import convolve, cross_correlate
 from cnnlab.ops.matrices import connectivity_matrix
+from cnnlab.ops.windows import Padding, Sizes, channels_last, per_axis
 
 
 def transposed_convolution(
@@ -97,7 +99,9 @@ def _by_zeros(x: jax.Array, kernel: jax.Array, to: _Target) -> jax.Array:
         reach = d * (k - 1)
         inserted = (n - 1) * s + 1
         first = reach - before
-        spread.append((first, size + reach - first - inserted, s - 1))  # a negative number cuts off
+        spread.append(
+            (first, size + reach - first - inserted, s - 1)
+        )  # size + reach pixels; a negative number cuts off
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *spread, (0, 0, 0)])
     # [h, w, C / groups, groups, K / groups] to [h, w, K / groups, groups, C / groups]
     parts = jnp.swapaxes(kernel.reshape(*kernel.shape[:-1], to.groups, -1), -3, -1)
