@@ -6,6 +6,7 @@ report = cnnlab.evaluate("runs/lenet5", mc_samples=50)
 """
 
 from cnnlab import data, export, models, ops, tasks
+from cnnlab.anatomy import summary
 from cnnlab.compile import jit
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.evaluation import evaluate
@@ -40,6 +41,7 @@ __all__ = [
     "ops",
     "predict",
     "presets",
+    "summary",
     "tasks",
     "train",
     "train_step",

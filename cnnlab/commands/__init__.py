@@ -2,13 +2,14 @@
 
 from types import ModuleType
 
-from cnnlab.commands import data, evaluate, export, predict, train
+from cnnlab.commands import data, evaluate, export, predict, summary, train
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "summary": summary,
     "export": export,
     "data": data,
     "list": list_,

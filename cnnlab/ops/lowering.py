@@ -4,12 +4,32 @@ Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. E
 of products, so it differentiates in both directions, batches and exports like the direct convolution.
 """
 
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+_AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
+
+
+@contextlib.contextmanager
+def as_defined() -> Iterator[None]:
+    """Within it every convolution and every pooling is the one operation of its definition: to read a traced network.
+
+    >>> with as_defined():
+    ...     traced = jax.make_jaxpr(max_pool)(jnp.zeros((1, 4, 4, 1)))
+    >>> [equation.primitive.name for equation in traced.eqns]
+    ['reduce_window_max']
+    """
+    token = _AS_DEFINED.set(True)
+    try:
+        yield
+    finally:
+        _AS_DEFINED.reset(token)
 
 
 def convolution(
@@ -67,7 +87,7 @@ def convolution(
         if kernel > size + sum(pad):
             raise ValueError(f"a kernel of {kernel} pixels is larger than its padded input of {size + sum(pad)}")
     block = _toeplitz_block(lhs.shape, rhs.shape, pads)
-    if block is None:
+    if block is None or _AS_DEFINED.get():
         return direct(lhs, rhs)
 
     def by_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -160,5 +180,7 @@ def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:
     h, w = window
     if h > height or w > width:
         raise ValueError(f"pooling window {window} is larger than its {height}x{width} input")
+    if _AS_DEFINED.get():
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, h, w, 1), (1, h, w, 1), "VALID")
     x = x[:, : height // h * h, : width // w * w]
     return x.reshape(b, height // h, h, width // w, w, c).max((2, 4))

@@ -213,15 +213,28 @@ def load(
     """
 
     def build(manager, number: int, config: dict[str, Any]) -> Trained:
-        experiment = Experiment.from_json(config["experiment"])
         spec = decode(InputSpec, config["spec"], "spec")
-        module = build_network(experiment, config["outputs"]) if network is None else network
+        module = _stored_network(config) if network is None else network
         images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
         like = jax.eval_shape(functools.partial(cnn.init, module), images, jax.random.key(0))
         variables = checkpoint.restore(manager, number, "model", like, config)
         return Trained(variables, module, _stored_task(config) if task is None else task, spec)
 
     return first_good(path, step, build)
+
+
+def load_network(path: str | Path) -> tuple[nn.Module, InputSpec]:
+    """The network of a run and its input, without the weights.
+
+    Raises:
+      ValueError: the path holds no run, or one of a network of the caller's own.
+    """
+    config = load_config(path)
+    return _stored_network(config), decode(InputSpec, config["spec"], "spec")
+
+
+def _stored_network(config: dict[str, Any]) -> nn.Module:
+    return build_network(Experiment.from_json(config["experiment"]), config["outputs"])
 
 
 def _stored_task(config: dict[str, Any]) -> Task:

@@ -1,0 +1,93 @@
+"""A summary's layers as the few solids of a picture."""
+
+from collections.abc import Callable, Sequence
+
+from cnnlab.anatomy.table import Row, Summary
+from cnnlab.plots.architecture import Solid
+
+MOST = 14
+"""Solids that can still be told apart; longer networks have their like ones merged."""
+
+_UPSAMPLING = ("repeat", "resize")
+
+
+def blocks(summary: Summary) -> list[Solid]:
+    """The picture's solids, the image first: a layer each, or a module of several, or neighbours of one size."""
+    groups = _gather([row for row in summary.rows if row.kind != "unused"])
+    if len(groups) > MOST:
+        groups = _merge(groups, summary.rows, _form)
+    if len(groups) > MOST:
+        groups = _merge(groups, summary.rows, lambda row: row.shape[:2] if len(row.shape) == 3 else _form(row))
+    home = {index: number for number, group in enumerate(groups, 1) for index in group} | {-1: 0}
+    solids = [Solid(summary.input, "other", "", "image")]
+    for number, group in enumerate(groups, 1):
+        rows = [summary.rows[index] for index in group]
+        inputs = {home[source] for row in rows for source in row.inputs} - {number}
+        solids.append(Solid(rows[-1].shape, _kind(_main(rows)), _what(rows), _name(rows), tuple(sorted(inputs))))
+    return solids
+
+
+def _gather(rows: Sequence[Row]) -> list[list[int]]:
+    """The indices of rows that are drawn as one.
+
+    Those of a module stay together; a normalisation or an addition goes with what it follows, a doubling of the image
+    with what follows it.
+    """
+    groups: list[list[int]] = []
+    for index, row in enumerate(rows):
+        before = rows[index - 1]
+        same = "" != row.name.split("/")[0] == before.name.split("/")[0]
+        minor = not row.multiply_adds and not row.kind.endswith("_pool") and row.kind != "concatenate"
+        follows = minor and row.kind not in _UPSAMPLING and index - 1 in row.inputs
+        if groups and (same or follows or before.kind in _UPSAMPLING):
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _merge(groups: list[list[int]], rows: Sequence[Row], alike: Callable[[Row], object]) -> list[list[int]]:
+    """Neighbours that are alike become one."""
+    merged: list[list[int]] = []
+    for group in groups:
+        if merged and alike(rows[group[-1]]) == alike(rows[merged[-1][-1]]):
+            merged[-1] = [*merged[-1], *group]
+        else:
+            merged.append(group)
+    return merged
+
+
+def _form(row: Row) -> tuple:
+    return row.shape, _kind(row)
+
+
+def _main(rows: Sequence[Row]) -> Row:
+    return next((row for row in rows if row.multiply_adds), rows[-1])
+
+
+def _kind(row: Row) -> str:
+    if row.multiply_adds:
+        return "convolution" if row.kernel else "dense"
+    if row.kind.endswith("_pool"):
+        return "pool"
+    return "join" if row.kind in ("concatenate", "add", "mul") else "other"
+
+
+def _what(rows: Sequence[Row]) -> str:
+    """`conv 3×3, /2`, or how many layers there are."""
+    count, main = sum(row.multiply_adds > 0 for row in rows), _main(rows)
+    kind = _kind(main)
+    short = {"convolution": "conv", "pool": main.kind.removesuffix("_pool"), "other": ""}.get(kind, kind)
+    if kind == "join":
+        return main.kind
+    if count > 1:
+        return f"{count} {short}"
+    kernel = "×".join(map(str, main.kernel))
+    stride = "" if set(main.stride) <= {1} else f", /{main.stride[0]}"
+    return f"{short} {kernel}".strip() + (stride if kind == "convolution" else "")
+
+
+def _name(rows: Sequence[Row]) -> str:
+    """The module's name; of several the first and the last."""
+    names = list(dict.fromkeys(row.name.split("/")[0] for row in rows if row.name and row.multiply_adds))
+    return names[0] if len(names) == 1 else f"{names[0]} …\n{names[-1]}" if names else ""

@@ -1,0 +1,47 @@
+"""What convolutions and matrix products cost, as the field counts it and as XLA does."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+from jax.extend import core
+
+from cnnlab.anatomy.trace import Step
+from cnnlab.ops import arithmetic
+
+
+def is_product(step: Step) -> bool:
+    """Whether the step is a convolution or a matrix product."""
+    return step.equation.primitive.name in ("conv_general_dilated", "dot_general")
+
+
+def multiply_adds(equation: core.JaxprEqn) -> int:
+    """Products of a convolution or matrix product, each with the addition that follows it.
+
+    Every output of a convolution counts its whole kernel, also where that lies on padding; a transposed convolution
+    counts the kernel once for every input, so not for the zeros between them.
+    """
+    left, right, out = (var.aval.shape for var in (*equation.invars, *equation.outvars))
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        return math.prod(out) * math.prod(left[axis] for axis in contracted)
+    params = equation.params
+    images, kernels, outputs = params["dimension_numbers"]
+    transposed = any(spacing > 1 for spacing in params["lhs_dilation"])
+    size = [left[axis] for axis in images[2:]] if transposed else [out[axis] for axis in outputs[2:]]
+    kernel = [right[axis] for axis in kernels[2:]]
+    channels = left[images[1]], right[kernels[0]]
+    return out[outputs[0]] * arithmetic.multiply_adds(*channels, kernel, size, groups=params["feature_group_count"])
+
+
+def xla_multiply_adds(equations: Sequence[core.JaxprEqn]) -> int:
+    """The same convolutions and products as XLA counts them, in half its floating-point operations.
+
+    XLA's analysis leaves out what falls on padding or on the zeros of a transposed convolution.
+    """
+    inputs = [[jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in one.invars] for one in equations]
+
+    def program(inputs):
+        return [one.primitive.bind(*args, **one.params) for one, args in zip(equations, inputs, strict=True)]
+
+    return round(jax.jit(program).lower(inputs).cost_analysis()["flops"] / 2) if equations else 0

@@ -1,0 +1,222 @@
+"""A network's summary: a row a layer, and totals."""
+
+import math
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+
+from cnnlab.anatomy import reach
+from cnnlab.anatomy.layers import Layer, Pair, gather, see
+from cnnlab.anatomy.products import is_product, multiply_adds, xla_multiply_adds
+from cnnlab.anatomy.trace import Step, trace
+from cnnlab.models import create_model
+from cnnlab.ops.arithmetic import Field
+from cnnlab.trained import Trained
+
+
+class Row(NamedTuple):
+    """One layer.
+
+    Attributes:
+      name: the path of its parameters; of a function without any, the path of the module that calls it.
+      kind: the class of its module, or what the function does.
+      shape: of its output, without the batch.
+      kernel: height and width; empty where it has none.
+      stride: likewise; a fraction where the image grows.
+      groups: of channels, convolved apart.
+      parameters: counted where they are first used.
+      statistics: numbers kept beside the parameters, such as moving averages.
+      multiply_adds: of its convolutions and matrix products, those on padding included.
+      fields: the receptive field along height and width; None where the image is not seen.
+      sees_all: whether every unit sees the whole image.
+      inputs: the rows it reads, by index; the image is -1.
+      bytes: of its output.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int | Fraction, ...] = ()
+    groups: int = 1
+    parameters: int = 0
+    statistics: int = 0
+    multiply_adds: int = 0
+    fields: tuple[Field | None, Field | None] = (None, None)
+    sees_all: bool = False
+    inputs: tuple[int, ...] = ()
+    bytes: int = 0
+
+
+class Summary(NamedTuple):
+    """All layers of a network and what they sum to, for one image.
+
+    Attributes:
+      name: of the network.
+      input: height, width and channels of the image.
+      output: shape of the logits, without the batch.
+      rows: in the order of computation.
+      parameters: all that are trained.
+      statistics: numbers kept beside them.
+      multiply_adds: of all convolutions and matrix products, those on padding included.
+      xla_multiply_adds: of the same, as XLA's analysis counts them: those on padding left out.
+      bytes: of the outputs of all rows together.
+    """
+
+    name: str
+    input: tuple[int, int, int]
+    output: tuple[int, ...]
+    rows: tuple[Row, ...]
+    parameters: int
+    statistics: int
+    multiply_adds: int
+    xla_multiply_adds: int
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as numbers, strings and lists; the field of a row is `{size, stride, centre}` along each axis."""
+        return self._asdict() | {"rows": [_row_json(row) for row in self.rows]}
+
+
+_USUAL = dict.fromkeys(("linear", "dense", "lenet5", "keras_mnist"), ((28, 28, 1), 10)) | {
+    "keras_vgg": ((100, 100, 3), 10),
+    **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56", "network_in_network"), ((32, 32, 3), 10)),
+    "convnet": ((28, 28, 1), 10),
+    "xception": ((299, 299, 3), 1000),
+    "encoder_decoder": ((64, 64, 3), 2),
+    "grid_detector": ((64, 64, 3), 8),
+}
+"""Input and number of classes of networks that are not for ImageNet."""
+
+
+def summary(
+    network: nn.Module | Trained | str,
+    input: tuple[int, int, int] | None = None,
+    *,
+    num_classes: int | None = None,
+) -> Summary:
+    """Layer by layer: shape, kernel, stride, parameters, multiply-adds, receptive field. Nothing is computed.
+
+    Any Linen network will do: its forward pass is traced, with dropout off, and read equation by equation.
+
+    Args:
+      network: a module, a trained network, or a name in `cnnlab.models.MODELS`.
+      input: height, width and channels; if left out a trained network's own, or what a network of that name is
+        usually given: 28, 28, 1 for LeNet5, 224, 224, 3 for most.
+      num_classes: outputs of a network given by name; if left out likewise, 10 or 1,000.
+
+    Raises:
+      ValueError: the name is unknown, or a kernel is larger than its padded input; layer and sizes are named.
+
+    Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
+
+    >>> found = summary("lenet5")
+    >>> found.parameters, found.multiply_adds
+    (61706, 416520)
+    >>> [(row.name, row.fields[0].size) for row in found.rows if row.name.startswith("conv")]
+    [('conv1', 5), ('conv2', 14)]
+    """
+    name, module = type(network).__name__, network
+    size, classes = _USUAL.get(network if isinstance(network, str) else "", ((224, 224, 3), 1000))
+    if isinstance(network, str):
+        name, module = network, create_model(network, num_classes=classes if num_classes is None else num_classes)
+    elif isinstance(network, Trained):
+        name, module, size = type(network.network).__name__, network.network, network.spec.shape
+    input = size if input is None else input
+    if len(input) != 3 or min(input) < 1:
+        raise ValueError(f"input must be height, width and channels, 1 or more each, found {input}")
+    height, width, channels = input
+    traced = trace(module, (height, width, channels))
+    seen = see(traced, (height, width))
+    layers = gather(traced, seen)
+    rows = tuple(_row(layer, label, seen, (height, width)) for layer, label in zip(layers, _names(layers), strict=True))
+    products = [step.equation for layer in layers for step in layer.steps if is_product(step)]
+    totals = {part: sum(getattr(row, part) for row in rows) for part in ("parameters", "statistics", "multiply_adds")}
+    return Summary(
+        name,
+        (height, width, channels),
+        traced.output[1:],
+        rows,
+        **totals,
+        xla_multiply_adds=xla_multiply_adds(products),
+        bytes=sum(row.bytes for row in rows),
+    )
+
+
+def _names(layers: list[Layer]) -> list[str]:
+    """The modules' paths, with the array's name where a module has several layers, or is the network itself."""
+    owners = [layer.module for layer in layers if layer.leaves]
+    return [
+        f"{layer.module}/{layer.leaves[0].name}".lstrip("/")
+        if layer.leaves and (not layer.module or owners.count(layer.module) > 1)
+        else layer.module
+        for layer in layers
+    ]
+
+
+def _row(layer: Layer, name: str, seen: dict[int, Pair], size: tuple[int, int]) -> Row:
+    trained = sum(leaf.size for leaf in layer.leaves if leaf.collection == "params")
+    row = Row(name, layer.kind, parameters=trained, statistics=sum(leaf.size for leaf in layer.leaves) - trained)
+    if not layer.steps:
+        return row
+    out = layer.steps[-1].equation.outvars[0].aval
+    pair = seen[layer.steps[-1].writes[0]]
+    row = row._replace(
+        shape=out.shape[1:],
+        fields=tuple(view and _field(view, n) for view, n in zip(pair, size, strict=True)),
+        sees_all=all(view and _sees_all(view, n) for view, n in zip(pair, size, strict=True)),
+        inputs=layer.inputs,
+        bytes=math.prod(out.shape) * out.dtype.itemsize,
+    )
+    row = row._replace(multiply_adds=sum(multiply_adds(step.equation) for step in layer.steps if is_product(step)))
+    main = next(filter(is_product, layer.steps), layer.steps[0])
+    return row._replace(**_window(main, layer, seen))
+
+
+def _window(main: Step, layer: Layer, seen: dict[int, Pair]) -> dict[str, Any]:
+    """Kernel, stride and groups, where the layer has such."""
+    equation, name = main.equation, main.equation.primitive.name
+    params = equation.params
+    if name == "conv_general_dilated":
+        shape, spec = equation.invars[1].aval.shape, params["dimension_numbers"].rhs_spec
+        strides = zip(params["window_strides"], params["lhs_dilation"], strict=True)
+        return {
+            "kernel": tuple(shape[axis] for axis in spec[2:]),
+            "stride": tuple(_whole(Fraction(stride, spacing)) for stride, spacing in strides),
+            "groups": params["feature_group_count"],
+        }
+    if name.startswith("reduce_window"):
+        return {"kernel": params["window_dimensions"][1:-1], "stride": params["window_strides"][1:-1]}
+    if layer.kind == "resize":
+        before, after = (array.aval.shape[1:-1] for array in (equation.invars[0], equation.outvars[0]))
+        return {"stride": tuple(_whole(Fraction(old, new)) for old, new in zip(before, after, strict=True))}
+    before = next(seen[number] for number in main.reads if number in seen)
+    after = seen[layer.steps[-1].writes[0]]
+    if layer.kind == "repeat":
+        strides = [[reach.field(view.reach).stride for view in pair] for pair in (before, after)]
+        return {"stride": tuple(_whole(Fraction(new) / old) for old, new in zip(*strides, strict=True))}
+    if name.startswith("reduce_"):
+        shape = equation.invars[0].aval.shape
+        kernel = tuple(math.prod(shape[a] for a in view.axes if a in params["axes"]) for view in before if view)
+        return {"kernel": kernel, "stride": kernel if any(view and view.axes for view in after) else ()}
+    return {}
+
+
+def _whole(number: Fraction) -> int | Fraction:
+    return int(number) if number.denominator == 1 else number
+
+
+def _sees_all(view, size: int) -> bool:
+    return not view.axes and view.reach.first[0] <= 0 and view.reach.last[0] >= size - 1
+
+
+def _field(view, size: int) -> Field:
+    if _sees_all(view, size):
+        return Field(size, 0, (size - 1) / 2)
+    return reach.field(view.reach)
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    fields = [field and field._asdict() | {"stride": float(field.stride)} for field in row.fields]
+    return row._asdict() | {"stride": [float(stride) for stride in row.stride], "fields": fields}

@@ -1,0 +1,187 @@
+"""A network's forward pass, traced and never run, as one flat list of equations."""
+
+import re
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from cnnlab import nn as cnn
+from cnnlab.ops import lowering
+
+
+class Step(NamedTuple):
+    """One equation. Arrays are numbers; None is a constant.
+
+    Attributes:
+      equation: None for outputs that depend on all inputs in a way that was not followed.
+      reads: one an operand.
+      writes: one a result.
+      module: the path of the innermost module it belongs to.
+    """
+
+    equation: core.JaxprEqn | None
+    reads: tuple[int | None, ...]
+    writes: tuple[int | None, ...]
+    module: str
+
+
+class Leaf(NamedTuple):
+    """One array of the network's variables."""
+
+    collection: str
+    module: str
+    name: str
+    size: int
+
+
+class Traced(NamedTuple):
+    """A network as data.
+
+    Attributes:
+      steps: in order.
+      image: the number of the input.
+      output: the shape of the logits `[1, ...]`.
+      leaves: the variables, by their number.
+      modules: class names by path.
+    """
+
+    steps: list[Step]
+    image: int
+    output: tuple[int, ...]
+    leaves: dict[int, Leaf]
+    modules: dict[str, str]
+
+
+def trace(network: nn.Module, shape: tuple[int, int, int]) -> Traced:
+    """The forward pass in use (dropout off) of one image `[H, W, C]`; nothing is computed.
+
+    Raises:
+      ValueError: a kernel or window is larger than its padded input; the layer is named.
+    """
+    modules: dict[str, str] = {}
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    with lowering.as_defined(), nn.intercept_methods(_marking(modules)):
+        variables = jax.eval_shape(lambda x: cnn.init(network, x, jax.random.key(0)), image)
+        closed, out = jax.make_jaxpr(lambda v, x: cnn.apply(network, v, x), return_shape=True)(variables, image)
+    numbers = count()
+    leaves = {next(numbers): _leaf(path, array) for path, array in jax.tree.leaves_with_path(variables)}
+    x = next(numbers)
+    names = dict(zip(closed.jaxpr.invars, [*leaves, x], strict=True))
+    return Traced(list(_steps(closed.jaxpr, names, numbers, "")), x, out.shape, leaves, modules)
+
+
+def _leaf(path: tuple, array: Any) -> Leaf:
+    collection, *modules, name = (jax.tree_util.keystr((key,), simple=True) for key in path)
+    return Leaf(collection, "/".join(modules), name, array.size)
+
+
+def _marking(modules: dict[str, str]):
+    """An interceptor that writes the module's path on every equation traced in it."""
+
+    def mark(call, args, kwargs, context):
+        path = "/".join(context.module.path)
+        modules[path] = type(context.module).__name__
+        shape = tuple(getattr(args[0], "shape", ())) if args else ()
+        if 0 in shape:
+            raise ValueError(
+                f"{path} is given an empty input {list(shape[1:])}: a window before it is larger than its padded input"
+            )
+        try:
+            with jax.named_scope(f"module:{path}:"):
+                out = call(*args, **kwargs)
+        except ValueError as error:
+            if not path or str(error).startswith(f"{path}/"):
+                raise
+            raise ValueError(f"{path}: {error}") from error
+        if any(0 in getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(out)):
+            raise _too_small(context.module, path, shape)
+        return out
+
+    return mark
+
+
+def _too_small(module: nn.Module, path: str, shape: tuple[int, ...]) -> ValueError:
+    """The error of a layer that leaves nothing of its input, as a kernel does that is larger."""
+    window = "a window"
+    if hasattr(module, "kernel_size"):
+        kernel = "x".join(map(str, module.kernel_size))
+        window = f"a kernel of {kernel} pixels, padding {module.padding!r},"
+    return ValueError(f"{path or type(module).__name__}: {window} is larger than the padded input {list(shape[1:])}")
+
+
+def _steps(jaxpr, names: dict, numbers: count, module: str) -> Iterator[Step]:
+    """The equations in order, those of inner programs in the place of the program."""
+
+    def read(var) -> int | None:
+        return None if isinstance(var, core.Literal) else names.get(var)
+
+    for equation in jaxpr.eqns:
+        inside = _module(equation, module)
+        reads = tuple(map(read, equation.invars))
+        written: list[int | None]
+        if equation.primitive.name == "scan":
+            written = yield from _unrolled(equation, reads, numbers, inside)
+        elif inner := _inner(equation):
+            written = yield from _inlined(inner, reads[len(reads) - len(inner.invars) :], numbers, inside)
+            if equation.primitive.name == "while":
+                written = [next(numbers) for _ in written]
+                yield Step(None, reads, tuple(written), inside)
+        else:
+            written = [next(numbers) for _ in equation.outvars]
+            yield Step(equation, reads, tuple(written), inside)
+        names.update(zip(equation.outvars, written, strict=True))
+
+
+def _inlined(jaxpr, reads: tuple, numbers: count, module: str):
+    names = dict(zip(jaxpr.invars, reads, strict=True))
+    yield from _steps(jaxpr, names, numbers, module)
+    return [None if isinstance(var, core.Literal) else names.get(var) for var in jaxpr.outvars]
+
+
+def _unrolled(equation, reads: tuple, numbers: count, module: str):
+    """A scan's body as often as it runs. What it slices from stacked arrays is not followed into the image."""
+    params = equation.params
+    consts, carries = params["num_consts"], params["num_carry"]
+    carry, stacked = list(reads[consts : consts + carries]), reads[consts + carries :]
+    slices = tuple(None if array is None else next(numbers) for array in stacked)
+    for array, one in zip(stacked, slices, strict=True):
+        yield Step(None, (array,), (one,), module)
+    outs: list = []
+    for _ in range(params["length"]):
+        out = yield from _inlined(params["jaxpr"].jaxpr, (*reads[:consts], *carry, *slices), numbers, module)
+        carry, outs = out[:carries], [*outs, *out[carries:]]
+    results = [next(numbers) for _ in equation.outvars[carries:]]
+    yield Step(None, tuple(outs), tuple(results), module)
+    return [*carry, *results]
+
+
+def _inner(equation):
+    """The program inside an equation, where there is one; of branches the default one, the last."""
+    params = equation.params
+    if is_resize(equation):
+        return None
+    if equation.primitive.name == "cond":
+        return params["branches"][-1].jaxpr
+    if equation.primitive.name == "while":
+        return params["body_jaxpr"].jaxpr
+    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        if key in params and equation.primitive.name not in ("reduce", "reduce_window"):
+            return getattr(params[key], "jaxpr", params[key])
+    return None
+
+
+def is_resize(equation: core.JaxprEqn) -> bool:
+    """Whether this is `jax.image.resize`, which stays one step: what it does is read off its whole."""
+    arrays = [var for var in equation.invars if not isinstance(var, core.Literal)]
+    return equation.params.get("name") == "_resize" and len(arrays) == 1
+
+
+def _module(equation, outer: str) -> str:
+    """The innermost module on the equation's name stack."""
+    marks = re.findall("module:(.*?):", str(equation.source_info.name_stack))
+    return marks[-1] if marks else outer
