@@ -12,6 +12,7 @@ from cnnlab.models.inception import GoogLeNet, Xception
 from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
+from cnnlab.models.torch_weights import import_torch
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -92,5 +93,6 @@ __all__ = [
     "ResNet",
     "Xception",
     "create_model",
+    "import_torch",
     "register",
 ]

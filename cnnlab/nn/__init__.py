@@ -1,12 +1,26 @@
 """Building blocks of networks, and the one way to call any network."""
 
 from cnnlab.nn.apply import apply, init
-from cnnlab.nn.blocks import Conv, dropout, flatten, max_pool, spatial_dropout
+from cnnlab.nn.blocks import Conv, Dropout, dropout, flatten, max_pool, spatial_dropout
+from cnnlab.nn.convolution import BatchNorm, ConvBlock, SeparableConv
+from cnnlab.nn.inception import Inception
 from cnnlab.nn.positional import pixel_positions, positional_encoding
+from cnnlab.nn.residual import BasicBlock, Bottleneck
+from cnnlab.nn.upsampling import ResizeUp, TransposedUp, concatenate_skip
 
 __all__ = [
+    "BasicBlock",
+    "BatchNorm",
+    "Bottleneck",
     "Conv",
+    "ConvBlock",
+    "Dropout",
+    "Inception",
+    "ResizeUp",
+    "SeparableConv",
+    "TransposedUp",
     "apply",
+    "concatenate_skip",
     "dropout",
     "flatten",
     "init",

@@ -1,9 +1,10 @@
-"""Twice the height and width: by a transposed convolution, or by a resize and a convolution."""
+"""The way back up: twice the height and width, and the skip that brings back what was lost on the way down."""
 
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from cnnlab.nn.convolution import ConvBlock
 
@@ -46,3 +47,28 @@ class ResizeUp(nn.Module):
         b, height, width, c = x.shape
         x = jax.image.resize(x, (b, 2 * height, 2 * width, c), self.method)
         return ConvBlock(self.features, dtype=self.dtype, name="conv")(x, use_running_average=use_running_average)
+
+
+def concatenate_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
+    """The channels of `x` and, behind them, those of the skip, its centre cut to the size of `x`.
+
+    Source: Ronneberger et al., U-Net, MICCAI 2015 (copy and crop).
+
+    Args:
+      x: `[B, h, w, C]`.
+      skip: `[B, H, W, K]`, at least as large.
+
+    Returns:
+      `[B, h, w, C + K]`.
+
+    Raises:
+      ValueError: the skip is smaller than `x`.
+
+    >>> concatenate_skip(jnp.zeros((1, 4, 4, 8)), jnp.zeros((1, 6, 5, 2))).shape
+    (1, 4, 4, 10)
+    """
+    (h, w), (height, width) = x.shape[1:3], skip.shape[1:3]
+    if height < h or width < w:
+        raise ValueError(f"a skip must be at least as large as what it joins, found {height}x{width} for {h}x{w}")
+    top, left = (height - h) // 2, (width - w) // 2
+    return jnp.concatenate([x, skip[:, top : top + h, left : left + w]], -1)

@@ -1,0 +1,124 @@
+"""Imported weights: the logits of a torch twin, and files that are not what they should be."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from cnnlab import models, nn
+
+torch = pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
+from torch_twins import TWINS  # noqa: E402
+
+SIDES = {"alexnet": 95, "googlenet": 75}
+
+
+def filled(name, classes=10, seed=0):
+    """A twin with random weights, running statistics included, whose activations keep their size."""
+    torch.manual_seed(seed)
+    twin = TWINS[name](classes=classes).eval()
+    for module in twin.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.3)
+    return twin
+
+
+def write_safetensors(path, state):
+    header, blobs, place = {}, [], 0
+    for key, value in state.items():
+        blob = value.numpy().tobytes()
+        kind = {"float32": "F32", "int64": "I64"}[str(value.numpy().dtype)]
+        header[key] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [place, place + len(blob)]}
+        blobs.append(blob)
+        place += len(blob)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(blobs))
+    return path
+
+
+@pytest.mark.parametrize("name", list(TWINS))
+def test_the_logits_are_those_of_torch(name, tmp_path):
+    twin, side = filled(name), SIDES.get(name, 64)
+    x = np.random.default_rng(0).normal(size=(2, side, side - 8, 3)).astype(np.float32)
+    with torch.inference_mode():
+        want = twin(torch.tensor(x).permute(0, 3, 1, 2)).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network, variables = models.import_torch(name, write_safetensors(tmp_path / "w.safetensors", twin.state_dict()))
+    got = nn.apply(network, variables, x)
+    assert np.abs(want).max() > 0.01
+    np.testing.assert_allclose(got, want, atol=1e-4 * max(1, np.abs(want).max()))
+
+
+def test_a_pth_file_is_read_as_weights_only(tmp_path):
+    twin = filled("resnet18")
+    torch.save(twin.state_dict(), tmp_path / "w.pth")
+    _, variables = models.import_torch("resnet18", tmp_path / "w.pth")
+    np.testing.assert_array_equal(variables["params"]["dense"]["bias"], twin.fc.bias.detach())
+    (tmp_path / "other.pth").write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(ValueError, match="other.pth is no state dict"):
+        models.import_torch("resnet18", tmp_path / "other.pth")
+
+
+def test_another_number_of_classes_gets_a_new_head_on_the_same_trunk(tmp_path):
+    twin = filled("resnet18")
+    path = write_safetensors(tmp_path / "w.safetensors", twin.state_dict())
+    network, variables = models.import_torch("resnet18", path, num_classes=3)
+    assert network.num_classes == 3
+    assert variables["params"]["dense"]["kernel"].shape == (512, 3)
+    stem = twin.conv1.weight.detach().permute(2, 3, 1, 0)
+    np.testing.assert_array_equal(variables["params"]["stem"]["conv"]["kernel"], stem)
+
+
+def test_googlenets_auxiliary_heads_are_left_out_with_a_warning(tmp_path):
+    path = write_safetensors(tmp_path / "w.safetensors", filled("googlenet").state_dict())
+    with pytest.warns(UserWarning, match=r"auxiliary heads of .* are left out \(2 arrays\)"):
+        models.import_torch("googlenet", path)
+
+
+def test_keys_that_do_not_fit_are_all_listed(tmp_path):
+    state = filled("resnet18").state_dict()
+    state["extra.weight"] = state.pop("layer1.0.conv1.weight")
+    state["bn1.bias"] = state["bn1.bias"][:3]
+    path = write_safetensors(tmp_path / "w.safetensors", state)
+    wrong = r"1 missing: layer1.0.conv1.weight; 1 unexpected: extra.weight; 1 of another shape: bn1.bias \(3,\)"
+    with pytest.raises(ValueError, match=wrong):
+        models.import_torch("resnet18", path)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = write_safetensors(tmp_path / "w.safetensors", filled("resnet18").state_dict())
+    with pytest.raises(ValueError, match="holds no weights of resnet50: .* missing: .* and .* more"):
+        models.import_torch("resnet50", path)
+    with pytest.raises(ValueError, match="unknown network with published weights 'resnet19'; did you mean 'resnet18'"):
+        models.import_torch("resnet19", path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 64,
+        (10**15).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        (60).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}'[:60],
+        (62).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}' + bytes(8),
+        (62).to_bytes(8, "little") + b'{"a": {"dtype": "F99", "shape": [9], "data_offsets": [0, 36]}}' + bytes(36),
+    ],
+)
+def test_a_damaged_safetensors_file_is_named(content, tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="w.safetensors is no safetensors file, or damaged"):
+        models.import_torch("resnet18", tmp_path / "w.safetensors")
+
+
+def test_a_missing_file_and_one_of_another_kind_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"w.safetensors is no file"):
+        models.import_torch("resnet18", tmp_path / "w.safetensors")
+    (tmp_path / "w.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"w.ckpt must be a state dict as .safetensors, .pth or .pt, found .ckpt"):
+        models.import_torch("resnet18", tmp_path / "w.ckpt")
