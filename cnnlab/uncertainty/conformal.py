@@ -81,8 +81,9 @@ class Conformal:
           error: share of labels that a set may miss.
           method: `lac`, the smallest sets on average; `aps`, sets that grow with difficulty; `raps`, those with their
             tail cut.
-          randomised: for `aps` and `raps`, whether coverage is exact instead of above; sets may then be empty, and
-            differ with the seed.
+          randomised: for `aps` and `raps`, whether each score is lowered by a random part of its class's probability,
+            as their papers have it: smaller sets that differ with the seed. Without, the surest examples get empty
+            sets.
           penalty: of `raps`, for every class beyond the `rank` most probable ones (defaults as in torch-uncertainty).
           rank: of `raps`.
           seed: of the randomisation.
@@ -98,17 +99,22 @@ class Conformal:
         threshold = conformal_threshold(np.take_along_axis(scores, labels[:, None], 1)[:, 0], error)
         return cls(method, float(error), threshold, probs.shape[1], len(probs), randomised, float(penalty), rank)
 
-    def sets(self, probs: np.ndarray, *, seed: int = 1) -> np.ndarray:
+    def sets(self, probs: np.ndarray, *, nonempty: bool = False, seed: int = 1) -> np.ndarray:
         """Which classes are in the set of each example, bool `[n, k]`.
 
         Args:
           probs: `[n, k]`, made as those it was fitted on.
+          nonempty: whether every set holds the most probable class, as torch-uncertainty's do; coverage rises above
+            `1 - error` where sets would be empty: for errors larger than the network's own.
           seed: of the randomisation, another one than in `fit`.
         """
         probs = check_classes(probs, self.classes)
         uniform = np.random.default_rng(seed).random(len(probs)) if self.randomised else None
         scores = conformity_scores(probs, method=self.method, uniform=uniform, penalty=self.penalty, rank=self.rank)
-        return scores <= self.threshold + _SLACK
+        found = scores <= self.threshold + _SLACK
+        if nonempty:
+            np.put_along_axis(found, probs.argmax(1)[:, None], True, 1)
+        return found
 
     def coverage(self, sets: np.ndarray, labels: np.ndarray) -> Coverage:
         """What sets do on labelled examples, and where their coverage should lie by the calibration split's size."""
