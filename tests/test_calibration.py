@@ -7,6 +7,7 @@ from cnnlab.metrics import calibration
 from cnnlab.metrics.binning import assign
 from cnnlab.metrics.bootstrap import bootstrap_interval
 from cnnlab.metrics.brier import brier_parts
+from cnnlab.plots.figures import reliability_diagram
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +164,14 @@ def test_bad_input_is_named_with_its_value(change, message):
 def test_bad_confidences_are_named_with_their_value(confidence, correct, message):
     with pytest.raises(ValueError, match=message):
         calibration.expected_calibration_error(np.array(confidence), np.array(correct))
+
+
+def test_the_diagram_shades_the_noise_of_each_bin_and_writes_its_count():
+    confidence = np.r_[np.full(1, 0.5), np.full(1200, 0.9)]
+    bins = calibration.reliability(confidence, np.r_[1, np.arange(1200) % 10 > 0], 10)
+    top, bottom = reliability_diagram(bins, 0.01, 0.02, interval=(0, 0.03)).axes
+    shaded = [(round(bar.get_y(), 3), round(bar.get_y() + bar.get_height(), 3)) for bar in top.patches]
+    want = scipy.stats.binom(1200, 0.9).ppf([0.025, 0.975]) / 1200
+    assert shaded == [(0, 1), tuple(want.round(3))]
+    assert [text.get_text() for text in bottom.texts] == ["1", "1.2k"]
+    assert top.get_title() == "ECE 0.0100 (0.0000 to 0.0300), noise floor 0.0200"

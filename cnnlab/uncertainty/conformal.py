@@ -82,7 +82,7 @@ class Conformal:
           method: `lac`, the smallest sets on average; `aps`, sets that grow with difficulty; `raps`, those with their
             tail cut.
           randomised: for `aps` and `raps`, whether each score is lowered by a random part of its class's probability,
-            as their papers have it: smaller sets that differ with the seed. Without, the surest examples get empty
+            as their papers have it: smaller sets that differ with the seed. Without, the surest examples may get empty
             sets.
           penalty: of `raps`, for every class beyond the `rank` most probable ones (defaults as in torch-uncertainty).
           rank: of `raps`.
