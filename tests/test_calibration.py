@@ -136,6 +136,7 @@ def test_the_part_within_bins_is_their_variance_less_twice_their_covariance(gues
         ({"probs": np.array([[0.5, 0.5], [1.3, -0.3]])}, r"lie in 0..1, found probs\[1, 0\] = 1.3"),
         ({"probs": np.array([[0.5, 0.5], [np.nan, 1]])}, r"found probs\[1, 0\] = nan"),
         ({"probs": np.zeros((0, 2))}, r"one example or more, found the shape \(0, 2\)"),
+        ({"probs": np.full((2, 2, 2), 0.5)}, r"must be \[examples, classes\], found the shape \(2, 2, 2\)"),
         ({"probs": np.ones((2, 1))}, r"2 classes or more, found the shape \(2, 1\)"),
         ({"labels": np.array([0, 2])}, r"labels must lie in 0..1, found labels\[1\] = 2"),
         ({"labels": np.array([-1, 0])}, r"found labels\[0\] = -1"),

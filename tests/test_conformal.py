@@ -48,7 +48,7 @@ def test_sets_by_hand():
     assert strict.sets(PROBS, nonempty=True).tolist() == [[False, True, False], [True, False, False]]
 
 
-@pytest.mark.parametrize("options", [{"method": "lac"}, *({"method": m, "randomised": True} for m in ("aps", "raps"))])
+@pytest.mark.parametrize("options", [{"method": "lac"}, {"method": "aps"}, {"method": "raps"}])
 def test_sets_hold_the_label_exactly_as_often_as_promised(options):
     held, size = [], 150
     for seed in range(300):
@@ -63,7 +63,7 @@ def test_sets_without_randomisation_hold_it_at_least_as_often(method):
     held = []
     for seed in range(100):
         probs, labels = drawn(249, seed=seed)
-        found = Conformal.fit(probs[:99], labels[:99], error=0.1, method=method).sets(probs[99:])
+        found = Conformal.fit(probs[:99], labels[:99], error=0.1, method=method, randomised=False).sets(probs[99:])
         held.append(np.take_along_axis(found, labels[99:, None], 1).mean())
     assert np.mean(held) > 0.9 - 3 * np.std(held) / 10
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from cnnlab.metrics.checks import check_labels, check_probs, check_scored, check_unit
+from cnnlab.metrics.checks import check_examples, check_labels, check_scored, check_unit
 
 Binning = Literal["width", "mass"]
 
@@ -28,7 +28,7 @@ def of_the_guess(confidence: np.ndarray, correct: np.ndarray, bins: int, binning
 
 def of_each_class(probs: np.ndarray, labels: np.ndarray, bins: int, binning: Binning) -> Binned:
     """One column a class: its probability, and whether it was the label."""
-    probs = check_probs(probs)
+    probs = check_examples(probs)
     labels = check_labels(labels, probs)
     index = np.stack([assign(column, bins, binning) for column in probs.T], -1)
     return Binned(index, probs, (labels[:, None] == np.arange(probs.shape[1])).astype(np.float64))

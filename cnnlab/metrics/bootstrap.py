@@ -13,7 +13,7 @@ def bootstrap_interval(
     Quantiles q of the redrawn scores are reflected at the score: what noise adds to the score once it adds to the
     redrawn ones twice, and the reflection takes it out again. So the interval holds the value that infinitely many
     examples would give, and may lie beside the score where that is biased, as a calibration error is: there the
-    interval of the plain quantiles does not hold the true value at all.
+    interval of the plain quantiles lies on the wrong side.
 
     Source: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2.
 
@@ -28,7 +28,9 @@ def bootstrap_interval(
     >>> bool(low < 49.5 < high)
     True
     """
-    check_draws(level, draws)
+    check_draws(draws)
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in 0 < level < 1, found {level}")
     generator = np.random.default_rng(seed)
     n = len(rows[0])
     drawn = []
@@ -40,9 +42,7 @@ def bootstrap_interval(
     return float(2 * value - high), float(2 * value - low)
 
 
-def check_draws(level: float, draws: int) -> None:
-    """Raises a `ValueError` for a level outside of 0..1 or no draws."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in 0 < level < 1, found {level}")
+def check_draws(draws: int) -> None:
+    """Raises a `ValueError` where nothing is drawn."""
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, found {draws}")

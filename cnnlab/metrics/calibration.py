@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.metrics.binning import Binned, Binning, assign, of_each_class, of_the_guess, sums
-from cnnlab.metrics.bootstrap import bootstrap_interval
-from cnnlab.metrics.checks import check_labels, check_numbers, check_probs, check_unit
+from cnnlab.metrics.bootstrap import bootstrap_interval, check_draws
+from cnnlab.metrics.checks import check_examples, check_labels, check_numbers, check_unit
 
 
 class Reliability(NamedTuple):
@@ -23,8 +23,8 @@ class Estimate(NamedTuple):
     """A calibration error, and what stands behind it."""
 
     value: float
-    low: float  # bootstrap interval of the error that infinitely many examples would show, never below 0
-    high: float
+    low: float  # bootstrap interval of the error that infinitely many examples would show, never below 0;
+    high: float  # it may lie below the value, which noise raises
     floor: float  # what a perfectly calibrated model with these very probabilities would score, on average
 
 
@@ -129,9 +129,10 @@ def calibration_errors(
 ) -> dict[str, Estimate]:
     """`ece`, `ece_mass`, `mce` and `classwise_ece`, each with its bootstrap interval and its noise floor.
 
-    The bins stay where these probabilities put them. In 300 simulated test sets of 200 to 5,000 examples an interval of
-    95 % for the ECE held the true one in 88 to 95 % where the model was off by 0.03 or more, and in 58 to 67 % where it
-    was perfectly calibrated, at 0, the end of what is possible; the plain quantiles never held it there.
+    The bins stay where these probabilities put them. In simulations, 300 test sets each of 200, 1,000 and 5,000
+    examples, the interval of 95 % for the ECE held the true one in 85 to 94 % where the model was off by 0.03 or 0.1,
+    in 78 to 89 % where by 0.01, and in 58 to 67 % where by 0, the end of what is possible. Plain quantiles of the
+    bootstrap never held the 0.
 
     Args:
       probs: `[n, k]`.
@@ -145,7 +146,7 @@ def calibration_errors(
     >>> abs(round(got["ece"].value, 6)), got["ece"].floor > 0
     (0.0, True)
     """
-    probs = check_probs(probs)
+    probs = check_examples(probs)
     confidence, correct = probs.max(-1), probs.argmax(-1) == check_labels(labels, probs)
     guess = of_the_guess(confidence, correct, bins, "width")
     return {
@@ -177,5 +178,6 @@ def _floor(gap: Callable[..., float], index: np.ndarray, stated: np.ndarray, dra
 
     Columns are drawn apart from each other: the mean of a sum over columns depends on each alone.
     """
+    check_draws(draws)
     generator = np.random.default_rng(seed)
     return float(np.mean([gap(index, stated, generator.random(stated.shape) < stated) for _ in range(draws)]))

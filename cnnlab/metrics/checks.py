@@ -33,6 +33,14 @@ def check_probs(probs: np.ndarray) -> np.ndarray:
     return probs
 
 
+def check_examples(probs: np.ndarray) -> np.ndarray:
+    """Probabilities `[n, k]` in double precision, checked as in `check_probs`."""
+    probs = check_probs(probs)
+    if probs.ndim != 2:
+        raise ValueError(f"probs must be [examples, classes], found the shape {probs.shape}")
+    return probs
+
+
 def check_labels(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
     """Labels of the shape of `probs` without its last axis, as integers.
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from cnnlab.metrics.checks import check_labels, check_numbers, check_probs, check_unit
+from cnnlab.metrics.checks import check_examples, check_labels, check_numbers, check_unit
 from cnnlab.training import strict_json
 from cnnlab.uncertainty.validation_split import check_classes
 
@@ -68,7 +68,7 @@ class Conformal:
         *,
         error: float = 0.1,
         method: Method = "lac",
-        randomised: bool = False,
+        randomised: bool = True,
         penalty: float = 0.1,
         rank: int = 1,
         seed: int = 0,
@@ -82,8 +82,8 @@ class Conformal:
           method: `lac`, the smallest sets on average; `aps`, sets that grow with difficulty; `raps`, those with their
             tail cut.
           randomised: for `aps` and `raps`, whether each score is lowered by a random part of its class's probability,
-            as their papers have it: smaller sets that differ with the seed. Without, the surest examples may get empty
-            sets.
+            as their papers have it; sets then differ with the seed. Without, they are much larger, and the surest
+            examples may get empty ones.
           penalty: of `raps`, for every class beyond the `rank` most probable ones (defaults as in torch-uncertainty).
           rank: of `raps`.
           seed: of the randomisation.
@@ -92,8 +92,9 @@ class Conformal:
           ValueError: the split is too small for the error (the smallest that does is named), or no probabilities and
             labels.
         """
-        probs = check_probs(probs)
+        probs = check_examples(probs)
         labels = check_labels(labels, probs)
+        randomised = randomised and method != "lac"
         uniform = np.random.default_rng(seed).random(len(probs)) if randomised else None
         scores = conformity_scores(probs, method=method, uniform=uniform, penalty=penalty, rank=rank)
         threshold = conformal_threshold(np.take_along_axis(scores, labels[:, None], 1)[:, 0], error)
@@ -154,9 +155,7 @@ def conformity_scores(
     >>> conformity_scores(np.array([[0.2, 0.5, 0.3]]), method="aps").round(6).tolist()
     [[1.0, 0.5, 0.8]]
     """
-    probs = check_probs(probs)
-    if probs.ndim != 2:
-        raise ValueError(f"probs must be [examples, classes], found the shape {probs.shape}")
+    probs = check_examples(probs)
     if method == "lac":
         return 1 - probs
     if method not in ("aps", "raps"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnlab.metrics.checks import check_labels, check_probs
+from cnnlab.metrics.checks import check_examples, check_labels, check_probs
 
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -22,9 +22,7 @@ def validation_examples(
     Raises:
       ValueError: they are no probabilities and labels, or too few.
     """
-    probs = check_probs(probs)
-    if probs.ndim != 2:
-        raise ValueError(f"probs must be [examples, classes] to fit {method}, found the shape {probs.shape}")
+    probs = check_examples(probs)
     labels = check_labels(labels, probs)
     if len(labels) < smallest:
         raise ValueError(f"{method} needs a validation split of {smallest} examples or more, found {len(labels)}")

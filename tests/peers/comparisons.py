@@ -466,7 +466,7 @@ def _():
 )
 def _():
     return Outcome(
-        Conformal.fit(PROBS, LABELS, error=ERROR, method="aps").sets(TEST_PROBS),
+        Conformal.fit(PROBS, LABELS, error=ERROR, method="aps", randomised=False).sets(TEST_PROBS),
         mapie_sets("aps", include_last_label=True),
         our_sets("aps", calibration_uniform=mapies_uniform(), test_uniform=np.ones(N)),
     )
@@ -488,7 +488,9 @@ def _():
 
 @against("crepes", "APS sets, not randomised")
 def _():
-    return Outcome(Conformal.fit(PROBS, LABELS, error=ERROR, method="aps").sets(TEST_PROBS), crepes_sets("aps"))
+    return Outcome(
+        Conformal.fit(PROBS, LABELS, error=ERROR, method="aps", randomised=False).sets(TEST_PROBS), crepes_sets("aps")
+    )
 
 
 @against(
@@ -534,13 +536,15 @@ def _():
 
 @against("torch_uncertainty", "APS sets, not randomised", _INTERPOLATED)
 def _():
-    ours = Conformal.fit(PROBS, LABELS, error=ERROR, method="aps").sets(TEST_PROBS)
+    ours = Conformal.fit(PROBS, LABELS, error=ERROR, method="aps", randomised=False).sets(TEST_PROBS)
     theirs = torch_uncertainty_sets("aps.ConformalClsAPS", randomized=False)
     return Outcome(ours, theirs, with_top(our_sets("aps", interpolated)))
 
 
 @against("torch_uncertainty", "RAPS sets, not randomised", _INTERPOLATED)
 def _():
-    ours = Conformal.fit(PROBS, LABELS, error=ERROR, method="raps", penalty=0.2, rank=2).sets(TEST_PROBS)
+    ours = Conformal.fit(PROBS, LABELS, error=ERROR, method="raps", randomised=False, penalty=0.2, rank=2).sets(
+        TEST_PROBS
+    )
     theirs = torch_uncertainty_sets("raps.ConformalClsRAPS", randomized=False, penalty=0.2, regularization_rank=2)
     return Outcome(ours, theirs, with_top(our_sets("raps", interpolated, penalty=0.2, rank=2)))
