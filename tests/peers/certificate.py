@@ -3,8 +3,13 @@
 import importlib.util
 from importlib.metadata import version
 
+import compare_maps
+import compare_scores
+import compare_sets
 import numpy as np
-from comparisons import COMPARISONS, Comparison
+from comparison import COMPARISONS, Comparison
+
+__all__ = ["COMPARISONS", "compare_maps", "compare_scores", "compare_sets"]  # which enter themselves into the list
 
 PACKAGES = {"sklearn": "scikit-learn", "torch_uncertainty": "torch-uncertainty"}
 

@@ -7,8 +7,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from certificate import difference
-from comparisons import COMPARISONS
+from certificate import COMPARISONS, difference
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
