@@ -41,7 +41,7 @@ TINY = {
     **dict.fromkeys(("vgg11", "vgg16"), ({"width": 10, "hidden": 8}, (32, 32, 3))),
     **dict.fromkeys(("resnet18", "resnet34", "resnet50"), (TINY_RESNET, (32, 32, 3))),
     **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), (TINY_RESNET, (16, 16, 3))),
-    **dict.fromkeys(("googlenet", "googlenet_paper"), ({"width": 1 / 8}, (32, 32, 3))),
+    **dict.fromkeys(("googlenet", "googlenet_paper"), ({"width": 1 / 4}, (48, 48, 3))),
     "xception": ({"width": 1 / 8, "middle": 1}, (40, 40, 3)),
 }
 # One of each class: the others differ in sizes alone.

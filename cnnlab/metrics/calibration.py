@@ -1,8 +1,13 @@
 """Whether a confidence of 90 % is right nine times in ten, and how much of the gap is only noise."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+from cnnlab.metrics.binning import Binned, Binning, assign, of_each_class, of_the_guess, sums
+from cnnlab.metrics.bootstrap import bootstrap_interval, check_draws
+from cnnlab.metrics.checks import check_examples, check_labels, check_numbers, check_unit
 
 
 class Reliability(NamedTuple):
@@ -14,33 +19,95 @@ class Reliability(NamedTuple):
     count: np.ndarray  # [bins]
 
 
-def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Reliability:
-    """Confidence and accuracy in bins of equal width.
+class Estimate(NamedTuple):
+    """A calibration error, and what stands behind it."""
+
+    value: float
+    low: float  # bootstrap interval of the error that infinitely many examples would show, never below 0;
+    high: float  # it may lie below the value, which noise raises
+    floor: float  # what a perfectly calibrated model with these very probabilities would score, on average
+
+
+def reliability(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, binning: Binning = "width"
+) -> Reliability:
+    """Confidence and accuracy in bins of confidence.
 
     Args:
       confidence: `[n]`, the probability of the predicted class.
       correct: `[n]`, whether it was right.
       bins: over (0, 1].
+      binning: of equal `width`, or of equal `mass` (as many examples in each, where equal confidences allow; fewer bins
+        than asked for where they do not), see `binning.assign`.
     """
-    index = _bins(confidence, bins)
+    index, stated, happened = (column.ravel() for column in of_the_guess(confidence, correct, bins, binning))
+    edges = np.linspace(0, 1, bins + 1)
+    if binning == "mass":
+        used, index = np.unique(index, return_inverse=True)
+        bins = len(used)
+        edges = np.r_[0, [stated[index == b].max() for b in range(bins - 1)], 1]
     count = np.bincount(index, minlength=bins)
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, np.asarray(confidence, np.float64), bins) / count
-        share = np.bincount(index, np.asarray(correct, np.float64), bins) / count
-    return Reliability(np.linspace(0, 1, bins + 1), mean, share, count)
+        mean, share = (np.bincount(index, values, bins) / count for values in (stated, happened))
+    return Reliability(edges, mean, share, count)
 
 
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """`sum_b n_b / n |accuracy_b - confidence_b|` over bins of equal width (Guo et al. 2017, equation 3).
+def expected_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, binning: Binning = "width"
+) -> float:
+    """`sum_b n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017, equation 3).
+
+    Of equal width by default, a bin holding its upper edge, as the paper has it; torchmetrics and netcal give it to the
+    bin above. Of equal mass it is the adaptive error of Nguyen and O'Connor 2015, by rank as in torch-uncertainty;
+    netcal cuts at interpolated quantiles, which is the same where the bins divide the examples evenly.
+
+    Args: as in `reliability`.
 
     >>> round(expected_calibration_error(np.array([0.9, 0.9, 0.6, 0.6]), np.array([1, 1, 1, 0])), 6)
     0.1
     """
-    confidence = np.asarray(confidence, np.float64)
-    return float(_gap(_bins(confidence, bins), confidence, np.asarray(correct, np.float64)[None], bins)[0])
+    return _mean_gap(*of_the_guess(confidence, correct, bins, binning))
 
 
-def ece_floor(confidence: np.ndarray, bins: int = 15, *, draws: int = 200, seed: int = 0) -> float:
+def maximum_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, binning: Binning = "width"
+) -> float:
+    """`max_b |accuracy_b - confidence_b|` over the bins that hold an example (Guo et al. 2017, equation 5).
+
+    A bin of one example can decide it, so look at its floor in `calibration_errors`.
+
+    Args: as in `reliability`.
+
+    >>> round(maximum_calibration_error(np.array([0.9, 0.9, 0.6, 0.6]), np.array([1, 1, 1, 0])), 6)
+    0.1
+    """
+    return _largest_gap(*of_the_guess(confidence, correct, bins, binning))
+
+
+def classwise_calibration_error(
+    probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, binning: Binning = "width"
+) -> float:
+    """The expected calibration error of each class's probability against all others, averaged over the classes.
+
+    Source: Nixon et al., Measuring Calibration in Deep Learning, 2019 (there static calibration error); Kull et al.,
+    Beyond temperature scaling, NeurIPS 2019.
+
+    Args:
+      probs: `[n, k]`.
+      labels: `[n]`.
+      bins: as in `reliability`, for each class its own.
+      binning: likewise.
+
+    >>> probs = np.array([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])
+    >>> round(classwise_calibration_error(probs, np.array([0, 1, 1])), 6)  # (2 |0.5 - 0.8| + |0 - 0.3|) / 3
+    0.3
+    """
+    return _mean_gap(*of_each_class(probs, labels, bins, binning))
+
+
+def ece_floor(
+    confidence: np.ndarray, bins: int = 15, *, binning: Binning = "width", draws: int = 200, seed: int = 0
+) -> float:
     """The ECE that a perfectly calibrated model with these very confidences would score, on average.
 
     Any finite sample shows a gap: answers are drawn to be right with exactly the stated confidence, and their ECE
@@ -49,30 +116,68 @@ def ece_floor(confidence: np.ndarray, bins: int = 15, *, draws: int = 200, seed:
     Args:
       confidence: `[n]`.
       bins: as in `expected_calibration_error`.
+      binning: likewise.
       draws: simulated test sets.
       seed: of the simulation.
     """
-    confidence = np.asarray(confidence, np.float64)
+    confidence = check_unit("confidence", check_numbers("confidence", confidence))
+    return _floor(_mean_gap, assign(confidence, bins, binning)[:, None], confidence[:, None], draws, seed)
+
+
+def calibration_errors(
+    probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, level: float = 0.95, draws: int = 200, seed: int = 0
+) -> dict[str, Estimate]:
+    """`ece`, `ece_mass`, `mce` and `classwise_ece`, each with its bootstrap interval and its noise floor.
+
+    The bins stay where these probabilities put them. In simulations, 300 test sets each of 200, 1,000 and 5,000
+    examples, the interval of 95 % for the ECE held the true one in 85 to 94 % where the model was off by 0.03 or 0.1,
+    in 78 to 89 % where by 0.01, and in 58 to 67 % where by 0, the end of what is possible. Plain quantiles of the
+    bootstrap never held the 0.
+
+    Args:
+      probs: `[n, k]`.
+      labels: `[n]`.
+      bins: as in `reliability`.
+      level: of the intervals.
+      draws: bootstrap samples and simulated test sets, so many of each.
+      seed: of both.
+
+    >>> got = calibration_errors(np.array([[0.9, 0.1]] * 10), np.array([0] * 9 + [1]))
+    >>> abs(round(got["ece"].value, 6)), got["ece"].floor > 0
+    (0.0, True)
+    """
+    probs = check_examples(probs)
+    confidence, correct = probs.max(-1), probs.argmax(-1) == check_labels(labels, probs)
+    guess = of_the_guess(confidence, correct, bins, "width")
+    return {
+        "ece": _estimate(_mean_gap, guess, level, draws, seed),
+        "ece_mass": _estimate(_mean_gap, of_the_guess(confidence, correct, bins, "mass"), level, draws, seed),
+        "mce": _estimate(_largest_gap, guess, level, draws, seed),
+        "classwise_ece": _estimate(_mean_gap, of_each_class(probs, labels, bins, "width"), level, draws, seed),
+    }
+
+
+def _estimate(gap: Callable[..., float], binned: Binned, level: float, draws: int, seed: int) -> Estimate:
+    low, high = bootstrap_interval(gap, *binned, level=level, draws=draws, seed=seed)
+    floor = _floor(gap, binned.index, binned.stated, draws, seed)
+    return Estimate(gap(*binned), max(low, 0.0), max(high, 0.0), floor)
+
+
+def _mean_gap(index: np.ndarray, stated: np.ndarray, happened: np.ndarray) -> float:
+    _, excess = sums(index, happened - stated)
+    return float(np.abs(excess).sum() / stated.size)
+
+
+def _largest_gap(index: np.ndarray, stated: np.ndarray, happened: np.ndarray) -> float:
+    count, excess = sums(index, happened - stated)
+    return float((np.abs(excess) / np.maximum(count, 1)).max())
+
+
+def _floor(gap: Callable[..., float], index: np.ndarray, stated: np.ndarray, draws: int, seed: int) -> float:
+    """Mean of a gap where everything happens as stated.
+
+    Columns are drawn apart from each other: the mean of a sum over columns depends on each alone.
+    """
+    check_draws(draws)
     generator = np.random.default_rng(seed)
-    index = _bins(confidence, bins)
-    # A few rows at a time: 10,000 examples by 200 draws at once would hold 16 MB, a million 1.6 GB.
-    rows = max(1, min(draws, 2_000_000 // len(confidence)))
-    gaps = []
-    for start in range(0, draws, rows):
-        uniform = generator.random((min(rows, draws - start), len(confidence)))
-        gaps.append(_gap(index, confidence, uniform < confidence, bins))
-    return float(np.concatenate(gaps).mean())
-
-
-def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """The bin `(b / bins, (b + 1) / bins]` of each confidence; 0 falls in the first, 1.0 in the last."""
-    edges = np.linspace(0, 1, bins + 1)
-    return np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-
-
-def _gap(index: np.ndarray, confidence: np.ndarray, correct: np.ndarray, bins: int) -> np.ndarray:
-    """ECE of each row of `correct` `[draws, n]`."""
-    excess = correct - confidence
-    offset = np.arange(len(correct))[:, None] * bins
-    total = np.bincount((index + offset).ravel(), excess.ravel(), len(correct) * bins)
-    return np.abs(total.reshape(len(correct), bins)).sum(1) / len(confidence)
+    return float(np.mean([gap(index, stated, generator.random(stated.shape) < stated) for _ in range(draws)]))

@@ -73,33 +73,54 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def reliability_diagram(bins: Reliability, ece: float, floor: float) -> Figure:
-    """Accuracy against confidence, with the count of each bin below.
+def reliability_diagram(
+    bins: Reliability, ece: float, floor: float, *, interval: tuple[float, float] | None = None
+) -> Figure:
+    """Accuracy against confidence, the noise of each bin shaded, and its count below.
+
+    Shaded is where 95 of 100 perfectly calibrated models would lie with as many examples of this confidence.
 
     Args:
       bins: from `metrics.calibration.reliability`.
       ece: the expected calibration error.
       floor: what a perfectly calibrated model of this size would score.
+      interval: of the ECE, shown beside it.
     """
-    figure, axes = new_figure(2, 1, size=(4.2, 5))
+    from scipy.stats import binom
+
+    figure, axes = new_figure(2, 1, size=(4.4, 5.2))
     figure.get_layout_engine().set(hspace=0.02)
     top, bottom = axes[:, 0]
     top.get_gridspec().set_height_ratios((3, 1))
-    width = np.diff(bins.edges)
-    middle = bins.edges[:-1] + width / 2
     filled = bins.count > 0
-    deviation = np.sqrt(middle * (1 - middle) / np.maximum(bins.count, 1))
-    low, high = np.clip(middle - deviation, 0, 1), np.clip(middle + deviation, 0, 1)
-    top.bar(
-        middle[filled], (high - low)[filled], width[filled], low[filled], color=_GREY, alpha=0.3, label="noise, ±1 sd"
-    )
+    count, confidence = bins.count[filled], bins.confidence[filled]
+    left, width = bins.edges[:-1][filled], np.diff(bins.edges)[filled]
+    low, high = (binom(count, np.clip(confidence, 0, 1)).ppf(q) / count for q in (0.025, 0.975))
+    low, high = np.minimum(low, confidence), np.maximum(high, confidence)
+    band = {"color": _GREY, "alpha": 0.35, "align": "edge", "linewidth": 0, "label": "calibrated, 95 of 100"}
+    top.bar(left, high - low, width, low, **band)
     top.plot([0, 1], [0, 1], "--", color=_GREY)
-    top.plot(bins.confidence[filled], bins.accuracy[filled], "o-", color=_BLUE, label="this model")
-    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), title=f"ECE {ece:.4f}, noise floor {floor:.4f}")
-    top.legend(loc="upper left", frameon=False)
-    bottom.bar(middle, bins.count, width * 0.95, color=_BLUE)
-    bottom.set(xlabel="confidence", ylabel="examples", xlim=(0, 1), yscale="log" if filled.any() else "linear")
+    top.plot(confidence, bins.accuracy[filled], "o-", color=_BLUE, label="this model")
+    spread = "" if interval is None else f" ({interval[0]:.4f} to {interval[1]:.4f})"
+    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    top.set_title(f"ECE {ece:.4f}{spread}, noise floor {floor:.4f}", fontsize=10)
+    top.legend(loc="best", frameon=False, fontsize=9)
+    bottom.bar(left, count, width, align="edge", color=_BLUE, edgecolor="white", linewidth=0.8)
+    for x, w, n in zip(left + width / 2, width, count, strict=True):
+        if w > 0.05:  # narrower bins would write over each other
+            bottom.annotate(_short(n), (x, n), (0, 1), textcoords="offset points", ha="center", va="bottom", fontsize=6)
+    bottom.set(xlabel="confidence", ylabel="examples", xlim=(0, 1))
+    if filled.any():
+        bottom.set(yscale="log", ylim=(0.5, count.max() * 6))
     return figure
+
+
+def _short(n: int) -> str:
+    """A count in at most four characters: 950, 12k, 3M."""
+    for unit, letter in ((10**6, "M"), (10**3, "k")):
+        if n >= unit:
+            return f"{n / unit:.1f}{letter}" if n < 10 * unit else f"{n / unit:.0f}{letter}"
+    return str(n)
 
 
 def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, title: str = "", columns: int = 5) -> Figure:

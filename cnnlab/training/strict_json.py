@@ -26,7 +26,7 @@ def decode(annotation: Any, value: Any, where: str) -> Any:
       where: the value's place, for messages: `training.epochs`.
 
     Raises:
-      ValueError: an unknown key (the valid ones are named) or a value of another type.
+      ValueError: an unknown key (the valid ones are named), a missing one, or a value of another type.
 
     >>> decode(tuple[float, ...], [1, 2.5], "optimizer.milestones")
     (1.0, 2.5)
@@ -90,4 +90,7 @@ def _decode_dataclass(kind: type, value: Any, where: str) -> Any:
     for key in value:
         if key not in names:
             raise unknown("key", f"{where}.{key}".lstrip("."), [f"{where}.{name}".lstrip(".") for name in names])
+    for field in dataclasses.fields(kind):
+        if field.init and field.name not in value and field.default is field.default_factory:  # both are missing
+            raise ValueError(f"{where}.{field.name}".lstrip(".") + f" is missing; found {', '.join(value) or 'no key'}")
     return kind(**{key: decode(hints[key], item, f"{where}.{key}".lstrip(".")) for key, item in value.items()})

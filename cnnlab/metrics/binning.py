@@ -1,0 +1,76 @@
+"""Stated probabilities beside what happened, sorted into bins.
+
+Both have one column where only the predicted class is looked at, else one a class.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from cnnlab.metrics.checks import check_examples, check_labels, check_scored, check_unit
+
+Binning = Literal["width", "mass"]
+
+
+class Binned(NamedTuple):
+    """Of n examples, `[n, columns]` each."""
+
+    index: np.ndarray  # bin
+    stated: np.ndarray  # probability
+    happened: np.ndarray  # 0 or 1
+
+
+def of_the_guess(confidence: np.ndarray, correct: np.ndarray, bins: int, binning: Binning) -> Binned:
+    """One column: how sure the guess was, and whether it was right."""
+    confidence, correct = check_scored(check_unit("confidence", confidence), correct)
+    return Binned(assign(confidence, bins, binning)[:, None], confidence[:, None], correct[:, None])
+
+
+def of_each_class(probs: np.ndarray, labels: np.ndarray, bins: int, binning: Binning) -> Binned:
+    """One column a class: its probability, and whether it was the label."""
+    probs = check_examples(probs)
+    labels = check_labels(labels, probs)
+    index = np.stack([assign(column, bins, binning) for column in probs.T], -1)
+    return Binned(index, probs, (labels[:, None] == np.arange(probs.shape[1])).astype(np.float64))
+
+
+def assign(stated: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
+    """The bin of each probability.
+
+    Args:
+      stated: `[n]`.
+      bins: over 0..1.
+      binning: bins `(b / bins, (b + 1) / bins]` of equal `width`, the first one with 0; or of equal `mass`: as many
+        examples in each. There, equal probabilities stay together in the bin of the middle one: a mass of exact ones or
+        zeros has a bin to itself, the order of the examples does not matter, and some bins may stay empty.
+
+    >>> assign(np.array([0.0, 0.5, 0.6, 1.0]), 2, "width"), assign(np.array([0.7, 0.9, 1.0, 1.0, 1.0]), 2, "mass")
+    (array([0, 0, 1, 1]), array([0, 0, 1, 1, 1]))
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be 1 or more, found {bins}")
+    if binning == "width":
+        return np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), stated, side="left") - 1, 0, bins - 1)
+    if binning == "mass":
+        n = len(stated)
+        ends = np.cumsum([n // bins + (b < n % bins) for b in range(bins)])  # the first bins take one more each
+        _, equal, count = np.unique(stated, return_inverse=True, return_counts=True)
+        middle = count.cumsum() - (count + 1) // 2  # rank
+        return np.searchsorted(ends, middle, side="right")[equal]
+    raise ValueError(f"binning must be width or mass, found {binning!r}")
+
+
+def sums(index: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """How many examples each bin of each column holds, and the sums of values `[n, columns]` in it.
+
+    Returns:
+      Arrays `[columns * bins]`.
+    """
+    flat = numbered(index)
+    size = int(flat.max()) + 1
+    return (np.bincount(flat, minlength=size), *(np.bincount(flat, value.ravel(), size) for value in values))
+
+
+def numbered(index: np.ndarray) -> np.ndarray:
+    """Bins `[n, columns]` numbered through over all columns, flat."""
+    return (index + np.arange(index.shape[1]) * (index.max() + 1)).ravel()

@@ -1,0 +1,104 @@
+"""How well a score tells what lies outside the training distribution from what lies inside.
+
+Scores are larger outside: 1 - the largest probability, an entropy, a mutual information. Examples of equal score fall
+on the same side of every threshold.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.metrics.checks import check_numbers
+
+
+class Separation(NamedTuple):
+    """Figures in 0..1.
+
+    Attributes:
+      auroc: chance that an example outside scores higher than one inside, equal ones counting half.
+      aupr_out: average precision of finding the outside ones among all.
+      aupr_in: that of finding the inside ones, by low scores.
+      fpr95: share of the inside ones that are rejected where 95 % of the outside ones are.
+    """
+
+    auroc: float
+    aupr_out: float
+    aupr_in: float
+    fpr95: float
+
+
+def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
+    """`auroc`, `aupr_out`, `aupr_in` and `fpr95` of scores that should be larger outside.
+
+    Source: Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
+    Networks, ICLR 2017.
+
+    Args:
+      inside: `[n]`, scores of examples like those trained on.
+      outside: `[m]`, scores of others.
+
+    Raises:
+      ValueError: one of them is empty or holds a NaN.
+
+    >>> separation(np.array([0.1, 0.2, 0.4]), np.array([0.3, 0.4]))
+    Separation(auroc=0.75, aupr_out=0.5833333333333333, aupr_in=0.8666666666666667, fpr95=0.3333333333333333)
+    """
+    rejected = _rejected(inside, outside)
+    return Separation(
+        float(np.trapezoid(rejected.outside, rejected.inside)),
+        average_precision(outside, inside),
+        average_precision(-np.asarray(inside), -np.asarray(outside)),
+        false_positive_rate(inside, outside),
+    )
+
+
+def average_precision(wanted: np.ndarray, others: np.ndarray) -> float:
+    """`sum_i (recall_i - recall_(i - 1)) precision_i` over all thresholds on scores that should be larger if wanted.
+
+    By steps, as in scikit-learn and torchmetrics: trapezoids between the points promise precision that no threshold
+    reaches (Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006).
+
+    Args:
+      wanted: `[m]`, scores.
+      others: `[n]`.
+    """
+    rejected = _rejected(others, wanted)
+    found, wrong = rejected.outside[1:] * len(wanted), rejected.inside[1:] * len(others)
+    return float((np.diff(rejected.outside) * found / (found + wrong)).sum())
+
+
+def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: float = 0.95) -> float:
+    """Share of the inside ones at or above the highest threshold that reaches a share of the outside ones.
+
+    The outside ones are the positive ones, as in torch-uncertainty and OpenOOD. Liang et al. 2018 (ODIN) ask how many
+    outside ones pass where 95 % of the inside ones do: that is `false_positive_rate(-outside, -inside)`.
+
+    Args:
+      inside: `[n]`, scores.
+      outside: `[m]`, scores that should be larger.
+      recall: share of the outside ones to reach, in 0 < recall <= 1.
+
+    >>> false_positive_rate(np.array([0.1, 0.5, 0.7, 0.8]), np.array([0.6, 0.9]), recall=0.5)
+    0.0
+    """
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must lie in 0 < recall <= 1, found {recall}")
+    rejected = _rejected(inside, outside)
+    return float(rejected.inside[np.searchsorted(rejected.outside, recall - 1e-12)])
+
+
+class _Rejected(NamedTuple):
+    """Shares at or above each threshold, from none rejected to all."""
+
+    inside: np.ndarray
+    outside: np.ndarray
+
+
+def _rejected(inside: np.ndarray, outside: np.ndarray) -> _Rejected:
+    inside, outside = check_numbers("inside", inside), check_numbers("outside", outside)
+    _, place = np.unique(-np.r_[inside, outside], return_inverse=True)
+    shares = []
+    for places in (place[: len(inside)], place[len(inside) :]):
+        count = np.bincount(places, minlength=place.max() + 1)
+        shares.append(np.r_[0, count.cumsum()] / len(places))
+    return _Rejected(*shares)

@@ -1,0 +1,145 @@
+"""Calibration by a softmax of scaled log-probabilities."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from cnnlab.metrics.checks import check_probs
+from cnnlab.training.strict_json import check
+from cnnlab.uncertainty.newton import Derivatives, minimise
+from cnnlab.uncertainty.validation_split import check_classes, check_parameters, log_probs, validation_examples
+
+SMALLEST = 100  # examples: a temperature is then known to 12 to 17 %, simulated at an accuracy of 66 to 86 %
+
+
+@dataclasses.dataclass(frozen=True)
+class Temperature:
+    """`softmax(log p / T)`: one number; the answers stay, only their confidence changes.
+
+    Fitted by the likelihood, which is convex in 1 / T: a log-sum-exp of linear functions less a linear one.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
+    """
+
+    temperature: float
+
+    def __post_init__(self):
+        check(self)
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be positive and finite, found {self.temperature}")
+
+    @classmethod
+    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Temperature":
+        """The temperature of the largest likelihood.
+
+        Args:
+          probs: `[n, k]` of a validation split, k classes.
+          labels: `[n]`.
+
+        Raises:
+          ValueError: fewer than 100 examples, or there is no finite temperature: every answer is right, or the answers
+            are no better than chance.
+        """
+        probs, labels = validation_examples("temperature", probs, labels, smallest=SMALLEST)
+        logits = log_probs(probs)
+        chosen = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+        if (chosen == logits.max(1)).all():
+            raise ValueError(
+                f"all {len(labels)} validation examples are right, so no finite temperature is best; use more"
+            )
+        if chosen.mean() <= logits.mean():
+            raise ValueError(
+                "the labels are given no more probability than the other classes; are they in the right order?"
+            )
+        (inverse,) = minimise(functools.partial(_temperature_loss, logits=logits, chosen=chosen), np.ones(1))
+        return cls(float(1 / inverse))
+
+    def apply(self, probs: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, of the shape of `probs`."""
+        return softmax(log_probs(check_probs(probs)) / self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+    """`softmax(scale * log p + bias)`, a scale and a bias for each class; answers may change.
+
+    On log p it is the diagonal case of Kull et al., Beyond temperature scaling, NeurIPS 2019, and equals vector scaling
+    of the network's own logits (Guo et al. 2017) only where all scales are equal. Convex as temperature scaling is. The
+    biases sum to 0, as a constant added to all changes nothing.
+    """
+
+    scale: tuple[float, ...]
+    bias: tuple[float, ...]
+
+    def __post_init__(self):
+        check(self)
+        check_parameters(scale=self.scale, bias=self.bias)
+
+    @classmethod
+    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Vector":
+        """Scales and biases of the largest likelihood.
+
+        Args: as in `Temperature.fit`.
+
+        Raises:
+          ValueError: fewer than 100 examples or 10 a parameter, a class without an example, or some classes are told
+            apart without an error, so that no finite scale is best.
+        """
+        k = np.shape(probs)[-1]
+        smallest = max(SMALLEST, 10 * 2 * k)
+        probs, labels = validation_examples("vector", probs, labels, smallest=smallest, every_class=True)
+        loss = functools.partial(_vector_loss, logits=log_probs(probs), onehot=np.eye(k)[labels])
+        x = minimise(loss, np.r_[np.ones(k), np.zeros(k)])
+        flattest = np.linalg.eigvalsh(loss(x)[2])[1]  # after the bias that is free
+        if flattest < 1e-3 / len(labels):
+            raise ValueError(
+                f"some of the {k} classes are told apart without an error in {len(labels)} validation examples, so no "
+                "finite scale is best; use more examples, or temperature"
+            )
+        return cls(tuple(x[:k].tolist()), tuple((x[k:] - x[k:].mean()).tolist()))
+
+    def apply(self, probs: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, of the shape of `probs`."""
+        probs = check_classes(probs, len(self.scale))
+        return softmax(log_probs(probs) * self.scale + self.bias)
+
+
+def _temperature_loss(x: np.ndarray, *, logits: np.ndarray, chosen: np.ndarray) -> Derivatives:
+    """Mean `-log p(label)` by the inverse temperature."""
+    scaled = x[0] * logits
+    probs = softmax(scaled)
+    mean = (probs * logits).sum(1)
+    variance = (probs * (logits - mean[:, None]) ** 2).sum(1).mean()
+    value = (_log_sum_exp(scaled) - x[0] * chosen).mean()
+    return float(value), np.array([(mean - chosen).mean()]), np.array([[variance]])
+
+
+def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> Derivatives:
+    """Mean `-log p(label)` by k scales and k biases."""
+    n, k = logits.shape
+    scaled = logits * x[:k] + x[k:]
+    probs = softmax(scaled)
+    excess = probs - onehot
+    # Each logit is linear in its own scale and bias: the Hessian is the mean over examples of J^T (diag p - p p^T) J.
+    weighted = np.c_[probs * logits, probs]
+    hessian = -weighted.T @ weighted / n
+    own = np.arange(k)
+    cross = (probs * logits).mean(0)
+    hessian[own, own] += (probs * logits**2).mean(0)
+    hessian[own, own + k] += cross
+    hessian[own + k, own] += cross
+    hessian[own + k, own + k] += probs.mean(0)
+    value = (_log_sum_exp(scaled) - (scaled * onehot).sum(1)).mean()
+    return float(value), np.r_[(excess * logits).mean(0), excess.mean(0)], hessian
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities on the last axis."""
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    largest = logits.max(-1)
+    return largest + np.log(np.exp(logits - largest[..., None]).sum(-1))

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+
+from cnnlab.training import strict_json
+from cnnlab.uncertainty.conformal import Conformal, conformal_threshold, conformity_scores, coverage
+
+PROBS = np.array([[0.2, 0.5, 0.3], [0.7, 0.05, 0.25]])
+
+
+def drawn(n, k=5, seed=0):
+    """Probabilities that are wrong about themselves, and labels."""
+    rng = np.random.default_rng(seed)
+    honest = rng.dirichlet(np.full(k, 0.5), n)
+    labels = np.minimum((rng.random((n, 1)) > honest.cumsum(1)).sum(1), k - 1)
+    sharp = honest**2
+    return sharp / sharp.sum(1, keepdims=True), labels
+
+
+@pytest.mark.parametrize(
+    ("options", "scores"),
+    [
+        ({"method": "lac"}, [[0.8, 0.5, 0.7], [0.3, 0.95, 0.75]]),
+        ({"method": "aps"}, [[1, 0.5, 0.8], [0.7, 1, 0.95]]),
+        ({"method": "aps", "uniform": [1, 0.5]}, [[0.8, 0, 0.5], [0.35, 0.975, 0.825]]),
+        ({"method": "raps", "penalty": 0.2, "rank": 1}, [[1.4, 0.5, 1], [0.7, 1.4, 1.15]]),
+        ({"method": "raps", "penalty": 0.2, "rank": 2, "uniform": [1, 0]}, [[1, 0, 0.5], [0.7, 1.2, 0.95]]),
+    ],
+)
+def test_scores_by_hand(options, scores):
+    np.testing.assert_allclose(conformity_scores(PROBS, **options), scores)
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "place"), [(9, 0.1, 9), (10, 0.1, 10), (19, 0.1, 18), (99, 0.05, 95), (9, 0.7, 3), (1, 0.5, 1)]
+)
+def test_the_threshold_is_the_order_statistic_by_hand(n, error, place):
+    scores = np.random.default_rng(0).permutation(np.arange(1, n + 1))
+    assert conformal_threshold(scores, error) == place
+
+
+def test_sets_by_hand():
+    lac = Conformal("lac", 0.1, threshold=0.75, classes=3, examples=9)
+    assert lac.sets(PROBS).tolist() == [[False, True, True], [True, False, True]]
+    strict = Conformal("lac", 0.1, threshold=0.2, classes=3, examples=9)
+    assert not strict.sets(PROBS).any()
+    assert strict.sets(PROBS, nonempty=True).tolist() == [[False, True, False], [True, False, False]]
+
+
+@pytest.mark.parametrize("options", [{"method": "lac"}, {"method": "aps"}, {"method": "raps"}])
+def test_sets_hold_the_label_exactly_as_often_as_promised(options):
+    held, size = [], 150
+    for seed in range(300):
+        probs, labels = drawn(99 + size, seed=seed)
+        fitted = Conformal.fit(probs[:99], labels[:99], error=0.1, seed=seed, **options)
+        held.append(np.take_along_axis(fitted.sets(probs[99:], seed=seed + 1000), labels[99:, None], 1).mean())
+    assert np.mean(held) == pytest.approx(0.9, abs=4 * np.std(held) / np.sqrt(300))  # 90 of 100 order statistics
+
+
+@pytest.mark.parametrize("method", ["aps", "raps"])
+def test_sets_without_randomisation_hold_it_at_least_as_often(method):
+    held = []
+    for seed in range(100):
+        probs, labels = drawn(249, seed=seed)
+        found = Conformal.fit(probs[:99], labels[:99], error=0.1, method=method, randomised=False).sets(probs[99:])
+        held.append(np.take_along_axis(found, labels[99:, None], 1).mean())
+    assert np.mean(held) > 0.9 - 3 * np.std(held) / 10
+
+
+def test_the_band_of_coverage_holds_95_of_100_fits():
+    inside = []
+    for seed in range(400):
+        probs, labels = drawn(199, seed=seed)
+        fitted = Conformal.fit(probs[:99], labels[:99], error=0.1)
+        got = fitted.coverage(fitted.sets(probs[99:]), labels[99:])
+        inside.append(got.low <= got.coverage <= got.high)
+    assert 0.93 <= np.mean(inside) <= 0.99  # steps of 1 in 100 examples make the band a little wide
+
+
+def test_coverage_size_and_empty_sets_by_hand():
+    sets = np.array([[True, False], [True, True], [False, False], [False, True]])
+    got = coverage(sets, np.array([0, 1, 0, 0]), error=0.1, examples=9)
+    assert got[:3] == (0.5, 1.0, 0.25)
+    one = coverage(sets[:1], np.array([0]), error=0.1, examples=9)  # one example: covered or not, 9 to 1
+    assert (one.low, one.high) == (0, 1)
+
+
+def test_less_error_means_larger_sets_and_the_penalty_smaller_ones():
+    probs, labels = drawn(500, 20)
+    sizes = [Conformal.fit(probs, labels, error=e, method="aps").sets(probs).sum(1).mean() for e in (0.2, 0.1, 0.05)]
+    assert sizes == sorted(sizes)
+    largest = [Conformal.fit(probs, labels, method=m, rank=2).sets(probs).sum(1).max() for m in ("aps", "raps")]
+    assert largest[1] < largest[0]
+
+
+def test_a_rule_survives_json_and_draws_the_same_sets():
+    probs, labels = drawn(200)
+    fitted = Conformal.fit(probs, labels, method="raps", randomised=True, rank=2)
+    back = strict_json.decode(Conformal, json.loads(json.dumps(strict_json.encode(fitted))), "conformal")
+    assert back == fitted
+    assert (back.sets(probs) == fitted.sets(probs)).all()
+    assert (back.sets(probs, seed=5) != fitted.sets(probs)).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"error": 0.05}, "an error of 0.05 needs 19 calibration examples or more, found 10; with them 1/11"),
+        ({"error": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
+        ({"method": "naive"}, "method must be lac, aps or raps, found 'naive'"),
+        ({"method": "raps", "penalty": -1}, "penalty and rank must be 0 or more, found -1 and 1"),
+        ({"labels": np.full(10, 5)}, r"labels must lie in 0..4, found labels\[0\] = 5"),
+        ({"probs": np.ones((10, 5))}, r"sum to 1 in each row, found 5 in probs\[0\]"),
+        ({"probs": np.zeros((0, 5)), "labels": np.zeros(0, int)}, "one example or more"),
+    ],
+)
+def test_bad_input_is_named_with_its_value(change, message):
+    probs, labels = drawn(10)
+    with pytest.raises(ValueError, match=message):
+        Conformal.fit(**{"probs": probs, "labels": labels, **change})
+
+
+def test_sets_of_other_classes_or_a_wrong_rule_are_refused():
+    with pytest.raises(ValueError, match="fitted on 5 classes, found 3"):
+        Conformal.fit(*drawn(10)).sets(PROBS)
+    with pytest.raises(ValueError, match="threshold must be finite, found inf"):
+        Conformal("lac", 0.1, float("inf"), 3, 10)
+    with pytest.raises(ValueError, match="uniform must hold one number an example, 2, found 1"):
+        conformity_scores(PROBS, method="aps", uniform=[0.5])
+    with pytest.raises(ValueError, match="conformal.threshold is missing"):
+        strict_json.decode(Conformal, {"method": "lac", "error": 0.1, "classes": 3, "examples": 9}, "conformal")
