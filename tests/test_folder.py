@@ -78,7 +78,7 @@ def test_every_kind_of_image_is_read_to_the_same_grey(tmp_path, mode):
 
 def test_pretrained_networks_get_the_normalisation_of_imagenet(photos):
     assert data.folder(str(photos), normalisation="imagenet").spec.mean == (0.485, 0.456, 0.406)
-    with pytest.raises(ValueError, match="is of 3 channels, the images have 1"):
+    with pytest.raises(ValueError, match="'imagenet' is of 3 channels, the images have 1"):
         data.folder(str(photos), normalisation="imagenet", channels=1)
 
 

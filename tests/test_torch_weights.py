@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+import cnnlab
 from cnnlab import models, nn
 
 torch = pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
@@ -122,3 +123,21 @@ def test_a_missing_file_and_one_of_another_kind_are_named(tmp_path):
     (tmp_path / "w.ckpt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"w.ckpt must be a state dict as .safetensors, .pth or .pt, found .ckpt"):
         models.import_torch("resnet18", tmp_path / "w.ckpt")
+
+
+def test_a_published_trunk_is_fine_tuned_frozen_with_a_new_head(tmp_path, capsys):
+    twin = filled("resnet18")
+    path = write_safetensors(tmp_path / "w.safetensors", twin.state_dict())
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("resnet18"),
+        data=cnnlab.Choice("shapes", size=32, train=8, validation=4, test=4),
+        optimizer=cnnlab.Optimizer(trainable=("dense",)),
+        training=cnnlab.Training(epochs=1, batch_size=8),
+    )
+    trained = cnnlab.train(experiment, tmp_path / "run", init_from=path)
+    told = capsys.readouterr().err
+    assert "new: ['params']['dense']['bias'], ['params']['dense']['kernel']" in told.replace("\n", " ")
+    assert "set --data.normalisation imagenet" in told.replace("\n", " ")
+    stem = twin.conv1.weight.detach().permute(2, 3, 1, 0)
+    np.testing.assert_array_equal(trained.variables["params"]["stem"]["conv"]["kernel"], stem)
+    np.testing.assert_array_equal(trained.variables["batch_stats"]["stem"]["norm"]["mean"], twin.bn1.running_mean)

@@ -1,7 +1,9 @@
 """torchvision's networks with its own key names, written out in torch: what its published state dicts fit."""
 
-import torch
-from torch import nn
+import pytest
+
+torch = pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
+nn = torch.nn
 
 
 def alexnet(classes=1000):

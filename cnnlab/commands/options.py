@@ -26,7 +26,7 @@ class Wanted:
 
     Attributes:
       run_dir: where the run is kept; runs/PRESET, or runs/DATA-MODEL-DIGEST for other options, if left out.
-      init_from: a run whose parameters are the first ones.
+      init_from: a run, or a torchvision state dict (.safetensors, .pth), whose parameters are the first ones.
       json: print the test metrics as one JSON object.
     """
 

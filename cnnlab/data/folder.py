@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnlab.data.dataset import Columns, Dataset, Examples, split_columns, statistics
 from cnnlab.data.images import ImageError, read_header
-from cnnlab.data.spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.streaming import ImageFiles, skippable
 from cnnlab.data.targets import SPLITS, TARGETS, Listing, read_targets
 
@@ -29,7 +29,7 @@ def folder(
     seed: int = 0,
     skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
-    normalisation: Literal["measured", "imagenet"] = "measured",
+    normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
 ) -> Dataset:
     """Images on disk, in one of three layouts; the first that is found counts.
 
@@ -53,8 +53,8 @@ def folder(
         set that does not fit in memory is decoded once to find them.
       memory_megabytes: a set that takes more, decoded, is read from disk batch by batch; its normalisation is then
         measured on 4,096 training images.
-      normalisation: mean and standard deviation `measured` on the training images, or those of `imagenet`, which
-        pretrained networks expect.
+      normalisation: mean and standard deviation `measured` on the training images; or, as pretrained networks expect,
+        those of `imagenet`, or `symmetric`: .5 and .5, which gives -1..1.
 
     Raises:
       ValueError: the folder is missing or empty, has one class only, a split has a class that `train` lacks, or a
@@ -76,8 +76,10 @@ def folder(
     tables = _split(listing, validation, test, seed)
     _check_labels(tables, listing.classes, root)
     size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable)
-    if normalisation == "imagenet" and channels != 3:
-        raise ValueError(f"imagenet's normalisation is of 3 channels, the images have {channels}; set channels to 3")
+    if normalisation != "measured" and channels != 3:
+        raise ValueError(
+            f"the normalisation {normalisation!r} is of 3 channels, the images have {channels}; set channels to 3"
+        )
     splits = {
         split: columns | {"image": ImageFiles(root, columns["image"], size, channels)}
         for split, columns in tables.items()
@@ -89,8 +91,8 @@ def folder(
         _check_labels(splits, listing.classes, root)
     if in_memory:
         splits = {split: columns | {"image": columns["image"][:]} for split, columns in splits.items()}
-    if normalisation == "imagenet":
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if normalisation in NORMALISATIONS:
+        mean, std = NORMALISATIONS[normalisation]
     else:
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)

@@ -1,7 +1,8 @@
 """Other people's weights: the state dicts that torchvision publishes, as variables of our networks.
 
 Photos for them are RGB in [0, 1], normalised by ImageNet's mean (.485, .456, .406) and standard deviation (.229, .224,
-.225); for GoogLeNet by .5 and .5, into which torchvision's own `transform_input` turns the former.
+.225); for GoogLeNet by .5 and .5, into which torchvision's own `transform_input` turns the former. `NORMALISED` says
+which, as `cnnlab.data.folder` names them.
 """
 
 import json
@@ -31,6 +32,9 @@ _INCEPTION = {
     "five_reduce": "branch3.0",
     "five": "branch3.1",
     "pool": "branch4.1",
+}
+NORMALISED = dict.fromkeys(("alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50"), "imagenet") | {
+    "googlenet": "symmetric"
 }
 _SIDES = {"alexnet": 6, "vgg11": 7, "vgg16": 7}  # of the map that the first dense layer reads
 

@@ -48,8 +48,8 @@ def train(
       data: a dataset of your own, in place of the experiment's.
       network: a Linen module of your own with the right number of outputs, in place of the experiment's.
       task: a task of your own, in place of the experiment's.
-      init_from: a run whose best step gives the first parameters; a head of another shape starts anew. Of no effect on
-        a run that has begun.
+      init_from: a run whose best step gives the first parameters, or a state dict as `cnnlab.models.import_torch`
+        reads it; a head of another shape starts anew. Of no effect on a run that has begun.
       quiet: show nothing.
 
     Returns:
@@ -85,7 +85,7 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         stop_signals() as stop,
     ):
         if init_from is not None and manager.latest_step() is None:
-            state = initial_variables(state, init_from, made.optimizer(), out.print, ema=made.training.ema)
+            state = initial_variables(state, init_from, made, out.print)
         state, losses = resume(manager, state, config, out.print)
         history = read_history(run_dir, until_step=int(state.step))
         if _finished(history, made):

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 
 from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
+from cnnlab.data.spec import NORMALISATIONS
 from cnnlab.errors import unknown
+from cnnlab.models.torch_weights import NORMALISED, import_torch
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.trained import Trained
@@ -111,24 +113,27 @@ def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
     check_data(stored, given["data"]["fingerprint"], run_dir)
 
 
-def initial_variables(
-    state: State, run: str | Path, optimizer, tell: Callable[[str], None], *, ema: float | None = None
-) -> State:
-    """A fresh state that starts from the best step of another run: every array of the same path and shape is taken.
+def initial_variables(state: State, source: str | Path, made: Plan, tell: Callable[[str], None]) -> State:
+    """A fresh state that starts from other weights: every array of the same path and shape is taken.
 
     Args:
       state: before its first step.
-      run: a run directory.
-      optimizer: started anew on the parameters.
+      source: a run directory, whose best step counts; or a state dict that torchvision published, see
+        `cnnlab.models.import_torch`.
+      made: the run that begins.
       tell: is told which arrays keep their fresh values, as a new head does.
-      ema: whether an average is kept, as in `train_step`.
 
     Raises:
-      ValueError: the path is no run, or none of its arrays fits.
+      ValueError: the path is no run and no state dict, or none of its arrays fits.
     """
-    given = first_good(
-        run, "best", lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config)
-    )
+    if Path(source).is_file():
+        given = _published(source, made, tell)
+    else:
+        given = first_good(
+            source,
+            "best",
+            lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config),
+        )
     fresh = {"params": state.params, **state.stats}
     flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(given)}
     kept = []
@@ -143,9 +148,19 @@ def initial_variables(
     variables = jax.tree_util.tree_map_with_path(choose, fresh)
     total = len(jax.tree.leaves(fresh))
     if len(kept) == total:
-        raise ValueError(f"no array of {run} has a place in this network; --init-from needs a run of the same model")
-    tell(f"from {run}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
-    return start(variables, optimizer, ema=ema)
+        raise ValueError(f"no array of {source} has a place in this network; --init-from needs the same model's")
+    tell(f"from {source}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
+    return start(variables, made.optimizer(), ema=made.training.ema)
+
+
+def _published(path: str | Path, made: Plan, tell: Callable[[str], None]) -> Variables:
+    """A state dict's variables, and a word where the images are not normalised as it expects."""
+    name = made.experiment.model.name
+    _, variables = import_torch(name, path)
+    spec, expected = made.dataset.spec, NORMALISED[name]
+    if (spec.mean, spec.std) != NORMALISATIONS[expected]:
+        tell(f"these weights expect images normalised otherwise: set --data.normalisation {expected} for a folder")
+    return variables
 
 
 def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> None:
