@@ -127,7 +127,10 @@ def summary(
     if len(input) != 3 or min(input) < 1:
         raise ValueError(f"input must be height, width and channels, 1 or more each, found {input}")
     height, width, channels = input
-    traced = trace(module, (height, width, channels))
+    try:
+        traced = trace(module, (height, width, channels))
+    except ValueError as error:
+        raise ValueError(f"{name} cannot take images of {height}x{width}x{channels}: {error}") from error
     seen = see(traced, (height, width))
     layers = gather(traced, seen)
     rows = tuple(_row(layer, label, seen, (height, width)) for layer, label in zip(layers, _names(layers), strict=True))
