@@ -14,3 +14,9 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Value
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     return ValueError(f"unknown {what} {name!r}; {guess}Known: {', '.join(known) or 'none'}.{hint and ' ' + hint}")
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raises `unknown` where the name stands in no table."""
+    if name not in known:
+        raise unknown(what, name, known)

@@ -107,6 +107,25 @@ def test_a_skip_is_cut_to_its_centre():
         nn.concatenate_skip(jnp.zeros((2, 10, 5, 1)), jnp.asarray(X))
 
 
+def test_kernels_begin_with_the_fan_out_before_batch_norm_and_the_mean_of_both_fans_without():
+    x = np.zeros((1, 4, 4, 832), np.float32)
+    for norm, fan in ((True, 48), (False, (832 + 48) / 2)):
+        kernel = nn.ConvBlock(48, (1, 1), norm=norm).init(jax.random.key(0), x)["params"]["conv"]["kernel"]
+        assert float(kernel.std()) == pytest.approx((2 / fan) ** 0.5, rel=0.02)
+
+
+def test_a_separable_convolution_without_a_stride_is_refused():
+    with pytest.raises(ValueError, match="stride must be a whole number of at least 1, found 0"):
+        nn.SeparableConv(6, stride=0).init(jax.random.key(0), X)
+
+
+def test_shortcuts_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="unknown shortcut 'padd'; did you mean 'pad'"):
+        nn.BasicBlock(4, shortcut="padd").init(jax.random.key(0), X)
+    with pytest.raises(ValueError, match="4 in, 2 out"):
+        nn.BasicBlock(2, shortcut="pad").init(jax.random.key(0), X)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

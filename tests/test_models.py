@@ -111,6 +111,20 @@ def test_an_input_too_small_is_refused_with_both_sizes(name, side, message):
         jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
 
 
+@pytest.mark.parametrize(("option", "near"), [("stem", "photo"), ("block", "bottleneck"), ("shortcut", "project")])
+def test_a_residual_network_of_an_unknown_kind_names_the_nearest(option, near):
+    network = models.create_model("resnet18", num_classes=3, **{option: near[:-1]})
+    with pytest.raises(ValueError, match=f"unknown {option} '{near[:-1]}'; did you mean '{near}'"):
+        jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+def test_logits_of_network_in_network_may_be_negative():
+    network, variables, x = built("network_in_network")
+    classes = variables["params"]["classes"]["conv"] | {"bias": jnp.full(7, -100.0)}
+    params = variables["params"] | {"classes": {"conv": classes}}
+    assert (nn.apply(network, {"params": params}, x) < 0).all()
+
+
 def test_lenet5_without_padding_has_the_44426_parameters_of_valid_convolutions():
     # 28 -> 24 -> 12 -> 8 -> 4: 4 * 4 * 16 = 256 inputs to the first dense layer instead of 400
     assert 61_706 - (400 - 256) * 120 == 44_426

@@ -20,6 +20,10 @@ def filled(name, classes=10, seed=0):
     torch.manual_seed(seed)
     twin = TWINS[name](classes=classes).eval()
     for module in twin.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                module.bias.data.normal_(0, 0.1)
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 2)
@@ -47,12 +51,14 @@ def test_the_logits_are_those_of_torch(name, tmp_path):
     x = np.random.default_rng(0).normal(size=(2, side, side - 8, 3)).astype(np.float32)
     with torch.inference_mode():
         want = twin(torch.tensor(x).permute(0, 3, 1, 2)).numpy()
+        inverted = twin(torch.tensor(-x).permute(0, 3, 1, 2)).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network, variables = models.import_torch(name, write_safetensors(tmp_path / "w.safetensors", twin.state_dict()))
     got = nn.apply(network, variables, x)
-    assert np.abs(want).max() > 0.01
-    np.testing.assert_allclose(got, want, atol=1e-4 * max(1, np.abs(want).max()))
+    scale = np.abs(want).max()
+    assert np.abs(inverted - want).max() > 1e-2 * scale  # 100 times the tolerance: the first layers count
+    np.testing.assert_allclose(got, want, atol=1e-4 * scale)
 
 
 def test_a_pth_file_is_read_as_weights_only(tmp_path):
@@ -73,6 +79,23 @@ def test_another_number_of_classes_gets_a_new_head_on_the_same_trunk(tmp_path):
     assert variables["params"]["dense"]["kernel"].shape == (512, 3)
     stem = twin.conv1.weight.detach().permute(2, 3, 1, 0)
     np.testing.assert_array_equal(variables["params"]["stem"]["conv"]["kernel"], stem)
+
+
+def test_no_class_at_all_is_refused_and_a_trunk_is_the_whole_without_its_last_layer(tmp_path):
+    path = write_safetensors(tmp_path / "w.safetensors", filled("resnet18").state_dict())
+    with pytest.raises(ValueError, match="num_classes must be 1 or more, found 0"):
+        models.import_torch("resnet18", path, num_classes=0)
+    trunk, variables = models.import_torch("resnet18", path, features_only=True)
+    assert nn.apply(trunk, variables, np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 2, 2, 512)
+
+
+def test_layers_that_the_file_cannot_have_are_listed(tmp_path):
+    state = filled("resnet18").state_dict()
+    path = write_safetensors(tmp_path / "w.safetensors", state | {"fc.bias": torch.tensor(0.0)})
+    with pytest.raises(ValueError, match=r"of another shape: fc.bias \(\), fc.weight \(10, 512\)"):
+        models.import_torch("resnet18", path)
+    with pytest.raises(ValueError, match="missing: stage1_block3/conv1/norm.running_mean"):
+        models.import_torch("resnet18", path, stage_sizes=(3, 2, 2, 2))
 
 
 def test_googlenets_auxiliary_heads_are_left_out_with_a_warning(tmp_path):
@@ -125,19 +148,39 @@ def test_a_missing_file_and_one_of_another_kind_are_named(tmp_path):
         models.import_torch("resnet18", tmp_path / "w.ckpt")
 
 
-def test_a_published_trunk_is_fine_tuned_frozen_with_a_new_head(tmp_path, capsys):
-    twin = filled("resnet18")
-    path = write_safetensors(tmp_path / "w.safetensors", twin.state_dict())
+@pytest.fixture
+def fine_tuning():
+    """A new head of three classes on a frozen ResNet-18, and photos of so many channels for it."""
     experiment = cnnlab.Experiment(
         model=cnnlab.Choice("resnet18"),
-        data=cnnlab.Choice("shapes", size=32, train=8, validation=4, test=4),
         optimizer=cnnlab.Optimizer(trainable=("dense",)),
         training=cnnlab.Training(epochs=1, batch_size=8),
     )
-    trained = cnnlab.train(experiment, tmp_path / "run", init_from=path)
+
+    def photos(channels):
+        images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, channels), np.uint8)
+        columns = {"image": images, "label": np.arange(12) % 3}
+        return cnnlab.data.from_arrays({"train": columns, "validation": columns, "test": columns})
+
+    return experiment, photos
+
+
+def test_a_published_trunk_is_fine_tuned_frozen_with_a_new_head(tmp_path, capsys, fine_tuning):
+    twin, (experiment, photos) = filled("resnet18"), fine_tuning
+    path = write_safetensors(tmp_path / "w.safetensors", twin.state_dict())
+    trained = cnnlab.train(experiment, tmp_path / "run", init_from=path, data=photos(3))
     told = " ".join(capsys.readouterr().err.split())
     assert "new: ['params']['dense']['bias'], ['params']['dense']['kernel']" in told
     assert "set --data.normalisation imagenet" in told
     stem = twin.conv1.weight.detach().permute(2, 3, 1, 0)
     np.testing.assert_array_equal(trained.variables["params"]["stem"]["conv"]["kernel"], stem)
     np.testing.assert_array_equal(trained.variables["batch_stats"]["stem"]["norm"]["mean"], twin.bn1.running_mean)
+
+
+def test_a_published_trunk_is_refused_for_images_of_other_channels(tmp_path, fine_tuning):
+    experiment, photos = fine_tuning
+    path = write_safetensors(tmp_path / "w.safetensors", filled("resnet18").state_dict())
+    with pytest.raises(
+        ValueError, match=r"\(7, 7, 3, 64\), this network has \(7, 7, 1, 64\); its images have 1 channels"
+    ):
+        cnnlab.train(experiment, tmp_path / "run", init_from=path, data=photos(1))

@@ -5,10 +5,13 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 
+from cnnlab.errors import check_known
 from cnnlab.nn.blocks import dropout, spatial_dropout
 from cnnlab.nn.convolution import ConvBlock
 from cnnlab.nn.residual import BasicBlock, Bottleneck, Shortcut
 from cnnlab.ops import pooling
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
@@ -45,16 +48,17 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True) -> jax.Array:
+        check_known("stem", self.stem, ("photo", "small"))
+        check_known("block", self.block, BLOCKS)
         norm = {"use_running_average": use_running_average}
         if self.stem == "photo":
             x = ConvBlock(self.width, (7, 7), stride=2, dtype=self.dtype, name="stem")(x, **norm)
             x = pooling.max_pool(x, (3, 3), stride=2, padding=1)
         else:
             x = ConvBlock(self.width, dtype=self.dtype, name="stem")(x, **norm)
-        block = {"basic": BasicBlock, "bottleneck": Bottleneck}[self.block]
         for stage, size in enumerate(self.stage_sizes, 1):
             for i in range(1, size + 1):
-                x = block(
+                x = BLOCKS[self.block](
                     self.width * 2 ** (stage - 1),
                     stride=2 if stage > 1 and i == 1 else 1,
                     shortcut=self.shortcut,

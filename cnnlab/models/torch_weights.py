@@ -49,7 +49,8 @@ def import_torch(
       path: `.safetensors`; or `.pth`, `.pt` where torch is installed, read as weights only.
       num_classes: outputs; where they are not the file's, the last layer starts anew.
       seed: of a new last layer.
-      **options: other fields of the network, such as `dropout`.
+      **options: other fields of the network, such as `dropout`, or `features_only=True` for the trunk (whose
+        variables keep the last layer).
 
     Returns:
       `(network, variables)`. GoogLeNet's auxiliary heads are left out, with a warning.
@@ -67,13 +68,15 @@ def import_torch(
     prefixes = _PREFIXES[name]()
     head = next(reversed(prefixes))
     given = state.get(f"{prefixes[head]}.bias")
-    classes = num_classes or (1000 if given is None else len(given))
+    in_file = 1000 if given is None else given.size
+    classes = in_file if num_classes is None else num_classes
     network = create_model(name, num_classes=classes, **options)
     images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-    shapes = flax.traverse_util.flatten_dict(jax.eval_shape(network.init, jax.random.key(0), images))
-    keys = {leaf: f"{prefixes[leaf[1:-1]]}.{_LEAVES[leaf[-1]]}" for leaf in shapes}
+    init = network.clone(features_only=False).init
+    shapes = flax.traverse_util.flatten_dict(jax.eval_shape(init, jax.random.key(0), images))
+    keys = {leaf: f"{prefixes.get(leaf[1:-1]) or '/'.join(leaf[1:-1])}.{_LEAVES[leaf[-1]]}" for leaf in shapes}
     state = _without_auxiliary(state, name, path)
-    new_head = given is not None and len(given) != classes
+    new_head = classes != in_file
     wrong = {"missing": [key for key in keys.values() if key not in state]}
     wrong["unexpected"] = [key for key in state if key not in keys.values()]
     found = {}
@@ -92,6 +95,15 @@ def import_torch(
             f"{path} holds no weights of {name}: " + "; ".join(_listed(k, v) for k, v in wrong.items() if v)
         )
     return network, flax.traverse_util.unflatten_dict({leaf: jnp.asarray(a) for leaf, a in found.items()})
+
+
+def head_of(name: str) -> str:
+    """The name of the last layer of a network with published weights.
+
+    >>> head_of("vgg16")
+    'dense3'
+    """
+    return next(reversed(_PREFIXES[name]()))[0]
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:

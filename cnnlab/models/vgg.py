@@ -94,7 +94,9 @@ class NetworkInNetwork(nn.Module):
                 x = dropout(self.dropout, deterministic=deterministic, name=f"dropout{block}")(x)
         if self.features_only:
             return x
-        return ConvBlock(self.num_classes, (1, 1), norm=False, dtype=self.dtype, name="classes")(x).mean((1, 2))
+        # No ReLU after the last convolution, which the authors' network has: logits must be able to be negative.
+        classes = ConvBlock(self.num_classes, (1, 1), norm=False, activation=None, dtype=self.dtype, name="classes")
+        return classes(x).mean((1, 2))
 
 
 class VGG(nn.Module):

@@ -3,12 +3,13 @@
 Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, figure 5.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnnlab.errors import check_known
 from cnnlab.nn.convolution import ConvBlock
 
 Shortcut = Literal["project", "pad"]
@@ -67,9 +68,12 @@ class Bottleneck(nn.Module):
 
 def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, features: int, use_running_average: bool) -> jax.Array:
     """What the block reads, in the shape that it gives."""
+    check_known("shortcut", block.shortcut, get_args(Shortcut))
     if block.stride == 1 and x.shape[-1] == features:
         return x
     if block.shortcut == "pad":
+        if features < x.shape[-1]:
+            raise ValueError(f"a padded shortcut adds channels, it takes none away: {x.shape[-1]} in, {features} out")
         x = x[:, :: block.stride, :: block.stride]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
     project = ConvBlock(

@@ -16,7 +16,7 @@ from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.spec import NORMALISATIONS
 from cnnlab.errors import unknown
-from cnnlab.models.torch_weights import NORMALISED, import_torch
+from cnnlab.models.torch_weights import NORMALISED, head_of, import_torch
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.trained import Trained
@@ -124,9 +124,11 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
       tell: is told which arrays keep their fresh values, as a new head does.
 
     Raises:
-      ValueError: the path is no run and no state dict, or none of its arrays fits.
+      ValueError: the path is no run and no state dict, or none of its arrays fits (of a state dict, one that is not the
+        head's).
     """
-    if Path(source).is_file():
+    published = Path(source).is_file()
+    if published:
         given = _published(source, made, tell)
     else:
         given = first_good(
@@ -141,6 +143,11 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
     def choose(path, leaf: jax.Array) -> jax.Array:
         found = flat.get(name := jax.tree_util.keystr(path))
         if found is None or found.shape != leaf.shape:
+            if published and path[1].key != head_of(made.experiment.model.name):
+                there, channels = "none" if found is None else found.shape, made.dataset.spec.channels
+                raise ValueError(
+                    f"{source} holds {name} {there}, this network has {leaf.shape}; its images have {channels} channels"
+                )
             kept.append(name)
             return leaf
         return jnp.asarray(found, leaf.dtype)
