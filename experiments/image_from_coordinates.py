@@ -1,10 +1,11 @@
 """An image learnt as a function of its pixels' coordinates, with and without positional encoding.
 
-    python experiments/image_from_coordinates.py [--image FILE] [--steps 1500] [--output runs/image_from_coordinates]
+    python experiments/image_from_coordinates.py [--image FILE] [--steps 800] [--output runs/image_from_coordinates]
 
 A network of ReLUs (three hidden layers of 256) sees a random half of the pixels and is measured on the other half.
 Lecture 1 shows the effect; Tancik et al. 2020 explain it.
-Measured on two cores of an AMD EPYC: not run yet.
+Measured on two cores of an AMD EPYC, 2026-11-21, mean ± standard deviation of 3 seeds: 24.62 ± .17 dB from coordinates,
+26.62 ± .64 dB with positional encoding, on pixels not seen; 9 minutes, the machine shared with other work.
 """
 
 from pathlib import Path
@@ -65,7 +66,7 @@ def psnr(guess: jax.Array, truth: jax.Array) -> float:
 
 def main(
     image: Path | None = None,
-    steps: int = 1500,
+    steps: int = 800,
     seeds: int = 3,
     side: int = SIDE,
     output: Path = Path("runs/image_from_coordinates"),

