@@ -20,7 +20,7 @@ import numpy as np
 from cnnlab.training.run import CHECKPOINTS
 from cnnlab.version import VERSION
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Damaged(ValueError):
