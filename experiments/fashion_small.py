@@ -17,7 +17,7 @@ EXPERIMENT = cnnlab.Experiment(
     data=cnnlab.Choice("fashion_mnist"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=5e-3, schedule="cosine", weight_decay=0.05),
     training=cnnlab.Training(
-        epochs=30,
+        epochs=24,
         batch_size=128,
         ema=0.999,
         augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, shift=0.07, zoom=0.1),

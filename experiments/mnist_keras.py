@@ -16,7 +16,7 @@ EXPERIMENT = cnnlab.Experiment(
     model=cnnlab.Choice("keras_mnist"),
     data=cnnlab.Choice("mnist"),
     optimizer=cnnlab.Optimizer(name="adamw", schedule="cosine"),
-    training=cnnlab.Training(epochs=8, batch_size=128),
+    training=cnnlab.Training(epochs=5, batch_size=128),
 )
 
 main = study("MNIST, Keras network", EXPERIMENT, runs="runs/mnist_keras")
