@@ -4,6 +4,7 @@ Results go to standard output, progress and errors to standard error. Exit codes
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 from cnnlab.commands import COMMANDS
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _fail(unknown("command", name, COMMANDS), MISUSED)
     try:
-        COMMANDS[name].run(rest)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"cnnlab: {message}", file=sys.stderr)
+            COMMANDS[name].run(rest)
     except SystemExit as stop:  # tyro's own: --help, or a flag that does not parse
         return int(stop.code or 0)
     except Misuse as error:

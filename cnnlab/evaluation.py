@@ -1,25 +1,19 @@
 """Evaluation: a split's metrics, in one pass or over many, from a run's path or a network in hand."""
 
-import itertools
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import jax
-import numpy as np
-
-from cnnlab.compile import jit
+from cnnlab import decisions
+from cnnlab.answers import UNCERTAINTY, Rows, answering, with_cost
 from cnnlab.data import Dataset, Examples, InputSpec
+from cnnlab.data.outside import outside_examples
 from cnnlab.pictures import save_figures
-from cnnlab.trained import Trained, evaluation_rows
+from cnnlab.tasks import Classification, Task
+from cnnlab.trained import Trained
 from cnnlab.training.restore import load, load_data
-from cnnlab.uncertainty.dropout import require_dropout
-from cnnlab.uncertainty.ensemble import check_members, ensemble_moments
-from cnnlab.uncertainty.moments import Moments
-from cnnlab.uncertainty.monte_carlo import Passes, mc_moments, summarise
-
-T = TypeVar("T")
+from cnnlab.uncertainty.conformal import Method
+from cnnlab.uncertainty.monte_carlo import Passes
+from cnnlab.uncertainty.post_hoc import PostHoc, load_post_hoc, save_post_hoc
 
 
 def evaluate(
@@ -31,6 +25,10 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 256,
     figures: str | Path | None = None,
+    calibrate: str | None = None,
+    conformal: float | None = None,
+    sets: Method = "lac",
+    ood: str | Path | Dataset | None = None,
 ) -> dict[str, float]:
     """The metrics of every example of a split, each counted once.
 
@@ -42,40 +40,53 @@ def evaluate(
       seed: of the dropout masks.
       batch_size: examples at a time.
       figures: a directory for the pictures; none if left out.
+      calibrate: `temperature`, `vector`, `platt` or `isotonic`, fitted on the validation split's answers, made the same
+        way; or `saved`: what the run keeps. What is fitted to a single run is kept in it, for `predict`.
+      conformal: share of labels that a set of classes may miss; sets are fitted on the validation split, too.
+      sets: `lac`, `aps` or `raps`, see `Conformal.fit`.
+      ood: images unlike those learnt from: a dataset, its name (its `test` split counts), or a folder.
 
     Returns:
       The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
       regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`)
       and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
       `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
-      with `auto` the mean of `num_samples` too.
+      with `auto` the mean of `num_samples` too. With `calibrate` the summary is that of calibrated answers; with it,
+      `conformal` or `ood` also `decisions.decision_report`.
 
     Raises:
-      ValueError: the path is no run, there is no such split, the data does not fit the network, or (with
-      `mc_samples`) no dropout is active.
+      ValueError: the path is no run, there is no such split, the data does not fit the network, (with `mc_samples`) no
+      dropout is active, or (with the last options) the task is not classification with one label an image.
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
     members = [one if isinstance(one, Trained) else load(one) for one in runs]
-    check_members(members)
-    trained = members[0]
+    answers = answering(members, mc_samples=mc_samples, seed=seed, batch_size=batch_size)
+    trained, deciding = members[0], not (calibrate is None and conformal is None and ood is None)
+    if deciding:
+        _require_one_label(trained.task)
     dataset = data if data is not None else _own_data(runs[0])
     check_spec(trained.spec, dataset)
-    examples = dataset[split]
-    batch_size = min(batch_size, len(examples))
-    if len(members) > 1:
-        if mc_samples is not None:
-            raise ValueError(f"mc_samples is for one network, found {len(members)}; evaluate one run, or leave it out")
-        rows, cost = _ensemble_rows(members, examples, batch_size=batch_size), {}
-    elif mc_samples is None:
-        rows, cost = evaluation_rows(trained, examples, batch_size=batch_size), {}
+    examples, others = dataset[split], None if ood is None else outside_examples(ood, trained.spec)
+    if mc_samples is None:
+        rows, cost = answers(examples), {}
     else:
-        rows, cost = _mc_rows(trained, examples, batch_size=batch_size, num_samples=mc_samples, seed=seed)
+        rows, cost = with_cost(answers, trained, examples, batch_size=batch_size)
+    before, fitted, outside = None, None, None if others is None else answers(others)
+    if calibrate is not None or conformal is not None:
+        options = {"method": calibrate, "error": conformal, "sets": sets}
+        fitted = _fitted(runs, trained, answers, dataset["validation"], passes=mc_samples, **options)
+        before = trained.task.summary(rows) if fitted.calibration else None
+        rows, outside = (part and part | {"probs": fitted.apply(part["probs"])} for part in (rows, outside))
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
-    shown = (*_UNCERTAINTY, "num_samples") if mc_samples == "auto" else _UNCERTAINTY
-    report |= {name: float(rows[name].mean()) for name in shown if name in rows}
+    told = UNCERTAINTY if mc_samples == "auto" else UNCERTAINTY[:2]
+    report |= {name: float(rows[name].mean()) for name in told if name in rows}
+    if deciding:
+        report |= decisions.decision_report(rows, before=before, fitted=fitted, outside=outside)
     if figures is not None:
-        shown = rows | {"image": examples.column("image"), "class_names": dataset.spec.classes}
-        save_figures(trained.task.figures(shown), Path(figures))
+        drawn = trained.task.figures(rows | {"image": examples.column("image"), "class_names": dataset.spec.classes})
+        if deciding:
+            drawn |= decisions.decision_figures(rows, outside, (dataset.name, str(ood)))
+        save_figures(drawn, Path(figures))
     return report | cost | {"examples": len(examples)}
 
 
@@ -95,60 +106,35 @@ def check_spec(spec: InputSpec, dataset: Dataset) -> None:
             raise ValueError(f"the network was trained for the {part} {wanted}, {dataset.name} has {found}")
 
 
-@jit(static_argnames="num_samples")
-def _sampled_rows(
-    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, num_samples: Passes
-) -> dict[str, jax.Array]:
-    return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
+def _require_one_label(task: Task) -> None:
+    if not isinstance(task, Classification) or task.kind == "multilabel":
+        raise ValueError(
+            f"calibrate, conformal and ood are for classification with one label an image, the task here is {task}"
+        )
 
 
-def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:
-    """The task's rows of the mean, with the uncertainty of each example."""
-    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in (*_UNCERTAINTY, "num_samples")}
-    outputs = found.mean
-    if getattr(trained.task, "reads_variance", False):
-        outputs = outputs | {"variance": found.variance}
-    return trained.task.rows(outputs, batch) | kept
-
-
-_UNCERTAINTY = ("entropy", "mutual_information")
-
-
-@jit
-def _member_rows(members: tuple[Trained, ...], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    return _rows_of(members[0], batch, ensemble_moments(members, batch["image"]))
-
-
-def _ensemble_rows(members: Sequence[Trained], examples: Examples, *, batch_size: int) -> dict[str, np.ndarray]:
-    """Rows averaged over networks."""
-    members = tuple(members)
-    return evaluation_rows(
-        members[0], examples, batch_size=batch_size, rows=lambda _, batch: _member_rows(members, batch)
-    )
-
-
-def _mc_rows(
-    trained: Trained, examples: Examples, *, batch_size: int, num_samples: Passes, seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Rows averaged over passes, and what they cost against one deterministic pass."""
-    first = examples[np.arange(batch_size)]
-    require_dropout(trained.network, trained.variables, jax.ShapeDtypeStruct(first["image"].shape, np.float32))
-    key, numbers = jax.random.key(seed), itertools.count()
-
-    def sampled(trained: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        return _sampled_rows(trained, batch, jax.random.fold_in(key, next(numbers)), num_samples)
-
-    # Both programs are compiled on the first batch, outside the timing.
-    first |= {"weight": np.ones(batch_size, np.float32)}
-    jax.block_until_ready(_sampled_rows(trained, first, key, num_samples))
-    evaluation_rows(trained, Examples(first), batch_size=batch_size)
-    rows, seconds = _timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size, rows=sampled))
-    once = min(_timed(lambda: evaluation_rows(trained, examples, batch_size=batch_size))[1] for _ in range(3))
-    return rows, {"seconds": seconds, "passes_equivalent": seconds / once}
-
-
-def _timed(measure: Callable[[], T]) -> tuple[T, float]:
-    """A result and its seconds."""
-    started = time.perf_counter()
-    result = measure()
-    return result, time.perf_counter() - started
+def _fitted(
+    runs: Sequence[str | Path | Trained],
+    trained: Trained,
+    answers: Callable[[Examples], Rows],
+    validation: Examples,
+    *,
+    passes: Passes | None,
+    method: str | None,
+    error: float | None,
+    sets: Method,
+) -> PostHoc:
+    """What a run keeps, or what the validation split says; that of a single run is kept in it."""
+    path = runs[0] if len(runs) == 1 and not isinstance(runs[0], Trained) else None
+    if method == "saved":
+        if path is None or error is not None:
+            raise ValueError("calibrate='saved' takes what one run's path keeps, sets included; leave conformal out")
+        found = load_post_hoc(path, trained)
+        found.require_passes(passes)
+        return found
+    rows = answers(validation)
+    options = {"passes": passes, "method": method, "error": error, "sets": sets}
+    found = PostHoc.fit(rows["probs"], rows["label"], **options)
+    if path is not None:
+        save_post_hoc(found, trained, path)
+    return found

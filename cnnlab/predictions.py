@@ -15,6 +15,7 @@ from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained, predict
 from cnnlab.uncertainty import mc_predict
 from cnnlab.uncertainty.monte_carlo import Passes
+from cnnlab.uncertainty.post_hoc import PostHoc
 
 Record = dict[str, Any]
 
@@ -26,6 +27,7 @@ def predict_files(
     mc_samples: Passes | None = None,
     seed: int = 0,
     batch_size: int = 64,
+    fitted: PostHoc | None = None,
 ) -> Iterator[tuple[Path, Prediction]]:
     """Each file's prediction, NumPy and without the batch axis.
 
@@ -35,12 +37,16 @@ def predict_files(
       mc_samples: passes with dropout on, or `auto`; one without, if left out.
       seed: of the dropout masks.
       batch_size: images at a time; the last batch is filled up, so one compile serves all.
+      fitted: calibrates `probs` and adds `set` `[k]`, the classes of the conformal set, where there is one. Entropies
+        stay those of the passes.
 
     Raises:
       ValueError: a path is missing or no image; it is named.
     """
     files = find_images(paths)
     batch_size = min(batch_size, len(files))
+    if fitted is not None:
+        fitted.require_passes(mc_samples)
     for start in range(0, len(files), batch_size):
         batch = files[start : start + batch_size]
         images = np.stack([read_image(path, trained.spec) for path in batch])
@@ -50,8 +56,16 @@ def predict_files(
         else:
             found = mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc_samples)
         found = jax.device_get(found)
+        if fitted is not None:
+            found = _decided(found, fitted)
         for i, path in enumerate(batch):
             yield path, jax.tree.map(lambda leaf, i=i: leaf[i], found)
+
+
+def _decided(found: Prediction, fitted: PostHoc) -> Prediction:
+    probs = fitted.apply(found["probs"])
+    sets = {} if fitted.conformal is None else {"set": fitted.conformal.sets(probs)}
+    return Prediction(found | {"probs": probs, "label": probs.argmax(-1)} | sets)
 
 
 def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
@@ -74,6 +88,8 @@ def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
             out[name] = names[int(value)]
         elif name == "label":
             out[name] = [one for one, yes in zip(names, value, strict=True) if yes]
+        elif name == "set":
+            out[name] = [one for one, inside in zip(names, value, strict=True) if inside]
         elif name == "classes":
             out[name] = [names[int(k)] for k in value]
         elif several:  # labels at once: the probability of yes

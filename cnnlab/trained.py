@@ -67,11 +67,14 @@ def _predict(trained: Trained, images: jax.Array) -> Prediction:
 
 
 @jit
-def _rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def one_pass_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The task's rows of a batch, dropout off."""
     return trained.task.rows(outputs(trained, batch["image"]), batch)
 
 
-def evaluation_rows(trained: Trained, examples: Examples, *, batch_size: int, rows=_rows) -> dict[str, np.ndarray]:
+def evaluation_rows(
+    trained: Trained, examples: Examples, *, batch_size: int, rows=one_pass_rows
+) -> dict[str, np.ndarray]:
     """The task's rows of every example, once each and in order, as NumPy.
 
     Args:

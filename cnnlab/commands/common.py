@@ -1,14 +1,15 @@
 """What the commands share: flags in, results out."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cnnlab.training.run import without_nan
+from cnnlab.training.run import without_nan, write_text
 
 T = TypeVar("T")
 
@@ -40,11 +41,26 @@ def print_json(report: dict) -> None:
 def print_report(report: dict[str, float], title: str) -> None:
     """A short table; calibration errors stand beside their noise floor."""
     table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+    for name, text in _lines(report):
+        table.add_row(name, text)
+    Console(highlight=False).print(table)
+
+
+def write_report(report: dict[str, float], title: str, directory: Path) -> Path:
+    """The same table as `directory/report.md`, with the pictures that lie there."""
+    lines = [f"# {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in _lines(report)), ""]
+    lines += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in sorted(directory.glob("*.png"))]
+    path = directory / "report.md"
+    write_text(path, "\n".join(lines))
+    return path
+
+
+def _lines(report: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """Names and values to read."""
     for name, value in report.items():
-        if name == "ece_floor":
+        if name.endswith("_floor"):
             continue
         text = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
         if f"{name}_floor" in report:
             text += f"  (noise floor {report[f'{name}_floor']:.4f})"
-        table.add_row(name.replace("_", " "), text)
-    Console(highlight=False).print(table)
+        yield name.replace("_", " "), text

@@ -1,11 +1,13 @@
-"""Measure a trained network, or several as an ensemble: cnnlab evaluate RUN... [--split test] [--mc 50] [--json]."""
+"""Measure a trained network, or several as an ensemble: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature]."""
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import tyro
 
-from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report
+from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report, write_report
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -17,6 +19,10 @@ def run(arguments: Sequence[str]) -> None:
         split: str = "test",
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
+        calibrate: Literal["temperature", "vector", "platt", "isotonic", "saved"] | None = None,
+        conformal: float | None = None,
+        sets: Literal["lac", "aps", "raps"] = "lac",
+        ood: str | None = None,
         figures: str | None = None,
         json: AsJson = False,
     ) -> tuple:
@@ -27,15 +33,27 @@ def run(arguments: Sequence[str]) -> None:
             split: train, validation or test.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
-            figures: directory for the pictures.
+            calibrate: map the probabilities as the validation split says, and keep the map in the run; saved applies
+                what the run keeps.
+            conformal: share of labels that sets of classes may miss, fitted likewise: 0.1.
+            sets: lac for the smallest sets; aps or raps for sets that grow with difficulty.
+            ood: the name of a dataset, or a folder of images, that the network should doubt.
+            figures: directory for the pictures and report.md; RUN/report with one of the last options.
             json: print one JSON object.
         """
-        return runs, split, mc, seed, figures, json
+        options = {"calibrate": calibrate, "conformal": conformal, "ood": ood}
+        if figures is None and len(runs) == 1 and any(value is not None for value in options.values()):
+            figures = str(Path(runs[0]) / "report")
+        return runs, {"split": split, "mc_samples": mc, "seed": seed, "figures": figures, "sets": sets} | options, json
 
-    runs, split, mc, seed, figures, as_json = parse(command, arguments, "evaluate")
+    runs, options, as_json = parse(command, arguments, "evaluate")
     if not runs:
         raise Misuse("no RUN given; name a run directory")
     import cnnlab
 
-    report = cnnlab.evaluate(list(runs), split=split, mc_samples=mc, seed=seed, figures=figures)
-    print_json(report) if as_json else print_report(report, f"{split} split of {', '.join(runs)}")
+    report = cnnlab.evaluate(list(runs), **options)
+    title = f"{options['split']} split of {', '.join(runs)}"
+    print_json(report) if as_json else print_report(report, title)
+    if options["figures"] is not None:
+        path = write_report(report, title, Path(options["figures"]))
+        print(f"report  {path}", file=sys.stderr)

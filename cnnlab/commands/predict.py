@@ -22,6 +22,7 @@ def run(arguments: Sequence[str]) -> None:
         format: Literal["json", "csv"] = "json",
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
+        calibrated: bool = False,
     ) -> tuple:
         """Predict image files with a trained network.
 
@@ -32,21 +33,24 @@ def run(arguments: Sequence[str]) -> None:
             format: of the predictions.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
+            calibrated: apply the calibration and the conformal sets that evaluate fitted and the run keeps.
         """
-        return run, paths, output, format, mc, seed
+        return run, paths, output, format, mc, seed, calibrated
 
-    run, paths, output, form, mc, seed = parse(command, arguments, "predict")
+    run, paths, output, form, mc, seed, calibrated = parse(command, arguments, "predict")
     if not paths:
         raise Misuse("no PATH given; name image files or folders")
     import cnnlab
     from cnnlab import predictions
     from cnnlab.data.images import find_images
     from cnnlab.training.run import write_text
+    from cnnlab.uncertainty.post_hoc import load_post_hoc
 
     trained = cnnlab.load(run)
+    fitted = load_post_hoc(run, trained) if calibrated else None
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
     files = find_images(paths)
-    found = predictions.predict_files(trained, files, mc_samples=mc, seed=seed)
+    found = predictions.predict_files(trained, files, mc_samples=mc, seed=seed, fitted=fitted)
     records = []
     for name, (path, prediction) in zip(predictions.output_names(files), found, strict=True):
         records.append(predictions.record(path, prediction, trained.spec))

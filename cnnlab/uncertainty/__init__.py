@@ -6,6 +6,7 @@ from cnnlab.uncertainty.conformal import Conformal
 from cnnlab.uncertainty.ensemble import ensemble_predict
 from cnnlab.uncertainty.moments import Moments, entropy, moments
 from cnnlab.uncertainty.monte_carlo import mc_moments, mc_predict
+from cnnlab.uncertainty.post_hoc import PostHoc, load_post_hoc, save_post_hoc
 
 __all__ = [
     "CALIBRATIONS",
@@ -15,6 +16,7 @@ __all__ = [
     "Isotonic",
     "Moments",
     "Platt",
+    "PostHoc",
     "Temperature",
     "Vector",
     "View",
@@ -22,7 +24,9 @@ __all__ = [
     "ensemble_predict",
     "entropy",
     "fit_calibration",
+    "load_post_hoc",
     "mc_moments",
     "mc_predict",
     "moments",
+    "save_post_hoc",
 ]

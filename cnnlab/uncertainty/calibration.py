@@ -35,7 +35,7 @@ def fit_calibration(method: str, probs: np.ndarray, labels: np.ndarray) -> Calib
     >>> fit_calibration("temperature", probs, labels).apply(probs[0]).round(6).tolist()
     [0.75, 0.25]
     """
-    return _kind(method).fit(probs, labels)
+    return known_calibration(method).fit(probs, labels)
 
 
 def to_json(calibration: Calibration) -> dict[str, Any]:
@@ -57,10 +57,11 @@ def from_json(value: dict[str, Any]) -> Calibration:
     if not isinstance(value, dict) or "method" not in value:
         raise ValueError(f"a calibration must be an object with the key method, found {value!r}")
     numbers = {key: item for key, item in value.items() if key != "method"}
-    return strict_json.decode(_kind(value["method"]), numbers, "calibration")
+    return strict_json.decode(known_calibration(value["method"]), numbers, "calibration")
 
 
-def _kind(method: str) -> type[Calibration]:
+def known_calibration(method: str) -> type[Calibration]:
+    """The map of a name; `ValueError` where there is none."""
     if method not in CALIBRATIONS:
         raise unknown("calibration", method, CALIBRATIONS)
     return CALIBRATIONS[method]

@@ -30,6 +30,11 @@ class Platt:
         check(self)
         check_parameters(slope=self.slope, intercept=self.intercept)
 
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """How many examples a fit takes at least."""
+        return max(SMALLEST, 10 * 2 * len(_against_rest(classes)))
+
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Platt":
         """Slopes and intercepts of the largest likelihood.
@@ -39,11 +44,10 @@ class Platt:
         Raises:
           ValueError: fewer than 100 examples or 10 a parameter, or a class without an example.
         """
-        own = _against_rest(np.shape(probs)[-1])
-        smallest = max(SMALLEST, 10 * 2 * len(own))
-        probs, labels = validation_examples("platt", probs, labels, smallest=smallest, every_class=True)
+        k = np.shape(probs)[-1]
+        probs, labels = validation_examples("platt", probs, labels, smallest=cls.smallest(k), every_class=True)
         odds, fitted = _log_odds(probs), []
-        for label in own:
+        for label in _against_rest(k):
             yes = labels == label
             target = np.where(yes, (yes.sum() + 1) / (yes.sum() + 2), 1 / ((~yes).sum() + 2))
             loss = functools.partial(_logistic_loss, odds=odds[:, label], target=target)
@@ -84,6 +88,11 @@ class Isotonic:
             if not (knots and knots[0] >= 0 and knots[-1] <= 1 and (np.diff(knots) >= 0).all()):
                 raise ValueError(f"the knots of stated and actual must rise within 0..1, found {knots}")
 
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """How many examples a fit takes at least."""
+        return 1000
+
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Isotonic":
         """The rising functions nearest to what happened.
@@ -95,9 +104,10 @@ class Isotonic:
         """
         from sklearn.isotonic import IsotonicRegression
 
-        probs, labels = validation_examples("isotonic", probs, labels, smallest=1000, every_class=True)
+        k = np.shape(probs)[-1]
+        probs, labels = validation_examples("isotonic", probs, labels, smallest=cls.smallest(k), every_class=True)
         stated, actual = [], []
-        for label in _against_rest(probs.shape[1]):
+        for label in _against_rest(k):
             fitted = IsotonicRegression(y_min=0, y_max=1).fit(np.clip(probs[:, label], 0, 1), labels == label)
             stated.append(tuple(fitted.X_thresholds_.tolist()))
             actual.append(tuple(fitted.y_thresholds_.tolist()))

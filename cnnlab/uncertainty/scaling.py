@@ -8,7 +8,13 @@ import numpy as np
 from cnnlab.metrics.checks import check_probs
 from cnnlab.training.strict_json import check
 from cnnlab.uncertainty.newton import Derivatives, minimise
-from cnnlab.uncertainty.validation_split import check_classes, check_parameters, log_probs, validation_examples
+from cnnlab.uncertainty.validation_split import (
+    Faultless,
+    check_classes,
+    check_parameters,
+    log_probs,
+    validation_examples,
+)
 
 SMALLEST = 100  # examples: a temperature is then known to 12 to 17 %, simulated at an accuracy of 66 to 86 %
 
@@ -29,6 +35,11 @@ class Temperature:
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be positive and finite, found {self.temperature}")
 
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """How many examples a fit takes at least."""
+        return SMALLEST
+
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Temperature":
         """The temperature of the largest likelihood.
@@ -38,15 +49,16 @@ class Temperature:
           labels: `[n]`.
 
         Raises:
-          ValueError: fewer than 100 examples, or there is no finite temperature: every answer is right, or the answers
-            are no better than chance.
+          Faultless: every answer is right, so there is no finite temperature.
+          ValueError: fewer than 100 examples, or the answers are no better than chance.
         """
         probs, labels = validation_examples("temperature", probs, labels, smallest=SMALLEST)
         logits = log_probs(probs)
         chosen = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
         if (chosen == logits.max(1)).all():
-            raise ValueError(
-                f"all {len(labels)} validation examples are right, so no finite temperature is best; use more"
+            raise Faultless(
+                f"all {len(labels)} validation examples are right, so no finite temperature is best; use more of them, "
+                "or leave the probabilities as they are"
             )
         if chosen.mean() <= logits.mean():
             raise ValueError(
@@ -76,6 +88,11 @@ class Vector:
         check(self)
         check_parameters(scale=self.scale, bias=self.bias)
 
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """How many examples a fit takes at least."""
+        return max(SMALLEST, 10 * 2 * classes)
+
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Vector":
         """Scales and biases of the largest likelihood.
@@ -87,8 +104,7 @@ class Vector:
             apart without an error, so that no finite scale is best.
         """
         k = np.shape(probs)[-1]
-        smallest = max(SMALLEST, 10 * 2 * k)
-        probs, labels = validation_examples("vector", probs, labels, smallest=smallest, every_class=True)
+        probs, labels = validation_examples("vector", probs, labels, smallest=cls.smallest(k), every_class=True)
         loss = functools.partial(_vector_loss, logits=log_probs(probs), onehot=np.eye(k)[labels])
         x = minimise(loss, np.r_[np.ones(k), np.zeros(k)])
         flattest = np.linalg.eigvalsh(loss(x)[2])[1]  # after the bias that is free

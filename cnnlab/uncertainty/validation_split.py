@@ -7,6 +7,10 @@ from cnnlab.metrics.checks import check_examples, check_labels, check_probs
 _TINY = float(np.finfo(np.float32).tiny)
 
 
+class Faultless(ValueError):
+    """The validation split holds no mistake to learn from: nothing can be fitted, and little need be."""
+
+
 def validation_examples(
     method: str, probs: np.ndarray, labels: np.ndarray, *, smallest: int, every_class: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,102 @@
+"""A task's rows of a split: by one pass, by many with dropout on, or by several networks."""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from cnnlab.compile import jit
+from cnnlab.data import Examples
+from cnnlab.trained import Trained, evaluation_rows, one_pass_rows
+from cnnlab.uncertainty.dropout import require_dropout
+from cnnlab.uncertainty.ensemble import check_members, ensemble_moments
+from cnnlab.uncertainty.moments import Moments
+from cnnlab.uncertainty.monte_carlo import Passes, mc_moments, summarise
+
+Rows = dict[str, np.ndarray]
+UNCERTAINTY = ("entropy", "mutual_information", "num_samples")
+
+
+def answering(
+    members: Sequence[Trained], *, mc_samples: Passes | None = None, seed: int = 0, batch_size: int = 256
+) -> Callable[[Examples], Rows]:
+    """The way to answer: a function from examples to the task's rows, once each and in order.
+
+    Args:
+      members: one network, or several whose answers are averaged.
+      mc_samples: passes with dropout on, or `auto`; one pass without, if left out.
+      seed: of the dropout masks.
+      batch_size: examples at a time, at most.
+
+    Returns:
+      The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells) and `num_samples`.
+
+    Raises:
+      ValueError: the members do not fit together, or (with `mc_samples`) there are several, or no dropout is active.
+    """
+    check_members(members)
+    first, members = members[0], tuple(members)
+    if mc_samples is not None and len(members) > 1:
+        raise ValueError(f"mc_samples is for one network, found {len(members)}; evaluate one run, or leave it out")
+    if mc_samples is not None:
+        require_dropout(first.network, first.variables, jax.ShapeDtypeStruct((1, *first.spec.shape), np.float32))
+
+    def answers(examples: Examples) -> Rows:
+        numbers = itertools.count()
+
+        def rows(_: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            if mc_samples is not None:
+                return _sampled_rows(first, batch, seed, next(numbers), mc_samples)
+            return _member_rows(members, batch) if len(members) > 1 else one_pass_rows(first, batch)
+
+        return evaluation_rows(first, examples, batch_size=min(batch_size, len(examples)), rows=rows)
+
+    return answers
+
+
+def with_cost(
+    answers: Callable[[Examples], Rows], trained: Trained, examples: Examples, *, batch_size: int
+) -> tuple[Rows, dict[str, float]]:
+    """Rows and what they cost: `seconds`, and `passes_equivalent`, multiples of one deterministic pass; both warm."""
+    once = answering([trained], batch_size=batch_size)
+    first = Examples(examples[np.arange(min(batch_size, len(examples)))])
+    for program in (answers, once):
+        program(first)  # compiles
+    rows, seconds = _fastest(answers, examples)
+    return rows, {"seconds": seconds, "passes_equivalent": seconds / _fastest(once, examples)[1]}
+
+
+def _fastest(
+    answers: Callable[[Examples], Rows], examples: Examples, *, repeats: int = 3, enough: float = 2.0
+) -> tuple[Rows, float]:
+    """Rows and their seconds, the least of several; not measured again once `enough` were spent."""
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < enough:
+        started = time.perf_counter()
+        rows = answers(examples)
+        times.append(time.perf_counter() - started)
+    return rows, min(times)
+
+
+@jit(static_argnames="num_samples")
+def _sampled_rows(
+    trained: Trained, batch: Mapping[str, jax.Array], seed: int, number: int, num_samples: Passes
+) -> dict[str, jax.Array]:
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
+
+
+@jit
+def _member_rows(members: tuple[Trained, ...], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return _rows_of(members[0], batch, ensemble_moments(members, batch["image"]))
+
+
+def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:
+    """The task's rows of the mean, with the uncertainty of each example."""
+    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in UNCERTAINTY}
+    outputs = found.mean
+    if getattr(trained.task, "reads_variance", False):
+        outputs = outputs | {"variance": found.variance}
+    return trained.task.rows(outputs, batch) | kept

@@ -1,0 +1,166 @@
+"""What is fitted on a validation split after training, and kept in the run beside its checkpoint."""
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnlab.trained import Trained
+from cnnlab.training import checkpoint, strict_json
+from cnnlab.training.run import write_text
+from cnnlab.uncertainty import calibration
+from cnnlab.uncertainty.calibration import Calibration, fit_calibration, known_calibration
+from cnnlab.uncertainty.conformal import Conformal
+from cnnlab.uncertainty.monte_carlo import Passes
+from cnnlab.uncertainty.validation_split import Faultless
+
+FILE = "post_hoc.json"
+MAX_BYTES = 16 << 20  # isotonic maps of a thousand classes take a tenth of it
+
+
+@dataclasses.dataclass(frozen=True)
+class PostHoc:
+    """A calibration and a rule for sets of classes; either may be missing.
+
+    Attributes:
+      passes: what the probabilities are a mean of: MC-Dropout passes, `auto`, or None for one deterministic pass.
+      examples: of the validation split.
+      calibration: maps the probabilities.
+      conformal: makes sets of the mapped ones.
+    """
+
+    passes: Passes | None
+    examples: int
+    calibration: Calibration | None = None
+    conformal: Conformal | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        probs: np.ndarray,
+        labels: np.ndarray,
+        *,
+        passes: Passes | None = None,
+        method: str | None = None,
+        error: float | None = None,
+        sets: str = "lac",
+        seed: int = 0,
+    ) -> "PostHoc":
+        """Fitted on a validation split; asked for both, on a part each: sets need fresh examples. The calibration takes
+        a random half, or as many as it needs.
+
+        The split also chose the best epoch, which the guarantee of the sets does not allow for; the coverage on a test
+        split tells whether it matters.
+
+        Args:
+          probs: `[n, k]`.
+          labels: `[n]`; examples of label -1 are left out.
+          passes: what `probs` is a mean of.
+          method: of `fit_calibration`; none if left out.
+          error: of `Conformal.fit`, the share of labels that a set may miss; no sets if left out.
+          sets: likewise its method.
+          seed: of the parts.
+
+        Where no answer is wrong nothing is calibrated, with a warning.
+
+        Raises:
+          ValueError: the split does not do, see `fit_calibration` and `Conformal.fit`.
+
+        >>> probs, labels = np.array([[0.9, 0.1]] * 100), np.array([0] * 75 + [1] * 25)
+        >>> PostHoc.fit(probs, labels, method="temperature").apply(probs)[0].round(6).tolist()
+        [0.75, 0.25]
+        """
+        known = np.asarray(labels) >= 0
+        probs, labels = np.asarray(probs, np.float64)[known], np.asarray(labels)[known]
+        first = second = np.arange(len(labels))
+        if method is not None and error is not None:
+            needed = known_calibration(method).smallest(probs.shape[-1])
+            cut = max(len(labels) // 2, needed)
+            first, second = np.split(np.random.default_rng(seed).permutation(first), [cut])
+        found = cls(passes, len(labels))
+        if method is not None:
+            try:
+                found = dataclasses.replace(found, calibration=fit_calibration(method, probs[first], labels[first]))
+            except Faultless as faultless:
+                warnings.warn(f"{faultless}: nothing is calibrated", stacklevel=2)
+        if error is None:
+            return found
+        conformal = Conformal.fit(found.apply(probs[second]), labels[second], error=error, method=sets)
+        return dataclasses.replace(found, conformal=conformal)
+
+    def apply(self, probs: np.ndarray) -> np.ndarray:
+        """Probabilities `[..., k]`, calibrated."""
+        return probs if self.calibration is None else self.calibration.apply(probs)
+
+    def require_passes(self, passes: Passes | None) -> None:
+        """Raises `ValueError` unless it was fitted on means of as many passes."""
+        if passes != self.passes:
+            raise ValueError(
+                f"what {FILE} holds was fitted with {_told(self.passes)}, the answers are made with {_told(passes)}; "
+                f"give {_told(self.passes)}, or fit it again by cnnlab evaluate RUN --calibrate temperature"
+            )
+
+
+def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
+    """Writes `RUN/post_hoc.json`."""
+    value = {
+        "weights": _weights(trained),
+        "passes": found.passes,
+        "examples": found.examples,
+        "calibration": None if found.calibration is None else calibration.to_json(found.calibration),
+        "conformal": None if found.conformal is None else strict_json.encode(found.conformal),
+    }
+    path = Path(run) / FILE
+    write_text(path, json.dumps(value, indent=2) + "\n")
+    return path
+
+
+def load_post_hoc(run: str | Path, trained: Trained) -> PostHoc:
+    """What `save_post_hoc` wrote.
+
+    Raises:
+      ValueError: nothing was fitted, for other weights than these, or the file is damaged.
+    """
+    path = Path(run) / FILE
+    again = f"fit it by cnnlab evaluate {run} --calibrate temperature"
+    if not path.is_file():
+        raise ValueError(f"{run} holds no calibration; {again}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes; {again}")
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}); {again}") from error
+    stored = strict_json.decode(_Stored, value, FILE)
+    if stored.weights != _weights(trained):
+        raise ValueError(f"{path} was fitted for other weights than the run's best ones now; {again}")
+    return PostHoc(
+        stored.passes,
+        stored.examples,
+        None if stored.calibration is None else calibration.from_json(dict(value["calibration"])),
+        stored.conformal,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """The file's keys."""
+
+    weights: str
+    passes: int | str | None
+    examples: int
+    calibration: Any
+    conformal: Conformal | None
+
+
+def _weights(trained: Trained) -> str:
+    """A digest of the variables: what is fitted to them is for no others."""
+    return hashlib.sha256(json.dumps(checkpoint.digest(trained.variables), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _told(passes: Passes | None) -> str:
+    return "no --mc" if passes is None else f"--mc {passes}"

@@ -1,0 +1,145 @@
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+import cnnlab
+from cnnlab.cli import main
+from cnnlab.decisions import decision_scores, doubts, outside_scores
+from cnnlab.uncertainty import PostHoc
+from cnnlab.uncertainty.post_hoc import load_post_hoc
+
+
+def answers(n=400, right=0.75, seed=0):
+    """Always 90 % sure of class 0, right as often as said."""
+    label = (np.arange(n) >= right * n).astype(np.int32)
+    return np.tile([0.9, 0.1], (n, 1)), np.random.default_rng(seed).permutation(label)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return cnnlab.data.shapes(size=16, train=96, validation=200, test=40)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, dataset):
+    """LeNet5 with dropout, better than chance."""
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("lenet5", dropout=0.5),
+        data=cnnlab.Choice("shapes", size=16, train=96, validation=200, test=40),
+        optimizer=cnnlab.Optimizer(learning_rate=3e-3),
+        training=cnnlab.Training(epochs=12, batch_size=32),
+    )
+    path = tmp_path_factory.mktemp("runs") / "small"
+    cnnlab.train(experiment, path, quiet=True)
+    return path
+
+
+def test_the_scores_of_answers_that_are_all_alike_are_those_of_hand_arithmetic():
+    probs, label = answers()
+    found = decision_scores({"probs": probs, "label": label})
+    assert [found["mce"], found["ece_mass"]] == pytest.approx([0.15, 0.15])
+    assert found["ece_low"] <= 0.15 <= found["ece_high"]
+    assert found["risk_at_80"] == found["aurc"] == pytest.approx(0.25)  # no order: equal answers are taken at once
+    assert found["error_auroc_entropy"] == 0.5
+
+
+def test_doubts_are_large_where_answers_are_even():
+    found = doubts({"probs": np.array([[1.0, 0.0], [0.5, 0.5]])})
+    assert found["max_probability"].tolist() == [0, 0.5]
+    assert found["entropy"] == pytest.approx([0, math.log(2)])
+
+
+def test_images_that_are_always_doubted_more_are_found_without_fail():
+    inside, outside = {"probs": np.array([[0.9, 0.1]] * 20)}, {"probs": np.array([[0.6, 0.4]] * 10)}
+    found = outside_scores(inside, outside)
+    assert found["ood_auroc_entropy"] == found["ood_aupr_max_probability"] == 1
+    assert found["ood_fpr95_entropy"] == 0
+
+
+def test_sets_are_fitted_on_examples_that_the_calibration_has_not_seen():
+    found = PostHoc.fit(*answers(), method="temperature", error=0.2)
+    assert found.examples == 400
+    assert found.conformal.examples == 200
+
+
+def test_a_split_without_a_mistake_leaves_the_probabilities_as_they_are():
+    probs, label = answers(right=1)
+    with pytest.warns(UserWarning, match="all 400 validation examples are right"):
+        found = PostHoc.fit(probs, label, method="temperature")
+    assert found.apply(probs) is probs
+
+
+def test_unlabelled_examples_are_left_out_of_the_fit():
+    probs, label = answers()
+    label[np.flatnonzero(label == 1)[:50]] = -1  # 300 of 350 right
+    found = PostHoc.fit(probs, label, method="temperature")
+    assert found.apply(probs)[0, 0] == pytest.approx(300 / 350, abs=1e-6)
+
+
+def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    cnnlab.pictures.save_example(
+        cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "elsewhere/a.png"
+    )
+    options = ["--mc", "4", "--calibrate", "temperature", "--conformal", "0.2", "--ood", str(tmp_path / "elsewhere")]
+    assert main(["evaluate", str(run), *options, "--figures", str(tmp_path / "report"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    for name in ("nll", "uncalibrated_nll", "set_coverage", "set_size", "ood_auroc_mutual_information", "ece_low"):
+        assert math.isfinite(report[name])
+    text = (tmp_path / "report" / "report.md").read_text()
+    for picture in ("risk_coverage", "reliability", "outside_entropy"):
+        assert f"({picture}.png)" in text
+    assert main(["predict", str(run), str(tmp_path / "elsewhere"), "--mc", "4", "--calibrated"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert set(one["set"]) <= {"disc", "square", "triangle"}
+    trained = cnnlab.load(run)
+    again = cnnlab.evaluate(run, mc_samples=4, calibrate="saved")
+    assert again["nll"] == pytest.approx(report["nll"], abs=1e-6)
+    assert load_post_hoc(run, trained).passes == 4
+
+
+def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
+    trained = cnnlab.load(run)
+    probs = np.asarray(cnnlab.predict(trained, dataset["validation"].column("image")).probs, np.float64)
+    fitted = cnnlab.uncertainty.Temperature.fit(probs, dataset["validation"].column("label"))
+    probs = np.asarray(cnnlab.predict(trained, dataset["test"].column("image")).probs, np.float64)
+    expected = -np.log(np.take_along_axis(fitted.apply(probs), dataset["test"].column("label")[:, None], 1)).mean()
+    assert cnnlab.evaluate(trained, dataset, calibrate="temperature")["nll"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"calibrate": "saved", "mc_samples": 3}, "fitted with no --mc, the answers are made with --mc 3"),
+        ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
+        (
+            {"conformal": 0.005, "calibrate": "temperature"},
+            "needs 199 calibration examples or more, found 100",
+        ),
+        ({"ood": "nowhere"}, "'nowhere' is no folder and no data"),
+        ({"ood": "digits"}, "shape (16, 16, 1), digits has (28, 28, 1)"),
+    ],
+)
+def test_what_cannot_be_decided_is_told(run, options, message):
+    cnnlab.evaluate(run, calibrate="temperature")
+    with pytest.raises(ValueError, match="(?s)" + message.replace("(", "\\(").replace(")", "\\)")):
+        cnnlab.evaluate(run, **options)
+
+
+def test_other_weights_refuse_the_map_that_a_run_keeps(run):
+    cnnlab.evaluate(run, calibrate="temperature")
+    trained = cnnlab.load(run)
+    other = trained.replace(variables=jax.tree.map(lambda leaf: leaf * 2, trained.variables))
+    with pytest.raises(ValueError, match="fitted for other weights"):
+        load_post_hoc(run, other)
+
+
+def test_regression_has_nothing_to_calibrate(tmp_path):
+    data = cnnlab.data.shapes("target", size=16, train=64, validation=16, test=16)
+    experiment = cnnlab.Experiment(task=cnnlab.Choice("regression"), training=cnnlab.Training(epochs=1, batch_size=32))
+    trained = cnnlab.train(experiment, tmp_path / "run", data=data, quiet=True)
+    with pytest.raises(ValueError, match="classification with one label"):
+        cnnlab.evaluate(trained, data, calibrate="temperature")
