@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ def over_seeds(
     epochs: int | None = None,
     mc_samples: int = 50,
     vary: Callable[[cnnlab.Experiment, int], cnnlab.Experiment] | None = None,
+    calibrate: str | None = None,
 ) -> Table:
     """Trains once a seed and measures the test split once, in one pass and over many where there is dropout.
 
@@ -33,6 +34,7 @@ def over_seeds(
       epochs: fewer, for a test; the experiment's if left out.
       mc_samples: stochastic passes.
       vary: what else a seed changes.
+      calibrate: the map of `cnnlab.evaluate`, fitted on the validation split anew for each way to answer.
 
     Returns:
       One array `[seeds]` a metric.
@@ -45,9 +47,11 @@ def over_seeds(
         made = plan(vary(one, seed) if vary else one)
         started = time.perf_counter()
         trained = train_plan(made, runs / f"seed{seed}")
-        row = {"train seconds": time.perf_counter() - started} | cnnlab.evaluate(trained, made.dataset)
+        row = {"train seconds": time.perf_counter() - started} | cnnlab.evaluate(
+            trained, made.dataset, calibrate=calibrate
+        )
         if has_dropout(trained):
-            many = cnnlab.evaluate(trained, made.dataset, mc_samples=mc_samples)
+            many = cnnlab.evaluate(trained, made.dataset, mc_samples=mc_samples, calibrate=calibrate)
             row |= {f"MC {name}": value for name, value in many.items() if name != "examples"}
         rows.append(row)
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -67,6 +71,35 @@ def study(title: str, experiment: cnnlab.Experiment, *, runs: str) -> Callable[.
         table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs)
         show(title, table)
         return table
+
+    return main
+
+
+def mc_study(title: str, experiments: Mapping[str, cnnlab.Experiment], *, runs: str) -> Callable[..., dict[str, Table]]:
+    """The command of a script that compares networks by what MC-Dropout and a temperature make of their doubt."""
+
+    def main(seeds: int = 5, runs: Path = Path(runs), epochs: int | None = None, samples: int = 50) -> dict[str, Table]:
+        """Trains each once a seed and prints accuracy, NLL and ECE in one pass and over many, each also calibrated.
+
+        Args:
+            seeds: of initialisation, order, augmentation and dropout.
+            runs: where the run directories go.
+            epochs: fewer, for a test.
+            samples: MC-Dropout passes.
+        """
+        tables = {}
+        for name, experiment in experiments.items():
+            options = {"seeds": seeds, "epochs": epochs, "mc_samples": samples, "calibrate": "temperature"}
+            found = over_seeds(experiment, runs / name, **options)
+            ways = ("", "MC ")
+            plain = [(f"{way}{score}", f"{way}uncalibrated_{score}") for way in ways for score in ("nll", "ece")]
+            chosen = {f"{way}accuracy": found[f"{way}accuracy"] for way in ways}
+            chosen |= {told: found.get(key, found[told]) for told, key in plain}
+            chosen |= {f"{told} calibrated": found[told] for told, _ in plain}
+            chosen |= {f"{way}ece_floor": found[f"{way}ece_floor"] for way in ways}
+            tables[name] = chosen
+            show(f"{title}, {name}", chosen)
+        return tables
 
     return main
 

@@ -46,6 +46,22 @@ def test_the_mnist_experiments_tabulate_their_seeds(name, tmp_path, monkeypatch,
     assert set(table) >= {"accuracy", "nll"} | sampled
 
 
+@pytest.mark.parametrize("name", ["mnist_mc_dropout", "fashion_mc_dropout"])
+def test_the_mc_dropout_experiments_compare_one_pass_with_many(name, tmp_path, monkeypatch, capsys):
+    few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
+    for source in ("mnist", "fashion_mnist"):
+        monkeypatch.setitem(cnnlab.data.SOURCES, source, lambda: cnnlab.data.from_arrays(few))
+    tables = script(f"{name}.py").main(seeds=1, runs=tmp_path, epochs=2, samples=2)
+    assert all({"nll", "MC nll", "MC nll calibrated"} <= set(table) for table in tables.values())
+
+
+@pytest.mark.parametrize("name", ["rotated_digits", "passes_and_quality"])
+def test_a_run_is_measured_by_angle_and_by_passes(name, run, tmp_path, capsys):
+    options = {"rotated_digits": {"angles": 2, "samples": 2}, "passes_and_quality": {"passes": (1, 3)}}[name]
+    script(f"{name}.py").main((run,), **options, output=tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 1
+
+
 @pytest.mark.parametrize(("name", "limit"), [("mnist_tiny", 1_936), ("fashion_small", 113_001)])
 def test_the_small_networks_stay_below_their_limits(name, limit):
     model = script(f"{name}.py").EXPERIMENT.model

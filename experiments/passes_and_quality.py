@@ -1,0 +1,93 @@
+"""How many MC-Dropout passes are worth it: NLL and ECE of a run against T, beside one pass with dropout off.
+
+    python experiments/passes_and_quality.py RUN... [--output runs/passes_and_quality]
+
+RUN is any finished classification run with dropout; of several (seeds of one experiment), mean and spread are told.
+Measured on two cores of an AMD EPYC: not run yet.
+"""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+
+import cnnlab
+from cnnlab.data import Examples, evaluation_batches
+from cnnlab.metrics.calibration import ece_floor, expected_calibration_error
+from cnnlab.metrics.classification import accuracy, negative_log_likelihood
+from cnnlab.plots.figures import new_figure
+from cnnlab.training.restore import load_data
+
+PASSES = (1, 2, 5, 10, 20, 50, 100)
+COLUMNS = ("accuracy", "nll", "ece", "ece_floor")
+
+
+def scores(probs: np.ndarray, label: np.ndarray) -> list[float]:
+    """One number a column."""
+    confidence, correct = probs.max(-1), probs.argmax(-1) == label
+    ece = expected_calibration_error(confidence, correct), ece_floor(confidence)
+    return [accuracy(probs, label), negative_log_likelihood(probs, label), *ece]
+
+
+def by_passes(trained: cnnlab.Trained, examples: Examples, passes: tuple[int, ...]) -> dict[int, list[float]]:
+    """The scores of the mean over the first T of the same passes; 0 stands for one pass with dropout off."""
+    means: dict[int, list[np.ndarray]] = {t: [] for t in (0, *passes)}
+    for number, batch in enumerate(evaluation_batches(examples, batch_size=500)):
+        real = batch["weight"] > 0
+        key = jax.random.fold_in(jax.random.key(0), number)
+        found = cnnlab.mc_predict(trained, batch["image"], key=key, num_samples=max(passes), return_samples=True)
+        samples = np.asarray(found.samples["probs"] if isinstance(found.samples, dict) else found.samples)[real]
+        means[0].append(np.asarray(cnnlab.predict(trained, batch["image"]).probs)[real])
+        for t in passes:
+            means[t].append(samples[:, :t].mean(1))
+    label = examples.column("label")
+    return {t: scores(np.concatenate(parts).astype(np.float64), label) for t, parts in means.items()}
+
+
+def main(
+    runs: tyro.conf.Positional[tuple[Path, ...]],
+    /,
+    passes: tuple[int, ...] = PASSES,
+    output: Path = Path("runs/passes_and_quality"),
+) -> dict[int, np.ndarray]:
+    """Prints a line a T and draws the picture.
+
+    Args:
+        runs: run directories of one dataset.
+        passes: the T to measure.
+        output: where the picture goes.
+    """
+    if not runs:
+        raise ValueError("no RUN given; name a run directory")
+    examples = load_data(runs[0])["test"]
+    each = [by_passes(cnnlab.load(run), examples, passes) for run in runs]
+    table = {t: np.array([one[t] for one in each]) for t in each[0]}  # [runs, columns]
+    print("passes       " + "  ".join(f"{name.replace('_', ' '):>17}" for name in COLUMNS))
+    for t, values in table.items():
+        spread = values.std(0, ddof=1) if len(runs) > 1 else np.full(len(COLUMNS), np.nan)
+        told = [f"{mean:.5f} ± {sd:.5f}" for mean, sd in zip(values.mean(0), spread, strict=True)]
+        print(f"{t or 'dropout off':<13}" + "  ".join(f"{one:>17}" for one in told))
+    output.mkdir(parents=True, exist_ok=True)
+    _draw(table).savefig(output / "passes.png", bbox_inches="tight")
+    print(output / "passes.png")
+    return table
+
+
+def _draw(table: dict[int, np.ndarray]):
+    figure, axes = new_figure(1, 2, size=(9, 3.2))
+    passes = [t for t in table if t]
+    for axis, column in zip(axes[0], ("nll", "ece"), strict=True):
+        place = COLUMNS.index(column)
+        axis.semilogx(passes, [table[t][:, place].mean() for t in passes], "o-", color="#0072b2", label="MC-Dropout")
+        axis.axhline(table[0][:, place].mean(), linestyle="--", color="#999999", label="one pass, dropout off")
+        if column == "ece":
+            floor = [table[t][:, place + 1].mean() for t in passes]
+            axis.semilogx(passes, floor, ":", color="#d55e00", label="noise floor")
+        axis.set(xlabel="passes T", ylabel=column.upper(), ylim=(0, None), xticks=passes, xticklabels=passes)
+        axis.legend(frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
