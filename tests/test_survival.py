@@ -9,6 +9,7 @@ import sys
 import time
 
 import jax
+import numpy as np
 import pytest
 from conftest import epochs
 
@@ -216,6 +217,13 @@ def test_init_from_a_run_of_another_model_is_refused(small, run, tmp_path):
     other = dataclasses.replace(small, model=cnnlab.Choice("linear"))
     with pytest.raises(ValueError, match="no array of .* has a place in this network"):
         cnnlab.train(other, tmp_path / "linear", init_from=run, quiet=True)
+
+
+def test_init_from_a_run_on_grey_images_is_refused_for_colour(small, run, tmp_path):
+    images = np.zeros((90, 16, 16, 3), np.uint8)
+    data = cnnlab.data.from_arrays({"train": {"image": images, "label": np.arange(90) % 3}}, validation=0.5)
+    with pytest.raises(ValueError, match="images of 1 channels, arrays has 3"):
+        cnnlab.train(small, tmp_path / "colour", data=data, init_from=run, quiet=True)
 
 
 def test_a_network_of_other_widths_is_told_apart_from_a_damaged_checkpoint(run):

@@ -1,5 +1,6 @@
 """GoogLeNet and Xception: wide blocks of several convolutions, and of separable ones."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -58,8 +59,7 @@ class GoogLeNet(nn.Module):
         switch = {"use_running_average": use_running_average}
         options = {"norm": self.norm, "epsilon": 1e-3, "dtype": self.dtype}
 
-        def scaled(features: int) -> int:
-            return max(1, round(features * self.width))
+        scaled = functools.partial(_scaled, width=self.width)
 
         x = ConvBlock(scaled(64), (7, 7), stride=2, name="conv1", **options)(x, **switch)
         x = halve(x, 3)
@@ -116,8 +116,7 @@ class Xception(nn.Module):
             block = ConvBlock(scaled(features), epsilon=1e-3, dtype=self.dtype, name=name, **options)
             return block(x, use_running_average=use_running_average)
 
-        def scaled(features: int) -> int:
-            return max(1, round(features * self.width))
+        scaled = functools.partial(_scaled, width=self.width)
 
         def shrink(x: jax.Array, first: int, second: int, name: str, activate: bool = True) -> jax.Array:
             """Two separable convolutions and a pooling, added to a strided 1x1 convolution."""
@@ -143,3 +142,9 @@ class Xception(nn.Module):
             return x
         x = dropout(self.dropout, deterministic=deterministic, name="dropout")(x.mean((1, 2)))
         return nn.Dense(self.num_classes, dtype=self.dtype, name="dense")(x)
+
+
+def _scaled(features: int, *, width: float) -> int:
+    if not width > 0:
+        raise ValueError(f"width must be above 0, found {width}")
+    return max(1, round(features * width))

@@ -82,6 +82,8 @@ class NetworkInNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, deterministic: bool = True) -> jax.Array:
+        if [len(widths) for widths in self.widths] != [3, 3, 2]:
+            raise ValueError(f"widths must be of three blocks, 3, 3 and 2 convolutions, found {self.widths}")
         for block, (widths, side) in enumerate(zip(self.widths, (5, 5, 3), strict=True), 1):
             for layer, features in enumerate(widths, 1):
                 kernel, name = (side if layer == 1 else 1,) * 2, f"block{block}_conv{layer}"

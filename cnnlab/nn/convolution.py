@@ -86,6 +86,8 @@ class ConvBlock(nn.Module):
         if self.norm:
             x = BatchNorm(use_running_average, epsilon=self.epsilon, dtype=self.dtype, name="norm")(x)
         x = x if self.activation is None else self.activation(x)
+        if self.pool is not None and self.pool < 1:
+            raise ValueError(f"pool must be 1 or more, or None, found {self.pool}")
         return x if self.pool is None else max_pool(x, (self.pool, self.pool))
 
 

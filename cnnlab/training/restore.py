@@ -124,8 +124,8 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
       tell: is told which arrays keep their fresh values, as a new head does.
 
     Raises:
-      ValueError: the path is no run and no state dict, or none of its arrays fits (of a state dict, one that is not the
-        head's).
+      ValueError: the path is no run and no state dict, its images have other channels, or none of its arrays fits (of a
+        state dict, one that is not the head's).
     """
     published = Path(source).is_file()
     if published:
@@ -136,6 +136,9 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
             "best",
             lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config),
         )
+        there, here = load_config(source)["spec"]["channels"], made.dataset.spec.channels
+        if there != here:
+            raise ValueError(f"{source} was trained on images of {there} channels, {made.dataset.name} has {here}")
     fresh = {"params": state.params, **state.stats}
     flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(given)}
     kept = []
