@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import cnnlab
+from cnnlab.ops.dropout import drop
 from cnnlab.tasks import Classification
 from cnnlab.uncertainty import entropy, moments
 from cnnlab.uncertainty.dropout import sampled_logits
@@ -99,6 +100,32 @@ def test_what_lies_before_the_first_dropout_is_computed_once():
     (scan,) = [e for e in program.eqns if e.primitive.name == "scan"]
     assert convolutions(program) == 2  # conv1's default branch and conv2
     assert convolutions(scan.params["jaxpr"]) == 0
+
+
+X, W = (jax.random.normal(jax.random.key(n), shape) for n, shape in enumerate([(4, 6, 5, 8), (240, 3)]))
+BEHIND = {
+    "a dense layer": (lambda x: x.reshape(4, -1) @ W, True),
+    "the mean over all pixels": (lambda x: x.mean((1, 2)), True),
+    "the mean over rows": (lambda x: x.mean(1), False),
+    "the mean over maps": (lambda x: x.mean(3), False),
+    "a ReLU and a dense layer": (lambda x: jax.nn.relu(x).reshape(4, -1) @ W, False),
+    "a dense layer on pixels": (lambda x: x @ W[:8], False),
+    "a dense layer on a mixed batch": (lambda x: x.reshape(8, -1) @ W[:120], False),
+}
+
+
+@pytest.mark.parametrize(("behind", "cheaper"), BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("shared", [(1, 2), (), (2,), (0, 1, 2)])
+def test_a_layer_behind_dropped_feature_maps_gives_what_it_gives_without_hoisting(behind, cheaper, shared):
+    def fn(key):
+        return behind(drop(X, key, 0.4, shared=shared))
+
+    late, largest = hoist(fn, jax.random.key(0))
+    for number in range(3):
+        key = jax.random.key(number)
+        np.testing.assert_allclose(late(key), fn(key), rtol=1e-5, atol=1e-5)
+    if shared == (1, 2):
+        assert (largest < X.nbytes) == cheaper  # whether a pass touches every pixel
 
 
 def test_a_skip_around_the_dropout_is_hoisted_too():

@@ -59,4 +59,4 @@ def drop(x: jax.Array, key: jax.Array, rate: float, *, shared: tuple[int, ...] =
     axes = {axis % x.ndim for axis in shared}
     shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
     kept = random_words(key, shape) >= jnp.uint32(round(rate * 2**32))
-    return jnp.where(kept, x / (1 - rate), 0)
+    return x * jnp.where(kept, 1 / (1 - rate), 0).astype(x.dtype)

@@ -1,13 +1,35 @@
 """What does not depend on the random key is computed once, whatever the network looks like.
 
 A pass is traced once as a function of its key. Its equations fall in two: those that can be computed without the key
-(all that lies before the first dropout, skips included) and the rest. Only the rest goes into the loop over keys.
+(all that lies before the first dropout, skips included) and the rest. Only the rest goes into the loop over keys; and
+of a linear layer behind dropped feature maps only what `linear` leaves of it.
 """
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.extend import core
+
+from cnnlab.uncertainty import linear
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Late:
+    """An array that depends on the key: its shape, and what is known of it."""
+
+    aval: Any
+    made: linear.Made = linear.Made()
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One computation of the loop: a function of inputs, each known or an earlier step's output."""
+
+    run: Callable[..., list]
+    inputs: list
+    outputs: list[Late]
 
 
 def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
@@ -27,53 +49,65 @@ def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
     (True, 4)
     """
     closed, shapes = jax.make_jaxpr(fn, return_shape=True)(key)
-    late, largest = _partition(closed, [None])
+    start, steps = Late(closed.in_avals[0]), []
+    ends = _trace(closed, [start], steps)
+    steps = _needed(steps, ends)
     treedef = jax.tree.structure(shapes)
-    return lambda key: jax.tree.unflatten(treedef, late([key])), largest
+
+    def late(key: jax.Array) -> Any:
+        values = {start: key}
+        for step in steps:
+            values.update(zip(step.outputs, step.run(*_look_up(step.inputs, values)), strict=True))
+        return jax.tree.unflatten(treedef, _look_up(ends, values))
+
+    return late, max((_bytes(out.aval) for step in steps for out in step.outputs), default=0)
 
 
-def _partition(closed: core.ClosedJaxpr, inputs: list) -> tuple[Callable[[list], list], int]:
-    """Runs every equation whose inputs are known (not None); returns the function of all inputs that runs the rest,
-    and the bytes of the largest array it computes."""
+def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
+    """Computes what is known and appends a step for all else; returns the outputs, each known or late."""
     jaxpr = closed.jaxpr
-    known = dict(zip(jaxpr.constvars, closed.consts, strict=True))
-    known |= {var: value for var, value in zip(jaxpr.invars, inputs, strict=True) if value is not None}
-    late, largest = [], 0
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *inputs], strict=True))
     for equation in jaxpr.eqns:
-        values = [_read(var, known) for var in equation.invars]
-        if all(value is not None for value in values):
-            _write(equation, _bind(equation, values), known)
+        given = [_read(var, values) for var in equation.invars]
+        if not any(map(linear.is_late, given)):
+            out = _bind(equation, *given)
         elif equation.primitive.name in ("jit", "pjit"):  # opened, because what it holds may be partly known
-            inner, inside = _partition(equation.params["jaxpr"], values)
-            late.append((equation, inner))
-            largest = max(largest, inside)
+            out = _trace(equation.params["jaxpr"], given, steps)
         else:
-            late.append((equation, None))
-            largest = max(largest, *(_bytes(var.aval) for var in equation.outvars))
-
-    def rest(inputs: list) -> list:
-        values = known | dict(zip(jaxpr.invars, inputs, strict=True))
-        for equation, inner in late:
-            read = [_read(var, values) for var in equation.invars]
-            _write(equation, inner(read) if inner else _bind(equation, read), values)
-        return [_read(var, values) for var in jaxpr.outvars]
-
-    return rest, largest
+            out = [Late(var.aval, linear.recognise(equation, given)) for var in equation.outvars]
+            run, inputs = linear.rewritten(equation, given) or (_binder(equation), given)
+            steps.append(Step(run, inputs, out))
+        values.update(zip(equation.outvars, out, strict=True))
+    return [_read(var, values) for var in jaxpr.outvars]
 
 
-def _bytes(shape) -> int:
-    return shape.size * getattr(shape.dtype, "itemsize", 0)
+def _needed(steps: list[Step], ends: list) -> list[Step]:
+    """The steps that the ends depend on, in order."""
+    wanted, kept = {end for end in ends if isinstance(end, Late)}, []
+    for step in reversed(steps):
+        if wanted.intersection(step.outputs):
+            wanted.update(one for one in step.inputs if isinstance(one, Late))
+            kept.append(step)
+    return kept[::-1]
 
 
-def _bind(equation: core.JaxprEqn, values: list) -> list:
+def _binder(equation: core.JaxprEqn) -> Callable[..., list]:
+    return lambda *values: _bind(equation, *values)
+
+
+def _bind(equation: core.JaxprEqn, *values) -> list:
     with equation.ctx.manager:
         out = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
     return out if equation.primitive.multiple_results else [out]
 
 
 def _read(var, values: dict):
-    return var.val if isinstance(var, core.Literal) else values.get(var)
+    return var.val if isinstance(var, core.Literal) else values[var]
 
 
-def _write(equation: core.JaxprEqn, out: list, values: dict) -> None:
-    values.update(zip(equation.outvars, out, strict=True))
+def _look_up(inputs: list, values: dict) -> list:
+    return [values[one] if isinstance(one, Late) else one for one in inputs]
+
+
+def _bytes(aval) -> int:
+    return aval.size * getattr(aval.dtype, "itemsize", 0)
