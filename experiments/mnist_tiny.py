@@ -1,4 +1,4 @@
-"""MNIST by as few parameters as possible: 1,788 in four convolutions with batch norm, and one dense layer.
+"""MNIST by as few parameters as possible: 1,900 in separable convolutions and a weighted mean over positions.
 
     cnnlab data prepare mnist
     python experiments/mnist_tiny.py [--seeds 3] [--runs runs/mnist_tiny]
@@ -13,18 +13,18 @@ from study import study
 import cnnlab
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("convnet", stages=((6,), (8, 8), (8,))),
+    model=cnnlab.Choice("separable"),
     data=cnnlab.Choice("mnist"),
-    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=1e-2, schedule="cosine", weight_decay=0.02),
+    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=1e-2, schedule="cosine"),
     training=cnnlab.Training(
-        epochs=60,
+        epochs=40,
         batch_size=128,
         ema=0.999,
-        augmentation=cnnlab.data.Augmentation(shift=0.07, rotation=10, zoom=0.1),
+        augmentation=cnnlab.data.Augmentation(shift=0.05, rotation=8, zoom=0.08),
     ),
 )
 
-main = study("MNIST, 1,788 parameters", EXPERIMENT, runs="runs/mnist_tiny")
+main = study("MNIST, 1,900 parameters", EXPERIMENT, runs="runs/mnist_tiny")
 
 
 if __name__ == "__main__":

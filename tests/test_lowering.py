@@ -40,6 +40,44 @@ def test_convolution_equals_the_direct_one_in_value_vjp_and_jvp(image, kernel, p
     np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "padding", "strides", "dilation"),
+    [
+        ((8, 7), (3, 3), "SAME", (1, 1), (1, 1)),
+        ((8, 7), (3, 3), "VALID", (2, 1), None),
+        ((9, 9), (3, 2), [(1, 1), (0, 3)], (2, 2), (2, 3)),
+        ((9, 9), (3, 3), "SAME", (1, 1), (2, 2)),
+        ((8, 7), (5, 5), "SAME", (1, 1), (1, 1)),
+    ],
+)
+def test_depthwise_convolution_equals_the_direct_one_in_value_vjp_and_jvp(size, kernel, padding, strides, dilation):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *size, 6)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(*kernel, 1, 6)), jnp.float32)
+    options = {"rhs_dilation": dilation, "dimension_numbers": NHWC, "feature_group_count": 6}
+    ours, direct = (
+        lambda x, k, convolve=convolve: convolve(x, k, strides, padding, **options)
+        for convolve in (lowering.convolution, lax.conv_general_dilated)
+    )
+    out = direct(x, k)
+    np.testing.assert_allclose(ours(x, k), out, atol=1e-5)
+    for got, want in zip(jax.vjp(ours, x, k)[1](out), jax.vjp(direct, x, k)[1](out), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
+    got, want = jax.jvp(ours, (x, k), (x, k))[1], jax.jvp(direct, (x, k), (x, k))[1]
+    np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
+
+
+def test_a_depthwise_convolution_of_9_weights_is_lowered_and_one_of_25_is_not():
+    def program(side):
+        def fn(x, k):
+            return lowering.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=6)
+
+        return export.export(jax.jit(fn), platforms=["cpu"])(jnp.ones((2, 8, 8, 6)), jnp.ones((side, side, 1, 6)))
+
+    assert "stablehlo.convolution" not in program(3).mlir_module()
+    assert "stablehlo.convolution" in program(5).mlir_module()
+
+
 def test_both_layers_of_lenet5_are_lowered_and_a_large_image_of_8_channels_is_not():
     same, valid = [(2, 2), (2, 2)], [(0, 0), (0, 0)]
     assert lowering._toeplitz_block((128, 28, 28, 1), (5, 5, 1, 6), same) == 4

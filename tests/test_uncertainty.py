@@ -128,6 +128,13 @@ def test_a_layer_behind_dropped_feature_maps_gives_what_it_gives_without_hoistin
         assert (largest < X.nbytes) == cheaper  # whether a pass touches every pixel
 
 
+def test_a_mask_that_is_wider_than_what_it_scales_is_computed_as_it_is():
+    def fn(key):
+        return (X[:, :1] * drop(jnp.ones((4, 6, 1, 8)), key, 0.4)).reshape(4, -1) @ W
+
+    np.testing.assert_allclose(hoist(fn, jax.random.key(0))[0](jax.random.key(1)), fn(jax.random.key(1)), rtol=1e-5)
+
+
 def test_a_skip_around_the_dropout_is_hoisted_too():
     def fn(key):
         early = jnp.sin(jnp.arange(3.0))

@@ -11,6 +11,7 @@ from cnnlab.models.convnet import ConvNet
 from cnnlab.models.inception import GoogLeNet, Xception
 from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
 from cnnlab.models.resnet import ResNet
+from cnnlab.models.separable import SeparableNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
 from cnnlab.models.torch_weights import import_torch
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
@@ -22,6 +23,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "keras_mnist": KerasMNIST,
     "keras_vgg": KerasVGG,
     "convnet": ConvNet,
+    "separable": SeparableNet,
     "alexnet": AlexNet,
     "network_in_network": NetworkInNetwork,
     "vgg11": partial(VGG, depths=(1, 1, 2, 2, 2)),
@@ -91,6 +93,7 @@ __all__ = [
     "Linear",
     "NetworkInNetwork",
     "ResNet",
+    "SeparableNet",
     "Xception",
     "create_model",
     "import_torch",

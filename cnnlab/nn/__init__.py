@@ -4,7 +4,7 @@ from cnnlab.nn.apply import apply, init
 from cnnlab.nn.blocks import Conv, Dropout, dropout, flatten, max_pool, spatial_dropout
 from cnnlab.nn.convolution import BatchNorm, ConvBlock, SeparableConv
 from cnnlab.nn.inception import Inception
-from cnnlab.nn.positional import pixel_positions, positional_encoding
+from cnnlab.nn.positional import PositionMean, pixel_positions, positional_encoding
 from cnnlab.nn.residual import BasicBlock, Bottleneck
 from cnnlab.nn.upsampling import ResizeUp, TransposedUp, concatenate_skip
 
@@ -16,6 +16,7 @@ __all__ = [
     "ConvBlock",
     "Dropout",
     "Inception",
+    "PositionMean",
     "ResizeUp",
     "SeparableConv",
     "TransposedUp",

@@ -1,7 +1,27 @@
-"""Positions as waves: a network of ReLUs learns smooth functions first, and waves give it the fine detail."""
+"""Where a pixel lies: positions as waves, and means that weigh positions."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+
+class PositionMean(nn.Module):
+    """The mean over positions with a learnt weight for every row and every column of each map: `(H + W) C` parameters.
+
+    It starts as the plain mean. `[B, H, W, C]` to `[B, C]`; height and width must stay those of the initialisation.
+
+    >>> x = jnp.arange(8.0).reshape(1, 2, 2, 2)
+    >>> mean = PositionMean()
+    >>> mean.apply(mean.init(jax.random.key(0), x), x).tolist()
+    [[3.0, 4.0]]
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        _, h, w, c = x.shape
+        rows = self.param("rows", nn.initializers.constant(1 / h), (h, 1, c))
+        columns = self.param("columns", nn.initializers.constant(1 / w), (1, w, c))
+        return (x * (rows * columns).astype(x.dtype)).sum((1, 2))
 
 
 def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:

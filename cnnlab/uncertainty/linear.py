@@ -40,9 +40,9 @@ def recognise(equation: core.JaxprEqn, given: list) -> Made:
         return Made(None, first)
     if name == "mul":
         known, late = given if is_late(given[1]) else given[::-1]
-        if not is_late(known) and np.ndim(known) == late.aval.ndim > 1:
+        if not is_late(known) and np.shape(known) == shape and late.aval.ndim == len(shape) > 1:
             mask = late if late.made.known is not None or late.made.mask is None else late.made.mask
-            return Made(known, mask) if mask.aval.shape[0] == known.shape[0] else Made()
+            return Made(known, mask) if mask.aval.shape[0] == shape[0] else Made()
     if name == "reshape" and first.made.known is not None and shape == (len(first.made.known), shape[-1]):
         return first.made
     return Made()
