@@ -85,7 +85,8 @@ def main(bccd: Path, seeds: int = 3, runs: Path = Path("runs/cells_keras_vgg"), 
     crops = runs / "crops"
     cut(bccd, crops)
     data = cnnlab.Choice("folder", path=str(crops), size=SIDE)
-    table = over_seeds(dataclasses.replace(EXPERIMENT, data=data), runs, seeds=seeds, epochs=epochs)
+    experiment = dataclasses.replace(EXPERIMENT, data=data)
+    table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs, mc_samples=20)
     show("blood cells, VGG-like Keras network", table)
     return table
 
