@@ -107,6 +107,14 @@ def test_the_mc_dropout_benchmark_prints_its_passes(capsys):
     assert all(one["passes"] > 0 and set(one["ms"]) == {"cnnlab", "one pass"} for one in rows)
 
 
+def test_the_cost_of_passes_is_tabulated_and_drawn(tmp_path, capsys):
+    options = {"passes": (1, 3), "batches": (2,), "rounds": 1, "repeats": 1, "peers": False, "output": tmp_path}
+    script("benchmarks/mc_cost.py").main(json_only=True, **options)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [one["T"] for one in rows] == [1, 3] * 3
+    assert (tmp_path / "cost.png").exists()
+
+
 def test_the_augmentation_benchmark_prints_rows_with_a_ratio(capsys):
     script("benchmarks/augmentation.py").main(json_only=True, rounds=1, repeats=1, batch=2, size=32)
     (row,) = json.loads(capsys.readouterr().out)["rows"]

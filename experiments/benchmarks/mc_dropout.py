@@ -4,15 +4,17 @@
 
 One row a network, batch 128 at 28x28: LeNet5 and the lecture's Keras network with dropout in the head alone, and the
 Keras network with spatial dropout after its convolutions. `passes` is cnnlab's time in multiples of one of its own
-deterministic passes, `ratio` the PyTorch loop's time divided by cnnlab's. The loop runs the whole network 50 times with
-its dropout on and keeps running sums of the probabilities and their squares.
+deterministic passes, `ratio` the fastest peer's time divided by cnnlab's. The peers: a loop that runs the whole network
+50 times with its dropout on and keeps running sums of the probabilities and their squares; baal and torch-uncertainty,
+where they are installed, as they come (both repeat the batch 50 times in memory).
 Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet: LeNet5 3.5 ms (1.5 passes), ratio 37;
 Keras network 24.7 ms (1.2), 37; with spatial dropout 190 ms (9.4), 4.9.
 """
 
+import contextlib
 import importlib.util
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -30,55 +32,82 @@ NETWORKS = {
 }
 
 
-def images() -> np.ndarray:
+def images(batch: int = BATCH) -> np.ndarray:
     """The same for everyone."""
-    return np.random.default_rng(0).random((BATCH, 28, 28, 1), np.float32)
+    return np.random.default_rng(0).random((batch, 28, 28, 1), np.float32)
 
 
-def cnnlab_calls(model: str, options: dict) -> tuple[Callable[[], None], Callable[[], None]]:
-    """50 passes, and one without dropout."""
-    network, x = cnnlab.create_model(model, num_classes=10, **options), jnp.asarray(images())
+def cnnlab_calls(
+    model: str, options: dict, *, batch: int = BATCH, passes: int = PASSES
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Many passes, and one without dropout."""
+    network, x = cnnlab.create_model(model, num_classes=10, **options), jnp.asarray(images(batch))
     spec = cnnlab.InputSpec((28, 28), classes=tuple("0123456789"))
     variables = network.init(jax.random.key(0), x)
     trained = cnnlab.Trained(variables, network, cnnlab.tasks.Classification(), spec)
     key = jax.random.key(1)
     return (
-        lambda: jax.block_until_ready(cnnlab.mc_predict(trained, x, key=key, num_samples=PASSES)),
+        lambda: jax.block_until_ready(cnnlab.mc_predict(trained, x, key=key, num_samples=passes)),
         lambda: jax.block_until_ready(cnnlab.predict(trained, x)),
     )
 
 
-def torch_loop(model: str, options: dict) -> Callable[[], None]:
-    """The whole network, 50 times."""
+def torch_network(model: str, options: dict) -> Any:
+    """The same network in PyTorch."""
+    from torch import nn
+
+    if model == "lenet5":
+        return nn.Sequential(
+            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+            *(nn.Linear(400, 120), nn.ReLU(), nn.Dropout(0.5)),
+            *(nn.Linear(120, 84), nn.ReLU(), nn.Dropout(0.5), nn.Linear(84, 10)),
+        )
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *([nn.Dropout2d(0.25)] if options.get("spatial") else []),
+        *(nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)),
+    )
+
+
+def torch_calls(
+    model: str, options: dict, *, batch: int = BATCH, passes: int = PASSES
+) -> dict[str, Callable[[], None]]:
+    """The loop over the whole network, and the libraries that are installed, each as it comes."""
     import torch
 
-    layers = torch.nn
-    if model == "lenet5":
-        network = layers.Sequential(
-            *(layers.Conv2d(1, 6, 5, padding=2), layers.ReLU(), layers.MaxPool2d(2)),
-            *(layers.Conv2d(6, 16, 5), layers.ReLU(), layers.MaxPool2d(2), layers.Flatten()),
-            *(layers.Linear(400, 120), layers.ReLU(), layers.Dropout(0.5)),
-            *(layers.Linear(120, 84), layers.ReLU(), layers.Dropout(0.5), layers.Linear(84, 10)),
-        )
-    else:
-        network = layers.Sequential(
-            *(layers.Conv2d(1, 32, 3), layers.ReLU(), layers.Conv2d(32, 64, 3), layers.ReLU(), layers.MaxPool2d(2)),
-            *([layers.Dropout2d(0.25)] if options.get("spatial") else []),
-            *(layers.Flatten(), layers.Linear(9216, 128), layers.ReLU(), layers.Dropout(0.5), layers.Linear(128, 10)),
-        )
-    x = torch.tensor(images()).permute(0, 3, 1, 2).contiguous()
+    network = torch_network(model, options)
+    x = torch.tensor(images(batch)).permute(0, 3, 1, 2).contiguous()
 
-    def run() -> None:
+    def loop() -> None:
         network.train()  # these networks have no batch norm, so this switches dropout alone
         total = squares = 0
-        with torch.inference_mode():
-            for _ in range(PASSES):
-                probs = torch.softmax(network(x), -1)
-                total, squares = total + probs, squares + probs**2
-            mean = total / PASSES
-            _ = squares / PASSES - mean**2
+        for _ in range(passes):
+            probs = torch.softmax(network(x), -1)
+            total, squares = total + probs, squares + probs**2
+        mean = total / passes
+        _ = squares / passes - mean**2
 
-    return run
+    def of_samples(sample: Callable[[], Any], axis: int) -> Callable[[], None]:
+        def run() -> None:
+            probs = torch.softmax(sample(), 1 if axis else -1)
+            _ = probs.mean(axis), probs.var(axis, correction=0)
+
+        return run
+
+    calls = {"torch loop": loop}
+    with contextlib.suppress(ImportError):
+        from baal.bayesian.dropout import patch_module
+        from baal.modelwrapper import ModelWrapper, TrainingArgs
+
+        wrapper = ModelWrapper(patch_module(torch_network(model, options).eval(), inplace=False), TrainingArgs())
+        calls["baal"] = of_samples(lambda: wrapper.predict_on_batch(x, passes), 2)
+    with contextlib.suppress(ImportError):
+        from torch_uncertainty.methods import mc_dropout
+
+        sampler = mc_dropout(torch_network(model, options), num_estimators=passes).eval()
+        calls["torch-uncertainty"] = of_samples(lambda: sampler(x).reshape(passes, batch, -1), 0)
+    return {name: torch.inference_mode()(call) for name, call in calls.items()}
 
 
 def main(
@@ -100,7 +129,7 @@ def main(
         many, once = cnnlab_calls(model, options)
         variants = {"cnnlab": many, "one pass": once}
         if peers and importlib.util.find_spec("torch"):
-            variants["torch loop"] = torch_loop(model, options)
+            variants |= torch_calls(model, options)
         times = take_turns(variants, rounds=rounds, repeats=repeats)
         passes = round(times["cnnlab"] / times["one pass"], 2)
         rows.append(row(name, times, images=BATCH, own=("cnnlab", "one pass")) | {"passes": passes})

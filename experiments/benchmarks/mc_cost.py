@@ -1,0 +1,79 @@
+"""What MC-Dropout costs against the number of passes T and the batch size, beside the loop in PyTorch.
+
+    pip install ".[peers]" && python experiments/benchmarks/mc_cost.py [--json] [--output runs/mc_cost]
+
+One row a network, batch size and T; `passes` is cnnlab's time in multiples of one of its own deterministic passes.
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0: not run yet.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from mc_dropout import NETWORKS, cnnlab_calls, torch_calls
+from timing import print_rows, row, take_turns
+
+from cnnlab.plots.figures import new_figure
+
+PASSES, BATCHES = (1, 2, 5, 10, 20, 50, 100), (1, 16, 128)
+
+
+def main(
+    json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    passes: tuple[int, ...] = PASSES,
+    batches: tuple[int, ...] = BATCHES,
+    rounds: int = 3,
+    repeats: int = 3,
+    peers: bool = True,
+    output: Path = Path("runs/mc_cost"),
+) -> dict:
+    """Times every T and batch size, prints a table or JSON, and draws the picture.
+
+    Args:
+        json_only: print one JSON object.
+        passes: the T to time.
+        batches: the batch sizes.
+        rounds: turns of every variant.
+        repeats: calls in a turn.
+        peers: time PyTorch too, where it is installed.
+        output: where the picture goes.
+    """
+    rows = []
+    for name, (model, options) in NETWORKS.items():
+        for batch in batches:
+            for t in passes:
+                many, once = cnnlab_calls(model, options, batch=batch, passes=t)
+                variants = {"cnnlab": many, "one pass": once}
+                if peers and importlib.util.find_spec("torch"):
+                    variants["torch loop"] = torch_calls(model, options, batch=batch, passes=t)["torch loop"]
+                times = take_turns(variants, rounds=rounds, repeats=repeats)
+                found = row(f"{name}, batch {batch}, T {t}", times, images=batch, own=("cnnlab", "one pass"))
+                told = {"network": name, "T": t, "passes": round(times["cnnlab"] / times["one pass"], 2)}
+                rows.append(found | told)
+    output.mkdir(parents=True, exist_ok=True)
+    _draw(rows).savefig(output / "cost.png", bbox_inches="tight")
+    return print_rows(rows, as_json=json_only)
+
+
+def _draw(rows: list[dict]):
+    networks = list(dict.fromkeys(one["network"] for one in rows))
+    figure, axes = new_figure(1, len(networks), size=(4 * len(networks), 3.4))
+    for axis, network in zip(axes[0], networks, strict=True):
+        mine = [one for one in rows if one["network"] == network]
+        for batch, colour in zip(
+            sorted({one["images"] for one in mine}), ("#0072b2", "#d55e00", "#009e73"), strict=False
+        ):
+            line = [one for one in mine if one["images"] == batch]
+            for variant, style in (("cnnlab", "o-"), ("torch loop", "s:")):
+                if variant in line[0]["ms"]:
+                    times = [one["ms"][variant] for one in line]
+                    label = f"{variant}, batch {batch}"
+                    axis.loglog([one["T"] for one in line], times, style, color=colour, markersize=3, label=label)
+        axis.set(title=network, xlabel="passes T", ylabel="ms")
+        axis.legend(frameon=False, fontsize=7)
+    return figure
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
