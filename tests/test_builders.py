@@ -14,6 +14,7 @@ import pytest
 from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.data import builders, inventory, prepared
+from cnnlab.data.decoded import kept
 from cnnlab.data.standard import STANDARD, File, Standard, find_raw
 
 IMAGES = {n: np.random.default_rng(n).integers(0, 256, (n, 28, 28), np.uint8) for n in (60, 20)}
@@ -57,6 +58,32 @@ def test_a_set_prepared_from_files_reads_back_the_same_pixels_in_the_published_o
     assert found["test"].column("label").tolist() == [i % 10 for i in range(20)]
     assert len(found["train"]) + len(found["validation"]) == 60
     assert found.spec.classes == tuple("0123456789")
+
+
+def test_decoded_arrays_are_kept_and_made_anew_where_anything_changed(tmp_path):
+    source, target, decoded = tmp_path / "files", tmp_path / "kept" / "train", []
+    source.mkdir()
+    (source / "a").write_text("1")
+
+    def read():
+        decoded.append((source / "a").read_text())
+        return {"image": np.arange(600).reshape(6, 100), "label": np.arange(6)}
+
+    for _ in range(2):
+        assert kept(target, source, read)["image"].sum() == 599 * 300
+    assert decoded == ["1"]
+    raw = bytearray((target / "image.npy").read_bytes())
+    raw[-1] ^= 1
+    (target / "image.npy").write_bytes(raw)
+    assert kept(target, source, read)["image"].sum() == 599 * 300
+    (source / "a").write_text("22")
+    kept(target, source, read)
+    assert decoded[-2:] == ["1", "22"]
+
+
+def test_a_disk_that_cannot_keep_arrays_loses_nothing(tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    assert kept(tmp_path / "file" / "train", tmp_path, lambda: {"label": np.arange(3)})["label"].sum() == 3
 
 
 def test_repacked_and_unpacked_files_are_known_by_their_content(raw):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cnnlab.data.dataset import Columns, Dataset, from_arrays
+from cnnlab.data.decoded import kept
 from cnnlab.data.standard import STANDARD, File, Standard, find_raw, read_split
 from cnnlab.errors import unknown
 
@@ -48,7 +49,14 @@ def standard(name: str, /, *, data_dir: str | None = None, validation: float = 0
             f"or prepare it from files on disk with\n    cnnlab data prepare {name} --raw-dir DIR{where}"
         )
     about = STANDARD[name]
-    splits = {split: _read(path, split, n, about.shape) for split, n in about.sizes.items()}
+    splits = {
+        split: kept(
+            root / "cnnlab-decoded" / name / VERSION / split,
+            path,
+            functools.partial(_read, path, split, n, about.shape),
+        )
+        for split, n in about.sizes.items()
+    }
     return from_arrays(splits, classes=about.classes, name=name, validation=validation, seed=seed)
 
 
