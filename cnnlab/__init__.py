@@ -13,7 +13,18 @@ from cnnlab.evaluation import evaluate
 from cnnlab.models import create_model
 from cnnlab.tasks import Prediction, Task
 from cnnlab.trained import Trained, predict
-from cnnlab.training import Choice, Experiment, Optimizer, State, Training, load, presets, train, train_step
+from cnnlab.training import (
+    Choice,
+    Experiment,
+    Optimizer,
+    State,
+    Training,
+    load,
+    presets,
+    train,
+    train_seeds,
+    train_step,
+)
 from cnnlab.uncertainty import mc_predict
 from cnnlab.version import VERSION
 
@@ -44,5 +55,6 @@ __all__ = [
     "summary",
     "tasks",
     "train",
+    "train_seeds",
     "train_step",
 ]

@@ -1,11 +1,13 @@
 """Train a network: cnnlab train [PRESET] [--model.name ...] [--data.name ...] [--run-dir RUN]."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from cnnlab.commands.common import Misuse, print_json, print_report
-from cnnlab.commands.options import parse_experiment
+from cnnlab.commands.options import Wanted, parse_experiment
+from cnnlab.training.experiment import Experiment
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -19,6 +21,9 @@ def run(arguments: Sequence[str]) -> None:
     from cnnlab.training.plan import plan
     from cnnlab.uncertainty.dropout import has_dropout
 
+    if experiment.training.seeds > 1:
+        _over_seeds(experiment, wanted)
+        return
     run_dir, figures = wanted.run_dir, wanted.run_dir / "figures"
     made = plan(experiment)
     trained = train_plan(made, run_dir, init_from=wanted.init_from)
@@ -37,3 +42,30 @@ def run(arguments: Sequence[str]) -> None:
     out.print(f"next        cnnlab evaluate {run_dir}{passes}")
     out.print(f"            cnnlab predict {run_dir} {example}{passes}")
     out.print("            cnnlab list")
+
+
+def _over_seeds(experiment: Experiment, wanted: Wanted) -> None:
+    """Trains once a seed, and prints mean and standard deviation of every test metric."""
+    import numpy as np
+
+    import cnnlab
+    from cnnlab.training.plan import plan
+
+    if wanted.init_from is not None:
+        raise Misuse("--init-from is for one seed; leave --training.seeds out")
+    trained = cnnlab.train_seeds(experiment, wanted.run_dir)
+    single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
+    dataset = plan(single).dataset
+    reports = [cnnlab.evaluate(one, dataset) for one in trained]
+    table = {name: np.array([report[name] for report in reports]) for name in reports[0] if name != "examples"}
+    if wanted.json:
+        mean = {name: float(values.mean()) for name, values in table.items()}
+        spread = {f"{name}_sd": float(values.std(ddof=1)) for name, values in table.items()}
+        print_json(mean | spread | {"seeds": len(trained), "examples": reports[0]["examples"]})
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(f"test split, {len(trained)} seeds, mean ± standard deviation")
+    for name, values in table.items():
+        out.print(f"{name.replace('_', ' '):18} {values.mean():.4f} ± {values.std(ddof=1):.4f}")
+    out.print(f"\ncheckpoints {wanted.run_dir}/seed{experiment.seed} ... seed{experiment.seed + len(trained) - 1}")
+    out.print(f"next        cnnlab evaluate {wanted.run_dir}/seed*   (their mean, as an ensemble)")

@@ -4,6 +4,7 @@ from cnnlab.training.experiment import Choice, Experiment, Training
 from cnnlab.training.loop import train
 from cnnlab.training.optimizer import Optimizer, create_optimizer
 from cnnlab.training.restore import load
+from cnnlab.training.seeds import train_seeds
 from cnnlab.training.step import State, create_state, train_step
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "create_state",
     "load",
     "train",
+    "train_seeds",
     "train_step",
 ]

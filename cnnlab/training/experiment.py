@@ -114,6 +114,7 @@ class Training:
       ema: decay of a moving average of all variables, used for evaluation; none if left out.
       accumulate: steps whose gradients are averaged for one update.
       evaluation_batch_size: examples a step of evaluation.
+      seeds: networks to train, each in a run of its own: in turn on a CPU, all at once on an accelerator.
     """
 
     epochs: int = 20
@@ -126,10 +127,11 @@ class Training:
     ema: float | None = None
     accumulate: int = 1
     evaluation_batch_size: int = 256
+    seeds: int = 1
 
     def __post_init__(self):
         check(self)
-        for name in ("epochs", "batch_size", "accumulate", "evaluation_batch_size", "patience"):
+        for name in ("epochs", "batch_size", "accumulate", "evaluation_batch_size", "patience", "seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, found {value}; set --training.{name.replace('_', '-')}")

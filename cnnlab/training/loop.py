@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -67,6 +68,8 @@ def train(
 
 def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None = None, quiet: bool = False) -> Trained:
     """`train` for an experiment made concrete."""
+    if made.training.seeds > 1:
+        raise ValueError(f"{made.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
     run_dir = Path(run_dir)
     check_divides(made.training.batch_size, mesh := data_mesh())
     with open_run(run_dir, made.experiment):
@@ -77,8 +80,7 @@ def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None 
 def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: progress.Console) -> None:
     compile_cache.keep_compilations()
     steps = made.steps
-    images = np.zeros((1, *made.dataset.spec.shape), np.uint8)
-    state = create_state(made.network, made.optimizer(), images, init_key(made.key), ema=made.training.ema)
+    state = fresh_state(made)
     config = run_config(made)
     with (
         checkpoint.open_manager(run_dir, monitor=made.monitor, maximise=made.maximise) as manager,
@@ -96,26 +98,46 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         validate(_evaluated(state, made), made)  # a metric that fails is found now, not after an epoch
         with progress.bar(out, made.training, steps=steps, step=int(state.step)) as (tick, advance):
             while not _finished(history, made):
-                epoch, place = divmod(int(state.step), steps)
-                started = time.perf_counter()
+                place, started = int(state.step) % steps, time.perf_counter()
                 state, losses = _run_epoch(program, state, made, mesh, losses, stop, tick, run_dir)
                 if len(losses) < steps:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
                     break
                 seconds = (time.perf_counter() - started) * steps / (steps - place)
-                measured = validate(_evaluated(state, made), made)
-                row = {"epoch": epoch + 1, "step": int(state.step), "loss": float(np.mean(losses))}
-                row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
-                history.append(row)
-                write_history(run_dir, history)
-                checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=measured)
-                advance(row, made.monitor)
+                finish_epoch(manager, state, made, config, run_dir, losses, history, seconds=seconds)
+                advance(history[-1], made.monitor)
                 losses = []
                 if stop():
                     break
         manager.wait_until_finished()
         if not _finished(history, made):
             raise Stopped(f"{stop()} at step {int(state.step)}; saved to {run_dir}, the same command goes on")
+
+
+def fresh_state(made: Plan) -> State:
+    """The state before a run's first step."""
+    images = np.zeros((1, *made.dataset.spec.shape), np.uint8)
+    return create_state(made.network, made.optimizer(), images, init_key(made.key), ema=made.training.ema)
+
+
+def finish_epoch(
+    manager,
+    state: State,
+    made: Plan,
+    config: dict[str, Any],
+    run_dir: Path,
+    losses: list[float],
+    history: list[dict[str, float]],
+    *,
+    seconds: float,
+) -> None:
+    """Validates, writes the epoch's row, which is appended to the history, and saves."""
+    measured = validate(_evaluated(state, made), made)
+    row = {"epoch": int(state.step) // made.steps, "step": int(state.step), "loss": float(np.mean(losses))}
+    row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
+    history.append(row)
+    write_history(run_dir, history)
+    checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=measured)
 
 
 def _evaluated(state: State, made: Plan) -> Trained:
@@ -128,26 +150,39 @@ def init_key(key: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, 2**31 - 1)
 
 
+def step_function(made: Plan) -> Callable[[State, Batch, jax.Array], tuple[State, dict[str, jax.Array]]]:
+    """The train step of a run, as a function of state, batch and the run's key."""
+    prepare = functools.partial(prepare_batch, spec=made.dataset.spec, augmentation=made.training.augmentation)
+    options = {
+        "network": made.network,
+        "task": made.task,
+        "optimizer": made.optimizer(),
+        "prepare": prepare,
+        "trainable": made.experiment.optimizer.trainable,
+        "ema": made.training.ema,
+    }
+    return lambda state, batch, key: train_step(state, batch, key=key, **options)
+
+
 def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Program:
     """The train step as one program, compiled before the first step so that its time is told apart."""
-    prepare = functools.partial(prepare_batch, spec=made.dataset.spec, augmentation=made.training.augmentation)
-    step = functools.partial(
-        train_step,
-        network=made.network,
-        task=made.task,
-        optimizer=made.optimizer(),
-        key=made.key,
-        prepare=prepare,
-        trainable=made.experiment.optimizer.trainable,
-        ema=made.training.ema,
-    )
+    step = functools.partial(_with_key, step_function(made), made.key)
     batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
     started, before = time.perf_counter(), compile_cache.hits()
     program = jit(step, donate_argnums=0).lower(state, shard(batch, mesh)).compile()
-    seconds, kept = time.perf_counter() - started, compile_cache.keep_compilations()
-    found = ", found in" if compile_cache.hits() > before else ", kept in"
-    out.print(f"compiled in {seconds:.1f} s{f'{found} {kept}' if kept else ''}")
+    describe_compilation(out, time.perf_counter() - started, before)
     return program
+
+
+def _with_key(step: Callable, key: jax.Array, state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
+    return step(state, batch, key)
+
+
+def describe_compilation(out: progress.Console, seconds: float, hits: int) -> None:
+    """How long a compilation took, and where it is kept, or was found if there are more hits than before."""
+    kept = compile_cache.keep_compilations()
+    found = ", found in" if compile_cache.hits() > hits else ", kept in"
+    out.print(f"compiled in {seconds:.1f} s{f'{found} {kept}' if kept else ''}")
 
 
 def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation) -> Batch:
@@ -179,16 +214,16 @@ def _run_epoch(
     for batch in training_batches(made.dataset["train"], **order):
         state, metrics = program(state, shard(batch, mesh))
         if pending is not None:
-            losses.append(_checked(pending, epoch, len(losses), run_dir))
+            losses.append(checked(pending, epoch, len(losses), run_dir))
         pending = metrics
         tick(epoch * made.steps + len(losses) + 1)
         if stop():
             break
-    losses.append(_checked(pending, epoch, len(losses), run_dir))
+    losses.append(checked(pending, epoch, len(losses), run_dir))
     return state, losses
 
 
-def _checked(metrics: dict[str, jax.Array], epoch: int, place: int, run_dir: Path) -> float:
+def checked(metrics: dict[str, jax.Array], epoch: int, place: int, run_dir: Path) -> float:
     """The loss, or an error where it or the gradient is not finite."""
     loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
     if not (np.isfinite(loss) and np.isfinite(norm)):
