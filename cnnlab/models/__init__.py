@@ -13,6 +13,7 @@ from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
 from cnnlab.models.torch_weights import import_torch
+from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -36,6 +37,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "googlenet": GoogLeNet,
     "googlenet_paper": partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4),
     "xception": Xception,
+    "unet": UNet,
     "encoder_decoder": EncoderDecoder,
     "grid_detector": GridDetector,
 }
@@ -91,6 +93,7 @@ __all__ = [
     "Linear",
     "NetworkInNetwork",
     "ResNet",
+    "UNet",
     "Xception",
     "create_model",
     "import_torch",
