@@ -121,12 +121,16 @@ class Segmentation:
         return rows
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`pixel_accuracy`, `mean_iou` and `dice` over all pixels of all images; of their doubt as in `doubt_scores`.
+        """`pixel_accuracy`, `mean_iou` and `dice` over all pixels of all images; `foreground_iou`, of the second class
+        of two; and of their doubt as in `doubt_scores`.
 
         Over passes or members the doubt is also measured by `variance` (of the guessed class's probability), `entropy`
         and `mutual_information`.
         """
-        found = metrics.scores(rows["confusion"].sum(0, dtype=np.int64))
+        confusion = rows["confusion"].sum(0, dtype=np.int64)
+        found = metrics.scores(confusion)
+        if len(confusion) == 2:
+            found["foreground_iou"] = float(metrics.class_scores(confusion)["iou"][1])
         known = rows["mask"] >= 0
         doubts = {name: rows[name][known] for name in _DOUBTS if name in rows}
         correct = (rows["guess"] == rows["mask"])[known]
