@@ -8,6 +8,7 @@ import pytest
 import cnnlab
 from cnnlab.data import Augmentation
 from cnnlab.data import augment as plain_augment
+from cnnlab.ops import warp
 
 augment = jax.jit(plain_augment, static_argnums=2)
 EVERYTHING = Augmentation(0.5, 0.5, True, 0.2, 30, 0.3, "edge", 0.2, 0.2)
@@ -144,3 +145,28 @@ def test_masks_and_boxes_train_with_every_augmentation(preset, tmp_path):
     training = dataclasses.replace(experiment.training, epochs=1, augmentation=EVERYTHING)
     trained = cnnlab.train(dataclasses.replace(experiment, data=data, training=training), tmp_path / "run", quiet=True)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained.variables))
+
+
+def test_elastic_deformation_bends_image_mask_and_weight_alike_and_smoothly():
+    y, x = np.mgrid[:32, :32]
+    mask = ((y // 8 + x // 8) % 2).astype(np.int32)[None]
+    batch = {"image": mask[..., None].astype(np.float32), "mask": mask, "pixel_weight": 1.0 + mask}
+    out = augment(batch, jax.random.key(3), Augmentation(elastic=3))
+    known = out["mask"] >= 0
+    assert (out["mask"] != mask)[known].mean() > 0.05
+    assert np.asarray(known).mean() > 0.7
+    alike = (out["image"][..., 0] > 0.5) == (out["mask"] == 1)
+    assert alike[known].mean() > 0.97
+    np.testing.assert_allclose(out["pixel_weight"][known], 1 + out["image"][..., 0][known], atol=0.5)
+
+
+def test_elastic_displacements_have_the_deviation_of_their_grid():
+    drawn = warp.elastic_displacement(jax.random.key(0), 400, (9, 9))
+    # with half-pixel centres the grid's points lie at pixels 1, 4 and 7
+    assert drawn[:, 1::3, 1::3].std() == pytest.approx(1, abs=0.05)
+
+
+def test_boxes_cannot_bend():
+    batch = {"image": jnp.zeros((1, 4, 4, 1)), "boxes": jnp.zeros((1, 1, 4)), "classes": jnp.zeros((1, 1), jnp.int32)}
+    with pytest.raises(ValueError, match="elastic deformation bends boxes"):
+        augment(batch, jax.random.key(0), Augmentation(elastic=1))

@@ -95,6 +95,76 @@ def test_an_image_is_learnt_from_coordinates_with_and_without_encoding(tmp_path,
     assert (tmp_path / "images.png").exists()
 
 
+def save_mask(path, mask):
+    """Where it is, in white on black, and an image in which it can be seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(255 * np.asarray(mask, np.uint8)).save(path)
+
+
+@pytest.fixture
+def blobs():
+    """Twelve masks of two squares each."""
+    masks = np.zeros((12, 32, 32), np.uint8)
+    for i, mask in enumerate(masks):
+        mask[2 + i : 12 + i, 3:13] = mask[4:14, 16 + i : 26 + i] = 1
+    return masks
+
+
+def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
+    y, x = np.mgrid[:48, :96]
+    edges = (y % 16 == 0) | (x % 12 == 0)
+    for name, mask in {"edges": edges, "content": y < 44, "shapes": ~edges, "sheet": ~edges}.items():
+        save_mask(tmp_path / f"{name}.png", mask)
+    Image.open(tmp_path / "sheet.png").save(tmp_path / "sheet.jpg")
+    options = {"width": 2, "depth": 1, "epochs": 1, "crops": 4, "window": 16, "batch_size": 2, "mc_samples": 2}
+    module = script("paris_atlas_unet.py")
+    table = module.main(tmp_path, tmp_path / "runs", columns=(48, 72, 96), **options)
+    assert {"boundary_f1", "panoptic_quality", "error_auroc_variance"} <= set(table)
+    # the truth itself, tuned and scored: its outlines, and its shapes as their connected parts
+    strip = (edges * 1.0, None, edges, edges, ~edges, y < 44)
+    edge, method, basin = module.tune(*strip)
+    perfect = module.scores(strip[0], strip[3:], edge, method, basin)
+    assert perfect["boundary_f1"] == 1
+    assert perfect["panoptic_quality"] > 0.9
+
+
+def test_street_scenes_are_scored_in_one_pass_and_in_many(tmp_path, blobs, capsys):
+    for folder, chosen in (("train", slice(0, 8)), ("val", slice(8, 10)), ("test", slice(10, 12))):
+        for i, mask in enumerate(blobs[chosen]):
+            labels = np.where(np.arange(32) == 31, 11, np.where(mask, 4, np.arange(32)[:, None] % 11))
+            save_mask(tmp_path / folder / f"{i}.png", mask)
+            (tmp_path / f"{folder}annot").mkdir(exist_ok=True)
+            Image.fromarray(labels.astype(np.uint8)).save(tmp_path / f"{folder}annot" / f"{i}.png")
+    module = script("camvid_bayesian.py")
+    table = module.main(tmp_path, runs=tmp_path / "runs", epochs=1, width=2, mc_samples=2)
+    assert {"mean_iou", "MC mean_iou", "MC gain in mean_iou"} <= set(table)
+    assert module.camvid(str(tmp_path))["test"].column("mask")[0, 0, 31] == -1
+
+
+def test_buildings_are_learnt_from_their_own_splits(tmp_path, blobs, capsys):
+    for split, chosen in (("train", slice(0, 6)), ("val", slice(6, 9)), ("test", slice(9, 12))):
+        for i, mask in enumerate(blobs[chosen]):
+            save_mask(tmp_path / split / "images" / f"{i}.tif", mask)
+            save_mask(tmp_path / split / "gt" / f"{i}.tif", mask)
+    table = script("buildings_aerial.py").main(
+        tmp_path, seeds=1, runs=tmp_path / "runs", epochs=1, width=2, mc_samples=2
+    )
+    assert {"foreground_iou", "MC foreground_iou", "MC error_auroc_variance"} <= set(table)
+
+
+def test_membranes_are_cross_validated_over_fewer_sections(tmp_path, blobs, capsys):
+    for i, mask in enumerate(blobs):
+        save_mask(tmp_path / "train" / "image" / f"{i}.png", mask)
+        save_mask(tmp_path / "train" / "label" / f"{i}.png", mask)
+    module = script("isbi_membrane_unet.py")
+    tables = module.main(tmp_path, folds=2, sections=(2,), runs=tmp_path / "runs", epochs=1, width=2, mc_samples=2)
+    assert tables[2]["V-Rand"].shape == (2,)
+    columns = module.read(tmp_path)
+    tests = [module.fold(columns, place, 3, 4)["test"].column("mask") for place in range(3)]
+    assert sum(map(len, tests)) == 12
+    assert module.agreement(blobs * 1.0, blobs, 0.5).rand == 1
+
+
 def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
     script("benchmarks/train_step.py").main(json_only=True, rounds=1, repeats=1, peers=False)
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -43,7 +43,9 @@ TINY = {
     **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), (TINY_RESNET, (16, 16, 3))),
     **dict.fromkeys(("googlenet", "googlenet_paper"), ({"width": 1 / 4}, (48, 48, 3))),
     "xception": ({"width": 1 / 8, "middle": 1}, (40, 40, 3)),
+    "unet": ({"width": 10, "depth": 2}, (18, 14, 1)),
 }
+WITHOUT_TRUNK = ("keras_vgg", "unet")
 # One of each class: the others differ in sizes alone.
 KINDS = [name for name in models.MODELS if name not in ("vgg16", "resnet34", "resnet32", "resnet44", "resnet56")]
 SLOW_WHEN_EAGER = ("googlenet", "googlenet_paper", "xception")
@@ -87,7 +89,7 @@ def test_counts_of_the_classic_networks_are_the_published_ones(name, parameters,
     assert count(variables.get("batch_stats", {})) == statistics
 
 
-@pytest.mark.parametrize("name", [name for name in TINY if name != "keras_vgg"])
+@pytest.mark.parametrize("name", [name for name in TINY if name not in WITHOUT_TRUNK])
 def test_features_alone_are_a_map_whose_layers_are_those_of_the_whole(name):
     whole, variables, x = built(name)
     trunk = whole.clone(features_only=True)

@@ -148,3 +148,32 @@ TWINS = {
     "resnet50": lambda classes=1000: ResNet((3, 4, 6, 3), True, classes),
     "googlenet": GoogLeNet,
 }
+
+
+class UNet(nn.Module):
+    """Of the paper: no padding, no normalisation, the skips cut to size."""
+
+    def __init__(self, width=64, depth=4, channels=1, classes=2):
+        super().__init__()
+        widths = [width * 2**i for i in range(depth + 1)]
+        inputs = [channels, *widths[:-1]]
+        self.down = nn.ModuleList(self.double(a, b) for a, b in zip(inputs, widths, strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, 2) for w in widths[:-1])
+        self.join = nn.ModuleList(self.double(2 * w, w) for w in widths[:-1])
+        self.classes = nn.Conv2d(width, classes, 1)
+
+    @staticmethod
+    def double(inputs, outputs):
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3), nn.ReLU(), nn.Conv2d(outputs, outputs, 3), nn.ReLU())
+
+    def forward(self, x):
+        skips = []
+        for block in self.down[:-1]:
+            skips.append(block(x))
+            x = nn.functional.max_pool2d(skips[-1], 2)
+        x = self.down[-1](x)
+        for up, join, skip in reversed(list(zip(self.up, self.join, skips, strict=True))):
+            x = up(x)
+            cut = (skip.shape[-1] - x.shape[-1]) // 2
+            x = join(torch.cat([x, skip[..., cut : cut + x.shape[-2], cut : cut + x.shape[-1]]], 1))
+        return self.classes(x)

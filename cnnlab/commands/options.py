@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tyro
 
 from cnnlab.data import SOURCES, Augmentation
+from cnnlab.data.pairs import holds_pairs
 from cnnlab.data.prepared import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
@@ -60,7 +61,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     label = chosen["data"].name
-    if label == "folder":
+    if label in ("folder", "pairs"):
         # Whole, so that the run can be evaluated from anywhere.
         path = Path(chosen["data"].path).expanduser().resolve()
         chosen["data"], label = chosen["data"].replace(path=str(path)), path.name
@@ -92,8 +93,11 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     for part in TABLES:
         parser.add_argument(f"--{part}.name", dest=part)
     known, rest = parser.parse_known_args(arguments)
-    if known.data is None and any(argument.split("=")[0] == "--data.path" for argument in rest):
-        known.data = "folder"
+    path = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    path.add_argument("--data.path", dest="path")
+    path = path.parse_known_args(rest)[0].path
+    if known.data is None and path is not None:
+        known.data = "pairs" if holds_pairs(path) else "folder"
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
 
 

@@ -4,6 +4,7 @@ from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
 from cnnlab.data.folder import folder
+from cnnlab.data.pairs import pairs, sheet
 from cnnlab.data.shapes import shapes
 from cnnlab.data.sources import SOURCES, digits, load_data, register
 from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
@@ -23,8 +24,10 @@ __all__ = [
     "from_arrays",
     "load_data",
     "normalise",
+    "pairs",
     "register",
     "shapes",
+    "sheet",
     "split_columns",
     "steps_per_epoch",
     "training_batches",

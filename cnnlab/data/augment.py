@@ -13,13 +13,14 @@ from cnnlab.ops import warp
 Batch = Mapping[str, jax.Array]
 
 _UNMOVED = frozenset({"label", "labels", "weight"})
-_MOVED = frozenset({"image", "mask", "boxes", "classes", "instances"})
+_MOVED = frozenset({"image", "mask", "boxes", "classes", "instances", "pixel_weight"})
 _RANGES = {
     "horizontal_flip": (1, "as a probability"),
     "vertical_flip": (1, "as a probability"),
     "shift": (0.5, "of the image"),
     "rotation": (180, "degrees"),
     "zoom": (4, "(1 is up to twice as large)"),
+    "elastic": (100, "pixels"),
     "brightness": (1, "of the range of an image"),
     "contrast": (1, "of the image's own contrast"),
     "min_visible": (1, "of a box"),
@@ -30,7 +31,8 @@ _RANGES = {
 class Augmentation:
     """What is drawn anew for every training example; all of it is off unless set.
 
-    The warp is the flips, then zoom and rotation about the image's centre, then the shift.
+    The warp is the flips, then zoom and rotation about the image's centre, then the shift, then the elastic
+    deformation.
 
     Attributes:
       horizontal_flip: the probability that left and right change places.
@@ -44,6 +46,7 @@ class Augmentation:
       contrast: distances from the image's mean are multiplied by a factor in 1 - contrast .. 1 + contrast, drawn
         uniformly; the result is clipped to [0, 1].
       min_visible: a box of which less than this share stays in the image is dropped.
+      elastic: every pixel is displaced, smoothly, by so many pixels (standard deviation at the points of a 3x3 grid).
     """
 
     horizontal_flip: float = 0.0
@@ -56,6 +59,7 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     min_visible: float = 0.1
+    elastic: float = 0.0
 
     def __post_init__(self):
         for name, (limit, unit) in _RANGES.items():
@@ -68,7 +72,7 @@ class Augmentation:
     @property
     def moves(self) -> tuple[str, ...]:
         """The names of what is on and moves pixels."""
-        names = ("horizontal_flip", "vertical_flip", "quarter_turns", "shift", "rotation", "zoom")
+        names = ("horizontal_flip", "vertical_flip", "quarter_turns", "shift", "rotation", "zoom", "elastic")
         return tuple(name for name in names if getattr(self, name))
 
     @property
@@ -92,7 +96,8 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
       ellipses, or of the warped object in `instances` where it has pixels there; those out of sight become padding.
 
     Raises:
-      ValueError: pixels are to move, but the batch holds a column that cannot move with them, such as `target`.
+      ValueError: pixels are to move, but the batch holds a column that cannot move with them, such as `target`, or
+        boxes with an elastic deformation.
 
     >>> batch = {"image": jnp.ones((2, 4, 4, 1)), "mask": jnp.zeros((2, 4, 4), jnp.int32)}
     >>> augment(batch, jax.random.key(0), Augmentation(rotation=30, shift=0.1))["mask"].shape
@@ -105,7 +110,11 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
     draws = jax.random.uniform(key, (len(images), 9), minval=-1, maxval=1)
     out = dict(batch)
     if augmentation.moves:
-        out |= _moved(batch, _matrices(draws, images.shape[1:3], augmentation), augmentation)
+        bend = None
+        if augmentation.elastic:
+            drawn = warp.elastic_displacement(jax.random.fold_in(key, 1), len(images), images.shape[1:3])
+            bend = augmentation.elastic * drawn
+        out |= _moved(batch, _matrices(draws, images.shape[1:3], augmentation), bend, augmentation)
     out["image"] = as_float(out["image"])
     if augmentation.recolours:
         mean = as_float(images).mean((1, 2, 3), keepdims=True)
@@ -118,6 +127,10 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
 def check_columns(batch: Batch, augmentation: Augmentation) -> None:
     """Raises `ValueError` where pixels are to move but not everything in the batch can follow."""
     left = sorted(set(batch) - _MOVED - _UNMOVED)
+    if augmentation.elastic and "boxes" in batch:
+        raise ValueError(
+            "elastic deformation bends boxes, which stay straight; leave --training.augmentation.elastic out"
+        )
     if augmentation.moves and left:
         flags = ", ".join(f"--training.augmentation.{name.replace('_', '-')}" for name in augmentation.moves)
         raise ValueError(f"augmentation cannot move {', '.join(left)} with the images; leave {flags} out")
@@ -137,11 +150,16 @@ def _matrices(draws: jax.Array, size: tuple[int, int], augmentation: Augmentatio
     )
 
 
-def _moved(batch: Batch, matrix: jax.Array, augmentation: Augmentation) -> dict[str, jax.Array]:
+def _moved(batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation: Augmentation) -> dict[str, jax.Array]:
     """The columns that move, warped."""
     fill = 0.0 if augmentation.border == "black" else "edge"
-    out = {"image": warp.warp_images(batch["image"], matrix, fill=fill)}
-    out |= {name: warp.warp_masks(batch[name], matrix) for name in ("mask", "instances") if name in batch}
+    out = {"image": warp.warp_images(batch["image"], matrix, fill=fill, displacement=bend)}
+    for name in ("mask", "instances"):
+        if name in batch:
+            out[name] = warp.warp_masks(batch[name], matrix, displacement=bend)
+    if "pixel_weight" in batch:
+        weight = warp.warp_images(batch["pixel_weight"][..., None], matrix, fill="edge", displacement=bend)
+        out["pixel_weight"] = weight[..., 0]
     if "boxes" not in batch:
         return out
     size, n = batch["image"].shape[1:3], batch["boxes"].shape[1]

@@ -68,7 +68,7 @@ def _pixels(file, name: str, size: tuple[int, int], channels: int) -> np.ndarray
 
     if channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
-    with _opened(file, name) as image:
+    with opened(file, name) as image:
         image = ImageOps.exif_transpose(image)
         image = _eight_bits(image)
         image = image.convert("L" if channels == 1 else "RGB")
@@ -82,7 +82,7 @@ def read_header(path: str | Path) -> tuple[tuple[int, int], int]:
     Raises:
       ValueError: as `read_pixels`.
     """
-    with _opened(path, str(path)) as image:
+    with opened(path, str(path)) as image:
         turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         size = (image.width, image.height) if turned else (image.height, image.width)
         return size, 1 if image.mode in _GREY or image.mode.startswith("I") else 3
@@ -93,7 +93,7 @@ _GREY = ("1", "L", "LA")
 
 
 @contextlib.contextmanager
-def _opened(file, name: str) -> Iterator:
+def opened(file, name: str) -> Iterator:
     """The file by Pillow; whatever goes wrong with it becomes a `ValueError` that names it."""
     from PIL import Image
 

@@ -7,6 +7,7 @@ import numpy as np
 from cnnlab.data.builders import cifar10, fashion_mnist, kmnist, mnist
 from cnnlab.data.dataset import Dataset, from_arrays, split_columns
 from cnnlab.data.folder import folder
+from cnnlab.data.pairs import pairs, sheet
 from cnnlab.data.prepared import tfds
 from cnnlab.data.shapes import shapes
 from cnnlab.errors import unknown
@@ -40,6 +41,8 @@ def digits(*, size: int = 28, seed: int = 0) -> Dataset:
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "folder": folder,
+    "pairs": pairs,
+    "sheet": sheet,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
     "kmnist": kmnist,

@@ -1,21 +1,32 @@
-"""Losses as pure functions of arrays, one value an element; tasks take the means."""
+"""Losses as pure functions of arrays: one value an element, whose means tasks take, or one an image."""
 
+from cnnlab.losses.borders import border_weights, class_weights
 from cnnlab.losses.pointwise import (
     POINTWISE,
     absolute_error,
     binary_cross_entropy,
     cross_entropy,
+    focal,
     gaussian_negative_log_likelihood,
     huber,
     squared_error,
 )
+from cnnlab.losses.regions import REGIONS, dice, generalised_dice, jaccard, tversky
 
 __all__ = [
     "POINTWISE",
+    "REGIONS",
     "absolute_error",
     "binary_cross_entropy",
+    "border_weights",
+    "class_weights",
     "cross_entropy",
+    "dice",
+    "focal",
     "gaussian_negative_log_likelihood",
+    "generalised_dice",
     "huber",
+    "jaccard",
     "squared_error",
+    "tversky",
 ]

@@ -25,12 +25,41 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: floa
     return jnp.where(labels >= 0, optax.softmax_cross_entropy(logits, target), 0.0)
 
 
+def focal(logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0) -> jax.Array:
+    """Cross-entropy of integer labels that forgets what is easy: `-(1 - p)^gamma log p`, p of the label, in nats.
+
+    The paper's alpha is a weight a class: multiply by it. One sigmoid z is the logits `[0, z]`.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 4.
+
+    Args:
+      logits: `[..., K]`.
+      labels: `[...]` int32 in 0..K-1; -1 is ignored and gives 0.
+      gamma: 0 gives the cross-entropy.
+
+    Returns:
+      `[...]` float32; it and its gradient are finite for logits of any size.
+
+    >>> round(float(focal(jnp.zeros((1, 2)), jnp.array([1]))[0]), 4)  # (log 2) / 4
+    0.1733
+    """
+    mine = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    log_others = jax.nn.log_softmax(logits)
+    log_p = jnp.where(mine, log_others, 0).sum(-1)
+    # log(1 - p) from the other classes: 1 - p itself would be 0 in float32 from a margin of 17 on.
+    log_rest = jax.nn.logsumexp(jnp.where(mine, _NEVER, log_others), -1)
+    return jnp.where(labels >= 0, -jnp.exp(gamma * log_rest) * log_p, 0.0)
+
+
+_NEVER = -1e9  # a logarithm of no chance at all, whose multiples are finite, as those of -inf are not
+
+
 def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
     """Cross-entropy of yes (1) and no (0) under a sigmoid, in nats.
 
     Args:
       logits: `[...]`.
-      labels: `[...]` in 0..1.
+      labels: `[...]` in 0..1; -1 is ignored and gives 0.
       label_smoothing: labels move this far towards one half.
 
     Returns:
@@ -39,8 +68,9 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothin
     >>> round(float(binary_cross_entropy(jnp.zeros(()), jnp.ones(()))), 4)  # log 2
     0.6931
     """
+    labels = jnp.asarray(labels)
     target = labels * (1 - label_smoothing) + label_smoothing / 2
-    return optax.sigmoid_binary_cross_entropy(logits, target)
+    return jnp.where(labels >= 0, optax.sigmoid_binary_cross_entropy(logits, target), 0.0)
 
 
 def squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:

@@ -1,6 +1,47 @@
-"""How well masks agree, from a confusion matrix: counts add up over images and tiles."""
+"""How well masks agree, from a confusion matrix: counts add up over images and tiles, so any tiling gives the same."""
 
 import numpy as np
+
+
+def confusion_matrix(guess: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
+    """Pixels by true class (row) and guess (column), `[k, k]`; true pixels of -1 are not counted.
+
+    Args:
+      guess: whole numbers in 0..k-1, any shape.
+      truth: likewise, or -1.
+      k: number of classes.
+
+    Raises:
+      ValueError: the shapes differ, or a value is no class.
+
+    >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, -1]), 2).tolist()
+    [[1, 1], [0, 0]]
+    """
+    guess, truth = np.asarray(guess), np.asarray(truth)
+    if guess.shape != truth.shape:
+        raise ValueError(f"guess and truth must be of one shape, found {list(guess.shape)} and {list(truth.shape)}")
+    known = truth != -1
+    guess, truth = guess[known].astype(np.int64), truth[known].astype(np.int64)
+    for name, values in (("guess", guess), ("truth", truth)):
+        if values.size and not 0 <= values.min() <= values.max() < k:
+            raise ValueError(f"{name} must lie in 0..{k - 1}, found {values.min()}..{values.max()}")
+    return np.bincount(truth * k + guess, minlength=k * k).reshape(k, k)
+
+
+def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """`iou` and `dice` of every class, `[k]`; NaN for a class that neither occurs nor is predicted.
+
+    Args:
+      confusion: `[k, k]` counts; row = true class, column = guess.
+
+    >>> class_scores(np.array([[3, 1], [0, 4]]))["iou"].tolist()
+    [0.75, 0.8]
+    """
+    confusion = np.asarray(confusion, np.float64)
+    hit = np.diag(confusion)
+    either = confusion.sum(0) + confusion.sum(1) - hit
+    either = np.where(either > 0, either, np.nan)
+    return {"iou": hit / either, "dice": 2 * hit / (either + hit)}
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
@@ -15,13 +56,11 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     0.775
     """
     confusion = np.asarray(confusion, np.float64)
-    hit = np.diag(confusion)
-    either = confusion.sum(0) + confusion.sum(1) - hit
-    seen = either > 0
-    if not seen.any():
+    if not confusion.sum():
         return {"pixel_accuracy": float("nan"), "mean_iou": float("nan"), "dice": float("nan")}
+    each = class_scores(confusion)
     return {
-        "pixel_accuracy": float(hit.sum() / confusion.sum()),
-        "mean_iou": float((hit[seen] / either[seen]).mean()),
-        "dice": float((2 * hit[seen] / (either[seen] + hit[seen])).mean()),
+        "pixel_accuracy": float(np.trace(confusion) / confusion.sum()),
+        "mean_iou": float(np.nanmean(each["iou"])),
+        "dice": float(np.nanmean(each["dice"])),
     }

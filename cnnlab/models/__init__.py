@@ -14,6 +14,7 @@ from cnnlab.models.resnet import ResNet
 from cnnlab.models.separable import SeparableNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
 from cnnlab.models.torch_weights import import_torch
+from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -38,6 +39,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "googlenet": GoogLeNet,
     "googlenet_paper": partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4),
     "xception": Xception,
+    "unet": UNet,
     "encoder_decoder": EncoderDecoder,
     "grid_detector": GridDetector,
 }
@@ -94,6 +96,7 @@ __all__ = [
     "NetworkInNetwork",
     "ResNet",
     "SeparableNet",
+    "UNet",
     "Xception",
     "create_model",
     "import_torch",

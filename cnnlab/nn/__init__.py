@@ -6,7 +6,7 @@ from cnnlab.nn.convolution import BatchNorm, ConvBlock, SeparableConv
 from cnnlab.nn.inception import Inception
 from cnnlab.nn.positional import PositionMean, pixel_positions, positional_encoding
 from cnnlab.nn.residual import BasicBlock, Bottleneck
-from cnnlab.nn.upsampling import ResizeUp, TransposedUp, concatenate_skip
+from cnnlab.nn.upsampling import ResizeUp, TransposedUp, concatenate_skip, crop_centre
 
 __all__ = [
     "BasicBlock",
@@ -22,6 +22,7 @@ __all__ = [
     "TransposedUp",
     "apply",
     "concatenate_skip",
+    "crop_centre",
     "dropout",
     "flatten",
     "init",

@@ -67,8 +67,17 @@ def concatenate_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
     >>> concatenate_skip(jnp.zeros((1, 4, 4, 8)), jnp.zeros((1, 6, 5, 2))).shape
     (1, 4, 4, 10)
     """
-    (h, w), (height, width) = x.shape[1:3], skip.shape[1:3]
+    return jnp.concatenate([x, crop_centre(skip, x.shape[1:3])], -1)
+
+
+def crop_centre(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """The middle of `[B, H, W, C]`, `size` rows and columns of it; an odd row too many goes at the end.
+
+    Raises:
+      ValueError: the size is larger than the array's.
+    """
+    (h, w), (height, width) = size, x.shape[1:3]
     if height < h or width < w:
         raise ValueError(f"a skip must be at least as large as what it joins, found {height}x{width} for {h}x{w}")
     top, left = (height - h) // 2, (width - w) // 2
-    return jnp.concatenate([x, skip[:, top : top + h, left : left + w]], -1)
+    return x[:, top : top + h, left : left + w]

@@ -77,13 +77,37 @@ def _matrix(*entries: jax.Array) -> jax.Array:
     return jnp.stack(entries, -1).reshape(*entries[0].shape, 2, 3)
 
 
-def warp_images(images: jax.Array, matrix: jax.Array, *, fill: Fill = 0.0) -> jax.Array:
+def elastic_displacement(key: jax.Array, number: int, size: tuple[int, int], *, grid: int = 3) -> jax.Array:
+    """Smooth random displacements of standard deviation 1: normal on a coarse grid, cubic in between.
+
+    Source: Ronneberger et al., U-Net, MICCAI 2015, section 3.1 (its grid is 3x3, its deviation 10 pixels).
+
+    Args:
+      key: of the draw.
+      number: of images.
+      size: height and width in pixels.
+      grid: points along either side.
+
+    Returns:
+      `[number, H, W, 2]`, to the right and down.
+
+    >>> elastic_displacement(jax.random.key(0), 2, (8, 6)).shape
+    (2, 8, 6, 2)
+    """
+    coarse = jax.random.normal(key, (number, grid, grid, 2))
+    return jax.image.resize(coarse, (number, *size, 2), "cubic")
+
+
+def warp_images(
+    images: jax.Array, matrix: jax.Array, *, fill: Fill = 0.0, displacement: jax.Array | None = None
+) -> jax.Array:
     """Images moved by one matrix each, bilinear.
 
     Args:
       images: `[B, H, W, C]`; uint8 is read as 0..255, floating point as it is.
       matrix: `[B, 2, 3]`.
       fill: what lies outside: a value, which blends into the border over one pixel, or the nearest pixel (`edge`).
+      displacement: `[B, H, W, 2]`, how far to the right and down of its place by the matrix a pixel is read.
 
     Returns:
       `[B, H, W, C]` float32; images that came as uint8 lie in [0, 1].
@@ -98,9 +122,9 @@ def warp_images(images: jax.Array, matrix: jax.Array, *, fill: Fill = 0.0) -> ja
     # Four gathers of whole pixels, their index arithmetic fused into them: 16x256x256x3 takes 2.4 ms on two cores. Two
     # products with banded matrices (shifts and zooms only) take 23, and are slower down to 8x8; gathers of packed words
     # (a pixel, or four neighbours, as one uint32) 5 to 38.
-    def warp(image: jax.Array, back: jax.Array) -> jax.Array:
+    def warp(image: jax.Array, back: jax.Array, bend: jax.Array | None) -> jax.Array:
         h, w, c = image.shape
-        x, y = _sources(back, h, w)
+        x, y = _sources(back, h, w, bend)
         pixels = image.reshape(h * w, c)
         out, covered = 0.0, 0.0
         for row, share_y in _taps(y, h, fill):
@@ -111,13 +135,14 @@ def warp_images(images: jax.Array, matrix: jax.Array, *, fill: Fill = 0.0) -> ja
         out = out / scale
         return out if fill in (0, "edge") else out + fill * (1 - covered)
 
-    return jax.vmap(warp)(images, back)
+    return jax.vmap(warp)(images, back, displacement)
 
 
-def _sources(back: jax.Array, h: int, w: int) -> tuple[jax.Array, jax.Array]:
+def _sources(back: jax.Array, h: int, w: int, bend: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """x and y `[h, w]` that the centre of every pixel comes from."""
     x, y = jnp.arange(w) + 0.5, jnp.arange(h)[:, None] + 0.5
-    return back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
+    x, y = back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
+    return (x, y) if bend is None else (x + bend[..., 0], y + bend[..., 1])
 
 
 def _taps(x: jax.Array, n: int, fill: Fill) -> Iterator[tuple[jax.Array, jax.Array]]:
@@ -129,13 +154,16 @@ def _taps(x: jax.Array, n: int, fill: Fill) -> Iterator[tuple[jax.Array, jax.Arr
         yield inside.astype(jnp.int32), share if fill == "edge" else jnp.where(place == inside, share, 0)
 
 
-def warp_masks(masks: jax.Array, matrix: jax.Array, *, outside: int = -1) -> jax.Array:
+def warp_masks(
+    masks: jax.Array, matrix: jax.Array, *, outside: int = -1, displacement: jax.Array | None = None
+) -> jax.Array:
     """Masks moved by one matrix each: the nearest pixel's value.
 
     Args:
       masks: `[B, H, W]` integers.
       matrix: `[B, 2, 3]`.
       outside: what enters from outside; -1 = ignore.
+      displacement: as in `warp_images`.
 
     Returns:
       `[B, H, W]`, of the same type.
@@ -144,15 +172,15 @@ def warp_masks(masks: jax.Array, matrix: jax.Array, *, outside: int = -1) -> jax
     [[[-1, 1, 2]]]
     """
 
-    def warp(mask: jax.Array, back: jax.Array) -> jax.Array:
+    def warp(mask: jax.Array, back: jax.Array, bend: jax.Array | None) -> jax.Array:
         h, w = mask.shape
-        x, y = (jnp.floor(place) for place in _sources(back, h, w))
+        x, y = (jnp.floor(place) for place in _sources(back, h, w, bend))
         column, row = jnp.clip(x, 0, w - 1), jnp.clip(y, 0, h - 1)
         place = row.astype(jnp.int32) * w + column.astype(jnp.int32)
         value = mask.reshape(h * w).at[place].get(mode="clip")
         return jnp.where((x == column) & (y == row), value, outside)
 
-    return jax.vmap(warp)(masks, invert(matrix))
+    return jax.vmap(warp)(masks, invert(matrix), displacement)
 
 
 def warp_boxes(

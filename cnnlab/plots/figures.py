@@ -159,20 +159,6 @@ def scatter(values: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Fi
     return figure
 
 
-def masks(images: Sequence[np.ndarray], truths: Sequence[np.ndarray], guesses: Sequence[np.ndarray], k: int) -> Figure:
-    """One row an image: the image, its true mask, the predicted one. Masks `[H, W]` of k classes, -1 = ignore."""
-    figure, axes = new_figure(len(images), 3, size=(5.4, 1.8 * len(images)))
-    for row, image, truth, guess in zip(axes, images, truths, guesses, strict=True):
-        show(row[0], image)
-        for axis, mask in ((row[1], truth), (row[2], guess)):
-            ignored = np.ma.masked_equal(mask, -1)
-            axis.imshow(ignored, cmap="tab10", vmin=0, vmax=max(9, k - 1), interpolation="nearest")
-            axis.axis("off")
-    for axis, title in zip(axes[0], ("image", "truth", "guess"), strict=True):
-        axis.set_title(title, fontsize=9)
-    return figure
-
-
 def detections(images: Sequence[np.ndarray], found: Sequence, truths: Sequence, classes: Sequence[str]) -> Figure:
     """Images with their true boxes (dashed) and the found ones with class and score.
 

@@ -12,69 +12,159 @@ import numpy as np
 
 from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
+from cnnlab.errors import check_known
 from cnnlab.metrics import segmentation as metrics
+from cnnlab.metrics.doubt import doubt_scores
 from cnnlab.plots import figures
+from cnnlab.plots.segmentation import answers
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
 
+Kind = Literal["cross_entropy", "focal", "dice", "generalised_dice", "jaccard", "tversky"]
+
+_OF_PIXELS = {"cross_entropy": losses.cross_entropy, "focal": losses.focal}
 _SHOWN = 6
+_DOUBTS = ("variance", "entropy", "mutual_information")
+_PORTION = 64  # masks at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation:
     """Reads `mask` `[B, H, W]`, -1 = ignore; links to `probs` `[B, H, W, k]`, decodes to `mask`.
 
-    An image's loss is the mean over its pixels that are not ignored, and it weighs as many pixels as it has of them.
+    An image's loss is the mean over its pixels that are not ignored, weighted by class and by `pixel_weight`
+    `[B, H, W]` where the data has such a column (see `losses.border_weights`); the image weighs as much as they do
+    together. Losses of regions are measured in each image by itself.
 
     Attributes:
-      kind: the loss; `cross_entropy` over the classes of a pixel.
+      kind: the loss, or several whose sum it is: `cross_entropy` and `focal` of pixels; `dice`, `generalised_dice`,
+        `jaccard` and `tversky` of regions.
+      class_weights: of the losses of pixels: one weight a class; `balanced`: inverse to the class's share of the
+        training pixels, mean 1 a pixel; `median`: the median share over the class's own, shares taken over the images
+        that show the class (Eigen and Fergus, ICCV 2015).
+      sigmoid: one logit for two classes, a binary cross-entropy.
     """
 
-    kind: Literal["cross_entropy"] = "cross_entropy"
+    kind: Kind | tuple[Kind, ...] = "cross_entropy"
+    class_weights: Literal["balanced", "median"] | tuple[float, ...] | None = None
+    sigmoid: bool = False
 
     logits = "map"
     monitor = "mean_iou"
     maximise = True
+    reads_variance = True
+
+    def __post_init__(self):
+        if not self._kinds:
+            raise ValueError("kind must name a loss, found none")
+        for kind in self._kinds:
+            check_known("loss", kind, (*_OF_PIXELS, *losses.REGIONS))
+        if isinstance(self.class_weights, str):
+            check_known("class_weights", self.class_weights, ("balanced", "median"))
+        elif self.class_weights is not None and not (min(self.class_weights) >= 0 < max(self.class_weights)):
+            raise ValueError(f"class_weights must be 0 or more, not all of them 0, found {self.class_weights}")
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
 
     def resolve(self, dataset: Dataset) -> Segmentation:
-        require(dataset, "mask", "segmentation")
-        if len(dataset.spec.classes) < 2:
+        masks, k = require(dataset, "mask", "segmentation"), len(dataset.spec.classes)
+        if k < 2:
             raise ValueError(f"segmentation needs two classes or more, {dataset.name} has {dataset.spec.classes}")
-        return self
+        if self.sigmoid and k != 2:
+            raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; leave --task.sigmoid out")
+        weights = self.class_weights
+        if isinstance(weights, str):
+            weights = _frequency_weights(masks, dataset.spec.classes, weights)
+        if weights is not None and len(weights) != k:
+            raise ValueError(f"class_weights must hold {k} numbers for {k} classes, found {len(weights)}")
+        return dataclasses.replace(self, class_weights=weights)
 
     def head(self, spec: InputSpec) -> int:
-        return len(spec.classes)
+        return 1 if self.sigmoid else len(spec.classes)
 
     def loss(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        mask = batch["mask"]
-        value = losses.cross_entropy(logits, mask)
-        known = (mask >= 0).sum((1, 2)).astype(jnp.float32)
-        return value.sum((1, 2)) / jnp.maximum(known, 1), known / mask[0].size
+        mask, logits = batch["mask"], self._of_classes(logits)
+        weights = losses.class_weights(mask, self.class_weights) * batch.get("pixel_weight", 1.0)
+        total = weights.sum((1, 2))
+        value = jnp.zeros(len(mask))
+        for kind in self._kinds:
+            if kind in _OF_PIXELS:
+                each = (weights * _OF_PIXELS[kind](logits, mask)).sum((1, 2))
+                value += each / jnp.where(total > 0, total, 1)
+            else:
+                value += losses.REGIONS[kind](jax.nn.softmax(logits), mask)
+        return value, total / mask[0].size
+
+    def _of_classes(self, logits: jax.Array) -> jax.Array:
+        """A sigmoid's logit z as those of two classes: 0 and z."""
+        return jnp.concatenate([jnp.zeros_like(logits), logits], -1) if self.sigmoid else logits
 
     def link(self, logits: jax.Array) -> Outputs:
-        return {"probs": jax.nn.softmax(logits)}
+        return {"probs": jax.nn.softmax(self._of_classes(logits))}
 
     def decode(self, outputs: Outputs) -> Prediction:
         return Prediction(outputs, mask=outputs["probs"].argmax(-1))
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
-        k = outputs["probs"].shape[-1]
-        guess = outputs["probs"].argmax(-1)
-        pair = jnp.where(batch["mask"] >= 0, batch["mask"] * k + guess, k * k)
+        probs, mask = outputs["probs"], batch["mask"]
+        k = probs.shape[-1]
+        guess = probs.argmax(-1)
+        pair = jnp.where(mask >= 0, mask * k + guess, k * k)
         count = jax.vmap(lambda one: jnp.bincount(one.ravel(), length=k * k + 1)[:-1].reshape(k, k))
         small = jnp.int8 if k <= 128 else jnp.int32
-        return {"confusion": count(pair), "guess": guess.astype(small), "mask": batch["mask"].astype(small)}
+        rows = {"confusion": count(pair), "guess": guess.astype(small), "mask": mask.astype(small)}
+        rows["confidence"] = probs.max(-1)
+        if "variance" in outputs:
+            spread = jnp.take_along_axis(outputs["variance"]["probs"], guess[..., None], -1)
+            rows["variance"] = spread[..., 0]
+        return rows
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`pixel_accuracy`, `mean_iou` and `dice` over all pixels of all images."""
-        return metrics.scores(rows["confusion"].sum(0, dtype=np.int64))
+        """`pixel_accuracy`, `mean_iou` and `dice` over all pixels of all images; `foreground_iou`, of the second class
+        of two; and of their doubt as in `doubt_scores`.
+
+        Over passes or members the doubt is also measured by `variance` (of the guessed class's probability), `entropy`
+        and `mutual_information`.
+        """
+        confusion = rows["confusion"].sum(0, dtype=np.int64)
+        found = metrics.scores(confusion)
+        if len(confusion) == 2:
+            found["foreground_iou"] = float(metrics.class_scores(confusion)["iou"][1])
+        known = rows["mask"] >= 0
+        doubts = {name: rows[name][known] for name in _DOUBTS if name in rows}
+        correct = (rows["guess"] == rows["mask"])[known]
+        return found | doubt_scores(rows["confidence"][known], correct, doubts)
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         confusion = rows["confusion"]
         k = confusion.shape[-1]
         right = np.trace(confusion, axis1=1, axis2=2) / np.maximum(confusion.sum((1, 2)), 1)
         worst = np.argsort(right, kind="stable")[:_SHOWN]
+        guess, confidence = rows["guess"][worst], rows["confidence"][worst]
+        maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
+        if "variance" in rows:
+            maps["Var[y]"] = rows["variance"][worst]
         images = [rows["image"][i] for i in worst]
         return {
             "confusion": figures.confusion_matrix(confusion.sum(0, dtype=np.int64), rows["class_names"]),
-            "masks": figures.masks(images, rows["mask"][worst], rows["guess"][worst], k),
+            "masks": answers(images, rows["mask"][worst], guess, maps, k),
         }
+
+
+def _frequency_weights(masks, classes: tuple[str, ...], kind: str) -> tuple[float, ...]:
+    """Weights by the classes' shares of the pixels that are not ignored, a portion of the masks at a time."""
+    k = len(classes)
+    count, shown = np.zeros(k), np.zeros(k)
+    for start in range(0, len(masks), _PORTION):
+        for mask in masks[np.arange(start, min(start + _PORTION, len(masks)))]:
+            here = np.bincount(mask[mask >= 0], minlength=k)
+            count += here
+            shown += (here > 0) * here.sum()
+    if not count.all():
+        raise ValueError(
+            f"{kind} class weights need every class in training; {classes[int(count.argmin())]!r} is missing"
+        )
+    share = count / shown
+    weights = count.sum() / (k * count) if kind == "balanced" else np.median(share) / share
+    return tuple(round(float(weight), 6) for weight in weights)

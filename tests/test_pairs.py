@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnlab
+from cnnlab import data
+from cnnlab.cli import main
+from cnnlab.data.windows import drawn_places, tiled_places, windows
+
+
+def save(path, pixels, mode=None, palette=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(pixels, np.uint8), mode)
+    if palette:
+        image = Image.fromarray(np.asarray(pixels, np.uint8), "L").convert("P")
+        image.putdata(np.asarray(pixels).ravel().tolist())
+        image.putpalette(palette)
+    image.save(path)
+
+
+@pytest.fixture
+def plots(tmp_path):
+    """Ten grey squares with a brighter one inside, and where it is."""
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        mask = np.zeros((16, 16), np.uint8)
+        top, left = rng.integers(1, 8, 2)
+        mask[top : top + 7, left : left + 7] = 255
+        save(tmp_path / "plots" / "images" / f"{i}.jpg", np.where(mask, 200, 60))
+        save(tmp_path / "plots" / "masks" / f"{i}.png", mask)
+    return tmp_path / "plots"
+
+
+def values(found):
+    return sorted({int(v) for examples in found.splits.values() for v in np.unique(examples.column("mask"))})
+
+
+def test_pairs_are_matched_by_stem_and_split(plots):
+    found = data.pairs(str(plots))
+    assert {split: len(examples) for split, examples in found.splits.items()} == {
+        "train": 7,
+        "validation": 1,
+        "test": 2,
+    }
+    assert found.spec.shape == (16, 16, 3)
+    assert found.spec.classes == ("background", "foreground")
+    batch = found["test"][np.arange(2)]
+    assert ((batch["image"][..., 0] > 130) == (batch["mask"] == 1)).mean() > 0.95  # but for the JPEG's blur
+
+
+def test_a_path_alone_trains_a_unet_on_pairs(plots, tmp_path, capsys):
+    options = "--model.width 2 --model.depth 1 --training.epochs 1 --training.batch-size 2 --json"
+    names = ["--data.path", str(plots), "--model.name", "unet", "--task.name", "segmentation"]
+    assert main(["train", *names, "--run-dir", str(tmp_path / "run"), *options.split()]) == 0
+    assert '"mean_iou"' in capsys.readouterr().out
+    assert cnnlab.load(tmp_path / "run").spec.classes == ("background", "foreground")
+
+
+@pytest.mark.parametrize("kind", ["values", "palette", "colours"])
+def test_masks_of_values_palettes_and_colours_read_the_same_by_a_table(plots, kind):
+    table = {"values": "class,value\nstreet,0\nhouse,7\nignore,9\n", "colours": "class,colour\nstreet,#000000\n"}
+    table["palette"] = table["values"]
+    table["colours"] += "house,#00ff00\nignore,#ff0000\n"
+    (plots / "classes.csv").write_text(table[kind])
+    for i in range(10):
+        index = np.zeros((16, 16), int)
+        index[2:8, 2:8], index[0] = 7, 9
+        coloured = np.zeros((16, 16, 3), int)
+        coloured[index == 7], coloured[index == 9] = (0, 255, 0), (255, 0, 0)
+        palette = [0] * 768 if kind == "palette" else None
+        save(plots / "masks" / f"{i}.png", coloured if kind == "colours" else index, palette=palette)
+    found = data.pairs(str(plots))
+    assert found.spec.classes == ("street", "house")
+    assert (found["test"].column("mask")[0, 2:8, 2:8] == 1).all()
+    assert values(found) == [-1, 0, 1]
+
+
+def test_without_a_table_255_beside_other_values_is_ignored(plots):
+    mask = np.zeros((16, 16))
+    mask[3], mask[5] = 2, 255
+    save(plots / "masks" / "0.png", mask)
+    for i in range(1, 10):
+        save(plots / "masks" / f"{i}.png", np.ones((16, 16)))
+    found = data.pairs(str(plots))
+    assert values(found) == [-1, 0, 1, 2]
+    assert found.spec.classes == ("0", "1", "2")
+
+
+def test_splits_on_disk_are_kept_and_folders_may_have_other_names(plots):
+    for split in ("train", "val", "test"):
+        for i in range(3):
+            save(plots / "three" / split / "photo" / f"{i}.tif", np.zeros((8, 8)))
+            save(plots / "three" / split / "gt" / f"{i}.tif", 255 * np.eye(8))
+    found = data.pairs(str(plots / "three"), images="photo", masks="gt", channels=1)
+    assert {split: len(examples) for split, examples in found.splits.items()} == {
+        "train": 3,
+        "validation": 3,
+        "test": 3,
+    }
+    assert found.spec.shape == (8, 8, 1)
+
+
+def test_resized_masks_take_the_nearest_pixel(plots):
+    found = data.pairs(str(plots), size=8)
+    assert found.spec.size == (8, 8)
+    assert values(found) == [0, 1]
+
+
+def missing_mask(plots):
+    (plots / "masks" / "3.png").unlink()
+    (plots / "images" / "4.jpg").unlink()
+
+
+def other_size(plots):
+    save(plots / "masks" / "3.png", np.zeros((16, 15)))
+
+
+def strange_value(plots):
+    (plots / "classes.csv").write_text("class,value\nno,0\nyes,255\n")
+    mask = np.zeros((16, 16))
+    mask[0, :3] = 77
+    save(plots / "masks" / "3.png", mask)
+
+
+def colours_without_a_table(plots):
+    save(plots / "masks" / "3.png", np.zeros((16, 16, 3)))
+
+
+def truncated(plots):
+    whole = (plots / "images" / "3.jpg").read_bytes()
+    (plots / "images" / "3.jpg").write_bytes(whole[: len(whole) // 2])
+
+
+def bad_table(plots):
+    (plots / "classes.csv").write_text("class,value\nno,0\nyes,0\n")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (missing_mask, r"without a partner of the same name.*images.3.jpg.*masks.4.png"),
+        (other_size, r"3.jpg has 16x16 pixels, its mask .*3.png 16x15"),
+        (strange_value, r"3.png has 3 pixels of 77, which is no class; known are 0, 255"),
+        (colours_without_a_table, r"3.png is a mask in the mode RGB.*classes.csv"),
+        (truncated, r"cannot read .*3.jpg as an image"),
+        (bad_table, r"row 3: must be a class and a whole number, none of them twice"),
+    ],
+)
+def test_bad_pairs_are_named(plots, harm, message):
+    harm(plots)
+    with pytest.raises(ValueError, match=message):
+        data.pairs(str(plots))
+
+
+def test_tiled_windows_show_every_pixel_once():
+    mask = np.arange(7 * 11, dtype=np.int32).reshape(7, 11)
+    places = tiled_places([(0, 2, 7, 11)], (3, 4))
+    shown = windows([mask[..., None]], [mask], places, (3, 4), once=True).column("mask")[:]
+    assert sorted(shown[shown >= 0].tolist()) == sorted(mask[:, 2:].ravel().tolist())
+
+
+def test_drawn_windows_stay_in_their_regions_and_follow_the_seed():
+    masks = [np.zeros((20, 30), np.int32), np.full((40, 9), -1, np.int32)]
+    masks[1][30:] = 0
+    draw = lambda seed: drawn_places([(0, 5, 20, 30), (2, 0, 40, 9)], (8, 8), 200, seed=seed, masks=masks)  # noqa: E731
+    places = draw(0)
+    assert all((a == b).all() for a, b in zip(places, draw(0), strict=True))
+    first = places.picture == 0
+    assert (places.left[first].min(), places.left[first].max(), places.top[first].max()) == (5, 22, 12)
+    assert places.top[~first].min() == 26  # whose centre is row 30
+
+
+@pytest.fixture
+def atlas(tmp_path):
+    """A sheet of stripes with its mask, nothing drawn in its first five rows."""
+    stripes = np.tile(np.arange(90) % 6 < 3, (24, 1))
+    save(tmp_path / "sheet.png", np.where(stripes, 30, 220))
+    save(tmp_path / "mask.png", 255 * stripes)
+    save(tmp_path / "content.png", 255 * np.tile(np.arange(24) >= 5, (90, 1)).T)
+    return tmp_path
+
+
+def test_a_sheet_is_cut_into_strips_and_nothing_counts_beyond_its_content(atlas):
+    options = {
+        "content": str(atlas / "content.png"),
+        "window": 8,
+        "crops": 20,
+        "validation": (50, 60),
+        "test": (60, 90),
+    }
+    found = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
+    known = {split: int((examples.column("mask")[:] >= 0).sum()) for split, examples in found.splits.items()}
+    assert known["test"] == 30 * 19
+    assert known["validation"] == 10 * 19
+    batch = found["train"][np.arange(20)]
+    right = (batch["image"][..., 0] < 100) == (batch["mask"] == 1)
+    assert right[batch["mask"] >= 0].all()
+    assert found["train"].column("image").places.left.max() + 8 <= 50
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 32}, "windows of 32x32 pixels do not fit in 24x50"),
+        ({"validation": (50, 70)}, "strips of the 90 columns"),
+        ({"test": (60, 91)}, "strips of the 90 columns"),
+    ],
+)
+def test_a_sheet_that_cannot_be_cut_so_says_why(atlas, options, message):
+    options = {"window": 8, "validation": (50, 60), "test": (60, 90)} | options
+    with pytest.raises(ValueError, match=message):
+        data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
