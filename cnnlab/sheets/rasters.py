@@ -1,0 +1,130 @@
+"""Sheets read window by window: GeoTIFFs by rasterio, pictures by Pillow, arrays as they are."""
+
+import contextlib
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.data.images import read_header, read_pixels
+from cnnlab.sheets.georeference import Georeference, georeference
+
+GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
+
+
+class Sheet(NamedTuple):
+    """An image of any size.
+
+    Attributes:
+      size: height and width in pixels.
+      read: `(rows, columns)`, two slices within the sheet, to pixels `[h, w, C]` uint8 (of arrays also floats in
+        [0, 1]) and where there are data, `[h, w]`.
+      georeference: where on earth it lies, if it tells.
+      identity: by which it is told from others.
+    """
+
+    size: tuple[int, int]
+    read: Callable[[slice, slice], tuple[np.ndarray, np.ndarray]]
+    georeference: Georeference | None
+    identity: tuple
+
+
+@contextlib.contextmanager
+def open_sheet(
+    source: str | Path | np.ndarray, *, channels: int, bands: Sequence[int] | None = None
+) -> Iterator[Sheet]:
+    """A sheet, its pixels still on the disk where the file's kind allows.
+
+    Args:
+      source: a file, or `[H, W, C]` (a memory map too). Of files, GeoTIFFs (and `.vrt`, `.jp2`) are read by windows
+        where rasterio is installed, `.npy` always; all others are decoded whole by Pillow, up to `MAX_PIXELS`.
+      channels: what the network takes.
+      bands: of a raster, counted from 1, one a channel; all but an alpha band, if left out.
+
+    Raises:
+      ValueError: the file is missing, damaged, or its bands or pixel type do not fit; it is named.
+    """
+    if isinstance(source, np.ndarray):
+        yield _array(source, "the sheet", channels, ("array", zlib.crc32(np.ascontiguousarray(source))))
+        return
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file; give one sheet")
+    identity = (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, list(bands or ()))
+    if path.suffix.lower() in GEOTIFF and has_rasterio():
+        with _raster(path, channels, bands, identity) as sheet:
+            yield sheet
+        return
+    if bands is not None:
+        raise ValueError(f"bands can be chosen of GeoTIFFs, with rasterio (pip install 'cnnlab[geo]'), not of {path}")
+    if path.suffix.lower() == ".npy":
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"cannot read {path} as an array ({error})") from error
+    else:
+        size, _ = read_header(path)
+        pixels = read_pixels(path, size=size, channels=channels)
+    yield _array(pixels, str(path), channels, identity)
+
+
+def has_rasterio() -> bool:
+    """Whether the extra `geo` is installed."""
+    try:
+        import rasterio  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> Sheet:
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[-1] != channels or 0 in pixels.shape:
+        raise ValueError(f"{name} must be [H, W, {channels}] for this network, found {list(pixels.shape)}")
+    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
+        raise ValueError(f"{name} must be uint8 (0..255) or floating point ([0, 1]), found {pixels.dtype}")
+
+    def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        window = np.array(pixels[rows, columns])
+        return window, np.ones(window.shape[:2], bool)
+
+    return Sheet(pixels.shape[:2], read, None, identity)
+
+
+@contextlib.contextmanager
+def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tuple) -> Iterator[Sheet]:
+    import rasterio
+    from rasterio.enums import ColorInterp, MaskFlags
+    from rasterio.windows import Window
+
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(rasterio.open(path))
+        except rasterio.errors.RasterioIOError as error:
+            raise ValueError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
+        colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
+        chosen = list(bands or colours)
+        if len(chosen) != channels or not all(1 <= band <= file.count for band in chosen):
+            raise ValueError(
+                f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
+                f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
+            )
+        kinds = {file.dtypes[band - 1] for band in chosen}
+        if not kinds <= {"uint8", "uint16"}:
+            raise ValueError(f"{path} holds {', '.join(sorted(kinds))} pixels; save it with 8 or 16 bits")
+        whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
+
+        def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+            window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+            try:
+                pixels = file.read(chosen, window=window)
+                valid = np.ones(pixels.shape[1:], bool) if whole else file.read_masks(chosen, window=window).any(0)
+            except rasterio.errors.RasterioIOError as error:
+                raise ValueError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
+            if pixels.dtype == np.uint16:
+                pixels = (pixels // 257).astype(np.uint8)
+            return np.moveaxis(pixels, 0, -1) * valid[..., None].astype(np.uint8), valid
+
+        yield Sheet((file.height, file.width), read, georeference(file), identity)
