@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -97,8 +98,9 @@ def test_the_margin_is_as_far_as_a_pixel_of_the_image_has_influence(halving):
     assert stride == 4
 
     def influence(place):
-        answer = lambda x: nn.softmax(halving.network.apply(halving.variables, x))[0, 32 + place, 32].sum()
-        answer = lambda x: (halving.network.apply(halving.variables, x)[0, 32 + place, 32] ** 2).sum()
+        def answer(x):
+            return (halving.network.apply(halving.variables, x)[0, 32 + place, 32] ** 2).sum()
+
         return np.flatnonzero(np.abs(jax.grad(answer)(jnp.asarray(drawn(64, 64)[None] / 255.0))).sum((0, 2, 3)))
 
     reached = [np.abs(influence(place) - 32 - place).max() for place in range(4)]
@@ -117,7 +119,7 @@ def test_a_sheet_in_windows_equals_the_whole(halving, tmp_path, height, width):
 
 def test_without_windows_it_is_what_predict_says(halving, tmp_path):
     sheet = drawn(64, 96)
-    found = predict_sheet(halving, sheet, tmp_path, tile=48)
+    found = predict_sheet(halving, sheet, tmp_path, tile=56)
     np.testing.assert_allclose(np.load(found["mean"]), predict(halving, sheet[None]).probs[0], atol=1e-5)
 
 
@@ -150,8 +152,9 @@ def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_th
     network = trained_on(Plain(2, rate=0.5), 2)
     sheet = np.full((64, 120, 1), 128, np.uint8)
     found = predict_sheet(network, sheet, tmp_path, tile=64, mc_samples=60)
-    rows, columns = sheets.plan_sheet(network, (64, 120), tile=64, sampled=True)
-    assert columns.ramp == 0 and sheets.plan_sheet(network, (64, 120), tile=64)[1].ramp == 32
+    _, columns = sheets.plan_sheet(network, (64, 120), tile=64, sampled=True)
+    assert columns.ramp == 0
+    assert sheets.plan_sheet(network, (64, 120), tile=64)[1].ramp == 28
     variance = np.load(found["variance"])[4:-4]
     seam = columns.mixed(0)[0]
     assert variance[:, seam - 4 : seam + 4].mean() == pytest.approx(variance[:, 8:-8].mean(), rel=0.15)
@@ -193,7 +196,7 @@ def test_it_goes_on_where_it_was_stopped(halving, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "twice").iterdir()] == [".partial"]
     monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=None))
     found = predict_sheet(halving, sheet, tmp_path / "twice", **options)
-    assert rows == [0, 1, 2, 3, 4]
+    assert rows == [0, 1, 2, 3, 4, 5]
     assert not (tmp_path / "twice" / ".partial").exists()
     for name in ("mean", "variance", "mask"):
         np.testing.assert_array_equal(np.load(found[name]), np.load(expected[name]))
@@ -209,43 +212,41 @@ def test_another_sheet_does_not_go_on_from_this_one(halving, tmp_path, monkeypat
 
 
 _MEMORY = """
-import resource, sys
-import jax, numpy as np
-from cnnlab import sheets
+import re, sys, threading
+import numpy as np
 sys.path.insert(0, {tests!r})
 from test_sheets import Plain, trained_on
-import os
+from cnnlab import sheets
 
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def resident():  # what could not be dropped and read again from a file
+    return int(re.search("RssAnon:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) / 1024
 
-sheet = np.lib.format.open_memmap({sheet!r}, mode="r")
+def peak(height, width):
+    sheet = np.lib.format.open_memmap({folder!r} + "/sheet.npy", "w+", np.uint8, (height, width, 1))
+    seen, stop = [], threading.Event()
+    def watch():
+        while not stop.wait(0.01):
+            seen.append(resident())
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    sheets.predict_sheet(network, {folder!r} + "/sheet.npy", {folder!r}, tile=256)
+    stop.set()
+    watcher.join()
+    return max(seen)
+
 network = trained_on(Plain(2), 2)
-sheets.predict_sheet(network, np.zeros((300, 300, 1), np.uint8), {output!r}, tile=256)
-before, real, seen = resident(), sheets.predict._predict_row, []
-def measured(*given, **named):
-    real(*given, **named)
-    seen.append(resident())
-sheets.predict._predict_row = measured
-sheets.predict_sheet(network, {sheet!r}, {output!r}, tile=256)
-print(max(seen) - before)
+print(peak(512, 512), peak(1024, 1024), peak(4608, 4608))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_sheet(tmp_path):
-    from pathlib import Path
-
-    grown = []
-    for height, width in ((1024, 1024), (6144, 4096)):  # 24 times the pixels: 72 MB of 8 bits, 288 of each map
-        path = str(tmp_path / f"{height}.npy")
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(height, width, 1))[:] = 128
-        code = _MEMORY.format(tests=str(Path(__file__).parent), sheet=path, output=str(tmp_path / "out"))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        grown.append(float(done.stdout.split()[-1]))
-    print(grown)
-    assert grown[1] < grown[0] + 60
+    code = _MEMORY.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    _, small, large = map(float, done.stdout.split())
+    # 20 times the pixels; the maps together have 190 MB, a picture of one of them 21.
+    assert large - small < 60
 
 
 _DEVICES = """
@@ -262,8 +263,6 @@ found = sheets.predict_sheet(network, drawn(100, 130), {output!r}, tile=64, over
 
 
 def test_several_devices_give_the_same_maps(halving, tmp_path):
-    from pathlib import Path
-
     code = _DEVICES.format(tests=str(Path(__file__).parent), output=str(tmp_path / "three"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
