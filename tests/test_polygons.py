@@ -46,11 +46,11 @@ def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class()
     assert second.means == {"variance": 5, "mean": 17}
 
 
-@pytest.mark.parametrize("strip", [512, 7, 1])
-def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(strip, monkeypatch):
+@pytest.mark.parametrize("pixels", [1 << 19, 350, 1])
+def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, monkeypatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_STRIP", strip)
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)
     mask = random_mask(60, 50)
     shapes = list(polygons(mask, {"row": np.indices(mask.shape)[:1].astype(float)}))
     expected = []

@@ -2,11 +2,14 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from test_sheets import drawn, trained_on
 
+import cnnlab
+from cnnlab.cli import main
 from cnnlab.models import create_model
 from cnnlab.sheets import open_sheet, predict_sheet, results, scratch
 
@@ -190,3 +193,59 @@ def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tm
     monkeypatch.setattr("cnnlab.sheets.predict._predict_row", None)  # nothing is left to predict
     predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
     assert Image.open(tmp_path / "mask.png").size == (70, 70)
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """A run that finds discs, squares and triangles on 32x32 pixels."""
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("encoder_decoder", features=4),
+        data=cnnlab.Choice("shapes", annotation="mask", train=64, validation=16, test=16),
+        task=cnnlab.Choice("segmentation"),
+        training=cnnlab.Training(epochs=1, batch_size=16),
+    )
+    path = tmp_path_factory.mktemp("runs") / "masks"
+    cnnlab.train(experiment, path, quiet=True)
+    return str(path)
+
+
+def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(masks, tmp_path, capsys):
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
+    paths = [str(tmp_path / name) for name in ("large.png", "small.png")]
+    assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "2"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
+    large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
+    assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
+
+
+def test_the_command_writes_one_sheet_into_the_directory_itself(masks, tmp_path, capsys):
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
+    options = ["--tile", "64", "--mc", "3", "--seed", "5", "--smallest", "4"]
+    assert main(["predict", masks, str(tmp_path / "sheet.png"), "--output", str(tmp_path / "out"), *options]) == 0
+    expected = predict_sheet(
+        cnnlab.load(masks), drawn(90, 70), tmp_path / "own", tile=64, mc_samples=3, key=jax.random.key(5)
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "variance.npy"), np.load(expected["variance"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ([], 2, "add --output DIR"),
+        (["--tile", "30", "--output", "out"], 1, "cannot take tiles of 30x30"),
+        (["--mc", "auto", "--output", "out"], 1, "mc_samples must be a whole number"),
+    ],
+)
+def test_the_command_tells_what_does_not_fit(masks, tmp_path, capsys, monkeypatch, options, code, told):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(drawn(90, 70)[..., 0]).save("sheet.png")
+    assert main(["predict", masks, "sheet.png", *options]) == code
+    assert told in capsys.readouterr().err
+
+
+def test_tiles_are_for_segmentation(run, tmp_path, capsys):
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
+    assert main(["predict", str(run), str(tmp_path / "sheet.png"), "--tile", "64"]) == 1
+    assert "this run is classification" in capsys.readouterr().err

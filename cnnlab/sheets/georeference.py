@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_STRIP = 512  # rows written at a time, and the side of a block of the file
+_BLOCK = 256  # side of a block of the file; as many rows are written at a time
+_CACHE = 64  # MB; GDAL would take a twentieth of the memory
 
 
 class Georeference(NamedTuple):
@@ -64,14 +65,15 @@ def write_geotiff(
     real = values.dtype.kind == "f"
     profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": values.dtype.name}
     profile |= {"crs": where.crs, "transform": rasterio.Affine(*where.transform), "nodata": nodata}
-    profile |= {"tiled": True, "blockxsize": _STRIP, "blockysize": _STRIP, "interleave": "band", "bigtiff": "if_safer"}
-    with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=256):
+    profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK, "interleave": "band", "bigtiff": "if_safer"}
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE):
         with rasterio.open(path, "w", compress="deflate", predictor=3 if real else 2, **profile) as file:
             for band, name in enumerate(names, 1):
                 file.set_band_description(band, name)
-            for start in range(0, height, _STRIP):
-                rows = min(_STRIP, height - start)
-                file.write(values[:, start : start + rows], window=Window(0, start, width, rows))
+            for band in range(bands):
+                for start in range(0, height, _BLOCK):
+                    rows = values[band, start : start + _BLOCK]
+                    file.write(rows, band + 1, window=Window(0, start, width, len(rows)))
         factors = [2**i for i in range(1, 16) if max(height, width) / 2**i > 128]
         if factors:
             with rasterio.open(path, "r+") as file:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from cnnlab.sheets.maps import NODATA_CLASS
 
-_STRIP = 512  # rows looked at together
+_PIXELS = 1 << 19  # looked at together, in whole rows
 _BACKGROUND = 0
 
 
@@ -46,20 +46,21 @@ def polygons(mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int 
     parent, sums, kinds = [0], [np.zeros((1, 1 + len(maps)))], [np.zeros(1, int)]
     runs: list[np.ndarray] = []
     width = mask.shape[1]
-    above, labels_above = np.zeros(width, int), np.zeros(width, int)
-    for start in range(0, len(mask), _STRIP):
-        strip = np.array(mask[start : start + _STRIP], int)
+    above = labels_above = np.zeros(width, np.int32)
+    height = max(1, _PIXELS // width)
+    for start in range(0, len(mask), height):
+        strip = np.array(mask[start : start + height], np.int32)
         strip[strip == NODATA_CLASS] = _BACKGROUND
         labels, kind = _label(strip, len(parent))
         parent += range(len(parent), len(parent) + len(kind))
         kinds.append(kind)
-        sums.append(_sums(labels, strip, {name: map[:, start : start + _STRIP] for name, map in maps.items()}, kind))
+        sums.append(_sums(labels, strip, {name: map[:, start : start + height] for name, map in maps.items()}, kind))
         touching = (strip[0] == above) & (above != _BACKGROUND)
         for a, b in set(zip(labels_above[touching].tolist(), labels[0][touching].tolist(), strict=True)):
             _join(parent, a, b)
         runs.append(_runs(np.vstack([above, strip]), np.vstack([labels_above, labels]), start))
         above, labels_above = strip[-1], labels[-1]
-    bottom = np.zeros(width, int)
+    bottom = np.zeros(width, np.int32)
     runs.append(_runs(np.vstack([above, bottom]), np.vstack([labels_above, bottom]), len(mask)))
     roots = np.array([_root(parent, label) for label in range(len(parent))])
     total = np.zeros((len(parent), 1 + len(maps)))
@@ -69,7 +70,7 @@ def polygons(mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int 
 
 def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels `[h, w]` of a strip's shapes, counted from `first`, and the class of each; 0 is the background."""
-    labels, kinds = np.zeros(strip.shape, int), []
+    labels, kinds = np.zeros(strip.shape, np.int32), []
     for kind in np.unique(strip[strip != _BACKGROUND]).tolist():
         found, number = ndimage.label(strip == kind)
         labels[found > 0] = found[found > 0] + (first + len(kinds) - 1)

@@ -1,6 +1,7 @@
 """Sheets read window by window: GeoTIFFs by rasterio, pictures by Pillow, arrays as they are."""
 
 import contextlib
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from cnnlab.data.images import read_header, read_pixels
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
+_CACHE = 256  # MB; holds a row of windows of a file that is stored row by row
 
 
 class Sheet(NamedTuple):
@@ -70,6 +72,27 @@ def open_sheet(
     yield _array(pixels, str(path), channels, identity)
 
 
+def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
+    """Whether a file is to be cut into windows, not shrunk: it is georeferenced, or more than twice as high or wide.
+
+    Args:
+      path: an image file; nothing but its header is read.
+      size: height and width of what the network was trained on.
+
+    Raises:
+      ValueError: the file cannot be read; it is named.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        return True
+    if path.suffix.lower() in GEOTIFF and has_rasterio():
+        with _opened(path) as file:
+            placed, found = georeference(file) is not None, file.shape
+    else:
+        placed, found = False, read_header(path)[0]
+    return placed or any(have > 2 * n for have, n in zip(found, size, strict=True))
+
+
 def has_rasterio() -> bool:
     """Whether the extra `geo` is installed."""
     try:
@@ -94,16 +117,27 @@ def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> She
 
 
 @contextlib.contextmanager
+def _opened(path: Path) -> Iterator:
+    import rasterio
+
+    # That a file has no georeference is no mistake.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        try:
+            file = rasterio.open(path)
+        except rasterio.errors.RasterioIOError as error:
+            raise ValueError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
+        with file:
+            yield file
+
+
+@contextlib.contextmanager
 def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tuple) -> Iterator[Sheet]:
     import rasterio
     from rasterio.enums import ColorInterp, MaskFlags
     from rasterio.windows import Window
 
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(rasterio.open(path))
-        except rasterio.errors.RasterioIOError as error:
-            raise ValueError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
+    with _opened(path) as file:
         colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
         chosen = list(bands or colours)
         if len(chosen) != channels or not all(1 <= band <= file.count for band in chosen):
