@@ -63,6 +63,7 @@ def test_the_georeference_goes_round(network, tmp_path):
     import pyogrio
     import rasterio
     import shapely
+    from rasterio.features import geometry_mask
 
     found = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(
@@ -83,7 +84,7 @@ def test_the_georeference_goes_round(network, tmp_path):
     assert pyogrio.read_info(found["polygons"])["crs"] == "EPSG:32631"
     with rasterio.open(found["mean"]) as file:
         largest = np.argmax(columns[2])
-        points = rasterio.features.geometry_mask([shapes[largest]], file.shape, file.transform, invert=True)
+        points = geometry_mask([shapes[largest]], file.shape, file.transform, invert=True)
         assert file.read(1)[points].mean() == pytest.approx(columns[3][largest], rel=1e-5)
 
 
@@ -195,18 +196,11 @@ def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tm
     assert Image.open(tmp_path / "mask.png").size == (70, 70)
 
 
-@pytest.fixture(scope="module")
-def masks(tmp_path_factory):
-    """A run that finds discs, squares and triangles on 32x32 pixels."""
-    experiment = cnnlab.Experiment(
-        model=cnnlab.Choice("encoder_decoder", features=4),
-        data=cnnlab.Choice("shapes", annotation="mask", train=64, validation=16, test=16),
-        task=cnnlab.Choice("segmentation"),
-        training=cnnlab.Training(epochs=1, batch_size=16),
-    )
-    path = tmp_path_factory.mktemp("runs") / "masks"
-    cnnlab.train(experiment, path, quiet=True)
-    return str(path)
+@pytest.fixture
+def masks(network, monkeypatch):
+    """A run directory, in name."""
+    monkeypatch.setattr(cnnlab, "load", lambda path: network)
+    return "masks"
 
 
 def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(masks, tmp_path, capsys):
@@ -220,13 +214,11 @@ def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(ma
     assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
 
 
-def test_the_command_writes_one_sheet_into_the_directory_itself(masks, tmp_path, capsys):
+def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, tmp_path):
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
     options = ["--tile", "64", "--mc", "3", "--seed", "5", "--smallest", "4"]
     assert main(["predict", masks, str(tmp_path / "sheet.png"), "--output", str(tmp_path / "out"), *options]) == 0
-    expected = predict_sheet(
-        cnnlab.load(masks), drawn(90, 70), tmp_path / "own", tile=64, mc_samples=3, key=jax.random.key(5)
-    )
+    expected = predict_sheet(network, drawn(90, 70), tmp_path / "own", tile=64, mc_samples=3, key=jax.random.key(5))
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "variance.npy"), np.load(expected["variance"]))
 
 
@@ -245,7 +237,11 @@ def test_the_command_tells_what_does_not_fit(masks, tmp_path, capsys, monkeypatc
     assert told in capsys.readouterr().err
 
 
-def test_tiles_are_for_segmentation(run, tmp_path, capsys):
+def test_tiles_are_for_segmentation(tmp_path, capsys, monkeypatch):
+    network, spec = create_model("linear", num_classes=2), cnnlab.InputSpec((8, 8), classes="ab")
+    monkeypatch.setattr(
+        cnnlab, "load", lambda path: cnnlab.Trained({}, network, cnnlab.tasks.TASKS["classification"](), spec)
+    )
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
-    assert main(["predict", str(run), str(tmp_path / "sheet.png"), "--tile", "64"]) == 1
+    assert main(["predict", "digits", str(tmp_path / "sheet.png"), "--tile", "64"]) == 1
     assert "this run is classification" in capsys.readouterr().err

@@ -38,11 +38,19 @@ class Plain(nn.Module):
 
 
 def trained_on(network, k, channels=1):
-    x = jnp.zeros((1, 32, 32, channels))
-    variables = jax.jit(network.init)(jax.random.key(0), x)
-    sharp = jax.tree.map(lambda leaf: 3 * leaf if leaf.ndim == 4 else leaf, variables)  # far from 1 / k
+    """As if trained: weights large enough for answers far from 1 / k."""
+    rng = np.random.default_rng(0)
+
+    def weights(path, leaf):
+        name = path[-1].key
+        if name == "kernel":
+            return rng.normal(0, np.sqrt(8 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
+        return np.full(leaf.shape, name in ("scale", "var"), np.float32)
+
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, channels)))
+    variables = jax.tree.map_with_path(weights, shapes)
     classes = tuple("abcdefgh"[:k])
-    return Trained(sharp, network, TASKS["segmentation"](), InputSpec((32, 32), channels, classes=classes))
+    return Trained(variables, network, TASKS["segmentation"](), InputSpec((32, 32), channels, classes=classes))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +109,9 @@ def test_the_margin_is_as_far_as_a_pixel_of_the_image_has_influence(halving):
         def answer(x):
             return (halving.network.apply(halving.variables, x)[0, 32 + place, 32] ** 2).sum()
 
-        return np.flatnonzero(np.abs(jax.grad(answer)(jnp.asarray(drawn(64, 64)[None] / 255.0))).sum((0, 2, 3)))
+        return np.flatnonzero(
+            np.abs(jax.jit(jax.grad(answer))(jnp.asarray(drawn(64, 64)[None] / 255.0))).sum((0, 2, 3))
+        )
 
     reached = [np.abs(influence(place) - 32 - place).max() for place in range(4)]
     assert margin - 1 <= max(reached) <= margin
