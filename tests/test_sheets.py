@@ -37,6 +37,22 @@ class Plain(nn.Module):
         return Conv(self.num_classes, (3, 3), name="conv2")(x)
 
 
+class Deep(nn.Module):
+    """Strided and dilated convolutions, transposed ones back, a skip: stride 8."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x):
+        skip = x = nn.relu(nn.Conv(4, (3, 3), name="start")(x))
+        for i in range(3):
+            x = nn.relu(nn.Conv(6, (3, 3), strides=2, name=f"down{i}")(x))
+        x = nn.relu(nn.Conv(6, (3, 3), kernel_dilation=2, name="bottom")(x))
+        for i in range(3):
+            x = nn.relu(nn.ConvTranspose(6, (2, 2), strides=(2, 2), name=f"up{i}")(x))
+        return nn.Conv(self.num_classes, (1, 1), name="head")(jnp.concatenate([x, skip], -1))
+
+
 def trained_on(network, k, channels=1):
     """As if trained: weights large enough for answers far from 1 / k."""
     rng = np.random.default_rng(0)
@@ -125,6 +141,16 @@ def test_a_sheet_in_windows_equals_the_whole(halving, tmp_path, height, width):
     np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
     np.testing.assert_array_equal(np.load(found["mask"]), np.load(found["mean"]).argmax(-1))
     assert expected.std() > 0.05
+
+
+def test_a_network_with_strides_and_transposed_convolutions_has_no_seams_either(tmp_path):
+    network, sheet = trained_on(Deep(2), 2), drawn(170, 300)
+    margin, stride = sight(network, 160)
+    found = predict_sheet(network, sheet, tmp_path, tile=160)
+    assert stride == 8
+    assert 2 * margin <= 80
+    expected = whole(network, sheet, 8, key=jax.random.key(0), num_samples=None)[0, ..., 1]
+    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
 
 
 def test_without_windows_it_is_what_predict_says(halving, tmp_path):

@@ -173,9 +173,8 @@ def _window(sheet: Sheet, rows: tuple[int, int], columns: tuple[int, int]) -> np
     """Pixels `[h, w, C]` of a window, the sheet continued by its last row and column."""
     within = [slice(start, min(start + n, size)) for (start, n), size in zip((rows, columns), sheet.size, strict=True)]
     pixels, _ = sheet.read(*within)
-    return np.pad(
-        pixels, [(0, n - have) for (_, n), have in zip((rows, columns), pixels.shape, strict=False)] + [(0, 0)], "edge"
-    )
+    height, width, _ = pixels.shape
+    return np.pad(pixels, [(0, rows[1] - height), (0, columns[1] - width), (0, 0)], "edge")
 
 
 def _predictor(trained: Trained, key: jax.Array, mc_samples: int | None) -> Callable:
@@ -233,11 +232,8 @@ def _finish(
         measured = {name: map for name, map in maps.items() if name != "mask"}
         shapes = polygons(maps["mask"][0], measured, smallest=smallest)
         files.append(write_polygons(folder, shapes, sheet.georeference, classes, vectors))
-    except Exception as error:
-        # rasterio and pyogrio have errors of their own, which know neither each other nor OSError.
+    except (OSError, RuntimeError) as error:  # pyogrio's are of the second kind
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, ImportError | MemoryError):
-            raise
         raise ValueError(
             f"cannot write the results of the sheet into {output} ({error}); make room there, and call again: what is "
             f"predicted is kept in {scratch.folder}"

@@ -49,7 +49,11 @@ def sight(trained: Trained, tile: int) -> Sight:
             f"[B, {', '.join(map(str, traced.output[1:]))}] for tiles of {tile}x{tile}"
         )
     seen = see(traced, (tile, tile))
-    pair = seen.get(traced.steps[-1].writes[0], (None, None)) if traced.steps else (None, None)
+    written = [
+        pair for step in traced.steps if step.equation for pair in zip(step.writes, step.equation.outvars, strict=True)
+    ]
+    last = [number for number, array in written if array.aval.shape == traced.output and number in seen]
+    pair = seen[last[-1]] if last else (None, None)
     if any(view is None or not view.axes or not view.reach.shift for view in pair):
         return Sight(None, 1)
     margin = stride = 1

@@ -1,6 +1,6 @@
 """MC-Dropout over a whole sheet: cnnlab by windows beside PyTorch on the whole image, seconds and peak memory.
 
-    pip install ".[peers]" && python experiments/benchmarks/sheets.py [--json] [--height 3000] [--width 6288] [--samples 30]
+    pip install ".[peers]" && python experiments/benchmarks/sheets.py [--json] [--height 3000] [--width 6288]
 
 A network that halves and doubles twice, with a skip at each size, spatial dropout at the smallest; two classes. Each
 variant has a process of its own, so that its peak memory is its own; compiling and, for cnnlab, writing all maps and
@@ -71,14 +71,14 @@ def torch_whole(work: Work) -> None:
             self.down1, self.down2, self.bottom = block(1, n), block(n, 2 * n), block(2 * n, 4 * n)
             self.drop = nn.Dropout2d(0.1)  # stays in training mode, unlike the normalisations
             self.up2, self.up1, self.head = block(6 * n, 2 * n), block(3 * n, n), nn.Conv2d(n, 2, 1)
-            self.pool, self.double = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
+            self.pool, self.twice = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
 
         def forward(self, x):
             full = self.down1(x)
             half = self.down2(self.pool(full))
             x = self.drop(self.bottom(self.pool(half)))
-            x = self.up2(torch.cat([self.double(x), half], 1))
-            return self.head(self.up1(torch.cat([self.double(x), full], 1)))
+            x = self.up2(torch.cat([self.twice(x), half], 1))
+            return self.head(self.up1(torch.cat([self.twice(x), full], 1)))
 
     network = Network(work.features)
     x = torch.from_numpy(sheet(work)[..., 0].astype(np.float32) / 255)[None, None]
