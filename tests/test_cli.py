@@ -179,6 +179,8 @@ def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path
     assert len({one["mask"] for one in found}) == 2
     assert Image.open(found[0]["mask"]).size == (40, 30)
     assert sum(found[0]["share"].values()) == pytest.approx(1)
+    assert main(["predict", "masks", photos[0], "--tile", "32", "--mc", "2", "--output", "sheet"]) == 0
+    assert Image.open("sheet/mutual_information.png").size == (40, 30)
 
 
 def test_the_version_is_told(capsys):

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -199,6 +201,17 @@ def test_the_transposed_convolution_benchmark_compares_every_way(capsys):
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert {"cnnlab", "zeros", "matrix", "matrix, ready"} <= set(row["ms"])
     assert row["ratio"] > 0
+
+
+def test_the_sheet_benchmark_prints_time_and_memory():
+    options = ["--height=70", "--width=90", "--samples=2", "--features=4", "--tile=64", "--no-peers"]
+    command = [sys.executable, ROOT / "experiments/benchmarks/sheets.py", "--json", *options]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
+    )
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["ms"]["cnnlab"] > 0
+    assert row["peak_mb"]["cnnlab"] > 50
 
 
 def test_the_classical_filters_are_drawn_on_a_photo_beside_each_other(tmp_path, capsys):

@@ -1,10 +1,10 @@
-"""Predict image files: cnnlab predict RUN PATH... [--output DIR] [--format csv] [--mc 50]."""
+"""Predict image files and sheets: cnnlab predict RUN PATH... [--output DIR] [--format csv] [--mc 50] [--tile 512]."""
 
 import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -23,21 +23,34 @@ def run(arguments: Sequence[str]) -> None:
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
         calibrated: bool = False,
+        tile: int | None = None,
+        overlap: int | None = None,
+        bands: tuple[int, ...] | None = None,
+        smallest: int = 1,
+        vectors: Literal["gpkg", "geojson"] = "gpkg",
     ) -> tuple:
-        """Predict image files with a trained network.
+        """Predict image files with a trained network; sheets, for segmentation, window by window.
 
         Args:
             run: the run directory.
             paths: image files and folders.
-            output: directory for predictions.json or .csv and for masks; standard output if left out.
+            output: directory for predictions.json or .csv, for masks and for maps; standard output if left out.
             format: of the predictions.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
             calibrated: apply the calibration and the conformal sets that evaluate fitted and the run keeps.
+            tile: side of a sheet's windows in pixels: every file is taken as a sheet, at its own resolution. If left
+                out, files that are georeferenced or more than twice as high or wide as what the network was trained on
+                are, by windows of 512; the others are shrunk to its size. 0 shrinks all.
+            overlap: of a sheet's windows in pixels; what the network sees and 32 more, up to half a tile, if left out.
+            bands: of a sheet, counted from 1, one a channel.
+            smallest: pixels of a sheet's smallest polygon.
+            vectors: format of a georeferenced sheet's polygons.
         """
-        return run, paths, output, format, mc, seed, calibrated
+        sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "vectors": vectors}
+        return run, paths, output, format, mc, seed, calibrated, sheet
 
-    run, paths, output, form, mc, seed, calibrated = parse(command, arguments, "predict")
+    run, paths, output, form, mc, seed, calibrated, sheet = parse(command, arguments, "predict")
     if not paths:
         raise Misuse("no PATH given; name image files or folders")
     import cnnlab
@@ -50,9 +63,18 @@ def run(arguments: Sequence[str]) -> None:
     fitted = load_post_hoc(run, trained) if calibrated else None
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
     files = find_images(paths)
-    found = predictions.predict_files(trained, files, mc_samples=mc, seed=seed, fitted=fitted)
+    sheets = _sheets(trained, files, sheet["tile"])
+    if sheets and not output:
+        raise Misuse(f"{sheets[0]} is a sheet, whose maps are files; add --output DIR, or --tile 0 to shrink it")
+    photos = [path for path in files if path not in sheets]
+    found = predictions.predict_files(trained, photos, mc_samples=mc, seed=seed, fitted=fitted)
     records = []
-    for name, (path, prediction) in zip(predictions.output_names(files), found, strict=True):
+    for name, path in zip(predictions.output_names(files), files, strict=True):
+        if path in sheets:
+            target = Path(output) / name if len(files) > 1 else Path(output)
+            records.append(_sheet_record(trained, path, target, mc=mc, seed=seed, options=sheet))
+            continue
+        _, prediction = next(found)
         records.append(predictions.record(path, prediction, trained.spec))
         if output:
             records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(output) / name)
@@ -65,3 +87,28 @@ def run(arguments: Sequence[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text.getvalue())
     print(target)
+
+
+def _sheets(trained: Any, files: Sequence[Path], tile: int | None) -> list[Path]:
+    """The files that are cut into windows."""
+    from cnnlab.sheets.rasters import is_sheet
+
+    if getattr(trained.task, "logits", None) != "map":
+        if tile:
+            name = type(trained.task).__name__.lower()
+            raise ValueError(f"--tile {tile} is for networks that answer each pixel (segmentation), this run is {name}")
+        return []
+    if tile is not None:
+        return list(files) if tile else []
+    return [path for path in files if is_sheet(path, trained.spec.size)]
+
+
+def _sheet_record(trained: Any, path: Path, target: Path, *, mc: Any, seed: int, options: dict) -> dict[str, str]:
+    """Predicts one sheet; its files by name."""
+    import jax
+
+    from cnnlab.sheets import predict_sheet
+
+    options = options | {"tile": options["tile"] or 512, "mc_samples": mc, "key": jax.random.key(seed)}
+    found = predict_sheet(trained, path, target, quiet=False, **options)
+    return {"file": str(path)} | {name: str(file) for name, file in found.items()}

@@ -1,0 +1,8 @@
+"""Sheets of any size: cut into windows, predicted and blended, with their georeference."""
+
+from cnnlab.sheets.polygons import Shape, polygons
+from cnnlab.sheets.predict import plan_sheet, predict_sheet
+from cnnlab.sheets.rasters import Sheet, open_sheet
+from cnnlab.sheets.tiles import Axis, plan
+
+__all__ = ["Axis", "Shape", "Sheet", "open_sheet", "plan", "plan_sheet", "polygons", "predict_sheet"]

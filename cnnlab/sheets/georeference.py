@@ -1,0 +1,117 @@
+"""Where a sheet lies on earth, and rasters and polygons that say so. Needs the extra `geo`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_BLOCK = 256  # side of a block of the file; as many rows are written at a time
+_CACHE = 64  # MB; GDAL would take a twentieth of the memory
+
+
+class Georeference(NamedTuple):
+    """Pixels to coordinates.
+
+    Attributes:
+      crs: the coordinate system as WKT; None where the file names none.
+      transform: a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f.
+    """
+
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float]
+
+    @property
+    def pixel_area(self) -> float:
+        """Of one pixel, in the square of the coordinates' unit."""
+        a, b, _, d, e, _ = self.transform
+        return abs(a * e - b * d)
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Coordinates of corners `[n, 2]` given as column and row.
+
+        >>> Georeference(None, (2, 0, 100, 0, -2, 500)).place(np.array([[0, 0], [3, 1]])).tolist()
+        [[100.0, 500.0], [106.0, 498.0]]
+        """
+        a, b, c, d, e, f = self.transform
+        return points @ np.array([[a, d], [b, e]], float) + np.array([c, f], float)
+
+
+def georeference(file) -> Georeference | None:
+    """That of a rasterio dataset; None where it has neither coordinate system nor transform."""
+    transform = tuple(file.transform)[:6]
+    if file.crs is None and transform == (1, 0, 0, 0, 1, 0):
+        return None
+    return Georeference(file.crs.to_wkt() if file.crs else None, transform)
+
+
+def write_geotiff(
+    path: Path, values: np.ndarray, where: Georeference, *, nodata: float, names: Sequence[str] = ()
+) -> None:
+    """A GeoTIFF, compressed, in blocks, with overviews.
+
+    Args:
+      path: the new file.
+      values: `[bands, H, W]` float32 or uint8; a memory map is read by strips.
+      where: its georeference.
+      nodata: the value of pixels without data.
+      names: descriptions of the bands.
+    """
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.windows import Window
+
+    bands, height, width = values.shape
+    real = values.dtype.kind == "f"
+    profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": values.dtype.name}
+    profile |= {"crs": where.crs, "transform": rasterio.Affine(*where.transform), "nodata": nodata}
+    profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK, "interleave": "band", "bigtiff": "if_safer"}
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE):
+        with rasterio.open(path, "w", compress="deflate", predictor=3 if real else 2, **profile) as file:
+            for band, name in enumerate(names, 1):
+                file.set_band_description(band, name)
+            for band in range(bands):
+                for start in range(0, height, _BLOCK):
+                    rows = values[band, start : start + _BLOCK]
+                    file.write(rows, band + 1, window=Window(0, start, width, len(rows)))
+        factors = [2**i for i in range(1, 16) if max(height, width) / 2**i > 128]
+        if factors:
+            with rasterio.open(path, "r+") as file:
+                file.build_overviews(factors, Resampling.average if real else Resampling.nearest)
+
+
+def write_geopackage(
+    path: Path, polygons: Iterable[Sequence[np.ndarray]], columns: dict[str, Sequence[Any]], where: Georeference
+) -> None:
+    """Polygons in the sheet's own coordinates, one layer.
+
+    Args:
+      path: the new file, `.gpkg`.
+      polygons: rings `[n, 2]` of columns and rows, the outer one first.
+      columns: an attribute of every polygon by name.
+      where: the sheet's georeference.
+    """
+    import pyogrio
+    import shapely
+
+    shapes = [shapely.Polygon(where.place(outer), [*map(where.place, holes)]) for outer, *holes in polygons]
+    pyogrio.raw.write(
+        path,
+        shapely.to_wkb(np.array(shapes, object)) if shapes else np.array([], object),
+        [np.array(values) for values in columns.values()],
+        list(columns),
+        layer="polygons",
+        driver="GPKG",
+        geometry_type="Polygon",
+        crs=where.crs,
+    )
+
+
+def to_degrees(points: np.ndarray, where: Georeference) -> np.ndarray:
+    """Longitude and latitude of corners `[n, 2]`, as GeoJSON wants them; without a system their coordinates."""
+    placed = where.place(points)
+    if where.crs is None:
+        return placed
+    from rasterio.warp import transform
+
+    return np.stack(transform(where.crs, "OGC:CRS84", *placed.T), -1)

@@ -1,0 +1,59 @@
+"""The maps of a sheet, computed from its blended samples."""
+
+import numpy as np
+from scipy.special import entr
+
+NODATA_CLASS = 255
+"""What `mask` holds where the sheet has no data; other maps hold NaN there."""
+
+
+def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:
+    """The maps by name with their number of bands: probabilities of two classes are one band, that of the second.
+
+    >>> layers(2, sampled=True)
+    {'mean': 1, 'variance': 1, 'entropy': 1, 'mutual_information': 1, 'mask': 1}
+    """
+    bands = 1 if num_classes == 2 else num_classes
+    extra = {"variance": bands, "entropy": 1, "mutual_information": 1} if sampled else {"entropy": 1}
+    return {"mean": bands, **extra, "mask": 1}
+
+
+def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
+    """Mean, variance and entropies over the passes, and the most probable class.
+
+    Args:
+      samples: probabilities `[T, h, w, k]`.
+      sampled: whether dropout was on; otherwise T is 1 and there is no variance.
+
+    Returns:
+      `mean` and, if sampled, `variance` (1/T sum p^2 - E[p]^2) `[bands, h, w]`; `entropy` of the mean and, if sampled,
+      `mutual_information` `[1, h, w]` in nats; `mask` `[1, h, w]` uint8. Bands as in `layers`.
+
+    >>> maps = pixel_maps(np.array([[[[0.0, 1.0]]], [[[1.0, 0.0]]]]), sampled=True)
+    >>> {name: round(float(map[0, 0, 0]), 4) for name, map in maps.items()}
+    {'mean': 0.5, 'entropy': 0.6931, 'variance': 0.25, 'mutual_information': 0.6931, 'mask': 0.0}
+    """
+    mean = samples.mean(0)
+    total = entr(mean).sum(-1)
+    maps = {"mean": _bands(mean), "entropy": total[None]}
+    if sampled:
+        # One pass at a time: temporaries of all passes would double the memory.
+        deviation, expected = np.zeros_like(mean), np.zeros_like(total)
+        for sample in samples:
+            deviation += (sample - mean) ** 2
+            expected += entr(sample).sum(-1)
+        maps["variance"] = _bands(deviation / len(samples))
+        maps["mutual_information"] = np.maximum(total - expected / len(samples), 0)[None]
+    return maps | {"mask": mean.argmax(-1).astype(np.uint8)[None]}
+
+
+def without_data(maps: dict[str, np.ndarray], valid: np.ndarray) -> dict[str, np.ndarray]:
+    """The maps `[bands, h, w]` with NaN, in the mask `NODATA_CLASS`, wherever `valid` `[h, w]` is false."""
+    if valid.all():
+        return maps
+    return {name: np.where(valid, map, NODATA_CLASS if name == "mask" else np.nan) for name, map in maps.items()}
+
+
+def _bands(probs: np.ndarray) -> np.ndarray:
+    """`[h, w, k]` to bands first."""
+    return np.moveaxis(probs[..., 1:] if probs.shape[-1] == 2 else probs, -1, 0)

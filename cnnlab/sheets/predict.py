@@ -1,0 +1,271 @@
+"""A trained network's answer for a sheet of any size: window by window, in the memory of a few windows."""
+
+import contextlib
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cnnlab.ops.arithmetic import at_least
+from cnnlab.sheets.blend import across, down
+from cnnlab.sheets.maps import layers, pixel_maps, without_data
+from cnnlab.sheets.polygons import polygons
+from cnnlab.sheets.rasters import Sheet, open_sheet
+from cnnlab.sheets.results import Vectors, publish, write_polygons, write_rasters
+from cnnlab.sheets.samples import drops_pixels, sample_tiles
+from cnnlab.sheets.scratch import Scratch, open_scratch
+from cnnlab.sheets.sight import sight
+from cnnlab.sheets.tiles import Axis, check_tile, plan
+from cnnlab.trained import Trained
+from cnnlab.training.devices import data_mesh, replicate, shard
+from cnnlab.training.progress import console
+
+_BLEND = 32  # pixels on which two windows are mixed, where the overlap is free to choose
+
+
+def predict_sheet(
+    trained: Trained,
+    source: str | Path | np.ndarray,
+    output: str | Path,
+    *,
+    tile: int = 512,
+    overlap: int | None = None,
+    mc_samples: int | None = None,
+    key: jax.Array | None = None,
+    bands: Sequence[int] | None = None,
+    smallest: int = 1,
+    vectors: Vectors = "gpkg",
+    quiet: bool = True,
+) -> dict[str, Path]:
+    """Maps and polygons of a whole sheet, taken at its own resolution.
+
+    The sheet is cut into windows that overlap; where two meet, they are mixed pass by pass, before anything is taken of
+    the passes. All windows of a pass share one dropout mask, so that the mixture's variance is that of one network. A
+    dropout of single pixels has a mask for each window instead; then windows are not mixed and each pixel is taken
+    from one. If the overlap holds what the network sees on both sides of a pixel, the result is that of the whole
+    sheet in one piece, to rounding. The windows of one batch lie on all devices of this machine, one each.
+
+    What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there.
+
+    Args:
+      trained: a segmentation network.
+      source: a sheet as in `open_sheet`; at its right and bottom edge it is continued to the network's stride.
+      output: directory; files of an earlier result are replaced, when the new ones are whole.
+      tile: height and width of a window in pixels, a multiple of the network's stride; a smaller sheet is one window.
+      overlap: of neighbouring windows in pixels, at most half a tile; as much as the network sees and 32 pixels more,
+        if left out and the tile allows.
+      mc_samples: passes with dropout on; one without, if left out.
+      key: of the dropout masks; `jax.random.key(0)` if left out.
+      bands: of a raster, counted from 1.
+      smallest: pixels of the smallest polygon.
+      vectors: format of a georeferenced sheet's polygons.
+      quiet: no progress bar on standard error.
+
+    Returns:
+      The files by name: `mean` (of two classes the second's probability, of more a band each), `entropy`, `mask`, with
+      passes `variance` and `mutual_information` too, and `polygons` of all classes but the first. `.tif` and `.gpkg`
+      for a georeferenced sheet (which needs the extra `geo`), otherwise `.npy`, `.png` and `.geojson`. Pixels without
+      data are NaN, in the mask 255.
+
+    Raises:
+      ValueError: sheet, tile or network do not fit, or the disk has no room.
+
+    >>> import tempfile
+    >>> from cnnlab.data import InputSpec
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import TASKS
+    >>> net, spec = create_model("encoder_decoder", num_classes=2), InputSpec((32, 32), classes=("paper", "ink"))
+    >>> variables = net.init(jax.random.key(0), np.zeros((1, 32, 32, 1)))
+    >>> trained = Trained(variables, net, TASKS["segmentation"](), spec)
+    >>> sheet = np.random.default_rng(0).integers(0, 256, (70, 90, 1), np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = predict_sheet(trained, sheet, folder, tile=64, mc_samples=2)
+    ...     sorted(found), np.load(found["mean"]).shape
+    (['entropy', 'mask', 'mean', 'mutual_information', 'polygons', 'variance'], (70, 90))
+    """
+    if mc_samples is not None:
+        at_least("mc_samples", mc_samples, 1)
+    at_least("smallest", smallest, 1)
+    if vectors not in ("gpkg", "geojson"):
+        raise ValueError(f"vectors must be 'gpkg' or 'geojson', found {vectors!r}")
+    output = Path(output)
+    k = len(trained.spec.classes)
+    if not 2 <= k < 255:
+        raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
+    key = jax.random.key(0) if key is None else key
+    with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
+        rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
+        work = {
+            "sheet": sheet.identity,
+            "windows": [rows, columns],
+            "passes": mc_samples,
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "network": _digest(trained),
+        }
+        bands_of = layers(k, sampled=mc_samples is not None)
+        shapes = {name: ((n, *sheet.size), _kind(name)) for name, n in bands_of.items()}
+        seam = (mc_samples or 1, rows.ramp, columns.size, k)
+        if rows.ramp and len(rows.starts) > 1:
+            shapes |= {f"seam-{i}": (seam, np.float32) for i in range(2)}
+        output.mkdir(parents=True, exist_ok=True)
+        scratch = open_scratch(output, work, shapes)
+        with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
+            predictor = _predictor(trained, key, mc_samples)
+            for i in range(scratch.finished, len(rows.starts)):
+                _predict_row(scratch, sheet, rows, columns, i, predictor, tick, sampled=mc_samples is not None)
+                scratch.finish_row()
+        return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, smallest, vectors)
+
+
+def plan_sheet(
+    trained: Trained, size: tuple[int, int], *, tile: int, overlap: int | None = None, sampled: bool = False
+) -> tuple[Axis, Axis]:
+    """The windows of a sheet along rows and columns, as `predict_sheet` takes them; arguments as there."""
+    at_least("tile", tile, 1)
+    margin, stride = sight(trained, tile)
+    check_tile(tile, stride)
+    mix = not (sampled and drops_pixels(trained, tile))
+    if overlap is None:
+        seen = tile // 4 if margin is None else 2 * margin
+        overlap = min(tile // 2, seen + (_BLEND if mix else 0))
+    options = {"tile": tile, "overlap": overlap, "margin": margin or 0, "stride": stride, "mix": mix}
+    return plan(size[0], **options), plan(size[1], **options)
+
+
+def _predict_row(
+    scratch: Scratch,
+    sheet: Sheet,
+    rows: Axis,
+    columns: Axis,
+    i: int,
+    predictor: Callable,
+    tick: Callable,
+    *,
+    sampled: bool,
+) -> None:
+    """Predicts row i of the windows, finishes what it can and leaves the rest for the next row."""
+    windows = (_window(sheet, (rows.starts[i], rows.tile), (start, columns.tile)) for start in columns.starts)
+    top = rows.used(i)[0]
+    for left, piece in across(_ticked(predictor(windows), tick), columns):
+        span = (slice(None), slice(None), slice(left, left + piece.shape[2]))
+        above = scratch.read(f"seam-{(i - 1) % 2}", span) if i and rows.ramp else None
+        done, rest = down(piece, rows, i, above)
+        if rest.size:
+            scratch.write(f"seam-{i % 2}", span, rest)
+        place = (
+            slice(top, min(top + done.shape[1], sheet.size[0])),
+            slice(left, min(left + done.shape[2], sheet.size[1])),
+        )
+        if any(part.start >= part.stop for part in place):
+            continue  # it lies in what the sheet was continued by
+        done = done[:, : place[0].stop - top, : place[1].stop - left]
+        maps = without_data(pixel_maps(done, sampled=sampled), sheet.read(*place)[1])
+        for name, values in maps.items():
+            scratch.write(name, (slice(None), *place), values)
+
+
+def _window(sheet: Sheet, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+    """Pixels `[h, w, C]` of a window, the sheet continued by its last row and column."""
+    within = [slice(start, min(start + n, size)) for (start, n), size in zip((rows, columns), sheet.size, strict=True)]
+    pixels, _ = sheet.read(*within)
+    height, width, _ = pixels.shape
+    return np.pad(pixels, [(0, rows[1] - height), (0, columns[1] - width), (0, 0)], "edge")
+
+
+def _predictor(trained: Trained, key: jax.Array, mc_samples: int | None) -> Callable:
+    """A function from windows to their probabilities `[T, h, w, k]`, in order; one a device at a time."""
+    mesh = data_mesh(jax.local_devices())
+    trained, key = replicate((trained, key), mesh) if mesh.size > 1 else (trained, key)
+
+    def start(batch: list[np.ndarray]) -> tuple[int, jax.Array]:
+        filled = np.stack(batch + batch[-1:] * (mesh.size - len(batch)))
+        tiles = shard({"image": filled}, mesh)["image"]
+        return len(batch), sample_tiles(trained, tiles, key, num_samples=mc_samples)
+
+    def run(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        waiting = None
+        for batch in _batches(windows, mesh.size):
+            running = start(batch)  # the devices work on it while the batch before is blended
+            if waiting is not None:
+                yield from _fetch(*waiting)
+            waiting = running
+        if waiting is not None:
+            yield from _fetch(*waiting)
+
+    return run
+
+
+def _fetch(number: int, samples: jax.Array) -> Iterator[np.ndarray]:
+    yield from np.asarray(samples)[:number]
+
+
+def _batches(windows: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    batch = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _finish(
+    scratch: Scratch,
+    output: Path,
+    sheet: Sheet,
+    names: list[str],
+    classes: Sequence[str],
+    smallest: int,
+    vectors: Vectors,
+) -> dict[str, Path]:
+    maps = {name: np.load(scratch.folder / f"{name}.npy", mmap_mode="r") for name in names}
+    folder = scratch.folder / "files"
+    folder.mkdir(exist_ok=True)
+    try:
+        files = write_rasters(folder, maps, sheet.georeference, classes)
+        measured = {name: map for name, map in maps.items() if name != "mask"}
+        shapes = polygons(maps["mask"][0], measured, smallest=smallest)
+        files.append(write_polygons(folder, shapes, sheet.georeference, classes, vectors))
+    except (OSError, RuntimeError) as error:  # pyogrio's are of the second kind
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ValueError(
+            f"cannot write the results of the sheet into {output} ({error}); make room there, and call again: what is "
+            f"predicted is kept in {scratch.folder}"
+        ) from error
+    found = publish(folder, output, files)
+    del maps
+    shutil.rmtree(scratch.folder)
+    return found
+
+
+def _kind(name: str) -> type:
+    return np.uint8 if name == "mask" else np.float32
+
+
+def _digest(trained: Trained) -> str:
+    """Tells one network's numbers from another's."""
+    told = re.sub(" at 0x[0-9a-f]+", "", repr((trained.network, trained.task, trained.spec)))
+    found = hashlib.sha256(told.encode())
+    for leaf in jax.tree.leaves(trained.variables):
+        found.update(np.asarray(leaf).tobytes())
+    return found.hexdigest()
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool, rows: int, columns: int, finished: int) -> Iterator[Callable]:
+    parts = (TextColumn("windows"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*parts, console=console(quiet), refresh_per_second=4) as progress:
+        task = progress.add_task("", total=rows * columns, completed=finished * columns)
+        yield lambda: progress.advance(task)
+
+
+def _ticked(windows: Iterator[np.ndarray], tick: Callable) -> Iterator[np.ndarray]:
+    for window in windows:
+        yield window
+        tick()

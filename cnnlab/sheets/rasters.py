@@ -1,0 +1,164 @@
+"""Sheets read window by window: GeoTIFFs by rasterio, pictures by Pillow, arrays as they are."""
+
+import contextlib
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.data.images import read_header, read_pixels
+from cnnlab.sheets.georeference import Georeference, georeference
+
+GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
+_CACHE = 256  # MB; holds a row of windows of a file that is stored row by row
+
+
+class Sheet(NamedTuple):
+    """An image of any size.
+
+    Attributes:
+      size: height and width in pixels.
+      read: `(rows, columns)`, two slices within the sheet, to pixels `[h, w, C]` uint8 (of arrays also floats in
+        [0, 1]) and where there are data, `[h, w]`.
+      georeference: where on earth it lies, if it tells.
+      identity: by which it is told from others.
+    """
+
+    size: tuple[int, int]
+    read: Callable[[slice, slice], tuple[np.ndarray, np.ndarray]]
+    georeference: Georeference | None
+    identity: tuple
+
+
+@contextlib.contextmanager
+def open_sheet(
+    source: str | Path | np.ndarray, *, channels: int, bands: Sequence[int] | None = None
+) -> Iterator[Sheet]:
+    """A sheet, its pixels still on the disk where the file's kind allows.
+
+    Args:
+      source: a file, or `[H, W, C]` (a memory map too). Of files, GeoTIFFs (and `.vrt`, `.jp2`) are read by windows
+        where rasterio is installed, `.npy` always; all others are decoded whole by Pillow, up to `MAX_PIXELS`.
+      channels: what the network takes.
+      bands: of a raster, counted from 1, one a channel; all but an alpha band, if left out.
+
+    Raises:
+      ValueError: the file is missing, damaged, or its bands or pixel type do not fit; it is named.
+    """
+    if isinstance(source, np.ndarray):
+        yield _array(source, "the sheet", channels, ("array", zlib.crc32(np.ascontiguousarray(source))))
+        return
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file; give one sheet")
+    identity = (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, list(bands or ()))
+    if path.suffix.lower() in GEOTIFF and has_rasterio():
+        with _raster(path, channels, bands, identity) as sheet:
+            yield sheet
+        return
+    if bands is not None:
+        raise ValueError(f"bands can be chosen of GeoTIFFs, with rasterio (pip install 'cnnlab[geo]'), not of {path}")
+    if path.suffix.lower() == ".npy":
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"cannot read {path} as an array ({error})") from error
+    else:
+        size, _ = read_header(path)
+        pixels = read_pixels(path, size=size, channels=channels)
+    yield _array(pixels, str(path), channels, identity)
+
+
+def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
+    """Whether a file is to be cut into windows, not shrunk: it is georeferenced, or more than twice as high or wide.
+
+    Args:
+      path: an image file; nothing but its header is read.
+      size: height and width of what the network was trained on.
+
+    Raises:
+      ValueError: the file cannot be read; it is named.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        return True
+    if path.suffix.lower() in GEOTIFF and has_rasterio():
+        with _opened(path) as file:
+            placed, found = georeference(file) is not None, file.shape
+    else:
+        placed, found = False, read_header(path)[0]
+    return placed or any(have > 2 * n for have, n in zip(found, size, strict=True))
+
+
+def has_rasterio() -> bool:
+    """Whether the extra `geo` is installed."""
+    try:
+        import rasterio  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> Sheet:
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[-1] != channels or 0 in pixels.shape:
+        raise ValueError(f"{name} must be [H, W, {channels}] for this network, found {list(pixels.shape)}")
+    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
+        raise ValueError(f"{name} must be uint8 (0..255) or floating point ([0, 1]), found {pixels.dtype}")
+
+    def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        window = np.array(pixels[rows, columns])
+        return window, np.ones(window.shape[:2], bool)
+
+    return Sheet(pixels.shape[:2], read, None, identity)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator:
+    import rasterio
+
+    # That a file has no georeference is no mistake.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        try:
+            file = rasterio.open(path)
+        except rasterio.errors.RasterioIOError as error:
+            raise ValueError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
+        with file:
+            yield file
+
+
+@contextlib.contextmanager
+def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tuple) -> Iterator[Sheet]:
+    import rasterio
+    from rasterio.enums import ColorInterp, MaskFlags
+    from rasterio.windows import Window
+
+    with _opened(path) as file:
+        colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
+        chosen = list(bands or colours)
+        if len(chosen) != channels or not all(1 <= band <= file.count for band in chosen):
+            raise ValueError(
+                f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
+                f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
+            )
+        kinds = {file.dtypes[band - 1] for band in chosen}
+        if not kinds <= {"uint8", "uint16"}:
+            raise ValueError(f"{path} holds {', '.join(sorted(kinds))} pixels; save it with 8 or 16 bits")
+        whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
+
+        def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+            window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+            try:
+                pixels = file.read(chosen, window=window)
+                valid = np.ones(pixels.shape[1:], bool) if whole else file.read_masks(chosen, window=window).any(0)
+            except rasterio.errors.RasterioIOError as error:
+                raise ValueError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
+            if pixels.dtype == np.uint16:
+                pixels = (pixels // 257).astype(np.uint8)
+            return np.moveaxis(pixels, 0, -1) * valid[..., None].astype(np.uint8), valid
+
+        yield Sheet((file.height, file.width), read, georeference(file), identity)

@@ -1,0 +1,128 @@
+"""A sheet's maps as the files that stay: GeoTIFFs and a GeoPackage, or pictures, arrays and GeoJSON."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cnnlab.data.images import MAX_PIXELS
+from cnnlab.sheets.georeference import Georeference, to_degrees, write_geopackage, write_geotiff
+from cnnlab.sheets.maps import NODATA_CLASS
+from cnnlab.sheets.polygons import Shape
+
+Vectors = Literal["gpkg", "geojson"]
+
+
+def write_rasters(
+    folder: Path, maps: dict[str, np.ndarray], where: Georeference | None, classes: Sequence[str]
+) -> list[str]:
+    """Writes every map into a folder.
+
+    Args:
+      folder: that exists.
+      maps: `[bands, H, W]` by name.
+      where: the georeference; without one the maps become `.npy` `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`,
+        pictures: `mask` holds indices of classes, of the others 0..255 is 0..1 for `mean`, 0..1/4 for `variance`, and
+        0..log k for the entropies; several bands become several pictures.
+      classes: their names.
+
+    Returns:
+      The files' names.
+    """
+    names = []
+    for name, values in maps.items():
+        if where is not None:
+            told = [] if len(values) == 1 else classes
+            write_geotiff(folder / f"{name}.tif", values, where, nodata=_nodata(name), names=told)
+            names.append(f"{name}.tif")
+            continue
+        _write_array(folder / f"{name}.npy", values)
+        names.append(f"{name}.npy")
+        if values[0].size > MAX_PIXELS:
+            continue
+        for band, pixels in enumerate(values):
+            names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
+            _write_picture(folder / names[-1], pixels, _top(name, len(classes)))
+    return names
+
+
+def _nodata(name: str) -> float:
+    return NODATA_CLASS if name == "mask" else float("nan")
+
+
+def _top(name: str, num_classes: int) -> float:
+    """What white is in a picture."""
+    return {"mask": 255, "mean": 1, "variance": 0.25}.get(name, float(np.log(num_classes)))
+
+
+def _write_array(path: Path, values: np.ndarray) -> None:
+    bands, height, width = values.shape
+    shape = (height, width) if bands == 1 else (height, width, bands)
+    out = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=values.dtype)
+    for start in range(0, height, 512):
+        rows = values[:, start : start + 512]
+        out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
+
+
+def _write_picture(path: Path, pixels: np.ndarray, top: float) -> None:
+    from PIL import Image
+
+    out = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), 512):
+        rows = np.nan_to_num(pixels[start : start + 512] * np.float32(255 / top))
+        out[start : start + 512] = np.round(rows).clip(0, 255)
+    Image.fromarray(out).save(path)
+
+
+def write_polygons(
+    folder: Path, shapes: Iterable[Shape], where: Georeference | None, classes: Sequence[str], kind: Vectors
+) -> str:
+    """Writes the shapes with their class, area and means.
+
+    Args:
+      folder: that exists.
+      shapes: of the sheet.
+      where: the georeference. With one, a GeoPackage in the sheet's own coordinates, or GeoJSON in degrees; without, a
+        GeoJSON in pixels, rows downwards.
+      classes: their names.
+      kind: of file, where there is a georeference.
+
+    Returns:
+      The file's name.
+    """
+    shapes = list(shapes)
+    area = where.pixel_area if where else 1.0
+    rows = [
+        {"class": classes[shape.kind], "area": shape.pixels * area, "pixels": shape.pixels}
+        | {_COLUMNS.get(name, f"mean_{name}"): mean for name, mean in shape.means.items()}
+        for shape in shapes
+    ]
+    if where is not None and kind == "gpkg":
+        columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+        write_geopackage(folder / "polygons.gpkg", [shape.rings for shape in shapes], columns, where)
+        return "polygons.gpkg"
+    path = folder / "polygons.geojson"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for i, (shape, row) in enumerate(zip(shapes, rows, strict=True)):
+            rings = [(to_degrees(ring, where) if where else ring)[::-1].tolist() for ring in shape.rings]
+            geometry = {"type": "Polygon", "coordinates": rings}
+            feature = {"type": "Feature", "properties": row, "geometry": geometry}
+            file.write((",\n" if i else "\n") + json.dumps(feature))
+        file.write("\n]}\n")
+    return path.name
+
+
+_COLUMNS = {"mean": "mean_probability"}
+
+
+def publish(folder: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Gives finished files their final names; returns them by the name without the suffix, the first of each."""
+    found: dict[str, Path] = {}
+    for name in names:
+        os.replace(folder / name, output / name)
+        found.setdefault(Path(name).stem, output / name)
+    return found

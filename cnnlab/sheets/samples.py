@@ -1,0 +1,82 @@
+"""Class probabilities of windows, pass by pass, every window of a pass under the same dropout mask."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnlab.compile import jit
+from cnnlab.data import normalise
+from cnnlab.trained import Trained, outputs
+from cnnlab.uncertainty.dropout import is_active, met_dropout, sampled_logits
+from cnnlab.uncertainty.hoist import hoist
+from cnnlab.uncertainty.monte_carlo import fitting_chunk
+
+
+@jit(static_argnames=("num_samples",))
+def sample_tiles(trained: Trained, tiles: jax.Array, key: jax.Array, *, num_samples: int | None) -> jax.Array:
+    """The probabilities of every pixel in every pass.
+
+    Masks depend on the pass alone and not on the window, as `vmap` maps the windows and not the key. Windows are so
+    drawn from one network a pass; where two of them see the same pixels, they agree.
+
+    Args:
+      trained: the network.
+      tiles: `[B, H, W, C]`, uint8 or in [0, 1].
+      key: pass t draws its masks from `fold_in(key, t)`.
+      num_samples: T; one pass without dropout if None.
+
+    Returns:
+      `[B, T, H, W, k]` float32.
+
+    Raises:
+      ValueError: passes are asked for and no dropout is active, or the task has no probabilities.
+    """
+    if num_samples is None:
+        return _probs(outputs(trained, tiles), trained)[:, None]
+
+    def one(tile: jax.Array) -> jax.Array:
+        x = normalise(tile[None], trained.spec)
+        with met_dropout(trained.network) as visit:
+
+            def draw(key: jax.Array) -> jax.Array:
+                logits = sampled_logits(trained.network, trained.variables, x, key, visit=visit)
+                return _probs(trained.task.link(logits), trained)[0]
+
+            late, largest = hoist(draw, key)
+        passes = jnp.arange(num_samples)
+        return jax.lax.map(lambda t: late(jax.random.fold_in(key, t)), passes, batch_size=fitting_chunk(largest))
+
+    return jax.vmap(one)(tiles)
+
+
+def _probs(linked: dict[str, jax.Array], trained: Trained) -> jax.Array:
+    if "probs" not in linked:
+        raise ValueError(f"sheets need a task with class probabilities, {type(trained.task).__name__} has {[*linked]}")
+    return linked["probs"]
+
+
+def drops_pixels(trained: Trained, tile: int) -> bool:
+    """Whether a dropout draws a mask for single pixels of a map, which windows that overlap cannot share.
+
+    >>> from cnnlab.data import InputSpec
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import TASKS
+    >>> net, spec = create_model("encoder_decoder", num_classes=2), InputSpec((32, 32))
+    >>> variables = net.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> drops_pixels(Trained(variables, net, TASKS["segmentation"](), spec), 32)
+    False
+    """
+    found = []
+
+    def look(call, args, kwargs, context):
+        module = context.module
+        if isinstance(module, nn.Dropout) and is_active(module) and context.method_name == "__call__":
+            shape = (args[0] if args else kwargs["inputs"]).shape
+            drawn = [n for axis, n in enumerate(shape) if axis not in {a % len(shape) for a in module.broadcast_dims}]
+            found.append(len(shape) == 4 and len(drawn) > 1 and any(n > 1 for n in drawn[1:-1]))
+        return call(*args, **kwargs)
+
+    images = jax.ShapeDtypeStruct((1, tile, tile, trained.spec.channels), jnp.float32)
+    with nn.intercept_methods(look):
+        jax.eval_shape(lambda t, x: outputs(t, x), trained, images)
+    return any(found)

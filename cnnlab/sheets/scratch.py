@@ -1,0 +1,106 @@
+"""What a sheet's prediction keeps on disk while it works, so that it can go on after it was stopped.
+
+OUTPUT/.partial/NAME.npy      the maps so far
+OUTPUT/.partial/seam-K.npy    what the last finished row of windows left for the next; K alternates between 0 and 1
+OUTPUT/.partial/journal.json  for what it works, and how many rows of windows are finished
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cnnlab.training.run import write_text
+
+FOLDER = ".partial"
+
+
+@dataclasses.dataclass
+class Scratch:
+    """The arrays, opened anew for every piece: mapped pages would count as memory of the process.
+
+    Attributes:
+      folder: where they lie.
+      work: what tells this prediction from another one.
+      finished: rows of windows.
+    """
+
+    folder: Path
+    work: Mapping
+    finished: int = 0
+
+    def array(self, name: str) -> np.memmap:
+        return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r+")
+
+    def write(self, name: str, index: tuple, values: np.ndarray) -> None:
+        self.array(name)[index] = values
+
+    def read(self, name: str, index: tuple) -> np.ndarray:
+        return np.array(self.array(name)[index])
+
+    def finish_row(self) -> None:
+        """Notes one more row of windows, once all that was written of it is on the disk."""
+        for path in self.folder.glob("*.npy"):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        self.finished += 1
+        _note(self)
+
+
+def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[int, ...], type]]) -> Scratch:
+    """Goes on with the arrays of the same work, or makes new ones, whose space is taken from the disk at once.
+
+    Args:
+      output: the directory of the results.
+      work: anything that JSON can hold.
+      shapes: shape and type of every array.
+
+    Raises:
+      ValueError: the disk has no room for them.
+    """
+    folder = output / FOLDER
+    journal = folder / "journal.json"
+    if journal.exists():
+        told = json.loads(journal.read_text())
+        if told["work"] == json.loads(json.dumps(work)):
+            return Scratch(folder, work, told["finished"])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in shapes.values())
+    check_room(output, needed)
+    try:
+        for name, (shape, kind) in shapes.items():
+            _allocate(folder / f"{name}.npy", shape, kind)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ValueError(f"cannot write the maps of the sheet into {output} ({error}); {_megabytes(needed)}") from error
+    scratch = Scratch(folder, work)
+    _note(scratch)
+    return scratch
+
+
+def check_room(output: Path, needed: int) -> None:
+    """Raises `ValueError` where the disk has less room than so many bytes."""
+    free = shutil.disk_usage(output).free
+    if free < needed:
+        raise ValueError(f"the disk of {output} has {free / 1e6:,.0f} MB free, and {_megabytes(needed)}; make room")
+
+
+def _megabytes(needed: int) -> str:
+    return f"the maps of the sheet need {needed / 1e6:,.0f} MB while it is predicted"
+
+
+def _allocate(path: Path, shape: tuple[int, ...], kind: type) -> None:
+    # A mapped file with holes would end the process by a signal when the disk is full; so it gets its space now.
+    size = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=kind).nbytes
+    if size and hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+
+
+def _note(scratch: Scratch) -> None:
+    write_text(scratch.folder / "journal.json", json.dumps({"work": scratch.work, "finished": scratch.finished}))

@@ -1,0 +1,82 @@
+"""Connected shapes of a class map as polygons."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cnnlab.sheets import polygons
+from cnnlab.sheets.maps import NODATA_CLASS
+
+
+def area(ring):
+    (x, y), (u, v) = ring[:-1].T, ring[1:].T
+    return (x * v - u * y).sum() / 2
+
+
+def random_mask(height, width, seed=0, classes=3):
+    noise = np.random.default_rng(seed).normal(size=(classes, height, width))
+    return ndimage.gaussian_filter(noise, (0, 1.2, 1.2)).argmax(0).astype(np.uint8)
+
+
+def test_a_square_with_a_hole_has_two_rings():
+    mask = np.zeros((6, 7), np.uint8)
+    mask[1:5, 1:6] = 1
+    mask[2:4, 2:4] = 0
+    (shape,) = polygons(mask, {})
+    outer, hole = shape.rings
+    assert shape.pixels == 16
+    assert outer.tolist() == [[1, 1], [6, 1], [6, 5], [1, 5], [1, 1]]
+    assert (area(outer), area(hole)) == (20, -4)
+
+
+def test_shapes_that_touch_at_a_corner_are_two():
+    assert [shape.pixels for shape in polygons(np.eye(3, dtype=np.uint8), {})] == [1, 1, 1]
+
+
+def test_the_first_class_and_pixels_without_data_are_no_shapes():
+    mask = np.array([[0, NODATA_CLASS], [2, 0]], np.uint8)
+    assert [(shape.kind, shape.pixels) for shape in polygons(mask, {})] == [(2, 1)]
+
+
+def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class():
+    mask = np.array([[1, 1, 0], [0, 0, 2]], np.uint8)
+    one, three = np.arange(6.0).reshape(1, 2, 3), np.arange(18.0).reshape(3, 2, 3)
+    first, second = polygons(mask, {"variance": one, "mean": three})
+    assert first.means == {"variance": 0.5, "mean": 6.5}
+    assert second.means == {"variance": 5, "mean": 17}
+
+
+@pytest.mark.parametrize("pixels", [1 << 19, 350, 1])
+def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)
+    mask = random_mask(60, 50)
+    shapes = list(polygons(mask, {"row": np.indices(mask.shape)[:1].astype(float)}))
+    expected = []
+    for kind in (1, 2):
+        labels, number = ndimage.label(mask == kind)
+        rows = ndimage.mean(np.indices(mask.shape)[0], labels, range(1, number + 1))
+        expected += [(kind, (labels == i + 1).sum(), round(rows[i], 6)) for i in range(number)]
+    assert sorted((s.kind, s.pixels, round(s.means["row"], 6)) for s in shapes) == sorted(expected)
+    for shape in shapes:
+        areas = [area(ring) for ring in shape.rings]
+        assert sum(areas) == shape.pixels
+        assert [a > 0 for a in areas] == [True] + [False] * (len(areas) - 1)
+
+
+def test_small_shapes_can_be_left_out():
+    mask = np.array([[1, 0, 1, 1]], np.uint8)
+    assert [shape.pixels for shape in polygons(mask, {}, smallest=2)] == [2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_polygons_are_valid_and_cover_the_pixels_as_gdal_says(seed):
+    shapely = pytest.importorskip("shapely")
+    features = pytest.importorskip("rasterio.features")
+    mask = np.random.default_rng(seed).integers(0, 3, (25, 30)).astype(np.uint8)  # corners touch everywhere
+    found = [shapely.Polygon(outer, holes) for outer, *holes in (shape.rings for shape in polygons(mask, {}))]
+    assert all(shapely.is_valid(found))
+    gdal = [shapely.geometry.shape(one).buffer(0) for one, kind in features.shapes(mask, connectivity=4) if kind]
+    assert sorted(map(shapely.area, found)) == sorted(map(shapely.area, gdal))
+    assert shapely.union_all(found).symmetric_difference(shapely.union_all(gdal)).area == 0

@@ -1,0 +1,247 @@
+"""Sheets as files: GeoTIFF in and out, pictures, what is damaged, and the command."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from test_sheets import drawn, trained_on
+
+import cnnlab
+from cnnlab.cli import main
+from cnnlab.models import create_model
+from cnnlab.sheets import open_sheet, predict_sheet, results, scratch
+
+PLACE = (0.5, 0, 600_000, 0, -0.5, 5_400_000)  # half a metre a pixel
+
+
+@pytest.fixture(scope="module")
+def network():
+    return trained_on(create_model("encoder_decoder", num_classes=2, features=4, spatial_dropout=0.4), 2)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return trained_on(create_model("encoder_decoder", num_classes=3, features=4), 3, channels=3)
+
+
+def write_tiff(path, pixels, **profile):
+    rasterio = pytest.importorskip("rasterio")
+    height, width, count = pixels.shape
+    profile = {"crs": "EPSG:32631", "transform": rasterio.Affine(*PLACE), "dtype": pixels.dtype} | profile
+    with rasterio.open(path, "w", driver="GTiff", height=height, width=width, count=count, **profile) as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+    return path
+
+
+def test_a_picture_gives_arrays_pictures_and_polygons_in_pixels(network, tmp_path):
+    Image.fromarray(drawn(70, 90)[..., 0]).save(tmp_path / "sheet.png")
+    found = predict_sheet(network, tmp_path / "sheet.png", tmp_path / "out", tile=64, mc_samples=3)
+    mean, mask = np.load(found["mean"]), np.asarray(Image.open(tmp_path / "out" / "mask.png"))
+    assert mean.shape == mask.shape == (70, 90)
+    np.testing.assert_array_equal(mask, mean > 0.5)
+    shown = np.asarray(Image.open(tmp_path / "out" / "variance.png")) / 255 / 4
+    np.testing.assert_allclose(shown, np.load(found["variance"]), atol=0.0005)
+    features = json.loads(found["polygons"].read_text())["features"]
+    assert sum(one["properties"]["area"] for one in features) == mask.sum()
+    assert all(0.5 < one["properties"]["mean_probability"] <= 1 for one in features)
+    assert {"class", "pixels", "mean_variance", "mean_entropy", "mean_mutual_information"} <= {
+        *features[0]["properties"]
+    }
+
+
+def test_several_classes_have_a_picture_each(many, tmp_path):
+    found = predict_sheet(many, drawn(40, 50, 3), tmp_path, tile=64)
+    assert np.load(found["mean"]).shape == (40, 50, 3)
+    shown = [np.asarray(Image.open(tmp_path / f"mean_{band}.png"), float) / 255 for band in range(3)]
+    np.testing.assert_allclose(np.stack(shown, -1), np.load(found["mean"]), atol=0.002)
+
+
+def test_the_georeference_goes_round(network, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(300, 200))
+    import pyogrio
+    import rasterio
+    import shapely
+    from rasterio.features import geometry_mask
+
+    found = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(
+        [*(f"{name}.tif" for name in found if name != "polygons"), "polygons.gpkg"]
+    )
+    for name in ("mean", "variance", "entropy", "mutual_information", "mask"):
+        with rasterio.open(found[name]) as file:
+            assert (file.crs, tuple(file.transform)[:6], file.shape) == ("EPSG:32631", PLACE, (300, 200))
+            assert file.profile["tiled"]
+            assert file.compression.name == "deflate"
+            assert file.overviews(1) == [2]
+    with rasterio.open(found["mask"]) as file:
+        mask = file.read(1)
+    _, _, geometry, columns = pyogrio.raw.read(found["polygons"])
+    shapes = shapely.from_wkb(geometry)
+    assert shapely.area(shapes).sum() == pytest.approx(mask.sum() * 0.25)
+    assert columns[1].sum() == pytest.approx(mask.sum() * 0.25)
+    assert pyogrio.read_info(found["polygons"])["crs"] == "EPSG:32631"
+    with rasterio.open(found["mean"]) as file:
+        largest = np.argmax(columns[2])
+        points = geometry_mask([shapes[largest]], file.shape, file.transform, invert=True)
+        assert file.read(1)[points].mean() == pytest.approx(columns[3][largest], rel=1e-5)
+
+
+def test_a_raster_equals_the_array_of_its_pixels(many, tmp_path):
+    pixels = drawn(100, 130, 3)
+    path = write_tiff(tmp_path / "sheet.tif", pixels)
+    import rasterio
+
+    found = predict_sheet(many, path, tmp_path / "raster", tile=64)
+    expected = np.load(predict_sheet(many, pixels, tmp_path / "array", tile=64)["mean"])
+    with rasterio.open(found["mean"]) as file:
+        assert file.descriptions == ("a", "b", "c")
+        np.testing.assert_array_equal(np.moveaxis(file.read(), 0, -1), expected)
+
+
+def test_geojson_of_a_georeferenced_sheet_is_in_degrees(network, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(60, 60))
+    found = predict_sheet(network, path, tmp_path, tile=64, vectors="geojson")
+    ring = json.loads(found["polygons"].read_text())["features"][0]["geometry"]["coordinates"][0]
+    # Zone 31 has its meridian at 3 degrees; 100 km east of it at 48.7 degrees north are 1.36 more.
+    np.testing.assert_allclose(ring, np.broadcast_to([4.36, 48.74], (len(ring), 2)), atol=0.01)
+
+
+def test_pixels_without_data_have_no_answer(network, tmp_path):
+    pixels = drawn(100, 80) // 2 + 1
+    pixels[:30] = 0
+    path = write_tiff(tmp_path / "sheet.tif", pixels, nodata=0)
+    import rasterio
+
+    found = predict_sheet(network, path, tmp_path / "out", tile=64, mc_samples=2)
+    with rasterio.open(found["mean"]) as mean, rasterio.open(found["mask"]) as mask:
+        assert np.isnan(mean.read(1)[:30]).all()
+        assert np.isfinite(mean.read(1)[30:]).all()
+        assert (mask.read(1)[:30] == 255).all()
+        assert (mask.nodata, np.isnan(mean.nodata)) == (255, True)
+
+
+def test_an_alpha_band_says_where_there_are_data(many, tmp_path):
+    pixels = np.concatenate([drawn(50, 60, 3), np.full((50, 60, 1), 255, np.uint8)], -1)
+    pixels[:, :20, 3] = 0
+    path = write_tiff(tmp_path / "sheet.tif", pixels, photometric="rgb", alpha="yes")
+    with open_sheet(path, channels=3) as sheet:
+        window, valid = sheet.read(slice(0, 50), slice(10, 30))
+    assert window.shape == (50, 20, 3)
+    np.testing.assert_array_equal(valid, np.broadcast_to(np.arange(20) >= 10, (50, 20)))
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", np.full((8, 9, 1), 65535, np.uint16))
+    with open_sheet(path, channels=1) as sheet:
+        assert (sheet.read(slice(0, 8), slice(0, 9))[0] == 255).all()
+
+
+def test_another_band_count_is_refused_and_bands_can_be_chosen(many, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(40, 40, 5), photometric="minisblack")
+    with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, this network takes 3.*\(1, 2, 3\)"):
+        predict_sheet(many, path, tmp_path / "out")
+    with open_sheet(path, channels=3, bands=(4, 2, 5)) as sheet:
+        np.testing.assert_array_equal(sheet.read(slice(0, 40), slice(0, 40))[0], drawn(40, 40, 5)[..., [3, 1, 4]])
+    with pytest.raises(ValueError, match="bands"), open_sheet(path, channels=3, bands=(1, 2, 6)):
+        pass
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", np.zeros((8, 8, 1), np.float32))
+    with pytest.raises(ValueError, match="holds float32 pixels"), open_sheet(path, channels=1):
+        pass
+
+
+def test_a_truncated_tiff_leaves_no_result(network, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(400, 300), tiled=True, blockxsize=64, blockysize=64)
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.raises(ValueError, match=r"sheet.tif"):
+        predict_sheet(network, path, tmp_path / "out", tile=128)
+    assert not list((tmp_path / "out").glob("*.tif"))
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "sheet.tif", "sheet.npy"])
+def test_a_file_that_is_none_is_named(network, tmp_path, name):
+    with pytest.raises(ValueError, match=f"{name} is no file"):
+        predict_sheet(network, tmp_path / name, tmp_path)
+    (tmp_path / name).write_bytes(b"no sheet")
+    with pytest.raises(ValueError, match=f"cannot read .*{name}"):
+        predict_sheet(network, tmp_path / name, tmp_path)
+
+
+def test_a_full_disk_is_told_before_the_work_begins(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda path: type("Disk", (), {"free": 100}))
+    with pytest.raises(ValueError, match="MB free, and the maps of the sheet need"):
+        predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tmp_path, monkeypatch):
+    (tmp_path / "mask.png").write_text("of an earlier call")
+
+    def full(path, *given):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "_write_picture", full)
+    with pytest.raises(ValueError, match=r"No space left.*call again"):
+        predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".partial", "mask.png"]
+    assert (tmp_path / "mask.png").read_text() == "of an earlier call"
+    monkeypatch.undo()
+    monkeypatch.setattr("cnnlab.sheets.predict._predict_row", None)  # nothing is left to predict
+    predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
+    assert Image.open(tmp_path / "mask.png").size == (70, 70)
+
+
+@pytest.fixture
+def masks(network, monkeypatch):
+    """A run directory, in name."""
+    monkeypatch.setattr(cnnlab, "load", lambda path: network)
+    return "masks"
+
+
+def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(masks, tmp_path, capsys):
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
+    paths = [str(tmp_path / name) for name in ("large.png", "small.png")]
+    assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "2"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
+    large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
+    assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
+
+
+def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, tmp_path):
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
+    options = ["--tile", "64", "--mc", "3", "--seed", "5", "--smallest", "4"]
+    assert main(["predict", masks, str(tmp_path / "sheet.png"), "--output", str(tmp_path / "out"), *options]) == 0
+    expected = predict_sheet(network, drawn(90, 70), tmp_path / "own", tile=64, mc_samples=3, key=jax.random.key(5))
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "variance.npy"), np.load(expected["variance"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ([], 2, "add --output DIR"),
+        (["--tile", "30", "--output", "out"], 1, "cannot take tiles of 30x30"),
+        (["--mc", "auto", "--output", "out"], 1, "mc_samples must be a whole number"),
+    ],
+)
+def test_the_command_tells_what_does_not_fit(masks, tmp_path, capsys, monkeypatch, options, code, told):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(drawn(90, 70)[..., 0]).save("sheet.png")
+    assert main(["predict", masks, "sheet.png", *options]) == code
+    assert told in capsys.readouterr().err
+
+
+def test_tiles_are_for_segmentation(tmp_path, capsys, monkeypatch):
+    network, spec = create_model("linear", num_classes=2), cnnlab.InputSpec((8, 8), classes="ab")
+    monkeypatch.setattr(
+        cnnlab, "load", lambda path: cnnlab.Trained({}, network, cnnlab.tasks.TASKS["classification"](), spec)
+    )
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
+    assert main(["predict", "digits", str(tmp_path / "sheet.png"), "--tile", "64"]) == 1
+    assert "this run is classification" in capsys.readouterr().err

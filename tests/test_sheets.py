@@ -1,0 +1,308 @@
+"""Whole sheets: the plan of windows, tiled = whole, shared masks, memory, going on after a stop."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import entr
+
+from cnnlab import sheets
+from cnnlab.data import InputSpec
+from cnnlab.models import create_model
+from cnnlab.nn.blocks import Conv, dropout
+from cnnlab.sheets import predict_sheet
+from cnnlab.sheets.samples import sample_tiles
+from cnnlab.sheets.sight import sight
+from cnnlab.tasks import TASKS
+from cnnlab.trained import Trained, predict
+
+
+class Plain(nn.Module):
+    """Two convolutions, a dropout of single pixels between them."""
+
+    num_classes: int
+    rate: float = 0.0
+    kernel: int = 3
+
+    @nn.compact
+    def __call__(self, x, *, deterministic=True):
+        x = nn.relu(Conv(6, (self.kernel, self.kernel), name="conv1")(x))
+        x = dropout(self.rate, deterministic=deterministic, name="dropout")(x)
+        return Conv(self.num_classes, (3, 3), name="conv2")(x)
+
+
+class Deep(nn.Module):
+    """Strided and dilated convolutions, transposed ones back, a skip: stride 8."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x):
+        skip = x = nn.relu(nn.Conv(4, (3, 3), name="start")(x))
+        for i in range(3):
+            x = nn.relu(nn.Conv(6, (3, 3), strides=2, name=f"down{i}")(x))
+        x = nn.relu(nn.Conv(6, (3, 3), kernel_dilation=2, name="bottom")(x))
+        for i in range(3):
+            x = nn.relu(nn.ConvTranspose(6, (2, 2), strides=(2, 2), name=f"up{i}")(x))
+        return nn.Conv(self.num_classes, (1, 1), name="head")(jnp.concatenate([x, skip], -1))
+
+
+def trained_on(network, k, channels=1):
+    """As if trained: weights large enough for answers far from 1 / k."""
+    rng = np.random.default_rng(0)
+
+    def weights(path, leaf):
+        name = path[-1].key
+        if name == "kernel":
+            return rng.normal(0, np.sqrt(8 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
+        return np.full(leaf.shape, name in ("scale", "var"), np.float32)
+
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, channels)))
+    variables = jax.tree.map_with_path(weights, shapes)
+    classes = tuple("abcdefgh"[:k])
+    return Trained(variables, network, TASKS["segmentation"](), InputSpec((32, 32), channels, classes=classes))
+
+
+@pytest.fixture(scope="module")
+def halving():
+    return trained_on(create_model("encoder_decoder", num_classes=3, features=4, spatial_dropout=0.4), 3)
+
+
+def drawn(height, width, channels=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def whole(trained, sheet, stride, **options):
+    """The probabilities of every pass in one piece, the sheet continued to the stride."""
+    height, width, _ = sheet.shape
+    pad = [(0, -height % stride), (0, -width % stride), (0, 0)]
+    samples = sample_tiles(trained, np.pad(sheet, pad, "edge")[None], **options)
+    return np.asarray(samples)[0, :, :height, :width]
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 100, 127, 129, 501])
+@pytest.mark.parametrize(("overlap", "margin", "stride"), [(0, 0, 1), (24, 5, 4), (32, 16, 8), (32, 20, 16)])
+def test_weights_sum_to_one_and_vanish_in_the_margin(size, overlap, margin, stride):
+    axis = sheets.plan(size, tile=64, overlap=overlap, margin=margin, stride=stride)
+    total = np.zeros(axis.size)
+    for i, start in enumerate(axis.starts):
+        weights = axis.weights(i)
+        total[start : start + axis.tile] += weights
+        assert start % stride == 0
+        if overlap >= 2 * margin:
+            assert i == 0 or not weights[:margin].any()
+            assert start + axis.tile == axis.size or not weights[axis.tile - margin :].any()
+    assert axis.starts[-1] + axis.tile == axis.size >= size
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"tile": 2, "stride": 4}, "at least the network's stride of 4 pixels, found 2"),
+        ({"tile": 30, "stride": 4}, "the nearest are 28 and 32"),
+        ({"tile": 64, "overlap": 40}, "overlap must lie in 0..32"),
+        ({"tile": 64, "overlap": -1}, "overlap must lie in 0..32"),
+        ({"size": 0}, "size must be a whole number of at least 1"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        sheets.plan(**{"size": 100, "tile": 64, "overlap": 0} | options)
+
+
+def test_the_margin_is_as_far_as_a_pixel_of_the_image_has_influence(halving):
+    margin, stride = sight(halving, 64)
+    assert stride == 4
+
+    def influence(place):
+        def answer(x):
+            return (halving.network.apply(halving.variables, x)[0, 32 + place, 32] ** 2).sum()
+
+        return np.flatnonzero(
+            np.abs(jax.jit(jax.grad(answer))(jnp.asarray(drawn(64, 64)[None] / 255.0))).sum((0, 2, 3))
+        )
+
+    reached = [np.abs(influence(place) - 32 - place).max() for place in range(4)]
+    assert margin - 1 <= max(reached) <= margin
+
+
+@pytest.mark.parametrize(("height", "width"), [(150, 203), (64, 64), (41, 30), (130, 63)])
+def test_a_sheet_in_windows_equals_the_whole(halving, tmp_path, height, width):
+    sheet = drawn(height, width)
+    found = predict_sheet(halving, sheet, tmp_path, tile=64, overlap=32)
+    expected = whole(halving, sheet, 4, key=jax.random.key(0), num_samples=None)[0]
+    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
+    np.testing.assert_array_equal(np.load(found["mask"]), np.load(found["mean"]).argmax(-1))
+    assert expected.std() > 0.05
+
+
+def test_a_network_with_strides_and_transposed_convolutions_has_no_seams_either(tmp_path):
+    network, sheet = trained_on(Deep(2), 2), drawn(170, 300)
+    margin, stride = sight(network, 160)
+    found = predict_sheet(network, sheet, tmp_path, tile=160)
+    assert stride == 8
+    assert 2 * margin <= 80
+    expected = whole(network, sheet, 8, key=jax.random.key(0), num_samples=None)[0, ..., 1]
+    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
+
+
+def test_without_windows_it_is_what_predict_says(halving, tmp_path):
+    sheet = drawn(64, 96)
+    found = predict_sheet(halving, sheet, tmp_path, tile=56)
+    np.testing.assert_allclose(np.load(found["mean"]), predict(halving, sheet[None]).probs[0], atol=1e-5)
+
+
+def test_every_window_of_a_pass_shares_its_mask(halving, tmp_path):
+    sheet, key = drawn(100, 130), jax.random.key(7)
+    found = predict_sheet(halving, sheet, tmp_path, tile=64, overlap=32, mc_samples=6, key=key)
+    samples = whole(halving, sheet, 4, key=key, num_samples=6).astype(float)
+    mean = samples.mean(0)
+    expected = entr(samples).sum(-1).mean(0)
+    np.testing.assert_allclose(np.load(found["mean"]), mean, atol=1e-5)
+    np.testing.assert_allclose(np.load(found["variance"]), samples.var(0), atol=1e-5)
+    np.testing.assert_allclose(np.load(found["entropy"]), entr(mean).sum(-1), atol=1e-5)
+    np.testing.assert_allclose(np.load(found["mutual_information"]), entr(mean).sum(-1) - expected, atol=1e-5)
+    assert samples.var(0).mean() > 1e-3
+
+
+def test_blending_mixes_passes_and_not_moments(tmp_path):
+    network = trained_on(create_model("encoder_decoder", num_classes=2, features=4, spatial_dropout=0.4), 2)
+    sheet, key = drawn(64, 80), jax.random.key(1)
+    found = predict_sheet(network, sheet, tmp_path, tile=64, overlap=8, mc_samples=4, key=key)  # too small on purpose
+    _, columns = sheets.plan_sheet(network, (64, 80), tile=64, overlap=8)
+    blended = np.zeros((4, 64, 80))
+    for i, start in enumerate(columns.starts):
+        samples = sample_tiles(network, sheet[None, :, start : start + 64], key, num_samples=4)[0, ..., 1]
+        blended[:, :, start : start + 64] += columns.weights(i) * samples
+    np.testing.assert_allclose(np.load(found["variance"]), blended.var(0), atol=1e-6)
+
+
+def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_the_rest(tmp_path):
+    network = trained_on(Plain(2, rate=0.5), 2)
+    sheet = np.full((64, 120, 1), 128, np.uint8)
+    found = predict_sheet(network, sheet, tmp_path, tile=64, mc_samples=60)
+    _, columns = sheets.plan_sheet(network, (64, 120), tile=64, sampled=True)
+    assert columns.ramp == 0
+    assert sheets.plan_sheet(network, (64, 120), tile=64)[1].ramp == 28
+    variance = np.load(found["variance"])[4:-4]
+    seam = columns.mixed(0)[0]
+    assert variance[:, seam - 4 : seam + 4].mean() == pytest.approx(variance[:, 8:-8].mean(), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "told"),
+    [
+        (partial(create_model, "encoder_decoder", num_classes=2), {"tile": 2}, "cannot take tiles of 2x2"),
+        (partial(create_model, "encoder_decoder", num_classes=2), {"tile": 50}, "multiples of 4, found 50x50"),
+        (partial(create_model, "encoder_decoder", num_classes=2), {"tile": 0}, "tile must be a whole number"),
+        (partial(create_model, "encoder_decoder", num_classes=2), {"overlap": 40, "tile": 64}, "overlap must lie"),
+        (partial(create_model, "encoder_decoder", num_classes=2), {"mc_samples": 0}, "mc_samples must be"),
+        (partial(create_model, "encoder_decoder", num_classes=2), {"vectors": "shp"}, "'gpkg' or 'geojson'"),
+        (partial(create_model, "linear", num_classes=2), {"tile": 32}, "needs? a network that answers each pixel"),
+        (partial(Plain, 2), {"mc_samples": 2, "tile": 32}, "no dropout is active"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, network, options, told):
+    with pytest.raises(ValueError, match=told):
+        predict_sheet(trained_on(network(), 2), drawn(70, 70), tmp_path, **options)
+    assert not [path for path in tmp_path.iterdir() if path.suffix]
+
+
+def test_it_goes_on_where_it_was_stopped(halving, tmp_path, monkeypatch):
+    sheet, options = drawn(200, 90), {"tile": 64, "overlap": 32, "mc_samples": 2}
+    expected = predict_sheet(halving, sheet, tmp_path / "once", **options)
+    real, rows = sheets.predict._predict_row, []
+
+    def counted(scratch, sheet, down, across, i, *rest, stop, **named):
+        if i == stop:
+            raise KeyboardInterrupt
+        rows.append(i)
+        real(scratch, sheet, down, across, i, *rest, **named)
+
+    monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=2))
+    with pytest.raises(KeyboardInterrupt):
+        predict_sheet(halving, sheet, tmp_path / "twice", **options)
+    assert [path.name for path in (tmp_path / "twice").iterdir()] == [".partial"]
+    monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=None))
+    found = predict_sheet(halving, sheet, tmp_path / "twice", **options)
+    assert rows == [0, 1, 2, 3, 4, 5]
+    assert not (tmp_path / "twice" / ".partial").exists()
+    for name in ("mean", "variance", "mask"):
+        np.testing.assert_array_equal(np.load(found[name]), np.load(expected[name]))
+
+
+def test_another_sheet_does_not_go_on_from_this_one(halving, tmp_path, monkeypatch):
+    monkeypatch.setattr(sheets.predict, "_finish", lambda *given: None)
+    predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)  # all rows, no results
+    monkeypatch.undo()
+    found = predict_sheet(halving, drawn(70, 70, seed=1), tmp_path, tile=64)
+    expected = whole(halving, drawn(70, 70, seed=1), 4, key=jax.random.key(0), num_samples=None)[0]
+    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
+
+
+_MEMORY = """
+import re, sys, threading
+import numpy as np
+sys.path.insert(0, {tests!r})
+from test_sheets import Plain, trained_on
+from cnnlab import sheets
+
+def resident():  # what could not be dropped and read again from a file
+    return int(re.search("RssAnon:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) / 1024
+
+def peak(height, width):
+    sheet = np.lib.format.open_memmap({folder!r} + "/sheet.npy", "w+", np.uint8, (height, width, 1))
+    seen, stop = [], threading.Event()
+    def watch():
+        while not stop.wait(0.01):
+            seen.append(resident())
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    sheets.predict_sheet(network, {folder!r} + "/sheet.npy", {folder!r}, tile=256)
+    stop.set()
+    watcher.join()
+    return max(seen)
+
+network = trained_on(Plain(2), 2)
+print(peak(512, 512), peak(1024, 1024), peak(4608, 4608))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_does_not_grow_with_the_sheet(tmp_path):
+    code = _MEMORY.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    _, small, large = map(float, done.stdout.split())
+    # 20 times the pixels; the maps together have 190 MB, a picture of one of them 21.
+    assert large - small < 60
+
+
+_DEVICES = """
+import sys
+import jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 3)
+sys.path.insert(0, {tests!r})
+from test_sheets import create_model, drawn, trained_on
+from cnnlab import sheets
+assert jax.device_count() == 3
+network = trained_on(create_model("encoder_decoder", num_classes=3, features=4, spatial_dropout=0.4), 3)
+found = sheets.predict_sheet(network, drawn(100, 130), {output!r}, tile=64, overlap=32, mc_samples=2)
+"""
+
+
+def test_several_devices_give_the_same_maps(halving, tmp_path):
+    code = _DEVICES.format(tests=str(Path(__file__).parent), output=str(tmp_path / "three"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = predict_sheet(halving, drawn(100, 130), tmp_path / "one", tile=64, overlap=32, mc_samples=2)
+    for name in ("mean", "variance"):
+        three = np.load(tmp_path / "three" / f"{name}.npy")
+        np.testing.assert_allclose(three, np.load(found[name]), atol=1e-5)
