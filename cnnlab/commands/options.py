@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import tyro
 
 from cnnlab.data import SOURCES, Augmentation
+from cnnlab.data.annotations import find_format
 from cnnlab.data.prepared import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
@@ -60,7 +62,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     label = chosen["data"].name
-    if label == "folder":
+    if label in ("folder", "boxes"):
         # Whole, so that the run can be evaluated from anywhere.
         path = Path(chosen["data"].path).expanduser().resolve()
         chosen["data"], label = chosen["data"].replace(path=str(path)), path.name
@@ -92,9 +94,18 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     for part in TABLES:
         parser.add_argument(f"--{part}.name", dest=part)
     known, rest = parser.parse_known_args(arguments)
-    if known.data is None and any(argument.split("=")[0] == "--data.path" for argument in rest):
-        known.data = "folder"
+    if known.data is None and (path := _path_of(rest)) is not None:
+        known.data = "boxes" if find_format(Path(path).expanduser()) else "folder"
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
+
+
+def _path_of(arguments: Sequence[str]) -> str | None:
+    """What `--data.path` is given."""
+    for here, after in itertools.pairwise([*arguments, ""]):
+        flag, _, value = here.partition("=")
+        if flag == "--data.path":
+            return value or after
+    return None
 
 
 def _flags(base: Experiment) -> Any:

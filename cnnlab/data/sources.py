@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cnnlab.data.boxes import boxes
 from cnnlab.data.builders import cifar10, fashion_mnist, kmnist, mnist
 from cnnlab.data.dataset import Dataset, from_arrays, split_columns
 from cnnlab.data.folder import folder
@@ -40,6 +41,7 @@ def digits(*, size: int = 28, seed: int = 0) -> Dataset:
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "folder": folder,
+    "boxes": boxes,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
     "kmnist": kmnist,
