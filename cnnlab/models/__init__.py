@@ -14,6 +14,7 @@ from cnnlab.models.resnet import ResNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
 from cnnlab.models.torch_weights import import_torch
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
+from cnnlab.models.yolo import FAST_LAYERS, YOLO, SmallYOLO
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "linear": Linear,
@@ -38,6 +39,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "xception": Xception,
     "encoder_decoder": EncoderDecoder,
     "grid_detector": GridDetector,
+    "yolo": YOLO,
+    "yolo_fast": partial(YOLO, layers=FAST_LAYERS),
+    "yolo_small": SmallYOLO,
 }
 
 
@@ -79,6 +83,7 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
 __all__ = [
     "MODELS",
     "VGG",
+    "YOLO",
     "AlexNet",
     "ConvNet",
     "Dense",
@@ -91,6 +96,7 @@ __all__ = [
     "Linear",
     "NetworkInNetwork",
     "ResNet",
+    "SmallYOLO",
     "Xception",
     "create_model",
     "import_torch",
