@@ -32,7 +32,7 @@ def batches(n, steps):
 def trained(steps, optimizer):
     # A network with batch norm; float64 throughout where that is switched on.
     network = cnnlab.create_model("grid_detector", num_classes=8, features=(8, 8), spatial_dropout=0.0)
-    task = cnnlab.tasks.Detection(image_size=(16, 16))
+    task = cnnlab.tasks.Detection(image_size=(16, 16), boxes_per_cell=1)
     state = create_state(network, optimizer, np.zeros((1, 16, 16, 1), np.uint8), jax.random.key(0))
     if {x64}:
         state = jax.tree.map(lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state)

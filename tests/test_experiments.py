@@ -1,5 +1,6 @@
 """The experiments and benchmarks, shrunk to seconds."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -73,7 +74,9 @@ def test_the_small_networks_stay_below_their_limits(name, limit):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) < limit
 
 
-def test_the_cells_experiment_cuts_its_pictures_and_trains(tmp_path, capsys):
+@pytest.fixture
+def bccd(tmp_path):
+    """A folder like BCCD's: 36 photos in three splits, each with four cells, one of them without area."""
     bccd = tmp_path / "BCCD"
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (bccd / folder).mkdir(parents=True)
@@ -83,12 +86,38 @@ def test_the_cells_experiment_cuts_its_pictures_and_trains(tmp_path, capsys):
     for i in range(36):
         split = ("train", "val", "test")[i % 3]
         Image.new("RGB", (80, 60), (i, 9, 200)).save(bccd / "JPEGImages" / f"{i}.jpg")
-        (bccd / "Annotations" / f"{i}.xml").write_text(f"<annotation>{''.join(objects)}</annotation>")
+        (bccd / "Annotations" / f"{i}.xml").write_text(
+            f"<annotation><filename>{i}.jpg</filename>{''.join(objects)}</annotation>"
+        )
         with (bccd / "ImageSets/Main" / f"{split}.txt").open("a") as listed:
             listed.write(f"{i}\n")
+    return bccd
+
+
+def test_the_cells_experiment_cuts_its_pictures_and_trains(bccd, tmp_path, capsys):
     table = script("cells_keras_vgg.py").main(bccd, seeds=1, runs=tmp_path, epochs=1)
     assert len(list((tmp_path / "crops").rglob("*.png"))) == 3 * 36  # the box without area is left out
     assert "balanced_accuracy" in table
+
+
+def test_the_bccd_experiment_compares_heads(bccd, tmp_path, monkeypatch, capsys):
+    module = script("bccd_yolo.py")
+    training = dataclasses.replace(module.EXPERIMENT.training, batch_size=6)
+    monkeypatch.setattr(module, "EXPERIMENT", dataclasses.replace(module.EXPERIMENT, training=training))
+    tables = module.main(bccd, stride=(16,), size=64, width=4, seeds=1, epochs=1, mc=2, runs=tmp_path)
+    assert list(tables) == ["cells-S4", "anchors-S4"]
+    assert {"map50", "MC map50", "crowded_out"} <= set(tables["cells-S4"])
+
+
+def test_the_voc_experiment_scores_the_photos_that_it_learnt(bccd, tmp_path, capsys):
+    report = script("voc_overfit.py").main(bccd, number=4, size=64, width=4, epochs=1, runs=tmp_path)
+    assert report["examples"] == 4
+    assert (tmp_path / "figures" / "boxes.png").exists()
+
+
+def test_the_shapes_experiment_compares_both_heads(tmp_path, capsys):
+    tables = script("shapes_yolo.py").main(seeds=1, runs=tmp_path, epochs=1, train=32)
+    assert list(tables) == ["cells", "anchors"]
 
 
 def test_an_image_is_learnt_from_coordinates_with_and_without_encoding(tmp_path, capsys):

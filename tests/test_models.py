@@ -44,10 +44,13 @@ TINY = {
     **dict.fromkeys(("googlenet", "googlenet_paper"), ({"width": 1 / 4}, (48, 48, 3))),
     "xception": ({"width": 1 / 8, "middle": 1}, (40, 40, 3)),
     "unet": ({"width": 10, "depth": 2}, (18, 14, 1)),
+    "yolo": ({"layers": (((3, 12, 2),), ((1, 10, 1), (3, 12, 1))), "hidden": 10, "cells": 2}, (16, 16, 3)),
+    "yolo_small": ({"width": 8, "stage_sizes": (1, 1), "stride": 8}, (16, 16, 3)),
 }
 WITHOUT_TRUNK = ("keras_vgg", "unet")
 # One of each class: the others differ in sizes alone.
-KINDS = [name for name in models.MODELS if name not in ("vgg16", "resnet34", "resnet32", "resnet44", "resnet56")]
+TWINS = ("vgg16", "resnet34", "resnet32", "resnet44", "resnet56", "yolo_fast")
+KINDS = [name for name in models.MODELS if name not in TWINS]
 SLOW_WHEN_EAGER = ("googlenet", "googlenet_paper", "xception")
 registry = pytest.mark.parametrize("name", KINDS)
 

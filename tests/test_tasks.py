@@ -87,28 +87,29 @@ def test_segmentation_counts_a_pixel_in_its_cell_of_the_confusion():
 
 
 def test_a_box_goes_to_the_cell_of_its_centre_and_comes_back():
-    task = tasks.Detection(image_size=(32, 64), max_boxes=1)
+    task = tasks.Detection(image_size=(32, 64), boxes_per_cell=1, max_boxes=1)
     boxes = jnp.array([[[36.0, 8, 44, 20], [0, 0, 0, 0]]])  # centre (40, 14): cell (row 1, column 5) of 4 x 8
-    present, placed, classes = task._encode({"boxes": boxes, "classes": jnp.array([[2, -1]])}, (4, 8))
-    assert np.argwhere(present[0]).tolist() == [[1, 5]]
-    assert placed[0, 1, 5].tolist() == [36, 8, 44, 20]
-    assert classes[0, 1, 5] == 2
-    # width 8 / 64 and height 12 / 32 as logits; the centre at the cell's left edge and 3 / 4 down
+    placed = task._placed({"boxes": boxes, "classes": jnp.array([[2, -1]])}, (4, 8))
+    assert np.argwhere(placed.present[0]).tolist() == [[1, 5, 0]]
+    assert placed.boxes[0, 1, 5, 0].tolist() == [36, 8, 44, 20]
+    assert placed.classes[0, 1, 5, 0] == 2
+    # roots of width 8 / 64 and height 12 / 32 as logits; the centre at the cell's left edge and 3 / 4 down
     logit = lambda p: float(np.log(p / (1 - p)))  # noqa: E731
-    cell = [-20.0, logit(0.75), logit(8 / 64), logit(12 / 32), 9.0, 0.0, 0.0, 5.0]
+    cell = [-20.0, logit(0.75), logit((8 / 64) ** 0.5), logit((12 / 32) ** 0.5), 9.0, 0.0, 0.0, 5.0]
     logits = jnp.full((1, 4, 8, 8), -9.0).at[0, 1, 5].set(jnp.array(cell))
     found = task.decode(task.link(logits))
     np.testing.assert_allclose(found.boxes[0, 0], [36, 8, 44, 20], atol=1e-4)
     assert found.classes.tolist() == [[2]]
 
 
-def test_of_two_objects_in_one_cell_the_last_stays_whole():
+def test_of_two_objects_in_one_cell_the_first_stays_whole_and_the_other_is_counted():
     task = tasks.Detection(image_size=(32, 32))
     boxes = jnp.array([[[1.0, 1, 5, 5], [2, 2, 7, 7], [20, 20, 30, 30]]])
-    present, placed, classes = task._encode({"boxes": boxes, "classes": jnp.array([[0, 1, 2]])}, (2, 2))
-    assert present[0].tolist() == [[1, 0], [0, 1]]
-    assert placed[0, 0, 0].tolist() == [2, 2, 7, 7]
-    assert classes[0].tolist() == [[1, -1], [-1, 2]]
+    placed = task._placed({"boxes": boxes, "classes": jnp.array([[0, 1, 2]])}, (2, 2))
+    assert placed.present[0, ..., 0].tolist() == [[1, 0], [0, 1]]
+    assert placed.boxes[0, 0, 0, 0].tolist() == [1, 1, 5, 5]
+    assert placed.classes[0, ..., 0].tolist() == [[0, -1], [-1, 2]]
+    assert placed.lost.tolist() == [1]
 
 
 def test_regression_values_are_in_the_targets_units():

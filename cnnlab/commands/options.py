@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tyro
 
 from cnnlab.data import SOURCES, Augmentation
+from cnnlab.data.annotations import find_format
 from cnnlab.data.pairs import holds_pairs
 from cnnlab.data.prepared import is_known
 from cnnlab.errors import unknown
@@ -61,7 +62,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     label = chosen["data"].name
-    if label in ("folder", "pairs"):
+    if label in ("folder", "pairs", "boxes"):
         # Whole, so that the run can be evaluated from anywhere.
         path = Path(chosen["data"].path).expanduser().resolve()
         chosen["data"], label = chosen["data"].replace(path=str(path)), path.name
@@ -97,8 +98,15 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     path.add_argument("--data.path", dest="path")
     path = path.parse_known_args(rest)[0].path
     if known.data is None and path is not None:
-        known.data = "pairs" if holds_pairs(path) else "folder"
+        known.data = _kind_of(Path(path).expanduser())
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
+
+
+def _kind_of(path: Path) -> str:
+    """The source that reads such a directory: pairs of images and masks, photos with boxes, or images by class."""
+    if holds_pairs(path):
+        return "pairs"
+    return "boxes" if find_format(path) else "folder"
 
 
 def _flags(base: Experiment) -> Any:

@@ -12,7 +12,7 @@ from cnnlab.commands.common import Misuse, Run, parse
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints the predictions, or writes them with their masks into a directory."""
+    """Prints the predictions, or writes them with their pictures into a directory; boxes in COCO's results format."""
 
     def command(
         run: Run,
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
         Args:
             run: the run directory.
             paths: image files and folders.
-            output: directory for predictions.json or .csv, for masks and for maps; standard output if left out.
+            output: directory for predictions.json or .csv, masks, maps and drawn boxes; standard output if left out.
             format: of the predictions.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
     if not paths:
         raise Misuse("no PATH given; name image files or folders")
     import cnnlab
-    from cnnlab import predictions
+    from cnnlab import detections, predictions
     from cnnlab.data.images import find_images
     from cnnlab.training.run import write_text
     from cnnlab.uncertainty.post_hoc import load_post_hoc
@@ -69,15 +69,23 @@ def run(arguments: Sequence[str]) -> None:
     photos = [path for path in files if path not in sheets]
     found = predictions.predict_files(trained, photos, mc_samples=mc, seed=seed, fitted=fitted)
     records = []
-    for name, path in zip(predictions.output_names(files), files, strict=True):
+    for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
         if path in sheets:
             target = Path(output) / name if len(files) > 1 else Path(output)
             records.append(_sheet_record(trained, path, target, mc=mc, seed=seed, options=sheet))
             continue
         _, prediction = next(found)
+        if "boxes" in prediction:
+            boxes = detections.coco_results(path, prediction, trained.spec, image_id=number)
+            records += boxes
+            if output:
+                detections.draw_photo(path, boxes, Path(output) / f"{name}_boxes.png")
+            continue
         records.append(predictions.record(path, prediction, trained.spec))
         if output:
             records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(output) / name)
+    if getattr(trained.task, "logits", None) == "grid" and form == "json":
+        write = detections.write_json
     if not output:
         write(records, sys.stdout)
         return

@@ -2,6 +2,7 @@
 
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import evaluation_batches, steps_per_epoch, training_batches
+from cnnlab.data.boxes import boxes
 from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
 from cnnlab.data.folder import folder
 from cnnlab.data.pairs import pairs, sheet
@@ -17,6 +18,7 @@ __all__ = [
     "InputSpec",
     "as_float",
     "augment",
+    "boxes",
     "check_images",
     "digits",
     "evaluation_batches",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnlab.data.letterbox import GREY, place
 from cnnlab.data.spec import InputSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -36,11 +37,11 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def read_image(path: str | Path, spec: InputSpec) -> np.ndarray:
-    """One file as uint8 `[H, W, C]` of the spec's size and channels; see `read_pixels`."""
-    return read_pixels(path, size=spec.size, channels=spec.channels)
+    """One file as uint8 `[H, W, C]` of the spec's size, channels and fit; see `read_pixels`."""
+    return read_pixels(path, size=spec.size, channels=spec.channels, fit=spec.fit)
 
 
-def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int) -> np.ndarray:
+def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
     """One file as uint8 `[H, W, C]`.
 
     Grey and RGB are converted into each other, transparency is laid on white, 16 bits are scaled to 8 (32 too, if a
@@ -51,11 +52,12 @@ def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int) -> np
       path: an image file.
       size: height and width in pixels.
       channels: 1 for grey, 3 for RGB.
+      fit: `stretch`, or `letterbox`: the shape is kept and the rest grey; see `cnnlab.data.letterbox`.
 
     Raises:
       ValueError: the file is no image, is damaged, or is larger than `MAX_PIXELS`; it is named.
     """
-    return _pixels(path, str(path), size, channels)
+    return _pixels(path, str(path), size, channels, fit)
 
 
 def decode_pixels(encoded: bytes, *, size: tuple[int, int], channels: int, name: str = "a record") -> np.ndarray:
@@ -63,7 +65,7 @@ def decode_pixels(encoded: bytes, *, size: tuple[int, int], channels: int, name:
     return _pixels(io.BytesIO(encoded), name, size, channels)
 
 
-def _pixels(file, name: str, size: tuple[int, int], channels: int) -> np.ndarray:
+def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
     from PIL import Image, ImageOps
 
     if channels not in (1, 3):
@@ -72,8 +74,14 @@ def _pixels(file, name: str, size: tuple[int, int], channels: int) -> np.ndarray
         image = ImageOps.exif_transpose(image)
         image = _eight_bits(image)
         image = image.convert("L" if channels == 1 else "RGB")
-        pixels = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    return pixels.reshape(*size, channels)
+        if fit == "letterbox":
+            left, top, height, width = place((image.height, image.width), size)
+        else:
+            left, top, height, width = 0, 0, *size
+        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    canvas = np.full((*size, channels), GREY, np.uint8)
+    canvas[top : top + height, left : left + width] = pixels.reshape(height, width, channels)
+    return canvas
 
 
 def read_header(path: str | Path) -> tuple[tuple[int, int], int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cnnlab.data.boxes import boxes
 from cnnlab.data.builders import cifar10, fashion_mnist, kmnist, mnist
 from cnnlab.data.dataset import Dataset, from_arrays, split_columns
 from cnnlab.data.folder import folder
@@ -43,6 +44,7 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "folder": folder,
     "pairs": pairs,
     "sheet": sheet,
+    "boxes": boxes,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
     "kmnist": kmnist,

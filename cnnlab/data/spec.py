@@ -1,6 +1,7 @@
 """What a network's input is: size, channels, normalisation, and the names of what comes out."""
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ class InputSpec:
       mean: what is subtracted from images in [0, 1]: one number, or one a channel.
       std: what they are divided by afterwards.
       classes: names of the classes (for regression: of the targets), in the order of the network's outputs.
+      fit: how a photo of another shape is brought to the size: stretched, or laid whole on grey.
     """
 
     size: tuple[int, int]
@@ -30,6 +32,7 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     classes: tuple[str, ...] = ()
+    fit: Literal["stretch", "letterbox"] = "stretch"
 
     def __post_init__(self):
         if isinstance(self.size, int):

@@ -26,12 +26,14 @@ class ImageFiles:
       names: of the files, relative to it.
       size: height and width in pixels; files are resized to it (see `read_pixels`).
       channels: 1 or 3.
+      fit: `stretch` or `letterbox`.
     """
 
     root: Path
     names: np.ndarray
     size: tuple[int, int]
     channels: int
+    fit: str = "stretch"
 
     dtype = np.dtype(np.uint8)
 
@@ -63,7 +65,7 @@ class ImageFiles:
 
     def digest(self) -> str:
         """Of all names and sizes, and of the first mebibyte of up to 1,000 files spread evenly: seconds, not hours."""
-        digest = hashlib.sha256(f"{self.shape}".encode())
+        digest = hashlib.sha256(f"{self.shape}{'' if self.fit == 'stretch' else self.fit}".encode())
         for name in self.names:
             digest.update(f"{name} {(self.root / name).stat().st_size}\n".encode())
         for place in np.linspace(0, len(self) - 1, min(len(self), HASHED_FILES)).astype(int):
@@ -73,7 +75,7 @@ class ImageFiles:
 
     def _read(self, name: str) -> np.ndarray:
         try:
-            return read_pixels(self.root / name, size=self.size, channels=self.channels)
+            return read_pixels(self.root / name, size=self.size, channels=self.channels, fit=self.fit)
         except ImageError as error:
             raise skippable(error) from error
 

@@ -16,6 +16,7 @@ from cnnlab.models.small import EncoderDecoder, GridDetector
 from cnnlab.models.torch_weights import import_torch
 from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
+from cnnlab.models.yolo import FAST_LAYERS, YOLO, SmallYOLO
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "linear": Linear,
@@ -42,6 +43,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "encoder_decoder": EncoderDecoder,
     "grid_detector": GridDetector,
+    "yolo": YOLO,
+    "yolo_fast": partial(YOLO, layers=FAST_LAYERS),
+    "yolo_small": SmallYOLO,
 }
 
 
@@ -83,6 +87,7 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
 __all__ = [
     "MODELS",
     "VGG",
+    "YOLO",
     "AlexNet",
     "ConvNet",
     "Dense",
@@ -96,6 +101,7 @@ __all__ = [
     "NetworkInNetwork",
     "ResNet",
     "SeparableNet",
+    "SmallYOLO",
     "UNet",
     "Xception",
     "create_model",

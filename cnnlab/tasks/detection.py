@@ -1,4 +1,4 @@
-"""Detection on a grid: every cell answers for the object whose centre it holds."""
+"""Detection on a grid: every cell answers for the objects whose centres it holds."""
 
 from __future__ import annotations
 
@@ -10,36 +10,70 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.metrics.detection import mean_average_precision
+from cnnlab.ops.anchors import cluster_sizes
+from cnnlab.ops.suppression import non_maximum_suppression
 from cnnlab.plots import figures
+from cnnlab.tasks import grids
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
 
 _SHOWN = 8
+_SURE = 0.3  # of a detection that is drawn
 
 
 @dataclasses.dataclass(frozen=True)
 class Detection:
     """Reads `boxes` `[B, n, 4]` xyxy in pixels and `classes` `[B, n]`, -1 = padding.
 
-    Logits `[B, S, S', 5 + k]`: centre within the cell, size relative to the image, objectness, classes. Links to what
-    can be averaged on the grid: `boxes` `[B, S, S', 4]`, `score` `[B, S, S']`, `probs` `[B, S, S', k]`. Decodes to the
-    `max_boxes` best: `boxes` `[B, m, 4]`, `score` `[B, m]`, `classes` `[B, m]`.
+    Logits `[B, S, S', 5 b + k]` (`kind` cells) or `[B, S, S', a (5 + k)]` (anchors); see `cnnlab.tasks.grids`. Links
+    to what can be averaged on the grid, m being b or a: `boxes` `[B, S, S', m, 4]`, `score` `[B, S, S', m]` that there
+    is an object, `probs` `[B, S, S', k]`, of anchors `[B, S, S', m, k]`. Decodes to the boxes left by non-maximum
+    suppression, the best first: `boxes` `[B, n, 4]` within the image, `score` `[B, n]` (that of an object times its
+    class's), `classes` `[B, n]` (-1 and a score of 0 after the last), `probs` `[B, n, k]`, and their `place` `[B, n]`
+    among the boxes of the grid.
+
+    Source: Redmon et al., You Only Look Once, CVPR 2016; with anchors Redmon and Farhadi, YOLO9000, CVPR 2017.
 
     Attributes:
+      kind: `cells`: YOLO V1, one object and one set of class probabilities a cell; `anchors`: one of each an anchor,
+        for cells that hold several objects.
       image_size: height and width in pixels; `auto` takes the data's.
-      box_weight: of the box's L1 error (in image sizes) against cross-entropy.
-      max_boxes: how many cells are kept.
+      boxes_per_cell: b, boxes that compete for a cell's object.
+      num_anchors: a, how many anchors `auto` makes.
+      anchors: their widths and heights in pixels; `auto` clusters the training boxes.
+      box_weight: of the terms of centre and size (lambda_coord).
+      no_object_weight: of the confidence of boxes without an object (lambda_noobj).
+      ignore_above: an anchor without an object is not called wrong where its box overlaps one by more than this.
+      iou_threshold: of two found boxes of one class that overlap by more, the better stays.
+      score_threshold: boxes scored no better are left out.
+      max_boxes: how many are kept.
     """
 
+    kind: Literal["cells", "anchors"] = "cells"
     image_size: Literal["auto"] | tuple[int, int] = "auto"
+    boxes_per_cell: int = 2
+    num_anchors: int = 5
+    anchors: Literal["auto"] | tuple[tuple[float, float], ...] = "auto"
     box_weight: float = 5.0
-    max_boxes: int = 16
+    no_object_weight: float = 0.5
+    ignore_above: float = 0.6
+    iou_threshold: float = 0.5
+    score_threshold: float = 0.005
+    max_boxes: int = 100
 
     logits = "grid"
     monitor = "map50"
     maximise = True
+
+    def __post_init__(self):
+        if self.kind not in ("cells", "anchors"):
+            raise ValueError(f"kind must be cells or anchors, found {self.kind!r}")
+        for name in ("boxes_per_cell", "num_anchors", "max_boxes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
+        if self.anchors != "auto" and not (len(self.anchors) and (np.asarray(self.anchors) > 0).all()):
+            raise ValueError(f"anchors must be widths and heights above 0 in pixels, found {self.anchors}")
 
     def resolve(self, dataset: Dataset) -> Detection:
         boxes = require(dataset, "boxes", "detection")
@@ -48,90 +82,104 @@ class Detection:
         wrong = real[~(np.isfinite(real).all(-1) & (real[:, 2:] >= real[:, :2]).all(-1))]
         if len(wrong):
             raise ValueError(f"boxes of {dataset.name} must be xyxy with x1 <= x2, y1 <= y2, found {wrong[0].tolist()}")
-        return dataclasses.replace(self, image_size=dataset.spec.size) if self.image_size == "auto" else self
+        made = {}
+        if self.image_size == "auto":
+            made["image_size"] = dataset.spec.size
+        if self.kind == "anchors" and self.anchors == "auto":
+            anchors = cluster_sizes(real[:, 2:] - real[:, :2], self.num_anchors)
+            made["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
+        return dataclasses.replace(self, **made)
 
     def head(self, spec: InputSpec) -> int:
-        return 5 + len(spec.classes)
+        k = len(spec.classes)
+        return 5 * self.boxes_per_cell + k if self.kind == "cells" else self._count() * (5 + k)
 
     def loss(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        present, boxes, classes = self._encode(batch, logits.shape[1:3])
-        scale = self._extent()[jnp.array([1, 0, 1, 0])]
-        place = jnp.abs(self._boxes(logits) - boxes) / scale
-        value = losses.binary_cross_entropy(logits[..., 4], present)
-        value += present * (self.box_weight * place.sum(-1) + losses.cross_entropy(logits[..., 5:], classes))
-        return value.sum((1, 2)), jnp.ones(len(logits))
+        size = self._size()
+        placed = self._placed(batch, logits.shape[1:3])
+        if self.kind == "cells":
+            terms = grids.cells_terms(grids.read_cells(logits, self.boxes_per_cell), placed, size=size)
+        else:
+            terms = grids.anchored_terms(
+                grids.read_anchored(logits, self._count()),
+                placed,
+                (batch["boxes"], batch["classes"]),
+                self._anchors(),
+                size=size,
+                ignore_above=self.ignore_above,
+            )
+        weights = {"centre": self.box_weight, "size": self.box_weight, "no_object": self.no_object_weight}
+        value = sum(weights.get(name, 1.0) * term for name, term in terms.items())
+        return value.reshape(len(logits), -1).sum(-1), jnp.ones(len(logits))
 
     def link(self, logits: jax.Array) -> Outputs:
-        return {
-            "boxes": self._boxes(logits),
-            "score": jax.nn.sigmoid(logits[..., 4]),
-            "probs": jax.nn.softmax(logits[..., 5:]),
-        }
+        if self.kind == "cells":
+            cells = grids.read_cells(logits, self.boxes_per_cell)
+            boxes = grids.cells_boxes(cells, size=self._size())
+            return {"boxes": boxes, "score": cells.confidence, "probs": cells.probs}
+        found = grids.read_anchored(logits, self._count())
+        boxes = grids.anchored_boxes(found, self._anchors(), size=self._size())
+        return {"boxes": boxes, "score": jax.nn.sigmoid(found.score), "probs": jax.nn.softmax(found.logits)}
 
     def decode(self, outputs: Outputs) -> Prediction:
-        flat = {name: leaf.reshape(len(leaf), -1, *leaf.shape[3:]) for name, leaf in outputs.items()}
-        score, best = jax.lax.top_k(flat["score"], min(self.max_boxes, flat["score"].shape[1]))
-        probs = jnp.take_along_axis(flat["probs"], best[..., None], 1)
-        boxes = jnp.take_along_axis(flat["boxes"], best[..., None], 1)
-        return Prediction(boxes=boxes, score=score, probs=probs, classes=probs.argmax(-1))
+        probs = outputs["probs"]
+        if self.kind == "cells":  # each box of a cell has its classes
+            probs = jnp.broadcast_to(probs[..., None, :], (*outputs["score"].shape, probs.shape[-1]))
+        height, width = self._size()
+        flat = [leaf.reshape(len(leaf), -1, *leaf.shape[4:]) for leaf in (outputs["boxes"], outputs["score"], probs)]
+
+        def one(boxes: jax.Array, score: jax.Array, probs: jax.Array) -> Prediction:
+            boxes = jnp.clip(boxes, 0, jnp.array([width, height, width, height], jnp.float32))
+            score, classes = score * probs.max(-1), probs.argmax(-1)
+            place, valid = non_maximum_suppression(
+                boxes,
+                score,
+                classes,
+                iou_threshold=self.iou_threshold,
+                score_threshold=self.score_threshold,
+                max_boxes=min(self.max_boxes, len(boxes)),
+            )
+            kept = {"boxes": boxes[place], "score": score[place], "probs": probs[place]}
+            kept = {name: jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x, 0) for name, x in kept.items()}
+            return Prediction(kept, classes=jnp.where(valid, classes[place], -1), place=place)
+
+        return jax.vmap(one)(*flat)
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
         found = self.decode(outputs)
         kept = {name: found[name] for name in ("boxes", "score", "classes")}
-        return kept | {"true_boxes": batch["boxes"], "true_classes": batch["classes"]}
+        lost = self._placed(batch, outputs["score"].shape[1:3]).lost
+        return kept | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`map` (IoU .50 to .95) and `map50`."""
+        """`map` (IoU .50 to .95), `map50`, and how many objects found their cell full (`crowded_out`)."""
         names = ("boxes", "score", "classes", "true_boxes", "true_classes")
-        return mean_average_precision(*(rows[name] for name in names))
+        found = mean_average_precision(*(rows[name] for name in names))
+        return found | {"crowded_out": float(rows["lost"].sum())}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         found, truths = [], []
         for i in range(min(_SHOWN, len(rows["boxes"]))):
-            sure, real = rows["score"][i] >= 0.5, rows["true_classes"][i] >= 0
+            sure, real = rows["score"][i] >= _SURE, rows["true_classes"][i] >= 0
             found.append(list(zip(*(rows[name][i][sure] for name in ("boxes", "classes", "score")), strict=True)))
             truths.append(list(zip(*(rows[name][i][real] for name in ("true_boxes", "true_classes")), strict=True)))
         images = [rows["image"][i] for i in range(len(found))]
         return {"boxes": figures.detections(images, found, truths, rows["class_names"])}
 
-    def _extent(self) -> jax.Array:
+    def _size(self) -> tuple[int, int]:
         """Height and width of the image in pixels."""
         if self.image_size == "auto":
             raise ValueError("image_size is still 'auto'; set it, or train by cnnlab.train, which takes the data's")
-        return jnp.asarray(self.image_size, jnp.float32)
+        return self.image_size
 
-    def _boxes(self, logits: jax.Array) -> jax.Array:
-        """Boxes `[B, S, S', 4]` xyxy in pixels."""
-        rows, columns = logits.shape[1:3]
-        height, width = self._extent()
-        corner = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1)
-        cell = jnp.stack([width / columns, height / rows])
-        centre = (corner + jax.nn.sigmoid(logits[..., 0:2])) * cell
-        half = jax.nn.sigmoid(logits[..., 2:4]) * jnp.stack([width, height]) / 2
-        return jnp.concatenate([centre - half, centre + half], -1)
+    def _count(self) -> int:
+        return self.num_anchors if self.anchors == "auto" else len(self.anchors)
 
-    def _encode(self, batch: Batch, grid: tuple[int, int]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Objects on their cells: present `[B, S, S']`, boxes `[B, S, S', 4]`, classes `[B, S, S']`.
+    def _anchors(self) -> jax.Array:
+        if self.anchors == "auto":
+            raise ValueError("anchors are still 'auto'; set them, or train by cnnlab.train, which clusters the data's")
+        return jnp.asarray(self.anchors, jnp.float32)
 
-        An object whose centre lies outside the image goes to the nearest cell; of several in one cell the last stays.
-        """
-        rows, columns = grid
-        height, width = self._extent()
-
-        def one(boxes: jax.Array, classes: jax.Array):
-            x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-            column = jnp.clip((x * columns / width).astype(jnp.int32), 0, columns - 1)
-            row = jnp.clip((y * rows / height).astype(jnp.int32), 0, rows - 1)
-            outside, cell = rows * columns, row * columns + column
-            cell = jnp.where(classes >= 0, cell, outside)
-            # Of several in one cell the last stays, whole: the order of a scatter is not defined everywhere.
-            later = (cell[:, None] == cell[None]) & (jnp.arange(len(cell))[:, None] < jnp.arange(len(cell)))
-            cell = jnp.where(later.any(1), outside, cell)
-
-            def put(values: jax.Array, empty) -> jax.Array:
-                start = jnp.full((rows * columns + 1, *values.shape[1:]), empty, values.dtype)
-                return start.at[cell].set(values)[:-1].reshape(rows, columns, *values.shape[1:])
-
-            return put(jnp.ones_like(x), 0), put(boxes, 0), put(classes, -1)
-
-        return jax.vmap(one)(batch["boxes"], batch["classes"])
+    def _placed(self, batch: Batch, cells: tuple[int, int]) -> grids.Placed:
+        anchors = self._anchors() if self.kind == "anchors" else None
+        return grids.place_objects(batch["boxes"], batch["classes"], size=self._size(), cells=cells, anchors=anchors)

@@ -1,0 +1,107 @@
+"""COCO: one JSON file for many photos.
+
+Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014; format at cocodataset.org.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnlab.data.annotations.photos import find_photo
+from cnnlab.data.annotations.record import Annotations, Objects, read_bounded
+
+MAX_BYTES = 600_000_000  # COCO's own training file has 448 MB
+SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
+
+
+def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> Annotations:
+    """Photos and boxes of one or several files; a `bbox` is x, y, width, height from the photo's corner.
+
+    The split of a file is the word `train`, `val` or `test` in its name. Classes stand in the order of category ids.
+    Crowds (`iscrowd` 1: many objects in one box) are left out and counted.
+
+    Args:
+      files: the JSON files.
+      root: the folder; photos are looked for in the one named like the end of the file (`instances_train2017.json`:
+        `root/train2017`, `root/images/train2017`), in `root/images` and in `root`.
+      photos: the folder of photos instead.
+
+    Raises:
+      ValueError: a file is no JSON or lacks an entry, an id is unknown or occurs twice, or a photo is missing.
+    """
+    tables = {path: _load(path) for path in files}
+    categories: dict[int, str] = {}
+    for path, table in tables.items():
+        for one in table["categories"]:
+            if categories.setdefault(one["id"], str(one["name"])) != str(one["name"]):
+                raise ValueError(
+                    f"{path}: category {one['id']} is {one['name']!r} here, {categories[one['id']]!r} before"
+                )
+    splits = [next((s for word, s in SPLIT_WORDS.items() if word in path.stem.lower()), None) for path in files]
+    objects, split, crowds = [], [], 0
+    for (path, table), part in zip(tables.items(), splits, strict=True):
+        found, crowd = _objects(path, table, categories, photos or _folder(root, path))
+        objects += found
+        split += [part] * len(found)
+        crowds += crowd
+    if any(splits) and None in splits:
+        raise ValueError(f"{files[splits.index(None)]} must have train, val or test in its name, as the other files")
+    classes = tuple(name for _, name in sorted(categories.items()))
+    return Annotations(objects, split if any(splits) else None, classes, {"crowds": crowds} if crowds else {})
+
+
+def _load(path: Path) -> dict:
+    try:
+        table = json.loads(read_bounded(path, MAX_BYTES))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON ({error}); repair it") from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(table, dict) or not isinstance(table.get(key), list):
+            raise ValueError(f"{path} must hold an object with the lists images, annotations, categories; no {key!r}")
+    return table
+
+
+def _objects(path: Path, table: dict, categories: dict[int, str], photos: Path) -> tuple[list[Objects], int]:
+    """One entry a photo of the file, and the number of crowds."""
+    inside: dict[int, list[tuple[list[float], str]]] = {}
+    for image in table["images"]:
+        if inside.setdefault(_entry(image, "id", path), []):
+            raise ValueError(f"{path}: the image id {image['id']} occurs twice; make ids unique")
+    crowds = 0
+    for one in table["annotations"]:
+        image, category, box = (_entry(one, key, path) for key in ("image_id", "category_id", "bbox"))
+        if image not in inside or category not in categories:
+            raise ValueError(f"{path}: an annotation has image_id {image}, category_id {category}; no such entry")
+        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+            raise ValueError(f"{path}: bbox must be 4 finite numbers x, y, width, height, found {box}")
+        if one.get("iscrowd"):
+            crowds += 1
+            continue
+        x, y, w, h = box
+        inside[image].append(([x, y, x + w, y + h], categories[category]))
+    out = []
+    for image in table["images"]:
+        photo, size = find_photo(photos, str(_entry(image, "file_name", path)), str(path))
+        found = inside[image["id"]]
+        boxes = np.array([box for box, _ in found], np.float64).reshape(-1, 4)
+        out.append(Objects(photo, size, boxes, tuple(name for _, name in found), str(path)))
+    return out, crowds
+
+
+def _entry(one: dict, key: str, path: Path):
+    if not isinstance(one, dict) or key not in one:
+        raise ValueError(f"{path}: an entry has no {key!r}: {str(one)[:80]}")
+    return one[key]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _folder(root: Path, path: Path) -> Path:
+    ending = path.stem.split("_")[-1]
+    candidates = (root / ending, root / "images" / ending, root / "images", root)
+    return next(folder for folder in candidates if folder.is_dir())

@@ -1,0 +1,71 @@
+"""Which format a folder is in, and where its parts lie."""
+
+from pathlib import Path
+
+from cnnlab.data.annotations.coco import read_coco
+from cnnlab.data.annotations.record import Annotations
+from cnnlab.data.annotations.voc import read_voc
+from cnnlab.data.annotations.yolo import TABLES, read_yolo
+
+LAYOUTS = "Annotations/*.xml with JPEGImages, annotations/*.json, or labels and images with classes.txt"
+
+
+def find_format(root: Path, annotations: str | None = None) -> str | None:
+    """`voc`, `coco` or `yolo`, by what lies in the folder (in `annotations`, where that is given); None if neither.
+
+    >>> find_format(Path("no/such/folder"))
+    """
+    if annotations is not None:
+        given = root / annotations
+        if given.is_file():
+            return "coco" if given.suffix == ".json" else None
+        endings = {".xml": "voc", ".json": "coco", ".txt": "yolo"}
+        return next((name for end, name in endings.items() if any(given.glob(f"**/*{end}"))), None)
+    if (root / "Annotations").is_dir() and any((root / "Annotations").glob("*.xml")):
+        return "voc"
+    if (root / "annotations").is_dir() and any((root / "annotations").glob("*.json")):
+        return "coco"
+    if (root / "labels").is_dir() and (root / "images").is_dir() and _table(root):
+        return "yolo"
+    return None
+
+
+def read_annotations(
+    root: Path, *, annotations: str | None = None, photos: str | None = None, difficult: bool = True
+) -> Annotations:
+    """What the folder's files say.
+
+    Args:
+      root: the folder.
+      annotations: the folder of annotations (or the one JSON file) within it, where it has another name.
+      photos: the folder of photos within it, likewise.
+      difficult: whether objects that VOC marks as difficult are kept.
+
+    Raises:
+      ValueError: the folder is in none of the three formats, or a file is wrong.
+    """
+    for name in (annotations, photos):
+        if name is not None and not (root / name).exists():
+            raise ValueError(f"{root / name} does not exist; name a folder within {root}")
+    kind = find_format(root, annotations)
+    if kind is None:
+        where = root if annotations is None else root / annotations
+        raise ValueError(f"{where} holds no annotations; looked for {LAYOUTS}")
+    if kind == "voc":
+        lists = root / "ImageSets" / "Main"
+        return read_voc(
+            root / (annotations or "Annotations"), root / (photos or "JPEGImages"), lists, difficult=difficult
+        )
+    if kind == "coco":
+        given = root / (annotations or "annotations")
+        files = [given] if given.is_file() else sorted(given.glob("*.json"))
+        return read_coco(files, root, root / photos if photos else None)
+    table = _table(root)
+    if table is None:
+        raise ValueError(f"{root} needs {TABLES[0]}, one class a line in the order of their numbers")
+    return read_yolo(root / (annotations or "labels"), root / (photos or "images"), table)
+
+
+def _table(root: Path) -> Path | None:
+    places = (folder / name for folder in (root, root / "labels") for name in TABLES)
+    return next((path for path in places if path.is_file()), None)

@@ -1,0 +1,96 @@
+"""Pascal VOC: one XML file a photo.
+
+Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2010, and its development kit.
+"""
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from cnnlab.data.annotations.photos import find_photo
+from cnnlab.data.annotations.record import Annotations, Objects, read_bounded
+
+MAX_BYTES = 5_000_000  # an XML of a hundred objects has 40 kB
+SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+
+
+def read_voc(annotations: Path, photos: Path, lists: Path, *, difficult: bool = True) -> Annotations:
+    """All `*.xml` of a folder, or those that the lists `train.txt`, `val.txt`, `test.txt` name.
+
+    VOC counts pixels from 1 and includes the last one, so a box becomes `[xmin - 1, ymin - 1, xmax, ymax]`: from its
+    first pixel's left edge to its last one's right edge. `trainval.txt` is `train` where there is no `train.txt`.
+
+    Args:
+      annotations: the folder of XML files.
+      photos: the folder of the photos that they name.
+      lists: the folder of the lists; it need not exist.
+      difficult: whether objects marked as difficult are kept.
+
+    Raises:
+      ValueError: a file is damaged, has a document type or entities, names no photo, or lies in two splits.
+    """
+    splits = _splits(lists)
+    if splits:
+        paths = [(annotations / f"{name}.xml", split) for name, split in splits.items()]
+    else:
+        paths = [(path, None) for path in sorted(annotations.glob("*.xml"))]
+    if not paths:
+        raise ValueError(f"{annotations} holds no *.xml; name the folder of annotations by --data.annotations")
+    objects, left = zip(*(read_xml(path, photos, difficult=difficult) for path, _ in paths), strict=True)
+    left_out = {"difficult": sum(left)} if sum(left) else {}
+    return Annotations(list(objects), [split for _, split in paths] if splits else None, None, left_out)
+
+
+def read_xml(path: Path, photos: Path, *, difficult: bool = True) -> tuple[Objects, int]:
+    """One file's objects, and how many difficult ones were left out."""
+    text = read_bounded(path, MAX_BYTES)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError(f"{path} declares a document type or entities, which annotations never need; remove them")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path} is no well-formed XML ({error}); repair or remove it") from error
+    photo, size = find_photo(photos, (root.findtext("filename") or path.stem).strip(), str(path))
+    boxes, names, left = [], [], 0
+    for entry in root.iter("object"):
+        if not difficult and (entry.findtext("difficult") or "0").strip() == "1":
+            left += 1
+            continue
+        name = (entry.findtext("name") or "").strip()
+        if not name:
+            raise ValueError(f"{path}: an object has no <name>; add it or remove the object")
+        x1, y1, x2, y2 = (_number(entry, side, path) for side in ("xmin", "ymin", "xmax", "ymax"))
+        # Reversed corners stay reversed, so that the rule for them sees it; the pixel is added on the larger side.
+        (x1, x2), (y1, y2) = ((a - 1, b) if a <= b else (a, b - 1) for a, b in ((x1, x2), (y1, y2)))
+        boxes.append((x1, y1, x2, y2))
+        names.append(name)
+    return Objects(photo, size, np.array(boxes, np.float64).reshape(-1, 4), tuple(names), str(path)), left
+
+
+def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
+    text = entry.findtext(f"bndbox/{side}")
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{path}: <{side}> must be a finite number, found {text!r}")
+    return value
+
+
+def _splits(lists: Path) -> dict[str, str]:
+    """The split of every listed name; the first word of a line counts (class lists add a 1 or -1)."""
+    files = {name: split for name, split in SPLIT_FILES.items() if (lists / f"{name}.txt").is_file()}
+    if "train" not in files and (lists / "trainval.txt").is_file() and "val" not in files:
+        files["trainval"] = "train"
+    out: dict[str, str] = {}
+    for name, split in files.items():
+        for line in read_bounded(lists / f"{name}.txt", MAX_BYTES).splitlines():
+            if not line.strip():
+                continue
+            one = line.split()[0]
+            if out.setdefault(one, split) != split:
+                raise ValueError(f"{lists / name}.txt: {one!r} is of the split {out[one]} already; keep it in one")
+    return out

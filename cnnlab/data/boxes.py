@@ -1,0 +1,130 @@
+"""Any folder of photos with boxes as a dataset: VOC, COCO or YOLO files."""
+
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cnnlab.data.annotations import Objects, class_table, mend, read_annotations, read_table
+from cnnlab.data.dataset import Columns, Dataset, Examples, split_columns, statistics
+from cnnlab.data.letterbox import to_canvas
+from cnnlab.data.spec import NORMALISATIONS, InputSpec
+from cnnlab.data.streaming import ImageFiles
+
+STATISTICS_FILES = 1024  # of a streamed training split, to measure its normalisation on
+
+
+def boxes(
+    path: str,
+    *,
+    size: int | tuple[int, int] = 416,
+    annotations: str | None = None,
+    photos: str | None = None,
+    classes: str | None = None,
+    difficult: bool = True,
+    fit: Literal["letterbox", "stretch"] = "letterbox",
+    channels: Literal[1, 3] = 3,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    memory_megabytes: int = 1000,
+    normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
+) -> Dataset:
+    """Photos on disk with the boxes of their objects; the first layout that is found counts.
+
+    - VOC: `DIR/Annotations/*.xml`, `DIR/JPEGImages`, and where there are any lists in `DIR/ImageSets/Main`.
+    - COCO: `DIR/annotations/*.json`.
+    - YOLO: `DIR/images`, `DIR/labels`, each with or without folders for the splits, and `DIR/classes.txt`.
+
+    Splits that the folder does not give are set aside from its training photos. Corners in reversed order are put in
+    order, boxes are clipped to their photo, those wholly outside are dropped, those without area are kept; a warning
+    counts each. A photo without objects is an example like any other.
+
+    Args:
+      path: the folder.
+      size: height and width of the network's input in pixels, one number for squares.
+      annotations: the folder of annotations (or the JSON file) within it, where it has another name.
+      photos: the folder of photos, likewise.
+      classes: a text file within it with one class a line; otherwise COCO's and YOLO's own table counts, and for VOC
+        all names that occur, sorted.
+      difficult: keep objects that VOC marks as difficult.
+      fit: `letterbox` keeps a photo's shape and fills up with grey; `stretch` does neither.
+      channels: 1 for grey, 3 for RGB.
+      validation: share of all photos, where the folder has no such split.
+      test: likewise.
+      seed: of the split and of samples.
+      memory_megabytes: a set that takes more, decoded, is read from disk batch by batch.
+      normalisation: as in `folder`.
+
+    Raises:
+      ValueError: the folder is missing or in none of these layouts, or an annotation or photo is wrong; it is named.
+
+    >>> boxes("photos")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ValueError: photos is no folder; ...
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; give one with annotated photos")
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if not (len(size) == 2 and all(1 <= side <= 4096 for side in size)):
+        raise ValueError(f"size must lie in 1..4096 pixels, found {size}")
+    if fit not in ("letterbox", "stretch"):
+        raise ValueError(f"fit must be letterbox or stretch, found {fit!r}")
+    if min(validation, test) <= 0 or validation + test >= 1:
+        raise ValueError(f"validation and test must be shares above 0, together below 1, found {validation}, {test}")
+    if normalisation in NORMALISATIONS and channels != 3:
+        raise ValueError(f"the normalisation {normalisation!r} is of 3 channels, found channels {channels}")
+    found = read_annotations(root, annotations=annotations, photos=photos, difficult=difficult)
+    names = class_table(found.objects, read_table(root / classes) if classes else found.classes)
+    columns = _columns(found.objects, names, root, size, fit, found.left_out)
+    tables = _split(columns, found.split, {"validation": validation, "test": test}, seed)
+    in_memory = len(found.objects) * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
+    for table in tables.values():
+        files = ImageFiles(root, table["image"], size, channels, fit)
+        table["image"] = files[:] if in_memory else files
+    if normalisation in NORMALISATIONS:
+        mean, std = NORMALISATIONS[normalisation]
+    else:
+        mean, std = statistics(tables["train"]["image"], sample=None if in_memory else STATISTICS_FILES, seed=seed)
+    spec = InputSpec(size, channels, mean, std, names, fit)
+    return Dataset(root.name or str(root), spec, {split: Examples(table) for split, table in tables.items()})
+
+
+def _columns(
+    objects: list[Objects], names: tuple[str, ...], root: Path, size: tuple[int, int], fit: str, left_out: dict
+) -> Columns:
+    """`image` (names of files), `boxes` on the canvas and `classes`, padded; told what was mended."""
+    counts = Counter({f"{reason}, left out": number for reason, number in left_out.items()})
+    most = max(1, *(len(one.names) for one in objects))
+    placed = np.zeros((len(objects), most, 4), np.float32)
+    classes = np.full((len(objects), most), -1, np.int32)
+    for i, one in enumerate(objects):
+        mended = mend(one.boxes, one.size)
+        counts.update(mended.counts)
+        kept = mended.boxes[mended.kept]
+        if fit == "letterbox":
+            kept = to_canvas(kept, one.size, size)
+        else:
+            kept = kept * np.tile([size[1] / one.size[1], size[0] / one.size[0]], 2)
+        placed[i, : len(kept)] = kept
+        classes[i, : len(kept)] = [names.index(one.names[j]) for j in np.flatnonzero(mended.kept)]
+    told = [f"{number} {reason}" for reason, number in counts.items() if number]
+    if told:
+        warnings.warn(f"boxes of {root}: {'; '.join(told)}", stacklevel=3)
+    files = np.array([one.photo.relative_to(root).as_posix() for one in objects], object)
+    return {"image": files, "boxes": placed, "classes": classes}
+
+
+def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
+    """Columns a split; those that are missing are set aside from `train`, by photo."""
+    parts = np.array(split or ["train"] * len(columns["image"]))
+    tables = {name: {key: column[parts == name] for key, column in columns.items()} for name in ("train", *shares)}
+    if not len(tables["train"]["image"]):
+        raise ValueError(f"no photo is of the split 'train'; the splits are {', '.join(sorted(set(parts)))}")
+    missing = {name: share for name, share in shares.items() if not len(tables[name]["image"])}
+    if missing:
+        tables |= split_columns(tables["train"], {"train": 1 - sum(missing.values()), **missing}, seed=seed)
+    return tables

@@ -1,0 +1,66 @@
+"""A photo laid whole into a canvas of another shape, and boxes carried there and back."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+GREY = 127  # of the two bars that are left over
+
+
+class Placement(NamedTuple):
+    """Where a photo lies on its canvas, in whole pixels of the canvas.
+
+    Attributes:
+      left: of the photo's first column.
+      top: of its first row.
+      height: that the photo is resized to.
+      width: likewise.
+    """
+
+    left: int
+    top: int
+    height: int
+    width: int
+
+
+def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
+    """The largest placement that keeps the photo's shape, centred.
+
+    Args:
+      photo: height and width in pixels.
+      canvas: likewise.
+
+    >>> place((480, 640), (416, 416))
+    Placement(left=0, top=52, height=312, width=416)
+    """
+    scale = min(canvas[0] / photo[0], canvas[1] / photo[1])
+    height, width = (max(1, min(round(side * scale), limit)) for side, limit in zip(photo, canvas, strict=True))
+    return Placement((canvas[1] - width) // 2, (canvas[0] - height) // 2, height, width)
+
+
+def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
+    """Boxes `[..., 4]` xyxy in the photo's pixels, in the canvas's.
+
+    Width and height are scaled by what whole pixels make of them, so boxes and pixels move alike.
+
+    >>> to_canvas(np.array([0.0, 0, 640, 480]), (480, 640), (416, 416)).tolist()
+    [0.0, 52.0, 416.0, 364.0]
+    """
+    factor, shift = _affine(photo, canvas)
+    return np.asarray(boxes) * factor + shift
+
+
+def to_photo(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
+    """The inverse of `to_canvas`.
+
+    >>> to_photo(np.array([0.0, 52, 416, 364]), (480, 640), (416, 416)).tolist()
+    [0.0, 0.0, 640.0, 480.0]
+    """
+    factor, shift = _affine(photo, canvas)
+    return (np.asarray(boxes) - shift) / factor
+
+
+def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift `[4]` of xyxy."""
+    left, top, height, width = place(photo, canvas)
+    return np.tile([width / photo[1], height / photo[0]], 2), np.tile([left, top], 2)

@@ -1,0 +1,156 @@
+"""What the numbers of a cell mean: a few boxes that share the cell's classes, or anchors with classes of their own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cnnlab.losses import yolo
+from cnnlab.ops import grid
+from cnnlab.ops.anchors import size_iou
+from cnnlab.ops.boxes import iou
+
+MOST_STRETCH = 6.0  # e^6 = 403 anchors wide: no float32 overflow from an untrained network
+
+
+class Placed(NamedTuple):
+    """Objects at their cells and slots, `[B, rows, columns, slots, ...]`, and how many found no slot `[B]`."""
+
+    present: jax.Array
+    boxes: jax.Array
+    classes: jax.Array
+    lost: jax.Array
+
+
+def place_objects(
+    boxes: jax.Array,
+    classes: jax.Array,
+    *,
+    size: tuple[int, int],
+    cells: tuple[int, int],
+    anchors: jax.Array | None = None,
+) -> Placed:
+    """Objects in the cells of their centres: one a cell, or one an anchor.
+
+    An object takes the free anchor of its cell whose shape is nearest by IoU, so the first of several in a cell comes
+    first; one that finds no slot is lost, and counted.
+
+    Args:
+      boxes: `[B, n, 4]` xyxy in pixels.
+      classes: `[B, n]`, -1 = padding.
+      size: height and width of the image.
+      cells: rows and columns.
+      anchors: `[a, 2]` width and height in pixels; one slot a cell without them.
+    """
+    slots = 1 if anchors is None else len(anchors)
+
+    def one(boxes: jax.Array, classes: jax.Array) -> Placed:
+        cell = grid.cell_of(boxes, size=size, grid=cells)
+        wish = jnp.zeros((len(boxes), 1)) if anchors is None else size_iou(boxes[:, 2:] - boxes[:, :2], anchors)
+        slot = grid.assign(cell, wish, classes >= 0, cells=cells[0] * cells[1])
+        told = {"grid": cells, "slots": slots}
+        return Placed(
+            grid.put(jnp.ones(len(boxes)), cell, slot, empty=0, **told),
+            grid.put(boxes, cell, slot, empty=0, **told),
+            grid.put(classes, cell, slot, empty=-1, **told),
+            ((slot < 0) & (classes >= 0)).sum(),
+        )
+
+    return jax.vmap(one)(boxes, classes)
+
+
+class Cells(NamedTuple):
+    """`5 b + k` numbers a cell: x, y, width, height and confidence of each box, then the classes of the cell."""
+
+    centre: jax.Array  # [..., b, 2] relative to the cell
+    root: jax.Array  # [..., b, 2] square roots of the extent relative to the image
+    confidence: jax.Array  # [..., b]
+    probs: jax.Array  # [..., k]
+
+
+def read_cells(logits: jax.Array, boxes: int) -> Cells:
+    """YOLO V1's numbers, kept in range by sigmoids and a softmax where the paper's last layer is linear.
+
+    So confidences and classes are probabilities, whose means over passes are probabilities too.
+    """
+    of_boxes = logits[..., : 5 * boxes].reshape(*logits.shape[:-1], boxes, 5)
+    inside = jax.nn.sigmoid(of_boxes)
+    return Cells(inside[..., :2], inside[..., 2:4], inside[..., 4], jax.nn.softmax(logits[..., 5 * boxes :]))
+
+
+def cells_boxes(cells: Cells, *, size: tuple[int, int]) -> jax.Array:
+    """`[B, rows, columns, b, 4]` xyxy in pixels."""
+    return grid.to_boxes(cells.centre, jnp.square(cells.root), size=size)
+
+
+def cells_terms(cells: Cells, placed: Placed, *, size: tuple[int, int]) -> yolo.Terms:
+    """The five terms, `[B, rows, columns]`."""
+    centre, extent = grid.from_boxes(placed.boxes, size=size)
+    return yolo.five_terms(
+        *cells,
+        iou(cells_boxes(cells, size=size), placed.boxes)[..., 0],
+        present=placed.present[..., 0],
+        true_centre=jnp.clip(centre[..., 0, :], 0, 1),
+        true_extent=extent[..., 0, :],
+        classes=placed.classes[..., 0],
+    )
+
+
+class Anchored(NamedTuple):
+    """`a (5 + k)` numbers a cell: x, y, the logarithms of width and height in anchors, score and classes of each."""
+
+    centre: jax.Array  # [..., a, 2] relative to the cell
+    stretch: jax.Array  # [..., a, 2]
+    score: jax.Array  # [..., a] logit
+    logits: jax.Array  # [..., a, k]
+
+
+def read_anchored(logits: jax.Array, anchors: int) -> Anchored:
+    """The numbers of each anchor, the centre kept in its cell by a sigmoid."""
+    each = logits.reshape(*logits.shape[:-1], anchors, -1)
+    stretch = jnp.clip(each[..., 2:4], -MOST_STRETCH, MOST_STRETCH)
+    return Anchored(jax.nn.sigmoid(each[..., :2]), stretch, each[..., 4], each[..., 5:])
+
+
+def anchored_boxes(found: Anchored, anchors: jax.Array, *, size: tuple[int, int]) -> jax.Array:
+    """`[B, rows, columns, a, 4]` xyxy in pixels."""
+    extent = jnp.exp(found.stretch) * anchors / jnp.array([size[1], size[0]], jnp.float32)
+    return grid.to_boxes(found.centre, extent, size=size)
+
+
+def anchored_terms(
+    found: Anchored,
+    placed: Placed,
+    truths: tuple[jax.Array, jax.Array],
+    anchors: jax.Array,
+    *,
+    size: tuple[int, int],
+    ignore_above: float,
+) -> yolo.Terms:
+    """The five terms, `[B, rows, columns, a]`.
+
+    Args:
+      found: the network's numbers.
+      placed: the objects.
+      truths: all boxes `[B, n, 4]` and classes `[B, n]`, to find what overlaps one of them.
+      anchors: `[a, 2]` in pixels.
+      size: of the image.
+      ignore_above: a box without an object is not called wrong where its IoU with any object is above this.
+    """
+    boxes = jax.lax.stop_gradient(anchored_boxes(found, anchors, size=size))
+    overlap = jax.vmap(iou)(boxes.reshape(len(boxes), -1, 4), truths[0])
+    best = jnp.where(truths[1][:, None] >= 0, overlap, 0).max(-1).reshape(boxes.shape[:-1])
+    centre, extent = grid.from_boxes(placed.boxes, size=size)
+    pixels = extent * jnp.array([size[1], size[0]], jnp.float32)
+    # An object without area has no logarithm: the smallest stretch that can be read stands for it.
+    true_stretch = jnp.log(jnp.maximum(pixels / anchors, jnp.exp(-MOST_STRETCH)))
+    return yolo.anchor_terms(
+        *found,
+        present=placed.present,
+        ignored=(best > ignore_above).astype(jnp.float32),
+        true_centre=jnp.clip(centre, 0, 1),
+        true_stretch=true_stretch,
+        classes=placed.classes,
+    )

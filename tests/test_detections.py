@@ -1,0 +1,113 @@
+"""Detections of photos: COCO's results in the photo's pixels, with their spread, and pictures."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnlab
+from cnnlab import detections, tasks
+from cnnlab.cli import main
+from cnnlab.data import InputSpec
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A detector of shapes, one epoch old."""
+    training = cnnlab.Training(epochs=1, batch_size=16)
+    data = cnnlab.Choice("shapes", annotation="boxes", train=32, validation=8, test=8)
+    model = cnnlab.Choice("grid_detector", features=(4, 8))
+    task = cnnlab.Choice("detection", max_boxes=5, score_threshold=0.0)
+    experiment = cnnlab.Experiment(model=model, data=data, task=task, training=training)
+    path = tmp_path_factory.mktemp("runs") / "shapes"
+    cnnlab.train(experiment, path, quiet=True)
+    return path
+
+
+def test_boxes_are_written_in_the_photos_own_pixels():
+    spec = InputSpec((16, 16), 3, classes=("ant", "bee"), fit="letterbox")
+    found = cnnlab.Prediction(
+        boxes=np.array([[4.0, 6, 8, 10], [0, 0, 0, 0]]), score=np.array([0.75, 0]), classes=np.array([1, -1])
+    )
+    # 200 x 100 pixels on 16 x 16: a factor of .08, four rows of grey above
+    (one,) = detections.coco_results(_photo((200, 100)), found, spec, image_id=3)
+    assert one.pop("bbox") == pytest.approx([50, 25, 50, 50])
+    assert one == {"image_id": 3, "file_name": "photo.png", "category_id": 2, "category": "bee", "score": 0.75}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def _photo(size):
+    from pathlib import Path
+
+    Image.new("RGB", size, (9, 90, 9)).save("photo.png")
+    return Path("photo.png")
+
+
+def test_the_spread_over_passes_is_read_where_the_box_lay_and_scaled_to_the_photo():
+    task = tasks.Detection(image_size=(16, 16))
+    variance = np.zeros((2, 2, 2, 4))
+    variance[1, 0, 1] = [1, 4, 9, 16]
+    entropy = np.array([[0.1, 0.2], [0.3, 0.4]])
+    found = cnnlab.Prediction(
+        boxes=np.array([[4.0, 6, 8, 10]]),
+        score=np.ones(1),
+        classes=np.zeros(1, int),
+        probs=np.array([[0.75, 0.25]]),
+        place=np.array([2 * 2 + 1]),  # row 1, column 0, second box
+        variance={"boxes": variance},
+        entropy=entropy,
+        mutual_information=entropy / 10,
+    )
+    spec = InputSpec((16, 16), 3, classes=("ant", "bee"), fit="letterbox")
+    (one,) = detections.coco_results(_photo((200, 100)), found, spec, image_id=1)
+    assert one["bbox_std"] == pytest.approx([12.5, 25, 37.5, 50])
+    assert (one["entropy"], one["mutual_information"]) == pytest.approx((0.3, 0.03))
+    assert one["probs"] == {"ant": 0.75, "bee": 0.25}
+    assert task.boxes_per_cell == 2
+
+
+@pytest.mark.parametrize("passes", [(), ("--mc", "3")])
+def test_predict_writes_coco_results_and_a_picture_of_each_photo(run, passes, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        Image.effect_noise((90, 60), 80).save(photos / f"{i}.png")
+    main(["predict", str(run), str(photos), "--output", str(tmp_path / "out"), *passes])
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert {one["image_id"] for one in found} == {1, 2}
+    for one in found:
+        x, y, w, h = one["bbox"]
+        assert 0 <= x <= x + w <= 90 + 1e-6
+        assert 0 <= y <= y + h <= 60 + 1e-6
+        assert ("bbox_std" in one) == bool(passes)
+        assert not passes or one["mutual_information"] >= 0
+    assert Image.open(tmp_path / "out" / "0_boxes.png").size == (90, 60)
+
+
+def test_the_ellipses_are_drawn_two_deviations_wide():
+    from matplotlib.patches import Ellipse
+
+    from cnnlab.plots.boxes import draw_boxes
+
+    figure = draw_boxes(np.zeros((40, 60, 3)), [(5, 6, 30, 31)], ["cat"], [0], [(1, 2, 3, 4)])
+    drawn = [(p.center, p.width, p.height) for p in figure.axes[0].patches if isinstance(p, Ellipse)]
+    assert drawn == [((5, 6), 4, 8), ((30, 31), 12, 16)]
+
+
+def test_an_anchored_detector_predicts_with_its_spread():
+    network = cnnlab.create_model("grid_detector", num_classes=14, features=(4, 4))
+    task = tasks.Detection(kind="anchors", image_size=(16, 16), anchors=((4.0, 4.0), (8.0, 4.0)), score_threshold=0.0)
+    images = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
+    variables = cnnlab.nn.init(network, images, jax.random.key(0))
+    spec = InputSpec((16, 16), 3, classes=("ant", "bee"))
+    trained = cnnlab.Trained(variables, network, task, spec)
+    found = jax.tree.map(lambda x: x[0], cnnlab.mc_predict(trained, images, key=jax.random.key(1), num_samples=4))
+    records = detections.coco_results(_photo((32, 16)), found, spec, image_id=1)
+    assert len(records) > 0
+    assert all(min(one["bbox_std"]) >= 0 and max(one["bbox_std"]) > 0 for one in records)
