@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
 
 
 def class_weights(labels: jax.Array, weights: Sequence[float] | None) -> jax.Array:
@@ -44,6 +43,8 @@ def border_weights(
     >>> border_weights(np.array([[1, 0, 1]])).round(4).tolist()  # 1 + 10 exp(-4 / 50)
     [[1.0, 10.231200218200684, 1.0]]
     """
+    from scipy import ndimage  # half a second that `import cnnlab` need not take
+
     mask = np.asarray(mask)
     if mask.ndim != 2 or mask.dtype.kind not in "bui":
         raise ValueError(f"mask must be [H, W] of whole numbers, found {list(mask.shape)} of {mask.dtype}")
@@ -62,6 +63,8 @@ def border_weights(
 
 def _two_nearest(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances `[H, W]` to the nearest and to the second nearest shape; infinite where there is none."""
+    from scipy import ndimage  # half a second that `import cnnlab` need not take
+
     first = np.full(shapes.shape, np.inf)
     second = first.copy()
     for number in np.unique(shapes[shapes > 0]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 
 class BoundaryCounts(NamedTuple):
@@ -99,4 +98,6 @@ def _near(lines: np.ndarray, tolerance: float) -> np.ndarray:
     """Pixels within so many pixels of a line; none where there is no line."""
     if not lines.any():
         return np.zeros(lines.shape, bool)
+    from scipy import ndimage  # half a second that `import cnnlab` need not take
+
     return ndimage.distance_transform_edt(~lines) <= tolerance + 1e-9

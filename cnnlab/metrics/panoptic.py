@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 
 class PanopticCounts(NamedTuple):
@@ -86,6 +85,8 @@ def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
     >>> shapes(np.array([[1, 0], [0, 1]])).tolist(), shapes(np.array([[1, 0], [0, 1]]), corners=True).tolist()
     ([[1, 0], [0, 2]], [[1, 0], [0, 1]])
     """
+    from scipy import ndimage  # half a second that `import cnnlab` need not take
+
     return ndimage.label(np.asarray(mask, bool), ndimage.generate_binary_structure(2, 2 if corners else 1))[0]
 
 
