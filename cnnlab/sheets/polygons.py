@@ -154,8 +154,8 @@ def _ring(leaving: dict[_Corner, list[_Corner]], start: _Corner) -> np.ndarray:
         ways = leaving[at]
         to = ways[0]
         if heading and len(ways) > 1:
-            # Two pixels of the shape meet at a corner: the border crosses over to the other one, to the left. A hole may
-            # then touch the outer ring, but no ring touches itself.
+            # Two pixels of the shape meet at a corner: the border crosses over to the other one, to the left. A hole
+            # may then touch the outer ring, but no ring touches itself.
             to = next(way for way in ways if _heading(at, way) == (heading[1], -heading[0]))
         ways.remove(to)
         if not ways:
