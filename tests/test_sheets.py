@@ -271,7 +271,7 @@ def peak(height, width):
     return max(seen)
 
 network = trained_on(Plain(2), 2)
-print(peak(512, 512), peak(1024, 1024), peak(4608, 4608))
+print(peak(512, 512), peak(1024, 1024), peak(3584, 3584))
 """
 
 
@@ -281,7 +281,7 @@ def test_memory_does_not_grow_with_the_sheet(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     _, small, large = map(float, done.stdout.split())
-    # 20 times the pixels; the maps together have 190 MB, a picture of one of them 21.
+    # 12 times the pixels; the maps together have 115 MB, a picture of one of them 13.
     assert large - small < 60
 
 

@@ -11,6 +11,7 @@ from cnnlab.sheets.maps import NODATA_CLASS
 
 _PIXELS = 1 << 19  # looked at together, in whole rows
 _BACKGROUND = 0
+_Corner = tuple[int, int]  # column and row
 
 
 class Shape(NamedTuple):
@@ -99,18 +100,17 @@ def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
       top: the strip's first row on the sheet.
     """
     out = []
-    upper, lower = values[:-1], values[1:]
-    for side, rightwards in ((labels[1:], True), (labels[:-1], False)):
-        for row, first, last, label in _stretches(upper != lower, side):
-            out.append(
-                (label, first, row + top, last, row + top) if rightwards else (label, last, row + top, first, row + top)
-            )
-    wide = np.pad(values[1:], ((0, 0), (1, 1)))
-    wide_labels = np.pad(labels[1:], ((0, 0), (1, 1)))
-    differ = (wide[:, :-1] != wide[:, 1:]).T
-    for side, upwards in ((wide_labels[:, 1:].T, True), (wide_labels[:, :-1].T, False)):
-        for x, first, last, label in _stretches(differ, side):
-            out.append((label, x, last + top, x, first + top) if upwards else (label, x, first + top, x, last + top))
+    differ = values[:-1] != values[1:]
+    for y, first, last, label in _stretches(differ, labels[1:]):
+        out.append((label, first, y + top, last, y + top))
+    for y, first, last, label in _stretches(differ, labels[:-1]):
+        out.append((label, last, y + top, first, y + top))
+    wide, wide_labels = (np.pad(array[1:], ((0, 0), (1, 1))).T for array in (values, labels))
+    differ = wide[:-1] != wide[1:]
+    for x, first, last, label in _stretches(differ, wide_labels[1:]):
+        out.append((label, x, last + top, x, first + top))
+    for x, first, last, label in _stretches(differ, wide_labels[:-1]):
+        out.append((label, x, first + top, x, last + top))
     return np.array(out, int).reshape(-1, 5)
 
 
@@ -139,27 +139,34 @@ def _shapes(runs, roots, total, kinds, names: Sequence[str], smallest: int) -> I
 
 def _rings(runs: np.ndarray) -> Iterator[np.ndarray]:
     """Borders of one shape, tied into closed rings."""
-    leaving: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    leaving: dict[_Corner, list[_Corner]] = defaultdict(list)
     for x, y, to_x, to_y in runs.tolist():
         leaving[x, y].append((to_x, to_y))
-    while leaving:
-        start = at = next(iter(leaving))
-        corners, heading = [], None
-        while heading is None or at != start:
-            ways = leaving[at]
-            # Where two pixels of the shape meet at a corner, the border crosses over to the other one, to the left: a
-            # hole may then touch the outer ring, but no ring touches itself.
-            left = heading and next((way for way in ways if _heading(at, way) == (heading[1], -heading[0])), None)
-            to = left if len(ways) > 1 and left else ways[0]
-            ways.remove(to)
-            if not ways:
-                del leaving[at]
-            if heading != _heading(at, to):
-                corners.append(at)
-            heading, at = _heading(at, to), to
-        if len(corners) > 1 and _heading(corners[0], corners[1]) == heading:  # it began in the middle of a side
-            corners = corners[1:]
-        yield np.array([*corners, corners[0]])
+    for start in list(leaving):
+        while start in leaving:
+            yield _ring(leaving, start)
+
+
+def _ring(leaving: dict[_Corner, list[_Corner]], start: _Corner) -> np.ndarray:
+    """Follows one border until it comes back to its start, and takes it out of those that leave a corner."""
+    at, corners, heading = start, [], None
+    while heading is None or at != start:
+        ways = leaving[at]
+        to = ways[0]
+        if heading and len(ways) > 1:
+            # Two pixels of the shape meet at a corner: the border crosses over to the other one, to the left. A hole
+            # may then touch the outer ring, but no ring touches itself.
+            to = next(way for way in ways if _heading(at, way) == (heading[1], -heading[0]))
+        ways.remove(to)
+        if not ways:
+            del leaving[at]
+        turned = _heading(at, to)
+        if heading != turned:
+            corners.append(at)
+        heading, at = turned, to
+    if _heading(corners[0], corners[1]) == heading:  # it began in the middle of a side
+        corners = corners[1:]
+    return np.array([*corners, corners[0]])
 
 
 def _heading(start: tuple[int, int], end: tuple[int, int]) -> tuple[int, int]:

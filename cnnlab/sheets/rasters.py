@@ -146,8 +146,10 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
             )
         kinds = {file.dtypes[band - 1] for band in chosen}
-        if not kinds <= {"uint8", "uint16"}:
-            raise ValueError(f"{path} holds {', '.join(sorted(kinds))} pixels; save it with 8 or 16 bits")
+        if kinds not in ({"uint8"}, {"uint16"}):
+            raise ValueError(
+                f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8, or all with 16 bits"
+            )
         whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
 
         def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,16 @@
 """Class probabilities of windows, pass by pass, every window of a pass under the same dropout mask."""
 
+from collections.abc import Callable, Iterator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnlab.compile import jit
 from cnnlab.data import normalise
 from cnnlab.trained import Trained, outputs
+from cnnlab.training.devices import data_mesh, replicate, shard
 from cnnlab.uncertainty.dropout import is_active, met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
 from cnnlab.uncertainty.monte_carlo import fitting_chunk
@@ -53,6 +57,44 @@ def _probs(linked: dict[str, jax.Array], trained: Trained) -> jax.Array:
     if "probs" not in linked:
         raise ValueError(f"sheets need a task with class probabilities, {type(trained.task).__name__} has {[*linked]}")
     return linked["probs"]
+
+
+def predictor(trained: Trained, key: jax.Array, *, num_samples: int | None) -> Callable:
+    """A function from windows `[h, w, C]` to their probabilities `[T, h, w, k]`, in order; one a device at a time."""
+    mesh = data_mesh(jax.local_devices())
+    trained, key = replicate((trained, key), mesh) if mesh.size > 1 else (trained, key)
+
+    def start(batch: list[np.ndarray]) -> tuple[int, jax.Array]:
+        filled = np.stack(batch + batch[-1:] * (mesh.size - len(batch)))
+        tiles = shard({"image": filled}, mesh)["image"]
+        return len(batch), sample_tiles(trained, tiles, key, num_samples=num_samples)
+
+    def run(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        waiting = None
+        for batch in _batches(windows, mesh.size):
+            running = start(batch)  # the devices work on it while the batch before is blended
+            if waiting is not None:
+                yield from _fetch(*waiting)
+            waiting = running
+        if waiting is not None:
+            yield from _fetch(*waiting)
+
+    return run
+
+
+def _fetch(number: int, samples: jax.Array) -> Iterator[np.ndarray]:
+    yield from np.asarray(samples)[:number]
+
+
+def _batches(windows: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    batch = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def drops_pixels(trained: Trained, tile: int) -> bool:
