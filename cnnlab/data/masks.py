@@ -121,7 +121,7 @@ def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
 
 
 def distinct(codes: np.ndarray) -> list[int]:
-    """The values that occur, in order; small ones are counted, as a sheet has millions, which would take seconds to sort.
+    """The values that occur, in order; small ones are counted: to sort those of a sheet takes seconds.
 
     >>> distinct(np.array([[3, 0], [3, 3]]))
     [0, 3]
