@@ -45,6 +45,7 @@ def main(
     runs: Path = Path("runs/buildings_aerial"),
     epochs: int | None = None,
     width: int = 32,
+    depth: int = 4,
     mc_samples: int = 30,
 ) -> Table:
     """Trains once a seed and prints every metric, of one pass and of many.
@@ -55,10 +56,11 @@ def main(
         runs: where the run directories go.
         epochs: fewer, for a test.
         width: channels of the first block.
+        depth: poolings.
         mc_samples: stochastic passes.
     """
     data = cnnlab.Choice("pairs", path=str(buildings.resolve()), masks="gt", classes=("other", "building"))
-    experiment = dataclasses.replace(EXPERIMENT, model=EXPERIMENT.model.replace(width=width), data=data)
+    experiment = dataclasses.replace(EXPERIMENT, model=EXPERIMENT.model.replace(width=width, depth=depth), data=data)
     table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs, mc_samples=mc_samples)
     show("Aerial buildings, U-Net", table)
     return table

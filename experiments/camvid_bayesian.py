@@ -56,6 +56,7 @@ def main(
     runs: Path = Path("runs/camvid_bayesian"),
     epochs: int | None = None,
     width: int = 32,
+    depth: int = 4,
     mc_samples: int = 40,
 ) -> Table:
     """Trains once a seed and prints every metric, of one pass and of many.
@@ -66,11 +67,12 @@ def main(
         runs: where the run directories go.
         epochs: fewer, for a test.
         width: channels of the first block.
+        depth: poolings.
         mc_samples: stochastic passes.
     """
     experiment = dataclasses.replace(
         EXPERIMENT,
-        model=EXPERIMENT.model.replace(width=width),
+        model=EXPERIMENT.model.replace(width=width, depth=depth),
         data=cnnlab.Choice("camvid", path=str(camvid.resolve())),
     )
     table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs, mc_samples=mc_samples)

@@ -72,6 +72,7 @@ def main(
     runs: Path = Path("runs/isbi_membrane"),
     epochs: int | None = None,
     width: int = 32,
+    depth: int = 4,
     mc_samples: int = 20,
 ) -> dict[int, Table]:
     """Trains once a fold and number of sections, and prints V-Rand and V-Info.
@@ -83,10 +84,11 @@ def main(
         runs: where the run directories go.
         epochs: fewer, for a test.
         width: channels of the first block.
+        depth: poolings.
         mc_samples: stochastic passes.
     """
     columns, tables = read(isbi), {}
-    experiment = dataclasses.replace(EXPERIMENT, model=EXPERIMENT.model.replace(width=width))
+    experiment = dataclasses.replace(EXPERIMENT, model=EXPERIMENT.model.replace(width=width, depth=depth))
     if epochs is not None:
         experiment = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, epochs=epochs))
     for number in sections:

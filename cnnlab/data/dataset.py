@@ -21,10 +21,10 @@ class Examples:
     is indexed like an array along its first axis and has `digest()`, like `ImageFiles`.
 
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
-    `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore;
-    beside it `pixel_weight` `[n, H, W]` float32, how much a pixel's loss counts; `boxes` `[n, m, 4]` float32 xyxy in
-    pixels with `classes` `[n, m]` int32, -1 = padding. For augmentation only: `instances` `[n, H, W]` int32, the place
-    0..m-1 among the boxes of the object at every pixel, -1 = none.
+    `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore, and beside it
+    `pixel_weight` `[n, H, W]` float32, how much a pixel's loss counts; `boxes` `[n, m, 4]` float32 xyxy in pixels with
+    `classes` `[n, m]` int32, -1 = padding. For augmentation only: `instances` `[n, H, W]` int32, the place 0..m-1 among
+    the boxes of the object at every pixel, -1 = none.
     """
 
     columns: Columns

@@ -105,13 +105,26 @@ def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
     >>> to_classes(np.array([[0, 255]]), guess_classes({0, 255}), "one.png").tolist()
     [[0, 1]]
     """
-    found, place, count = np.unique(codes, return_inverse=True, return_counts=True)
-    for code, pixels in zip(found.tolist(), count.tolist(), strict=True):
+    for code in distinct(codes):
         if code not in table.codes:
+            pixels = int((codes == code).sum())
             shown = f"#{code:06x}" if table.coloured else code
             known = ", ".join(f"#{one:06x}" if table.coloured else str(one) for one in sorted(table.codes))
             raise ValueError(
                 f"{name} has {pixels:,} pixels of {shown}, which is no class; known are {known}: add it to {CLASSES} "
                 f"(as {IGNORED}, if it is to be left out) or mend the mask"
             )
-    return np.array([table.codes[code] for code in found.tolist()], np.int32)[place].reshape(codes.shape)
+    classes = np.empty(codes.shape, np.int32)
+    for code in distinct(codes):
+        classes[codes == code] = table.codes[code]
+    return classes
+
+
+def distinct(codes: np.ndarray) -> list[int]:
+    """The values that occur, in order; small ones are counted: to sort those of a sheet takes seconds.
+
+    >>> distinct(np.array([[3, 0], [3, 3]]))
+    [0, 3]
+    """
+    small = codes.size and 0 <= codes.min() <= codes.max() < 65536
+    return (np.flatnonzero(np.bincount(codes.ravel())) if small else np.unique(codes)).tolist()

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnlab.data.dataset import Dataset, Examples, split_columns, statistics
 from cnnlab.data.images import SUFFIXES, read_header, read_pixels
-from cnnlab.data.masks import CLASSES, ClassTable, guess_classes, read_classes, read_codes, to_classes
+from cnnlab.data.masks import CLASSES, ClassTable, distinct, guess_classes, read_classes, read_codes, to_classes
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.targets import SPLITS
 from cnnlab.data.windows import drawn_places, tiled_places, windows
@@ -62,7 +62,9 @@ def pairs(
         for split, listed in found.items()
     }
     if table is None:
-        table = guess_classes({int(v) for listed in codes.values() for one in listed for v in np.unique(one)}, classes)
+        table = guess_classes(
+            {value for listed in codes.values() for one in listed for value in distinct(one)}, classes
+        )
     parts = {}
     for split, listed in found.items():
         read = [_pair(*pair, one, table, size, channels) for pair, one in zip(listed, codes.pop(split), strict=True)]
@@ -114,7 +116,7 @@ def sheet(
       ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip.
     """
     codes = read_codes(mask)
-    table = guess_classes({int(value) for value in np.unique(codes)}, classes)
+    table = guess_classes(set(distinct(codes)), classes)
     pixels, marks = _pair(Path(path), Path(mask), codes, table, "auto", channels)
     if content is not None:
         inside = read_codes(content)
