@@ -45,10 +45,10 @@ def evaluate(
 
     Returns:
       The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
-      regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`)
-      and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
-      `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
-      with `auto` the mean of `num_samples` too.
+      regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`,
+      `crowded_out`) and `examples`. With `mc_samples` or several runs also the mean `entropy` and
+      `mutual_information` (nats); with `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of
+      one deterministic pass, both warm; with `auto` the mean of `num_samples` too.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, or (with
