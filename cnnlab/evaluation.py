@@ -48,7 +48,7 @@ def evaluate(
 
     Returns:
       The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
-      regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: `map`, `map50`)
+      regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: the COCO numbers)
       and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
       `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
       with `auto` the mean of `num_samples` too. With `calibrate` the summary is that of calibrated answers; with it,

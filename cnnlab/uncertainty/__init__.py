@@ -1,6 +1,7 @@
 """How sure a network is."""
 
 from cnnlab.uncertainty.augmented import DIHEDRAL, FLIPS, View, augmented_predict
+from cnnlab.uncertainty.boxes import group_passes
 from cnnlab.uncertainty.calibration import CALIBRATIONS, Isotonic, Platt, Temperature, Vector, fit_calibration
 from cnnlab.uncertainty.conformal import Conformal
 from cnnlab.uncertainty.ensemble import ensemble_predict
@@ -24,6 +25,7 @@ __all__ = [
     "ensemble_predict",
     "entropy",
     "fit_calibration",
+    "group_passes",
     "load_post_hoc",
     "mc_moments",
     "mc_predict",
