@@ -103,6 +103,42 @@ def test_average_precision_equals_pycocotools_on_100_images(shared):
     assert got["map50"] == pytest.approx(0.696973, abs=1e-6)
 
 
+COCO_100 = (
+    0.503647,
+    0.696973,
+    0.571667,
+    0.593252,
+    0.557991,
+    0.489363,
+    0.386813,
+    0.593680,
+    0.595353,
+    0.654764,
+    0.603130,
+)
+
+
+def test_all_coco_numbers_equal_pycocotools_on_100_images(shared):
+    folder = shared / "reference_vectors/review_detection_metrics/tests/test_coco_eval"
+    truths = json.loads((folder / "gts/sampled_gts_bbox_area.json").read_text())["annotations"]
+    found = json.loads((folder / "cocoapi_results.json").read_text())
+    images = sorted({item["image_id"] for item in truths + found})
+    boxes, scores, classes = _padded(found, images, 100)
+    true_boxes, _, true_classes = _padded(truths, images, 100)
+    got = detection.coco_scores(
+        {"boxes": boxes, "scores": scores, "classes": classes}, {"boxes": true_boxes, "classes": true_classes}
+    )
+    np.testing.assert_allclose(list(got.values()), [*COCO_100, 0.553744], atol=1e-6)
+
+
+def test_a_detection_within_a_crowd_and_a_class_without_truth_count_for_nothing():
+    truths = {"boxes": [[[0, 0, 50, 50], [100, 100, 200, 200]]], "classes": [[0, 0]], "crowd": [[False, True]]}
+    boxes = [[[110, 110, 120, 120], [0, 0, 50, 50], [0, 0, 9, 9]]]
+    got = detection.coco_scores({"boxes": boxes, "scores": [[0.9, 0.8, 0.99]], "classes": [[0, 0, 1]]}, truths)
+    assert got["map"] == pytest.approx(1)
+    assert (got["mar_1"], got["mar_10"], got["map_small"], got["map_large"]) == (0, 1, -1, -1)
+
+
 def _padded(items, images, n):
     boxes, scores, classes = np.zeros((len(images), n, 4)), np.zeros((len(images), n)), np.full((len(images), n), -1)
     for i, image in enumerate(images):
@@ -111,6 +147,11 @@ def _padded(items, images, n):
             x, y, w, h = item["bbox"]
             boxes[i, j], scores[i, j], classes[i, j] = (x, y, x + w, y + h), item.get("score", 1), item["category_id"]
     return boxes, scores, classes
+
+
+def test_detections_and_truths_of_different_images_are_refused():
+    with pytest.raises(ValueError, match="detections are of 1 images, truths of 0"):
+        detection.coco_scores({"boxes": [[]], "scores": [[]], "classes": [[]]}, {"boxes": [], "classes": []})
 
 
 def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distribution():

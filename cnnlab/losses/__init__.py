@@ -1,6 +1,7 @@
 """Losses as pure functions of arrays: one value an element, whose means tasks take, or one an image."""
 
 from cnnlab.losses.borders import border_weights, class_weights
+from cnnlab.losses.boxes import ciou_loss, diou_loss, giou_loss, iou_loss
 from cnnlab.losses.pointwise import (
     POINTWISE,
     absolute_error,
@@ -19,13 +20,17 @@ __all__ = [
     "absolute_error",
     "binary_cross_entropy",
     "border_weights",
+    "ciou_loss",
     "class_weights",
     "cross_entropy",
     "dice",
+    "diou_loss",
     "focal",
     "gaussian_negative_log_likelihood",
     "generalised_dice",
+    "giou_loss",
     "huber",
+    "iou_loss",
     "jaccard",
     "squared_error",
     "tversky",

@@ -131,7 +131,7 @@ class Detection:
         def one(boxes: jax.Array, score: jax.Array, probs: jax.Array) -> Prediction:
             boxes = jnp.clip(boxes, 0, jnp.array([width, height, width, height], jnp.float32))
             score, classes = score * probs.max(-1), probs.argmax(-1)
-            place, valid = non_maximum_suppression(
+            place, _, valid = non_maximum_suppression(
                 boxes,
                 score,
                 classes,
