@@ -5,6 +5,7 @@ from PIL import Image
 import cnnlab
 from cnnlab import data
 from cnnlab.cli import main
+from cnnlab.commands.options import parse_experiment
 from cnnlab.data.windows import drawn_places, tiled_places, windows
 
 
@@ -210,3 +211,13 @@ def test_a_sheet_that_cannot_be_cut_so_says_why(atlas, options, message):
     options = {"window": 8, "validation": (50, 60), "test": (60, 90)} | options
     with pytest.raises(ValueError, match=message):
         data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
+
+
+def test_a_sheet_is_named_on_the_command_line_by_whole_paths(atlas, monkeypatch):
+    monkeypatch.chdir(atlas)
+    strips = "--data.validation 50 60 --data.test 60 90 --task.name segmentation --model.name unet"
+    experiment, _ = parse_experiment(
+        ["--data.name", "sheet", "--data.path", "sheet.png", "--data.mask", "mask.png", *strips.split()]
+    )
+    assert experiment.data.options["mask"] == str((atlas / "mask.png").resolve())
+    assert experiment.data.options["test"] == (60, 90)

@@ -62,10 +62,12 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     label = chosen["data"].name
-    if label in ("folder", "pairs", "boxes"):
+    if label in ("folder", "pairs", "sheet", "boxes"):
         # Whole, so that the run can be evaluated from anywhere.
-        path = Path(chosen["data"].path).expanduser().resolve()
-        chosen["data"], label = chosen["data"].replace(path=str(path)), path.name
+        paths = {name: chosen["data"].options.get(name) for name in ("path", "mask", "content")}
+        whole = {name: Path(path).expanduser().resolve() for name, path in paths.items() if path is not None}
+        chosen["data"] = chosen["data"].replace(**{name: str(path) for name, path in whole.items()})
+        label = whole["path"].stem if label == "sheet" else whole["path"].name
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     wanted = parsed.wanted
     return experiment, dataclasses.replace(
