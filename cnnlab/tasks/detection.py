@@ -131,7 +131,7 @@ class Detection:
         def one(boxes: jax.Array, score: jax.Array, probs: jax.Array) -> Prediction:
             boxes = jnp.clip(boxes, 0, jnp.array([width, height, width, height], jnp.float32))
             score, classes = score * probs.max(-1), probs.argmax(-1)
-            place, _, valid = non_maximum_suppression(
+            place, score, valid = non_maximum_suppression(
                 boxes,
                 score,
                 classes,
@@ -139,7 +139,7 @@ class Detection:
                 score_threshold=self.score_threshold,
                 max_boxes=min(self.max_boxes, len(boxes)),
             )
-            kept = {"boxes": boxes[place], "score": score[place], "probs": probs[place]}
+            kept = {"boxes": boxes[place], "score": score, "probs": probs[place]}
             kept = {name: jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x, 0) for name, x in kept.items()}
             return Prediction(kept, classes=jnp.where(valid, classes[place], -1), place=place)
 
