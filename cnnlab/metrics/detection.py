@@ -26,8 +26,8 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
         where it is not given).
 
     Returns:
-      `map`, `map50`, `map75`, `map_small`, `map_medium`, `map_large`: mean average precision over IoU .50 to .95, at .50
-      and .75, and by the object's area (under 32², to 96², above); `mar_1`, `mar_10`, `mar_100`, `mar_small`,
+      `map`, `map50`, `map75`, `map_small`, `map_medium`, `map_large`: mean average precision over IoU .50 to .95,
+      at .50 and .75, and by the object's area (under 32², to 96², above); `mar_1`, `mar_10`, `mar_100`, `mar_small`,
       `mar_medium`, `mar_large`: mean recall with at most so many detections a class and image.
 
     Raises:
@@ -88,7 +88,7 @@ def _matches(detections: Columns, truths: Columns) -> list[list[Matches]]:
 
 
 def _table(matches: Sequence[Matches]) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision `[areas, thresholds]` and recall `[limits, areas, thresholds]` of a class; -1 if it has none."""
+    """Precision `[areas, thresholds]` and recall `[limits, areas, thresholds]` of a class; -1 without objects."""
     objects = sum(m.objects for m in matches)
     order = np.argsort(-np.concatenate([m.scores for m in matches]), kind="stable")
     hit, ignored = (np.concatenate([getattr(m, name) for m in matches]) for name in ("hit", "ignored"))
