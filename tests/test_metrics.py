@@ -81,27 +81,10 @@ def test_iou_of_empty_boxes_is_0():
     assert iou(empty, empty).tolist() == [[0]]
 
 
-def one(box, score=None, label=0):
-    return [np.array([[box]], float)] + ([np.array([[score]])] if score else []) + [np.array([[label]])]
-
-
 def test_average_precision_of_torchmetrics_documented_example():
-    boxes, scores, classes = one([258, 41, 606, 285], 0.536)
-    got = detection.mean_average_precision(boxes, scores, classes, *one([214, 41, 562, 285]))
-    assert got["map"] == pytest.approx(0.6)
-    assert got["map50"] == pytest.approx(1)
-
-
-def test_average_precision_equals_pycocotools_on_100_images(shared):
-    folder = shared / "reference_vectors/review_detection_metrics/tests/test_coco_eval"
-    truths = json.loads((folder / "gts/sampled_gts_bbox_area.json").read_text())["annotations"]
-    found = json.loads((folder / "cocoapi_results.json").read_text())
-    images = sorted({item["image_id"] for item in truths + found})
-    boxes, scores, classes = _padded(found, images, 100)
-    true_boxes, _, true_classes = _padded(truths, images, 100)
-    got = detection.mean_average_precision(boxes, scores, classes, true_boxes, true_classes)
-    assert got["map"] == pytest.approx(0.503647, abs=1e-6)
-    assert got["map50"] == pytest.approx(0.696973, abs=1e-6)
+    found = {"boxes": [np.array([[258.0, 41, 606, 285]])], "scores": [np.array([0.536])], "classes": [np.zeros(1, int)]}
+    got = detection.coco_scores(found, {"boxes": [np.array([[214.0, 41, 562, 285]])], "classes": [np.zeros(1, int)]})
+    assert [got["map"], got["map50"], got["map75"], got["map_small"]] == pytest.approx([0.6, 1, 1, -1])
 
 
 COCO_100 = (

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.data import Dataset, InputSpec
-from cnnlab.metrics.detection import mean_average_precision
+from cnnlab.metrics.detection import coco_scores
 from cnnlab.ops.anchors import cluster_sizes
 from cnnlab.ops.suppression import non_maximum_suppression
 from cnnlab.plots import figures
@@ -152,9 +152,12 @@ class Detection:
         return kept | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`map` (IoU .50 to .95), `map50`, and how many objects found their cell full (`crowded_out`)."""
-        names = ("boxes", "score", "classes", "true_boxes", "true_classes")
-        found = mean_average_precision(*(rows[name] for name in names))
+        """COCO's 12 numbers, areas in pixels of the network's input, and how many objects found their cell full
+        (`crowded_out`)."""
+        found = coco_scores(
+            {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]},
+            {"boxes": rows["true_boxes"], "classes": rows["true_classes"]},
+        )
         return found | {"crowded_out": float(rows["lost"].sum())}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
