@@ -6,7 +6,9 @@
 The lecture's claim: element dropout suits images badly, because neighbouring pixels tell the same; spatial dropout
 (Tompson et al. 2015) drops whole maps instead. Here the two convolutions' dropout of the lecture's first Keras network
 varies, at the lecture's rate of .25; the dense layer's stays. 2,000 training images of Fashion-MNIST.
-Measured on two cores of an AMD EPYC: not run yet.
+Measured on one core of an AMD EPYC, 2026-11-21, 2 minutes a seed, mean ± standard deviation of 5 seeds, test accuracy
+and NLL: none .8384 ± .0049 and .463 ± .003; element .8401 ± .0043 and .470 ± .005; spatial .8334 ± .0096 and .477 ±
+.013. Here the claim does not show: the three lie within one standard deviation, and spatial dropout is no better.
 """
 
 import dataclasses
