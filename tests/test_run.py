@@ -219,10 +219,10 @@ def test_the_evaluation_program_is_compiled_once_for_uneven_splits(run):
     one = cnnlab.load(run)
     data = restore.load_data(run)
     cnnlab.evaluate(one, data, batch_size=32)
-    before = module._rows.cache_size()
+    before = module.one_pass_rows.cache_size()
     cnnlab.evaluate(one, data, split="train", batch_size=32)
     cnnlab.evaluate(one, data, split="test", batch_size=32)  # 40 examples: one full batch, one of 8
-    assert module._rows.cache_size() == before
+    assert module.one_pass_rows.cache_size() == before
 
 
 def test_predict_takes_one_image_more_as_another_program_and_refuses_other_shapes(run):
