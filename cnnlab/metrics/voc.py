@@ -94,7 +94,7 @@ def _match(overlap: np.ndarray, difficult: np.ndarray, threshold: float) -> tupl
 
 def _area(curve: Curve, points: str) -> float:
     if points == "11":
-        # Without tolerance, as everyone has it: a recall of 9/15 does not reach .6, which is stored as .6000000000000001.
+        # Without tolerance, as everyone has it: a recall of 9/15 does not reach .6, stored as .6000000000000001.
         at = [curve.precision[curve.recall >= r] for r in np.linspace(0, 1, 11)]
         return float(np.mean([one.max() if len(one) else 0 for one in at]))
     recall, precision = np.r_[0, curve.recall], np.r_[curve.precision, 0]
