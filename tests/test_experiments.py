@@ -212,6 +212,12 @@ def test_the_mc_dropout_benchmark_prints_its_passes(capsys):
     assert all(one["passes"] > 0 and set(one["ms"]) == {"cnnlab", "one pass"} for one in rows)
 
 
+def test_the_suppression_benchmark_prints_rows(capsys):
+    script("benchmarks/suppression.py").main(json_only=True, batch=2, boxes=8, rounds=1, repeats=1)
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["ms"]["cnnlab"] > 0
+
+
 def test_the_cost_of_passes_is_tabulated_and_drawn(tmp_path, capsys):
     options = {"passes": (1, 3), "batches": (2,), "rounds": 1, "repeats": 1, "peers": False, "output": tmp_path}
     script("benchmarks/mc_cost.py").main(json_only=True, **options)

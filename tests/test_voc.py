@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cnnlab.metrics.detection_calibration import detection_calibration
 from cnnlab.metrics.detection_errors import detection_errors
 from cnnlab.metrics.voc import precision_recall_curves, voc_average_precision
 
@@ -70,6 +71,16 @@ def test_every_error_has_its_cause():
     wanted = {"correct": 1, "duplicate": 1, "localisation": 1, "confusion": 1, "background": 1, "both": 0, "missed": 0}
     assert counts == wanted
     assert detection_errors(found, truths, score_threshold=0.95)["missed"] == 3
+
+
+def test_detections_are_calibrated_where_scores_tell_how_often_they_are_right():
+    found = {"boxes": [BOXES, BOXES + 50], "scores": [np.full(2, 0.5)] * 2, "classes": [np.zeros(2, int)] * 2}
+    truths = {"boxes": [BOXES, np.zeros((0, 4))], "classes": [np.zeros(2, int), np.zeros(0, int)]}
+    assert detection_calibration(found, truths)["ece"] == 0
+    assert detection_calibration(found, truths)["ece_floor"] > 0
+    wrong_class = truths | {"classes": [np.ones(2, int), np.zeros(0, int)]}
+    assert detection_calibration(found, wrong_class)["ece"] == 0.5
+    assert np.isnan(detection_calibration(found, truths, score_threshold=0.6)["ece"])
 
 
 def test_lists_of_different_lengths_are_refused():

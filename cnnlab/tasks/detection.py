@@ -12,6 +12,7 @@ import numpy as np
 
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.metrics.detection import coco_scores
+from cnnlab.metrics.detection_calibration import detection_calibration
 from cnnlab.ops.anchors import cluster_sizes
 from cnnlab.ops.suppression import non_maximum_suppression
 from cnnlab.plots import figures
@@ -152,13 +153,12 @@ class Detection:
         return kept | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """COCO's 12 numbers, areas in pixels of the network's input, and how many objects found their cell full
-        (`crowded_out`)."""
-        found = coco_scores(
-            {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]},
-            {"boxes": rows["true_boxes"], "classes": rows["true_classes"]},
-        )
-        return found | {"crowded_out": float(rows["lost"].sum())}
+        """COCO's 12 numbers, areas in pixels of the network's input; the detection `ece` and its `ece_floor`; and how
+        many objects found their cell full (`crowded_out`)."""
+        found = {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]}
+        truths = {"boxes": rows["true_boxes"], "classes": rows["true_classes"]}
+        measured = coco_scores(found, truths) | detection_calibration(found, truths, score_threshold=_SURE)
+        return measured | {"crowded_out": float(rows["lost"].sum())}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         found, truths = [], []

@@ -1,0 +1,65 @@
+"""Whether a box scored .9 is right nine times in ten."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cnnlab.metrics.calibration import ece_floor, expected_calibration_error
+from cnnlab.metrics.matching import match
+
+Columns = Mapping[str, Sequence[np.ndarray]]
+
+
+def scored_detections(
+    detections: Columns, truths: Columns, *, iou_threshold: float = 0.5, score_threshold: float = 0.3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every detection's score `[n]` and whether it found a free object of its class `[n]`, by COCO's matching.
+
+    Args:
+      detections: as in `coco_scores`.
+      truths: likewise, `boxes` and `classes`.
+      iou_threshold: from which a box finds an object.
+      score_threshold: detections scored lower are left out: most of them are background, and known to be.
+    """
+    scores, right = [np.zeros(0)], [np.zeros(0, bool)]
+    for i, label in enumerate(truths["classes"]):
+        label, classes = np.asarray(label).ravel(), np.asarray(detections["classes"][i]).ravel()
+        score = np.asarray(detections["scores"][i], np.float64).ravel()
+        boxes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)
+        true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)
+        kept = (score >= score_threshold) & (classes >= 0)
+        for k in np.unique(classes[kept]):
+            mine, of_class = kept & (classes == k), true_boxes[label == k]
+            found = match(
+                boxes[mine],
+                score[mine],
+                of_class,
+                np.zeros(len(of_class), bool),
+                np.zeros(len(of_class)),
+                thresholds=np.array([iou_threshold]),
+                ranges=np.array([[0, np.inf]]),
+                limit=int(mine.sum()),
+            )
+            scores, right = [*scores, found.scores], [*right, found.hit[:, 0, 0]]
+    return np.concatenate(scores), np.concatenate(right)
+
+
+def detection_calibration(
+    detections: Columns, truths: Columns, *, bins: int = 15, iou_threshold: float = 0.5, score_threshold: float = 0.3
+) -> dict[str, float]:
+    """`ece`, the detection ECE by score alone, and the `ece_floor` of so many detections; NaN without any.
+
+    Source: Küppers et al., Multivariate Confidence Calibration for Object Detection, CVPR Workshops 2020, with the
+    score as the only variable.
+
+    Args: as in `scored_detections`, and the number of bins.
+
+    >>> box = [np.array([[0.0, 0, 10, 10]])]
+    >>> found = {"boxes": box, "scores": [np.array([0.75])], "classes": [np.array([0])]}
+    >>> detection_calibration(found, {"boxes": box, "classes": [np.array([0])]})["ece"]
+    0.25
+    """
+    scores, right = scored_detections(detections, truths, iou_threshold=iou_threshold, score_threshold=score_threshold)
+    if not len(scores):
+        return {"ece": float("nan"), "ece_floor": float("nan")}
+    return {"ece": expected_calibration_error(scores, right, bins), "ece_floor": ece_floor(scores, bins)}
