@@ -34,10 +34,10 @@ def test_each_task_learns_its_drawn_shapes_in_seconds(preset, task, data, metric
         data=experiment.data.replace(test=128, **data),
         training=dataclasses.replace(experiment.training, epochs=8),
     )
-    started = time.perf_counter()
+    started = time.process_time()  # of all cores: what others do on the machine does not count
     trained = cnnlab.train(experiment, tmp_path / "run", quiet=True)
     report = cnnlab.evaluate(tmp_path / "run", figures=tmp_path / "figures")
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
     assert report[metric] < bound if metric == "rmse" else report[metric] > bound
     assert all(path.stat().st_size > 1000 for path in (tmp_path / "figures").glob("*.png"))
     many = cnnlab.evaluate(trained, shapes(**experiment.data.options), mc_samples=4)
