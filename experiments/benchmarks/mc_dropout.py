@@ -7,8 +7,9 @@ Keras network with spatial dropout after its convolutions. `passes` is cnnlab's 
 deterministic passes, `ratio` the fastest peer's time divided by cnnlab's. The peers: a loop that runs the whole network
 50 times with its dropout on and keeps running sums of the probabilities and their squares; baal and torch-uncertainty,
 where they are installed, as they come (both repeat the batch 50 times in memory).
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet: LeNet5 3.5 ms (1.5 passes), ratio 37;
-Keras network 24.7 ms (1.2), 37; with spatial dropout 190 ms (9.4), 4.9.
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, in two runs: LeNet5 3.5-5.9 ms (1.5-2.0
+passes), ratio 37-39; Keras network 25-31 ms (1.1-1.2), 37-46; with spatial dropout 33-57 ms (1.6-2.2), 22-30; there
+baal 2.1.0 took 3,213 ms where cnnlab took 33.
 """
 
 import contextlib
