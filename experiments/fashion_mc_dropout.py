@@ -10,21 +10,17 @@ Measured on two cores of an AMD EPYC: not run yet.
 
 import dataclasses
 
+import mnist_lenet5
 import tyro
 from fashion_small import EXPERIMENT as WIDER
 from study import mc_study
 
 import cnnlab
 
-PLAIN = cnnlab.Experiment(
-    model=cnnlab.Choice("lenet5", dropout=0.3, spatial_dropout=0.05),
-    data=cnnlab.Choice("fashion_mnist"),
-    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.02),
-    training=cnnlab.Training(epochs=30, batch_size=128, ema=0.999),
-)
+PLAIN = dataclasses.replace(mnist_lenet5.PLAIN, data=cnnlab.Choice("fashion_mnist"))
 AUGMENTED = dataclasses.replace(
     PLAIN,
-    model=cnnlab.Choice("lenet5", dropout=0.1),
+    model=mnist_lenet5.AUGMENTED.model,
     training=dataclasses.replace(
         PLAIN.training, epochs=40, augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, shift=0.05, zoom=0.05)
     ),
