@@ -4,7 +4,9 @@
     python experiments/fashion_small.py [--seeds 3] [--runs runs/fashion_small]
 
 Expected: a test accuracy of 93.5 % or more.
-Measured on two cores of an AMD EPYC: not run yet.
+Measured on one core of an AMD EPYC, 2026-11-21, 34 minutes a seed where nothing else ran, mean ± standard deviation of
+3 seeds: .9278 ± .0002 (not reached), NLL .1969 ± .0004, ECE .0073 ± .0010 (noise floor .0052); over 50 passes .9276 ±
+.0008, NLL .1967 ± .0006. The training loss is still that of validation after 24 epochs: more of them would go further.
 """
 
 import tyro
