@@ -166,16 +166,12 @@ def step_function(made: Plan) -> Callable[[State, Batch, jax.Array], tuple[State
 
 def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Program:
     """The train step as one program, compiled before the first step so that its time is told apart."""
-    step = functools.partial(_with_key, step_function(made), made.key)
+    step = functools.partial(step_function(made), key=made.key)
     batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
     started, before = time.perf_counter(), compile_cache.hits()
     program = jit(step, donate_argnums=0).lower(state, shard(batch, mesh)).compile()
     describe_compilation(out, time.perf_counter() - started, before)
     return program
-
-
-def _with_key(step: Callable, key: jax.Array, state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
-    return step(state, batch, key)
 
 
 def describe_compilation(out: progress.Console, seconds: float, hits: int) -> None:
