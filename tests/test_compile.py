@@ -29,7 +29,7 @@ def test_static_argnames_and_donation_pass_through():
 
 
 def test_a_version_without_the_option_compiles_without_it(monkeypatch):
-    monkeypatch.setattr(compiling, "_CPU_OPTIONS", {"xla_cpu_no_such_option": ""})
+    monkeypatch.setattr(compiling, "_CPU_OPTIONS", ({"xla_cpu_no_such_option": ""},))
     compiling.compiler_options.cache_clear()
     assert compiling.compiler_options() == {}
     compiling.compiler_options.cache_clear()

@@ -16,6 +16,12 @@ CASES = [
     ((14, 14, 6), (5, 5), "VALID", (1, 1)),
     ((12, 12, 3), (3, 3), "SAME", (2, 2)),
     ((8, 8, 1), (1, 1), "VALID", (1, 1)),
+    ((9, 8, 4), (1, 1), "VALID", (2, 3)),
+    ((8, 8, 4), (1, 1), [(1, 1), (0, 0)], (1, 1)),
+    ((9, 8, 4), (3, 3), [(1, 1), (1, 1)], (2, 2)),
+    ((13, 12, 3), (7, 5), [(3, 3), (2, 1)], (2, 3)),
+    ((9, 9, 4), (2, 2), "VALID", (2, 2)),
+    ((9, 9, 4), (2, 2), "VALID", (3, 3)),
 ]
 
 
@@ -65,6 +71,39 @@ def test_depthwise_convolution_equals_the_direct_one_in_value_vjp_and_jvp(size, 
         np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
     got, want = jax.jvp(ours, (x, k), (x, k))[1], jax.jvp(direct, (x, k), (x, k))[1]
     np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
+
+
+@pytest.mark.parametrize(("strides", "groups"), [((2, 2), 1), ((1, 1), 4)])
+def test_forms_with_gradients_of_their_own_differentiate_twice(strides, groups):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 8, 8, 4)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(3, 3, 4 // groups, 4)), jnp.float32)
+
+    def second(convolve):
+        def cubed(x, k):
+            options = {"dimension_numbers": NHWC, "feature_group_count": groups}
+            return (convolve(x, k, strides, "SAME", **options) ** 3).sum()
+
+        return jax.grad(lambda k: (jax.grad(cubed)(x, k) ** 2).sum())(k)
+
+    want = second(lax.conv_general_dilated)
+    np.testing.assert_allclose(second(lowering.convolution), want, atol=1e-5 * float(abs(want).max()))
+
+
+@pytest.mark.parametrize(("size", "kernel"), [((5, 4), (2, 2)), ((3, 3), (3, 2))])
+def test_the_transposed_convolution_equals_the_direct_one_in_value_vjp_and_jvp(size, kernel):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *size, 3)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(*kernel, 3, 4)), jnp.float32)
+    direct = lambda x, k: lax.conv_transpose(x, k, kernel, "VALID")  # noqa: E731
+    out = direct(x, k)
+    np.testing.assert_allclose(lowering.transposed_convolution(x, k), out, atol=1e-5)
+    for got, want in zip(
+        jax.vjp(lowering.transposed_convolution, x, k)[1](out), jax.vjp(direct, x, k)[1](out), strict=True
+    ):
+        np.testing.assert_allclose(got, want, atol=1e-4)
+    got, want = (jax.jvp(fn, (x, k), (x, k))[1] for fn in (lowering.transposed_convolution, direct))
+    np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_a_depthwise_convolution_of_9_weights_is_lowered_and_one_of_25_is_not():

@@ -33,7 +33,7 @@ def test_without_padding_it_equals_its_twin_in_torch():
     params = {"classes": kernel(twin.classes), "bottleneck": double(twin.down[2])}
     for i in (0, 1):
         flipped = twin.up[i].weight.detach().numpy()[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-        params[f"up{i + 1}"] = {"conv": {"kernel": flipped, "bias": twin.up[i].bias.detach()}}
+        params[f"up{i + 1}"] = {"kernel": flipped, "bias": twin.up[i].bias.detach()}
         params |= {f"down{i + 1}": double(twin.down[i]), f"join{i + 1}": double(twin.join[i])}
     x = np.random.default_rng(0).normal(size=(2, 44, 52, 1)).astype(np.float32)
     got = models.UNet(2, width=3, depth=2, norm=False, border="valid").apply(

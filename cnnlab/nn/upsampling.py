@@ -5,8 +5,10 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 
 from cnnlab.nn.convolution import ConvBlock
+from cnnlab.ops import lowering
 
 
 class TransposedUp(nn.Module):
@@ -24,7 +26,10 @@ class TransposedUp(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return nn.ConvTranspose(self.features, (2, 2), (2, 2), padding="VALID", dtype=self.dtype, name="conv")(x)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (2, 2, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return lowering.transposed_convolution(x, kernel) + bias
 
 
 class ResizeUp(nn.Module):

@@ -1,7 +1,6 @@
 """Convolution and pooling in the form that runs fastest: one function each, and the table that chooses.
 
-Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. Every lowering is a plain composition
-of products, so it differentiates in both directions, batches and exports like the direct convolution.
+Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. The forms are those of `forms.py`.
 """
 
 import contextlib
@@ -14,6 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from cnnlab.ops import forms
 
 _AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
 
@@ -82,23 +83,59 @@ def convolution(
     )
     if not usual:
         return direct(lhs, rhs)
-    dilation = tuple(rhs_dilation or (1, 1))
+    strides, dilation = tuple(window_strides), tuple(rhs_dilation or (1, 1))
     extent = [(k - 1) * d + 1 for k, d in zip(rhs.shape[:2], dilation, strict=True)]
     pads = padding
     if isinstance(padding, str):
-        pads = lax.padtype_to_pads(lhs.shape[1:3], extent, window_strides, padding)
+        pads = lax.padtype_to_pads(lhs.shape[1:3], extent, strides, padding)
     for kernel, size, pad in zip(extent, lhs.shape[1:3], pads, strict=True):
         if kernel > size + sum(pad):
             raise ValueError(f"a kernel of {kernel} pixels is larger than its padded input of {size + sum(pad)}")
-    fast = None
-    if 1 < feature_group_count == lhs.shape[-1] == rhs.shape[-1] and math.prod(rhs.shape[:2]) <= _MOST_SHIFTS:
-        fast = functools.partial(shifted_products, strides=tuple(window_strides), pads=pads, dilation=dilation)
-    elif feature_group_count == 1 and (*window_strides, *dilation) == (1, 1, 1, 1):
-        block = _toeplitz_block(lhs.shape, rhs.shape, pads)
-        fast = block and functools.partial(blocked_toeplitz, pads=pads, block=block)
+    fast = _depthwise(lhs, rhs, strides, pads, dilation) if feature_group_count > 1 else None
+    if feature_group_count == 1 and dilation == (1, 1):
+        fast = _pointwise(rhs, strides, pads) or _few_channels(lhs, rhs, strides, pads) or _strided(rhs, strides, pads)
     if fast is None or _AS_DEFINED.get():
         return direct(lhs, rhs)
     return lax.platform_dependent(lhs, rhs, cpu=fast, default=direct)
+
+
+# The table: each rule gives a form for the shapes where it is faster, or None. Milliseconds, two cores, jaxlib 0.10.2,
+# forward / gradient of the image / gradient of the kernel.
+
+
+def _pointwise(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
+    """32x64x64x32 to 64: direct 13 / 3 / 23, one product 13 / 3 / 7; 128x32x32x64 to 128, stride 2: 4 / 28 / 28, 4 / 12
+    / 6."""
+    if kernel.shape[:2] != (1, 1) or any(sum(pad) for pad in pads):
+        return None
+    return functools.partial(forms.pointwise, strides=strides)
+
+
+def _strided(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
+    """Gradient of the image, 3x3, stride 2, direct and by phases: 128x32x32x64 to 128: 97, 51; 128x16x16x128 to 256:
+    49, 30; 32x64x64x32 to 64: 34, 9; 8x56x56x64 to 128: 6.9, 5.8. The other two are faster direct."""
+    if strides == (1, 1) or any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True)):
+        return None
+    direct, phases = (functools.partial(form, strides=strides, pads=pads) for form in (forms.direct, forms.phases))
+    return forms.with_gradients(direct, phases, direct)
+
+
+def _depthwise(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads, dilation: tuple[int, int]
+) -> forms.Form | None:
+    """3x3, direct and shifted: 32x64x64x32: 128 / 1.5 / 88, 4.0 / 1.5 / 15; 32x32x32x128: 126 / 6 / 217, 3.4 / 6 / 6.
+    Larger kernels: 32x28x28x64, 5x5: 84 and 2.5 forward, but with gradients 200 and 269."""
+    if x.shape[-1] != kernel.shape[-1] or kernel.shape[2] != 1 or math.prod(kernel.shape[:2]) > 9:
+        return None
+    options = {"strides": strides, "pads": pads, "dilation": dilation}
+    shifted = functools.partial(forms.shifted_products, **options)
+    return forms.with_gradients(shifted, shifted, functools.partial(forms.shifted_products_by_image, **options))
+
+
+def _few_channels(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
+    """See `_TOEPLITZ`."""
+    block = _toeplitz_block(x.shape, kernel.shape, pads) if strides == (1, 1) else None
+    return block and functools.partial(forms.blocked_toeplitz, pads=pads, block=block)
 
 
 class _Rule(NamedTuple):
@@ -118,20 +155,12 @@ _TOEPLITZ = (
 )
 
 
-_MOST_SHIFTS = 9
-# Depthwise, milliseconds, two cores (shared), jaxlib 0.10.2, direct / shifted products, forward and both gradients:
-# 128x28x28x32, 3x3: 126 / 4.2, 274 / 92; 32x56x56x128, 3x3: 503 / 19, 1118 / 406; 32x28x28x64, 5x5: 84 / 2.5,
-# but 200 / 269.
-
-
 def _toeplitz_block(image: Sequence[int], kernel: Sequence[int], pads: Sequence[tuple[int, int]]) -> int | None:
     """The block for a kernel of few input channels; None where the direct convolution is faster."""
     b, height, width, channels = image
     b = b if isinstance(b, int) else 1  # an export leaves the batch free
     h, w = kernel[:2]
     rows, columns = height + sum(pads[0]) - h + 1, width + sum(pads[1]) - w + 1
-    if h * w == 1:
-        return None
     for rule in _TOEPLITZ:
         windows = b * rows * (columns / rule.block) * h * (w + rule.block - 1) * channels * 4e-6
         if channels <= rule.channels and windows <= rule.megabytes:
@@ -144,63 +173,26 @@ def _is_channels_last(dimension_numbers, lhs: jax.Array, rhs: jax.Array) -> bool
     return numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, ("NHWC", "HWIO", "NHWC"))
 
 
-def blocked_toeplitz(x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, int]], block: int) -> jax.Array:
-    """Stride-1 cross-correlation as one matrix product a block of a row's outputs.
+def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`lax.conv_transpose` with the kernel's size as its stride: every pixel becomes h x w, none shared.
 
-    A block of m neighbouring outputs reads h x (w + m - 1) x C inputs; its matrix is the kernel written m times, each
-    copy one pixel further right (a Toeplitz band), so the product is h(w + m - 1)C by mK: wide enough for a CPU's
-    matrix units where C alone is not.
+    Milliseconds, two cores, jaxlib 0.10.2, forward / gradient of the image / of the kernel, direct and as one product:
+    4x128x128x32 to 16: 5.3 / 2.4 / 85, 2.5 / 5.6 / 8.8; 4x16x16x256 to 128: 1.6 / 1.5 / 92, 1.5 / 2.0 / 2.0.
 
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, C, K]`.
-      pads: zeros `(before, after)` for rows and columns.
-      block: m.
 
     Returns:
-      `[B, H', W', K]`.
+      `[B, h H, w W, K]`.
     """
-    h, w, c, k = kernel.shape
-    rows = x.shape[1] + sum(pads[0]) - h + 1
-    columns = x.shape[2] + sum(pads[1]) - w + 1
-    blocks = -(-columns // block)
-    span = w + block - 1
-    spill = blocks * block - columns
-    x = jnp.pad(x, ((0, 0), pads[0], (pads[1][0], pads[1][1] + spill), (0, 0)))
-    windows = jnp.stack([x[:, :, i * block : i * block + span] for i in range(blocks)], 2)  # [B, H, blocks, span, C]
-    windows = jnp.stack([windows[:, i : i + rows] for i in range(h)], 3)  # [B, H', blocks, h, span, C]
-    band = jnp.stack([jnp.pad(kernel, ((0, 0), (j, block - 1 - j), (0, 0), (0, 0))) for j in range(block)], 3)
-    out = windows.reshape(-1, h * span * c) @ band.reshape(h * span * c, block * k)
-    return out.reshape(x.shape[0], rows, blocks * block, k)[:, :, :columns]
 
+    def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_transpose(x, kernel, kernel.shape[:2], "VALID")
 
-def shifted_products(
-    x: jax.Array,
-    kernel: jax.Array,
-    strides: tuple[int, int],
-    pads: Sequence[tuple[int, int]],
-    dilation: tuple[int, int],
-) -> jax.Array:
-    """Depthwise cross-correlation as a sum of shifted images, each times one weight a channel.
-
-    Args:
-      x: `[B, H, W, C]`.
-      kernel: `[h, w, 1, C]`.
-      strides: of rows and columns.
-      pads: zeros `(before, after)` for rows and columns.
-      dilation: pixels from one weight to the next, for rows and columns.
-
-    Returns:
-      `[B, H', W', C]`.
-    """
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    spans = [n - (k - 1) * d for n, k, d in zip(x.shape[1:3], kernel.shape, dilation, strict=False)]
-
-    def shifted(i: int, j: int) -> jax.Array:
-        top, left = i * dilation[0], j * dilation[1]
-        return x[:, top : top + spans[0] : strides[0], left : left + spans[1] : strides[1]]
-
-    return sum(shifted(i, j) * kernel[i, j, 0] for i in range(kernel.shape[0]) for j in range(kernel.shape[1]))
+    if _AS_DEFINED.get():
+        return direct(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=forms.spread_products, default=direct)
 
 
 def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:

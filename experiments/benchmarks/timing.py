@@ -3,27 +3,76 @@
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from networks import ROWS, Row
+
+import cnnlab
 
 Variants = Mapping[str, Callable[[], None]]
 
 
-def take_turns(variants: Variants, *, rounds: int, repeats: int) -> dict[str, float]:
+def take_turns(
+    variants: Variants, *, rounds: int, repeats: int | None = None, seconds: float = 0.0
+) -> dict[str, float]:
     """Milliseconds of each variant, warm: the median over rounds of the median of its calls in a round.
 
-    The variants take turns, round by round, so that a noisy moment hits them all.
+    The variants take turns, round by round, so that a noisy moment hits them all. A round has so many `repeats` of
+    each, or where these are left out as many as fit into so many seconds, three at least.
     """
-    for run in variants.values():
-        _median_ms(run, 5)
+    warm = {name: _median_ms(run, 5 if repeats else 2) for name, run in variants.items()}
     table: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
-            table[name].append(_median_ms(run, repeats))
+            table[name].append(_median_ms(run, repeats or max(3, round(1000 * seconds / warm[name]))))
     return {name: statistics.median(values) for name, values in table.items()}
+
+
+def compare(
+    title: str,
+    networks: Sequence[str],
+    variants: Callable[[Row], Variants],
+    *,
+    passes: int,
+    rounds: int,
+    seconds: float,
+    as_json: bool,
+) -> dict[str, Any]:
+    """Times the variants of each network and prints the table.
+
+    Args:
+      title: of the benchmark.
+      networks: names in `networks.ROWS`.
+      variants: of a row.
+      passes: forward passes' worth of multiply-adds in one call: 1, or 3 with both gradients.
+      rounds: turns of each variant.
+      seconds: of a turn.
+      as_json: print one JSON object alone.
+    """
+    rate, rows = matrix_rate(), []
+    for name in networks:
+        one = ROWS[name]
+        print(f"{title}, {name} ...", file=sys.stderr, flush=True)
+        calls = variants(one)
+        first = {variant: _median_ms(run, 1) for variant, run in calls.items()}
+        times = take_turns(calls, rounds=rounds, seconds=seconds)
+        work = passes * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
+        told = {"size": one.size, "compile_s": {way: round(first[way] / 1000, 1) for way in first}}
+        share = round(work / (times["cnnlab"] / 1000) / rate, 3)
+        rows.append(row(f"{name}", times, images=one.batch) | told | {"matrix_share": share})
+    return print_rows(rows, as_json=as_json)
+
+
+def matrix_rate() -> float:
+    """Multiply-adds a second of a product of two 2048² matrices in single precision."""
+    a = jnp.ones((2048, 2048))
+    product = jax.jit(jnp.matmul)
+    return 2048**3 / take_turns({"": lambda: product(a, a).block_until_ready()}, rounds=3, repeats=5)[""] * 1000
 
 
 def _median_ms(run: Callable[[], None], repeats: int) -> float:

@@ -1,69 +1,59 @@
-"""One LeNet5 train step (28x28, batch 128, Adam): cnnlab beside plain Flax and PyTorch's three ways, in one run.
+"""One train step (Adam) of nine networks: cnnlab beside plain Flax and PyTorch's three ways, in one run.
 
-    pip install ".[peers]" && python experiments/benchmarks/train_step.py [--json] [--rounds 15]
+    pip install ".[peers]" && python experiments/benchmarks/train_step.py [--json] [--networks lenet5 unet ...]
 
 Everyone trains the same network on the same images with the same optimizer. The variants take turns, round by round,
-so that a noisy moment hits them all; each figure is the median of the rounds' medians, warm, compile time left out.
-`ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
+so that a noisy moment hits them all; each figure is the median of the rounds' medians, warm, compile time left out and
+told apart. `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster. `matrix_share` is the rate
+of cnnlab's multiply-adds (three times those of the forward pass) over that of a product of two 2048² matrices.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet: cnnlab 5.0-5.1 ms, plain Flax
-23-24, torch eager 5.9-6.0, channels-last 6.0-6.4, torch.compile 9.8-10.0: ratio 1.16-1.19 in four runs. A fifth, on a
-machine just then busy, gave 8.8 against 7.5: .85; both cores must be free.
+MEASURED
 """
 
 import functools
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
-from timing import report, take_turns
+from networks import ROWS, Row, torch_ways
+from timing import compare
 
 import cnnlab
+from cnnlab.ops import lowering
 from cnnlab.training import create_optimizer, create_state, train_step
 
-BATCH = 128
 LEARNING_RATE = 1e-3
 
 
-def data() -> tuple[np.ndarray, np.ndarray]:
-    """The same images and labels for everyone."""
-    rng = np.random.default_rng(0)
-    return rng.random((BATCH, 28, 28, 1), np.float32), rng.integers(0, 10, BATCH).astype(np.int32)
-
-
-def cnnlab_step() -> Callable[[], None]:
+def cnnlab_step(row: Row) -> Callable[[], None]:
     """The package as it is: its step, its network, its compiler options."""
-    return _jax_step(cnnlab.create_model("lenet5", num_classes=10), cnnlab.jit)
+    return _jax_step(row, cnnlab.jit)
 
 
-class PlainLeNet5(nn.Module):
-    """LeNet5 as one would write it in Flax."""
-
-    @nn.compact
-    def __call__(self, x):
-        x = nn.max_pool(nn.relu(nn.Conv(6, (5, 5), padding=2)(x)), (2, 2), (2, 2))
-        x = nn.max_pool(nn.relu(nn.Conv(16, (5, 5), padding="VALID")(x)), (2, 2), (2, 2))
-        x = x.reshape(len(x), -1)
-        return nn.Dense(10)(nn.relu(nn.Dense(84)(nn.relu(nn.Dense(120)(x)))))
-
-
-def flax_step() -> Callable[[], None]:
+def flax_step(row: Row) -> Callable[[], None]:
     """Plain Flax under plain `jax.jit`."""
-    return _jax_step(PlainLeNet5(), jax.jit)
+
+    def as_defined(step: Callable, **options: Any) -> Callable:
+        def plain(*arguments: Any) -> Any:
+            with lowering.as_defined():
+                return step(*arguments)
+
+        return jax.jit(plain, **options)
+
+    return _jax_step(row, as_defined)
 
 
-def _jax_step(network: nn.Module, compiler: Callable) -> Callable[[], None]:
-    images, labels = data()
-    batch = {"image": jnp.asarray(images), "label": jnp.asarray(labels)}
+def _jax_step(row: Row, compiler: Callable) -> Callable[[], None]:
+    images, labels = row.data()
+    batch = {"image": jnp.asarray(images), "mask" if row.pixels else "label": jnp.asarray(labels)}
     optimizer = create_optimizer(cnnlab.Optimizer(learning_rate=LEARNING_RATE), 1000)
-    task = cnnlab.tasks.Classification()
-    step = functools.partial(train_step, network=network, task=task, optimizer=optimizer, key=jax.random.key(1))
+    step = functools.partial(
+        train_step, network=row.network, task=row.task(), optimizer=optimizer, key=jax.random.key(1)
+    )
     program = compiler(step, donate_argnums=0)
-    state = create_state(network, optimizer, images, jax.random.key(0))
+    state = create_state(row.network, optimizer, images[:1], jax.random.key(0))
 
     def run() -> None:
         nonlocal state
@@ -73,66 +63,50 @@ def _jax_step(network: nn.Module, compiler: Callable) -> Callable[[], None]:
     return run
 
 
-def torch_steps() -> dict[str, Callable[[], None]]:
+def torch_steps(row: Row, *, compiled: bool) -> dict[str, Callable[[], None]]:
     """PyTorch eager, channels-last and `torch.compile`."""
     import torch
 
-    images, labels = data()
-    x = torch.tensor(images).permute(0, 3, 1, 2).contiguous()
-    y = torch.tensor(labels, dtype=torch.int64)
+    labels = torch.tensor(row.data()[1], dtype=torch.int64)
 
-    def network() -> torch.nn.Module:
-        layers = torch.nn
-        return layers.Sequential(
-            layers.Conv2d(1, 6, 5, padding=2),
-            layers.ReLU(),
-            layers.MaxPool2d(2),
-            layers.Conv2d(6, 16, 5),
-            layers.ReLU(),
-            layers.MaxPool2d(2),
-            layers.Flatten(),
-            layers.Linear(400, 120),
-            layers.ReLU(),
-            layers.Linear(120, 84),
-            layers.ReLU(),
-            layers.Linear(84, 10),
-        )
-
-    def step(model: torch.nn.Module, x: torch.Tensor) -> Callable[[], None]:
-        optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    def step(network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
+        optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
 
         def run() -> None:
             optimizer.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(model(x), y).backward()
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
             optimizer.step()
 
         return run
 
-    last = torch.channels_last
-    return {
-        "torch eager": step(network(), x),
-        "torch channels-last": step(network().to(memory_format=last), x.to(memory_format=last)),
-        "torch.compile": step(torch.compile(network()), x),
-    }
+    return torch_ways(row, step, compiled=compiled)
 
 
 def main(
+    networks: tuple[str, ...] = tuple(ROWS),
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    rounds: int = 15,
-    repeats: int = 20,
+    rounds: int = 7,
+    seconds: float = 0.3,
     peers: bool = True,
+    compiled: bool = True,
 ) -> dict:
-    """Times all variants in turn and prints a table.
+    """Times all variants of every network in turn and prints a table.
 
     Args:
+        networks: names of rows.
         json_only: print one JSON object instead.
         rounds: turns of each variant.
-        repeats: steps in a turn.
+        seconds: of a turn.
         peers: run PyTorch too.
+        compiled: run `torch.compile` too.
     """
-    variants = {"cnnlab": cnnlab_step(), "flax": flax_step()} | (torch_steps() if peers else {})
-    times = take_turns(variants, rounds=rounds, repeats=repeats)
-    return report("lenet5 train step, 28x28, batch 128", times, images=BATCH, as_json=json_only)
+
+    def variants(row: Row) -> dict[str, Callable[[], None]]:
+        own = {"cnnlab": cnnlab_step(row), "flax": flax_step(row)}
+        return own | (torch_steps(row, compiled=compiled) if peers else {})
+
+    options = {"passes": 3, "rounds": rounds, "seconds": seconds, "as_json": json_only}
+    return compare("train step", networks, variants, **options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,197 @@
+"""Convolutions written otherwise: each form equals the direct one and is, somewhere on a CPU, several times faster.
+
+All are plain compositions of products and sums, so they differentiate in both directions, batch and export.
+`lowering.py` chooses among them.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+Pads = Sequence[tuple[int, int]]
+Form = Callable[[jax.Array, jax.Array], jax.Array]
+"""Image `[B, H, W, C]` and kernel `[h, w, C, K]` to `[B, H', W', K]`."""
+
+
+def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> Form:
+    """The first form, with the gradient that the second one has by its image and the third by its kernel.
+
+    Args:
+      value: what is computed.
+      input_gradient: an equal form; only its derivative by the image is used.
+      kernel_gradient: an equal form; only its derivative by the kernel is used.
+    """
+
+    @jax.custom_jvp
+    def form(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return value(x, kernel)
+
+    def tangent(primals, tangents):
+        (x, kernel), (dx, dkernel) = primals, tangents
+        parts = []
+        if not isinstance(dx, SymbolicZero):
+            parts.append(input_gradient(dx, kernel))
+        if not isinstance(dkernel, SymbolicZero):
+            parts.append(kernel_gradient(x, dkernel))
+        y = form(x, kernel)
+        return y, sum(parts) if parts else jnp.zeros_like(y)
+
+    form.defjvp(tangent, symbolic_zeros=True)
+    return form
+
+
+def direct(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Sequence[int] = (1, 1),
+    pads: Pads = ((0, 0), (0, 0)),
+    dilation: Sequence[int] = (1, 1),
+) -> jax.Array:
+    """The operation itself."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, pads, None, dilation, numbers)
+
+
+def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax.Array:
+    """A 1x1 convolution as one matrix product over all pixels.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[1, 1, C, K]`.
+      strides: of rows and columns.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    x = x[:, :: strides[0], :: strides[1]]
+    out = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
+    return out.reshape(*x.shape[:3], kernel.shape[-1])
+
+
+def blocked_toeplitz(x: jax.Array, kernel: jax.Array, *, pads: Pads, block: int) -> jax.Array:
+    """Stride-1 cross-correlation as one matrix product a block of a row's outputs.
+
+    A block of m neighbouring outputs reads h x (w + m - 1) x C inputs; its matrix is the kernel written m times, each
+    copy one pixel further right (a Toeplitz band), so the product is h(w + m - 1)C by mK: wide enough for a CPU's
+    matrix units where C alone is not.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`.
+      pads: zeros `(before, after)` for rows and columns.
+      block: m.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    h, w, c, k = kernel.shape
+    rows = x.shape[1] + sum(pads[0]) - h + 1
+    columns = x.shape[2] + sum(pads[1]) - w + 1
+    blocks = -(-columns // block)
+    span = w + block - 1
+    spill = blocks * block - columns
+    x = jnp.pad(x, ((0, 0), pads[0], (pads[1][0], pads[1][1] + spill), (0, 0)))
+    windows = jnp.stack([x[:, :, i * block : i * block + span] for i in range(blocks)], 2)  # [B, H, blocks, span, C]
+    windows = jnp.stack([windows[:, i : i + rows] for i in range(h)], 3)  # [B, H', blocks, h, span, C]
+    band = jnp.stack([jnp.pad(kernel, ((0, 0), (j, block - 1 - j), (0, 0), (0, 0))) for j in range(block)], 3)
+    out = windows.reshape(-1, h * span * c) @ band.reshape(h * span * c, block * k)
+    return out.reshape(x.shape[0], rows, blocks * block, k)[:, :, :columns]
+
+
+def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
+    """A strided cross-correlation as a sum of unstrided ones: every s-th row and column of the image and the kernel.
+
+    Its gradient by the image needs no zeros between the pixels, the direct one's is s² times the work.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`.
+      strides: of rows and columns, no larger than the kernel.
+      pads: zeros `(before, after)` for rows and columns.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    rows, columns = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel.shape, strides, strict=False))
+    total = 0
+    for i in range(strides[0]):
+        for j in range(strides[1]):
+            part = kernel[i :: strides[0], j :: strides[1]]
+            image = x[:, i :: strides[0], j :: strides[1]]
+            image = image[:, : rows + part.shape[0] - 1, : columns + part.shape[1] - 1]
+            convolve = functools.partial(pointwise, strides=(1, 1)) if part.shape[:2] == (1, 1) else direct
+            total += convolve(image, part)
+    return total
+
+
+def shifted_products(
+    x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads, dilation: Sequence[int]
+) -> jax.Array:
+    """Depthwise cross-correlation as a sum of shifted images, each times one weight a channel.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, 1, C]`.
+      strides: of rows and columns.
+      pads: zeros `(before, after)` for rows and columns.
+      dilation: pixels from one weight to the next, for rows and columns.
+
+    Returns:
+      `[B, H', W', C]`.
+    """
+    shifts = _shifts(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel.shape, strides, dilation)
+    return sum(image * kernel[i, j, 0] for (i, j), image in shifts)
+
+
+def shifted_products_by_image(
+    x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads, dilation: Sequence[int]
+) -> jax.Array:
+    """`shifted_products` image after image, each weight spread over all places: its gradient by the kernel adds images
+    up before it adds places up, which stays in the cache."""
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    ((_, first), *_) = _shifts(x[:1], kernel.shape, strides, dilation)
+    spread = {(i, j): jnp.broadcast_to(kernel[i, j, 0], first.shape) for i, j in _taps(kernel.shape)}
+
+    @jax.checkpoint  # shifts are cut anew rather than kept for every image
+    def one(image: jax.Array, spread: dict) -> jax.Array:
+        return sum(shift * spread[tap] for tap, shift in _shifts(image[None], kernel.shape, strides, dilation))
+
+    return lax.scan(lambda _, image: (None, one(image, spread)[0]), None, x)[1]
+
+
+def _taps(kernel: Sequence[int]) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(kernel[0]) for j in range(kernel[1])]
+
+
+def _shifts(
+    x: jax.Array, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> list[tuple[tuple[int, int], jax.Array]]:
+    """What each weight of the kernel sees of a padded image."""
+    spans = [n - (k - 1) * d for n, k, d in zip(x.shape[1:3], kernel, dilation, strict=False)]
+
+    def shifted(i: int, j: int) -> jax.Array:
+        top, left = i * dilation[0], j * dilation[1]
+        return x[:, top : top + spans[0] : strides[0], left : left + spans[1] : strides[1]]
+
+    return [((i, j), shifted(i, j)) for i, j in _taps(kernel)]
+
+
+def spread_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A transposed convolution whose stride is its kernel's size, as one matrix product: no two outputs overlap.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`.
+
+    Returns:
+      `[B, h H, w W, K]`.
+    """
+    (b, height, width, c), (h, w, _, k) = x.shape, kernel.shape
+    out = x.reshape(-1, c) @ kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(c, h * w * k)
+    return out.reshape(b, height, width, h, w, k).transpose(0, 1, 3, 2, 4, 5).reshape(b, h * height, w * width, k)

@@ -1,0 +1,79 @@
+"""The forward pass of nine networks: cnnlab beside plain Flax and PyTorch's three ways, in one run.
+
+    pip install ".[peers]" && python experiments/benchmarks/inference.py [--json] [--networks lenet5 unet ...]
+
+As `train_step.py`, dropout off, batch norm on its running averages, in PyTorch's inference mode.
+
+MEASURED
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import tyro
+from networks import ROWS, Row, torch_ways
+from timing import compare
+
+import cnnlab
+from cnnlab.ops import lowering
+
+
+def jax_passes(row: Row) -> dict[str, Callable[[], None]]:
+    """cnnlab's predict, and plain Flax under plain `jax.jit`."""
+    images = jnp.asarray(row.data()[0])
+    variables = row.network.init(jax.random.key(0), images[:1])
+    spec = cnnlab.InputSpec(row.size[:2], channels=row.size[2], classes=tuple("0123456789"))
+    trained = cnnlab.Trained(variables, row.network, row.task(), spec)
+
+    @jax.jit
+    def plain(variables: Any, images: jax.Array) -> jax.Array:
+        with lowering.as_defined():
+            return jax.nn.softmax(row.network.apply(variables, images))
+
+    return {
+        "cnnlab": lambda: jax.block_until_ready(cnnlab.predict(trained, images)),
+        "flax": lambda: jax.block_until_ready(plain(variables, images)),
+    }
+
+
+def torch_passes(row: Row, *, compiled: bool) -> dict[str, Callable[[], None]]:
+    """PyTorch eager, channels-last and `torch.compile`."""
+    import torch
+
+    def once(network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
+        network.eval()
+        return torch.inference_mode()(lambda: (torch.softmax(network(images), 1), None)[1])
+
+    return torch_ways(row, once, compiled=compiled)
+
+
+def main(
+    networks: tuple[str, ...] = tuple(ROWS),
+    json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    rounds: int = 7,
+    seconds: float = 0.3,
+    peers: bool = True,
+    compiled: bool = True,
+) -> dict:
+    """Times all variants of every network in turn and prints a table.
+
+    Args:
+        networks: names of rows.
+        json_only: print one JSON object instead.
+        rounds: turns of each variant.
+        seconds: of a turn.
+        peers: run PyTorch too.
+        compiled: run `torch.compile` too.
+    """
+
+    def variants(row: Row) -> dict[str, Callable[[], None]]:
+        return jax_passes(row) | (torch_passes(row, compiled=compiled) if peers else {})
+
+    options = {"passes": 1, "rounds": rounds, "seconds": seconds, "as_json": json_only}
+    return compare("inference", networks, variants, **options)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,123 @@
+"""The networks that the benchmarks compare: in cnnlab, and the name of their twin in `torch_networks.py`.
+
+Plain Flax is the same network without the lowerings, `cnnlab.ops.lowering.as_defined`, under plain `jax.jit`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+import cnnlab
+from cnnlab.nn import BatchNorm, Conv, ConvBlock, SeparableConv, TransposedUp
+
+SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
+DILATIONS = (1, 1, 2, 4, 8, 1)
+UP = (64, 32, 16)
+
+
+class Separable(nn.Module):
+    """A convolution, then depthwise-separable ones, each with batch norm and ReLU, as in MobileNet."""
+
+    num_classes: int = 10
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, use_running_average: bool = True) -> jax.Array:
+        x = ConvBlock(32)(x, use_running_average=use_running_average)
+        for width, stride in SEPARABLE:
+            x = SeparableConv(width, stride=stride)(x)
+            x = nn.relu(BatchNorm(use_running_average)(x))
+        return nn.Dense(self.num_classes)(x.mean((1, 2)))
+
+
+class Dilated(nn.Module):
+    """Convolutions of growing dilation at full size, as in dense prediction."""
+
+    num_classes: int = 10
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, use_running_average: bool = True) -> jax.Array:
+        for dilation in DILATIONS:
+            x = ConvBlock(32, dilation=dilation)(x, use_running_average=use_running_average)
+        return Conv(self.num_classes, (1, 1))(x)
+
+
+class Transposed(nn.Module):
+    """Transposed convolutions that double the size, each with a 3x3 convolution behind it: a decoder."""
+
+    num_classes: int = 10
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, use_running_average: bool = True) -> jax.Array:
+        for width in UP:
+            x = ConvBlock(width)(nn.relu(TransposedUp(width)(x)), use_running_average=use_running_average)
+        return Conv(self.num_classes, (1, 1))(x)
+
+
+class Row(NamedTuple):
+    """One network and what it is fed.
+
+    Attributes:
+      network: of 10 classes.
+      size: height, width and channels of an image.
+      batch: images.
+      twin: name and arguments in `torch_networks.py`.
+      pixels: whether every pixel has a class.
+    """
+
+    network: nn.Module
+    size: tuple[int, int, int]
+    batch: int
+    twin: tuple[Any, ...]
+    pixels: bool = False
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same images and labels for everyone."""
+        rng = np.random.default_rng(0)
+        images = rng.random((self.batch, *self.size), np.float32)
+        if not self.pixels:
+            return images, rng.integers(0, 10, self.batch).astype(np.int32)
+        shape = jax.eval_shape(self.network.init_with_output, jax.random.key(0), images)[0].shape
+        return images, rng.integers(0, 10, shape[:-1]).astype(np.int32)
+
+    def task(self) -> Any:
+        return cnnlab.tasks.Segmentation() if self.pixels else cnnlab.tasks.Classification()
+
+    def torch_network(self) -> Any:
+        import torch_networks
+
+        name, *arguments = self.twin
+        return getattr(torch_networks, name)(*arguments)
+
+
+def _model(name: str, **options: Any) -> nn.Module:
+    return cnnlab.create_model(name, num_classes=10, **options)
+
+
+ROWS: dict[str, Row] = {
+    "lenet5": Row(_model("lenet5"), (28, 28, 1), 128, ("lenet5",)),
+    "keras_mnist": Row(_model("keras_mnist"), (28, 28, 1), 128, ("keras_mnist",)),
+    "keras_vgg": Row(_model("keras_vgg"), (100, 100, 3), 32, ("keras_vgg",)),
+    "separable": Row(Separable(), (64, 64, 3), 32, ("separable", SEPARABLE)),
+    "dilated": Row(Dilated(), (64, 64, 3), 8, ("dilated", 32, DILATIONS), pixels=True),
+    "transposed": Row(Transposed(), (16, 16, 128), 16, ("transposed", UP, 128), pixels=True),
+    "unet": Row(_model("unet", width=16), (256, 256, 3), 4, ("UNet", 16, 10), pixels=True),
+    "resnet18": Row(_model("resnet18", stem="small"), (32, 32, 3), 128, ("resnet18",)),
+    "googlenet": Row(_model("googlenet"), (224, 224, 3), 8, ("googlenet",)),
+}
+"""By name, the quick ones first."""
+
+
+def torch_ways(row: Row, call: Callable[[Any, Any], Callable[[], None]], *, compiled: bool) -> dict[str, Callable]:
+    """PyTorch eager, channels-last and (where asked) `torch.compile`: `call(network, images)` of each."""
+    import torch
+
+    images = torch.tensor(row.data()[0]).permute(0, 3, 1, 2).contiguous()
+    last = {"memory_format": torch.channels_last}
+    ways = {
+        "torch eager": call(row.torch_network(), images),
+        "torch channels-last": call(row.torch_network().to(**last), images.to(**last)),
+    }
+    return ways | ({"torch.compile": call(torch.compile(row.torch_network()), images)} if compiled else {})

@@ -1,0 +1,148 @@
+"""The benchmarks' networks in PyTorch, layer by layer as its users write them."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    pad = (kernel - 1) * dilation // 2
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, pad, dilation, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class Mean(nn.Module):
+    """Over positions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
+
+
+def lenet5() -> nn.Module:
+    """Without dropout."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    )
+
+
+def keras_mnist() -> nn.Module:
+    """With its dropout of .25 and .5."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)),
+    )
+
+
+def keras_vgg() -> nn.Module:
+    """With its dropout of .25 and .5."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Flatten(), nn.Linear(30976, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, 10)),
+    )
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and the sum."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(block(inputs, outputs, stride=stride), block(outputs, outputs)[:2])
+        self.shortcut = nn.Identity() if stride == 1 else block(inputs, outputs, 1, stride)[:2]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+def resnet18() -> nn.Module:
+    """With the stem for images of 32 pixels."""
+    widths = (64, 64, 128, 256, 512)
+    stages = [nn.Sequential(Residual(a, b, 1 if a == b else 2), Residual(b, b, 1)) for a, b in pairwise(widths)]
+    return nn.Sequential(block(3, 64), *stages, Mean(), nn.Linear(512, 10))
+
+
+class UNet(nn.Module):
+    """Of depth 4 with batch norm."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+
+        def twice(inputs: int, outputs: int) -> nn.Sequential:
+            return nn.Sequential(block(inputs, outputs), block(outputs, outputs))
+
+        w = [width * 2**i for i in range(5)]
+        self.down = nn.ModuleList([twice(a, b) for a, b in zip([3, *w[:3]], w[:4], strict=True)])
+        self.bottleneck = twice(w[3], w[4])
+        self.up = nn.ModuleList([nn.ConvTranspose2d(w[i + 1], w[i], 2, 2) for i in range(4)])
+        self.join = nn.ModuleList([twice(2 * w[i], w[i]) for i in range(4)])
+        self.classes = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = []
+        for down in self.down:
+            skips.append(down(x))
+            x = F.max_pool2d(skips[-1], 2)
+        x = self.bottleneck(x)
+        for i in reversed(range(4)):
+            x = self.join[i](torch.cat([self.up[i](x), skips[i]], 1))
+        return self.classes(x)
+
+
+class Inception(nn.Module):
+    """Four branches side by side."""
+
+    def __init__(self, inputs: int, a: int, b: int, c: int, d: int, e: int, f: int):
+        super().__init__()
+        pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), block(inputs, f, 1))
+        ways = [block(inputs, a, 1)], [block(inputs, b, 1), block(b, c)], [block(inputs, d, 1), block(d, e)], [pool]
+        self.branches = nn.ModuleList([nn.Sequential(*way) for way in ways])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def googlenet() -> nn.Module:
+    """With batch norm, as torchvision's."""
+
+    def halve(kernel: int) -> nn.MaxPool2d:
+        return nn.MaxPool2d(kernel, 2, ceil_mode=True)
+
+    return nn.Sequential(
+        *(block(3, 64, 7, 2), halve(3), block(64, 64, 1), block(64, 192), halve(3)),
+        *(Inception(192, 64, 96, 128, 16, 32, 32), Inception(256, 128, 128, 192, 32, 96, 64), halve(3)),
+        *(Inception(480, 192, 96, 208, 16, 48, 64), Inception(512, 160, 112, 224, 24, 64, 64)),
+        *(Inception(512, 128, 128, 256, 24, 64, 64), Inception(512, 112, 144, 288, 32, 64, 64)),
+        *(Inception(528, 256, 160, 320, 32, 128, 128), halve(2)),
+        *(Inception(832, 256, 160, 320, 32, 128, 128), Inception(832, 384, 192, 384, 48, 128, 128)),
+        *(Mean(), nn.Dropout(0.2), nn.Linear(1024, 10)),
+    )
+
+
+def separable(widths: tuple[tuple[int, int], ...]) -> nn.Module:
+    """Each of the widths with its stride."""
+    layers, inputs = [block(3, 32)], 32
+    for outputs, stride in widths:
+        depthwise = nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False)
+        layers.append(nn.Sequential(depthwise, block(inputs, outputs, 1)))
+        inputs = outputs
+    return nn.Sequential(*layers, Mean(), nn.Linear(inputs, 10))
+
+
+def dilated(width: int, dilations: tuple[int, ...]) -> nn.Module:
+    """One convolution a dilation."""
+    layers = [block(3 if i == 0 else width, width, dilation=d) for i, d in enumerate(dilations)]
+    return nn.Sequential(*layers, nn.Conv2d(width, 10, 1))
+
+
+def transposed(widths: tuple[int, ...], inputs: int) -> nn.Module:
+    """Each width after a doubling of the size."""
+    layers = []
+    for outputs in widths:
+        layers += [nn.ConvTranspose2d(inputs, outputs, 2, 2), nn.ReLU(), block(outputs, outputs)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Conv2d(inputs, 10, 1))
