@@ -200,10 +200,26 @@ def test_membranes_are_cross_validated_over_fewer_sections(tmp_path, blobs, caps
     assert module.agreement(blobs * 1.0, blobs, 0.5).rand == 1
 
 
-def test_the_train_step_benchmark_prints_rows_with_a_ratio(capsys):
-    script("benchmarks/train_step.py").main(json_only=True, rounds=1, repeats=1, peers=False)
-    (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert set(row["ms"]) == {"cnnlab", "flax"}
+def test_the_network_benchmarks_print_rows_with_a_share_of_the_matrix_rate(capsys):
+    for name in ("train_step", "inference"):
+        script(f"benchmarks/{name}.py").main(("lenet5",), json_only=True, rounds=1, seconds=0, peers=False)
+        (row,) = json.loads(capsys.readouterr().out)["rows"]
+        assert set(row["ms"]) == {"cnnlab", "flax"}
+        assert 0 < row["matrix_share"] < 1
+
+
+def test_the_layer_benchmark_has_a_row_a_part(capsys):
+    script("benchmarks/layers.py").main(("1x1, 256 to 64",), json_only=True, rounds=1, seconds=0, peers=False)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [one["name"].split(": ")[1] for one in rows] == ["forward", "image gradient", "kernel gradient"]
+
+
+def test_every_benchmarked_network_has_the_parameters_of_its_twin_in_torch():
+    pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
+    for row in script("benchmarks/networks.py").ROWS.values():
+        twin = sum(leaf.numel() for leaf in row.torch_network().parameters())
+        made = jax.eval_shape(row.network.init, jax.random.key(0), np.zeros((1, *row.size), np.float32))["params"]
+        assert sum(leaf.size for leaf in jax.tree.leaves(made)) == twin
 
 
 def test_the_mc_dropout_benchmark_prints_its_passes(capsys):
