@@ -54,7 +54,7 @@ def main(
         depth: poolings.
         dropout: rate of dropped feature maps.
         epochs: each of `crops` windows.
-        crops: windows that are drawn.
+        crops: windows an epoch, others in each.
         window: their side, in pixels.
         batch_size: windows a step.
         mc_samples: stochastic passes.

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.commands.options import parse_experiment
 from cnnlab.data.windows import drawn_places, tiled_places, windows
+from cnnlab.training.run import read_history
 
 
 def save(path, pixels, mode=None, palette=None):
@@ -197,6 +200,38 @@ def test_a_sheet_is_cut_into_strips_and_nothing_counts_beyond_its_content(atlas)
     right = (batch["image"][..., 0] < 100) == (batch["mask"] == 1)
     assert right[batch["mask"] >= 0].all()
     assert found["train"].column("image").places.left.max() + 8 <= 50
+
+
+def test_every_epoch_draws_other_crops_and_a_resumed_one_the_same(atlas):
+    noise = np.random.default_rng(0).integers(0, 256, (24, 90))
+    save(atlas / "sheet.png", noise)
+    strips = {"validation": (50, 60), "test": (60, 90)}
+    train = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), window=8, crops=40, **strips)["train"]
+    epoch = lambda n, **k: [b["image"] for b in data.training_batches(train, batch_size=10, seed=3, epoch=n, **k)]  # noqa: E731
+    first, rest, second = epoch(0), epoch(0, start=2), epoch(1)
+    np.testing.assert_array_equal(np.stack(first[2:]), np.stack(rest))
+    shown = [{window.tobytes() for batch in found for window in batch} for found in (first, second)]
+    assert len(shown[0] & shown[1]) < 10
+    allowed = np.lib.stride_tricks.sliding_window_view(noise[:, :50].astype(np.uint8), (8, 8)).reshape(-1, 64)
+    assert {window[..., 0].tobytes() for window in np.concatenate(second)} <= {one.tobytes() for one in allowed}
+
+
+def test_a_run_on_crops_that_was_extended_ends_as_one_in_a_go(atlas, tmp_path):
+    strips = {"validation": (50, 60), "test": (60, 90)}
+    paths = {"path": str(atlas / "sheet.png"), "mask": str(atlas / "mask.png")}
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("unet", width=2, depth=1),
+        data=cnnlab.Choice("sheet", **paths, window=8, crops=8, **strips),
+        task=cnnlab.Choice("segmentation"),
+        training=cnnlab.Training(epochs=1, batch_size=4),
+    )
+    longer = dataclasses.replace(experiment, training=cnnlab.Training(epochs=3, batch_size=4))
+    cnnlab.train(experiment, tmp_path / "halves", quiet=True)
+    cnnlab.train(longer, tmp_path / "halves", quiet=True)
+    cnnlab.train(longer, tmp_path / "once", quiet=True)
+    losses = [[row["loss"] for row in read_history(tmp_path / name)] for name in ("halves", "once")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
 
 
 @pytest.mark.parametrize(

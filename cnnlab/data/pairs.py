@@ -1,5 +1,6 @@
 """Folders of images and masks that share their names, and one big annotated sheet, as datasets."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from cnnlab.data.images import SUFFIXES, read_header, read_pixels
 from cnnlab.data.masks import CLASSES, ClassTable, distinct, guess_classes, read_classes, read_codes, to_classes
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.targets import SPLITS
-from cnnlab.data.windows import drawn_places, tiled_places, windows
+from cnnlab.data.windows import Crops, Places, Region, drawn_places, tiled_places, windows
 
 _MEASURED = 4096  # training images, for their mean and standard deviation
 
@@ -44,7 +45,7 @@ def pairs(
       size: height and width in pixels to which all are resized, masks by the nearest pixel. `auto`: they stay as they
         are, which must be one size unless a `window` is given.
       window: side of square windows; training draws `crops` of them, the other splits are covered by them.
-      crops: windows an epoch; the same ones in every epoch.
+      crops: windows an epoch; others in every epoch, functions of the seeds and the epoch.
       channels: 1 for grey, 3 for RGB.
       validation: share of all pairs, where the folder has no such split.
       test: likewise.
@@ -105,7 +106,7 @@ def sheet(
       content: an image that is 0 where nothing counts, such as beyond the frame of a map.
       classes: names.
       window: side of the square windows, in pixels.
-      crops: windows that training draws, the same ones in every epoch.
+      crops: windows an epoch that training draws, others in every epoch.
       axis: whether the strips are columns or rows.
       validation: first and (excluded) last column or row.
       test: likewise.
@@ -199,12 +200,19 @@ def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def _windowed(name: str, parts, regions, classes, window: int, crops: int, seed: int) -> Dataset:
     size, splits = (window, window), {}
     for split, part in parts.items():
-        if split == "train":
-            places = drawn_places(regions[split], size, crops, seed=seed, masks=part["mask"])
-        else:
-            places = tiled_places(regions[split], size)
-        splits[split] = windows(list(part["image"]), list(part["mask"]), places, size, once=split != "train")
+        images, masks = list(part["image"]), list(part["mask"])
+        if split != "train":
+            splits[split] = windows(images, masks, tiled_places(regions[split], size), size, once=True)
+            continue
+        draw = functools.partial(_draw, regions[split], size, crops, masks, seed)
+        splits[split] = Crops(windows(images, masks, draw(seed, 0), size).columns, draw)
     return _dataset(name, splits, classes)
+
+
+def _draw(
+    regions: Sequence[Region], size: tuple[int, int], crops: int, masks, data_seed: int, seed: int, epoch: int
+) -> Places:
+    return drawn_places(regions, size, crops, seed=(data_seed, seed, epoch), masks=masks)
 
 
 def _dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...]) -> Dataset:
