@@ -1,4 +1,5 @@
 import dataclasses
+import struct
 
 import numpy as np
 import pytest
@@ -154,6 +155,64 @@ def test_bad_pairs_are_named(plots, harm, message):
     harm(plots)
     with pytest.raises(ValueError, match=message):
         data.pairs(str(plots))
+
+
+def save_tiff(path, pixels, **tags):
+    Image.fromarray(pixels).save(path, tiffinfo={int(name[1:]): value for name, value in tags.items()})
+
+
+@pytest.mark.parametrize("kind", ["nodata", "16 bits", "alpha", "all bands"])
+def test_pixels_without_data_are_ignored_and_black(tmp_path, kind):
+    pixels, known = np.full((6, 8, 3), 200, np.uint8), np.ones((6, 8), bool)
+    known[:2], known[:, 7] = False, False
+    if kind == "16 bits":
+        found = np.where(known, 200 * 257, 65535).astype(np.uint16)
+    elif kind == "alpha":
+        found = np.dstack([pixels, 255 * known.astype(np.uint8)])
+    else:
+        found = np.where(known[..., None], pixels, 9).astype(np.uint8)
+        found[3, 3] = (9, 9, 200) if kind == "all bands" else 200  # of one band alone: data
+    nodata = {"nodata": "9", "all bands": "9", "16 bits": "65535"}
+    save_tiff(tmp_path / "sheet.tif", found, **({"t42113": nodata[kind]} if kind in nodata else {}))
+    save(tmp_path / "mask.png", np.eye(6, 8) > 0)
+    one = data.sheet(
+        str(tmp_path / "sheet.tif"), str(tmp_path / "mask.png"), window=2, crops=4, validation=(2, 4), test=(4, 8)
+    )
+    picture, mask = (one["test"].column(name).pictures[0] for name in ("image", "mask"))
+    np.testing.assert_array_equal(mask, np.where(known, np.eye(6, 8), -1))
+    np.testing.assert_array_equal(picture[..., 2], np.where(known, 200, 0))
+
+
+def test_a_value_without_data_that_no_pixel_can_have_changes_nothing(plots):
+    for i, text in enumerate(("nan", "-9999", "none of them")):
+        (plots / "images" / f"{i}.jpg").unlink()
+        save_tiff(plots / "images" / f"{i}.tif", np.zeros((16, 16), np.uint8), t42113=text)
+    assert values(data.pairs(str(plots))) == [0, 1]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_tiff_with_other_bands_than_the_others_is_named(plots, count):
+    for i in range(3):
+        (plots / "images" / f"{i}.jpg").unlink()
+        pixels = np.zeros((16, 16, count if i == 2 else 3), np.uint8)
+        # An alpha band is none of them; the fourth here is one of no meaning.
+        Image.fromarray(pixels, "LA" if pixels.shape[-1] == 2 else None).save(plots / "images" / f"{i}.tif")
+    (plots / "images" / "2.tif").write_bytes(without_alpha((plots / "images" / "2.tif").read_bytes()))
+    with pytest.raises(ValueError, match=rf"2.tif has {count} bands, 2 of 3 TIFFs have 3; keep .*gdal_translate"):
+        data.pairs(str(plots))
+
+
+def without_alpha(tiff):
+    """The file with its band of transparency (ExtraSamples 2 or 1) of no meaning (0)."""
+    at = next(i for i in range(len(tiff)) if tiff[i : i + 8] == struct.pack("<HHI", 338, 3, 1))
+    return tiff[: at + 8] + bytes(4) + tiff[at + 12 :]
+
+
+def test_a_sheet_of_five_bands_says_what_to_do(atlas):
+    header = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 277, 3, 1, 5, 0)  # nothing but SamplesPerPixel
+    (atlas / "sheet.tif").write_bytes(header)
+    with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, an image has 1 or 3; keep"):
+        data.sheet(str(atlas / "sheet.tif"), str(atlas / "mask.png"), validation=(50, 60), test=(60, 90))
 
 
 def test_tiled_windows_show_every_pixel_once():
