@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import io
 import json
 import os
 import re
@@ -152,6 +153,8 @@ def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
     module = script("paris_atlas_unet.py")
     table = module.main(tmp_path, tmp_path / "runs", columns=(48, 72, 96), **options)
     assert {"boundary_f1", "panoptic_quality", "error_auroc_variance"} <= set(table)
+    picture = Image.open(tmp_path / "runs" / "picture.png")
+    assert (picture.size, picture.mode) == ((1920, 360), "P")
     # the truth itself, its outlines 3 pixels wide, tuned and scored
     wide = ndimage.binary_dilation(edges, np.ones((3, 3)))
     strip = (wide * 1.0, None, wide, edges, ~edges, y < 44)
@@ -159,6 +162,29 @@ def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
     perfect = module.scores(strip[0], strip[3:], edge, method, basin)
     assert perfect["boundary_f1"] == 1
     assert perfect["panoptic_quality"] > 0.9
+
+
+def test_a_street_between_the_atlass_shapes_is_spurious_unless_streets_are_true():
+    module = script("paris_atlas_unet.py")
+    x = np.tile(np.arange(30), (10, 1))
+    edges = (x == 9) | (x == 19)  # 90 pixels of a shape, 90 of a street, 100 of a shape
+    truth = (edges, (x < 9) | (x > 19), np.ones_like(edges))
+    wide = ndimage.binary_dilation(edges, np.ones((3, 3))) * 1.0
+    found = module.scores(wide, truth, 0.5, "connected parts", 0.5)
+    assert found["panoptic_quality"] == 2 / (2 + 1 / 2)
+    assert found["panoptic_quality_with_streets"] == 1
+    wide[:, 18:21] = 0  # a gap: the street and the second shape are one, 100 of its 200 pixels right, not above 1/2
+    found = module.scores(wide, truth, 0.5, "connected parts", 0.5)
+    assert found["panoptic_quality"] == 1 / (1 + (1 + 1) / 2)
+    assert found["panoptic_quality_with_streets"] == 1 / (1 + (1 + 2) / 2)
+
+
+def test_the_atlass_picture_is_small():
+    module, rng = script("paris_atlas_unet.py"), np.random.default_rng(0)
+    noise, inside = rng.random((700, 650)), np.ones((700, 650), bool)
+    image, file = (255 * rng.random((700, 650, 3))).astype(np.uint8), io.BytesIO()
+    module.draw(image, noise > 0.5, noise, noise, (inside, inside)).save(file, "PNG")
+    assert len(file.getvalue()) < 400_000  # noise is the worst there is
 
 
 def test_street_scenes_are_scored_in_one_pass_and_in_many(tmp_path, blobs, capsys):
