@@ -279,6 +279,29 @@ def test_the_sheet_benchmark_prints_time_and_memory():
     assert row["peak_mb"]["cnnlab"] > 50
 
 
+@pytest.fixture(scope="module")
+def unets():
+    pytest.importorskip("torch")
+    return script("benchmarks/unet.py")
+
+
+def test_the_unet_benchmark_compares_steps_and_windows(unets, capsys):
+    small = {"widths": (2,), "depth": 1, "batch": 1, "size": 16, "sheet": 48, "tile": 32, "passes": 2}
+    unets.main(json_only=True, rounds=1, repeats=1, **small)
+    step, windows = json.loads(capsys.readouterr().out)["rows"]
+    assert set(step["ms"]) == set(windows["ms"]) == {"cnnlab", "torch eager", "torch channels-last"}
+    assert windows["name"] == "U-Net 2, 48x48 in 4 windows of 32x32, 2 passes"
+    assert step["ratio"] > 0
+
+
+def test_the_unets_that_are_compared_have_the_same_parameters(unets):
+    variables = jax.eval_shape(
+        unets.network(8, 3).init, jax.random.key(0), jax.ShapeDtypeStruct((1, 16, 16, 3), np.float32)
+    )
+    own = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert own == sorted(one.numel() for one in unets.torch_network(8, 3).parameters())
+
+
 def test_the_classical_filters_are_drawn_on_a_photo_beside_each_other(tmp_path, capsys):
     from PIL import Image
 

@@ -12,13 +12,13 @@ import jax
 Variants = Mapping[str, Callable[[], None]]
 
 
-def take_turns(variants: Variants, *, rounds: int, repeats: int) -> dict[str, float]:
-    """Milliseconds of each variant, warm: the median over rounds of the median of its calls in a round.
+def take_turns(variants: Variants, *, rounds: int, repeats: int, warm: int = 5) -> dict[str, float]:
+    """Milliseconds of each variant, after `warm` calls: the median over rounds of the median of its calls in a round.
 
     The variants take turns, round by round, so that a noisy moment hits them all.
     """
     for run in variants.values():
-        _median_ms(run, 5)
+        _median_ms(run, warm)
     table: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
