@@ -10,8 +10,8 @@ probability over 30 passes, or the connected parts of the rest, whichever serves
 Panoptic quality is over shapes of 50 pixels or more, inside the content, matched above an IoU of 1/2. True are the
 closed shapes of `shapes.png`, found is every part of the strip that outlines cut off and that is connected without
 corners. So the network of streets, which outlines enclose too, is a spurious shape, one or as many as it falls apart
-into: the true outlines themselves score .998, 309 shapes and one street; 3 pixels wide as they are learnt .907, for
-want of narrow shapes. The atlas's own evaluator takes all parts between the true outlines for true, streets too; so
+into: the true outlines themselves score .998, 309 shapes and one street; 3 pixels wide as they are learnt .907, since
+narrow shapes fall apart. The atlas's own evaluator takes all parts between the true outlines for true, streets too; so
 does `panoptic_quality_with_streets` (1 and .909). It has no least size, and counts the outlines as one more region.
 
 `RUNS/picture.png` shows a part of the scoring strip: map, truth, guess, mean, variance and errors.
@@ -111,7 +111,7 @@ def main(
     draw(sheet[:, score:end], probability > edge, probability, variance, truth).save(runs / "picture.png")
     print(f"edges above {edge}, shapes by {method} below {basin}")
     for name, value in table.items():
-        print(f"  {name:24} {value:.4f}")
+        print(f"  {name:30} {value:.4f}")
     return table
 
 
