@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import io
 import json
 import os
 import re
@@ -152,6 +153,8 @@ def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
     module = script("paris_atlas_unet.py")
     table = module.main(tmp_path, tmp_path / "runs", columns=(48, 72, 96), **options)
     assert {"boundary_f1", "panoptic_quality", "error_auroc_variance"} <= set(table)
+    picture = Image.open(tmp_path / "runs" / "picture.png")
+    assert (picture.size, picture.mode) == ((1920, 360), "P")
     # the truth itself, its outlines 3 pixels wide, tuned and scored
     wide = ndimage.binary_dilation(edges, np.ones((3, 3)))
     strip = (wide * 1.0, None, wide, edges, ~edges, y < 44)
@@ -159,6 +162,29 @@ def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
     perfect = module.scores(strip[0], strip[3:], edge, method, basin)
     assert perfect["boundary_f1"] == 1
     assert perfect["panoptic_quality"] > 0.9
+
+
+def test_a_street_between_the_atlass_shapes_is_spurious_unless_streets_are_true():
+    module = script("paris_atlas_unet.py")
+    x = np.tile(np.arange(30), (10, 1))
+    edges = (x == 9) | (x == 19)  # 90 pixels of a shape, 90 of a street, 100 of a shape
+    truth = (edges, (x < 9) | (x > 19), np.ones_like(edges))
+    wide = ndimage.binary_dilation(edges, np.ones((3, 3))) * 1.0
+    found = module.scores(wide, truth, 0.5, "connected parts", 0.5)
+    assert found["panoptic_quality"] == 2 / (2 + 1 / 2)
+    assert found["panoptic_quality_with_streets"] == 1
+    wide[:, 18:21] = 0  # a gap: the street and the second shape are one, 100 of its 200 pixels right, not above 1/2
+    found = module.scores(wide, truth, 0.5, "connected parts", 0.5)
+    assert found["panoptic_quality"] == 1 / (1 + (1 + 1) / 2)
+    assert found["panoptic_quality_with_streets"] == 1 / (1 + (1 + 2) / 2)
+
+
+def test_the_atlass_picture_is_small():
+    module, rng = script("paris_atlas_unet.py"), np.random.default_rng(0)
+    noise, inside = rng.random((700, 650)), np.ones((700, 650), bool)
+    image, file = (255 * rng.random((700, 650, 3))).astype(np.uint8), io.BytesIO()
+    module.draw(image, noise > 0.5, noise, noise, (inside, inside)).save(file, "PNG")
+    assert len(file.getvalue()) < 400_000  # noise is the worst there is
 
 
 def test_street_scenes_are_scored_in_one_pass_and_in_many(tmp_path, blobs, capsys):
@@ -267,6 +293,29 @@ def test_the_sheet_benchmark_prints_time_and_memory():
     (row,) = json.loads(done.stdout)["rows"]
     assert row["ms"]["cnnlab"] > 0
     assert row["peak_mb"]["cnnlab"] > 50
+
+
+@pytest.fixture(scope="module")
+def unets():
+    pytest.importorskip("torch")
+    return script("benchmarks/unet.py")
+
+
+def test_the_unet_benchmark_compares_steps_and_windows(unets, capsys):
+    small = {"widths": (2,), "depth": 1, "batch": 1, "size": 16, "sheet": 48, "tile": 32, "passes": 2}
+    unets.main(json_only=True, rounds=1, repeats=1, **small)
+    step, windows = json.loads(capsys.readouterr().out)["rows"]
+    assert set(step["ms"]) == set(windows["ms"]) == {"cnnlab", "torch eager", "torch channels-last"}
+    assert windows["name"] == "U-Net 2, 48x48 in 4 windows of 32x32, 2 passes"
+    assert step["ratio"] > 0
+
+
+def test_the_unets_that_are_compared_have_the_same_parameters(unets):
+    variables = jax.eval_shape(
+        unets.network(8, 3).init, jax.random.key(0), jax.ShapeDtypeStruct((1, 16, 16, 3), np.float32)
+    )
+    own = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert own == sorted(one.numel() for one in unets.torch_network(8, 3).parameters())
 
 
 def test_the_classical_filters_are_drawn_on_a_photo_beside_each_other(tmp_path, capsys):

@@ -1,3 +1,6 @@
+import dataclasses
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.commands.options import parse_experiment
 from cnnlab.data.windows import drawn_places, tiled_places, windows
+from cnnlab.training.run import read_history
 
 
 def save(path, pixels, mode=None, palette=None):
@@ -153,6 +157,64 @@ def test_bad_pairs_are_named(plots, harm, message):
         data.pairs(str(plots))
 
 
+def save_tiff(path, pixels, **tags):
+    Image.fromarray(pixels).save(path, tiffinfo={int(name[1:]): value for name, value in tags.items()})
+
+
+@pytest.mark.parametrize("kind", ["nodata", "16 bits", "alpha", "all bands"])
+def test_pixels_without_data_are_ignored_and_black(tmp_path, kind):
+    pixels, known = np.full((6, 8, 3), 200, np.uint8), np.ones((6, 8), bool)
+    known[:2], known[:, 7] = False, False
+    if kind == "16 bits":
+        found = np.where(known, 200 * 257, 65535).astype(np.uint16)
+    elif kind == "alpha":
+        found = np.dstack([pixels, 255 * known.astype(np.uint8)])
+    else:
+        found = np.where(known[..., None], pixels, 9).astype(np.uint8)
+        found[3, 3] = (9, 9, 200) if kind == "all bands" else 200  # of one band alone: data
+    nodata = {"nodata": "9", "all bands": "9", "16 bits": "65535"}
+    save_tiff(tmp_path / "sheet.tif", found, **({"t42113": nodata[kind]} if kind in nodata else {}))
+    save(tmp_path / "mask.png", np.eye(6, 8) > 0)
+    one = data.sheet(
+        str(tmp_path / "sheet.tif"), str(tmp_path / "mask.png"), window=2, crops=4, validation=(2, 4), test=(4, 8)
+    )
+    picture, mask = (one["test"].column(name).pictures[0] for name in ("image", "mask"))
+    np.testing.assert_array_equal(mask, np.where(known, np.eye(6, 8), -1))
+    np.testing.assert_array_equal(picture[..., 2], np.where(known, 200, 0))
+
+
+def test_a_value_without_data_that_no_pixel_can_have_changes_nothing(plots):
+    for i, text in enumerate(("nan", "-9999", "none of them")):
+        (plots / "images" / f"{i}.jpg").unlink()
+        save_tiff(plots / "images" / f"{i}.tif", np.zeros((16, 16), np.uint8), t42113=text)
+    assert values(data.pairs(str(plots))) == [0, 1]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_tiff_with_other_bands_than_the_others_is_named(plots, count):
+    for i in range(3):
+        (plots / "images" / f"{i}.jpg").unlink()
+        pixels = np.zeros((16, 16, count if i == 2 else 3), np.uint8)
+        # An alpha band is none of them; the fourth here is one of no meaning.
+        Image.fromarray(pixels, "LA" if pixels.shape[-1] == 2 else None).save(plots / "images" / f"{i}.tif")
+    (plots / "images" / "2.tif").write_bytes(without_alpha((plots / "images" / "2.tif").read_bytes()))
+    with pytest.raises(ValueError, match=rf"2.tif has {count} bands, 2 of 3 TIFFs have 3; keep .*gdal_translate"):
+        data.pairs(str(plots))
+
+
+def without_alpha(tiff):
+    """The file with its band of transparency (ExtraSamples 2 or 1) of no meaning (0)."""
+    at = next(i for i in range(len(tiff)) if tiff[i : i + 8] == struct.pack("<HHI", 338, 3, 1))
+    return tiff[: at + 8] + bytes(4) + tiff[at + 12 :]
+
+
+def test_a_sheet_of_five_bands_says_what_to_do(atlas):
+    header = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 277, 3, 1, 5, 0)  # nothing but SamplesPerPixel
+    (atlas / "sheet.tif").write_bytes(header)
+    with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, an image has 1 or 3; keep"):
+        data.sheet(str(atlas / "sheet.tif"), str(atlas / "mask.png"), validation=(50, 60), test=(60, 90))
+
+
 def test_tiled_windows_show_every_pixel_once():
     mask = np.arange(7 * 11, dtype=np.int32).reshape(7, 11)
     places = tiled_places([(0, 2, 7, 11)], (3, 4))
@@ -197,6 +259,38 @@ def test_a_sheet_is_cut_into_strips_and_nothing_counts_beyond_its_content(atlas)
     right = (batch["image"][..., 0] < 100) == (batch["mask"] == 1)
     assert right[batch["mask"] >= 0].all()
     assert found["train"].column("image").places.left.max() + 8 <= 50
+
+
+def test_every_epoch_draws_other_crops_and_a_resumed_one_the_same(atlas):
+    noise = np.random.default_rng(0).integers(0, 256, (24, 90))
+    save(atlas / "sheet.png", noise)
+    strips = {"validation": (50, 60), "test": (60, 90)}
+    train = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), window=8, crops=40, **strips)["train"]
+    epoch = lambda n, **k: [b["image"] for b in data.training_batches(train, batch_size=10, seed=3, epoch=n, **k)]  # noqa: E731
+    first, rest, second = epoch(0), epoch(0, start=2), epoch(1)
+    np.testing.assert_array_equal(np.stack(first[2:]), np.stack(rest))
+    shown = [{window.tobytes() for batch in found for window in batch} for found in (first, second)]
+    assert len(shown[0] & shown[1]) < 10
+    allowed = np.lib.stride_tricks.sliding_window_view(noise[:, :50].astype(np.uint8), (8, 8)).reshape(-1, 64)
+    assert {window[..., 0].tobytes() for window in np.concatenate(second)} <= {one.tobytes() for one in allowed}
+
+
+def test_a_run_on_crops_that_was_extended_ends_as_one_in_a_go(atlas, tmp_path):
+    strips = {"validation": (50, 60), "test": (60, 90)}
+    paths = {"path": str(atlas / "sheet.png"), "mask": str(atlas / "mask.png")}
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("unet", width=2, depth=1),
+        data=cnnlab.Choice("sheet", **paths, window=8, crops=8, **strips),
+        task=cnnlab.Choice("segmentation"),
+        training=cnnlab.Training(epochs=1, batch_size=4),
+    )
+    longer = dataclasses.replace(experiment, training=cnnlab.Training(epochs=3, batch_size=4))
+    cnnlab.train(experiment, tmp_path / "halves", quiet=True)
+    cnnlab.train(longer, tmp_path / "halves", quiet=True)
+    cnnlab.train(longer, tmp_path / "once", quiet=True)
+    losses = [[row["loss"] for row in read_history(tmp_path / name)] for name in ("halves", "once")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,27 @@ def test_a_network_with_strides_and_transposed_convolutions_has_no_seams_either(
     np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
 
 
+def test_a_unet_without_padding_answers_a_sheet_through_the_mirroring_one(tmp_path):
+    kind = {"num_classes": 2, "width": 2, "depth": 2, "norm": False}
+    mirroring = trained_on(create_model("unet", **kind, border="mirror"), 2)
+    sheet = drawn(152, 204)
+    found = np.load(predict_sheet(mirroring, sheet, tmp_path, tile=96)["mean"])
+    plain = create_model("unet", **kind, border="valid").apply(mirroring.variables, sheet[None] / 255.0)
+    np.testing.assert_allclose(found[20:-20, 20:-20], jax.nn.softmax(plain)[0, ..., 1], atol=1e-5)
+
+
+def test_an_output_directory_takes_one_process_at_a_time(halving, tmp_path):
+    held = "import sys; from pathlib import Path; from cnnlab.training.run import lock\n"
+    held += f"with lock(Path({str(tmp_path)!r}), ''): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="another process predicts into"):
+            predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)
+        other.stdin.close()
+        other.wait()
+    assert predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)["mean"].exists()
+
+
 def test_without_windows_it_is_what_predict_says(halving, tmp_path):
     sheet = drawn(64, 96)
     found = predict_sheet(halving, sheet, tmp_path, tile=56)
@@ -205,6 +226,7 @@ def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_th
         (partial(create_model, "encoder_decoder", num_classes=2), {"overlap": 40, "tile": 64}, "overlap must lie"),
         (partial(create_model, "encoder_decoder", num_classes=2), {"mc_samples": 0}, "mc_samples must be"),
         (partial(create_model, "encoder_decoder", num_classes=2), {"vectors": "shp"}, "'gpkg' or 'geojson'"),
+        (partial(create_model, "unet", num_classes=2, width=2, depth=1, border="valid"), {"tile": 40}, "'mirror'"),
         (partial(create_model, "linear", num_classes=2), {"tile": 32}, "needs? a network that answers each pixel"),
         (partial(Plain, 2), {"mc_samples": 2, "tile": 32}, "no dropout is active"),
     ],
@@ -229,7 +251,7 @@ def test_it_goes_on_where_it_was_stopped(halving, tmp_path, monkeypatch):
     monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=2))
     with pytest.raises(KeyboardInterrupt):
         predict_sheet(halving, sheet, tmp_path / "twice", **options)
-    assert [path.name for path in (tmp_path / "twice").iterdir()] == [".partial"]
+    assert sorted(path.name for path in (tmp_path / "twice").iterdir()) == [".lock", ".partial"]
     monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=None))
     found = predict_sheet(halving, sheet, tmp_path / "twice", **options)
     assert rows == [0, 1, 2, 3, 4, 5]

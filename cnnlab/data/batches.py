@@ -13,12 +13,15 @@ def training_batches(
 ) -> Iterator[Columns]:
     """One shuffled epoch from its step `start` on. The remainder is dropped: padding rows would spoil batch norm.
 
-    Examples that are decoded on demand are read two batches ahead, so that decoding overlaps the step.
+    Examples that are decoded on demand are read two batches ahead, so that decoding overlaps the step. Those with
+    `of_epoch`, such as random crops, are drawn anew in each.
 
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
     """
     steps = steps_per_epoch(examples, batch_size)
+    if hasattr(examples, "of_epoch"):
+        examples = examples.of_epoch(seed, epoch)
     order = np.random.default_rng((seed, epoch)).permutation(len(examples))
     portions = (order[step * batch_size : (step + 1) * batch_size] for step in range(start, steps))
     for columns in _gather(examples, portions):

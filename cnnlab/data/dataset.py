@@ -18,7 +18,8 @@ class Examples:
 
     `len(examples)` counts them, `examples[indices]` gathers a batch as a dict, `examples.column(name)` is one column.
     Anything with these three and `digest()` can be a split. So can images on disk: any column may be an object that
-    is indexed like an array along its first axis and has `digest()`, like `ImageFiles`.
+    is indexed like an array along its first axis and has `digest()`, like `ImageFiles`. A split with `of_epoch(seed,
+    epoch)`, like `Crops`, is trained on what this gives.
 
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
     `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore, and beside it

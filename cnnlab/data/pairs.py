@@ -1,5 +1,6 @@
 """Folders of images and masks that share their names, and one big annotated sheet, as datasets."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,9 +10,10 @@ import numpy as np
 from cnnlab.data.dataset import Dataset, Examples, split_columns, statistics
 from cnnlab.data.images import SUFFIXES, read_header, read_pixels
 from cnnlab.data.masks import CLASSES, ClassTable, distinct, guess_classes, read_classes, read_codes, to_classes
+from cnnlab.data.rasters import check_bands, known_pixels
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.targets import SPLITS
-from cnnlab.data.windows import drawn_places, tiled_places, windows
+from cnnlab.data.windows import Crops, Places, Region, drawn_places, tiled_places, windows
 
 _MEASURED = 4096  # training images, for their mean and standard deviation
 
@@ -34,7 +36,8 @@ def pairs(
 
     Masks hold values, places of a palette, or colours, explained by `DIR/classes.csv` (`class,value` or
     `class,colour`; the class `ignore` is left out). Without it 0 and 255 are no and yes, otherwise 0, 1, ... the
-    classes and 255 ignored.
+    classes and 255 ignored. Where a TIFF image has no data (its nodata value in every band, or alpha of 0), the mask
+    is ignored and the image black, as in sheets that are predicted.
 
     Args:
       path: the folder.
@@ -44,7 +47,7 @@ def pairs(
       size: height and width in pixels to which all are resized, masks by the nearest pixel. `auto`: they stay as they
         are, which must be one size unless a `window` is given.
       window: side of square windows; training draws `crops` of them, the other splits are covered by them.
-      crops: windows an epoch; the same ones in every epoch.
+      crops: windows an epoch; others in every epoch, functions of the seeds and the epoch.
       channels: 1 for grey, 3 for RGB.
       validation: share of all pairs, where the folder has no such split.
       test: likewise.
@@ -52,10 +55,11 @@ def pairs(
 
     Raises:
       ValueError: an image without a mask or a mask without an image (all are named), sizes that differ, a mask's value
-        that is no class, a file that cannot be read.
+        that is no class, a TIFF with another number of bands than the others, a file that cannot be read.
     """
     root = Path(path)
     found = _splits(root, images, masks)
+    check_bands([image for listed in found.values() for image, _ in listed])
     table = read_classes(root / CLASSES) if (root / CLASSES).is_file() else None
     codes = {
         split: [read_codes(mask, coloured=table is not None and table.coloured) for _, mask in listed]
@@ -99,13 +103,15 @@ def sheet(
 ) -> Dataset:
     """One annotated sheet cut into windows: strips of it for validation and test, what lies before them for training.
 
+    Where the image is a TIFF without data, nothing counts, as in `pairs`.
+
     Args:
       path: the image.
       mask: its mask, of the same size; values as in `pairs` without a table.
       content: an image that is 0 where nothing counts, such as beyond the frame of a map.
       classes: names.
       window: side of the square windows, in pixels.
-      crops: windows that training draws, the same ones in every epoch.
+      crops: windows an epoch that training draws, others in every epoch.
       axis: whether the strips are columns or rows.
       validation: first and (excluded) last column or row.
       test: likewise.
@@ -113,8 +119,10 @@ def sheet(
       seed: of the crops.
 
     Raises:
-      ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip.
+      ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip, a
+        TIFF whose bands are not 1 or 3.
     """
+    check_bands([Path(path)])
     codes = read_codes(mask)
     table = guess_classes(set(distinct(codes)), classes)
     pixels, marks = _pair(Path(path), Path(mask), codes, table, "auto", channels)
@@ -183,9 +191,12 @@ def _pair(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, c
     if own != codes.shape:
         raise ValueError(f"{image} has {own[0]}x{own[1]} pixels, its mask {mask} {codes.shape[0]}x{codes.shape[1]}")
     wanted = own if size == "auto" else (size, size) if isinstance(size, int) else tuple(size)
-    classes = to_classes(codes, table, str(mask))
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(wanted, own, strict=True))
-    return read_pixels(image, size=wanted, channels=channels), classes[np.ix_(rows, columns)]
+    nearest = np.ix_(rows, columns)
+    pixels, classes = read_pixels(image, size=wanted, channels=channels), to_classes(codes, table, str(mask))[nearest]
+    if (known := known_pixels(image)) is not None:
+        pixels, classes = pixels * known[nearest][..., None], np.where(known[nearest], classes, -1).astype(np.int32)
+    return pixels, classes
 
 
 def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -199,12 +210,19 @@ def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def _windowed(name: str, parts, regions, classes, window: int, crops: int, seed: int) -> Dataset:
     size, splits = (window, window), {}
     for split, part in parts.items():
-        if split == "train":
-            places = drawn_places(regions[split], size, crops, seed=seed, masks=part["mask"])
-        else:
-            places = tiled_places(regions[split], size)
-        splits[split] = windows(list(part["image"]), list(part["mask"]), places, size, once=split != "train")
+        images, masks = list(part["image"]), list(part["mask"])
+        if split != "train":
+            splits[split] = windows(images, masks, tiled_places(regions[split], size), size, once=True)
+            continue
+        draw = functools.partial(_draw, regions[split], size, crops, masks, seed)
+        splits[split] = Crops(windows(images, masks, draw(seed, 0), size).columns, draw)
     return _dataset(name, splits, classes)
+
+
+def _draw(
+    regions: Sequence[Region], size: tuple[int, int], crops: int, masks, data_seed: int, seed: int, epoch: int
+) -> Places:
+    return drawn_places(regions, size, crops, seed=(data_seed, seed, epoch), masks=masks)
 
 
 def _dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...]) -> Dataset:

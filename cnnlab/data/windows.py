@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +83,22 @@ def windows(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], places: P
     return Examples({"image": Windows(images, places, size), "mask": Windows(masks, places, size, once)})
 
 
+@dataclasses.dataclass(frozen=True)
+class Crops(Examples):
+    """Windows at places drawn anew for every epoch; indexed as they are, those of one draw.
+
+    Attributes:
+      draw: from the seed and the epoch to as many places.
+    """
+
+    draw: Callable[[int, int], Places]
+
+    def of_epoch(self, seed: int, epoch: int) -> Examples:
+        """The windows of an epoch, a function of both numbers alone."""
+        places = self.draw(seed, epoch)
+        return Examples({name: dataclasses.replace(column, places=places) for name, column in self.columns.items()})
+
+
 def tiled_places(regions: Sequence[Region], size: tuple[int, int]) -> Places:
     """Windows side by side that cover a region of each picture; the last ones overlap and `skip` what was shown.
 
@@ -108,7 +124,12 @@ def tiled_places(regions: Sequence[Region], size: tuple[int, int]) -> Places:
 
 
 def drawn_places(
-    regions: Sequence[Region], size: tuple[int, int], number: int, *, seed: int, masks: Sequence[np.ndarray]
+    regions: Sequence[Region],
+    size: tuple[int, int],
+    number: int,
+    *,
+    seed: int | tuple[int, ...],
+    masks: Sequence[np.ndarray],
 ) -> Places:
     """So many windows anywhere in the regions, each with an annotated pixel at its centre; a function of the seed.
 

@@ -23,6 +23,7 @@ from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.trained import Trained
 from cnnlab.training.progress import console
+from cnnlab.training.run import lock
 
 _BLEND = 32  # pixels on which two windows are mixed, where the overlap is free to choose
 
@@ -60,7 +61,7 @@ def predict_sheet(
         computed four times, at 1,024 less than twice.
       overlap: of neighbouring windows in pixels, at most half a tile; as much as the network sees and 32 pixels more,
         if left out and the tile allows.
-      mc_samples: passes with dropout on; one without, if left out.
+      mc_samples: passes with dropout on, a number; one without, if left out.
       key: of the dropout masks; `jax.random.key(0)` if left out.
       bands: of a raster, counted from 1.
       smallest: pixels of the smallest polygon.
@@ -74,7 +75,7 @@ def predict_sheet(
       data are NaN, in the mask 255.
 
     Raises:
-      ValueError: sheet, tile or network do not fit, or the disk has no room.
+      ValueError: sheet, tile or network do not fit, the disk has no room, or another process predicts into `output`.
 
     >>> import tempfile
     >>> from cnnlab.data import InputSpec
@@ -89,6 +90,11 @@ def predict_sheet(
     ...     sorted(found), np.load(found["mean"]).shape
     (['entropy', 'mask', 'mean', 'mutual_information', 'polygons', 'variance'], (70, 90))
     """
+    if mc_samples == "auto":
+        raise ValueError(
+            "mc_samples (--mc) must be a number of passes for a sheet, found 'auto': all windows share the passes, and "
+            "how many are needed is known only after all of them; take 30, or what cnnlab evaluate --mc auto tells"
+        )
     if mc_samples is not None:
         at_least("mc_samples", mc_samples, 1)
     at_least("smallest", smallest, 1)
@@ -114,13 +120,14 @@ def predict_sheet(
         if rows.ramp and len(rows.starts) > 1:
             shapes |= {f"seam-{i}": (seam, np.float32) for i in range(2)}
         output.mkdir(parents=True, exist_ok=True)
-        scratch = open_scratch(output, work, shapes)
-        with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
-            run = predictor(trained, key, num_samples=mc_samples)
-            for i in range(scratch.finished, len(rows.starts)):
-                _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=mc_samples is not None)
-                scratch.finish_row()
-        return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, smallest, vectors)
+        with lock(output, f"another process predicts into {output}; wait for it or choose another directory"):
+            scratch = open_scratch(output, work, shapes)
+            with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
+                run = predictor(trained, key, num_samples=mc_samples)
+                for i in range(scratch.finished, len(rows.starts)):
+                    _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=mc_samples is not None)
+                    scratch.finish_row()
+            return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, smallest, vectors)
 
 
 def plan_sheet(

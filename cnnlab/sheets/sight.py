@@ -19,6 +19,10 @@ class Sight(NamedTuple):
     stride: int
 
 
+# Both have the same parameters and answer the same, where the one without padding answers at all.
+_MIRROR = ", as its border is 'valid'; take the same variables with border 'mirror': network.clone(border='mirror')"
+
+
 def sight(trained: Trained, tile: int) -> Sight:
     """Reads margin and stride off the traced network; nothing is computed.
 
@@ -44,9 +48,10 @@ def sight(trained: Trained, tile: int) -> Sight:
     except ValueError as error:
         raise ValueError(f"{name} cannot take tiles of {tile}x{tile} pixels: {error}") from error
     if len(traced.output) != 4 or traced.output[1:3] != (tile, tile):
+        cure = _MIRROR if getattr(trained.network, "border", None) == "valid" else ""
         raise ValueError(
             f"sheets need a network that answers each pixel, [B, H, W, k]; {name} gives "
-            f"[B, {', '.join(map(str, traced.output[1:]))}] for tiles of {tile}x{tile}"
+            f"[B, {', '.join(map(str, traced.output[1:]))}] for tiles of {tile}x{tile}{cure}"
         )
     seen = see(traced, (tile, tile))
     written = [

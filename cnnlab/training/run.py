@@ -36,7 +36,7 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
     if files - {LOCK} and EXPERIMENT not in files:
         raise ValueError(f"{run_dir} is not empty and holds no run; choose another --run-dir")
     run_dir.mkdir(parents=True, exist_ok=True)
-    with _lock(run_dir):
+    with lock(run_dir, f"another process trains in {run_dir}; wait for it or choose another --run-dir"):
         stored = run_dir / EXPERIMENT
         # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
@@ -74,18 +74,26 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _lock(run_dir: Path) -> Iterator[None]:
-    """A lock that the operating system drops with the process, however it ends."""
+def lock(folder: Path, told: str) -> Iterator[None]:
+    """Holds a folder that exists; the operating system drops the lock with the process, however it ends.
+
+    Args:
+      folder: where the file `.lock` is made, which stays.
+      told: the error's text.
+
+    Raises:
+      ValueError: another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: no lock, two processes in one directory go unnoticed
         yield
         return
-    with open(run_dir / LOCK, "w") as file:
+    with open(folder / LOCK, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ValueError(f"another process trains in {run_dir}; wait for it or choose another --run-dir") from error
+            raise ValueError(told) from error
         yield
 
 

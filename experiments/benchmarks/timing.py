@@ -18,18 +18,18 @@ Variants = Mapping[str, Callable[[], None]]
 
 
 def take_turns(
-    variants: Variants, *, rounds: int, repeats: int | None = None, seconds: float = 0.0
+    variants: Variants, *, rounds: int, repeats: int | None = None, seconds: float = 0.0, warm: int = 2
 ) -> dict[str, float]:
-    """Milliseconds of each variant, warm: the median over rounds of the median of its calls in a round.
+    """Milliseconds of each variant, after `warm` calls: the median over rounds of the median of its calls in a round.
 
     The variants take turns, round by round, so that a noisy moment hits them all. A round has so many `repeats` of
     each, or where these are left out as many as fit into so many seconds, three at least.
     """
-    warm = {name: _median_ms(run, 5 if repeats else 2) for name, run in variants.items()}
+    first = {name: _median_ms(run, warm) for name, run in variants.items()}
     table: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
-            table[name].append(_median_ms(run, repeats or max(3, round(1000 * seconds / warm[name]))))
+            table[name].append(_median_ms(run, repeats or max(3, round(1000 * seconds / first[name]))))
     return {name: statistics.median(values) for name, values in table.items()}
 
 

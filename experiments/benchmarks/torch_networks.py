@@ -67,29 +67,29 @@ def resnet18() -> nn.Module:
 
 
 class UNet(nn.Module):
-    """Of depth 4 with batch norm."""
+    """With batch norm, and maps dropped after the bottleneck and on the way up."""
 
-    def __init__(self, width: int, classes: int):
+    def __init__(self, width: int, classes: int, depth: int = 4, dropout: float = 0.0):
         super().__init__()
 
         def twice(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(block(inputs, outputs), block(outputs, outputs))
 
-        w = [width * 2**i for i in range(5)]
-        self.down = nn.ModuleList([twice(a, b) for a, b in zip([3, *w[:3]], w[:4], strict=True)])
-        self.bottleneck = twice(w[3], w[4])
-        self.up = nn.ModuleList([nn.ConvTranspose2d(w[i + 1], w[i], 2, 2) for i in range(4)])
-        self.join = nn.ModuleList([twice(2 * w[i], w[i]) for i in range(4)])
+        w = [width * 2**i for i in range(depth + 1)]
+        self.down = nn.ModuleList(map(twice, [3, *w], w))
+        self.drop = nn.Dropout2d(dropout)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * n, n, 2, 2) for n in w[:-1])
+        self.join = nn.ModuleList(twice(2 * n, n) for n in w[:-1])
         self.classes = nn.Conv2d(width, classes, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         skips = []
-        for down in self.down:
+        for down in self.down[:-1]:
             skips.append(down(x))
             x = F.max_pool2d(skips[-1], 2)
-        x = self.bottleneck(x)
-        for i in reversed(range(4)):
-            x = self.join[i](torch.cat([self.up[i](x), skips[i]], 1))
+        x = self.drop(self.down[-1](x))
+        for up, join, skip in reversed(list(zip(self.up, self.join, skips, strict=True))):
+            x = self.drop(join(torch.cat([up(x), skip], 1)))
         return self.classes(x)
 
 
