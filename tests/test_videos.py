@@ -144,6 +144,20 @@ def test_a_film_that_was_cut_off_is_named_and_leaves_nothing(name, detector, tmp
     assert not list(tmp_path.glob("out/.*"))
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+def test_a_film_with_a_hole_is_named_with_its_last_good_frame(name, tmp_path):
+    path = other_film(tmp_path / name, 60, "mpeg4" if name.endswith("avi") else "libx264")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes((7 * i) % 256 for i in range(400))
+    path.write_bytes(data)
+    with (
+        pytest.raises(ValueError, match=rf"{name} is cut off or damaged after frame [1-5]\d "),
+        open_video(path) as found,
+    ):
+        list(found.frames)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -50,7 +50,8 @@ class Video(NamedTuple):
 def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
     """A video file, or a folder of frames: image files in the order of their names, numbers by value.
 
-    Times are the file's own, so a rate that varies is kept; a phone's film is turned upright; sound is left out.
+    Times are the file's own, so a rate that varies is kept; a phone's film is turned upright; sound is left out. Damage
+    is what FFmpeg reports; changed bytes that still decode are pictures like any other.
 
     Args:
       path: the file or folder.
@@ -168,6 +169,8 @@ def _pictures(av, path: Path, container, stream) -> Iterator:
             if packet.is_corrupt:
                 raise _cut(path, number, "the file ends amid a frame")
             for picture in packet.decode():
+                if picture.is_corrupt:  # FFmpeg would fill the hole with what it guesses
+                    raise _cut(path, number, "the next one is damaged")
                 number += 1
                 found = (picture.height, picture.width)
                 size = size or found

@@ -9,8 +9,9 @@ through, as a photo with some objects would; PyTorch's loop sees these alone. Be
 agree. The paper's network takes 1.1 GB, here three times.
 `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
 
-All cores must be free. Beside other work PyTorch's threads wait for each other, and the ratio says nothing: `yolo_small`
-then took 3.2 s and more (a ratio of 43), where its forward pass on one thread took 33 ms and cnnlab, boxes included, 53.
+All cores must be free. Beside other work PyTorch's threads wait for each other, and the ratio says nothing:
+`yolo_small` then took 3.2 s and more (a ratio of 43), where its forward pass on one thread took 33 ms and cnnlab, boxes
+included, 53.
 Measured: not yet on a quiet machine.
 """
 
