@@ -10,14 +10,17 @@ import numpy as np
 from cnnlab.data import InputSpec
 from cnnlab.data.images import read_header, read_pixels
 from cnnlab.data.letterbox import to_photo
-from cnnlab.plots.boxes import draw_boxes
 from cnnlab.tasks import Prediction
 
 Record = dict[str, Any]
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+"""Told apart by the colour-blind too (Okabe and Ito)."""
 SURE = 0.3  # the score from which a box is drawn
 
 
-def coco_results(path: Path, prediction: Prediction, spec: InputSpec, *, image_id: int) -> list[Record]:
+def coco_results(
+    path: Path, prediction: Prediction, spec: InputSpec, *, image_id: int, size: tuple[int, int] | None = None
+) -> list[Record]:
     """A photo's detections, the best first; all that the task kept, however unsure.
 
     Args:
@@ -25,13 +28,14 @@ def coco_results(path: Path, prediction: Prediction, spec: InputSpec, *, image_i
       prediction: of it, without a batch axis; of one pass or of many.
       spec: of the network.
       image_id: of the photo.
+      size: its height and width in pixels, read from the file if left out.
 
     Returns:
       One record a box: `image_id`, `file_name`, `category_id` (1 is the first class), `category`, `bbox` (x, y, width
       and height in the photo's pixels) and `score`. Of many passes also `bbox_std` (standard deviations of the left,
       top, right and bottom edge, in pixels), `probs` by class, `entropy` and `mutual_information` (nats).
     """
-    size = read_header(path)[0]
+    size = size or read_header(path)[0]
     boxes = on_photo(np.asarray(prediction.boxes, np.float64), size, spec)
     boxes = np.clip(boxes, 0, np.tile([size[1], size[0]], 2))
     many = "variance" in prediction
@@ -62,24 +66,47 @@ def on_photo(boxes: np.ndarray, size: tuple[int, int], spec: InputSpec) -> np.nd
 
 
 def draw_photo(path: Path, records: Sequence[Record], target: Path, *, sure: float = SURE) -> Path:
-    """Writes the photo with its surest boxes, and two standard deviations of their corners as ellipses.
+    """Writes a photo with its boxes as a picture; see `draw_boxes`."""
+    from PIL import Image
+
+    pixels = read_pixels(path, size=read_header(path)[0], channels=3)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw_boxes(pixels, records, sure=sure)).save(target)
+    return target
+
+
+def draw_boxes(pixels: np.ndarray, records: Sequence[Record], *, sure: float = SURE) -> np.ndarray:
+    """A picture with its surest boxes, the best on top; of many passes also with the spread of their corners.
 
     Args:
-      path: the photo.
-      records: of it, from `coco_results`.
-      target: the picture.
+      pixels: `[H, W, 3]` uint8.
+      records: of it, from `coco_results`; two standard deviations of the upper left and of the lower right corner are
+        drawn as ellipses.
       sure: boxes with a lower score are left out.
+
+    >>> box = {"bbox": [2, 2, 9, 9], "score": 0.9, "category": "cat", "category_id": 1}
+    >>> draw_boxes(np.zeros((16, 16, 3), np.uint8), [box])[2, 5].tolist()  # on the upper edge: the colour of class 1
+    [86, 180, 233]
     """
-    size = read_header(path)[0]
-    shown = [one for one in records if one["score"] >= sure]
-    boxes = [(x, y, x + w, y + h) for x, y, w, h in (one["bbox"] for one in shown)]
-    names = [f"{one['category']} {one['score']:.2f}" for one in shown]
-    spread = [one["bbox_std"] for one in shown] if shown and "bbox_std" in shown[0] else None
-    pixels = read_pixels(path, size=size, channels=3)
-    figure = draw_boxes(pixels, boxes, names, [one["category_id"] for one in shown], spread)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target)
-    return target
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(pixels).copy()
+    pen = ImageDraw.Draw(image, "RGBA")
+    line = max(1, round(min(pixels.shape[:2]) / 300))
+    font = ImageFont.load_default(10 + line)
+    for one in reversed([one for one in records if one["score"] >= sure]):
+        x, y, w, h = one["bbox"]
+        colour = COLOURS[one["category_id"] % len(COLOURS)]
+        pen.rectangle((x, y, x + w, y + h), outline=colour, width=line)
+        if "bbox_std" in one:
+            left, top, right, bottom = (2 * side for side in one["bbox_std"])
+            for cx, cy, rx, ry in ((x, y, left, top), (x + w, y + h, right, bottom)):
+                pen.ellipse((cx - rx, cy - ry, cx + rx, cy + ry), fill=f"{colour}80", outline="white")
+        name = f"{one['category']} {one['score']:.2f}"
+        x1, y1, x2, y2 = pen.textbbox((x + line, y + line), name, font=font)
+        pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), fill=colour)
+        pen.text((x + line, y + line), name, font=font, fill="black")
+    return np.asarray(image)
 
 
 def write_json(records: Sequence[Record], file: TextIO) -> None:

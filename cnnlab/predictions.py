@@ -1,8 +1,9 @@
 """Predictions for image files, as records for JSON and CSV and as mask files."""
 
 import csv
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -47,19 +48,45 @@ def predict_files(
     batch_size = min(batch_size, len(files))
     if fitted is not None:
         fitted.require_passes(mc_samples)
-    for start in range(0, len(files), batch_size):
-        batch = files[start : start + batch_size]
-        images = np.stack([read_image(path, trained.spec) for path in batch])
-        images = np.concatenate([images, np.repeat(images[-1:], batch_size - len(batch), 0)])
+    images = (read_image(path, trained.spec) for path in files)
+    yield from zip(
+        files,
+        answers(trained, images, batch_size=batch_size, mc_samples=mc_samples, seed=seed, fitted=fitted),
+        strict=True,
+    )
+
+
+def answers(
+    trained: Trained,
+    images: Iterable[np.ndarray],
+    *,
+    batch_size: int,
+    mc_samples: Passes | None = None,
+    seed: int = 0,
+    fitted: PostHoc | None = None,
+) -> Iterator[Prediction]:
+    """Each image's prediction, NumPy and without the batch axis; memory holds one batch of a stream of any length.
+
+    Args:
+      trained: the network.
+      images: `[H, W, C]` uint8 each, as the network takes them.
+      batch_size: of them at a time; the last batch is filled up, so one compile serves all.
+      mc_samples: as in `predict_files`, which says what the others are too.
+      seed: likewise.
+      fitted: likewise.
+    """
+    images = iter(images)
+    while batch := list(itertools.islice(images, batch_size)):
+        stack = np.stack(batch + batch[-1:] * (batch_size - len(batch)))
         if mc_samples is None:
-            found = predict(trained, images)
+            found = predict(trained, stack)
         else:
-            found = mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc_samples)
+            found = mc_predict(trained, stack, key=jax.random.key(seed), num_samples=mc_samples)
         found = jax.device_get(found)
         if fitted is not None:
             found = _decided(found, fitted)
-        for i, path in enumerate(batch):
-            yield path, jax.tree.map(lambda leaf, i=i: leaf[i], found)
+        for i in range(len(batch)):
+            yield jax.tree.map(lambda leaf, i=i: leaf[i], found)
 
 
 def _decided(found: Prediction, fitted: PostHoc) -> Prediction:

@@ -220,6 +220,38 @@ def test_a_truncated_photo_is_named(voc):
         boxes(str(voc), size=32)
 
 
+@pytest.mark.parametrize("memory", [1000, 0])
+def test_unreadable_photos_are_named_or_left_out_with_their_objects_and_counted(voc, memory):
+    (voc / "JPEGImages" / "0.png").write_text("no image")
+    Image.effect_noise((40, 20), 50).save(voc / "JPEGImages" / "3.png")
+    whole = (voc / "JPEGImages" / "3.png").read_bytes()
+    (voc / "JPEGImages" / "3.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cannot read .*0.png as an image .*--data.skip-unreadable"):
+        boxes(str(voc), size=32, memory_megabytes=memory)
+    with pytest.warns(UserWarning, match=r"2 of 9 files of .* skipped; the first: cannot read .*0.png"):
+        found = boxes(str(voc), size=32, memory_megabytes=memory, skip_unreadable=True)
+    assert {split: len(examples) for split, examples in found.splits.items()} == {
+        "train": 2,
+        "validation": 2,
+        "test": 3,
+    }
+    assert (found["train"].column("classes") >= 0).sum(1).tolist() == [2, 0]  # photos 1 and 2
+
+
+def test_a_yolo_photo_that_is_no_image_can_be_left_out(tmp_path):
+    photos(tmp_path / "images", *(f"{i}.png" for i in range(6)))
+    (tmp_path / "images" / "3.png").write_bytes(b"")
+    (tmp_path / "labels").mkdir()
+    for i in range(6):
+        (tmp_path / "labels" / f"{i}.txt").write_text("0 .5 .5 .5 .5\n")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    with pytest.raises(ValueError, match=r"cannot read .*3\.png"):
+        boxes(str(tmp_path), size=32)
+    with pytest.warns(UserWarning, match="1 of 6 files"):
+        found = boxes(str(tmp_path), size=32, skip_unreadable=True)
+    assert sum(len(examples) for examples in found.splits.values()) == 5
+
+
 def test_a_folder_without_annotations_says_what_was_looked_for(tmp_path):
     with pytest.raises(ValueError, match="looked for Annotations"):
         boxes(str(tmp_path))

@@ -91,13 +91,20 @@ def test_predict_writes_coco_results_and_a_picture_of_each_photo(run, passes, tm
 
 
 def test_the_ellipses_are_drawn_two_deviations_wide():
-    from matplotlib.patches import Ellipse
+    box = {"bbox": [40, 40, 80, 70], "score": 0.9, "category": "cat", "category_id": 1, "bbox_std": [6, 4, 3, 9]}
+    black = np.zeros((150, 160, 3), np.uint8)
+    drawn = detections.draw_boxes(black, [box]).any(-1)
+    outside = drawn.copy()
+    outside[40:111, 40:121] = False  # what is left of the ellipses outside the box
+    rows, columns = np.nonzero(outside)
+    assert (columns.min(), rows.min()) == (40 - 12, 40 - 8)
+    assert (columns.max(), rows.max()) == (120 + 6, 110 + 18)
+    assert not black.any()
 
-    from cnnlab.plots.boxes import draw_boxes
 
-    figure = draw_boxes(np.zeros((40, 60, 3)), [(5, 6, 30, 31)], ["cat"], [0], [(1, 2, 3, 4)])
-    drawn = [(p.center, p.width, p.height) for p in figure.axes[0].patches if isinstance(p, Ellipse)]
-    assert drawn == [((5, 6), 4, 8), ((30, 31), 12, 16)]
+def test_unsure_boxes_are_not_drawn():
+    box = {"bbox": [4, 4, 8, 8], "score": 0.29, "category": "cat", "category_id": 1}
+    assert not detections.draw_boxes(np.zeros((16, 16, 3), np.uint8), [box]).any()
 
 
 def test_an_anchored_detector_predicts_with_its_spread():

@@ -260,6 +260,28 @@ def test_the_suppression_benchmark_prints_rows(capsys):
     assert row["ms"]["cnnlab"] > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("yolo", {"layers": (((7, 4, 2), (3, 6, 1)), ((1, 4, 1), (3, 5, 2))), "cells": 4, "hidden": 8}),
+        ("yolo_small", {"width": 4, "stage_sizes": (1, 2), "stride": 8}),
+    ],
+)
+def test_the_detectors_find_what_their_twins_in_torch_find(name, options):
+    pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
+    module = script("benchmarks/yolo.py")
+    twins = importlib.import_module("torch_yolo")
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    trained = module.make(name, 32, images, **options)
+    found = cnnlab.predict(trained, images)
+    theirs = twins.detector(twins.twin(trained.network, trained.variables, (32, 32)), trained.task)(images)
+    kept = np.asarray(found.classes[0]) >= 0
+    assert 2 <= kept.sum() == len(theirs["classes"]) <= module.CANDIDATES
+    assert np.asarray(found.classes[0])[kept].tolist() == theirs["classes"].tolist()
+    np.testing.assert_allclose(np.asarray(found.boxes[0])[kept], theirs["boxes"], atol=1e-3)
+    np.testing.assert_allclose(np.asarray(found.score[0])[kept], theirs["score"], rtol=1e-4)
+
+
 def test_the_cost_of_passes_is_tabulated_and_drawn(tmp_path, capsys):
     options = {"passes": (1, 3), "batches": (2,), "rounds": 1, "repeats": 1, "peers": False, "output": tmp_path}
     script("benchmarks/mc_cost.py").main(json_only=True, **options)

@@ -1,4 +1,4 @@
-"""Predict image files and sheets: cnnlab predict RUN PATH... [--output DIR] [--format csv] [--mc 50] [--tile 512]."""
+"""Predict photos, sheets, videos: cnnlab predict RUN PATH... [--output DIR] [--format csv] [--mc 50] [--tile 512]."""
 
 import io
 import sys
@@ -28,13 +28,17 @@ def run(arguments: Sequence[str]) -> None:
         bands: tuple[int, ...] | None = None,
         smallest: int = 1,
         vectors: Literal["gpkg", "geojson"] = "gpkg",
+        video: bool = False,
+        rate: float = 25.0,
     ) -> tuple:
-        """Predict image files with a trained network; sheets, for segmentation, window by window.
+        """Predict image files with a trained network; sheets, for segmentation, window by window; videos, for
+        detection, frame by frame.
 
         Args:
             run: the run directory.
-            paths: image files and folders.
-            output: directory for predictions.json or .csv, masks, maps and drawn boxes; standard output if left out.
+            paths: image files, folders and videos.
+            output: directory for predictions.json or .csv, masks, maps and drawn boxes; standard output if left out. Of
+                each video it gets NAME.mp4 and NAME.json, whose image_id is the number of the frame, from 1.
             format: of the predictions.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
@@ -46,13 +50,18 @@ def run(arguments: Sequence[str]) -> None:
             bands: of a sheet, counted from 1, one a channel.
             smallest: pixels of a sheet's smallest polygon.
             vectors: format of a georeferenced sheet's polygons.
+            video: folders hold the frames of a video each, in the order of their names.
+            rate: frames a second of such a folder.
         """
         sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "vectors": vectors}
-        return run, paths, output, format, mc, seed, calibrated, sheet
+        return run, paths, output, format, mc, seed, calibrated, sheet, video, rate
 
-    run, paths, output, form, mc, seed, calibrated, sheet = parse(command, arguments, "predict")
+    run, paths, output, form, mc, seed, calibrated, sheet, video, rate = parse(command, arguments, "predict")
     if not paths:
         raise Misuse("no PATH given; name image files or folders")
+    videos = [path for path in map(Path, paths) if _is_video(path, folders=video)]
+    if videos and (not output or form != "json" or calibrated):
+        raise Misuse(f"{videos[0]} is a video: add --output DIR, and leave out --format csv and --calibrated")
     import cnnlab
     from cnnlab import detections, predictions
     from cnnlab.data.images import find_images
@@ -60,6 +69,11 @@ def run(arguments: Sequence[str]) -> None:
     from cnnlab.uncertainty.post_hoc import load_post_hoc
 
     trained = cnnlab.load(run)
+    for name, path in zip(predictions.output_names(videos), videos, strict=True):
+        _show_video(trained, path, Path(output), name=name, mc_samples=mc, seed=seed, rate=rate)
+    paths = [path for path in paths if Path(path) not in videos]
+    if not paths:
+        return
     fitted = load_post_hoc(run, trained) if calibrated else None
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
     files = find_images(paths)
@@ -95,6 +109,21 @@ def run(arguments: Sequence[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text.getvalue())
     print(target)
+
+
+def _is_video(path: Path, *, folders: bool) -> bool:
+    from cnnlab.data.video import SUFFIXES
+
+    return folders if path.is_dir() else path.suffix.lower() in SUFFIXES
+
+
+def _show_video(trained: Any, path: Path, output: Path, **options: Any) -> None:
+    """Predicts one video, and tells its files and how fast it went."""
+    from cnnlab.videos import predict_video
+
+    shown = predict_video(trained, path, output, quiet=False, **options)
+    print(f"{path}: {shown.frames:,} frames, {shown.rate:.1f} frames/s", file=sys.stderr)
+    print(shown.video, shown.results, sep="\n")
 
 
 def _sheets(trained: Any, files: Sequence[Path], tile: int | None) -> list[Path]:

@@ -1,5 +1,6 @@
 """Any folder of photos with boxes as a dataset: VOC, COCO or YOLO files."""
 
+import itertools
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnlab.data.annotations import Objects, class_table, mend, read_annotations, read_table
+from cnnlab.data.annotations import Annotations, Objects, class_table, mend, read_annotations, read_table
 from cnnlab.data.dataset import Columns, Dataset, Examples, split_columns, statistics
 from cnnlab.data.letterbox import to_canvas
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
@@ -29,6 +30,7 @@ def boxes(
     validation: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
+    skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
     normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
 ) -> Dataset:
@@ -55,6 +57,8 @@ def boxes(
       validation: share of all photos, where the folder has no such split.
       test: likewise.
       seed: of the split and of samples.
+      skip_unreadable: leave photos that are damaged out, with their objects and a warning that counts them, instead of
+        stopping at the first; all are decoded once to find them.
       memory_megabytes: a set that takes more, decoded, is read from disk batch by batch.
       normalisation: as in `folder`.
 
@@ -78,6 +82,7 @@ def boxes(
     if normalisation in NORMALISATIONS and channels != 3:
         raise ValueError(f"the normalisation {normalisation!r} is of 3 channels, found channels {channels}")
     found = read_annotations(root, annotations=annotations, photos=photos, difficult=difficult)
+    found = _readable(found, root, size, channels, skip_unreadable)
     names = class_table(found.objects, read_table(root / classes) if classes else found.classes)
     columns = _columns(found.objects, names, root, size, fit, found.left_out)
     tables = _split(columns, found.split, {"validation": validation, "test": test}, seed)
@@ -91,6 +96,27 @@ def boxes(
         mean, std = statistics(tables["train"]["image"], sample=None if in_memory else STATISTICS_FILES, seed=seed)
     spec = InputSpec(size, channels, mean, std, names, fit)
     return Dataset(root.name or str(root), spec, {split: Examples(table) for split, table in tables.items()})
+
+
+def _readable(found: Annotations, root: Path, size: tuple[int, int], channels: int, skip: bool) -> Annotations:
+    """The annotations of the photos that can be read, and a warning that counts the others."""
+    if not skip:
+        for one in found.objects:
+            if one.size is None:
+                ImageFiles(root, _names([one], root), size, channels)[0]  # raises
+        return found
+    good, messages = ImageFiles(root, _names(found.objects, root), size, channels).readable()
+    if not good.any():
+        raise ValueError(f"none of the {len(good)} photos of {root} can be read; the first: {messages[0]}")
+    if messages:
+        told = f"{len(messages)} of {len(good)} files of {root} skipped; the first: {messages[0]}"
+        warnings.warn(told, stacklevel=3)
+    objects = list(itertools.compress(found.objects, good))
+    return found._replace(objects=objects, split=found.split and list(itertools.compress(found.split, good)))
+
+
+def _names(objects: list[Objects], root: Path) -> np.ndarray:
+    return np.array([one.photo.relative_to(root).as_posix() for one in objects], object)
 
 
 def _columns(
@@ -114,8 +140,7 @@ def _columns(
     told = [f"{number} {reason}" for reason, number in counts.items() if number]
     if told:
         warnings.warn(f"boxes of {root}: {'; '.join(told)}", stacklevel=3)
-    files = np.array([one.photo.relative_to(root).as_posix() for one in objects], object)
-    return {"image": files, "boxes": placed, "classes": classes}
+    return {"image": _names(objects, root), "boxes": placed, "classes": classes}
 
 
 def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:

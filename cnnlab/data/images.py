@@ -65,20 +65,31 @@ def decode_pixels(encoded: bytes, *, size: tuple[int, int], channels: int, name:
     return _pixels(io.BytesIO(encoded), name, size, channels)
 
 
+def fit_pixels(pixels: np.ndarray, *, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
+    """The same for pixels that are read already, `[H, W, 3]` uint8."""
+    from PIL import Image
+
+    return _fitted(Image.fromarray(pixels), size, channels, fit)
+
+
 def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     if channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
     with opened(file, name) as image:
-        image = ImageOps.exif_transpose(image)
-        image = _eight_bits(image)
-        image = image.convert("L" if channels == 1 else "RGB")
-        if fit == "letterbox":
-            left, top, height, width = place((image.height, image.width), size)
-        else:
-            left, top, height, width = 0, 0, *size
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        return _fitted(_eight_bits(ImageOps.exif_transpose(image)), size, channels, fit)
+
+
+def _fitted(image, size: tuple[int, int], channels: int, fit: str) -> np.ndarray:
+    from PIL import Image
+
+    image = image.convert("L" if channels == 1 else "RGB")
+    if fit == "letterbox":
+        left, top, height, width = place((image.height, image.width), size)
+    else:
+        left, top, height, width = 0, 0, *size
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     canvas = np.full((*size, channels), GREY, np.uint8)
     canvas[top : top + height, left : left + width] = pixels.reshape(height, width, channels)
     return canvas

@@ -124,14 +124,18 @@ class Detection:
 
     def decode(self, outputs: Outputs) -> Prediction:
         probs = outputs["probs"]
-        if self.kind == "cells":  # each box of a cell has its classes
-            probs = jnp.broadcast_to(probs[..., None, :], (*outputs["score"].shape, probs.shape[-1]))
+        best, classes = probs.max(-1), probs.argmax(-1)
+        if self.kind == "cells":  # each box of a cell has its classes; XLA takes minutes over a maximum of the copies
+            probs, best, classes = (
+                jnp.broadcast_to(x[:, :, :, None], (*outputs["score"].shape, *x.shape[3:]))
+                for x in (probs, best, classes)
+            )
         height, width = self._size()
-        flat = [leaf.reshape(len(leaf), -1, *leaf.shape[4:]) for leaf in (outputs["boxes"], outputs["score"], probs)]
+        score = outputs["score"] * best
+        flat = [x.reshape(len(x), -1, *x.shape[4:]) for x in (outputs["boxes"], score, classes, probs)]
 
-        def one(boxes: jax.Array, score: jax.Array, probs: jax.Array) -> Prediction:
+        def one(boxes: jax.Array, score: jax.Array, classes: jax.Array, probs: jax.Array) -> Prediction:
             boxes = jnp.clip(boxes, 0, jnp.array([width, height, width, height], jnp.float32))
-            score, classes = score * probs.max(-1), probs.argmax(-1)
             place, score, valid = non_maximum_suppression(
                 boxes,
                 score,

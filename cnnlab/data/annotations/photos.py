@@ -2,16 +2,16 @@
 
 from pathlib import Path, PurePosixPath
 
-from cnnlab.data.images import SUFFIXES, read_header
+from cnnlab.data.images import SUFFIXES, ImageError, read_header
 
 
-def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, int]]:
-    """The photo of that name and its size (height, width), pixels left unread.
+def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, int] | None]:
+    """The photo of that name and its size (height, width), pixels left unread; None for a file that is no image.
 
     A name without the suffix of an image gets the first of them that exists.
 
     Raises:
-      ValueError: the name leads out of the folder, there is no such file, or it is no image.
+      ValueError: the name leads out of the folder, or there is no such file.
 
     >>> find_photo(Path("photos"), "../secret.jpg", "a.xml")
     Traceback (most recent call last):
@@ -25,7 +25,10 @@ def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, i
         path = next((path.with_name(path.name + end) for end in SUFFIXES if _is_file(path, end)), path)
     if not path.is_file():
         raise ValueError(f"{source} names a photo that is missing: {path}; add it or remove the annotation")
-    return path, read_header(path)[0]
+    try:
+        return path, read_header(path)[0]
+    except ImageError:  # told, or left out, by those who read the pixels
+        return path, None
 
 
 def _is_file(path: Path, suffix: str) -> bool:

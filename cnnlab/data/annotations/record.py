@@ -14,14 +14,14 @@ class Objects(NamedTuple):
 
     Attributes:
       photo: the image file.
-      size: its height and width in pixels, upright.
+      size: its height and width in pixels, upright; None where the file is no image.
       boxes: `[m, 4]` xyxy in its pixels, continuous coordinates.
       names: the class of each.
       source: the file (and line) that says so, for messages.
     """
 
     photo: Path
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     boxes: np.ndarray
     names: tuple[str, ...]
     source: str

@@ -53,7 +53,7 @@ def read_table(path: Path) -> tuple[str, ...]:
 
 def _objects(photo: Path, text: Path, classes: tuple[str, ...]) -> Objects:
     photo, size = find_photo(photo.parent, photo.name, str(text))
-    height, width = size
+    height, width = size or (1, 1)
     boxes, names = [], []
     for line, row in enumerate(read_bounded(text, MAX_BYTES).splitlines() if text.is_file() else (), 1):
         if not row.strip():
