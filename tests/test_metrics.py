@@ -174,3 +174,33 @@ def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distributio
 def test_a_variance_of_0_scores_as_the_absolute_error():
     got = regression.gaussian_scores(np.array([[1.0]]), np.array([[0.0]]), np.array([[3.0]]))
     assert (got["crps"], got["coverage"], got["sharpness"]) == (2, 0, 0)
+
+
+TWO = np.array([[0.0, 0, 50, 50], [100, 0, 150, 50]])
+
+
+@pytest.mark.parametrize("flag", ["difficult", "crowd"])
+def test_coco_counts_neither_a_difficult_object_nor_a_crowd_nor_who_finds_it(flag):
+    found = {"boxes": [TWO], "scores": [np.array([0.5, 0.9])], "classes": [np.zeros(2, int)]}
+    truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
+    assert detection.coco_scores(found, truths | {flag: [np.array([False, True])]})["map"] == pytest.approx(1)
+    none = found | {"boxes": [TWO[:1]], "scores": [np.ones(1)], "classes": [np.zeros(1, int)]}
+    assert detection.coco_scores(none, truths | {flag: [np.array([False, True])]})["mar_100"] == 1
+
+
+def test_a_crowd_excuses_every_detection_within_it_a_difficult_object_only_one():
+    inside = np.array([[100.0, 0, 150, 25], [100, 0, 150, 26], [0, 0, 50, 50]])
+    found = {"boxes": [inside], "scores": [np.array([0.9, 0.8, 0.7])], "classes": [np.zeros(3, int)]}
+    truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
+    flagged = [np.array([False, True])]
+    assert detection.coco_tables(found, truths | {"crowd": flagged})[0].precision[0, 0] == pytest.approx(1)
+    assert detection.coco_tables(found, truths | {"difficult": flagged})[0].precision[0, 0] == pytest.approx(0.5)
+
+
+def test_a_class_has_its_objects_average_precision_and_curve():
+    found = {"boxes": [TWO[[0, 0]]], "scores": [np.array([0.9, 0.8])], "classes": [np.zeros(2, int)]}
+    table = detection.coco_tables(found, {"boxes": [TWO], "classes": [np.zeros(2, int)]})[0]
+    assert table.objects.tolist() == [2, 0, 2, 0]
+    assert table.precision[0] == pytest.approx(np.full(10, 51 / 101))  # recalls 0 to .50 are reached, at precision 1
+    assert table.curve.precision.tolist() == [1, 0.5]
+    assert table.curve.recall.tolist() == [0.5, 0.5]

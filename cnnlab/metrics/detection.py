@@ -1,18 +1,32 @@
 """Average precision of boxes."""
 
-from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.metrics.matching import Matches, match
-from cnnlab.ops import boxes as geometry
+from cnnlab.metrics.matching import Columns, match
+from cnnlab.metrics.voc import Curve
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # in double precision, as pycocotools: float32 would misplace matches
 RECALLS = np.linspace(0, 1, 101)
 RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])  # of area: all, small, medium, large
 LIMITS = (1, 10, 100)
 
-Columns = Mapping[str, Sequence[np.ndarray]]
+
+class ClassTable(NamedTuple):
+    """What COCO's numbers are means of, for one class; -1 where it has no object of that area.
+
+    Attributes:
+      objects: `[areas]`.
+      precision: `[areas, thresholds]`, the average over 101 recalls.
+      recall: `[limits, areas, thresholds]`, with at most so many detections an image.
+      curve: at IoU .50.
+    """
+
+    objects: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    curve: Curve
 
 
 def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
@@ -21,8 +35,8 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
     Args:
       detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
         `classes` `[n]`, -1 = padding.
-      truths: likewise `boxes` and `classes`, and optionally `crowd` (bool) and `area` (square pixels; that of the box
-        where it is not given).
+      truths: likewise `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool: neither missed, nor is
+        its finder counted) and `area` (square pixels; that of the box where it is not given).
 
     Returns:
       `map`, `map50`, `map75`, `map_small`, `map_medium`, `map_large`: mean average precision over IoU .50 to .95,
@@ -39,9 +53,9 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
     >>> round(found["map"], 6), found["map_small"]
     (1.0, -1.0)
     """
-    tables = [_table(of_class) for of_class in _matches(detections, truths)]
-    precision = np.array([p for p, _ in tables]).reshape(-1, 4, 10)  # [K, areas, thresholds]
-    recall = np.array([r for _, r in tables]).reshape(-1, 3, 4, 10)  # [K, limits, areas, thresholds]
+    tables = coco_tables(detections, truths).values()
+    precision = np.array([one.precision for one in tables]).reshape(-1, 4, 10)  # [K, areas, thresholds]
+    recall = np.array([one.recall for one in tables]).reshape(-1, 3, 4, 10)  # [K, limits, areas, thresholds]
     found = {
         "map": precision[:, 0],
         "map50": precision[:, 0, 0],
@@ -53,62 +67,46 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
     return {name: float(v[v > -1].mean()) if (v > -1).any() else -1.0 for name, v in found.items()}
 
 
-def _matches(detections: Columns, truths: Columns) -> list[list[Matches]]:
-    """By class that has an object, then by image that has one or a detection of it."""
-    if len(detections["boxes"]) != len(truths["boxes"]):
-        images = len(detections["boxes"]), len(truths["boxes"])
-        raise ValueError(
-            f"detections are of {images[0]} images, truths of {images[1]}: give one entry an image to both"
-        )
-    labels = [np.asarray(x).ravel() for x in truths["classes"]]
-    present = np.unique(np.concatenate([x[x >= 0] for x in labels])) if labels else []
-    table: list[list[Matches]] = [[] for _ in present]
-    for i, label in enumerate(labels):
-        boxes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)
-        scores, classes = (np.asarray(detections[name][i]).ravel() for name in ("scores", "classes"))
-        true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)
-        crowd = np.asarray(truths["crowd"][i], bool) if "crowd" in truths else np.zeros(len(label), bool)
-        areas = np.asarray(truths["area"][i], np.float64) if "area" in truths else geometry.area(true_boxes)
-        for k, row in zip(present, table, strict=True):
-            mine, true = classes == k, label == k
-            if mine.any() or true.any():
-                one = match(
-                    boxes[mine],
-                    scores[mine],
-                    true_boxes[true],
-                    crowd[true],
-                    areas[true],
-                    thresholds=THRESHOLDS,
-                    ranges=RANGES,
-                    limit=LIMITS[-1],
-                )
-                row.append(one)
-    return table
+def coco_tables(detections: Columns, truths: Columns) -> dict[int, ClassTable]:
+    """The table of every class that has an object.
+
+    Args: as in `coco_scores`.
+    """
+    found = match(detections, truths, thresholds=THRESHOLDS, ranges=RANGES, limit=LIMITS[-1])
+    tables = {}
+    for k, objects in found.objects.items():
+        of_class = slice(*np.searchsorted(found.classes, (k, k + 1)))
+        columns = (column[of_class] for column in (found.scores, found.rank, found.hit, found.ignored))
+        tables[k] = _table(*columns, objects)
+    return tables
 
 
-def _table(matches: Sequence[Matches]) -> tuple[np.ndarray, np.ndarray]:
-    """Precision `[areas, thresholds]` and recall `[limits, areas, thresholds]` of a class; -1 without objects."""
-    objects = sum(m.objects for m in matches)
-    order = np.argsort(-np.concatenate([m.scores for m in matches]), kind="stable")
-    hit, ignored = (np.concatenate([getattr(m, name) for m in matches]) for name in ("hit", "ignored"))
-    right = hit & ~ignored
-    rank = np.concatenate([np.arange(len(m.scores)) for m in matches])
-    share = np.maximum(objects, 1)[:, None]
-    recall = np.stack([right[rank < limit].sum(0) / share for limit in LIMITS])
-    true = right[order].cumsum(0)
-    counted = (~ignored)[order].cumsum(0)
-    envelope = np.maximum.accumulate((true / np.maximum(counted, 1))[::-1])[::-1]
-    reached = true / share
-    precision = np.zeros(recall.shape[1:])
-    for a, t in np.ndindex(precision.shape):
-        if len(order):
-            precision[a, t] = _interpolate(reached[:, a, t], envelope[:, a, t])
+def _table(
+    scores: np.ndarray, rank: np.ndarray, hit: np.ndarray, ignored: np.ndarray, objects: np.ndarray
+) -> ClassTable:
+    right, share = hit & ~ignored, np.maximum(objects, 1)
+    recall = np.stack([right[rank < limit].sum(0) / share[:, None] for limit in LIMITS])
+    order = np.argsort(-scores, kind="stable")
+    right, counted = right[order], (~ignored[order]).cumsum(0)
+    # Precision falls between two right detections, so the envelope is that of the right ones.
+    some = right.any((1, 2))
+    true = right[some].cumsum(0)
+    envelope = np.maximum.accumulate((true / np.maximum(counted[some], 1))[::-1])[::-1]
+    precision = np.stack([_mean(right[some][:, a], envelope[:, a], n) for a, n in enumerate(share)])
     none = objects == 0
     precision[none], recall[:, none] = -1, -1
-    return precision, recall
+    kept = ~ignored[order][:, 0, 0]
+    true = right[kept, 0, 0].cumsum()
+    curve = Curve(scores[order][kept], true / np.arange(1, len(true) + 1), true / share[0], int(objects[0]))
+    return ClassTable(objects, precision, recall, curve)
 
 
-def _interpolate(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Mean precision at 101 recalls, 0 where a recall is not reached."""
-    place = np.searchsorted(recall, RECALLS, side="left")
-    return float(np.append(precision, 0.0)[place].mean())
+def _mean(right: np.ndarray, envelope: np.ndarray, objects: int) -> np.ndarray:
+    """Mean precision `[T]` at 101 recalls, 0 where a recall is not reached; of detections `[n, T]`."""
+    needed = np.searchsorted(np.arange(objects + 1) / objects, RECALLS)  # right detections for each recall
+    places = np.argsort(~right, axis=0, kind="stable")  # of the right ones, then the others
+    reached = needed[:, None] <= right.sum(0)
+    if not len(right):
+        return np.zeros(right.shape[1])
+    place = np.take_along_axis(places, np.minimum(np.maximum(needed - 1, 0), len(right) - 1)[:, None], 0)
+    return np.where(reached, np.take_along_axis(envelope, place, 0), 0).mean(0)
