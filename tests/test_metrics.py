@@ -1,5 +1,5 @@
 import json
-from xml.etree import ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,23 +115,18 @@ def test_all_coco_numbers_equal_pycocotools_on_100_images(shared):
     np.testing.assert_allclose(list(got.values()), [*COCO_100, 0.553744], atol=1e-6)
 
 
-def test_all_coco_numbers_equal_pycocotools_on_100_voc_photos(shared):
-    folder = shared / "voc_mini_detmetrics"
-    names = (folder / "voc.names").read_text().split()
-    found, truths = {"boxes": [], "scores": [], "classes": []}, {"boxes": [], "classes": []}
-    for path in sorted((folder / "gts/pascalvoc_format").glob("*.xml")):
-        objects = ElementTree.parse(path).findall("object")
-        corners = [[float(o.find("bndbox").findtext(x)) for x in ("xmin", "ymin", "xmax", "ymax")] for o in objects]
-        truths["boxes"].append(np.array(corners).reshape(-1, 4))
-        truths["classes"].append(np.array([names.index(o.findtext("name")) for o in objects]))
-        rows = folder / f"dets/abs_xyx2y2/{path.stem}.txt"
-        lines = rows.read_text().splitlines() if rows.exists() else []
-        rows = np.array([line.split() for line in lines], float).reshape(-1, 6)
-        for name, column in (("classes", rows[:, 0]), ("scores", rows[:, 1]), ("boxes", rows[:, 2:])):
-            found[name].append(column)
-    want = (0.346958, 0.610030, 0.353714, 0.075181, 0.339482, 0.497881)
-    want += (0.373505, 0.520647, 0.522570, 0.158333, 0.446662, 0.580923)
-    np.testing.assert_allclose(list(detection.coco_scores(found, truths).values()), want, atol=1e-6)
+@pytest.mark.parametrize(("name", "kind"), [("drawn", "plain"), ("drawn", "flagged"), ("voc", "plain")])
+def test_all_coco_numbers_equal_pycocotools(name, kind):
+    table = json.loads((Path(__file__).parent / "goldens" / "average_precision.json").read_text())[name]
+    images = range(table["images"])
+    objects, found = (np.array(table[part], float) for part in ("objects", "detections"))
+    objects, found = ([rows[rows[:, 0] == i] for i in images] for rows in (objects, found))
+    truths = {"classes": [one[:, 1] for one in objects], "boxes": [one[:, 2:6] for one in objects]}
+    if kind == "flagged":
+        truths |= {flag: [one[:, 6 + i] for one in objects] for i, flag in enumerate(("area", "crowd", "difficult"))}
+    detections = {"classes": [one[:, 1] for one in found], "scores": [one[:, 2] for one in found]}
+    got = detection.coco_scores(detections | {"boxes": [one[:, 3:] for one in found]}, truths)
+    np.testing.assert_allclose(list(got.values()), table[kind], atol=1e-9)
 
 
 def test_a_detection_within_a_crowd_and_a_class_without_truth_count_for_nothing():
