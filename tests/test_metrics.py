@@ -171,6 +171,20 @@ def test_a_variance_of_0_scores_as_the_absolute_error():
     assert (got["crps"], got["coverage"], got["sharpness"]) == (2, 0, 0)
 
 
+def test_without_objects_or_without_detections_there_are_numbers():
+    box, none = {"boxes": [np.array([[0.0, 0, 9, 9]])], "classes": [np.zeros(1, int)]}, {"boxes": [[]], "classes": [[]]}
+    found = detection.coco_scores(box | {"scores": [np.ones(1)]}, none)
+    assert set(found.values()) == {-1}
+    missed = detection.coco_scores(none | {"scores": [[]]}, box)
+    assert (missed["map"], missed["mar_100"], missed["map_large"]) == (0, 0, -1)
+
+
+def test_a_detection_scored_nan_is_left_out():
+    boxes = [np.array([[0.0, 0, 9, 9]] * 2)]
+    found = {"boxes": boxes, "scores": [np.array([np.nan, 0.5])], "classes": [np.zeros(2, int)]}
+    assert detection.coco_scores(found, {"boxes": [boxes[0][:1]], "classes": [np.zeros(1, int)]})["map"] == 1
+
+
 TWO = np.array([[0.0, 0, 50, 50], [100, 0, 150, 50]])
 
 
@@ -188,14 +202,15 @@ def test_a_crowd_excuses_every_detection_within_it_a_difficult_object_only_one()
     found = {"boxes": [inside], "scores": [np.array([0.9, 0.8, 0.7])], "classes": [np.zeros(3, int)]}
     truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
     flagged = [np.array([False, True])]
-    assert detection.coco_tables(found, truths | {"crowd": flagged})[0].precision[0, 0] == pytest.approx(1)
-    assert detection.coco_tables(found, truths | {"difficult": flagged})[0].precision[0, 0] == pytest.approx(0.5)
+    assert detection.coco_tables(found, truths | {"crowd": flagged}).precision[0, 0, 0] == pytest.approx(1)
+    assert detection.coco_tables(found, truths | {"difficult": flagged}).precision[0, 0, 0] == pytest.approx(0.5)
 
 
 def test_a_class_has_its_objects_average_precision_and_curve():
     found = {"boxes": [TWO[[0, 0]]], "scores": [np.array([0.9, 0.8])], "classes": [np.zeros(2, int)]}
-    table = detection.coco_tables(found, {"boxes": [TWO], "classes": [np.zeros(2, int)]})[0]
-    assert table.objects.tolist() == [2, 0, 2, 0]
-    assert table.precision[0] == pytest.approx(np.full(10, 51 / 101))  # recalls 0 to .50 are reached, at precision 1
-    assert table.curve.precision.tolist() == [1, 0.5]
-    assert table.curve.recall.tolist() == [0.5, 0.5]
+    truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
+    tables = detection.coco_tables(found, truths)
+    assert tables.objects.tolist() == [[2, 0, 2, 0]]
+    assert tables.precision[0, 0] == pytest.approx(np.full(10, 51 / 101))  # recalls 0 to .50, at precision 1
+    curve = detection.coco_curves(found, truths)[0]
+    assert (curve.precision.tolist(), curve.recall.tolist()) == ([1, 0.5], [0.5, 0.5])

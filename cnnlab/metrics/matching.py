@@ -23,7 +23,8 @@ class Matches(NamedTuple):
       rank: `[n]`, 0 for the best of its class and image.
       hit: `[n, A, T]` bool, took an object.
       ignored: `[n, A, T]` bool, counts neither for nor against.
-      objects: how many were to be found `[A]`, by class that has any object.
+      present: `[K]`, the classes that have an object.
+      objects: `[K, A]`, how many of them were to be found.
     """
 
     image: np.ndarray
@@ -33,7 +34,8 @@ class Matches(NamedTuple):
     rank: np.ndarray
     hit: np.ndarray
     ignored: np.ndarray
-    objects: dict[int, np.ndarray]
+    present: np.ndarray
+    objects: np.ndarray
 
 
 def match(
@@ -72,7 +74,7 @@ def match(
         raise ValueError(
             f"detections are of {images[0]} images, truths of {images[1]}: give one entry an image to both"
         )
-    found, real = _flat(detections), _flat(truths)
+    found, real = _flat(detections, scored=True), _flat(truths, scored=False)
     found = _rows(found, found["scores"] >= score_threshold)
     found = _rows(found, np.lexsort((-found["scores"], found["image"], found["classes"])))
     found["rank"] = _count_within(_starts(found["classes"], found["image"]))
@@ -85,9 +87,10 @@ def match(
     skip = (real["crowd"] | real["difficult"])[:, None] | (size < low) | (size > high)  # [m, A]
     hit, ignored = _take(found, real, skip, np.minimum(thresholds, 1 - 1e-10))
     ignored |= ~hit & outside[..., None]
-    objects = {int(k): (~skip[real["classes"] == k]).sum(0) for k in np.unique(real["classes"])}
+    present, begin = np.unique(real["classes"], return_index=True)
+    objects = np.add.reduceat(~skip, begin, axis=0, dtype=np.int64) if len(begin) else np.zeros((0, len(ranges)), int)
     told = (found[name] for name in ("image", "place", "classes", "scores", "rank"))
-    return Matches(*told, hit, ignored, objects)
+    return Matches(*told, hit, ignored, present, objects)
 
 
 def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -100,7 +103,7 @@ def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return side.prod(-1) / np.maximum(geometry.area(a), np.finfo(float).tiny)
 
 
-def _flat(columns: Columns) -> Table:
+def _flat(columns: Columns, *, scored: bool) -> Table:
     """All images' boxes in one table, padding left out; `image` and `place` say where each stood."""
     labels = [np.asarray(one).ravel() for one in columns["classes"]]
     lengths = [len(one) for one in labels]
@@ -116,7 +119,7 @@ def _flat(columns: Columns) -> Table:
         "boxes": joined("boxes", np.float64, (-1, 4)),
     }
     n = len(table["classes"])
-    if "scores" in columns:
+    if scored:
         table["scores"] = joined("scores", np.float64)
     else:
         table |= {name: joined(name, bool) if name in columns else np.zeros(n, bool) for name in ("crowd", "difficult")}

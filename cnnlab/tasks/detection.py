@@ -13,7 +13,7 @@ import numpy as np
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.dataset import EVALUATION_ONLY
 from cnnlab.data.letterbox import from_frames
-from cnnlab.metrics.detection import coco_scores, coco_tables
+from cnnlab.metrics.detection import coco_curves, coco_scores, coco_tables
 from cnnlab.metrics.detection_calibration import detection_calibration
 from cnnlab.metrics.detection_errors import detection_errors
 from cnnlab.metrics.false_positives import false_positive_auroc
@@ -181,18 +181,20 @@ class Detection:
         """`classes`: of each class its `objects`, `ap` (IoU .50 to .95), `ap50` and `ar_100`, -1 without objects; and
         `errors`: how many boxes scored .3 or more and objects have which of `detection_errors.CAUSES`."""
         found, truths = _columns(rows)
-        tables, classes = coco_tables(found, truths), []
-        for k, name in enumerate(rows["class_names"]):
-            numbers = (0, -1.0, -1.0, -1.0)
-            if k in tables:
-                one = tables[k]
-                numbers = (one.objects[0], one.precision[0].mean(), one.precision[0, 0], one.recall[2, 0].mean())
-            told = zip(("ap", "ap50", "ar_100"), map(float, numbers[1:]), strict=True)
-            classes.append({"class": name, "objects": int(numbers[0]), **dict(told)})
+        tables = coco_tables(found, truths)
+        columns = {
+            "objects": tables.objects[:, 0],
+            "ap": tables.precision[:, 0].mean(-1),
+            "ap50": tables.precision[:, 0, 0],
+            "ar_100": tables.recall[:, -1, 0].mean(-1),
+        }
+        measured = {k: {name: x[i].item() for name, x in columns.items()} for i, k in enumerate(tables.classes)}
+        none = {"objects": 0, "ap": -1.0, "ap50": -1.0, "ar_100": -1.0}
+        classes = [{"class": name} | measured.get(k, none) for k, name in enumerate(rows["class_names"])]
         return {"classes": classes, "errors": detection_errors(found, truths, score_threshold=_SURE)}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
-        curves = {rows["class_names"][k]: one.curve for k, one in coco_tables(*_columns(rows)).items()}
+        curves = {rows["class_names"][k]: one for k, one in coco_curves(*_columns(rows)).items()}
         found, truths = [], []
         for i in range(min(_SHOWN, len(rows["boxes"]))):
             sure, real = rows["score"][i] >= _SURE, rows["true_classes"][i] >= 0
