@@ -54,9 +54,10 @@ def evaluate(
       regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: the COCO numbers)
       and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
       `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
-      with `auto` the mean of `num_samples` too. With `calibrate` the summary is that of calibrated answers; with it,
-      `conformal` or `ood` also `decisions.decision_report`. With `details` the tables of a detector:
-      `classes`, a record of each, and `errors`, counts by cause.
+      with `auto` the mean of `num_samples` too. A detector then adds `false_positive_auroc_*`, whether doubt finds the
+      wrong ones. With `calibrate` the summary is that of calibrated answers; with it, `conformal` or `ood` also
+      `decisions.decision_report`. With `details` the tables of a detector: `classes`, a record of each, and `errors`,
+      counts by cause.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, (with `mc_samples`) no

@@ -86,9 +86,7 @@ class Detection:
     def resolve(self, dataset: Dataset) -> Detection:
         boxes = require(dataset, "boxes", "detection")
         classes = require(dataset, "classes", "detection")
-        train = dataset["train"]
-        learnt = {"learnt": train.column("learnt")} if "learnt" in train[np.arange(1)] else {}
-        real = boxes[_learnt({"classes": classes} | learnt) >= 0]
+        real = boxes[classes >= 0]
         wrong = real[~(np.isfinite(real).all(-1) & (real[:, 2:] >= real[:, :2]).all(-1))]
         if len(wrong):
             raise ValueError(f"boxes of {dataset.name} must be xyxy with x1 <= x2, y1 <= y2, found {wrong[0].tolist()}")
@@ -96,7 +94,10 @@ class Detection:
         if self.image_size == "auto":
             made["image_size"] = dataset.spec.size
         if self.kind == "anchors" and self.anchors == "auto":
-            anchors = cluster_sizes(real[:, 2:] - real[:, :2], self.num_anchors)
+            train = dataset["train"]
+            flags = {"learnt": train.column("learnt")} if "learnt" in train[np.arange(1)] else {}
+            learnt = boxes[_learnt({"classes": classes} | flags) >= 0]
+            anchors = cluster_sizes(learnt[:, 2:] - learnt[:, :2], self.num_anchors)
             made["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
         return dataclasses.replace(self, **made)
 
@@ -167,7 +168,8 @@ class Detection:
         (`crowded_out`); of many passes also `false_positive_auroc_` of `entropy`, `mutual_information` and `score` (1
         less it): the chance that of the boxes scored .3 or more a wrong one is doubted more than a right one.
 
-        Areas are in pixels of the photo where the data knows it, of the network's input otherwise."""
+        Areas are in pixels of the photo where the data knows it, of the network's input otherwise.
+        """
         found, truths = _columns(rows)
         measured = coco_scores(found, truths) | detection_calibration(found, truths, score_threshold=_SURE)
         measured |= {"crowded_out": float(rows["lost"].sum())}
@@ -179,7 +181,8 @@ class Detection:
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
         """`classes`: of each class its `objects`, `ap` (IoU .50 to .95), `ap50` and `ar_100`, -1 without objects; and
-        `errors`: how many boxes scored .3 or more and objects have which of `detection_errors.CAUSES`."""
+        `errors`: how many boxes scored .3 or more and objects have which of `detection_errors.CAUSES`.
+        """
         found, truths = _columns(rows)
         tables = coco_tables(found, truths)
         columns = {
