@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cnnlab import decisions
 from cnnlab.answers import UNCERTAINTY, Rows, answering, with_cost
@@ -29,7 +30,8 @@ def evaluate(
     conformal: float | None = None,
     sets: Method = "lac",
     ood: str | Path | Dataset | None = None,
-) -> dict[str, float]:
+    details: bool = False,
+) -> dict[str, Any]:
     """The metrics of every example of a split, each counted once.
 
     Args:
@@ -45,14 +47,17 @@ def evaluate(
       conformal: share of labels that a set of classes may miss; sets are fitted on the validation split, too.
       sets: `lac`, `aps` or `raps`, see `Conformal.fit`.
       ood: images unlike those learnt from: a dataset, its name (its `test` split counts), or a folder.
+      details: return the task's tables too.
 
     Returns:
       The task's summary (classification: `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece`, `ece_floor`;
       regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: the COCO numbers)
       and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
       `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
-      with `auto` the mean of `num_samples` too. With `calibrate` the summary is that of calibrated answers; with it,
-      `conformal` or `ood` also `decisions.decision_report`.
+      with `auto` the mean of `num_samples` too. A detector then adds `false_positive_auroc_*`, whether doubt finds the
+      wrong ones. With `calibrate` the summary is that of calibrated answers; with it, `conformal` or `ood` also
+      `decisions.decision_report`. With `details` the tables of a detector: `classes`, a record of each, and `errors`,
+      counts by cause.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, (with `mc_samples`) no
@@ -82,12 +87,14 @@ def evaluate(
     report |= {name: float(rows[name].mean()) for name in told if name in rows}
     if deciding:
         report |= decisions.decision_report(rows, before=before, fitted=fitted, outside=outside)
+    rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
+    tables = trained.task.details(rows) if details and hasattr(trained.task, "details") else {}
     if figures is not None:
-        drawn = trained.task.figures(rows | {"image": examples.column("image"), "class_names": dataset.spec.classes})
+        drawn = trained.task.figures(rows)
         if deciding:
             drawn |= decisions.decision_figures(rows, outside, (dataset.name, str(ood)))
         save_figures(drawn, Path(figures))
-    return report | cost | {"examples": len(examples)}
+    return report | cost | {"examples": len(examples)} | tables
 
 
 def _own_data(run: str | Path | Trained) -> Dataset:

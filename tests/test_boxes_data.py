@@ -10,7 +10,7 @@ from PIL import Image
 from cnnlab.data import boxes
 from cnnlab.data.annotations import mend, read_annotations
 from cnnlab.data.images import read_pixels
-from cnnlab.data.letterbox import place, to_canvas, to_photo
+from cnnlab.data.letterbox import from_frames, place, to_canvas, to_photo
 
 
 def photos(folder, *names, size=(40, 20)):
@@ -56,10 +56,14 @@ def test_voc_lists_make_the_splits_and_photos_without_objects_stay(voc):
     assert data["test"].column("classes").tolist() == [[0, 1], [0, 1], [-1, -1]]
 
 
-def test_difficult_objects_can_be_left_out_and_are_counted(voc):
-    with pytest.warns(UserWarning, match="6 difficult, left out"):
-        data = boxes(str(voc), size=32, difficult=False)
-    assert data.spec.classes == ("cat",)
+def test_difficult_objects_are_marked_and_need_not_be_learnt(voc):
+    first = boxes(str(voc), size=32)["train"][np.arange(1)]
+    assert first["difficult"].tolist() == [[False, True]]
+    assert first["learnt"].all()
+    with pytest.warns(UserWarning, match="6 difficult, not learnt"):
+        first = boxes(str(voc), size=32, difficult=False)["train"][np.arange(1)]
+    assert first["learnt"].tolist() == [[True, False]]
+    assert first["difficult"].tolist() == [[False, True]]
 
 
 def test_pixels_and_boxes_share_one_letterbox(voc):
@@ -112,9 +116,22 @@ def test_a_coco_box_is_corner_and_size_and_classes_stand_by_id(tmp_path):
     coco(tmp_path, [one, one | {"iscrowd": 1}])
     found = read_annotations(tmp_path)
     assert found.classes == ("ant", "zebra")
-    assert found.objects[0].boxes.tolist() == [[1, 2, 4, 6]]
-    assert [len(one.names) for one in found.objects] == [1, 0]
-    assert found.left_out == {"crowds": 1}
+    assert found.objects[0].boxes.tolist() == [[1, 2, 4, 6]] * 2
+    assert [one.crowd.tolist() for one in found.objects] == [[False, True], []]
+
+
+def test_a_photos_own_area_and_frame_stand_beside_its_boxes(tmp_path):
+    photos(tmp_path / "images", "0.png", "1.png")
+    one = {"image_id": 7, "category_id": 5, "bbox": [0, 0, 40, 10]}
+    for split in ("train", "val", "test"):
+        coco(tmp_path, [one | {"area": 123.5}, one, one | {"iscrowd": 1}], f"{split}.json")
+    with pytest.warns(UserWarning, match="3 crowds, not learnt"):
+        first = boxes(str(tmp_path), size=32)["train"][np.arange(1)]
+    assert first["area"].tolist() == [[123.5, 400, 400]]
+    assert first["learnt"].tolist() == [[True, True, False]]
+    assert first["photo_size"].tolist() == [[20, 40]]
+    assert first["frame"].tolist() == [[0, 8, 32, 24]]
+    np.testing.assert_allclose(from_frames(first["boxes"], first["frame"], first["photo_size"])[0, 0], [0, 0, 40, 10])
 
 
 def test_coco_files_are_splits_by_the_word_in_their_name(tmp_path):

@@ -224,7 +224,27 @@ def test_data_list_says_what_is_ready_and_what_to_do_for_the_rest(raw, capsys):
     assert entries["kmnist"]["next"].startswith("cnnlab data prepare kmnist")
     assert "was interrupted" in entries["cnnlab/kmnist/incomplete.ABC_1.0.0"]["next"]
     assert main(["data", "prepare"]) == 2
-    assert len(inventory.list_data()) == 8
+    assert len(inventory.list_data()) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("digits", []),
+        ("folder", ["cat/0.png"]),
+        ("pairs", ["images/0.png", "masks/0.png"]),
+        ("boxes", ["Annotations/0.xml"]),
+    ],
+)
+def test_the_command_that_data_list_names_chooses_that_source(name, files, tmp_path):
+    from cnnlab.commands.options import parse_experiment
+
+    for file in files:
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    command = inventory.HERE[name].split(" (")[0].replace("DIR", str(tmp_path)).split()
+    assert command[:2] == ["cnnlab", "train"]
+    assert parse_experiment(command[2:])[0].data.name == name
 
 
 def test_the_real_sets_beside_a_checkout_have_their_published_checksums(shared, tmp_path):

@@ -282,6 +282,13 @@ def test_the_detectors_find_what_their_twins_in_torch_find(name, options):
     np.testing.assert_allclose(np.asarray(found.score[0])[kept], theirs["score"], rtol=1e-4)
 
 
+def test_the_average_precision_benchmark_prints_rows(capsys):
+    script("benchmarks/average_precision.py").main(json_only=True, images=3, classes=2, rounds=1, repeats=1)
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["ms"]["cnnlab"] > 0
+    assert row.get("largest_difference", 0) < 1e-6
+
+
 def test_the_cost_of_passes_is_tabulated_and_drawn(tmp_path, capsys):
     options = {"passes": (1, 3), "batches": (2,), "rounds": 1, "repeats": 1, "peers": False, "output": tmp_path}
     script("benchmarks/mc_cost.py").main(json_only=True, **options)

@@ -1,5 +1,5 @@
 import json
-from xml.etree import ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,23 +115,18 @@ def test_all_coco_numbers_equal_pycocotools_on_100_images(shared):
     np.testing.assert_allclose(list(got.values()), [*COCO_100, 0.553744], atol=1e-6)
 
 
-def test_all_coco_numbers_equal_pycocotools_on_100_voc_photos(shared):
-    folder = shared / "voc_mini_detmetrics"
-    names = (folder / "voc.names").read_text().split()
-    found, truths = {"boxes": [], "scores": [], "classes": []}, {"boxes": [], "classes": []}
-    for path in sorted((folder / "gts/pascalvoc_format").glob("*.xml")):
-        objects = ElementTree.parse(path).findall("object")
-        corners = [[float(o.find("bndbox").findtext(x)) for x in ("xmin", "ymin", "xmax", "ymax")] for o in objects]
-        truths["boxes"].append(np.array(corners).reshape(-1, 4))
-        truths["classes"].append(np.array([names.index(o.findtext("name")) for o in objects]))
-        rows = folder / f"dets/abs_xyx2y2/{path.stem}.txt"
-        lines = rows.read_text().splitlines() if rows.exists() else []
-        rows = np.array([line.split() for line in lines], float).reshape(-1, 6)
-        for name, column in (("classes", rows[:, 0]), ("scores", rows[:, 1]), ("boxes", rows[:, 2:])):
-            found[name].append(column)
-    want = (0.346958, 0.610030, 0.353714, 0.075181, 0.339482, 0.497881)
-    want += (0.373505, 0.520647, 0.522570, 0.158333, 0.446662, 0.580923)
-    np.testing.assert_allclose(list(detection.coco_scores(found, truths).values()), want, atol=1e-6)
+@pytest.mark.parametrize(("name", "kind"), [("drawn", "plain"), ("drawn", "flagged"), ("voc", "plain")])
+def test_all_coco_numbers_equal_pycocotools(name, kind):
+    table = json.loads((Path(__file__).parent / "goldens" / "average_precision.json").read_text())[name]
+    images = range(table["images"])
+    objects, found = (np.array(table[part], float) for part in ("objects", "detections"))
+    objects, found = ([rows[rows[:, 0] == i] for i in images] for rows in (objects, found))
+    truths = {"classes": [one[:, 1] for one in objects], "boxes": [one[:, 2:6] for one in objects]}
+    if kind == "flagged":
+        truths |= {flag: [one[:, 6 + i] for one in objects] for i, flag in enumerate(("area", "crowd", "difficult"))}
+    detections = {"classes": [one[:, 1] for one in found], "scores": [one[:, 2] for one in found]}
+    got = detection.coco_scores(detections | {"boxes": [one[:, 3:] for one in found]}, truths)
+    np.testing.assert_allclose(list(got.values()), table[kind], atol=1e-9)
 
 
 def test_a_detection_within_a_crowd_and_a_class_without_truth_count_for_nothing():
@@ -174,3 +169,48 @@ def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distributio
 def test_a_variance_of_0_scores_as_the_absolute_error():
     got = regression.gaussian_scores(np.array([[1.0]]), np.array([[0.0]]), np.array([[3.0]]))
     assert (got["crps"], got["coverage"], got["sharpness"]) == (2, 0, 0)
+
+
+def test_without_objects_or_without_detections_there_are_numbers():
+    box, none = {"boxes": [np.array([[0.0, 0, 9, 9]])], "classes": [np.zeros(1, int)]}, {"boxes": [[]], "classes": [[]]}
+    found = detection.coco_scores(box | {"scores": [np.ones(1)]}, none)
+    assert set(found.values()) == {-1}
+    missed = detection.coco_scores(none | {"scores": [[]]}, box)
+    assert (missed["map"], missed["mar_100"], missed["map_large"]) == (0, 0, -1)
+
+
+def test_a_detection_scored_nan_is_left_out():
+    boxes = [np.array([[0.0, 0, 9, 9]] * 2)]
+    found = {"boxes": boxes, "scores": [np.array([np.nan, 0.5])], "classes": [np.zeros(2, int)]}
+    assert detection.coco_scores(found, {"boxes": [boxes[0][:1]], "classes": [np.zeros(1, int)]})["map"] == 1
+
+
+TWO = np.array([[0.0, 0, 50, 50], [100, 0, 150, 50]])
+
+
+@pytest.mark.parametrize("flag", ["difficult", "crowd"])
+def test_coco_counts_neither_a_difficult_object_nor_a_crowd_nor_who_finds_it(flag):
+    found = {"boxes": [TWO], "scores": [np.array([0.5, 0.9])], "classes": [np.zeros(2, int)]}
+    truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
+    assert detection.coco_scores(found, truths | {flag: [np.array([False, True])]})["map"] == pytest.approx(1)
+    none = found | {"boxes": [TWO[:1]], "scores": [np.ones(1)], "classes": [np.zeros(1, int)]}
+    assert detection.coco_scores(none, truths | {flag: [np.array([False, True])]})["mar_100"] == 1
+
+
+def test_a_crowd_excuses_every_detection_within_it_a_difficult_object_only_one():
+    inside = np.array([[100.0, 0, 150, 25], [100, 0, 150, 26], [0, 0, 50, 50]])
+    found = {"boxes": [inside], "scores": [np.array([0.9, 0.8, 0.7])], "classes": [np.zeros(3, int)]}
+    truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
+    flagged = [np.array([False, True])]
+    assert detection.coco_tables(found, truths | {"crowd": flagged}).precision[0, 0, 0] == pytest.approx(1)
+    assert detection.coco_tables(found, truths | {"difficult": flagged}).precision[0, 0, 0] == pytest.approx(0.5)
+
+
+def test_a_class_has_its_objects_average_precision_and_curve():
+    found = {"boxes": [TWO[[0, 0]]], "scores": [np.array([0.9, 0.8])], "classes": [np.zeros(2, int)]}
+    truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
+    tables = detection.coco_tables(found, truths)
+    assert tables.objects.tolist() == [[2, 0, 2, 0]]
+    assert tables.precision[0, 0] == pytest.approx(np.full(10, 51 / 101))  # recalls 0 to .50, at precision 1
+    curve = detection.coco_curves(found, truths)[0]
+    assert (curve.precision.tolist(), curve.recall.tolist()) == ([1, 0.5], [0.5, 0.5])

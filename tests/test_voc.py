@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from cnnlab.metrics.detection_calibration import detection_calibration
+from cnnlab.metrics.detection_calibration import detection_calibration, scored_detections
 from cnnlab.metrics.detection_errors import detection_errors
+from cnnlab.metrics.false_positives import false_positive_auroc
 from cnnlab.metrics.voc import precision_recall_curves, voc_average_precision
 
 
@@ -71,6 +72,23 @@ def test_every_error_has_its_cause():
     wanted = {"correct": 1, "duplicate": 1, "localisation": 1, "confusion": 1, "background": 1, "both": 0, "missed": 0}
     assert counts == wanted
     assert detection_errors(found, truths, score_threshold=0.95)["missed"] == 3
+
+
+@pytest.mark.parametrize("flag", ["difficult", "crowd"])
+def test_what_does_not_count_is_no_error(flag):
+    found = {"boxes": [BOXES], "scores": [np.array([0.5, 0.9])], "classes": [np.zeros(2, int)]}
+    truths = {"boxes": [BOXES], "classes": [np.zeros(2, int)], flag: [np.array([False, True])]}
+    assert {name: n for name, n in detection_errors(found, truths).items() if n} == {"correct": 1}
+    assert detection_errors(found, truths, score_threshold=0.95)["missed"] == 1
+    assert scored_detections(found, truths)[0].tolist() == [0.5]
+
+
+def test_doubt_that_is_larger_of_wrong_boxes_finds_them():
+    found = {"boxes": [BOXES, BOXES + 50], "scores": [np.full(2, 0.5)] * 2, "classes": [np.zeros(2, int)] * 2}
+    truths = {"boxes": [BOXES[::-1], np.zeros((0, 4))], "classes": [np.zeros(2, int), np.zeros(0, int)]}
+    doubts = {"good": [np.array([0.1, 0.2]), np.array([0.3, 0.4])], "coin": [np.array([1, 2])] * 2}
+    assert false_positive_auroc(found, truths, doubts) == {"good": 1, "coin": 0.5}
+    assert np.isnan(false_positive_auroc(found, truths, doubts, score_threshold=0.6)["good"])
 
 
 def test_detections_are_calibrated_where_scores_tell_how_often_they_are_right():

@@ -1,9 +1,9 @@
 """What the commands share: flags in, results out."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from rich.console import Console
@@ -38,29 +38,58 @@ def print_json(report: dict) -> None:
     print(json.dumps(without_nan(report)))
 
 
-def print_report(report: dict[str, float], title: str) -> None:
-    """A short table; calibration errors stand beside their noise floor."""
+def print_report(report: Mapping[str, Any], title: str) -> None:
+    """A short table; calibration errors stand beside their noise floor. Below it the report's own tables."""
     table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
     for name, text in _lines(report):
         table.add_row(name, text)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for name, columns, rows in _tables(report):
+        table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="right" if i else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
 
 
-def write_report(report: dict[str, float], title: str, directory: Path) -> Path:
-    """The same table as `directory/report.md`, with the pictures that lie there."""
+def write_report(report: Mapping[str, Any], title: str, directory: Path) -> Path:
+    """The same tables as `directory/report.md`, with the pictures that lie there."""
     lines = [f"# {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in _lines(report)), ""]
+    for name, columns, rows in _tables(report):
+        lines += [f"## {name}", "", _markdown(columns), "|---" * len(columns) + "|", *map(_markdown, rows), ""]
     lines += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in sorted(directory.glob("*.png"))]
     path = directory / "report.md"
     write_text(path, "\n".join(lines))
     return path
 
 
-def _lines(report: dict[str, float]) -> Iterator[tuple[str, str]]:
+def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names and values to read."""
     for name, value in report.items():
-        if name.endswith("_floor"):
+        if name.endswith("_floor") or isinstance(value, Mapping | list):
             continue
-        text = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+        text = _text(value)
         if f"{name}_floor" in report:
             text += f"  (noise floor {report[f'{name}_floor']:.4f})"
         yield name.replace("_", " "), text
+
+
+def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Name, header and rows of the lists of records; a mapping has a row an entry."""
+    for name, value in report.items():
+        records = [{"": key, "count": count} for key, count in value.items()] if isinstance(value, Mapping) else value
+        if isinstance(records, list) and records:
+            columns = [column.replace("_", " ") for column in records[0]]
+            yield name.replace("_", " "), columns, [[_text(cell) for cell in one.values()] for one in records]
+
+
+def _text(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
         raise Misuse("no RUN given; name a run directory")
     import cnnlab
 
-    report = cnnlab.evaluate(list(runs), **options)
+    report = cnnlab.evaluate(list(runs), **options, details=True)
     title = f"{options['split']} split of {', '.join(runs)}"
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:

@@ -7,12 +7,13 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from cnnlab.data.dataset import EVALUATION_ONLY
 from cnnlab.data.spec import as_float
 from cnnlab.ops import warp
 
 Batch = Mapping[str, jax.Array]
 
-_UNMOVED = frozenset({"label", "labels", "weight"})
+_UNMOVED = frozenset({"label", "labels", "weight", "learnt", *EVALUATION_ONLY})
 _MOVED = frozenset({"image", "mask", "boxes", "classes", "instances", "pixel_weight"})
 _RANGES = {
     "horizontal_flip": (1, "as a probability"),

@@ -44,6 +44,9 @@ def boxes(
     order, boxes are clipped to their photo, those wholly outside are dropped, those without area are kept; a warning
     counts each. A photo without objects is an example like any other.
 
+    COCO's crowds are not learnt, as everywhere. Objects that VOC marks as difficult are, as by Detectron2, unless they
+    are not wanted, as by darknet. Neither counts in an evaluation: they are not missed, nor is who finds them wrong.
+
     Args:
       path: the folder.
       size: height and width of the network's input in pixels, one number for squares.
@@ -51,7 +54,7 @@ def boxes(
       photos: the folder of photos, likewise.
       classes: a text file within it with one class a line; otherwise COCO's and YOLO's own table counts, and for VOC
         all names that occur, sorted.
-      difficult: keep objects that VOC marks as difficult.
+      difficult: learn objects that VOC marks as difficult.
       fit: `letterbox` keeps a photo's shape and fills up with grey; `stretch` does neither.
       channels: 1 for grey, 3 for RGB.
       validation: share of all photos, where the folder has no such split.
@@ -81,10 +84,10 @@ def boxes(
         raise ValueError(f"validation and test must be shares above 0, together below 1, found {validation}, {test}")
     if normalisation in NORMALISATIONS and channels != 3:
         raise ValueError(f"the normalisation {normalisation!r} is of 3 channels, found channels {channels}")
-    found = read_annotations(root, annotations=annotations, photos=photos, difficult=difficult)
+    found = read_annotations(root, annotations=annotations, photos=photos)
     found = _readable(found, root, size, channels, skip_unreadable)
     names = class_table(found.objects, read_table(root / classes) if classes else found.classes)
-    columns = _columns(found.objects, names, root, size, fit, found.left_out)
+    columns = _columns(found.objects, names, root, size, fit, difficult, found.left_out)
     tables = _split(columns, found.split, {"validation": validation, "test": test}, seed)
     in_memory = len(found.objects) * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
     for table in tables.values():
@@ -120,27 +123,55 @@ def _names(objects: list[Objects], root: Path) -> np.ndarray:
 
 
 def _columns(
-    objects: list[Objects], names: tuple[str, ...], root: Path, size: tuple[int, int], fit: str, left_out: dict
+    objects: list[Objects],
+    names: tuple[str, ...],
+    root: Path,
+    size: tuple[int, int],
+    fit: str,
+    difficult: bool,
+    left_out: dict,
 ) -> Columns:
-    """`image` (names of files), `boxes` on the canvas and `classes`, padded; told what was mended."""
+    """`image` (names of files) and what `Examples` says of boxes, padded; told what was mended."""
     counts = Counter({f"{reason}, left out": number for reason, number in left_out.items()})
-    most = max(1, *(len(one.names) for one in objects))
-    placed = np.zeros((len(objects), most, 4), np.float32)
-    classes = np.full((len(objects), most), -1, np.int32)
+    n, most = len(objects), max(1, *(len(one.names) for one in objects))
+    columns = {
+        "boxes": np.zeros((n, most, 4), np.float32),
+        "classes": np.full((n, most), -1, np.int32),
+        "area": np.zeros((n, most), np.float32),
+        "difficult": np.zeros((n, most), bool),
+        "crowd": np.zeros((n, most), bool),
+        "photo_size": np.array([one.size for one in objects], np.int32),
+        "frame": np.zeros((n, 4), np.float32),
+    }
     for i, one in enumerate(objects):
         mended = mend(one.boxes, one.size)
         counts.update(mended.counts)
-        kept = mended.boxes[mended.kept]
-        if fit == "letterbox":
-            kept = to_canvas(kept, one.size, size)
-        else:
-            kept = kept * np.tile([size[1] / one.size[1], size[0] / one.size[0]], 2)
-        placed[i, : len(kept)] = kept
-        classes[i, : len(kept)] = [names.index(one.names[j]) for j in np.flatnonzero(mended.kept)]
+        kept = np.flatnonzero(mended.kept)
+        boxes = mended.boxes[kept]
+        of_boxes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        area = of_boxes if one.area is None else np.where(np.isnan(one.area[kept]), of_boxes, one.area[kept])
+        whole = np.array([0, 0, one.size[1], one.size[0]])
+        columns["boxes"][i, : len(kept)] = _onto(boxes, one.size, size, fit)
+        columns["frame"][i] = _onto(whole, one.size, size, fit)
+        columns["classes"][i, : len(kept)] = [names.index(one.names[j]) for j in kept]
+        columns["area"][i, : len(kept)] = area
+        for name in ("difficult", "crowd"):
+            if getattr(one, name) is not None:
+                columns[name][i, : len(kept)] = getattr(one, name)[kept]
+    columns["learnt"] = ~columns["crowd"] & (difficult | ~columns["difficult"])
+    counts["crowds, not learnt"] = int(columns["crowd"].sum())
+    counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].sum())
     told = [f"{number} {reason}" for reason, number in counts.items() if number]
     if told:
         warnings.warn(f"boxes of {root}: {'; '.join(told)}", stacklevel=3)
-    return {"image": _names(objects, root), "boxes": placed, "classes": classes}
+    return {"image": _names(objects, root)} | columns
+
+
+def _onto(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int], fit: str) -> np.ndarray:
+    """Boxes of a photo on the network's input."""
+    if fit == "letterbox":
+        return to_canvas(boxes, photo, canvas)
+    return boxes * np.tile([canvas[1] / photo[1], canvas[0] / photo[0]], 2)
 
 
 def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:

@@ -11,6 +11,9 @@ from cnnlab.data.spec import InputSpec
 
 Columns = dict[str, np.ndarray]
 
+EVALUATION_ONLY = ("difficult", "crowd", "area", "photo_size", "frame")
+"""Columns beside boxes that no training reads."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
@@ -24,8 +27,10 @@ class Examples:
     Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
     `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore, and beside it
     `pixel_weight` `[n, H, W]` float32, how much a pixel's loss counts; `boxes` `[n, m, 4]` float32 xyxy in pixels with
-    `classes` `[n, m]` int32, -1 = padding. For augmentation only: `instances` `[n, H, W]` int32, the place 0..m-1 among
-    the boxes of the object at every pixel, -1 = none.
+    `classes` `[n, m]` int32, -1 = padding, and beside them, where they are known, `learnt` `[n, m]` bool, and for the
+    evaluation only: `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo; `photo_size`
+    `[n, 2]`, its height and width; `frame` `[n, 4]`, where it lies on the image (xyxy). For augmentation only:
+    `instances` `[n, H, W]` int32, the place 0..m-1 among the boxes of the object at every pixel, -1 = none.
     """
 
     columns: Columns
@@ -189,6 +194,12 @@ _ANNOTATIONS = {
     "instances": _Kind(np.int32, "n H W"),
     "boxes": _Kind(np.float32, "n m 4"),
     "classes": _Kind(np.int32, "n m", -1),
+    "learnt": _Kind(np.bool_, "n m"),
+    "difficult": _Kind(np.bool_, "n m"),
+    "crowd": _Kind(np.bool_, "n m"),
+    "area": _Kind(np.float32, "n m"),
+    "photo_size": _Kind(np.int32, "n 2"),
+    "frame": _Kind(np.float32, "n 4"),
 }
 
 

@@ -9,6 +9,15 @@ from cnnlab.data.standard import STANDARD
 
 Entry = dict[str, Any]
 
+HERE = {
+    "digits": "cnnlab train --data.name digits",
+    "shapes": "cnnlab train --data.name shapes",
+    "folder": "cnnlab train --data.path DIR (images in DIR/CLASS, or DIR/targets.csv)",
+    "pairs": "cnnlab train --data.path DIR --task.name segmentation --model.name unet (DIR/images and DIR/masks)",
+    "boxes": "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (VOC, COCO or YOLO files)",
+}
+"""What needs no preparation, and its command."""
+
 
 def list_data(data_dir: str | Path | None = None) -> list[Entry]:
     """One entry a set: `name`, `state` (`ready`, `not prepared` or `damaged`), `megabytes` on disk, and `next`.
@@ -16,11 +25,7 @@ def list_data(data_dir: str | Path | None = None) -> list[Entry]:
     `next` is the command that uses it, or that makes it usable. Nothing is read but directories.
     """
     root = find_data_dir(data_dir)
-    entries = [
-        {"name": "digits", "state": "ready", "megabytes": 0.0, "next": "cnnlab train --data.name digits"},
-        {"name": "shapes", "state": "ready", "megabytes": 0.0, "next": "cnnlab train --data.name shapes"},
-        {"name": "folder", "state": "ready", "megabytes": 0.0, "next": "cnnlab train --data.path DIR"},
-    ]
+    entries = [{"name": name, "state": "ready", "megabytes": 0.0, "next": command} for name, command in HERE.items()]
     entries += [_standard(name, root) for name in STANDARD]
     return entries + list(_others(root)) + list(_leftovers(root))
 

@@ -60,6 +60,23 @@ def to_photo(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int])
     return (np.asarray(boxes) - shift) / factor
 
 
+def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Boxes `[n, m, 4]` on canvases in their photos' own pixels, cut to the photos.
+
+    Args:
+      boxes: xyxy in pixels of the canvas.
+      frames: `[n, 4]`, where each photo lies on its canvas.
+      sizes: `[n, 2]`, height and width of each photo.
+
+    >>> from_frames(np.array([[[0, 8, 32, 24]]]), np.array([[0, 8, 32, 24]]), np.array([[20, 40]])).tolist()
+    [[[0.0, 0.0, 40.0, 20.0]]]
+    """
+    frames = np.asarray(frames, np.float64)[:, None]
+    low, extent = np.tile(frames[..., :2], 2), np.tile(frames[..., 2:] - frames[..., :2], 2)
+    limit = np.tile(np.asarray(sizes)[:, None, ::-1], 2)
+    return np.clip((boxes - low) * (limit / extent), 0, limit)
+
+
 def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Factor and shift `[4]` of xyxy."""
     left, top, height, width = place(photo, canvas)

@@ -1,13 +1,9 @@
 """Whether a box scored .9 is right nine times in ten."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from cnnlab.metrics.calibration import ece_floor, expected_calibration_error
-from cnnlab.metrics.matching import match
-
-Columns = Mapping[str, Sequence[np.ndarray]]
+from cnnlab.metrics.matching import Columns, match
 
 
 def scored_detections(
@@ -17,31 +13,13 @@ def scored_detections(
 
     Args:
       detections: as in `coco_scores`.
-      truths: likewise, `boxes` and `classes`.
+      truths: likewise; who finds a difficult object or a crowd is left out.
       iou_threshold: from which a box finds an object.
       score_threshold: detections scored lower are left out: most of them are background, and known to be.
     """
-    scores, right = [np.zeros(0)], [np.zeros(0, bool)]
-    for i, label in enumerate(truths["classes"]):
-        label, classes = np.asarray(label).ravel(), np.asarray(detections["classes"][i]).ravel()
-        score = np.asarray(detections["scores"][i], np.float64).ravel()
-        boxes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)
-        true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)
-        kept = (score >= score_threshold) & (classes >= 0)
-        for k in np.unique(classes[kept]):
-            mine, of_class = kept & (classes == k), true_boxes[label == k]
-            found = match(
-                boxes[mine],
-                score[mine],
-                of_class,
-                np.zeros(len(of_class), bool),
-                np.zeros(len(of_class)),
-                thresholds=np.array([iou_threshold]),
-                ranges=np.array([[0, np.inf]]),
-                limit=int(mine.sum()),
-            )
-            scores, right = [*scores, found.scores], [*right, found.hit[:, 0, 0]]
-    return np.concatenate(scores), np.concatenate(right)
+    found = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
+    counted = ~found.ignored[:, 0, 0]
+    return found.scores[counted], found.hit[counted, 0, 0]
 
 
 def detection_calibration(

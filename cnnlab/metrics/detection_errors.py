@@ -1,12 +1,10 @@
 """What goes wrong in detection: each wrong box and each object not found, by its cause."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
+from cnnlab.metrics.matching import Columns, share_within
 from cnnlab.ops.boxes import iou
 
-Columns = Mapping[str, Sequence[np.ndarray]]
 CAUSES = ("correct", "localisation", "confusion", "duplicate", "background", "both", "missed")
 
 
@@ -24,7 +22,8 @@ def detection_errors(
     one is off by `localisation` (near an object of its class, not on it), `confusion` (on an object of another class),
     `duplicate` (on an object of its class that a better one took), `background` (near nothing) or `both` (near an
     object of another class); the first that fits counts. An object is `missed` where no detection is on it, of whatever
-    class, and none of its own class near it.
+    class, and none of its own class near it. Difficult objects and crowds are not missed, and any other detection that
+    is on one of its class (within it, for a crowd) has no cause.
 
     Source: the error types of Bolya et al., TIDE, ECCV 2020.
 
@@ -49,27 +48,38 @@ def detection_errors(
         scores, classes = (np.asarray(detections[name][i]).ravel() for name in ("scores", "classes"))
         kept = np.flatnonzero((scores >= score_threshold) & (classes >= 0))
         kept = kept[np.argsort(-scores[kept], kind="stable")]
+        boxes, classes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)[kept], classes[kept]
         labels = np.asarray(truths["classes"][i]).ravel()
-        boxes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)[kept]
-        true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)[labels >= 0]
-        overlap = iou(boxes, true_boxes)
-        same = classes[kept][:, None] == labels[labels >= 0][None]
-        for cause in _causes(overlap, same, found_above, near_above):
+        true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)
+        difficult, crowd = (
+            np.asarray(truths[name][i], bool).ravel() if name in truths else np.zeros(len(labels), bool)
+            for name in ("difficult", "crowd")
+        )
+        overlap, same = iou(boxes, true_boxes), classes[:, None] == labels
+        on_crowd = share_within(boxes[:, None], true_boxes) >= found_above
+        excused = same & ((crowd & on_crowd) | (difficult & ~crowd & (overlap >= found_above)))
+        wanted = (labels >= 0) & ~crowd & ~difficult
+        overlap, same = overlap[:, wanted], same[:, wanted]
+        for cause in _causes(overlap, same, excused.any(1), found_above, near_above):
             counts[cause] += 1
         seen = (overlap >= found_above) | (same & (overlap >= near_above))
-        counts["missed"] += int((~seen.any(0)).sum()) if len(kept) else len(true_boxes)
+        counts["missed"] += int((~seen.any(0)).sum())
     return counts
 
 
-def _causes(overlap: np.ndarray, same: np.ndarray, found_above: float, near_above: float) -> list[str]:
-    """The cause of each detection, best first, from its overlaps with all objects `[n, m]`."""
+def _causes(
+    overlap: np.ndarray, same: np.ndarray, excused: np.ndarray, found_above: float, near_above: float
+) -> list[str]:
+    """The causes of detections, best first, from their overlaps with all objects `[n, m]`."""
     taken, out = np.zeros(overlap.shape[1], bool), []
-    for row, alike in zip(overlap, same, strict=True):
+    for row, alike, forgiven in zip(overlap, same, excused, strict=True):
         free = np.where(alike & ~taken, row, 0)
         mine, others = np.where(alike, row, 0).max(initial=0), np.where(alike, 0, row).max(initial=0)
         if free.max(initial=0) >= found_above:
             taken[free.argmax()] = True
             out.append("correct")
+        elif forgiven:
+            continue
         elif near_above <= mine < found_above:
             out.append("localisation")
         elif others >= found_above:

@@ -1,13 +1,11 @@
 """Average precision by Pascal VOC's rules, and the curve behind it."""
 
-from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from cnnlab.metrics.matching import Columns
 from cnnlab.ops.boxes import iou
-
-Columns = Mapping[str, Sequence[np.ndarray]]
 
 
 class Curve(NamedTuple):

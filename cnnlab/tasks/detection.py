@@ -11,21 +11,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.data import Dataset, InputSpec
-from cnnlab.metrics.detection import coco_scores
+from cnnlab.data.dataset import EVALUATION_ONLY
+from cnnlab.data.letterbox import from_frames
+from cnnlab.metrics.detection import coco_curves, coco_scores, coco_tables
 from cnnlab.metrics.detection_calibration import detection_calibration
+from cnnlab.metrics.detection_errors import detection_errors
+from cnnlab.metrics.false_positives import false_positive_auroc
+from cnnlab.metrics.matching import Columns
 from cnnlab.ops.anchors import cluster_sizes
 from cnnlab.ops.suppression import non_maximum_suppression
 from cnnlab.plots import figures
+from cnnlab.plots.precision_recall import precision_recall
 from cnnlab.tasks import grids
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
 
 _SHOWN = 8
 _SURE = 0.3  # of a detection that is drawn
+_DOUBTS = ("entropy", "mutual_information")
 
 
 @dataclasses.dataclass(frozen=True)
 class Detection:
-    """Reads `boxes` `[B, n, 4]` xyxy in pixels and `classes` `[B, n]`, -1 = padding.
+    """Reads `boxes` `[B, n, 4]` xyxy in pixels and `classes` `[B, n]`, -1 = padding, and what else `Examples` names.
 
     Logits `[B, S, S', 5 b + k]` (`kind` cells) or `[B, S, S', a (5 + k)]` (anchors); see `cnnlab.tasks.grids`. Links
     to what can be averaged on the grid, m being b or a: `boxes` `[B, S, S', m, 4]`, `score` `[B, S, S', m]` that there
@@ -87,7 +94,10 @@ class Detection:
         if self.image_size == "auto":
             made["image_size"] = dataset.spec.size
         if self.kind == "anchors" and self.anchors == "auto":
-            anchors = cluster_sizes(real[:, 2:] - real[:, :2], self.num_anchors)
+            train = dataset["train"]
+            flags = {"learnt": train.column("learnt")} if "learnt" in train[np.arange(1)] else {}
+            learnt = boxes[_learnt({"classes": classes} | flags) >= 0]
+            anchors = cluster_sizes(learnt[:, 2:] - learnt[:, :2], self.num_anchors)
             made["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
         return dataclasses.replace(self, **made)
 
@@ -104,7 +114,7 @@ class Detection:
             terms = grids.anchored_terms(
                 grids.read_anchored(logits, self._count()),
                 placed,
-                (batch["boxes"], batch["classes"]),
+                (batch["boxes"], _learnt(batch)),
                 self._anchors(),
                 size=size,
                 ignore_above=self.ignore_above,
@@ -152,26 +162,54 @@ class Detection:
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
         found = self.decode(outputs)
-        kept = {name: found[name] for name in ("boxes", "score", "classes")}
+        kept = {name: found[name] for name in ("boxes", "score", "classes", "place")}
         lost = self._placed(batch, outputs["score"].shape[1:3]).lost
-        return kept | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
+        told = {name: batch[name] for name in EVALUATION_ONLY if name in batch}
+        return kept | told | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """COCO's 12 numbers, areas in pixels of the network's input; the detection `ece` and its `ece_floor`; and how
-        many objects found their cell full (`crowded_out`)."""
-        found = {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]}
-        truths = {"boxes": rows["true_boxes"], "classes": rows["true_classes"]}
+        """COCO's 12 numbers; the detection `ece` and its `ece_floor`; how many objects found their cell full
+        (`crowded_out`); of many passes also `false_positive_auroc_` of `entropy`, `mutual_information` and `score` (1
+        less it): the chance that of the boxes scored .3 or more a wrong one is doubted more than a right one.
+
+        Areas are in pixels of the photo where the data knows it, of the network's input otherwise.
+        """
+        found, truths = _columns(rows)
         measured = coco_scores(found, truths) | detection_calibration(found, truths, score_threshold=_SURE)
-        return measured | {"crowded_out": float(rows["lost"].sum())}
+        measured |= {"crowded_out": float(rows["lost"].sum())}
+        if _DOUBTS[0] not in rows:
+            return measured
+        doubts = {name: self._at_boxes(rows[name], rows["place"]) for name in _DOUBTS} | {"score": 1 - rows["score"]}
+        aurocs = false_positive_auroc(found, truths, doubts, score_threshold=_SURE)
+        return measured | {f"false_positive_auroc_{name}": value for name, value in aurocs.items()}
+
+    def details(self, rows: Mapping[str, np.ndarray]) -> dict:
+        """`classes`: of each class its `objects`, `ap` (IoU .50 to .95), `ap50` and `ar_100`, -1 without objects; and
+        `errors`: how many boxes scored .3 or more and objects have which of `detection_errors.CAUSES`.
+        """
+        found, truths = _columns(rows)
+        tables = coco_tables(found, truths)
+        columns = {
+            "objects": tables.objects[:, 0],
+            "ap": tables.precision[:, 0].mean(-1),
+            "ap50": tables.precision[:, 0, 0],
+            "ar_100": tables.recall[:, -1, 0].mean(-1),
+        }
+        measured = {k: {name: x[i].item() for name, x in columns.items()} for i, k in enumerate(tables.classes)}
+        none = {"objects": 0, "ap": -1.0, "ap50": -1.0, "ar_100": -1.0}
+        classes = [{"class": name} | measured.get(k, none) for k, name in enumerate(rows["class_names"])]
+        return {"classes": classes, "errors": detection_errors(found, truths, score_threshold=_SURE)}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
+        curves = {rows["class_names"][k]: one for k, one in coco_curves(*_columns(rows)).items()}
         found, truths = [], []
         for i in range(min(_SHOWN, len(rows["boxes"]))):
             sure, real = rows["score"][i] >= _SURE, rows["true_classes"][i] >= 0
             found.append(list(zip(*(rows[name][i][sure] for name in ("boxes", "classes", "score")), strict=True)))
             truths.append(list(zip(*(rows[name][i][real] for name in ("true_boxes", "true_classes")), strict=True)))
         images = [rows["image"][i] for i in range(len(found))]
-        return {"boxes": figures.detections(images, found, truths, rows["class_names"])}
+        drawn = figures.detections(images, found, truths, rows["class_names"])
+        return {"boxes": drawn, "precision_recall": precision_recall(curves)}
 
     def _size(self) -> tuple[int, int]:
         """Height and width of the image in pixels."""
@@ -189,4 +227,28 @@ class Detection:
 
     def _placed(self, batch: Batch, cells: tuple[int, int]) -> grids.Placed:
         anchors = self._anchors() if self.kind == "anchors" else None
-        return grids.place_objects(batch["boxes"], batch["classes"], size=self._size(), cells=cells, anchors=anchors)
+        return grids.place_objects(batch["boxes"], _learnt(batch), size=self._size(), cells=cells, anchors=anchors)
+
+    def _at_boxes(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """A map over the grid `[B, ...]` read where boxes lie `[B, n]`; the boxes of a cell share its value."""
+        sharing = self.boxes_per_cell if self.kind == "cells" else 1
+        return np.take_along_axis(values.reshape(len(values), -1), place // sharing, 1)
+
+
+def _learnt(batch: Batch) -> jax.Array:
+    """The classes `[B, n]` with padding in place of what is not to be learnt."""
+    if "learnt" not in batch:
+        return batch["classes"]
+    xp = np if isinstance(batch["classes"], np.ndarray) else jnp
+    return xp.where(batch["learnt"], batch["classes"], -1)
+
+
+def _columns(rows: Mapping[str, np.ndarray]) -> tuple[Columns, Columns]:
+    """Detections and truths as the metrics read them, in the photos' own pixels where those are known."""
+    found = {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]}
+    truths = {"boxes": rows["true_boxes"], "classes": rows["true_classes"]}
+    truths |= {name: rows[name] for name in ("difficult", "crowd", "area") if name in rows}
+    if "frame" in rows:
+        for columns in (found, truths):
+            columns["boxes"] = from_frames(columns["boxes"], rows["frame"], rows["photo_size"])
+    return found, truths

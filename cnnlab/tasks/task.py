@@ -50,7 +50,8 @@ class Task(Protocol):
     a network that does not fit is told from one that does; a method `resolve(dataset)` that returns the task with
     everything `"auto"` filled in, or raises `ValueError` where the data lacks what the task reads; an attribute
     `reads_variance`: over passes or members, `rows` then finds the outputs' variances, by name, in
-    `outputs["variance"]`.
+    `outputs["variance"]`; a method `details(rows)`, called like `figures`, for what is no single number: tables by
+    name, each a list of records or a mapping of counts.
 
     Attributes:
       monitor: the entry of `summary` by which the best step is chosen.

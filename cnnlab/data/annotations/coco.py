@@ -21,7 +21,7 @@ def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> 
     """Photos and boxes of one or several files; a `bbox` is x, y, width, height from the photo's corner.
 
     The split of a file is the word `train`, `val` or `test` in its name. Classes stand in the order of category ids.
-    Crowds (`iscrowd` 1: many objects in one box) are left out and counted.
+    Crowds (`iscrowd` 1: many objects in one box) are marked.
 
     Args:
       files: the JSON files.
@@ -41,16 +41,15 @@ def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> 
                     f"{path}: category {one['id']} is {one['name']!r} here, {categories[one['id']]!r} before"
                 )
     splits = [next((s for word, s in SPLIT_WORDS.items() if word in path.stem.lower()), None) for path in files]
-    objects, split, crowds = [], [], 0
+    objects, split = [], []
     for (path, table), part in zip(tables.items(), splits, strict=True):
-        found, crowd = _objects(path, table, categories, photos or _folder(root, path))
+        found = _objects(path, table, categories, photos or _folder(root, path))
         objects += found
         split += [part] * len(found)
-        crowds += crowd
     if any(splits) and None in splits:
         raise ValueError(f"{files[splits.index(None)]} must have train, val or test in its name, as the other files")
     classes = tuple(name for _, name in sorted(categories.items()))
-    return Annotations(objects, split if any(splits) else None, classes, {"crowds": crowds} if crowds else {})
+    return Annotations(objects, split if any(splits) else None, classes, {})
 
 
 def _load(path: Path) -> dict:
@@ -64,31 +63,30 @@ def _load(path: Path) -> dict:
     return table
 
 
-def _objects(path: Path, table: dict, categories: dict[int, str], photos: Path) -> tuple[list[Objects], int]:
-    """One entry a photo of the file, and the number of crowds."""
-    inside: dict[int, list[tuple[list[float], str]]] = {}
+def _objects(path: Path, table: dict, categories: dict[int, str], photos: Path) -> list[Objects]:
+    """One entry a photo of the file."""
+    inside: dict[int, list[tuple[list[float], str, bool, float]]] = {}
     for image in table["images"]:
         if inside.setdefault(_entry(image, "id", path), []):
             raise ValueError(f"{path}: the image id {image['id']} occurs twice; make ids unique")
-    crowds = 0
     for one in table["annotations"]:
         image, category, box = (_entry(one, key, path) for key in ("image_id", "category_id", "bbox"))
         if image not in inside or category not in categories:
             raise ValueError(f"{path}: an annotation has image_id {image}, category_id {category}; no such entry")
         if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
             raise ValueError(f"{path}: bbox must be 4 finite numbers x, y, width, height, found {box}")
-        if one.get("iscrowd"):
-            crowds += 1
-            continue
         x, y, w, h = box
-        inside[image].append(([x, y, x + w, y + h], categories[category]))
+        area = one.get("area")
+        size = float(area) if _is_number(area) else math.nan
+        inside[image].append(([x, y, x + w, y + h], categories[category], bool(one.get("iscrowd")), size))
     out = []
     for image in table["images"]:
         photo, size = find_photo(photos, str(_entry(image, "file_name", path)), str(path))
-        found = inside[image["id"]]
-        boxes = np.array([box for box, _ in found], np.float64).reshape(-1, 4)
-        out.append(Objects(photo, size, boxes, tuple(name for _, name in found), str(path)))
-    return out, crowds
+        boxes, names, crowd, area = zip(*inside[image["id"]], strict=True) if inside[image["id"]] else [()] * 4
+        boxes = np.array(boxes, np.float64).reshape(-1, 4)
+        told = {"crowd": np.array(crowd, bool), "area": np.array(area, np.float64)}
+        out.append(Objects(photo, size, boxes, names, str(path), **told))
+    return out
 
 
 def _entry(one: dict, key: str, path: Path):

@@ -30,16 +30,13 @@ def find_format(root: Path, annotations: str | None = None) -> str | None:
     return None
 
 
-def read_annotations(
-    root: Path, *, annotations: str | None = None, photos: str | None = None, difficult: bool = True
-) -> Annotations:
+def read_annotations(root: Path, *, annotations: str | None = None, photos: str | None = None) -> Annotations:
     """What the folder's files say.
 
     Args:
       root: the folder.
       annotations: the folder of annotations (or the one JSON file) within it, where it has another name.
       photos: the folder of photos within it, likewise.
-      difficult: whether objects that VOC marks as difficult are kept.
 
     Raises:
       ValueError: the folder is in none of the three formats, or a file is wrong.
@@ -53,9 +50,7 @@ def read_annotations(
         raise ValueError(f"{where} holds no annotations; looked for {LAYOUTS}")
     if kind == "voc":
         lists = root / "ImageSets" / "Main"
-        return read_voc(
-            root / (annotations or "Annotations"), root / (photos or "JPEGImages"), lists, difficult=difficult
-        )
+        return read_voc(root / (annotations or "Annotations"), root / (photos or "JPEGImages"), lists)
     if kind == "coco":
         given = root / (annotations or "annotations")
         files = [given] if given.is_file() else sorted(given.glob("*.json"))

@@ -18,6 +18,9 @@ class Objects(NamedTuple):
       boxes: `[m, 4]` xyxy in its pixels, continuous coordinates.
       names: the class of each.
       source: the file (and line) that says so, for messages.
+      difficult: `[m]` bool, marked so by VOC; none where the format has no such mark, like the two below.
+      crowd: `[m]` bool, a region of many objects rather than one, by COCO.
+      area: `[m]`, COCO's own in square pixels, that of the object's outline; NaN where an entry has none.
     """
 
     photo: Path
@@ -25,6 +28,9 @@ class Objects(NamedTuple):
     boxes: np.ndarray
     names: tuple[str, ...]
     source: str
+    difficult: np.ndarray | None = None
+    crowd: np.ndarray | None = None
+    area: np.ndarray | None = None
 
 
 class Annotations(NamedTuple):

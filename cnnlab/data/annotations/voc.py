@@ -16,7 +16,7 @@ MAX_BYTES = 5_000_000  # an XML of a hundred objects has 40 kB
 SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
-def read_voc(annotations: Path, photos: Path, lists: Path, *, difficult: bool = True) -> Annotations:
+def read_voc(annotations: Path, photos: Path, lists: Path) -> Annotations:
     """All `*.xml` of a folder, or those that the lists `train.txt`, `val.txt`, `test.txt` name.
 
     VOC counts pixels from 1 and includes the last one, so a box becomes `[xmin - 1, ymin - 1, xmax, ymax]`: from its
@@ -26,7 +26,6 @@ def read_voc(annotations: Path, photos: Path, lists: Path, *, difficult: bool = 
       annotations: the folder of XML files.
       photos: the folder of the photos that they name.
       lists: the folder of the lists; it need not exist.
-      difficult: whether objects marked as difficult are kept.
 
     Raises:
       ValueError: a file is damaged, has a document type or entities, names no photo, or lies in two splits.
@@ -38,13 +37,12 @@ def read_voc(annotations: Path, photos: Path, lists: Path, *, difficult: bool = 
         paths = [(path, None) for path in sorted(annotations.glob("*.xml"))]
     if not paths:
         raise ValueError(f"{annotations} holds no *.xml; name the folder of annotations by --data.annotations")
-    objects, left = zip(*(read_xml(path, photos, difficult=difficult) for path, _ in paths), strict=True)
-    left_out = {"difficult": sum(left)} if sum(left) else {}
-    return Annotations(list(objects), [split for _, split in paths] if splits else None, None, left_out)
+    objects = [read_xml(path, photos) for path, _ in paths]
+    return Annotations(objects, [split for _, split in paths] if splits else None, None, {})
 
 
-def read_xml(path: Path, photos: Path, *, difficult: bool = True) -> tuple[Objects, int]:
-    """One file's objects, and how many difficult ones were left out."""
+def read_xml(path: Path, photos: Path) -> Objects:
+    """One file's objects."""
     text = read_bounded(path, MAX_BYTES)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"{path} declares a document type or entities, which annotations never need; remove them")
@@ -53,11 +51,8 @@ def read_xml(path: Path, photos: Path, *, difficult: bool = True) -> tuple[Objec
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is no well-formed XML ({error}); repair or remove it") from error
     photo, size = find_photo(photos, (root.findtext("filename") or path.stem).strip(), str(path))
-    boxes, names, left = [], [], 0
+    boxes, names, difficult = [], [], []
     for entry in root.iter("object"):
-        if not difficult and (entry.findtext("difficult") or "0").strip() == "1":
-            left += 1
-            continue
         name = (entry.findtext("name") or "").strip()
         if not name:
             raise ValueError(f"{path}: an object has no <name>; add it or remove the object")
@@ -66,7 +61,9 @@ def read_xml(path: Path, photos: Path, *, difficult: bool = True) -> tuple[Objec
         (x1, x2), (y1, y2) = ((a - 1, b) if a <= b else (a, b - 1) for a, b in ((x1, x2), (y1, y2)))
         boxes.append((x1, y1, x2, y2))
         names.append(name)
-    return Objects(photo, size, np.array(boxes, np.float64).reshape(-1, 4), tuple(names), str(path)), left
+        difficult.append((entry.findtext("difficult") or "0").strip() == "1")
+    boxes = np.array(boxes, np.float64).reshape(-1, 4)
+    return Objects(photo, size, boxes, tuple(names), str(path), difficult=np.array(difficult, bool))
 
 
 def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
