@@ -332,7 +332,7 @@ def unets():
 
 def test_the_unet_benchmark_compares_steps_and_windows(unets, capsys):
     small = {"widths": (2,), "depth": 1, "batch": 1, "size": 16, "sheet": 48, "tile": 32, "passes": 2}
-    unets.main(json_only=True, rounds=1, repeats=1, **small)
+    unets.main(json_only=True, rounds=1, repeats=1, sheet_rounds=1, **small)
     step, windows = json.loads(capsys.readouterr().out)["rows"]
     assert set(step["ms"]) == set(windows["ms"]) == {"cnnlab", "torch eager", "torch channels-last"}
     assert windows["name"] == "U-Net 2, 48x48 in 4 windows of 32x32, 2 passes"

@@ -145,6 +145,7 @@ def main(
     passes: int = 10,
     rounds: int = 5,
     repeats: int = 3,
+    sheet_rounds: int = 3,
     compiled: bool = False,
     peers: bool = True,
 ) -> dict:
@@ -159,8 +160,9 @@ def main(
         sheet: height and width of the image that is cut into windows.
         tile: height and width of these.
         passes: with dropout on.
-        rounds: turns of each variant.
-        repeats: train steps in a turn; the windows are predicted once.
+        rounds: turns of each variant at train steps.
+        repeats: steps in a turn.
+        sheet_rounds: turns of each variant at the windows, which are predicted once in each.
         compiled: run `torch.compile` too.
         peers: run PyTorch, where it is installed.
     """
@@ -180,7 +182,7 @@ def main(
             windows |= torch_variants(loop, width, depth, image / np.float32(255), compiled=compiled)
         times = take_turns(steps, rounds=rounds, repeats=repeats)
         told.append(row(f"U-Net {width}, train step, {size}x{size}, batch {batch}", times, images=batch))
-        times = take_turns(windows, rounds=rounds, repeats=1, warm=1)
+        times = take_turns(windows, rounds=sheet_rounds, repeats=1, warm=1)
         number = len(rows.starts) * len(columns.starts)
         name = f"U-Net {width}, {sheet}x{sheet} in {number} windows of {rows.tile}x{columns.tile}, {passes} passes"
         told.append(row(name, times, images=1))
