@@ -7,36 +7,56 @@ the few programs (train step, predict, Monte-Carlo, rows) are compiled here.
 import contextlib
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
 from cnnlab.compile_cache import keep_compilations
 
 # jaxlib 0.10 turns convolutions into YNNPACK fusions on a CPU by default. Without them a 3x3 convolution of
-# 128x26x26x32 to 64 channels takes 14.7 ms instead of 78.7 (two cores), its gradients 76 instead of 218. Sums over
-# positions are faster with them: the statistics of 128x32x32x64 take 2.6 ms instead of 25.6, batch norm with its
-# gradients 20 instead of 53 (torch 30).
-_CPU_OPTIONS = (
-    {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"},
-    {"xla_cpu_experimental_ynn_fusion_type": ""},
-)
+# 128x26x26x32 to 64 channels takes 14.7 ms instead of 78.7 (two cores), its gradients 76 instead of 218.
+_WITHOUT = {"xla_cpu_experimental_ynn_fusion_type": ""}
+# Sums over all positions are faster with them: batch norm of 128x32x32x64 with its gradients takes 20 ms instead of 53
+# (torch 30), a step of five separable blocks 304 instead of 1,556; but one of LeNet5, whose sums are small, 9.5, not 8.1.
+_SUMS_ALONE = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+_LARGE = 1_000_000  # elements of a sum
 
 
 @functools.cache
-def compiler_options() -> dict[str, str]:
-    """This backend's best compiler options; none where the backend or its version does not know them."""
-    for options in _CPU_OPTIONS if jax.default_backend() == "cpu" else ():
+def compiler_options(large_sums: bool = False) -> dict[str, str]:
+    """This backend's best compiler options; none where the backend or its version does not know them.
+
+    Args:
+      large_sums: whether the program adds up large arrays over all their axes but the last, as batch norm does.
+    """
+    candidates = (_SUMS_ALONE, _WITHOUT) if large_sums else (_WITHOUT,)
+    for options in candidates if jax.default_backend() == "cpu" else ():
         with contextlib.suppress(jax.errors.JaxRuntimeError, ValueError):
             jax.jit(lambda x: x + 1, compiler_options=options).lower(0.0).compile()
             return options
     return {}
 
 
+def _has_large_sums(jaxpr: Any) -> bool:
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "reduce_sum":
+            summed = equation.invars[0].aval
+            if summed.size >= _LARGE and tuple(equation.params["axes"]) == tuple(range(summed.ndim - 1)):
+                return True
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns") and _has_large_sums(inner):
+                    return True
+    return False
+
+
 def jit(fn: Callable | None = None, **options) -> Callable:
     """`jax.jit` with this backend's best compiler options.
 
     Called inside another trace (`jit`, `grad`, `lax.scan` ...) it is a plain `jax.jit`, because options belong to
-    the outermost program. The backend is asked at the first call, not when the function is decorated.
+    the outermost program. The backend is asked at the first call, not when the function is decorated; on a CPU that
+    call's shapes choose the options.
 
     Args:
       fn: the function; may be left out to use `jit` as a decorator with options.
@@ -53,22 +73,26 @@ def jit(fn: Callable | None = None, **options) -> Callable:
         return functools.partial(jit, **options)
     nested = jax.jit(fn, **options)
 
-    @functools.cache
-    def outermost() -> Callable:
-        keep_compilations()
-        return jax.jit(fn, compiler_options=compiler_options(), **options)
+    chosen: list[Callable] = []
+
+    def outermost(*args, **kwargs) -> Callable:
+        if not chosen:
+            keep_compilations()
+            large_sums = jax.default_backend() == "cpu" and _has_large_sums(nested.trace(*args, **kwargs).jaxpr.jaxpr)
+            chosen.append(jax.jit(fn, compiler_options=compiler_options(large_sums), **options))
+        return chosen[0]
 
     @functools.wraps(fn)
     def call(*args, **kwargs):
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return nested(*args, **kwargs)
         try:
-            return outermost()(*args, **kwargs)
+            return outermost(*args, **kwargs)(*args, **kwargs)
         except ValueError as error:  # a trace that closes over all arguments shows only here
             if "can only be passed to top-level" not in str(error):
                 raise
             return nested(*args, **kwargs)
 
-    call.lower = lambda *args, **kwargs: outermost().lower(*args, **kwargs)
-    call.cache_size = lambda: outermost()._cache_size()
+    call.lower = lambda *args, **kwargs: outermost(*args, **kwargs).lower(*args, **kwargs)
+    call.cache_size = lambda: sum(program._cache_size() for program in chosen)
     return call

@@ -29,10 +29,20 @@ def test_static_argnames_and_donation_pass_through():
 
 
 def test_a_version_without_the_option_compiles_without_it(monkeypatch):
-    monkeypatch.setattr(compiling, "_CPU_OPTIONS", ({"xla_cpu_no_such_option": ""},))
+    monkeypatch.setattr(compiling, "_WITHOUT", {"xla_cpu_no_such_option": ""})
     compiling.compiler_options.cache_clear()
     assert compiling.compiler_options() == {}
     compiling.compiler_options.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "large"), [((2000, 500), 0, True), ((2000, 500), 1, False), ((9, 9), 0, False)]
+)
+def test_large_sums_over_all_axes_but_the_last_are_found_at_any_depth(shape, axes, large):
+    def fn(x):
+        return jax.lax.cond(True, lambda x: jax.jit(lambda x: x.sum(axes).sum())(x), lambda x: 0.0, x)
+
+    assert compiling._has_large_sums(jax.make_jaxpr(fn)(jnp.ones(shape)).jaxpr) == large
 
 
 def test_lower_compiles_ahead_of_time():

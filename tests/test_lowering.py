@@ -153,3 +153,15 @@ def test_max_pooling_drops_the_remainder_as_reduce_window_does():
     assert (lowering.max_pool(x) == want).all()
     with pytest.raises(ValueError, match=r"window \(2, 2\) is larger than its 1x4 input"):
         lowering.max_pool(jnp.ones((1, 1, 4, 1)))
+
+
+@pytest.mark.parametrize(("side", "stride", "pad"), [(3, 1, 1), (3, 2, 1), (2, 3, 0)])
+def test_the_maximum_over_overlapping_windows_equals_the_direct_one_in_value_and_gradient(side, stride, pad):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 9, 8, 3)), jnp.float32)
+    where = (1, side, side, 1), (1, stride, stride, 1), ((0, 0), (pad, pad), (0, pad), (0, 0))
+    direct = lambda x: lax.reduce_window(x, -jnp.inf, lax.max, *where)  # noqa: E731
+    ours = lambda x: lowering.maximum(x, *where)  # noqa: E731
+    np.testing.assert_array_equal(ours(x), direct(x))
+    np.testing.assert_array_equal(jax.jit(ours)(x), direct(x))
+    got, want = (jax.grad(lambda x, fn=fn: (fn(x) ** 2).sum())(x) for fn in (ours, direct))
+    np.testing.assert_allclose(got, want, rtol=1e-6)

@@ -5,6 +5,7 @@ All are plain compositions of products and sums, so they differentiate in both d
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -180,6 +181,29 @@ def _shifts(
         return x[:, top : top + spans[0] : strides[0], left : left + spans[1] : strides[1]]
 
     return [((i, j), shifted(i, j)) for i, j in _taps(kernel)]
+
+
+def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[int], pads: Pads) -> jax.Array:
+    """The maximum over windows as one of shifted arrays: axis after axis, or at once where strides skip places.
+
+    Args:
+      x: of any number of axes.
+      window: one number an axis.
+      strides: likewise.
+      pads: `(before, after)` of -inf, likewise.
+    """
+    x = jnp.pad(x, pads, constant_values=-jnp.inf)
+    groups = [range(x.ndim)] if max(strides) > 1 else [[axis] for axis in range(x.ndim)]
+    for axes in groups:
+        sizes = [window[axis] if axis in axes else 1 for axis in range(x.ndim)]
+        ends = [n - size + 1 for n, size in zip(x.shape, sizes, strict=True)]
+        steps = [strides[axis] if axis in axes else 1 for axis in range(x.ndim)]
+        shifts = itertools.product(*map(range, sizes))
+        x = functools.reduce(
+            jnp.maximum,
+            [x[tuple(slice(i, i + n, s) for i, n, s in zip(at, ends, steps, strict=True))] for at in shifts],
+        )
+    return x
 
 
 def spread_products(x: jax.Array, kernel: jax.Array) -> jax.Array:

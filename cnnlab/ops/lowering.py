@@ -195,6 +195,28 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.platform_dependent(x, kernel, cpu=forms.spread_products, default=direct)
 
 
+def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: forms.Pads) -> jax.Array:
+    """`lax.reduce_window` by the maximum, padded with -inf.
+
+    Milliseconds, two cores (shared), jaxlib 0.10.2, forward / gradient, direct and shifted: 8x28x28x192, 3x3, stride 1:
+    14 / 195, 1.9 / 7.5; 8x112x112x64, 3x3, stride 2: 30 / 408, 13 / 67. Equal maxima share the gradient.
+
+    Args:
+      x: of any number of axes.
+      window: one number an axis.
+      strides: likewise.
+      pads: `(before, after)`, likewise.
+    """
+
+    def direct(x: jax.Array) -> jax.Array:
+        return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, pads)
+
+    if _AS_DEFINED.get() or math.prod(window) > 9:
+        return direct(x)
+    shifted = functools.partial(forms.shifted_maximum, window=window, strides=strides, pads=pads)
+    return lax.platform_dependent(x, cpu=shifted, default=direct)
+
+
 def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:
     """Maximum over windows that do not overlap; a remainder at the right and bottom is dropped.
 

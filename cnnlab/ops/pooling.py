@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from cnnlab.ops import lowering
 from cnnlab.ops.windows import Padding, Sizes, floating, place_windows, window_axes
 
 
@@ -72,7 +73,10 @@ def _pool(
             raise ValueError(f"padding must be less than the window {tuple(window)}, found {places.pads}")
     ones, none = (1,) * lead, ((0, 0),) * lead
     shape, strides = (*ones, *window, 1), (*ones, *places.stride, 1)
-    return lax.reduce_window(x, start, join, shape, strides, (*none, *places.pads, (0, 0)))
+    pads = (*none, *places.pads, (0, 0))
+    if join is lax.max:
+        return lowering.maximum(x, shape, strides, pads)
+    return lax.reduce_window(x, start, join, shape, strides, pads)
 
 
 def adaptive_average_pool(x: ArrayLike, size: tuple[int, int]) -> jax.Array:
