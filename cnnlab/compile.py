@@ -17,7 +17,7 @@ from cnnlab.compile_cache import keep_compilations
 # 128x26x26x32 to 64 channels takes 14.7 ms instead of 78.7 (two cores), its gradients 76 instead of 218.
 _WITHOUT = {"xla_cpu_experimental_ynn_fusion_type": ""}
 # Sums over all positions are faster with them: batch norm of 128x32x32x64 with its gradients takes 20 ms instead of 53
-# (torch 30), a step of five separable blocks 304 instead of 1,556; but one of LeNet5, whose sums are small, 9.5, not 8.1.
+# (torch 30), a step of five separable blocks 304 instead of 1,556; but one of LeNet5, whose sums are small, 9.5, not 8.
 _SUMS_ALONE = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 _LARGE = 1_000_000  # elements of a sum
 
