@@ -5,7 +5,9 @@
 `flax` is the direct convolution under plain `jax.jit`; PyTorch's is the faster of its two memory layouts. `ratio` is
 PyTorch's time divided by cnnlab's: above 1, cnnlab is faster.
 
-MEASURED
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, while the forms were chosen; ms forward /
+gradient of the image / of the kernel, cnnlab and torch: 3x3, 16 to 16: 11 / 11 / 23, 6 / 7 / 6; 3x3, 32 to 32: 7 / 7 /
+19, 7 / 6 / 7; 3x3, 64 to 64: 64 / 64 / 88, 53 / 55 / 48; 3x3, 256 to 256: 6 / 6 / 8, 5 / 5 / 6. Not yet run whole.
 """
 
 from collections.abc import Callable
