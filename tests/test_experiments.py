@@ -228,10 +228,28 @@ def test_membranes_are_cross_validated_over_fewer_sections(tmp_path, blobs, caps
 
 def test_the_network_benchmarks_print_rows_with_a_share_of_the_matrix_rate(capsys):
     for name in ("train_step", "inference"):
-        script(f"benchmarks/{name}.py").main(("lenet5",), json_only=True, rounds=1, seconds=0, peers=False)
+        module, options = script(f"benchmarks/{name}.py"), {"peers": False, "memory": False}
+        module.main(("lenet5",), json_only=True, rounds=1, seconds=0, **options)
         (row,) = json.loads(capsys.readouterr().out)["rows"]
         assert set(row["ms"]) == {"cnnlab", "flax"}
         assert 0 < row["matrix_share"] < 1
+        (megabytes,) = module.main(("lenet5",), alone="cnnlab", peers=False).values()
+        assert int(capsys.readouterr().out) == megabytes < 500
+
+
+def test_the_growth_page_tells_time_and_memory_of_each_sweep(tmp_path, capsys):
+    script("benchmarks/growth.py").main(("depth", "passes"), json_only=True, points=2, rounds=1, output=tmp_path)
+    depth, passes = json.loads(capsys.readouterr().out)["rows"]
+    assert list(depth["ms"]) == ["2", "4"]
+    assert depth["megabytes"]["4"] > depth["megabytes"]["2"] > 0
+    assert passes["megabytes"]["5"] == pytest.approx(passes["megabytes"]["1"], rel=0.5)
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_a_straight_line_explains_all_and_a_parabola_about_zero_nothing():
+    straightness = script("benchmarks/growth.py").straightness
+    assert straightness([1, 2, 3], [5, 7, 9]) == pytest.approx(1)
+    assert straightness([-1, 0, 1], [1, 0, 1]) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_layer_benchmark_has_a_row_a_part(capsys):

@@ -34,10 +34,10 @@ def test_each_task_learns_its_drawn_shapes_in_seconds(preset, task, data, metric
         data=experiment.data.replace(test=128, **data),
         training=dataclasses.replace(experiment.training, epochs=8),
     )
-    started = time.process_time()  # of all cores: what others do on the machine does not count
+    started = time.process_time()  # of all cores, so that waiting for other programs does not count
     trained = cnnlab.train(experiment, tmp_path / "run", quiet=True)
     report = cnnlab.evaluate(tmp_path / "run", figures=tmp_path / "figures")
-    assert time.process_time() - started < 60
+    assert time.process_time() - started < 2 * 60  # a minute of two cores
     assert report[metric] < bound if metric == "rmse" else report[metric] > bound
     assert all(path.stat().st_size > 1000 for path in (tmp_path / "figures").glob("*.png"))
     many = cnnlab.evaluate(trained, shapes(**experiment.data.options), mc_samples=4)
@@ -97,7 +97,7 @@ def test_a_box_goes_to_the_cell_of_its_centre_and_comes_back():
     logit = lambda p: float(np.log(p / (1 - p)))  # noqa: E731
     cell = [-20.0, logit(0.75), logit((8 / 64) ** 0.5), logit((12 / 32) ** 0.5), 9.0, 0.0, 0.0, 5.0]
     logits = jnp.full((1, 4, 8, 8), -9.0).at[0, 1, 5].set(jnp.array(cell))
-    found = task.decode(task.link(logits))
+    found = cnnlab.jit(lambda logits: task.decode(task.link(logits)))(logits)
     np.testing.assert_allclose(found.boxes[0, 0], [36, 8, 44, 20], atol=1e-4)
     assert found.classes.tolist() == [[2]]
 

@@ -24,40 +24,47 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import tyro
-from networks import ROWS, Row, torch_ways
-from timing import compare
+from networks import ROWS, Row, Ways, torch_ways
+from timing import compare, print_peak
 
 import cnnlab
 from cnnlab.ops import lowering
 
 
-def jax_passes(row: Row) -> dict[str, Callable[[], None]]:
-    """cnnlab's predict, and plain Flax under plain `jax.jit`."""
-    images = jnp.asarray(row.data()[0])
-    variables = row.network.init(jax.random.key(0), images[:1])
+def cnnlab_pass(row: Row) -> Callable[[], None]:
+    """The package's predict."""
+    images, variables = _inputs(row)
     spec = cnnlab.InputSpec(row.size[:2], channels=row.size[2], classes=tuple("0123456789"))
     trained = cnnlab.Trained(variables, row.network, row.task(), spec)
+    return lambda: jax.block_until_ready(cnnlab.predict(trained, images))
+
+
+def flax_pass(row: Row) -> Callable[[], None]:
+    """Plain Flax under plain `jax.jit`."""
+    images, variables = _inputs(row)
 
     @jax.jit
     def plain(variables: Any, images: jax.Array) -> jax.Array:
         with lowering.as_defined():
             return jax.nn.softmax(row.network.apply(variables, images))
 
-    return {
-        "cnnlab": lambda: jax.block_until_ready(cnnlab.predict(trained, images)),
-        "flax": lambda: jax.block_until_ready(plain(variables, images)),
-    }
+    return lambda: jax.block_until_ready(plain(variables, images))
 
 
-def torch_passes(row: Row, *, compiled: bool) -> dict[str, Callable[[], None]]:
+def _inputs(row: Row) -> tuple[jax.Array, Any]:
+    images = jnp.asarray(row.data()[0])
+    return images, row.network.init(jax.random.key(0), images[:1])
+
+
+def torch_passes(*, compiled: bool) -> Ways:
     """PyTorch eager, channels-last and `torch.compile`."""
     import torch
 
-    def once(network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
+    def once(_: Row, network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
         network.eval()
         return torch.inference_mode()(lambda: (torch.softmax(network(images), 1), None)[1])
 
-    return torch_ways(row, once, compiled=compiled)
+    return torch_ways(once, compiled=compiled)
 
 
 def main(
@@ -67,6 +74,8 @@ def main(
     seconds: float = 0.3,
     peers: bool = True,
     compiled: bool = True,
+    memory: bool = True,
+    alone: str | None = None,
 ) -> dict:
     """Times all variants of every network in turn and prints a table.
 
@@ -77,13 +86,14 @@ def main(
         seconds: of a turn.
         peers: run PyTorch too.
         compiled: run `torch.compile` too.
+        memory: measure the peak memory of every variant, in a process of its own.
+        alone: print the peak memory of this variant in this process instead.
     """
-
-    def variants(row: Row) -> dict[str, Callable[[], None]]:
-        return jax_passes(row) | (torch_passes(row, compiled=compiled) if peers else {})
-
-    options = {"passes": 1, "rounds": rounds, "seconds": seconds, "as_json": json_only}
-    return compare("inference", networks, variants, **options)
+    ways = {"cnnlab": cnnlab_pass, "flax": flax_pass} | (torch_passes(compiled=compiled) if peers else {})
+    if alone is not None:
+        return print_peak(ways[alone], networks)
+    script = __file__ if memory else None
+    return compare(script, networks, ways, passes=1, rounds=rounds, seconds=seconds, as_json=json_only)
 
 
 if __name__ == "__main__":

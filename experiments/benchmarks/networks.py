@@ -3,7 +3,7 @@
 Plain Flax is the same network without the lowerings, `cnnlab.ops.lowering.as_defined`, under plain `jax.jit`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -92,6 +92,9 @@ class Row(NamedTuple):
         return getattr(torch_networks, name)(*arguments)
 
 
+Ways = Mapping[str, Callable[[Row], Callable[[], None]]]  # by name: the call to time, built for a row
+
+
 def _model(name: str, **options: Any) -> nn.Module:
     return cnnlab.create_model(name, num_classes=10, **options)
 
@@ -110,14 +113,18 @@ ROWS: dict[str, Row] = {
 """By name, the quick ones first."""
 
 
-def torch_ways(row: Row, call: Callable[[Any, Any], Callable[[], None]], *, compiled: bool) -> dict[str, Callable]:
-    """PyTorch eager, channels-last and (where asked) `torch.compile`: `call(network, images)` of each."""
+def torch_ways(call: Callable[[Row, Any, Any], Callable[[], None]], *, compiled: bool) -> Ways:
+    """PyTorch eager, channels-last and (where asked) `torch.compile`: `call(row, network, images)` of each."""
     import torch
 
-    images = torch.tensor(row.data()[0]).permute(0, 3, 1, 2).contiguous()
+    def images(row: Row) -> torch.Tensor:
+        return torch.tensor(row.data()[0]).permute(0, 3, 1, 2).contiguous()
+
     last = {"memory_format": torch.channels_last}
     ways = {
-        "torch eager": call(row.torch_network(), images),
-        "torch channels-last": call(row.torch_network().to(**last), images.to(**last)),
+        "torch eager": lambda row: call(row, row.torch_network(), images(row)),
+        "torch channels-last": lambda row: call(row, row.torch_network().to(**last), images(row).to(**last)),
     }
-    return ways | ({"torch.compile": call(torch.compile(row.torch_network()), images)} if compiled else {})
+    if compiled:
+        ways["torch.compile"] = lambda row: call(row, torch.compile(row.torch_network()), images(row))
+    return ways

@@ -1,20 +1,24 @@
 """What the benchmarks share: variants take turns, medians are compared, a table or JSON is printed."""
 
+import contextlib
 import json
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from networks import ROWS, Row
+from networks import ROWS, Row, Ways
 
 import cnnlab
 
 Variants = Mapping[str, Callable[[], None]]
+OWN = ("cnnlab", "flax")  # the variants that are no peers
 
 
 def take_turns(
@@ -34,21 +38,22 @@ def take_turns(
 
 
 def compare(
-    title: str,
+    script: str | None,
     networks: Sequence[str],
-    variants: Callable[[Row], Variants],
+    ways: Ways,
     *,
     passes: int,
     rounds: int,
     seconds: float,
     as_json: bool,
 ) -> dict[str, Any]:
-    """Times the variants of each network and prints the table.
+    """Times every way to run each network and prints the table.
 
     Args:
-      title: of the benchmark.
+      script: the benchmark's file; called again with `--alone WAY` it prints that way's peak memory, which is left out
+        where there is none.
       networks: names in `networks.ROWS`.
-      variants: of a row.
+      ways: by name.
       passes: forward passes' worth of multiply-adds in one call: 1, or 3 with both gradients.
       rounds: turns of each variant.
       seconds: of a turn.
@@ -57,15 +62,57 @@ def compare(
     rate, rows = matrix_rate(), []
     for name in networks:
         one = ROWS[name]
-        print(f"{title}, {name} ...", file=sys.stderr, flush=True)
-        calls = variants(one)
-        first = {variant: _median_ms(run, 1) for variant, run in calls.items()}
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        memory = {way: _peak_of(script, name, way) for way in ways if script}
+        calls = {way: build(one) for way, build in ways.items()}
+        with _no_cache():
+            first = {variant: _median_ms(run, 1) for variant, run in calls.items()}
         times = take_turns(calls, rounds=rounds, seconds=seconds)
         work = passes * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
         told = {"size": one.size, "compile_s": {way: round(first[way] / 1000, 1) for way in first}}
-        share = round(work / (times["cnnlab"] / 1000) / rate, 3)
-        rows.append(row(f"{name}", times, images=one.batch) | told | {"matrix_share": share})
+        told |= {"peak_mb": memory, "matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
+        rows.append(row(name, times, images=one.batch) | told)
     return print_rows(rows, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _no_cache() -> Iterator[None]:
+    """Compiles as a first run does."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+
+
+def _peak_of(script: str, network: str, way: str) -> int | None:
+    """The peak memory that `script` tells of one way, in MB; None where the system does not tell."""
+    command = [sys.executable, script, "--networks", network, "--alone", way]
+    command += ["--no-peers"] if way in OWN else []
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return int(told[-1]) if told else None
+
+
+def print_peak(build: Callable[[Row], Callable[[], None]], networks: Sequence[str]) -> dict[str, int]:
+    """Prints how far the process's memory rises above its imports while each network runs, compiled before, in MB."""
+    status, found = Path("/proc/self/status"), {}
+    if not status.exists():
+        return found
+
+    def kilobytes(field: str) -> int:
+        return int(status.read_text().split(f"{field}:")[1].split()[0])
+
+    for name in networks:
+        before = kilobytes("VmRSS")
+        run = build(ROWS[name])
+        run()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        run()
+        run()
+        found[name] = round((kilobytes("VmHWM") - before) / 1024)
+        print(found[name])
+    return found
 
 
 def matrix_rate() -> float:
@@ -84,7 +131,7 @@ def _median_ms(run: Callable[[], None], repeats: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str] = ("cnnlab", "flax")) -> dict:
+def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str] = OWN) -> dict:
     """One line of a table: `ratio` is the fastest peer's time divided by cnnlab's; above 1, cnnlab is faster.
 
     Args:
@@ -99,12 +146,14 @@ def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str
     return found | ({"ratio": round(min(peers) / times["cnnlab"], 3)} if peers else {"skipped": "no peer is installed"})
 
 
+def device() -> str:
+    """The processor, and what JAX computes on."""
+    return f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}"
+
+
 def print_rows(rows: Sequence[dict], *, as_json: bool) -> dict[str, Any]:
     """Prints all rows, or `{"rows": [...]}` alone."""
-    told = {
-        "rows": list(rows),
-        "device": f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}",
-    }
+    told = {"rows": list(rows), "device": device()}
     if as_json:
         print(json.dumps(told))
         return told

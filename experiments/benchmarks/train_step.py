@@ -30,8 +30,8 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import tyro
-from networks import ROWS, Row, torch_ways
-from timing import compare
+from networks import ROWS, Row, Ways, torch_ways
+from timing import compare, print_peak
 
 import cnnlab
 from cnnlab.ops import lowering
@@ -42,7 +42,7 @@ LEARNING_RATE = 1e-3
 
 def cnnlab_step(row: Row) -> Callable[[], None]:
     """The package as it is: its step, its network, its compiler options."""
-    return _jax_step(row, cnnlab.jit)
+    return calls(*train_program(row, cnnlab.jit))
 
 
 def flax_step(row: Row) -> Callable[[], None]:
@@ -55,18 +55,23 @@ def flax_step(row: Row) -> Callable[[], None]:
 
         return jax.jit(plain, **options)
 
-    return _jax_step(row, as_defined)
+    return calls(*train_program(row, as_defined))
 
 
-def _jax_step(row: Row, compiler: Callable) -> Callable[[], None]:
+def train_program(row: Row, compiler: Callable) -> tuple[Callable, Any, dict[str, jax.Array]]:
+    """The step, to be called with the state and the batch that are returned with it; it takes the state's memory."""
     images, labels = row.data()
     batch = {"image": jnp.asarray(images), "mask" if row.pixels else "label": jnp.asarray(labels)}
     optimizer = create_optimizer(cnnlab.Optimizer(learning_rate=LEARNING_RATE), 1000)
     step = functools.partial(
         train_step, network=row.network, task=row.task(), optimizer=optimizer, key=jax.random.key(1)
     )
-    program = compiler(step, donate_argnums=0)
     state = create_state(row.network, optimizer, images[:1], jax.random.key(0))
+    return compiler(step, donate_argnums=0), state, batch
+
+
+def calls(program: Callable, state: Any, batch: dict[str, jax.Array]) -> Callable[[], None]:
+    """One step a call, waited for."""
 
     def run() -> None:
         nonlocal state
@@ -76,13 +81,12 @@ def _jax_step(row: Row, compiler: Callable) -> Callable[[], None]:
     return run
 
 
-def torch_steps(row: Row, *, compiled: bool) -> dict[str, Callable[[], None]]:
+def torch_steps(*, compiled: bool) -> Ways:
     """PyTorch eager, channels-last and `torch.compile`."""
     import torch
 
-    labels = torch.tensor(row.data()[1], dtype=torch.int64)
-
-    def step(network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
+    def step(row: Row, network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
+        labels = torch.tensor(row.data()[1], dtype=torch.int64)
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
 
         def run() -> None:
@@ -92,7 +96,7 @@ def torch_steps(row: Row, *, compiled: bool) -> dict[str, Callable[[], None]]:
 
         return run
 
-    return torch_ways(row, step, compiled=compiled)
+    return torch_ways(step, compiled=compiled)
 
 
 def main(
@@ -102,6 +106,8 @@ def main(
     seconds: float = 0.3,
     peers: bool = True,
     compiled: bool = True,
+    memory: bool = True,
+    alone: str | None = None,
 ) -> dict:
     """Times all variants of every network in turn and prints a table.
 
@@ -112,14 +118,14 @@ def main(
         seconds: of a turn.
         peers: run PyTorch too.
         compiled: run `torch.compile` too.
+        memory: measure the peak memory of every variant, in a process of its own.
+        alone: print the peak memory of this variant in this process instead.
     """
-
-    def variants(row: Row) -> dict[str, Callable[[], None]]:
-        own = {"cnnlab": cnnlab_step(row), "flax": flax_step(row)}
-        return own | (torch_steps(row, compiled=compiled) if peers else {})
-
-    options = {"passes": 3, "rounds": rounds, "seconds": seconds, "as_json": json_only}
-    return compare("train step", networks, variants, **options)
+    ways = {"cnnlab": cnnlab_step, "flax": flax_step} | (torch_steps(compiled=compiled) if peers else {})
+    if alone is not None:
+        return print_peak(ways[alone], networks)
+    script = __file__ if memory else None
+    return compare(script, networks, ways, passes=3, rounds=rounds, seconds=seconds, as_json=json_only)
 
 
 if __name__ == "__main__":
