@@ -188,6 +188,15 @@ def test_a_download_is_checked_against_its_checksum(raw, monkeypatch, tmp_path):
         server.shutdown()
 
 
+def test_a_publisher_out_of_reach_is_named_at_once(monkeypatch):
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    url = "http://nowhere.invalid/"  # a name that never resolves, RFC 2606
+    monkeypatch.setitem(STANDARD, "mnist", dataclasses.replace(STANDARD["mnist"], url=url))
+    with pytest.raises(ValueError, match=r"nowhere\.invalid, where mnist is published, was not found .* --raw-dir DIR"):
+        builders.prepare("mnist")
+
+
 def test_any_other_prepared_set_is_read_by_its_tfds_name(raw, tmp_path):
     builders.prepare("mnist", raw_dir=raw)
     found = prepared.tfds("cnnlab/mnist", size=14, channels=1)

@@ -8,7 +8,10 @@ import contextlib
 import functools
 import io
 import os
+import socket
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +79,8 @@ def prepare(name: str, *, raw_dir: str | Path | None = None, data_dir: str | Pat
       data_dir: where to put it; TFDS's default if left out.
 
     Raises:
-      ValueError: there is no such set, a file is missing or has a wrong checksum, or a damaged set is in the way.
+      ValueError: there is no such set, a file is missing or has a wrong checksum, its publisher is out of reach, or a
+        damaged set is in the way.
     """
     root = find_data_dir(data_dir)
     if name not in STANDARD:
@@ -91,6 +95,8 @@ def prepare(name: str, *, raw_dir: str | Path | None = None, data_dir: str | Pat
             _read(path, split, n, STANDARD[name].shape)
         return path
     raw = find_raw(STANDARD[name], Path(raw_dir).expanduser()) if raw_dir is not None else None
+    if raw is None:
+        _check_reachable(name, STANDARD[name].url)
     import tensorflow_datasets as tfds
 
     builder = _builder_class()(data_dir=root, config=name)
@@ -105,6 +111,20 @@ def prepare(name: str, *, raw_dir: str | Path | None = None, data_dir: str | Pat
         hint = f"; or give the files: cnnlab data prepare {name} --raw-dir DIR" if raw_dir is None else ""
         raise ValueError(f"{name} could not be prepared in {root} ({type(error).__name__}: {error}){hint}") from error
     return path
+
+
+def _check_reachable(name: str, url: str) -> None:
+    """Without a network TFDS would go on trying for minutes."""
+    host = urllib.parse.urlsplit(url).hostname
+    if host is None or urllib.request.getproxies():  # a proxy finds it for us
+        return
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise ValueError(
+            f"{host}, where {name} is published, was not found ({error}); check the network, or give the files: "
+            f"cnnlab data prepare {name} --raw-dir DIR"
+        ) from error
 
 
 @functools.cache
