@@ -3,58 +3,12 @@
 exp = cnnlab.presets.get("digits-lenet5")
 trained = cnnlab.train(exp, "runs/lenet5")
 report = cnnlab.evaluate("runs/lenet5", mc_samples=50)
+
+The public names are those of `__init__.pyi`; each is imported when it is first used.
 """
 
-from cnnlab import data, export, models, ops, tasks
-from cnnlab.anatomy import summary
-from cnnlab.compile import jit
-from cnnlab.data import Dataset, InputSpec
-from cnnlab.evaluation import evaluate
-from cnnlab.models import create_model
-from cnnlab.tasks import Prediction, Task
-from cnnlab.trained import Trained, predict
-from cnnlab.training import (
-    Choice,
-    Experiment,
-    Optimizer,
-    State,
-    Training,
-    load,
-    presets,
-    train,
-    train_seeds,
-    train_step,
-)
-from cnnlab.uncertainty import mc_predict
-from cnnlab.version import VERSION
+import lazy_loader
 
-__version__ = VERSION
+from cnnlab.version import VERSION as __version__  # noqa: F401
 
-__all__ = [
-    "Choice",
-    "Dataset",
-    "Experiment",
-    "InputSpec",
-    "Optimizer",
-    "Prediction",
-    "State",
-    "Task",
-    "Trained",
-    "Training",
-    "create_model",
-    "data",
-    "evaluate",
-    "export",
-    "jit",
-    "load",
-    "mc_predict",
-    "models",
-    "ops",
-    "predict",
-    "presets",
-    "summary",
-    "tasks",
-    "train",
-    "train_seeds",
-    "train_step",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

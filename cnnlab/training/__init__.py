@@ -1,5 +1,6 @@
 """From an experiment to a checkpoint."""
 
+from cnnlab.training import presets
 from cnnlab.training.experiment import Choice, Experiment, Training
 from cnnlab.training.loop import train
 from cnnlab.training.optimizer import Optimizer, create_optimizer
@@ -16,6 +17,7 @@ __all__ = [
     "create_optimizer",
     "create_state",
     "load",
+    "presets",
     "train",
     "train_seeds",
     "train_step",
