@@ -8,7 +8,9 @@ kept, so no photo is both learnt from and tested on. Red cells are 85 % of all; 
 ones count.
 Keras's example settings: SGD with rate .01, decay 1e-6, Nesterov momentum .9; and gradients clipped to a norm of 1,
 without which one seed of three stayed at chance.
-Measured on two cores of an AMD EPYC: not run yet.
+Measured on one core of an AMD EPYC, 2026-11-21, 80 to 170 s an epoch, 945 test cells (805 red, 71 white, 69 platelets),
+mean ± standard deviation of 3 seeds: accuracy .9922 ± .0027, balanced .9652 ± .0117, NLL .0303 ± .0048, ECE .0052 ±
+.0030 (noise floor .0036); over 20 passes .9915 ± .0048, balanced .9621 ± .0214, NLL .0321 ± .0053.
 """
 
 import dataclasses

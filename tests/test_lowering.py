@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax import export, lax
 
-from cnnlab.ops import lowering
+from cnnlab.ops import forms, lowering
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 CASES = [
@@ -71,6 +71,40 @@ def test_depthwise_convolution_equals_the_direct_one_in_value_vjp_and_jvp(size, 
         np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
     got, want = jax.jvp(ours, (x, k), (x, k))[1], jax.jvp(direct, (x, k), (x, k))[1]
     np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
+
+
+@pytest.mark.parametrize("pads", [[(1, 1), (1, 1)], [(0, 0), (0, 0)], [(2, 0), (1, 2)]])
+def test_a_deep_convolution_by_winograd_equals_the_direct_one_in_value_vjp_and_jvp(pads):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(4, 15, 14, 64)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(3, 3, 64, 80)), jnp.float32)
+    ours, direct = (
+        lambda x, k, convolve=convolve: convolve(x, k, (1, 1), pads, dimension_numbers=NHWC)
+        for convolve in (lowering.convolution, lax.conv_general_dilated)
+    )
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(lowering._deep(x, k, (1, 1), pads))(x, k))
+    out = direct(x, k)
+    got = [ours(x, k), *jax.vjp(ours, x, k)[1](out), jax.jvp(ours, (x, k), (x, k))[1]]
+    want = [out, *jax.vjp(direct, x, k)[1](out), jax.jvp(direct, (x, k), (x, k))[1]]
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * float(abs(other).max()))
+
+
+def test_winograd_is_exact_in_double_precision():
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, k = jnp.asarray(rng.normal(size=(1, 9, 6, 2))), jnp.asarray(rng.normal(size=(3, 3, 2, 3)))
+        want = lax.conv_general_dilated(x, k, (1, 1), [(1, 1), (1, 1)], dimension_numbers=NHWC)
+        np.testing.assert_allclose(forms.winograd(x, k, pads=[(1, 1), (1, 1)]), want, atol=1e-12)
+
+
+def test_few_tiles_many_tiles_and_few_channels_stay_direct():
+    def is_deep(image, outputs):
+        kernel = jax.ShapeDtypeStruct((3, 3, image[-1], outputs), jnp.float32)
+        return lowering._deep(jax.ShapeDtypeStruct(image, jnp.float32), kernel, (1, 1), [(1, 1), (1, 1)]) is not None
+
+    assert [is_deep((n, 28, 28, 128), 128) for n in (1, 8, 128)] == [False, True, False]
+    assert [is_deep((8, 28, 28, c), 128) for c in (32, 64)] == [False, True]
 
 
 @pytest.mark.parametrize(("strides", "groups"), [((2, 2), 1), ((1, 1), 4)])

@@ -106,13 +106,21 @@ def blocked_toeplitz(x: jax.Array, kernel: jax.Array, *, pads: Pads, block: int)
 
 
 # F(4x4, 3x3): what turns a 6x6 tile of the image, the kernel, and the 6x6 products into a tile of 4x4 outputs.
-_TILE = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0))
-_TILE += ((0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1))
-_KERNEL = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))  # times 24
-_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+_TILE = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
+_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 
-def winograd(x: jax.Array, kernel: jax.Array, *, pads: Pads, parts: int = 1) -> jax.Array:
+def winograd(x: jax.Array, kernel: jax.Array, *, pads: Pads) -> jax.Array:
     """3x3 cross-correlation, stride 1, by tiles of 4x4 outputs: 36 products each instead of 144, to about 1e-5.
 
     Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3).
@@ -121,35 +129,45 @@ def winograd(x: jax.Array, kernel: jax.Array, *, pads: Pads, parts: int = 1) -> 
       x: `[B, H, W, C]`.
       kernel: `[3, 3, C, K]`.
       pads: zeros `(before, after)` for rows and columns.
-      parts: of the batch, one after the other, so that the tiles of each stay in the cache.
 
     Returns:
       `[B, H', W', K]`.
     """
-    _, _, c, k = kernel.shape
-    factors = (_squared(_KERNEL) / 24**2 @ kernel.reshape(9, c * k)).reshape(36, c, k)
-    if parts == 1:
-        return _tiled(x, factors, pads)
-    size = -(-x.shape[0] // parts)
-    return jnp.concatenate([_tiled(x[i : i + size], factors, pads) for i in range(0, x.shape[0], size)])
-
-
-def _tiled(x: jax.Array, factors: jax.Array, pads: Pads) -> jax.Array:
-    b, c, k = x.shape[0], *factors.shape[1:]
+    b, (c, k) = x.shape[0], kernel.shape[2:]
     rows, columns = (n + sum(pad) - 2 for n, pad in zip(x.shape[1:3], pads, strict=True))
     r, s = -(-rows // 4), -(-columns // 4)
     spill = (4 * r - rows, 4 * s - columns)
     x = jnp.pad(x, ((0, 0), *((low, high + more) for (low, high), more in zip(pads, spill, strict=True)), (0, 0)))
     tiles = [x[:, i : i + 4 * r - 3 : 4, j : j + 4 * s - 3 : 4] for i in range(6) for j in range(6)]
-    tiles = (_squared(_TILE) @ jnp.stack(tiles).reshape(36, -1)).reshape(36, -1, c)
+    tiles = (_squared(_TILE, x.dtype) @ jnp.stack(tiles).reshape(36, -1)).reshape(36, -1, c)
+    factors = (_squared(_KERNEL, x.dtype) @ kernel.reshape(9, c * k)).reshape(36, c, k)
     products = lax.dot_general(tiles, factors, (((2,), (1,)), ((0,), (0,))))
-    out = (_squared(_OUTPUT) @ products.reshape(36, -1)).reshape(4, 4, b, r, s, k)
+    out = (_squared(_OUTPUT, x.dtype) @ products.reshape(36, -1)).reshape(4, 4, b, r, s, k)
     return out.transpose(2, 3, 0, 4, 1, 5).reshape(b, 4 * r, 4 * s, k)[:, :rows, :columns]
 
 
-def _squared(matrix: Sequence[Sequence[int]]) -> np.ndarray:
+def winograd_transposed(x: jax.Array, kernel: jax.Array, *, pads: Pads) -> jax.Array:
+    """`winograd`, written as the transpose of the one that takes its results back: a gradient by the image is that one.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[3, 3, C, K]`.
+      pads: zeros `(before, after)` for rows and columns, each 2 at most.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    back = functools.partial(
+        winograd, kernel=kernel[::-1, ::-1].swapaxes(2, 3), pads=[(2 - low, 2 - high) for low, high in pads]
+    )
+    rows, columns = (n + sum(pad) - 2 for n, pad in zip(x.shape[1:3], pads, strict=True))
+    (out,) = jax.linear_transpose(back, jax.ShapeDtypeStruct((x.shape[0], rows, columns, kernel.shape[3]), x.dtype))(x)
+    return out
+
+
+def _squared(matrix: np.ndarray, dtype: jnp.dtype) -> np.ndarray:
     """What acts on a tile's rows and columns at once."""
-    return np.kron(matrix, matrix).astype(np.float32)
+    return np.kron(matrix, matrix).astype(dtype)
 
 
 def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 from networks import ROWS, Row, Ways
 
 import cnnlab
+from cnnlab import huge_pages
 
 Variants = Mapping[str, Callable[[], None]]
 OWN = ("cnnlab", "flax")  # the variants that are no peers
@@ -147,8 +149,9 @@ def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str
 
 
 def device() -> str:
-    """The processor, and what JAX computes on."""
-    return f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}"
+    """The processor, what JAX computes on, and whether memory comes in large pages."""
+    large = ", large pages" if huge_pages.TUNABLE in os.environ.get("GLIBC_TUNABLES", "") else ""
+    return f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}{large}"
 
 
 def print_rows(rows: Sequence[dict], *, as_json: bool) -> dict[str, Any]:
