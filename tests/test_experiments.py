@@ -246,10 +246,10 @@ def test_the_growth_page_tells_time_and_memory_of_each_sweep(tmp_path, capsys):
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
 
-def test_a_straight_line_explains_all_and_a_parabola_about_zero_nothing():
-    straightness = script("benchmarks/growth.py").straightness
-    assert straightness([1, 2, 3], [5, 7, 9]) == pytest.approx(1)
-    assert straightness([-1, 0, 1], [1, 0, 1]) == pytest.approx(0, abs=1e-12)
+def test_points_on_a_line_are_not_off_it_and_those_of_a_parabola_by_two_thirds():
+    off_line = script("benchmarks/growth.py").off_line
+    assert off_line([1, 2, 3], [5, 7, 9]) == pytest.approx(0, abs=1e-12)
+    assert off_line([-1, 0, 1], [1, 0, 1]) == pytest.approx(2 / 3)
 
 
 def test_the_layer_benchmark_has_a_row_a_part(capsys):

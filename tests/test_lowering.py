@@ -103,7 +103,8 @@ def test_few_tiles_many_tiles_and_few_channels_stay_direct():
         kernel = jax.ShapeDtypeStruct((3, 3, image[-1], outputs), jnp.float32)
         return lowering._deep(jax.ShapeDtypeStruct(image, jnp.float32), kernel, (1, 1), [(1, 1), (1, 1)]) is not None
 
-    assert [is_deep((n, 28, 28, 128), 128) for n in (1, 8, 128)] == [False, True, False]
+    assert [is_deep((n, 14, 14, 128), 128) for n in (1, 8, 128)] == [False, True, False]
+    assert [is_deep((8, 14, 14, c), c) for c in (256, 512)] == [True, False]
     assert [is_deep((8, 28, 28, c), 128) for c in (32, 64)] == [False, True]
 
 

@@ -123,16 +123,16 @@ def _strided(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> f
 
 def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
     """3x3, direct and Winograd, with large pages: 128x8x8x256 to 256: 53 / 52 / 57, 35 / 29 / 34; 4x32x32x128 to 128:
-    6.1 / 6.8 / 10.5, 3.8 / 4.2 / 6.0; 8x28x28x128 to 192: 14 / 16 / 19, 8 / 11 / 14; 4x64x64x64 to 64: 8.3 / 7.5 / 12,
-    7.7 / 6.1 / 9.2. Tiles must stay in the cache, or be worth the way: 128x32x32x64 to 64: 64 / 62 / 84, 92 / 77 / 110;
-    and outnumber the channels, or the kernel's own transform costs more: 8x7x7x512 to 512 forward: 10, 20."""
+    6.1 / 6.8 / 10.5, 3.8 / 4.2 / 6.0; 4x16x16x256 to 256: 6.4 / 7.1 / 9.4, 4.7 / 5.5 / 4.8; 4x64x64x64 to 64: 8.3 /
+    7.5 / 12, 7.7 / 6.1 / 9.2. Tiles must stay in the cache, or be worth the way: 128x32x32x64 to 64: 64 / 62 / 84, 92 /
+    77 / 110; and be many enough for a kernel to be worth its transform: 8x7x7x512 to 512 forward: 10, 20."""
     (*batch, height, width, c), k = x.shape, kernel.shape[-1]
     if kernel.shape[:2] != (3, 3) or strides != (1, 1) or max(map(max, pads)) > 2 or x.dtype != jnp.float32:
         return None
     rows, columns = (n + sum(pad) - 2 for n, pad in zip((height, width), pads, strict=True))
     tiles = (batch[0] if isinstance(batch[0], int) else 1) * -(-rows // 4) * -(-columns // 4)
-    megabytes = 36 * tiles * max(c, k) * 4e-6
-    if min(c, k) < 64 or tiles < max(c, k) / 2 or megabytes > max(12, 12 * min(c, k) / 128):
+    of_image, of_kernel = 36 * tiles * max(c, k) * 4e-6, 36 * c * k * 4e-6  # megabytes
+    if min(c, k) < 64 or of_image > max(12, 12 * min(c, k) / 128) or of_kernel > 10 or tiles < max(c, k) / 4:
         return None
     tiled, transposed = (functools.partial(form, pads=pads) for form in (forms.winograd, forms.winograd_transposed))
     return forms.with_gradients(tiled, transposed, tiled)

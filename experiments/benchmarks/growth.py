@@ -3,9 +3,11 @@
     python experiments/benchmarks/growth.py [--json] [--output runs/growth]
 
 The first three are train steps of a plain stack of 3x3 convolutions, the last is MC-Dropout of the lecture's Keras
-network. Memory is what the compiled program needs beside its arguments and results, as XLA plans it. `r2` is the share
-of the variance that a straight line explains, of time and of memory.
-Measured on two cores of an AMD EPYC, jax 0.10.2: not run yet.
+network. Memory is what the compiled program needs beside its arguments and results, as XLA plans it. `off_line` is how
+far a point lies from the straight line at most, of time and of memory, as a share of the largest value.
+Measured on two cores of an AMD EPYC, jax 0.10.2, large pages, 2026-11-21: no point is further from its line than
+2.5 % of the largest time or 4 % of the largest memory, and passes cost next to nothing: T 1 takes 42 ms, T 100 45 ms,
+both 30 MB.
 """
 
 import json
@@ -87,8 +89,8 @@ def main(
         times = take_turns({value: call for value, (call, _) in built.items()}, rounds=rounds, repeats=3)
         memory = {value: round(megabytes, 1) for value, (_, megabytes) in built.items()}
         x = _abscissa(name, values)
-        r2 = [round(straightness(x, list(found.values())), 3) for found in (times, memory)]
-        told = {"ms": {value: round(ms, 2) for value, ms in times.items()}, "megabytes": memory, "r2": r2}
+        off = [round(off_line(x, list(found.values())), 3) for found in (times, memory)]
+        told = {"ms": {value: round(ms, 2) for value, ms in times.items()}, "megabytes": memory, "off_line": off}
         rows.append({"name": name, "unit": SWEEPS[name].unit} | told)
     output.mkdir(parents=True, exist_ok=True)
     _draw(rows).savefig(output / "growth.png", bbox_inches="tight")
@@ -98,16 +100,16 @@ def main(
         return told
     for one in rows:
         print(f"{one['name']:>12}  " + "  ".join(f"{value:>8}" for value in one["ms"]))
-        for key, r2 in zip(("ms", "megabytes"), one["r2"], strict=True):
-            print(f"{key:>12}  " + "  ".join(f"{value:8.1f}" for value in one[key].values()) + f"   R² {r2:.3f}")
+        for key, off in zip(("ms", "megabytes"), one["off_line"], strict=True):
+            values = "  ".join(f"{value:8.1f}" for value in one[key].values())
+            print(f"{key:>12}  {values}   off the line by {off:.1%} at most")
     print(output / "growth.png")
     return told
 
 
-def straightness(x: list[float], y: list[float]) -> float:
-    """R² of the least-squares line; 1 where nothing varies."""
-    rest = np.subtract(y, np.polyval(np.polyfit(x, y, 1), x))
-    return 1 - rest.var() / np.var(y) if np.var(y) > 0 else 1.0
+def off_line(x: list[float], y: list[float]) -> float:
+    """The largest distance from the least-squares line, as a share of the largest value."""
+    return abs(np.subtract(y, np.polyval(np.polyfit(x, y, 1), x))).max() / max(y)
 
 
 def _abscissa(name: str, values: tuple[int, ...]) -> list[float]:
@@ -118,13 +120,12 @@ def _draw(rows: list[dict]):
     figure, axes = new_figure(2, len(rows), size=(3.1 * len(rows), 5))
     for column, one in zip(axes.T, rows, strict=True):
         x = _abscissa(one["name"], tuple(map(int, one["ms"])))
-        for axis, key, colour, r2 in zip(column, ("ms", "megabytes"), ("#0072b2", "#d55e00"), one["r2"], strict=True):
+        for axis, key, colour in zip(column, ("ms", "megabytes"), ("#0072b2", "#d55e00"), strict=True):
             y = list(one[key].values())
             axis.plot(x, y, "o", color=colour)
             axis.plot(x, np.polyval(np.polyfit(x, y, 1), x), "-", color="#999999", linewidth=1)
-            axis.set(ylim=(0, None), xlim=(0, None), ylabel=key)
-            axis.set_title(f"R² {r2:.3f}", fontsize=9)
-        column[0].set_title(f"{one['name']}, R² {one['r2'][0]:.3f}", fontsize=9)
+            axis.set(ylim=(0, 1.1 * max(y)), xlim=(0, None), ylabel=key)
+        column[0].set_title(one["name"], fontsize=10)
         column[1].set_xlabel("thousand pixels" if one["name"] == "image size" else one["unit"])
     return figure
 

@@ -5,9 +5,27 @@
 `flax` is the direct convolution under plain `jax.jit`; PyTorch's is the faster of its two memory layouts. `ratio` is
 PyTorch's time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, while the forms were chosen; ms forward /
-gradient of the image / of the kernel, cnnlab and torch: 3x3, 16 to 16: 11 / 11 / 23, 6 / 7 / 6; 3x3, 32 to 32: 7 / 7 /
-19, 7 / 6 / 7; 3x3, 64 to 64: 64 / 64 / 88, 53 / 55 / 48; 3x3, 256 to 256: 6 / 6 / 8, 5 / 5 / 6. Not yet run whole.
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, large pages, 2026-11-21, `--rounds 2`, ms of cnnlab /
+torch and their ratio: forward, gradient of the image, gradient of the kernel. What is left lies in the gradients where
+there are few channels: XLA has no kernel of its own for them, oneDNN (PyTorch's) has. (Before Winograd took the
+convolution of 256.)
+
+    5x5, 1 to 6                  1.8/.7    .38   1.6/2.6  1.62   2.0/.4    .21
+    3x3, 3 to 32                  15/9.3   .61    27/19    .70    21/6.0   .28
+    3x3, 16 to 16                 13/8.7   .67    20/7.1   .36    30/7.0   .23
+    3x3, 32 to 32                8.2/6.6   .80    10/7.8   .77    24/11    .45
+    3x3, 32 to 64                 19/17    .88    22/16    .76    31/17    .56
+    3x3, 64 to 64                 62/47    .77    68/48    .71    80/52    .65
+    3x3, 128 to 128               52/43    .83    52/43    .82    62/47    .76
+    3x3, 256 to 256              6.6/5.7   .87    11/5.2   .48    11/6.3   .55
+    3x3, 512 to 512               49/36    .72    54/35    .63    50/57   1.13
+    3x3, 64 to 128, stride 2      28/34   1.24    39/28    .72    43/27    .64
+    1x1, 64 to 128, stride 2     8.2/4.3   .52   7.1/8.4  1.19   8.0/4.4   .56
+    1x1, 32 to 64                7.9/22   2.74   8.3/8.1   .97    17/5.7   .34
+    1x1, 256 to 64               1.6/1.2   .73   2.0/1.4   .70   4.8/1.4   .30
+    3x3, 32 to 32, dilation 4    4.2/3.0   .72   5.8/3.4   .59    11/3.9   .37
+    3x3, 32 depthwise            4.8/1.7   .35   8.7/2.4   .27    10/2.0   .19
+    3x3, 128 depthwise           5.2/2.7   .52   7.9/3.1   .40   7.5/2.4   .32
 """
 
 from collections.abc import Callable

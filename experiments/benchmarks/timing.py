@@ -74,6 +74,7 @@ def compare(
         told = {"size": one.size, "compile_s": {way: round(first[way] / 1000, 1) for way in first}}
         told |= {"peak_mb": memory, "matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
         rows.append(row(name, times, images=one.batch) | told)
+        print(f"{name}: {json.dumps(rows[-1])}", file=sys.stderr, flush=True)  # a run cut short has told what it found
     return print_rows(rows, as_json=as_json)
 
 
