@@ -228,12 +228,13 @@ def test_membranes_are_cross_validated_over_fewer_sections(tmp_path, blobs, caps
 
 def test_the_network_benchmarks_print_rows_with_a_share_of_the_matrix_rate(capsys):
     for name in ("train_step", "inference"):
-        module, options = script(f"benchmarks/{name}.py"), {"peers": False, "memory": False}
-        module.main(("lenet5",), json_only=True, rounds=1, seconds=0, **options)
+        module = script(f"benchmarks/{name}.py")
+        options = module.Comparison(("lenet5",), json=True, rounds=1, seconds=0, peers=False, memory=False)
+        module.main(options)
         (row,) = json.loads(capsys.readouterr().out)["rows"]
         assert set(row["ms"]) == {"cnnlab", "flax"}
         assert 0 < row["matrix_share"] < 1
-        (megabytes,) = module.main(("lenet5",), alone="cnnlab", peers=False).values()
+        (megabytes,) = module.main(dataclasses.replace(options, alone="cnnlab")).values()
         assert int(capsys.readouterr().out) == megabytes < 500
 
 

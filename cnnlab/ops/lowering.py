@@ -95,7 +95,7 @@ def convolution(
     if feature_group_count == 1 and dilation == (1, 1):
         fast = _pointwise(rhs, strides, pads) or _few_channels(lhs, rhs, strides, pads) or _strided(rhs, strides, pads)
         fast = fast or _deep(lhs, rhs, strides, pads)
-    if fast is None or _AS_DEFINED.get():
+    if fast is None or _AS_DEFINED.get() or min(map(min, pads)) < 0:
         return direct(lhs, rhs)
     return lax.platform_dependent(lhs, rhs, cpu=fast, default=direct)
 

@@ -1,6 +1,7 @@
 """What the benchmarks share: variants take turns, medians are compared, a table or JSON is printed."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -39,43 +40,54 @@ def take_turns(
     return {name: statistics.median(values) for name, values in table.items()}
 
 
-def compare(
-    script: str | None,
-    networks: Sequence[str],
-    ways: Ways,
-    *,
-    passes: int,
-    rounds: int,
-    seconds: float,
-    as_json: bool,
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What is compared, and how long."""
+
+    networks: tuple[str, ...] = tuple(ROWS)
+    """names of rows."""
+    json: bool = False
+    """print one JSON object alone."""
+    rounds: int = 7
+    """turns of each variant."""
+    seconds: float = 0.3
+    """of a turn."""
+    peers: bool = True
+    """run PyTorch too."""
+    compiled: bool = True
+    """run `torch.compile` too."""
+    memory: bool = True
+    """measure the peak memory of every variant, in a process of its own."""
+    alone: str | None = None
+    """print the peak memory of this variant in this process instead."""
+
+
+def compare(script: str, ways: Ways, options: Comparison, *, passes: int) -> dict[str, Any]:
     """Times every way to run each network and prints the table.
 
     Args:
-      script: the benchmark's file; called again with `--alone WAY` it prints that way's peak memory, which is left out
-        where there is none.
-      networks: names in `networks.ROWS`.
+      script: the benchmark's file, which is called again for each way's peak memory.
       ways: by name.
+      options: of the command line.
       passes: forward passes' worth of multiply-adds in one call: 1, or 3 with both gradients.
-      rounds: turns of each variant.
-      seconds: of a turn.
-      as_json: print one JSON object alone.
     """
+    if options.alone is not None:
+        return print_peak(ways[options.alone], options.networks)
     rate, rows = matrix_rate(), []
-    for name in networks:
+    for name in options.networks:
         one = ROWS[name]
         print(f"{name} ...", file=sys.stderr, flush=True)
-        memory = {way: _peak_of(script, name, way) for way in ways if script}
+        memory = {way: _peak_of(script, name, way) for way in ways if options.memory}
         calls = {way: build(one) for way, build in ways.items()}
         with _no_cache():
             first = {variant: _median_ms(run, 1) for variant, run in calls.items()}
-        times = take_turns(calls, rounds=rounds, seconds=seconds)
+        times = take_turns(calls, rounds=options.rounds, seconds=options.seconds)
         work = passes * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
         told = {"size": one.size, "compile_s": {way: round(first[way] / 1000, 1) for way in first}}
         told |= {"peak_mb": memory, "matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
         rows.append(row(name, times, images=one.batch) | told)
         print(f"{name}: {json.dumps(rows[-1])}", file=sys.stderr, flush=True)  # a run cut short has told what it found
-    return print_rows(rows, as_json=as_json)
+    return print_rows(rows, as_json=options.json)
 
 
 @contextlib.contextmanager

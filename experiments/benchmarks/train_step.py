@@ -25,13 +25,13 @@ cnnlab, plain Flax, torch eager, torch channels-last, and the ratio:
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import tyro
-from networks import ROWS, Row, Ways, torch_ways
-from timing import compare, print_peak
+from networks import Row, Ways, torch_ways
+from timing import Comparison, compare
 
 import cnnlab
 from cnnlab.ops import lowering
@@ -99,33 +99,12 @@ def torch_steps(*, compiled: bool) -> Ways:
     return torch_ways(step, compiled=compiled)
 
 
-def main(
-    networks: tuple[str, ...] = tuple(ROWS),
-    json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    rounds: int = 7,
-    seconds: float = 0.3,
-    peers: bool = True,
-    compiled: bool = True,
-    memory: bool = True,
-    alone: str | None = None,
-) -> dict:
-    """Times all variants of every network in turn and prints a table.
-
-    Args:
-        networks: names of rows.
-        json_only: print one JSON object instead.
-        rounds: turns of each variant.
-        seconds: of a turn.
-        peers: run PyTorch too.
-        compiled: run `torch.compile` too.
-        memory: measure the peak memory of every variant, in a process of its own.
-        alone: print the peak memory of this variant in this process instead.
-    """
-    ways = {"cnnlab": cnnlab_step, "flax": flax_step} | (torch_steps(compiled=compiled) if peers else {})
-    if alone is not None:
-        return print_peak(ways[alone], networks)
-    script = __file__ if memory else None
-    return compare(script, networks, ways, passes=3, rounds=rounds, seconds=seconds, as_json=json_only)
+def main(options: tyro.conf.OmitArgPrefixes[Comparison]) -> dict:
+    """Times all variants of every network in turn and prints a table."""
+    ways = {"cnnlab": cnnlab_step, "flax": flax_step}
+    if options.peers:
+        ways |= torch_steps(compiled=options.compiled)
+    return compare(__file__, ways, options, passes=3)
 
 
 if __name__ == "__main__":
