@@ -274,6 +274,17 @@ def test_a_default_written_out_is_the_same_experiment(small, run):
     cnnlab.train(written, run, quiet=True)
 
 
+def test_a_run_of_before_an_option_was_added_goes_on_with_its_default(small, run, tmp_path):
+    shutil.copytree(run, tmp_path / "old")
+    stored = json.loads((tmp_path / "old/experiment.json").read_text())
+    del stored["training"]["seeds"], stored["optimizer"]["nesterov"]
+    (tmp_path / "old/experiment.json").write_text(json.dumps(stored))
+    cnnlab.train(small, tmp_path / "old", quiet=True)
+    assert json.loads((tmp_path / "old/experiment.json").read_text()) == json.loads(
+        (run / "experiment.json").read_text()
+    )
+
+
 def test_an_unknown_metric_needs_a_direction(small, tmp_path):
     odd = dataclasses.replace(small, training=cnnlab.Training(epochs=1, batch_size=32, monitor="regret"))
     with pytest.raises(ValueError, match="is more of the monitored metric 'regret' better, or less"):

@@ -40,7 +40,7 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
         stored = run_dir / EXPERIMENT
         # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
-            _check_same(run_dir, _read_experiment(stored), experiment.to_json())
+            _check_same(run_dir, Experiment.from_json(_read_experiment(stored)).to_json(), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
 
