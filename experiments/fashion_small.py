@@ -7,6 +7,8 @@ Expected: a test accuracy of 93.5 % or more.
 Measured on one core of an AMD EPYC, 2026-11-21, 34 minutes a seed where nothing else ran, mean ± standard deviation of
 3 seeds: .9278 ± .0002 (not reached), NLL .1969 ± .0004, ECE .0073 ± .0010 (noise floor .0052); over 50 passes .9276 ±
 .0008, NLL .1967 ± .0006. The training loss is still that of validation after 24 epochs: more of them would go further.
+A second try, 40 epochs without dropout, one seed: .9323, NLL .1866, ECE .0105; its step of the best validation NLL is
+evaluated, the last one is .003 more accurate on validation.
 """
 
 import tyro
