@@ -80,7 +80,7 @@ def _draw(degrees: np.ndarray, table: dict[str, np.ndarray], examples: Examples)
     axes[1, 0].set_ylabel("nats")
     first = Examples(examples[np.arange(1)])
     for angle in (0, 45, 90, 135, 180):  # the first test digit, as the network sees it
-        place = axes[0, 0].inset_axes((angle / 180 * 0.9, 1.02, 0.1, 0.24))
+        place = axes[0, 0].inset_axes((angle / 180 - 0.05, 1.02, 0.1, 0.24))
         show(place, turned(first, angle).column("image")[0])
     return figure
 
