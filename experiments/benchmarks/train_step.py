@@ -7,20 +7,21 @@ so that a noisy moment hits them all; each figure is the median of the rounds' m
 told apart. `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster. `matrix_share` is the rate
 of cnnlab's multiply-adds (three times those of the forward pass) over that of a product of two 2048² matrices.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, `--rounds 3 --no-compiled`, ms of
-cnnlab, plain Flax, torch eager, torch channels-last, and the ratio:
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, for all alike with large pages
+(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 2 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
+channels-last, and the ratio; last the ratio on the same day without large pages:
 
-    lenet5           6.2    24    7.4    7.0   1.12
-    keras_mnist      118   313    106    101    .85
-    keras_vgg        435  1674    373    324    .74
-    separable        274  2135    268    210    .77
-    dilated           96   147     68     58    .61
-    transposed       192   497    154    115    .60
-    unet             817  1490    590    471    .58
-    googlenet        841  1370    858    526    .63
+    lenet5           6.5    17    7.1    7.1   1.10   1.12
+    keras_mnist       96   204     93     90    .95    .85
+    keras_vgg        415  1130    427    347    .84    .74
+    separable        188  1873    215    148    .79    .77
+    unet             740  1318    692    548    .74    .58
+    transposed       182   452    159    123    .68    .60
+    dilated          109   128     79     70    .64    .61
+    googlenet          -     -      -      -      -    .63
 
-(Flax's column is that of a run just before, torch there as fast.) What is left is in the gradients of 3x3 kernels:
-4x256x256x32 to 16 takes 64 ms where torch takes 13, 32x98x98x32 to 32 83 where torch takes 30 (`layers.py`).
+What is left is in the gradients of 3x3 kernels: 4x256x256x32 to 16 takes 57 ms where torch takes 13, 32x98x98x32 to 32
+77 where torch takes 30. Products of shifted images, of windows, of rows and of parts of the batch are no faster.
 """
 
 import functools
