@@ -69,10 +69,7 @@ def torch_passes(*, compiled: bool) -> Ways:
 
 def main(options: tyro.conf.OmitArgPrefixes[Comparison]) -> dict:
     """Times all variants of every network in turn and prints a table."""
-    ways = {"cnnlab": cnnlab_pass, "flax": flax_pass}
-    if options.peers:
-        ways |= torch_passes(compiled=options.compiled)
-    return compare(__file__, ways, options, passes=1)
+    return compare(__file__, {"cnnlab": cnnlab_pass, "flax": flax_pass}, torch_passes, options, passes=1)
 
 
 if __name__ == "__main__":

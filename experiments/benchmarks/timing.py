@@ -62,15 +62,17 @@ class Comparison:
     """print the peak memory of this variant in this process instead."""
 
 
-def compare(script: str, ways: Ways, options: Comparison, *, passes: int) -> dict[str, Any]:
+def compare(script: str, own: Ways, peers: Callable[..., Ways], options: Comparison, *, passes: int) -> dict[str, Any]:
     """Times every way to run each network and prints the table.
 
     Args:
       script: the benchmark's file, which is called again for each way's peak memory.
-      ways: by name.
+      own: our ways, by name.
+      peers: gives those of others, `compiled` or not; it is called where they are wanted.
       options: of the command line.
       passes: forward passes' worth of multiply-adds in one call: 1, or 3 with both gradients.
     """
+    ways = {**own, **(peers(compiled=options.compiled) if options.peers else {})}
     if options.alone is not None:
         return print_peak(ways[options.alone], options.networks)
     rate, rows = matrix_rate(), []

@@ -102,10 +102,7 @@ def torch_steps(*, compiled: bool) -> Ways:
 
 def main(options: tyro.conf.OmitArgPrefixes[Comparison]) -> dict:
     """Times all variants of every network in turn and prints a table."""
-    ways = {"cnnlab": cnnlab_step, "flax": flax_step}
-    if options.peers:
-        ways |= torch_steps(compiled=options.compiled)
-    return compare(__file__, ways, options, passes=3)
+    return compare(__file__, {"cnnlab": cnnlab_step, "flax": flax_step}, torch_steps, options, passes=3)
 
 
 if __name__ == "__main__":
