@@ -17,13 +17,14 @@ from study import study
 import cnnlab
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("convnet", stages=((24,), (48, 48), (72, 72)), dropout=0.2, spatial_dropout=0.05),
+    model=cnnlab.Choice("convnet", stages=((24,), (48, 48), (72, 72))),
     data=cnnlab.Choice("fashion_mnist"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=5e-3, schedule="cosine", weight_decay=0.05),
     training=cnnlab.Training(
-        epochs=24,
+        epochs=40,
         batch_size=128,
         ema=0.999,
+        monitor="accuracy",
         augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, shift=0.07, zoom=0.1),
     ),
 )

@@ -1,6 +1,5 @@
 """Imported weights: the logits of a torch twin, and files that are not what they should be."""
 
-import json
 import warnings
 
 import numpy as np
@@ -10,6 +9,7 @@ import cnnlab
 from cnnlab import models, nn
 
 torch = pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
+from safetensors.torch import save_file  # noqa: E402
 from torch_twins import TWINS  # noqa: E402
 
 SIDES = {"alexnet": 95, "googlenet": 75}
@@ -33,15 +33,7 @@ def filled(name, classes=10, seed=0):
 
 
 def write_safetensors(path, state):
-    header, blobs, place = {}, [], 0
-    for key, value in state.items():
-        blob = value.numpy().tobytes()
-        kind = {"float32": "F32", "int64": "I64"}[str(value.numpy().dtype)]
-        header[key] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [place, place + len(blob)]}
-        blobs.append(blob)
-        place += len(blob)
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(blobs))
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
     return path
 
 
@@ -132,6 +124,10 @@ def test_weights_of_another_network_are_refused(tmp_path):
         (60).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}'[:60],
         (62).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}' + bytes(8),
         (62).to_bytes(8, "little") + b'{"a": {"dtype": "F99", "shape": [9], "data_offsets": [0, 36]}}' + bytes(36),
+        (124).to_bytes(8, "little")
+        + b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]},'
+        + b' "b": {"dtype": "F32", "shape": [8], "data_offsets": [4, 36]}}'
+        + bytes(36),
     ],
 )
 def test_a_damaged_safetensors_file_is_named(content, tmp_path):
