@@ -67,7 +67,7 @@ def test_a_separable_convolution_is_torchs_two(torch):
 
 def test_a_transposed_up_block_is_torchs_with_the_kernel_turned(torch):
     got, variables = nn.TransposedUp(3).init_with_output(jax.random.key(0), X)
-    weight = torch.tensor(np.asarray(variables["params"]["conv"]["kernel"])[::-1, ::-1].copy()).permute(2, 3, 0, 1)
+    weight = torch.tensor(np.asarray(variables["params"]["kernel"])[::-1, ::-1].copy()).permute(2, 3, 0, 1)
     want = torch.nn.functional.conv_transpose2d(channels_first(torch, X), weight, None, 2)
     np.testing.assert_allclose(got, channels_last(want), atol=1e-5)
 
