@@ -10,6 +10,7 @@ import numpy as np
 from cnnlab.compile import jit
 from cnnlab.data import Examples
 from cnnlab.trained import Trained, evaluation_rows, one_pass_rows
+from cnnlab.uncertainty.augmented import View, augmented_outputs, chosen_views
 from cnnlab.uncertainty.dropout import require_dropout
 from cnnlab.uncertainty.ensemble import check_members, ensemble_moments
 from cnnlab.uncertainty.moments import Moments
@@ -20,13 +21,19 @@ UNCERTAINTY = ("entropy", "mutual_information", "num_samples")
 
 
 def answering(
-    members: Sequence[Trained], *, mc_samples: Passes | None = None, seed: int = 0, batch_size: int = 256
+    members: Sequence[Trained],
+    *,
+    mc_samples: Passes | None = None,
+    views: str | Sequence[View] | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
 ) -> Callable[[Examples], Rows]:
     """The way to answer: a function from examples to the task's rows, once each and in order.
 
     Args:
       members: one network, or several whose answers are averaged.
       mc_samples: passes with dropout on, or `auto`; one pass without, if left out.
+      views: of each example, as in `augmented_predict`, whose answers are averaged.
       seed: of the dropout masks.
       batch_size: examples at a time, at most.
 
@@ -34,12 +41,17 @@ def answering(
       The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells) and `num_samples`.
 
     Raises:
-      ValueError: the members do not fit together, or (with `mc_samples`) there are several, or no dropout is active.
+      ValueError: the members do not fit together, there are several and (`mc_samples` or `views`), both of these are
+      given, no dropout is active, or there is no such view.
     """
     check_members(members)
     first, members = members[0], tuple(members)
     if mc_samples is not None and len(members) > 1:
         raise ValueError(f"mc_samples is for one network, found {len(members)}; evaluate one run, or leave it out")
+    if views is not None:
+        if mc_samples is not None or len(members) > 1:
+            raise ValueError(f"views are for one network in one pass, found {len(members)} and mc_samples {mc_samples}")
+        views = chosen_views(views, first.spec.size)
     if mc_samples is not None:
         require_dropout(first.network, first.variables, jax.ShapeDtypeStruct((1, *first.spec.shape), np.float32))
 
@@ -49,6 +61,8 @@ def answering(
         def rows(_: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
             if mc_samples is not None:
                 return _sampled_rows(first, batch, seed, next(numbers), mc_samples)
+            if views is not None:
+                return _augmented_rows(first, batch, views)
             return _member_rows(members, batch) if len(members) > 1 else one_pass_rows(first, batch)
 
         return evaluation_rows(first, examples, batch_size=min(batch_size, len(examples)), rows=rows)
@@ -86,6 +100,11 @@ def _sampled_rows(
 ) -> dict[str, jax.Array]:
     key = jax.random.fold_in(jax.random.key(seed), number)
     return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
+
+
+@jit(static_argnames="views")
+def _augmented_rows(trained: Trained, batch: Mapping[str, jax.Array], views: tuple[View, ...]) -> dict[str, jax.Array]:
+    return trained.task.rows(augmented_outputs(trained, batch["image"], views), batch)
 
 
 @jit

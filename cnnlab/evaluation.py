@@ -12,6 +12,7 @@ from cnnlab.pictures import save_figures
 from cnnlab.tasks import Classification, Task
 from cnnlab.trained import Trained
 from cnnlab.training.restore import load, load_data
+from cnnlab.uncertainty.augmented import View
 from cnnlab.uncertainty.conformal import Method
 from cnnlab.uncertainty.monte_carlo import Passes
 from cnnlab.uncertainty.post_hoc import PostHoc, load_post_hoc, save_post_hoc
@@ -23,6 +24,7 @@ def evaluate(
     *,
     split: str = "test",
     mc_samples: Passes | None = None,
+    views: str | Sequence[View] | None = None,
     seed: int = 0,
     batch_size: int = 256,
     figures: str | Path | None = None,
@@ -39,6 +41,8 @@ def evaluate(
       data: the dataset; a run trained on named data finds it itself (of several, the first).
       split: `train`, `validation` or `test`.
       mc_samples: passes with dropout on, or `auto`: as many as each batch needs; one pass without, if left out.
+      views: average over views of each image, as in `augmented_predict`: `flips`, `dihedral`, or some of them; not
+        with `mc_samples`, `calibrate` or `conformal`.
       seed: of the dropout masks.
       batch_size: examples at a time.
       figures: a directory for the pictures; none if left out.
@@ -61,11 +65,14 @@ def evaluate(
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, (with `mc_samples`) no
-      dropout is active, or (with the last options) the task is not classification with one label an image.
+      dropout is active, (with `views`) another way to answer is asked for too, or (with the last options) the task is
+      not classification with one label an image.
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
     members = [one if isinstance(one, Trained) else load(one) for one in runs]
-    answers = answering(members, mc_samples=mc_samples, seed=seed, batch_size=batch_size)
+    if views is not None and not (calibrate is None and conformal is None):
+        raise ValueError(f"views {views!r} have no calibration and no conformal sets; leave out the ones or the others")
+    answers = answering(members, mc_samples=mc_samples, views=views, seed=seed, batch_size=batch_size)
     trained, deciding = members[0], not (calibrate is None and conformal is None and ood is None)
     if deciding:
         _require_one_label(trained.task)

@@ -29,7 +29,7 @@ EXPERIMENT = cnnlab.Experiment(
     ),
 )
 
-main = study("Fashion-MNIST, small network", EXPERIMENT, runs="runs/fashion_small")
+main = study("Fashion-MNIST, small network", EXPERIMENT, runs="runs/fashion_small", views="flips")
 
 
 if __name__ == "__main__":

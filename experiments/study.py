@@ -24,6 +24,7 @@ def over_seeds(
     mc_samples: int = 50,
     vary: Callable[[cnnlab.Experiment, int], cnnlab.Experiment] | None = None,
     calibrate: str | None = None,
+    views: str | None = None,
 ) -> Table:
     """Trains once a seed and measures the test split once, in one pass and over many where there is dropout.
 
@@ -35,6 +36,7 @@ def over_seeds(
       mc_samples: stochastic passes.
       vary: what else a seed changes.
       calibrate: the map of `cnnlab.evaluate`, fitted on the validation split anew for each way to answer.
+      views: of `cnnlab.evaluate`, averaged in a third way to answer.
 
     Returns:
       One array `[seeds]` a metric.
@@ -53,11 +55,14 @@ def over_seeds(
         if has_dropout(trained):
             many = cnnlab.evaluate(trained, made.dataset, mc_samples=mc_samples, calibrate=calibrate)
             row |= {f"MC {name}": value for name, value in many.items() if name != "examples"}
+        if views is not None:
+            mean = cnnlab.evaluate(trained, made.dataset, views=views)
+            row |= {f"{views} {name}": value for name, value in mean.items() if name != "examples"}
         rows.append(row)
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def study(title: str, experiment: cnnlab.Experiment, *, runs: str) -> Callable[..., Table]:
+def study(title: str, experiment: cnnlab.Experiment, *, runs: str, views: str | None = None) -> Callable[..., Table]:
     """The command of a script with nothing to choose but seeds."""
 
     def main(seeds: int = 3, runs: Path = Path(runs), epochs: int | None = None) -> Table:
@@ -68,7 +73,7 @@ def study(title: str, experiment: cnnlab.Experiment, *, runs: str) -> Callable[.
             runs: where the run directories go.
             epochs: fewer, for a test.
         """
-        table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs)
+        table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs, views=views)
         show(title, table)
         return table
 

@@ -6,6 +6,7 @@ import pytest
 
 import cnnlab
 from cnnlab import tasks
+from cnnlab.training.restore import load_data
 from cnnlab.uncertainty import DIHEDRAL, FLIPS, View, augmented_predict
 
 IMAGES = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
@@ -72,3 +73,20 @@ def test_oblong_images_are_not_turned_by_quarters():
         augmented_predict(network, image, views=[View(turns=1)])
     with pytest.raises(ValueError, match="one view or more"):
         augmented_predict(network, image, views=[])
+
+
+def test_evaluate_averages_over_the_views_of_each_example(run):
+    examples = load_data(run)["test"][np.arange(40)]
+    right = augmented_predict(cnnlab.load(run), examples["image"]).label == examples["label"]
+    assert cnnlab.evaluate(run, views="flips")["accuracy"] == pytest.approx(float(right.mean()))
+
+
+@pytest.mark.parametrize("other", [{"mc_samples": 2}, {"calibrate": "temperature"}, {"conformal": 0.1}])
+def test_views_and_another_way_to_answer_are_refused_together(run, other):
+    with pytest.raises(ValueError, match="views"):
+        cnnlab.evaluate(run, views="flips", **other)
+
+
+def test_an_unknown_set_of_views_is_named(run):
+    with pytest.raises(ValueError, match="unknown set of views 'flip'; did you mean 'flips'"):
+        cnnlab.evaluate(run, views="flip")

@@ -18,6 +18,7 @@ def run(arguments: Sequence[str]) -> None:
         /,
         split: str = "test",
         mc: int | Literal["auto"] | None = None,
+        views: Literal["flips", "dihedral"] | None = None,
         seed: int = 0,
         calibrate: Literal["temperature", "vector", "platt", "isotonic", "saved"] | None = None,
         conformal: float | None = None,
@@ -32,6 +33,8 @@ def run(arguments: Sequence[str]) -> None:
             runs: the run directory; of several, the mean of their answers is measured.
             split: train, validation or test.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
+            views: of each image, whose answers are averaged: flips for it and its mirror image, dihedral for all eight
+                flips and quarter turns.
             seed: of the dropout masks.
             calibrate: map the probabilities as the validation split says, and keep the map in the run; saved applies
                 what the run keeps.
@@ -44,7 +47,8 @@ def run(arguments: Sequence[str]) -> None:
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood}
         if figures is None and len(runs) == 1 and any(value is not None for value in options.values()):
             figures = str(Path(runs[0]) / "report")
-        return runs, {"split": split, "mc_samples": mc, "seed": seed, "figures": figures, "sets": sets} | options, json
+        chosen = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
+        return runs, chosen | options, json
 
     runs, options, as_json = parse(command, arguments, "evaluate")
     if not runs:

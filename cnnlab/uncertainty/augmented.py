@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from cnnlab.compile import jit
 from cnnlab.data import as_float, check_images
+from cnnlab.errors import unknown
 from cnnlab.ops.warp import affine, invert, warp_images
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs
@@ -25,9 +26,10 @@ FLIPS = (View(), View(flip=True))
 """As it is and mirrored: for photographs, where up is up."""
 DIHEDRAL = tuple(View(flip, turns) for flip in (False, True) for turns in range(4))
 """All eight views of a square: for what is seen from above or through a microscope."""
+VIEWS = {"flips": FLIPS, "dihedral": DIHEDRAL}
 
 
-def augmented_predict(trained: Trained, images: jax.Array, *, views: Sequence[View] = FLIPS) -> Prediction:
+def augmented_predict(trained: Trained, images: jax.Array, *, views: str | Sequence[View] = FLIPS) -> Prediction:
     """The answer averaged over views of each image, dropout off; one pass a view.
 
     What lies on a grid (the pixels of a segmentation, the cells of a detector) is mapped back by the inverse warp
@@ -37,13 +39,14 @@ def augmented_predict(trained: Trained, images: jax.Array, *, views: Sequence[Vi
     Args:
       trained: the network.
       images: `[B, H, W, C]`, as in `predict`.
-      views: any of the eight; odd quarter turns need square images.
+      views: `flips` (the image and its mirror image), `dihedral` (all eight), or any of the eight; odd quarter turns
+        need square images.
 
     Returns:
       What `predict` returns, decoded from the mean.
 
     Raises:
-      ValueError: there is no view, or one turns images that are not square.
+      ValueError: there is no view, the name is none, or one turns images that are not square.
 
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model
@@ -54,21 +57,34 @@ def augmented_predict(trained: Trained, images: jax.Array, *, views: Sequence[Vi
     (3, 2)
     """
     check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
-    views = tuple(View(*view) for view in views)
-    if not views:
-        raise ValueError("views must hold one view or more, found none")
-    height, width = images.shape[1:3]
-    for view in views:
-        if view.turns % 2 and height != width:
-            raise ValueError(f"{view} needs square images, found {height}x{width}; use flips and half turns")
-    return _augmented_predict(trained, images, views)
+    return _augmented_predict(trained, images, chosen_views(views, images.shape[1:3]))
 
 
 @jit(static_argnames="views")
 def _augmented_predict(trained: Trained, images: jax.Array, views: tuple[View, ...]) -> Prediction:
+    return Prediction(trained.task.decode(augmented_outputs(trained, images, views)))
+
+
+def chosen_views(views: str | Sequence[View], size: tuple[int, int]) -> tuple[View, ...]:
+    """The views of that name or in that list, if images of this height and width have them all."""
+    if isinstance(views, str):
+        if views not in VIEWS:
+            raise unknown("set of views", views, VIEWS)
+        views = VIEWS[views]
+    views = tuple(View(*view) for view in views)
+    if not views:
+        raise ValueError("views must hold one view or more, found none")
+    for view in views:
+        if view.turns % 2 and size[0] != size[1]:
+            raise ValueError(f"{view} needs square images, found {size[0]}x{size[1]}; use flips and half turns")
+    return views
+
+
+def augmented_outputs(trained: Trained, images: jax.Array, views: Sequence[View]) -> Outputs:
+    """What the task links logits to, averaged over the views."""
     images = as_float(images)
     each = [_one_view(trained, images, view) for view in views]
-    return Prediction(trained.task.decode(jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each)))
+    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each)
 
 
 def _one_view(trained: Trained, images: jax.Array, view: View) -> Outputs:
