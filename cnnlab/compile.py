@@ -14,7 +14,8 @@ import jax
 from cnnlab.compile_cache import keep_compilations
 
 # jaxlib 0.10 turns convolutions into YNNPACK fusions on a CPU by default. Without them a 3x3 convolution of
-# 128x26x26x32 to 64 channels takes 14.7 ms instead of 78.7 (two cores), its gradients 76 instead of 218.
+# 128x26x26x32 to 64 channels takes 14.7 ms instead of 78.7 (two cores), its gradients 76 instead of 218. oneDNN's
+# matrix products, in the same wheel, are as fast as the default's on average; its convolutions are not in it.
 _WITHOUT = {"xla_cpu_experimental_ynn_fusion_type": ""}
 # Sums over all positions are faster with them: batch norm of 128x32x32x64 with its gradients takes 20 ms instead of 53
 # (torch 30), a step of five separable blocks 304 instead of 1,556; but one of LeNet5, whose sums are small, 9.5, not 8.
