@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -154,7 +155,9 @@ def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path
         pixels = np.asarray(prediction[name])
         scaled = pixels if name == "mask" else np.round(pixels * 255 / np.log(len(spec.classes))).clip(0, 255)
         file = target.with_name(f"{target.name}_{name}.png")
-        Image.fromarray(scaled.astype(np.uint8)).resize(size, Image.Resampling.NEAREST).save(file)
+        part = file.with_suffix(".part")
+        Image.fromarray(scaled.astype(np.uint8)).resize(size, Image.Resampling.NEAREST).save(part, "png")
+        os.replace(part, file)
         out[name] = str(file)
     return out
 

@@ -127,6 +127,17 @@ def strange_value(plots):
     save(plots / "masks" / "3.png", mask)
 
 
+def smoothed(plots):
+    mask = np.zeros((16, 16))
+    mask[0, :3] = 128
+    save(plots / "masks" / "3.png", mask)
+
+
+def saved_as_jpeg(plots):
+    Image.open(plots / "masks" / "3.png").save(plots / "masks" / "3.jpg", quality=30)
+    (plots / "masks" / "3.png").unlink()
+
+
 def colours_without_a_table(plots):
     save(plots / "masks" / "3.png", np.zeros((16, 16, 3)))
 
@@ -146,6 +157,8 @@ def bad_table(plots):
         (missing_mask, r"without a partner of the same name.*images.3.jpg.*masks.4.png"),
         (other_size, r"3.jpg has 16x16 pixels, its mask .*3.png 16x15"),
         (strange_value, r"3.png has 3 pixels of 77, which is no class; known are 0, 255"),
+        (smoothed, r"3.png is a mask with the values 0, 128: .*--data.classes"),
+        (saved_as_jpeg, r"3.jpg is a mask with the values 0, 1, .* more: .*save masks as PNG"),
         (colours_without_a_table, r"3.png is a mask in the mode RGB.*classes.csv"),
         (truncated, r"cannot read .*3.jpg as an image"),
         (bad_table, r"row 3: must be a class and a whole number, none of them twice"),
@@ -315,3 +328,15 @@ def test_a_sheet_is_named_on_the_command_line_by_whole_paths(atlas, monkeypatch)
     )
     assert experiment.data.options["mask"] == str((atlas / "mask.png").resolve())
     assert experiment.data.options["test"] == (60, 90)
+
+
+def test_a_table_beside_a_sheets_mask_explains_its_colours(tmp_path):
+    save(tmp_path / "sheet.png", np.zeros((8, 60, 3)))
+    colours = np.zeros((8, 60, 3))
+    colours[:, ::2] = 255, 128, 0
+    save(tmp_path / "mask.png", colours)
+    (tmp_path / "classes.csv").write_text("class,colour\npaper,#000000\nhouse,#ff8000\n")
+    strips = {"window": 8, "crops": 4, "validation": (20, 40), "test": (40, 60)}
+    found = data.sheet(str(tmp_path / "sheet.png"), str(tmp_path / "mask.png"), **strips)
+    assert found.spec.classes == ("paper", "house")
+    assert (found["test"][np.arange(1)]["mask"][0, :, ::2] == 1).all()

@@ -38,6 +38,14 @@ def test_the_first_class_and_pixels_without_data_are_no_shapes():
     assert [(shape.kind, shape.pixels) for shape in polygons(mask, {})] == [(2, 1)]
 
 
+def test_another_class_or_none_may_be_the_background():
+    mask = np.array([[0, NODATA_CLASS], [2, 0]], np.uint8)
+    assert [(shape.kind, shape.pixels) for shape in polygons(mask, {}, background=2)] == [(0, 1), (0, 1)]
+    mean = np.array([[[0.25, 0.5], [0.75, 0.0]]])  # of the second class of two
+    shapes = list(polygons(np.array([[0, 255], [1, 0]], np.uint8), {"mean": mean}, background=None))
+    assert [(shape.kind, shape.means["mean"]) for shape in shapes] == [(0, 0.75), (0, 1.0), (1, 0.75)]
+
+
 def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class():
     mask = np.array([[1, 1, 0], [0, 0, 2]], np.uint8)
     one, three = np.arange(6.0).reshape(1, 2, 3), np.arange(18.0).reshape(3, 2, 3)

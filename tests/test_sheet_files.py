@@ -10,6 +10,7 @@ from test_sheets import drawn, trained_on
 
 import cnnlab
 from cnnlab.cli import main
+from cnnlab.data.images import read_pixels
 from cnnlab.models import create_model
 from cnnlab.sheets import open_sheet, predict_sheet, results, scratch
 
@@ -66,7 +67,7 @@ def test_the_georeference_goes_round(network, tmp_path):
     from rasterio.features import geometry_mask
 
     found = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.name != ".lock") == sorted(
+    assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.suffix in (".tif", ".gpkg")) == sorted(
         [*(f"{name}.tif" for name in found if name != "polygons"), "polygons.gpkg"]
     )
     for name in ("mean", "variance", "entropy", "mutual_information", "mask"):
@@ -130,6 +131,67 @@ def test_an_alpha_band_says_where_there_are_data(many, tmp_path):
         window, valid = sheet.read(slice(0, 50), slice(10, 30))
     assert window.shape == (50, 20, 3)
     np.testing.assert_array_equal(valid, np.broadcast_to(np.arange(20) >= 10, (50, 20)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_a_tiff_is_read_as_in_training(mode, channels, tmp_path):
+    pytest.importorskip("rasterio")
+    Image.fromarray(drawn(20, 30, 3)).convert(mode).save(tmp_path / "sheet.tif")
+    expected = read_pixels(tmp_path / "sheet.tif", size=(20, 30), channels=channels)
+    with open_sheet(tmp_path / "sheet.tif", channels=channels) as sheet:
+        np.testing.assert_array_equal(sheet.read(slice(0, 20), slice(0, 30))[0], expected)
+
+
+def test_a_picture_with_a_world_file_keeps_its_place_and_a_large_one_is_read_by_windows(tmp_path, monkeypatch):
+    pytest.importorskip("rasterio")
+    Image.fromarray(drawn(20, 30)[..., 0]).save(tmp_path / "sheet.png")
+    (tmp_path / "sheet.pgw").write_text("2\n0\n0\n-2\n101\n499\n")  # the middle of the first pixel
+    with open_sheet(tmp_path / "sheet.png", channels=1) as sheet:
+        assert sheet.georeference == (None, (2, 0, 100, 0, -2, 500))
+    (tmp_path / "sheet.pgw").unlink()
+    monkeypatch.setattr("cnnlab.data.images.MAX_PIXELS", 100)
+    monkeypatch.setattr("cnnlab.sheets.rasters.MAX_PIXELS", 100)
+    with open_sheet(tmp_path / "sheet.png", channels=1) as sheet:
+        np.testing.assert_array_equal(sheet.read(slice(3, 9), slice(2, 8))[0], drawn(20, 30)[3:9, 2:8])
+
+
+def test_ground_control_points_are_refused_with_the_way_out(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    points = [rasterio.control.GroundControlPoint(r, c, c, -r) for r, c in ((0, 0), (0, 9), (9, 0), (9, 9))]
+    path = write_tiff(tmp_path / "sheet.tif", drawn(10, 10), transform=None, crs=None)
+    with rasterio.open(path, "r+") as file:
+        file.gcps = (points, "EPSG:32631")
+    with pytest.raises(ValueError, match="4 ground control points.*gdalwarp"), open_sheet(path, channels=1):
+        pass
+
+
+def test_a_turned_sheet_without_a_coordinate_system_keeps_its_place(network, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    import pyogrio
+    import shapely
+
+    turned = rasterio.Affine(0, 2, 100, 2, 0, 500)  # rows run east, columns north
+    path = write_tiff(tmp_path / "sheet.tif", drawn(40, 30), crs=None, transform=turned)
+    found = predict_sheet(network, path, tmp_path / "out", tile=64, background="none")
+    with rasterio.open(found["mask"]) as file:
+        assert (file.crs, file.transform) == (None, turned)
+    _, _, geometry, columns = pyogrio.raw.read(found["polygons"])
+    assert shapely.total_bounds(shapely.from_wkb(geometry)).tolist() == [100, 500, 100 + 2 * 40, 500 + 2 * 30]
+    assert set(columns[0]) == {"a", "b"}
+    assert columns[1].sum() == 4 * 40 * 30
+
+
+def test_a_sheet_without_shapes_has_a_geopackage_with_its_columns(network, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(40, 30))
+    import pyogrio
+
+    found = predict_sheet(network, path, tmp_path / "out", tile=64, smallest=2000)
+    info = pyogrio.read_info(found["polygons"])
+    assert (info["features"], info["fields"].tolist()) == (
+        0,
+        ["class", "area", "pixels", "mean_probability", "mean_entropy"],
+    )
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path):

@@ -196,7 +196,8 @@ def test_every_window_of_a_pass_shares_its_mask(halving, tmp_path):
 def test_blending_mixes_passes_and_not_moments(tmp_path):
     network = trained_on(create_model("encoder_decoder", num_classes=2, features=4, spatial_dropout=0.4), 2)
     sheet, key = drawn(64, 80), jax.random.key(1)
-    found = predict_sheet(network, sheet, tmp_path, tile=64, overlap=8, mc_samples=4, key=key)  # too small on purpose
+    with pytest.warns(UserWarning, match="answers are mixed"):  # too small on purpose
+        found = predict_sheet(network, sheet, tmp_path, tile=64, overlap=8, mc_samples=4, key=key)
     _, columns = sheets.plan_sheet(network, (64, 80), tile=64, overlap=8)
     blended = np.zeros((4, 64, 80))
     for i, start in enumerate(columns.starts):
@@ -225,7 +226,7 @@ def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_th
         (partial(create_model, "encoder_decoder", num_classes=2), {"tile": 0}, "tile must be a whole number"),
         (partial(create_model, "encoder_decoder", num_classes=2), {"overlap": 40, "tile": 64}, "overlap must lie"),
         (partial(create_model, "encoder_decoder", num_classes=2), {"mc_samples": 0}, "mc_samples must be"),
-        (partial(create_model, "encoder_decoder", num_classes=2), {"vectors": "shp"}, "'gpkg' or 'geojson'"),
+        (partial(create_model, "encoder_decoder", num_classes=2), {"vectors": "shp"}, "'gpkg', 'geojson' or 'none'"),
         (partial(create_model, "unet", num_classes=2, width=2, depth=1, border="valid"), {"tile": 40}, "'mirror'"),
         (partial(create_model, "linear", num_classes=2), {"tile": 32}, "needs? a network that answers each pixel"),
         (partial(Plain, 2), {"mc_samples": 2, "tile": 32}, "no dropout is active"),
@@ -234,7 +235,7 @@ def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_th
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, network, options, told):
     with pytest.raises(ValueError, match=told):
         predict_sheet(trained_on(network(), 2), drawn(70, 70), tmp_path, **options)
-    assert not [path for path in tmp_path.iterdir() if path.suffix]
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_goes_on_where_it_was_stopped(halving, tmp_path, monkeypatch):
@@ -252,6 +253,11 @@ def test_it_goes_on_where_it_was_stopped(halving, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         predict_sheet(halving, sheet, tmp_path / "twice", **options)
     assert sorted(path.name for path in (tmp_path / "twice").iterdir()) == [".lock", ".partial"]
+    for other in ({"mc_samples": 3}, {"key": jax.random.key(1)}, {"overlap": 30}):
+        with pytest.raises(
+            ValueError, match="2 finished rows of windows of a prediction with another (passes|key|win)"
+        ):
+            predict_sheet(halving, sheet, tmp_path / "twice", **options | other)
     monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=None))
     found = predict_sheet(halving, sheet, tmp_path / "twice", **options)
     assert rows == [0, 1, 2, 3, 4, 5]
@@ -264,9 +270,40 @@ def test_another_sheet_does_not_go_on_from_this_one(halving, tmp_path, monkeypat
     monkeypatch.setattr(sheets.predict, "_finish", lambda *given: None)
     predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)  # all rows, no results
     monkeypatch.undo()
-    found = predict_sheet(halving, drawn(70, 70, seed=1), tmp_path, tile=64)
-    expected = whole(halving, drawn(70, 70, seed=1), 4, key=jax.random.key(0), num_samples=None)[0]
-    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="of a prediction with another sheet"):
+        predict_sheet(halving, drawn(70, 70, seed=1), tmp_path, tile=64)
+
+
+def test_a_sheet_that_is_done_is_not_done_again(halving, tmp_path, monkeypatch):
+    once = predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)
+    monkeypatch.setattr(sheets.predict, "_predict_row", None)
+    assert predict_sheet(halving, drawn(70, 70), tmp_path, tile=64) == once
+    once["mean"].unlink()
+    with pytest.raises(TypeError):  # a file is missing, so it is predicted
+        predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)
+
+
+def test_no_file_of_an_earlier_result_stays_beside_the_new_ones(halving, tmp_path):
+    predict_sheet(halving, drawn(70, 70), tmp_path, tile=64, mc_samples=2)
+    (tmp_path / "notes.txt").write_text("mine")
+    predict_sheet(halving, drawn(70, 70), tmp_path, tile=64, vectors="none")
+    names = {path.name for path in tmp_path.iterdir() if path.suffix}
+    classes = [f"mean_{i}.png" for i in range(3)]
+    assert names == {
+        "mean.npy",
+        *classes,
+        "entropy.npy",
+        "entropy.png",
+        "mask.npy",
+        "mask.png",
+        "notes.txt",
+        ".done.json",
+    }
+
+
+def test_windows_too_small_for_what_the_network_sees_are_told(halving, tmp_path):
+    with pytest.warns(UserWarning, match="answers are mixed, not those of the sheet in one piece; tile [0-9]+ gives"):
+        sheets.plan_sheet(halving, (70, 70), tile=32, overlap=4)
 
 
 _MEMORY = """

@@ -27,7 +27,8 @@ def run(arguments: Sequence[str]) -> None:
         overlap: int | None = None,
         bands: tuple[int, ...] | None = None,
         smallest: int = 1,
-        vectors: Literal["gpkg", "geojson"] = "gpkg",
+        background: str = "first",
+        vectors: Literal["gpkg", "geojson", "none"] = "gpkg",
         video: bool = False,
         rate: float = 25.0,
     ) -> tuple:
@@ -49,11 +50,13 @@ def run(arguments: Sequence[str]) -> None:
             overlap: of a sheet's windows in pixels; what the network sees and 32 more, up to half a tile, if left out.
             bands: of a sheet, counted from 1, one a channel.
             smallest: pixels of a sheet's smallest polygon.
-            vectors: format of a georeferenced sheet's polygons.
+            background: the class that gets no polygons: its name, first, or none.
+            vectors: format of a georeferenced sheet's polygons, or none for no polygons.
             video: folders hold the frames of a video each, in the order of their names.
             rate: frames a second of such a folder.
         """
-        sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "vectors": vectors}
+        sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "background": background}
+        sheet |= {"vectors": vectors}
         return run, paths, output, format, mc, seed, calibrated, sheet, video, rate
 
     run, paths, output, form, mc, seed, calibrated, sheet, video, rate = parse(command, arguments, "predict")

@@ -1,6 +1,7 @@
 """Mask files as classes a pixel: index, palette or RGB-coded, with or without a table of classes."""
 
 import csv
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from cnnlab.data.images import opened
 CLASSES = "classes.csv"
 IGNORED = "ignore"
 _BYTE = 255
+_SHOWN = 8  # values in a message
 
 
 class ClassTable(NamedTuple):
@@ -82,18 +84,40 @@ def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
         )
 
 
-def guess_classes(values: set[int], names: tuple[str, ...] = ()) -> ClassTable:
-    """The table of masks that come without one, from all values that occur in them.
+def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] = ()) -> ClassTable:
+    """The table of masks that come without one, from the values that occur in each file.
 
     0 and 255 alone are no and yes; otherwise 255 is ignored and 0, 1, ... are the classes.
 
-    >>> guess_classes({0, 255}).codes, guess_classes({0, 1, 2, 255}).codes
+    Raises:
+      ValueError: without names, there is a gap between the values, or they come from a JPEG, which makes up values of
+        its own; the file is named.
+
+    >>> guess_classes({"a.png": {0, 255}}).codes, guess_classes({"a.png": {0, 255}, "b.png": {1, 2}}).codes
     ({0: 0, 255: 1}, {0: 0, 1: 1, 2: 2, 255: -1})
     """
+    values = set().union(*found.values())
     if values <= {0, _BYTE}:
         return ClassTable(names or ("background", "foreground"), {0: 0, _BYTE: 1}, False)
-    k = len(names) or max(values - {_BYTE}, default=0) + 1
+    k = len(names) or min(set(range(len(values) + 1)) - values)
+    for name, own in found.items() if not names else ():
+        odd = sorted(set(own) - {*range(k), _BYTE})
+        if odd or (_is_jpeg(name) and not set(own) <= {0, _BYTE}):
+            raise ValueError(
+                f"{name} is a mask with the values {_listed(own)}: without names, classes are 0 and 255, or 0, 1, 2, "
+                "... without a gap. Smoothing and JPEG make up values between: save masks as PNG; or write "
+                f"{CLASSES} (class,value); or name the classes of 0, 1, 2, ... by --data.classes"
+            )
     return ClassTable(names or tuple(map(str, range(k))), {i: i for i in range(k)} | {_BYTE: -1}, False)
+
+
+def _is_jpeg(name: str) -> bool:
+    return Path(name).suffix.lower() in (".jpg", ".jpeg")
+
+
+def _listed(values: Collection[int]) -> str:
+    first = ", ".join(map(str, sorted(values)[:_SHOWN]))
+    return first + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
 
 
 def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
@@ -102,7 +126,7 @@ def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
     Raises:
       ValueError: a code is of no class; it is named with its number of pixels and the file.
 
-    >>> to_classes(np.array([[0, 255]]), guess_classes({0, 255}), "one.png").tolist()
+    >>> to_classes(np.array([[0, 255]]), guess_classes({"one.png": {0, 255}}), "one.png").tolist()
     [[0, 1]]
     """
     for code in distinct(codes):

@@ -35,9 +35,9 @@ def pairs(
     """Images with a mask of the same stem each: `DIR/images/a.jpg`, `DIR/masks/a.png`; or so in `DIR/<split>`.
 
     Masks hold values, places of a palette, or colours, explained by `DIR/classes.csv` (`class,value` or
-    `class,colour`; the class `ignore` is left out). Without it 0 and 255 are no and yes, otherwise 0, 1, ... the
-    classes and 255 ignored. Where a TIFF image has no data (its nodata value in every band, or alpha of 0), the mask
-    is ignored and the image black, as in sheets that are predicted.
+    `class,colour`; the class `ignore` is left out). Without it 0 and 255 are no and yes, otherwise 0, 1, ... without a
+    gap the classes and 255 ignored. Where a TIFF image has no data (its nodata value in every band, or alpha of 0), the
+    mask is ignored and the image black, as in sheets that are predicted.
 
     Args:
       path: the folder.
@@ -55,7 +55,8 @@ def pairs(
 
     Raises:
       ValueError: an image without a mask or a mask without an image (all are named), sizes that differ, a mask's value
-        that is no class, a TIFF with another number of bands than the others, a file that cannot be read.
+        that is no class or from which none can be told, a TIFF with another number of bands than the others, a file
+        that cannot be read.
     """
     root = Path(path)
     found = _splits(root, images, masks)
@@ -66,9 +67,9 @@ def pairs(
         for split, listed in found.items()
     }
     if table is None:
-        table = guess_classes(
-            {value for listed in codes.values() for one in listed for value in distinct(one)}, classes
-        )
+        files = [str(mask) for listed in found.values() for _, mask in listed]
+        read = [one for listed in codes.values() for one in listed]
+        table = guess_classes(dict(zip(files, map(distinct, read), strict=True)), classes)
     parts = {}
     for split, listed in found.items():
         read = [_pair(*pair, one, table, size, channels) for pair, one in zip(listed, codes.pop(split), strict=True)]
@@ -107,9 +108,9 @@ def sheet(
 
     Args:
       path: the image.
-      mask: its mask, of the same size; values as in `pairs` without a table.
+      mask: its mask, of the same size; values as in `pairs`, a `classes.csv` lying beside it.
       content: an image that is 0 where nothing counts, such as beyond the frame of a map.
-      classes: names.
+      classes: names, where there is no table.
       window: side of the square windows, in pixels.
       crops: windows an epoch that training draws, others in every epoch.
       axis: whether the strips are columns or rows.
@@ -123,8 +124,10 @@ def sheet(
         TIFF whose bands are not 1 or 3.
     """
     check_bands([Path(path)])
-    codes = read_codes(mask)
-    table = guess_classes(set(distinct(codes)), classes)
+    explained = Path(mask).with_name(CLASSES)
+    table = read_classes(explained) if explained.is_file() else None
+    codes = read_codes(mask, coloured=table is not None and table.coloured)
+    table = table or guess_classes({mask: distinct(codes)}, classes)
     pixels, marks = _pair(Path(path), Path(mask), codes, table, "auto", channels)
     if content is not None:
         inside = read_codes(content)

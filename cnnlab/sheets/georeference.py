@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,9 +38,18 @@ class Georeference(NamedTuple):
 
 
 def georeference(file) -> Georeference | None:
-    """That of a rasterio dataset; None where it has neither coordinate system nor transform."""
+    """That of a rasterio dataset; None where it has neither coordinate system nor transform.
+
+    Raises:
+      ValueError: it is placed by ground control points.
+    """
     transform = tuple(file.transform)[:6]
     if file.crs is None and transform == (1, 0, 0, 0, 1, 0):
+        if file.gcps[0]:
+            raise ValueError(
+                f"{file.name} is placed by {len(file.gcps[0])} ground control points, not by a transform; warp it "
+                f"first: gdalwarp {file.name} warped.tif"
+            )
         return None
     return Georeference(file.crs.to_wkt() if file.crs else None, transform)
 
@@ -81,7 +90,7 @@ def write_geotiff(
 
 
 def write_geopackage(
-    path: Path, polygons: Iterable[Sequence[np.ndarray]], columns: dict[str, Sequence[Any]], where: Georeference
+    path: Path, polygons: Iterable[Sequence[np.ndarray]], columns: dict[str, np.ndarray], where: Georeference
 ) -> None:
     """Polygons in the sheet's own coordinates, one layer.
 
@@ -98,7 +107,7 @@ def write_geopackage(
     pyogrio.raw.write(
         path,
         shapely.to_wkb(np.array(shapes, object)) if shapes else np.array([], object),
-        [np.array(values) for values in columns.values()],
+        list(columns.values()),
         list(columns),
         layer="polygons",
         driver="GPKG",

@@ -10,7 +10,7 @@ from scipy import ndimage
 from cnnlab.sheets.maps import NODATA_CLASS
 
 _PIXELS = 1 << 19  # looked at together, in whole rows
-_BACKGROUND = 0
+_NOTHING = 0  # in a strip, whose classes count from 1
 _Corner = tuple[int, int]  # column and row
 
 
@@ -31,19 +31,25 @@ class Shape(NamedTuple):
     rings: list[np.ndarray]
 
 
-def polygons(mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int = 1) -> Iterator[Shape]:
-    """Every connected shape of every class but the first, the background.
+def polygons(
+    mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int = 1, background: int | None = 0
+) -> Iterator[Shape]:
+    """Every connected shape of every class but the background.
+
+    Memory holds the borders of all shapes, about 300 bytes a corner of the largest one.
 
     Args:
       mask: class indices `[H, W]`; `NODATA_CLASS` is no class. A memory map is read by strips.
       maps: what the shapes' means are taken of, `[bands, H, W]`: of one band that, of several the one of the shape's
-        class.
+        class. One band of `mean` is the second class's probability; the first one's is the rest to 1.
       smallest: shapes of fewer pixels are left out.
+      background: the class without shapes; all have them if None.
 
     >>> mask = np.array([[0, 1, 1], [0, 1, 2]])
     >>> [(shape.kind, shape.pixels, shape.rings[0].tolist()) for shape in polygons(mask, {})]
     [(1, 3, [[1, 0], [3, 0], [3, 1], [2, 1], [2, 2], [1, 2], [1, 0]]), (2, 1, [[2, 1], [3, 1], [3, 2], [2, 2], [2, 1]])]
     """
+    left_out = [NODATA_CLASS] if background is None else [NODATA_CLASS, background]
     parent, sums, kinds = [0], [np.zeros((1, 1 + len(maps)))], [np.zeros(1, int)]
     runs: list[np.ndarray] = []
     width = mask.shape[1]
@@ -51,12 +57,12 @@ def polygons(mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int 
     height = max(1, _PIXELS // width)
     for start in range(0, len(mask), height):
         strip = np.array(mask[start : start + height], np.int32)
-        strip[strip == NODATA_CLASS] = _BACKGROUND
+        strip = np.where(np.isin(strip, left_out), _NOTHING, strip + 1)
         labels, kind = _label(strip, len(parent))
         parent += range(len(parent), len(parent) + len(kind))
         kinds.append(kind)
         sums.append(_sums(labels, strip, {name: map[:, start : start + height] for name, map in maps.items()}, kind))
-        touching = (strip[0] == above) & (above != _BACKGROUND)
+        touching = (strip[0] == above) & (above != _NOTHING)
         for a, b in set(zip(labels_above[touching].tolist(), labels[0][touching].tolist(), strict=True)):
             _join(parent, a, b)
         runs.append(_runs(np.vstack([above, strip]), np.vstack([labels_above, labels]), start))
@@ -70,12 +76,12 @@ def polygons(mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int 
 
 
 def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels `[h, w]` of a strip's shapes, counted from `first`, and the class of each; 0 is the background."""
+    """Labels `[h, w]` of a strip's shapes, counted from `first`, and the class of each; 0 is the rest."""
     labels, kinds = np.zeros(strip.shape, np.int32), []
-    for kind in np.unique(strip[strip != _BACKGROUND]).tolist():
+    for kind in np.unique(strip[strip != _NOTHING]).tolist():
         found, number = ndimage.label(strip == kind)
         labels[found > 0] = found[found > 0] + (first + len(kinds) - 1)
-        kinds += [kind] * number
+        kinds += [kind - 1] * number
     return labels, np.array(kinds, int)
 
 
@@ -84,9 +90,11 @@ def _sums(labels: np.ndarray, strip: np.ndarray, maps: Mapping[str, np.ndarray],
     inside = labels > 0
     where = labels[inside] - (labels[inside].min() if inside.any() else 0)
     columns = [np.bincount(where, minlength=len(kind))]
-    for map in maps.values():
+    for name, map in maps.items():
         bands = np.array(map)
-        picked = bands[0] if len(bands) == 1 else np.take_along_axis(bands, strip[None], 0)[0]
+        if name == "mean" and len(bands) == 1:
+            bands = np.stack([1 - bands[0], bands[0]])
+        picked = bands[0] if len(bands) == 1 else np.take_along_axis(bands, np.maximum(strip - 1, 0)[None], 0)[0]
         columns.append(np.bincount(where, picked[inside].astype(float), minlength=len(kind)))
     return np.stack(columns, -1)
 

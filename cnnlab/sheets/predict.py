@@ -4,19 +4,29 @@ import contextlib
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cnnlab.errors import unknown
 from cnnlab.ops.arithmetic import at_least
 from cnnlab.sheets.blend import across, down
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
 from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.results import Vectors, publish, write_polygons, write_rasters
+from cnnlab.sheets.results import (
+    Vectors,
+    finished,
+    note_finished,
+    publish,
+    unpublish,
+    write_polygons,
+    write_rasters,
+)
 from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, open_scratch
 from cnnlab.sheets.sight import sight
@@ -24,6 +34,7 @@ from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.trained import Trained
 from cnnlab.training.progress import console
 from cnnlab.training.run import lock
+from cnnlab.uncertainty.dropout import require_dropout
 
 _BLEND = 32  # pixels on which two windows are mixed, where the overlap is free to choose
 
@@ -39,6 +50,7 @@ def predict_sheet(
     key: jax.Array | None = None,
     bands: Sequence[int] | None = None,
     smallest: int = 1,
+    background: str = "first",
     vectors: Vectors = "gpkg",
     quiet: bool = True,
 ) -> dict[str, Path]:
@@ -48,9 +60,12 @@ def predict_sheet(
     the passes. All windows of a pass share one dropout mask, so that the mixture's variance is that of one network. A
     dropout of single pixels has a mask for each window instead; then windows are not mixed and each pixel is taken
     from one. If the overlap holds what the network sees on both sides of a pixel, the result is that of the whole
-    sheet in one piece, to rounding. The windows of one batch lie on all devices of this machine, one each.
+    sheet in one piece, to rounding, where its sides are multiples of the network's stride; if not, a warning says which
+    tile would do. Memory holds three windows of all passes on every device: `12 T tile² k` bytes for T passes and k
+    classes, and a few more. The windows of one batch lie on all devices of this machine, one each.
 
-    What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there.
+    What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there; a
+    sheet that is done is not done again. Maps are there before polygons, which take long where borders are.
 
     Args:
       trained: a segmentation network.
@@ -65,17 +80,19 @@ def predict_sheet(
       key: of the dropout masks; `jax.random.key(0)` if left out.
       bands: of a raster, counted from 1.
       smallest: pixels of the smallest polygon.
-      vectors: format of a georeferenced sheet's polygons.
+      background: the class without polygons: a name, `first`, or `none` for polygons of all classes.
+      vectors: format of a georeferenced sheet's polygons: `gpkg` or `geojson`; `none` for no polygons of any sheet.
       quiet: no progress bar on standard error.
 
     Returns:
       The files by name: `mean` (of two classes the second's probability, of more a band each), `entropy`, `mask`, with
-      passes `variance` and `mutual_information` too, and `polygons` of all classes but the first. `.tif` and `.gpkg`
-      for a georeferenced sheet (which needs the extra `geo`), otherwise `.npy`, `.png` and `.geojson`. Pixels without
-      data are NaN, in the mask 255.
+      passes `variance` and `mutual_information` too, and `polygons` of all classes but the background. `.tif` and
+      `.gpkg` for a georeferenced sheet (which needs the extra `geo`), otherwise `.npy`, `.png` and `.geojson`. Pixels
+      without data are NaN, in the mask 255.
 
     Raises:
-      ValueError: sheet, tile or network do not fit, the disk has no room, or another process predicts into `output`.
+      ValueError: sheet, tile or network do not fit, the disk has no room, another process predicts into `output`, or
+        another prediction was begun there.
 
     >>> import tempfile
     >>> from cnnlab.data import InputSpec
@@ -98,15 +115,19 @@ def predict_sheet(
     if mc_samples is not None:
         at_least("mc_samples", mc_samples, 1)
     at_least("smallest", smallest, 1)
-    if vectors not in ("gpkg", "geojson"):
-        raise ValueError(f"vectors must be 'gpkg' or 'geojson', found {vectors!r}")
+    if vectors not in ("gpkg", "geojson", "none"):
+        raise ValueError(f"vectors must be 'gpkg', 'geojson' or 'none', found {vectors!r}")
     output = Path(output)
     k = len(trained.spec.classes)
     if not 2 <= k < 255:
         raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
     key = jax.random.key(0) if key is None else key
+    drawing = {"smallest": smallest, "background": _index(background, trained.spec.classes), "vectors": vectors}
     with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
+        if mc_samples is not None:
+            window = jax.ShapeDtypeStruct((1, rows.tile, columns.tile, trained.spec.channels), np.float32)
+            require_dropout(trained.network, trained.variables, window)
         work = {
             "sheet": sheet.identity,
             "windows": [rows, columns],
@@ -121,13 +142,15 @@ def predict_sheet(
             shapes |= {f"seam-{i}": (seam, np.float32) for i in range(2)}
         output.mkdir(parents=True, exist_ok=True)
         with lock(output, f"another process predicts into {output}; wait for it or choose another directory"):
+            if (found := finished(output, work | drawing)) is not None:
+                return found
             scratch = open_scratch(output, work, shapes)
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
                 run = predictor(trained, key, num_samples=mc_samples)
                 for i in range(scratch.finished, len(rows.starts)):
                     _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=mc_samples is not None)
                     scratch.finish_row()
-            return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, smallest, vectors)
+            return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, drawing)
 
 
 def plan_sheet(
@@ -141,8 +164,23 @@ def plan_sheet(
     if overlap is None:
         seen = tile // 4 if margin is None else 2 * margin
         overlap = min(tile // 2, seen + (_BLEND if mix else 0))
+    if margin is not None and overlap < 2 * margin and tile < max(size):
+        exact = -(-2 * (2 * margin + _BLEND) // stride) * stride
+        warnings.warn(
+            f"the network sees {margin} pixels to each side, and windows of {tile} overlap by {overlap}: where they "
+            f"meet, answers are mixed, not those of the sheet in one piece; tile {exact} gives these",
+            stacklevel=3,
+        )
     options = {"tile": tile, "overlap": overlap, "margin": margin or 0, "stride": stride, "mix": mix}
     return plan(size[0], **options), plan(size[1], **options)
+
+
+def _index(background: str, classes: Sequence[str]) -> int | None:
+    if background in classes:
+        return list(classes).index(background)
+    if background not in ("first", "none"):
+        raise unknown("class as background", background, classes, "Or 'first', or 'none' for polygons of all.")
+    return 0 if background == "first" else None
 
 
 def _predict_row(
@@ -191,24 +229,28 @@ def _finish(
     sheet: Sheet,
     names: list[str],
     classes: Sequence[str],
-    smallest: int,
-    vectors: Vectors,
+    drawing: Mapping,
 ) -> dict[str, Path]:
     maps = {name: np.load(scratch.folder / f"{name}.npy", mmap_mode="r") for name in names}
     folder = scratch.folder / "files"
     folder.mkdir(exist_ok=True)
     try:
         files = write_rasters(folder, maps, sheet.georeference, classes)
-        measured = {name: map for name, map in maps.items() if name != "mask"}
-        shapes = polygons(maps["mask"][0], measured, smallest=smallest)
-        files.append(write_polygons(folder, shapes, sheet.georeference, classes, vectors))
+        unpublish(output)
+        found = publish(folder, output, files)
+        if drawing["vectors"] != "none":
+            measured = {name: map for name, map in maps.items() if name != "mask"}
+            options = {name: drawing[name] for name in ("smallest", "background")}
+            shapes = polygons(maps["mask"][0], measured, **options)
+            file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
+            found |= publish(folder, output, [file])
     except (OSError, RuntimeError) as error:  # pyogrio's are of the second kind
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
             f"cannot write the results of the sheet into {output} ({error}); make room there, and call again: what is "
             f"predicted is kept in {scratch.folder}"
         ) from error
-    found = publish(folder, output, files)
+    note_finished(output, {**scratch.work, **drawing}, found)
     del maps
     shutil.rmtree(scratch.folder)
     return found

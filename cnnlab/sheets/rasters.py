@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import read_header, read_pixels
+from cnnlab.data.images import MAX_PIXELS, opened, read_header, read_pixels
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
+_PICTURES = (".png", ".jpg", ".jpeg")
+_PLACED = {33550, 34264}  # tags of a TIFF: its pixels' scale, its transform
 _CACHE = 256  # MB; holds a row of windows of a file that is stored row by row
 
 
@@ -40,10 +42,11 @@ def open_sheet(
     """A sheet, its pixels still on the disk where the file's kind allows.
 
     Args:
-      source: a file, or `[H, W, C]` (a memory map too). Of files, GeoTIFFs (and `.vrt`, `.jp2`) are read by windows
-        where rasterio is installed, `.npy` always; all others are decoded whole by Pillow, up to `MAX_PIXELS`.
-      channels: what the network takes.
-      bands: of a raster, counted from 1, one a channel; all but an alpha band, if left out.
+      source: a file, or `[H, W, C]` (a memory map too). Of files, `.npy` are read by windows, and where rasterio is
+        installed GeoTIFFs (and `.vrt`, `.jp2`) and the pictures that a world file places or that have more than
+        `MAX_PIXELS`; all others are decoded whole by Pillow.
+      channels: what the network takes; palettes become colours, colours grey or grey colours, as in training.
+      bands: of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
 
     Raises:
       ValueError: the file is missing, damaged, or its bands or pixel type do not fit; it is named.
@@ -55,7 +58,7 @@ def open_sheet(
     if not path.is_file():
         raise ValueError(f"{path} is no file; give one sheet")
     identity = (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, list(bands or ()))
-    if path.suffix.lower() in GEOTIFF and has_rasterio():
+    if _is_raster(path):
         with _raster(path, channels, bands, identity) as sheet:
             yield sheet
         return
@@ -67,6 +70,7 @@ def open_sheet(
         except (ValueError, OSError) as error:
             raise ValueError(f"cannot read {path} as an array ({error})") from error
     else:
+        _warn_if_placed(path)
         size, _ = read_header(path)
         pixels = read_pixels(path, size=size, channels=channels)
     yield _array(pixels, str(path), channels, identity)
@@ -85,7 +89,7 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
     path = Path(path)
     if path.suffix.lower() == ".npy":
         return True
-    if path.suffix.lower() in GEOTIFF and has_rasterio():
+    if _is_raster(path):
         with _opened(path) as file:
             placed, found = georeference(file) is not None, file.shape
     else:
@@ -100,6 +104,27 @@ def has_rasterio() -> bool:
     except ImportError:
         return False
     return True
+
+
+def _is_raster(path: Path) -> bool:
+    """Whether rasterio reads it, window by window; of pictures it lies beside those that are placed or large."""
+    if not has_rasterio():
+        return False
+    if path.suffix.lower() not in _PICTURES:
+        return path.suffix.lower() in GEOTIFF
+    try:
+        with _opened(path) as file:
+            return georeference(file) is not None or file.width * file.height > MAX_PIXELS
+    except ValueError:
+        return False  # Pillow says what is wrong with it
+
+
+def _warn_if_placed(path: Path) -> None:
+    """Tells that a GeoTIFF's place is lost without rasterio."""
+    if path.suffix.lower() in GEOTIFF:
+        with opened(path, str(path)) as image:
+            if _PLACED & {*getattr(image, "tag_v2", ())}:
+                warnings.warn(f"{path} lies on earth; pip install 'cnnlab[geo]' to keep its place", stacklevel=2)
 
 
 def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> Sheet:
@@ -140,7 +165,10 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
     with _opened(path) as file:
         colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
         chosen = list(bands or colours)
-        if len(chosen) != channels or not all(1 <= band <= file.count for band in chosen):
+        palette = bands is None and [file.colorinterp[band - 1] for band in chosen] == [ColorInterp.palette]
+        found = 3 if palette else len(chosen)
+        turned = bands is None and {found, channels} == {1, 3}
+        if (found != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
             raise ValueError(
                 f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
                 f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
@@ -150,6 +178,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
             raise ValueError(
                 f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8, or all with 16 bits"
             )
+        colours_of = _palette(file) if palette else None
         whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
 
         def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -161,6 +190,25 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 raise ValueError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
             if pixels.dtype == np.uint16:
                 pixels = (pixels // 257).astype(np.uint8)
-            return np.moveaxis(pixels, 0, -1) * valid[..., None].astype(np.uint8), valid
+            pixels = colours_of[pixels[0]] if palette else np.moveaxis(pixels, 0, -1)
+            return _turned(pixels, channels) * valid[..., None].astype(np.uint8), valid
 
         yield Sheet((file.height, file.width), read, georeference(file), identity)
+
+
+def _palette(file) -> np.ndarray:
+    """The colours `[256, 3]` of a raster of one band."""
+    table = np.zeros((256, 3), np.uint8)
+    for place, colour in file.colormap(1).items():
+        table[place] = colour[:3]
+    return table
+
+
+def _turned(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Colours `[h, w, 3]` as grey, or grey as colours; Pillow's luma, by which the training images were turned."""
+    if pixels.shape[-1] == channels or channels not in (1, 3):
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, -1)
+    red, green, blue = np.moveaxis(pixels.astype(np.uint32), -1, 0)
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)[..., None]

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,9 @@ from cnnlab.data.images import MAX_PIXELS
 from cnnlab.sheets.georeference import Georeference, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
+from cnnlab.training.run import write_text
 
-Vectors = Literal["gpkg", "geojson"]
+Vectors = Literal["gpkg", "geojson", "none"]
 
 
 def write_rasters(
@@ -78,7 +80,12 @@ def _write_picture(path: Path, pixels: np.ndarray, top: float) -> None:
 
 
 def write_polygons(
-    folder: Path, shapes: Iterable[Shape], where: Georeference | None, classes: Sequence[str], kind: Vectors
+    folder: Path,
+    shapes: Iterable[Shape],
+    where: Georeference | None,
+    classes: Sequence[str],
+    kind: Vectors,
+    measured: Iterable[str],
 ) -> str:
     """Writes the shapes with their class, area and means.
 
@@ -88,7 +95,8 @@ def write_polygons(
       where: the georeference. With one, a GeoPackage in the sheet's own coordinates, or GeoJSON in degrees; without, a
         GeoJSON in pixels, rows downwards.
       classes: their names.
-      kind: of file, where there is a georeference.
+      kind: of file, where there is a georeference: `gpkg` or `geojson`.
+      measured: the names of the means.
 
     Returns:
       The file's name.
@@ -101,7 +109,9 @@ def write_polygons(
         for shape in shapes
     ]
     if where is not None and kind == "gpkg":
-        columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+        kinds = {"class": object, "area": float, "pixels": np.int64}
+        kinds |= {_COLUMNS.get(name, f"mean_{name}"): float for name in measured}
+        columns = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
         write_geopackage(folder / "polygons.gpkg", [shape.rings for shape in shapes], columns, where)
         return "polygons.gpkg"
     path = folder / "polygons.geojson"
@@ -117,6 +127,36 @@ def write_polygons(
 
 
 _COLUMNS = {"mean": "mean_probability"}
+
+
+def finished(output: Path, work: Mapping) -> dict[str, Path] | None:
+    """The files of this very work by name, if they are all there."""
+    if not (output / _DONE).is_file():
+        return None
+    told = json.loads((output / _DONE).read_text())
+    files = {name: output / file for name, file in told["files"].items()}
+    same = told["work"] == json.loads(json.dumps(work)) and all(file.is_file() for file in files.values())
+    return files if same else None
+
+
+def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
+    """Leaves word of the work for `finished`."""
+    files = {name: file.name for name, file in found.items()}
+    write_text(output / _DONE, json.dumps({"work": work, "files": files}))
+
+
+def unpublish(output: Path) -> None:
+    """Removes an earlier result's files, those that a GIS writes beside them too."""
+    (output / _DONE).unlink(missing_ok=True)
+    for name in (*RASTERS, "polygons"):
+        for path in output.glob(f"{name}*"):
+            if _OURS.fullmatch(path.name.removeprefix(name)):
+                path.unlink()
+
+
+_DONE = ".done.json"
+RASTERS = ("mean", "variance", "entropy", "mutual_information", "mask")
+_OURS = re.compile(r"\.tif|\.npy|(_\d+)?\.png|\.geojson|\.gpkg(-wal|-shm|-journal)?|\.(tif|png)\.aux\.xml")
 
 
 def publish(folder: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:

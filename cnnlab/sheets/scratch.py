@@ -60,14 +60,21 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
       shapes: shape and type of every array.
 
     Raises:
-      ValueError: the disk has no room for them.
+      ValueError: another work was begun there and has finished rows, or the disk has no room.
     """
     folder = output / FOLDER
     journal = folder / "journal.json"
     if journal.exists():
         told = json.loads(journal.read_text())
-        if told["work"] == json.loads(json.dumps(work)):
+        same = json.loads(json.dumps(work))
+        if told["work"] == same:
             return Scratch(folder, work, told["finished"])
+        if told["finished"]:
+            other = ", ".join(name for name in same if told["work"].get(name) != same[name])
+            raise ValueError(
+                f"{folder} holds {told['finished']} finished rows of windows of a prediction with another {other}: "
+                "give the options of then to go on, choose another directory, or delete that one"
+            )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     needed = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in shapes.values())

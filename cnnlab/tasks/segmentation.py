@@ -136,6 +136,18 @@ class Segmentation:
         correct = (rows["guess"] == rows["mask"])[known]
         return found | doubt_scores(rows["confidence"][known], correct, doubts)
 
+    def details(self, rows: Mapping[str, np.ndarray]) -> dict:
+        """`classes`: of each class its `pixels` in the masks, `iou` and `dice`."""
+        confusion = rows["confusion"].sum(0, dtype=np.int64)
+        found = {"pixels": confusion.sum(1), **metrics.class_scores(confusion)}
+        columns = {name: found[name].tolist() for name in ("pixels", "iou", "dice")}
+        return {
+            "classes": [
+                {"class": name} | {key: values[k] for key, values in columns.items()}
+                for k, name in enumerate(rows["class_names"])
+            ]
+        }
+
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         confusion = rows["confusion"]
         k = confusion.shape[-1]
