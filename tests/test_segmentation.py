@@ -8,6 +8,7 @@ from cnnlab import losses, tasks
 from cnnlab.data import from_arrays
 from cnnlab.metrics.doubt import doubt_scores
 from cnnlab.training.experiment import Experiment
+from cnnlab.training.plan import plan
 
 KINDS = ["cross_entropy", "focal", *losses.REGIONS]
 LOGITS = jax.random.normal(jax.random.key(0), (2, 3, 4, 2))
@@ -132,3 +133,12 @@ def test_a_unet_begins_to_learn_drawn_shapes_and_doubts_where_it_errs(tmp_path):
     assert 0 <= report["error_auroc_variance"] <= 1
     assert report["accuracy_without_10"] > report["pixel_accuracy"]
     assert (tmp_path / "pictures" / "masks.png").stat().st_size > 1000
+
+
+def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
+    part = {"image": np.zeros((4, 64, 64, 1), np.uint8), "mask": np.zeros((4, 64, 64), np.int32)}
+    data = from_arrays(dict.fromkeys(("train", "validation", "test"), part), classes=("a", "b"))
+    model = cnnlab.Choice("unet", width=2, depth=1, border="valid")
+    experiment = Experiment(model=model, task=cnnlab.Choice("segmentation"), training=cnnlab.Training(batch_size=4))
+    with pytest.raises(ValueError, match="take --model.border mirror, which answers every pixel"):
+        plan(experiment, data=data)

@@ -301,6 +301,15 @@ def test_no_file_of_an_earlier_result_stays_beside_the_new_ones(halving, tmp_pat
     }
 
 
+def test_floats_without_a_number_are_no_data_and_too_large_ones_are_refused(halving, tmp_path):
+    sheet = drawn(70, 70) / np.float32(255)
+    sheet[:20] = np.nan
+    found = predict_sheet(halving, sheet, tmp_path / "out", tile=64)
+    np.testing.assert_array_equal(np.isnan(np.load(found["entropy"])), np.arange(70)[:, None] + np.zeros(70) < 20)
+    with pytest.raises(ValueError, match=r"holds floats from 0 to 255; they must lie in \[0, 1\]: divide by 255"):
+        predict_sheet(halving, drawn(70, 70).astype(np.float32), tmp_path / "other", tile=64)
+
+
 def test_windows_too_small_for_what_the_network_sees_are_told(halving, tmp_path):
     with pytest.warns(UserWarning, match="answers are mixed, not those of the sheet in one piece; tile [0-9]+ gives"):
         sheets.plan_sheet(halving, (70, 70), tile=32, overlap=4)

@@ -24,7 +24,7 @@ class Sheet(NamedTuple):
     Attributes:
       size: height and width in pixels.
       read: `(rows, columns)`, two slices within the sheet, to pixels `[h, w, C]` uint8 (of arrays also floats in
-        [0, 1]) and where there are data, `[h, w]`.
+        [0, 1]) and where there are data, `[h, w]`: of floats where they are finite.
       georeference: where on earth it lies, if it tells.
       identity: by which it is told from others.
     """
@@ -136,7 +136,13 @@ def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> She
 
     def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
         window = np.array(pixels[rows, columns])
-        return window, np.ones(window.shape[:2], bool)
+        valid = np.isfinite(window).all(-1)
+        window = np.where(valid[..., None], window, np.zeros((), window.dtype))
+        if window.dtype.kind == "f" and not 0 <= window.min() <= window.max() <= 1:
+            raise ValueError(
+                f"{name} holds floats from {window.min():g} to {window.max():g}; they must lie in [0, 1]: divide by 255"
+            )
+        return window, valid
 
     return Sheet(pixels.shape[:2], read, None, identity)
 

@@ -110,7 +110,9 @@ def check_logits(task: Task, shape: tuple[int, ...], spec: InputSpec, network: s
         return
     given = shape[1:]
     if len(given) != len(wanted) or any(w != g for w, g in zip(wanted, given, strict=True) if isinstance(w, int)):
+        smaller = kind == "map" and len(given) == 3 and given[-1] == k and given < wanted
+        cure = "take --model.border mirror, which answers every pixel" if smaller else "choose another model or task"
         raise ValueError(
             f"{type(task).__name__.lower()} needs logits [B, {', '.join(map(str, wanted))}], but {network} gives "
-            f"[B, {', '.join(map(str, given))}] for images {list(spec.shape)}; choose another model or task"
+            f"[B, {', '.join(map(str, given))}] for images {list(spec.shape)}; {cure}"
         )
