@@ -44,7 +44,8 @@ def decision_scores(rows: Rows) -> dict[str, float]:
 
     Returns:
       `ece_low` and `ece_high`, the bootstrap interval of 95 %; `ece_mass`, `mce`, `classwise_ece`, each with its
-      `_floor`; `brier_reliability`, `brier_resolution`, `brier_uncertainty`; `aurc`, `augrc` and `risk_at_80`, the
+      `_floor`; `brier_reliability`, `brier_resolution`, `brier_uncertainty` and `brier_within`, whose sum, the
+      resolution subtracted, is the Brier score; `aurc`, `augrc` and `risk_at_80`, the
       share of wrong answers among the surest 80 %; `error_auroc_NAME` (left out where all are right, or all wrong).
     """
     probs, label, correct = _answers(rows)
@@ -53,7 +54,7 @@ def decision_scores(rows: Rows) -> dict[str, float]:
     for name in ("ece_mass", "mce", "classwise_ece"):
         out |= {name: errors[name].value, f"{name}_floor": errors[name].floor}
     parts = brier_parts(probs, label)
-    out |= {f"brier_{name}": getattr(parts, name) for name in ("reliability", "resolution", "uncertainty")}
+    out |= {f"brier_{name}": getattr(parts, name) for name in ("reliability", "resolution", "uncertainty", "within")}
     confidence = probs.max(1)
     out |= {"aurc": aurc(confidence, correct), "augrc": augrc(confidence, correct)}
     out["risk_at_80"] = risk_at_coverage(confidence, correct, 0.8)
@@ -76,7 +77,8 @@ def doubts(rows: Rows) -> dict[str, np.ndarray]:
 
 
 def set_scores(rows: Rows, fitted: PostHoc) -> dict[str, float]:
-    """`set_coverage`, where it should lie (`set_coverage_low`, `_high`), `set_size` and `set_empty`, the share."""
+    """`set_coverage`, where it should lie (`set_coverage_low`, `_high`), `set_size`, `set_empty`, the share without a
+    class, and `set_error`, what was asked for."""
     probs, label, _ = _answers(rows)
     found = fitted.conformal.coverage(fitted.conformal.sets(probs), label)
     return {
@@ -85,6 +87,7 @@ def set_scores(rows: Rows, fitted: PostHoc) -> dict[str, float]:
         "set_coverage_high": found.high,
         "set_size": found.size,
         "set_empty": found.empty,
+        "set_error": fitted.conformal.error,
     }
 
 

@@ -1,5 +1,6 @@
 """Evaluation: a split's metrics, in one pass or over many, from a run's path or a network in hand."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,11 @@ def evaluate(
     trained, deciding = members[0], not (calibrate is None and conformal is None and ood is None)
     if deciding:
         _require_one_label(trained.task)
+        if split == "validation" and not (calibrate is None and conformal is None):
+            raise ValueError(
+                "calibrations and sets are fitted on the validation split, so they cannot be measured on it; take "
+                "the split test"
+            )
     dataset = data if data is not None else _own_data(runs[0])
     check_spec(trained.spec, dataset)
     examples, others = dataset[split], None if ood is None else outside_examples(ood, trained.spec)
@@ -99,7 +105,7 @@ def evaluate(
     if figures is not None:
         drawn = trained.task.figures(rows)
         if deciding:
-            drawn |= decisions.decision_figures(rows, outside, (dataset.name, str(ood)))
+            drawn |= decisions.decision_figures(rows, outside, (dataset.name, _name_of(ood)))
         save_figures(drawn, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
 
@@ -151,4 +157,10 @@ def _fitted(
     found = PostHoc.fit(rows["probs"], rows["label"], **options)
     if path is not None:
         save_post_hoc(found, trained, path)
+    elif len(runs) > 1:
+        warnings.warn("what is fitted to the mean of several runs is measured, and kept in none of them", stacklevel=3)
     return found
+
+
+def _name_of(data: str | Path | Dataset) -> str:
+    return data.name if isinstance(data, Dataset) else Path(data).name

@@ -76,13 +76,14 @@ def answers(
       seed: likewise.
       fitted: likewise.
     """
-    images = iter(images)
+    images, numbers = iter(images), itertools.count()
     while batch := list(itertools.islice(images, batch_size)):
         stack = np.stack(batch + batch[-1:] * (batch_size - len(batch)))
         if mc_samples is None:
             found = predict(trained, stack)
         else:
-            found = mc_predict(trained, stack, key=jax.random.key(seed), num_samples=mc_samples)
+            key = jax.random.fold_in(jax.random.key(seed), next(numbers))  # other masks in every batch
+            found = mc_predict(trained, stack, key=key, num_samples=mc_samples)
         found = jax.device_get(found)
         if fitted is not None:
             found = _decided(found, fitted)

@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from cnnlab.training import strict_json
-from cnnlab.uncertainty.conformal import Conformal, conformal_threshold, conformity_scores, coverage
+from cnnlab.uncertainty.conformal import Conformal, conformal_threshold, conformity_scores, coverage, drawn_parts
 
 PROBS = np.array([[0.2, 0.5, 0.3], [0.7, 0.05, 0.25]])
 
@@ -54,7 +55,7 @@ def test_sets_hold_the_label_exactly_as_often_as_promised(options):
     for seed in range(300):
         probs, labels = drawn(99 + size, seed=seed)
         fitted = Conformal.fit(probs[:99], labels[:99], error=0.1, seed=seed, **options)
-        held.append(np.take_along_axis(fitted.sets(probs[99:], seed=seed + 1000), labels[99:, None], 1).mean())
+        held.append(np.take_along_axis(fitted.sets(probs[99:], seed=seed), labels[99:, None], 1).mean())
     assert np.mean(held) == pytest.approx(0.9, abs=4 * np.std(held) / np.sqrt(300))  # 90 of 100 order statistics
 
 
@@ -92,6 +93,21 @@ def test_less_error_means_larger_sets_and_the_penalty_smaller_ones():
     assert sizes == sorted(sizes)
     largest = [Conformal.fit(probs, labels, method=m, rank=2).sets(probs).sum(1).max() for m in ("aps", "raps")]
     assert largest[1] < largest[0]
+
+
+@pytest.mark.parametrize("method", ["aps", "raps"])
+def test_an_example_has_the_same_set_alone_and_in_any_batch(method):
+    probs, labels = drawn(200)
+    fitted = Conformal.fit(probs[:100], labels[:100], method=method)
+    together, alone = fitted.sets(probs), np.concatenate([fitted.sets(one[None]) for one in probs])
+    assert (together == alone).all()
+    held = np.take_along_axis(together[100:], labels[100:, None], 1).mean()
+    assert 0.8 < held < 0.99  # and not all or none, as with one number for all
+
+
+def test_the_drawn_parts_are_uniform():
+    parts = drawn_parts(drawn(20_000)[0])
+    assert scipy.stats.kstest(parts, "uniform").pvalue > 0.001
 
 
 def test_a_rule_survives_json_and_draws_the_same_sets():

@@ -117,8 +117,9 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
         ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
         (
             {"conformal": 0.005, "calibrate": "temperature"},
-            "needs 199 calibration examples or more, found 100",
+            "temperature needs 100 validation examples and sets that miss 0.005 need 199 others, found 200 in all",
         ),
+        ({"calibrate": "temperature", "split": "validation"}, "fitted on the validation split"),
         ({"ood": "nowhere"}, "'nowhere' is no folder and no data"),
         ({"ood": "digits"}, "shape (16, 16, 1), digits has (28, 28, 1)"),
     ],
@@ -127,6 +128,31 @@ def test_what_cannot_be_decided_is_told(run, options, message):
     cnnlab.evaluate(run, calibrate="temperature")
     with pytest.raises(ValueError, match="(?s)" + message.replace("(", "\\(").replace(")", "\\)")):
         cnnlab.evaluate(run, **options)
+
+
+@pytest.mark.parametrize(("method", "sets"), [("vector", "aps"), ("platt", "raps")])
+def test_predict_makes_the_sets_that_evaluate_made(run, dataset, method, sets):
+    options = {"calibrate": method, "conformal": 0.2, "sets": sets}
+    report = cnnlab.evaluate(run, **options)
+    trained, test = cnnlab.load(run), dataset["test"]
+    fitted = load_post_hoc(run, trained)
+    batches = [test.column("image")[i : i + 7] for i in range(0, len(test), 7)]
+    found = np.concatenate(
+        [fitted.conformal.sets(fitted.apply(np.asarray(cnnlab.predict(trained, b).probs, np.float64))) for b in batches]
+    )
+    held = np.take_along_axis(found, test.column("label")[:, None], 1).mean()
+    assert held == pytest.approx(report["set_coverage"])
+
+
+def test_what_a_second_fit_takes_away_is_told(run):
+    cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
+    with pytest.warns(UserWarning, match="held a calibration and sets for answers with no --mc; it now holds sets"):
+        cnnlab.evaluate(run, conformal=0.2)
+
+
+def test_sets_without_an_error_are_misuse(run, capsys):
+    assert main(["evaluate", str(run), "--sets", "aps"]) == 2
+    assert "--sets aps needs --conformal ERROR" in capsys.readouterr().err
 
 
 def test_other_weights_refuse_the_map_that_a_run_keeps(run):

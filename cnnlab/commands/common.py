@@ -54,12 +54,13 @@ def print_report(report: Mapping[str, Any], title: str) -> None:
         console.print(table)
 
 
-def write_report(report: Mapping[str, Any], title: str, directory: Path) -> Path:
-    """The same tables as `directory/report.md`, with the pictures that lie there."""
+def write_report(report: Mapping[str, Any], title: str, directory: Path, *, since: float = 0.0) -> Path:
+    """The same tables as `directory/report.md`, with the pictures written there since a time (of `time.time`)."""
     lines = [f"# {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in _lines(report)), ""]
     for name, columns, rows in _tables(report):
         lines += [f"## {name}", "", _markdown(columns), "|---" * len(columns) + "|", *map(_markdown, rows), ""]
-    lines += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in sorted(directory.glob("*.png"))]
+    pictures = [path for path in sorted(directory.glob("*.png")) if path.stat().st_mtime >= since]
+    lines += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures]
     path = directory / "report.md"
     write_text(path, "\n".join(lines))
     return path

@@ -1,6 +1,7 @@
 """Measure a trained network, or several as an ensemble: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature]."""
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -53,11 +54,25 @@ def run(arguments: Sequence[str]) -> None:
     runs, options, as_json = parse(command, arguments, "evaluate")
     if not runs:
         raise Misuse("no RUN given; name a run directory")
+    if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
+        raise Misuse(f"--sets {options['sets']} needs --conformal ERROR, such as 0.1")
     import cnnlab
 
+    started = time.time() - 2  # clocks of files may be that coarse
     report = cnnlab.evaluate(list(runs), **options, details=True)
-    title = f"{options['split']} split of {', '.join(runs)}"
+    title = f"{options['split']} split of {', '.join(runs)}{_asked(options)}"
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:
-        path = write_report(report, title, Path(options["figures"]))
+        path = write_report(report, title, Path(options["figures"]), since=started)
         print(f"report  {path}", file=sys.stderr)
+
+
+def _asked(options: dict) -> str:
+    """What else was asked for, as flags."""
+    flags = {
+        "mc": options["mc_samples"],
+        **{name: options[name] for name in ("views", "calibrate", "conformal", "ood")},
+    }
+    if options["conformal"] is not None:
+        flags["sets"] = options["sets"]
+    return "".join(f", --{name} {value}" for name, value in flags.items() if value is not None)

@@ -1,5 +1,6 @@
 """What is fitted on a validation split after training, and kept in the run beside its checkpoint."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,7 +15,7 @@ from cnnlab.training import checkpoint, strict_json
 from cnnlab.training.run import write_text
 from cnnlab.uncertainty import calibration
 from cnnlab.uncertainty.calibration import Calibration, fit_calibration, known_calibration
-from cnnlab.uncertainty.conformal import Conformal
+from cnnlab.uncertainty.conformal import Conformal, smallest_split
 from cnnlab.uncertainty.monte_carlo import Passes
 from cnnlab.uncertainty.validation_split import Faultless
 
@@ -78,8 +79,13 @@ class PostHoc:
         probs, labels = np.asarray(probs, np.float64)[known], np.asarray(labels)[known]
         first = second = np.arange(len(labels))
         if method is not None and error is not None:
-            needed = known_calibration(method).smallest(probs.shape[-1])
-            cut = max(len(labels) // 2, needed)
+            needed, others = known_calibration(method).smallest(probs.shape[-1]), smallest_split(error)
+            if len(labels) < needed + others:
+                raise ValueError(
+                    f"{method} needs {needed} validation examples and sets that miss {error} need {others} others, "
+                    f"found {len(labels)} in all; use more of them, or ask for one of the two"
+                )
+            cut = min(max(len(labels) // 2, needed), len(labels) - others)
             first, second = np.split(np.random.default_rng(seed).permutation(first), [cut])
         found = cls(passes, len(labels))
         if method is not None:
@@ -106,7 +112,16 @@ class PostHoc:
 
 
 def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
-    """Writes `RUN/post_hoc.json`."""
+    """Writes `RUN/post_hoc.json`, and warns of what it held and holds no more."""
+    with contextlib.suppress(ValueError):
+        before = load_post_hoc(run, trained)
+        lost = [name for name in ("calibration", "conformal") if getattr(before, name) and not getattr(found, name)]
+        if lost or before.passes != found.passes:
+            warnings.warn(
+                f"{Path(run) / FILE} held {_held(before)}; it now holds {_held(found)}: ask for all that predict is to "
+                "apply in one call",
+                stacklevel=2,
+            )
     value = {
         "weights": _weights(trained),
         "passes": found.passes,
@@ -160,6 +175,11 @@ class _Stored:
 def _weights(trained: Trained) -> str:
     """A digest of the variables: what is fitted to them is for no others."""
     return hashlib.sha256(json.dumps(checkpoint.digest(trained.variables), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _held(found: PostHoc) -> str:
+    parts = [name for name, part in (("a calibration", found.calibration), ("sets", found.conformal)) if part]
+    return f"{' and '.join(parts) or 'nothing'} for answers with {_told(found.passes)}"
 
 
 def _told(passes: Passes | None) -> str:
