@@ -62,6 +62,25 @@ def test_a_class_called_train_is_no_split(tmp_path):
     assert data.folder(tmp_path).spec.classes == ("bus", "train")
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing"), ("train", "test")])
+def test_folders_that_look_like_splits_are_no_classes(tmp_path, names):
+    for i in range(8):
+        draw(tmp_path / names[i % 2] / "ab"[i // 2 % 2] / f"{i}.png", seed=i)
+    (tmp_path / names[0] / "labels.txt").write_text("a, b")
+    told = r"looks like a split, not a class: call the splits train, .*, and keep loose files out of train"
+    with pytest.raises(ValueError, match=told):
+        data.folder(tmp_path)
+
+
+def test_runs_amid_the_photos_are_no_class(tmp_path):
+    for i in range(10):
+        draw(tmp_path / "ab"[i % 2] / f"{i}.png", seed=i)
+    for run in (tmp_path / "mine", tmp_path / "runs" / "digits"):
+        run.mkdir(parents=True)
+        (run / "experiment.json").write_text("{}")
+    assert data.folder(tmp_path).spec.classes == ("a", "b")
+
+
 def test_auto_takes_the_first_size_shrunk_to_128_and_grey_where_all_are_grey(tmp_path):
     for i in range(10):
         draw(tmp_path / "ab"[i % 2] / f"{i}.png", seed=i, size=(512, 256), mode="L")

@@ -213,6 +213,35 @@ def test_init_from_takes_what_fits_and_starts_a_new_head(small, run, tmp_path, c
     assert "dense3" in told
 
 
+def test_another_source_of_first_weights_is_another_run(small, run, tmp_path):
+    cnnlab.train(small, tmp_path / "fresh", quiet=True)
+    with pytest.raises(ValueError, match="was begun from fresh weights, not .*small; choose another --run-dir"):
+        cnnlab.train(small, tmp_path / "fresh", init_from=run, quiet=True)
+    cnnlab.train(small, tmp_path / "tuned", init_from=run, quiet=True)
+    cnnlab.train(epochs(small, 2), tmp_path / "tuned", quiet=True)  # the source is kept, told or not
+    cnnlab.train(epochs(small, 2), tmp_path / "tuned", init_from=run, quiet=True)
+
+
+def test_a_step_with_damaged_metrics_is_set_aside(small, tmp_path):
+    worst = dataclasses.replace(small.training, monitor="nll", maximise=True)  # the first step: two are kept
+    experiment = dataclasses.replace(small, training=worst)
+    cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    expected = cnnlab.evaluate(tmp_path / "run")
+    cnnlab.train(epochs(experiment, 2), tmp_path / "run", quiet=True)
+    _, last = sorted(saved(tmp_path / "run"), key=lambda path: int(path.name))
+    (last / "metrics" / "metrics").write_text('{"nll"')
+    with pytest.warns(UserWarning, match="metrics is damaged .* its step is moved to the run's folder damaged"):
+        assert cnnlab.evaluate(tmp_path / "run") == expected
+    assert len(list((tmp_path / "run" / "damaged").iterdir())) == 1
+
+
+def test_a_finished_run_without_its_history_is_not_trained_further(small, tmp_path):
+    before = cnnlab.train(small, tmp_path / "run", quiet=True).variables
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    assert equal(cnnlab.train(small, tmp_path / "run", quiet=True).variables, before)
+    assert len(saved(tmp_path / "run")) == 1
+
+
 def test_init_from_a_run_of_another_model_is_refused(small, run, tmp_path):
     other = dataclasses.replace(small, model=cnnlab.Choice("linear"))
     with pytest.raises(ValueError, match="no array of .* has a place in this network"):

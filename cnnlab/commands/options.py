@@ -71,14 +71,16 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     wanted = parsed.wanted
     return experiment, dataclasses.replace(
-        wanted, run_dir=wanted.run_dir or Path("runs") / _run_name(experiment, preset, label)
+        wanted, run_dir=wanted.run_dir or Path("runs") / _run_name(experiment, preset, label, wanted.init_from)
     )
 
 
-def _run_name(experiment: Experiment, preset: str, data: str) -> str:
+def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | None) -> str:
     """The preset's name where it is the preset, however long it trains; else data, model and a digest of the rest."""
     told = experiment.to_json()
-    if _without_epochs(told) == _without_epochs(PRESETS[preset].to_json()):
+    if init_from is not None:
+        told["init_from"] = str(init_from)
+    elif _without_epochs(told) == _without_epochs(PRESETS[preset].to_json()):
         return preset
     digest = hashlib.sha256(json.dumps(_without_epochs(told), sort_keys=True).encode()).hexdigest()
     return f"{data}-{experiment.model.name}-{digest[:6]}"

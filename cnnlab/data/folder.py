@@ -16,6 +16,8 @@ from cnnlab.data.targets import SPLITS, TARGETS, Listing, read_targets
 AUTO_SIDE = 128  # the longer side of `auto`: photos of 20 megapixels are no input for a network
 AUTO_HEADERS = 100  # files whose headers decide `auto` channels
 STATISTICS_FILES = 4096  # of a streamed training split, to measure its normalisation on
+_EXPERIMENT = "experiment.json"  # lies in every run directory
+_LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -123,6 +125,11 @@ def _list(root: Path) -> Listing:
         folders = [(name, label, found) for name in inside for label, found in enumerate(classes)]
         paths = [(SPLITS[name], label, Path(name) / found) for name, label, found in folders]
     else:
+        if splits := [name for name in inside if name.lower() in _LIKE_SPLITS and _folders(root / name)]:
+            raise ValueError(
+                f"{root / splits[0]} holds folders, so it looks like a split, not a class: call the splits "
+                f"{', '.join(SPLITS)}, and keep loose files out of train"
+            )
         classes = tuple(inside)
         paths = [(None, label, Path(name)) for label, name in enumerate(inside)]
     if not classes:
@@ -146,7 +153,13 @@ def _visible(name: str) -> bool:
 
 def _folders(root: Path) -> list[str]:
     with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and _visible(entry.name))
+        found = sorted(entry.name for entry in entries if entry.is_dir() and _visible(entry.name))
+    return [name for name in found if not _holds_runs(root / name)]
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Whether a folder is a run's, or the one where runs lie if none is told: of a training amid its images."""
+    return (folder / _EXPERIMENT).is_file() or (folder.name == "runs" and any(folder.glob(f"*/{_EXPERIMENT}")))
 
 
 def _files(root: Path, *, deep: bool = True) -> list[str]:

@@ -17,7 +17,7 @@ MAX_PIXELS = 89_000_000  # a file may claim any size; Pillow warns above this on
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Files as they are given, folders as the images in them (sorted, subfolders too).
+    """Files as they are given, folders as the images in them (sorted, subfolders too, hidden ones left out).
 
     Raises:
       ValueError: a path does not exist, or a folder holds no image.
@@ -26,6 +26,7 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+            inside = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
             if not inside:
                 raise ValueError(f"{path} holds no image; looked for {', '.join(SUFFIXES)}")
             found += inside

@@ -7,9 +7,11 @@ all that evaluation must know, and a digest of every array) and `metrics`.
 import contextlib
 import hashlib
 import importlib.metadata
+import json
 import logging
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,7 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
     from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns about its own internals at every save
+    _set_aside_without_metrics(run_dir / CHECKPOINTS)
     worst = -math.inf if maximise else math.inf
 
     def metric(metrics: dict[str, float]) -> float:
@@ -179,11 +182,24 @@ def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> A
 
 def set_aside(manager, step: int) -> None:
     """Moves a step out of the manager's sight, to `RUN/damaged/`: nothing is deleted."""
-    directory = Path(manager.directory)
-    target = directory.parent / "damaged" / f"{step}-{time.time_ns()}"
-    target.parent.mkdir(exist_ok=True)
-    (directory / str(step)).rename(target)
+    _move_away(Path(manager.directory) / str(step))
     manager.reload()
+
+
+def _move_away(step: Path) -> None:
+    target = step.parents[1] / "damaged" / f"{step.name}-{time.time_ns()}"
+    target.parent.mkdir(exist_ok=True)
+    step.rename(target)
+
+
+def _set_aside_without_metrics(directory: Path) -> None:
+    """Moves steps whose metrics are damaged away: with one of them, a manager cannot be opened."""
+    for file in directory.glob("*/metrics/metrics"):
+        try:
+            json.loads(file.read_text())
+        except ValueError as error:
+            warnings.warn(f"{file} is damaged ({error}); its step is moved to the run's folder damaged", stacklevel=4)
+            _move_away(file.parents[1])
 
 
 def candidates(manager, step: int | str) -> list[int]:

@@ -81,7 +81,7 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
     compile_cache.keep_compilations()
     steps = made.steps
     state = fresh_state(made)
-    config = run_config(made)
+    config = run_config(made) | {"init_from": None if init_from is None else str(init_from)}
     with (
         checkpoint.open_manager(run_dir, monitor=made.monitor, maximise=made.maximise) as manager,
         stop_signals() as stop,
@@ -90,14 +90,14 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
             state = initial_variables(state, init_from, made, out.print)
         state, losses = resume(manager, state, config, out.print)
         history = read_history(run_dir, until_step=int(state.step))
-        if _finished(history, made):
+        if _finished(history, made, state):
             return
         progress.describe(out, state.params, type(made.network).__name__, made.dataset)
         state = replicate(state, mesh)
         program = _compile(state, made, mesh, out)
         validate(_evaluated(state, made), made)  # a metric that fails is found now, not after an epoch
         with progress.bar(out, made.training, steps=steps, step=int(state.step)) as (tick, advance):
-            while not _finished(history, made):
+            while not _finished(history, made, state):
                 place, started = int(state.step) % steps, time.perf_counter()
                 state, losses = _run_epoch(program, state, made, mesh, losses, stop, tick, run_dir)
                 if len(losses) < steps:
@@ -110,7 +110,7 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
                 if stop():
                     break
         manager.wait_until_finished()
-        if not _finished(history, made):
+        if not _finished(history, made, state):
             raise Stopped(f"{stop()} at step {int(state.step)}; saved to {run_dir}, the same command goes on")
 
 
@@ -252,9 +252,9 @@ def validate(trained: Trained, made: Plan) -> dict[str, float]:
     return found
 
 
-def _finished(history: list[dict[str, float]], made: Plan) -> bool:
+def _finished(history: list[dict[str, float]], made: Plan, state: State) -> bool:
     """Whether all epochs are done, or `patience` of them went by without a better one."""
-    if len(history) >= made.training.epochs:
+    if int(state.step) >= made.training.epochs * made.steps:
         return True
     if made.training.patience is None or not history:
         return False

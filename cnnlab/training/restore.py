@@ -92,6 +92,7 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
             continue
         model, rest = items
         stats = {name: value for name, value in model.items() if name != "params"}
+        config["init_from"] = stored.get("init_from")  # what is saved from now on still tells it
         restored = State(jnp.asarray(step, jnp.int32), model["params"], stats, rest["state"])
         if state.average is not None:
             restored = restored.replace(params=rest["params"], stats=rest["stats"], average=model)
@@ -110,6 +111,9 @@ def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
             raise ValueError(
                 f"{run_dir} was begun with the {part} {stored[part]}, not {given[part]}; choose another --run-dir"
             )
+    if "init_from" in stored and given.get("init_from") not in (None, stored["init_from"]):
+        begun = stored["init_from"] or "fresh weights"
+        raise ValueError(f"{run_dir} was begun from {begun}, not {given['init_from']}; choose another --run-dir")
     check_data(stored, given["data"]["fingerprint"], run_dir)
 
 

@@ -7,15 +7,17 @@ RUN/figures/           pictures
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cnnlab.training.devices import is_first_process
-from cnnlab.training.experiment import Experiment
+from cnnlab.training.experiment import TABLES, Experiment, complete
 
 EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "checkpoints", ".lock"
 
@@ -40,7 +42,9 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
         stored = run_dir / EXPERIMENT
         # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
-            _check_same(run_dir, Experiment.from_json(_read_experiment(stored)).to_json(), experiment.to_json())
+            old = Experiment.from_json(_read_experiment(stored))
+            old = dataclasses.replace(old, **{part: complete(getattr(old, part), TABLES[part]) for part in TABLES})
+            _check_same(run_dir, old.to_json(), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
 
@@ -92,8 +96,11 @@ def lock(folder: Path, told: str) -> Iterator[None]:
     with open(folder / LOCK, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise ValueError(told) from error
+        except OSError as error:
+            told = f"{folder} lies on a file system without locks ({error}); let no other process write there"
+            warnings.warn(told, stacklevel=3)
         yield
 
 
