@@ -1,13 +1,15 @@
 """Found objects of photos: records in COCO's results format, in the photo's own pixels, and drawn pictures."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
 from cnnlab.data import InputSpec
+from cnnlab.data.annotations.coco import load_coco
 from cnnlab.data.images import read_header, read_pixels
 from cnnlab.data.letterbox import to_photo
 from cnnlab.tasks import Prediction
@@ -19,7 +21,13 @@ SURE = 0.3  # the score from which a box is drawn
 
 
 def coco_results(
-    path: Path, prediction: Prediction, spec: InputSpec, *, image_id: int, size: tuple[int, int] | None = None
+    path: Path,
+    prediction: Prediction,
+    spec: InputSpec,
+    *,
+    image_id: int,
+    size: tuple[int, int] | None = None,
+    categories: Mapping[str, int] | None = None,
 ) -> list[Record]:
     """A photo's detections, the best first; all that the task kept, however unsure.
 
@@ -29,22 +37,25 @@ def coco_results(
       spec: of the network.
       image_id: of the photo.
       size: its height and width in pixels, read from the file if left out.
+      categories: numbers of the classes by name; 1 is the first class, if left out.
 
     Returns:
-      One record a box: `image_id`, `file_name`, `category_id` (1 is the first class), `category`, `bbox` (x, y, width
+      One record a box: `image_id`, `file_name`, `category_id`, `category`, `bbox` (x, y, width
       and height in the photo's pixels) and `score`. Of many passes also `bbox_std` (standard deviations of the left,
       top, right and bottom edge, in pixels), `probs` by class, `entropy` and `mutual_information` (nats).
     """
     size = size or read_header(path)[0]
     boxes = on_photo(np.asarray(prediction.boxes, np.float64), size, spec)
     boxes = np.clip(boxes, 0, np.tile([size[1], size[0]], 2))
+    numbers = categories or {name: k for k, name in enumerate(spec.classes, 1)}
     many = "variance" in prediction
     spread = _deviations(prediction, size, spec) if many else None
     out = []
     for i in np.flatnonzero(np.asarray(prediction.classes) >= 0):
         k = int(prediction.classes[i])
         x1, y1, x2, y2 = boxes[i].tolist()
-        one = {"image_id": image_id, "file_name": path.name, "category_id": k + 1, "category": spec.classes[k]}
+        one = {"image_id": image_id, "file_name": path.name, "category_id": numbers[spec.classes[k]]}
+        one["category"] = spec.classes[k]
         one |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(prediction.score[i])}
         if many:
             one |= {"bbox_std": spread[i].tolist()}
@@ -52,6 +63,40 @@ def coco_results(
             one |= {name: float(_at(prediction, name)[i]) for name in ("entropy", "mutual_information")}
         out.append(one)
     return out
+
+
+class CocoIds(NamedTuple):
+    """Numbers of photos by file name, and of categories by name, in a COCO annotation file."""
+
+    images: dict[str, int]
+    categories: dict[str, int]
+
+    def image(self, path: Path) -> int:
+        """The number of the photo whose file name the path ends with."""
+        parts = path.resolve().parts
+        names = ["/".join(parts[-n:]) for n in range(len(parts), 0, -1)]
+        for name in names:
+            if name in self.images:
+                return self.images[name]
+        raise ValueError(f"{path} is no photo of --ids; it lists {len(self.images)}, such as {next(iter(self.images))}")
+
+
+def read_coco_ids(path: str | Path, classes: Sequence[str]) -> CocoIds:
+    """The numbers under which an annotation file knows photos and classes, so that results can be scored against it.
+
+    Raises:
+      ValueError: the file is no COCO JSON, or lacks one of the classes.
+    """
+    table = load_coco(Path(path))
+    try:
+        images = {str(one["file_name"]): int(one["id"]) for one in table["images"]}
+        categories = {str(one["name"]): int(one["id"]) for one in table["categories"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: an image or a category lacks its name or its id ({error})") from error
+    missing = [name for name in classes if name not in categories]
+    if missing or not images:
+        raise ValueError(f"{path} has {len(images)} images and no category {', '.join(missing) or 'missing'}")
+    return CocoIds(images, categories)
 
 
 def on_photo(boxes: np.ndarray, size: tuple[int, int], spec: InputSpec) -> np.ndarray:
@@ -71,7 +116,9 @@ def draw_photo(path: Path, records: Sequence[Record], target: Path, *, sure: flo
 
     pixels = read_pixels(path, size=read_header(path)[0], channels=3)
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_boxes(pixels, records, sure=sure)).save(target)
+    part = target.with_suffix(".part")
+    Image.fromarray(draw_boxes(pixels, records, sure=sure)).save(part, "png")
+    os.replace(part, target)
     return target
 
 

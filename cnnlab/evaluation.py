@@ -12,7 +12,8 @@ from cnnlab.data.outside import outside_examples
 from cnnlab.pictures import save_figures
 from cnnlab.tasks import Classification, Task
 from cnnlab.trained import Trained
-from cnnlab.training.restore import load, load_data
+from cnnlab.training.experiment import Experiment
+from cnnlab.training.restore import load, load_config, load_data
 from cnnlab.uncertainty.augmented import View
 from cnnlab.uncertainty.conformal import Method
 from cnnlab.uncertainty.monte_carlo import Passes
@@ -27,7 +28,7 @@ def evaluate(
     mc_samples: Passes | None = None,
     views: str | Sequence[View] | None = None,
     seed: int = 0,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     figures: str | Path | None = None,
     calibrate: str | None = None,
     conformal: float | None = None,
@@ -45,7 +46,7 @@ def evaluate(
       views: average over views of each image, as in `augmented_predict`: `flips`, `dihedral`, or some of them; not
         with `mc_samples`, `calibrate` or `conformal`.
       seed: of the dropout masks.
-      batch_size: examples at a time.
+      batch_size: examples at a time; those of the run's own validation, if left out, of a network in hand 256.
       figures: a directory for the pictures; none if left out.
       calibrate: `temperature`, `vector`, `platt` or `isotonic`, fitted on the validation split's answers, made the same
         way; or `saved`: what the run keeps. What is fitted to a single run is kept in it, for `predict`.
@@ -71,6 +72,8 @@ def evaluate(
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
     members = [one if isinstance(one, Trained) else load(one) for one in runs]
+    if batch_size is None:
+        batch_size = _own_batch_size(runs[0])
     if views is not None and not (calibrate is None and conformal is None):
         raise ValueError(f"views {views!r} have no calibration and no conformal sets; leave out the ones or the others")
     answers = answering(members, mc_samples=mc_samples, views=views, seed=seed, batch_size=batch_size)
@@ -108,6 +111,12 @@ def evaluate(
             drawn |= decisions.decision_figures(rows, outside, (dataset.name, _name_of(ood)))
         save_figures(drawn, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
+
+
+def _own_batch_size(run: str | Path | Trained) -> int:
+    if isinstance(run, Trained):
+        return 256
+    return Experiment.from_json(load_config(run)["experiment"]).training.evaluation_batch_size
 
 
 def _own_data(run: str | Path | Trained) -> Dataset:

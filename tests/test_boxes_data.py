@@ -158,6 +158,33 @@ def test_a_wrong_coco_annotation_is_told(change, message, tmp_path):
         read_annotations(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("part", "entry", "message"),
+    [
+        ("images", {"id": 7, "file_name": "1.png"}, "the image id 7 occurs twice"),
+        ("categories", {"id": 3, "name": "ant"}, "2 categories are called 'ant'"),
+        ("categories", {"id": 3}, "name"),
+    ],
+)
+def test_a_wrong_coco_table_is_told(part, entry, message, tmp_path):
+    photos(tmp_path / "images", "0.png", "1.png")
+    coco(tmp_path, [])
+    file = tmp_path / "annotations" / "all.json"
+    table = json.loads(file.read_text())
+    table[part].append(entry)
+    file.write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=message):
+        read_annotations(tmp_path)
+
+
+def test_of_the_official_archive_the_instances_count(tmp_path):
+    photos(tmp_path / "train2017", "0.png", "1.png")
+    coco(tmp_path, [], "instances_train2017.json")
+    coco(tmp_path, [], "person_keypoints_train2017.json")
+    (tmp_path / "annotations" / "captions_train2017.json").write_text('{"images": [], "annotations": []}')
+    assert len(read_annotations(tmp_path).objects) == 2
+
+
 def yolo(root, text):
     photos(root / "images" / "train", "a.png", "b.png")
     (root / "labels" / "train").mkdir(parents=True)

@@ -90,6 +90,57 @@ def test_predict_writes_coco_results_and_a_picture_of_each_photo(run, passes, tm
     assert Image.open(tmp_path / "out" / "0_boxes.png").size == (90, 60)
 
 
+@pytest.fixture
+def photos(tmp_path):
+    for i in range(2):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.effect_noise((90, 60), 80).save(tmp_path / "photos" / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def predicted(run, photos, *options):
+    assert main(["predict", str(run), str(photos), "--output", str(photos / "found"), *options]) == 0
+    return json.loads((photos / "found" / "predictions.json").read_text())
+
+
+def test_boxes_get_the_numbers_of_an_annotation_file(run, photos, tmp_path):
+    names = cnnlab.load(run).spec.classes
+    table = {"images": [{"id": 41 + i, "file_name": f"photos/{i}.png"} for i in range(2)], "annotations": []}
+    table["categories"] = [{"id": 90 - k, "name": name} for k, name in enumerate(names)]
+    (tmp_path / "instances.json").write_text(json.dumps(table))
+    found = predicted(run, photos, "--ids", str(tmp_path / "instances.json"))
+    assert {(one["file_name"], one["image_id"]) for one in found} == {("0.png", 41), ("1.png", 42)}
+    assert all(one["category_id"] == 90 - names.index(one["category"]) for one in found)
+
+
+def test_a_photo_that_the_annotation_file_lacks_is_named(run, photos, tmp_path, capsys):
+    table = {"images": [{"id": 4, "file_name": "7.png"}], "annotations": [], "categories": []}
+    table["categories"] = [{"id": k, "name": name} for k, name in enumerate(cnnlab.load(run).spec.classes)]
+    (tmp_path / "instances.json").write_text(json.dumps(table))
+    options = ["--output", str(tmp_path / "out"), "--ids", str(tmp_path / "instances.json")]
+    assert main(["predict", str(run), str(photos), *options]) == 1
+    assert "0.png is no photo of --ids" in capsys.readouterr().err
+
+
+def test_pictures_of_an_earlier_call_are_not_predicted(run, photos):
+    first = predicted(run, photos)
+    assert predicted(run, photos) == first
+
+
+def test_unreadable_photos_are_left_out_and_named(run, photos, capsys):
+    whole = predicted(run, photos)
+    (photos / "00.png").write_bytes(b"none")
+    assert main(["predict", str(run), str(photos), "--output", str(photos / "found")]) == 1
+    found = predicted(run, photos, "--skip-unreadable")
+    assert [one["file_name"] for one in found] == [one["file_name"] for one in whole]
+    assert "00.png" in capsys.readouterr().err
+
+
+def test_a_detector_has_no_calibration_to_apply(run, photos, capsys):
+    assert main(["predict", str(run), str(photos), "--calibrated"]) == 1
+    assert "--calibrated is for classification" in capsys.readouterr().err
+
+
 def test_the_ellipses_are_drawn_two_deviations_wide():
     box = {"bbox": [40, 40, 80, 70], "score": 0.9, "category": "cat", "category_id": 1, "bbox_std": [6, 4, 3, 9]}
     black = np.zeros((150, 160, 3), np.uint8)

@@ -7,6 +7,12 @@ from cnnlab.metrics.false_positives import false_positive_auroc
 from cnnlab.metrics.voc import precision_recall_curves, voc_average_precision
 
 
+def test_a_detection_scored_nan_is_left_out():
+    boxes = [np.array([[0.0, 0, 9, 9]] * 2)]
+    found = {"boxes": boxes, "scores": [np.array([np.nan, 0.5])], "classes": [np.zeros(2, int)]}
+    assert voc_average_precision(found, {"boxes": [boxes[0][:1]], "classes": [np.zeros(1, int)]}) == {0: 1.0}
+
+
 def columns(images, scored):
     """Boxes given as x, y, width and height, the last pixel counted in."""
     names = ("boxes", "scores", "classes") if scored else ("boxes", "classes")

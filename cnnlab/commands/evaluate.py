@@ -21,6 +21,7 @@ def run(arguments: Sequence[str]) -> None:
         mc: int | Literal["auto"] | None = None,
         views: Literal["flips", "dihedral"] | None = None,
         seed: int = 0,
+        batch_size: int | None = None,
         calibrate: Literal["temperature", "vector", "platt", "isotonic", "saved"] | None = None,
         conformal: float | None = None,
         sets: Literal["lac", "aps", "raps"] = "lac",
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> None:
             views: of each image, whose answers are averaged: flips for it and its mirror image, dihedral for all eight
                 flips and quarter turns.
             seed: of the dropout masks.
+            batch_size: examples at a time; those of the run's own validation, if left out.
             calibrate: map the probabilities as the validation split says, and keep the map in the run; saved applies
                 what the run keeps.
             conformal: share of labels that sets of classes may miss, fitted likewise: 0.1.
@@ -49,6 +51,7 @@ def run(arguments: Sequence[str]) -> None:
         if figures is None and len(runs) == 1 and any(value is not None for value in options.values()):
             figures = str(Path(runs[0]) / "report")
         chosen = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
+        chosen["batch_size"] = batch_size
         return runs, chosen | options, json
 
     runs, options, as_json = parse(command, arguments, "evaluate")

@@ -23,6 +23,8 @@ def run(arguments: Sequence[str]) -> None:
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
         calibrated: bool = False,
+        skip_unreadable: bool = False,
+        ids: str | None = None,
         tile: int | None = None,
         overlap: int | None = None,
         bands: tuple[int, ...] | None = None,
@@ -44,6 +46,9 @@ def run(arguments: Sequence[str]) -> None:
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
             calibrated: apply the calibration and the conformal sets that evaluate fitted and the run keeps.
+            skip_unreadable: leave out files that are no image or damaged, and name them.
+            ids: a COCO annotation file, whose numbers of photos and categories the boxes get, so that they can be
+                scored against it; if left out, photos are numbered in order, from 1, and so are classes.
             tile: side of a sheet's windows in pixels: every file is taken as a sheet, at its own resolution. If left
                 out, files that are georeferenced or more than twice as high or wide as what the network was trained on
                 are, by windows of 512; the others are shrunk to its size. 0 shrinks all.
@@ -57,13 +62,14 @@ def run(arguments: Sequence[str]) -> None:
         """
         sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "background": background}
         sheet |= {"vectors": vectors}
-        return run, paths, output, format, mc, seed, calibrated, sheet, video, rate
+        photos = {"calibrated": calibrated, "skip_unreadable": skip_unreadable, "ids": ids}
+        return run, paths, output, format, mc, seed, photos, sheet, video, rate
 
-    run, paths, output, form, mc, seed, calibrated, sheet, video, rate = parse(command, arguments, "predict")
+    run, paths, output, form, mc, seed, options, sheet, video, rate = parse(command, arguments, "predict")
     if not paths:
         raise Misuse("no PATH given; name image files or folders")
     videos = [path for path in map(Path, paths) if _is_video(path, folders=video)]
-    if videos and (not output or form != "json" or calibrated):
+    if videos and (not output or form != "json" or options["calibrated"]):
         raise Misuse(f"{videos[0]} is a video: add --output DIR, and leave out --format csv and --calibrated")
     import cnnlab
     from cnnlab import detections, predictions
@@ -77,13 +83,22 @@ def run(arguments: Sequence[str]) -> None:
     paths = [path for path in paths if Path(path) not in videos]
     if not paths:
         return
-    fitted = load_post_hoc(run, trained) if calibrated else None
+    kind = type(trained.task).__name__.lower()
+    if options["calibrated"] and kind != "classification":
+        raise ValueError(f"--calibrated is for classification, {run} is {kind}")
+    if options["ids"] and getattr(trained.task, "logits", None) != "grid":
+        raise ValueError(f"--ids is for detection, {run} is {kind}")
+    fitted = load_post_hoc(run, trained) if options["calibrated"] else None
+    known = detections.read_coco_ids(options["ids"], trained.spec.classes) if options["ids"] else None
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
-    files = find_images(paths)
+    files = [file for file in find_images(paths) if not _is_result(file, paths, output)]
     sheets = _sheets(trained, files, sheet["tile"])
     if sheets and not output:
         raise Misuse(f"{sheets[0]} is a sheet, whose maps are files; add --output DIR, or --tile 0 to shrink it")
     photos = [path for path in files if path not in sheets]
+    if options["skip_unreadable"]:
+        photos, lost = _readable(photos, trained.spec)
+        files = [path for path in files if path not in lost]
     found = predictions.predict_files(trained, photos, mc_samples=mc, seed=seed, fitted=fitted)
     records = []
     for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
@@ -93,7 +108,9 @@ def run(arguments: Sequence[str]) -> None:
             continue
         _, prediction = next(found)
         if "boxes" in prediction:
-            boxes = detections.coco_results(path, prediction, trained.spec, image_id=number)
+            told = {"image_id": number} if known is None else {"image_id": known.image(path)}
+            told["categories"] = known and known.categories
+            boxes = detections.coco_results(path, prediction, trained.spec, **told)
             records += boxes
             if output:
                 detections.draw_photo(path, boxes, Path(output) / f"{name}_boxes.png")
@@ -112,6 +129,30 @@ def run(arguments: Sequence[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text.getvalue())
     print(target)
+
+
+def _is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
+    """Whether a file was written by an earlier call into a directory within one of the folders."""
+    if not output:
+        return False
+    target = Path(output).resolve()
+    within = any(target != (folder := Path(path).resolve()) and target.is_relative_to(folder) for path in paths)
+    return within and file.resolve().is_relative_to(target)
+
+
+def _readable(files: Sequence[Path], spec: Any) -> tuple[list[Path], set[Path]]:
+    """The files that can be read; the others are told."""
+    from cnnlab.data.images import ImageError, read_image
+
+    good, lost = [], set()
+    for file in files:
+        try:
+            read_image(file, spec)
+            good.append(file)
+        except ImageError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            lost.add(file)
+    return good, lost
 
 
 def _is_video(path: Path, *, folders: bool) -> bool:

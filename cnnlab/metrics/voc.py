@@ -61,8 +61,9 @@ def precision_recall_curves(detections: Columns, truths: Columns, *, iou_thresho
     for k in present[present >= 0].tolist():
         scores, right, wrong = [], [], []
         for i, label in enumerate(labels):
-            mine = np.flatnonzero(np.asarray(detections["classes"][i]).ravel() == k)
-            of_image = np.asarray(detections["scores"][i]).ravel()[mine]
+            of_image = np.asarray(detections["scores"][i]).ravel()
+            mine = np.flatnonzero((np.asarray(detections["classes"][i]).ravel() == k) & ~np.isnan(of_image))
+            of_image = of_image[mine]
             mine, of_image = mine[order := np.argsort(-of_image, kind="stable")], of_image[order]
             boxes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)[mine]
             true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)[label == k]

@@ -32,14 +32,15 @@ def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> 
     Raises:
       ValueError: a file is no JSON or lacks an entry, an id is unknown or occurs twice, or a photo is missing.
     """
-    tables = {path: _load(path) for path in files}
+    tables = {path: load_coco(path) for path in files}
     categories: dict[int, str] = {}
     for path, table in tables.items():
         for one in table["categories"]:
-            if categories.setdefault(one["id"], str(one["name"])) != str(one["name"]):
-                raise ValueError(
-                    f"{path}: category {one['id']} is {one['name']!r} here, {categories[one['id']]!r} before"
-                )
+            number, name = _entry(one, "id", path), str(_entry(one, "name", path))
+            if categories.setdefault(number, name) != name:
+                raise ValueError(f"{path}: category {number} is {name!r} here, {categories[number]!r} before")
+            if name in (others := [other for key, other in categories.items() if key != number]):
+                raise ValueError(f"{path}: {others.count(name) + 1} categories are called {name!r}; give each its name")
     splits = [next((s for word, s in SPLIT_WORDS.items() if word in path.stem.lower()), None) for path in files]
     objects, split = [], []
     for (path, table), part in zip(tables.items(), splits, strict=True):
@@ -52,7 +53,8 @@ def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> 
     return Annotations(objects, split if any(splits) else None, classes, {})
 
 
-def _load(path: Path) -> dict:
+def load_coco(path: Path) -> dict:
+    """The file's object with its three lists."""
     try:
         table = json.loads(read_bounded(path, MAX_BYTES))
     except (json.JSONDecodeError, RecursionError) as error:
@@ -67,8 +69,9 @@ def _objects(path: Path, table: dict, categories: dict[int, str], photos: Path) 
     """One entry a photo of the file."""
     inside: dict[int, list[tuple[list[float], str, bool, float]]] = {}
     for image in table["images"]:
-        if inside.setdefault(_entry(image, "id", path), []):
+        if _entry(image, "id", path) in inside:
             raise ValueError(f"{path}: the image id {image['id']} occurs twice; make ids unique")
+        inside[image["id"]] = []
     for one in table["annotations"]:
         image, category, box = (_entry(one, key, path) for key in ("image_id", "category_id", "bbox"))
         if image not in inside or category not in categories:

@@ -53,7 +53,8 @@ def read_annotations(root: Path, *, annotations: str | None = None, photos: str 
         return read_voc(root / (annotations or "Annotations"), root / (photos or "JPEGImages"), lists)
     if kind == "coco":
         given = root / (annotations or "annotations")
-        files = [given] if given.is_file() else sorted(given.glob("*.json"))
+        # The official archive has captions and keypoints beside the instances.
+        files = [given] if given.is_file() else sorted(given.glob("instances_*.json")) or sorted(given.glob("*.json"))
         return read_coco(files, root, root / photos if photos else None)
     table = _table(root)
     if table is None:
