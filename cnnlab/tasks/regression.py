@@ -91,7 +91,11 @@ class Regression:
         return {"value": outputs["value"], "target": batch["target"]} | spread
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`rmse` and `mae` in the targets' units, `r2`; where a variance is known, also `gaussian_scores`."""
+        """`rmse` and `mae` in the targets' units, `r2`; where a variance is known, also `gaussian_scores`.
+
+        Of every kind but `gaussian` the variance is that of the passes alone, without the targets' noise: its intervals
+        cover less than they say.
+        """
         found = errors(rows["value"], rows["target"])
         if "variance" not in rows:
             return found
