@@ -25,14 +25,16 @@ def test_seeds_trained_together_are_the_networks_that_they_are_alone(small, tmp_
     assert abs(first - second).max() > 1e-3
 
 
-def test_a_run_of_several_seeds_is_extended_together_and_goes_on_alone(small, tmp_path):
+def test_a_run_of_several_seeds_is_extended_together_and_goes_on_alone(small, tmp_path, monkeypatch):
     for epochs in (1, 2):
         cnnlab.train_seeds(over(small, epochs=epochs), tmp_path, seeds=2, together=True, quiet=True)
     assert [row["epoch"] for row in read_history(tmp_path / "seed1")] == [1, 2]
     cnnlab.train(dataclasses.replace(over(small, epochs=3), seed=1), tmp_path / "seed1", quiet=True)
     with pytest.raises(ValueError, match=r"the runs stand at the steps \[6, 9\]"):
         cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, together=True, quiet=True)
-    assert len(cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, quiet=True)) == 2
+    monkeypatch.setattr("cnnlab.training.seeds.jax.default_backend", lambda: "gpu")
+    assert len(cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, quiet=True)) == 2  # in turn
+    assert [len(read_history(tmp_path / f"seed{n}")) for n in range(2)] == [3, 3]
 
 
 def test_the_command_tells_mean_and_spread_over_seeds(tmp_path, monkeypatch, capsys):

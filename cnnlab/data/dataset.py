@@ -133,22 +133,28 @@ def from_arrays(
 
 def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -> dict[str, Columns]:
     """Columns in disjoint splits, stratified by `label` where there is one; a pure function of the seed."""
-    generator = np.random.default_rng(seed)
     n = len(columns["image"])
     strata = columns.get("label", np.zeros(n, np.int32))
-    # Each example's place within its class, in (0, 1): cutting there gives every class the same shares.
-    place = np.empty(n)
-    for stratum in np.unique(strata):
-        members = generator.permutation(np.flatnonzero(strata == stratum))
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
     edges = np.cumsum([0.0, *shares.values()]) / sum(shares.values())
-    chosen = {
-        split: np.flatnonzero((low <= place) & (place < high))
-        for split, low, high in zip(shares, edges[:-1], edges[1:], strict=True)
-    }
+
+    def drawn(random: bool) -> dict[str, np.ndarray]:
+        # Each example's place within its class, in (0, 1): cutting there gives every class the same shares.
+        generator, place = np.random.default_rng(seed), np.empty(n)
+        for stratum in np.unique(strata):
+            members = generator.permutation(np.flatnonzero(strata == stratum))
+            offset = generator.random() * (len(members) > 1) if random else 0.5
+            place[members] = (np.arange(len(members)) + offset) / len(members)
+        cuts = zip(shares, edges[:-1], edges[1:], strict=True)
+        return {split: np.flatnonzero((low <= place) & (place < high)) for split, low, high in cuts}
+
+    chosen = drawn(random=False)
+    if not all(map(len, chosen.values())):
+        chosen = drawn(random=True)  # of many small classes, each gives another split its odd example
     for split, indices in chosen.items():
         if not len(indices):
-            raise ValueError(f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty")
+            raise ValueError(
+                f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty; add some, or give it more"
+            )
     return {split: {name: column[indices] for name, column in columns.items()} for split, indices in chosen.items()}
 
 

@@ -48,7 +48,8 @@ def train_seeds(
       experiment: with the first seed.
       run_dir: where the runs are kept.
       seeds: how many; `experiment.training.seeds` if left out.
-      together: all at once; on accelerators, if left out. Needs runs that stand at the same step, no `patience`.
+      together: all at once, which needs runs that stand at the same step, and no `patience`; on accelerators where
+        that is so, if left out.
       quiet: show nothing.
       **own: `data`, `network` and `task` of your own, as in `train`.
 
@@ -68,15 +69,23 @@ def train_seeds(
         for n in range(number)
     ]
     folders = [Path(run_dir) / f"seed{made.experiment.seed}" for made in plans]
-    if not (jax.default_backend() != "cpu" if together is None else together):
-        return [train_plan(made, folder, quiet=quiet) for made, folder in zip(plans, folders, strict=True)]
-    if first.training.patience is not None:
+    if together and first.training.patience is not None:
         raise ValueError("patience stops each seed at its own epoch; train them in turn (together=False)")
-    with contextlib.ExitStack() as stack:
-        for made, folder in zip(plans, folders, strict=True):
-            stack.enter_context(open_run(folder, made.experiment))
-        _train_together(plans, folders, progress.console(quiet))
-    return [load(f, network=made.network, task=made.task) for made, f in zip(plans, folders, strict=True)]
+    if together or (together is None and jax.default_backend() != "cpu" and first.training.patience is None):
+        try:
+            with contextlib.ExitStack() as stack:
+                for made, folder in zip(plans, folders, strict=True):
+                    stack.enter_context(open_run(folder, made.experiment))
+                _train_together(plans, folders, progress.console(quiet))
+            return [load(f, network=made.network, task=made.task) for made, f in zip(plans, folders, strict=True)]
+        except _OutOfStep:  # killed between the saves of two seeds
+            if together:
+                raise
+    return [train_plan(made, folder, quiet=quiet) for made, folder in zip(plans, folders, strict=True)]
+
+
+class _OutOfStep(ValueError):
+    """The runs stand at different steps."""
 
 
 def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progress.Console) -> None:
@@ -93,7 +102,7 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
         ]
         at = {int(state.step) for state, _ in begun}
         if len(at) > 1:
-            raise ValueError(f"the runs stand at the steps {sorted(at)}; train them in turn once (together=False)")
+            raise _OutOfStep(f"the runs stand at the steps {sorted(at)}; train them in turn once (together=False)")
         histories = [read_history(folder, until_step=at.copy().pop()) for folder in folders]
         if len(histories[0]) >= first.training.epochs:
             return
