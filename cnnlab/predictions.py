@@ -164,13 +164,16 @@ def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """A name of its own for each file: its stem, with a number where that occurred before."""
-    seen: dict[str, int] = {}
-    out = []
+    """A name of its own for each file: its stem, with a number where that occurred before.
+
+    >>> output_names([Path("a.png"), Path("a.jpg"), Path("a-2.png")])
+    ['a', 'a-2', 'a-2-2']
+    """
+    out: dict[str, None] = {}
     for path in paths:
-        seen[path.stem] = number = seen.get(path.stem, 0) + 1
-        out.append(path.stem if number == 1 else f"{path.stem}-{number}")
-    return out
+        numbered = (f"{path.stem}-{i}" for i in itertools.count(2))
+        out[next(name for name in itertools.chain([path.stem], numbered) if name not in out)] = None
+    return list(out)
 
 
 def write_json(records: Sequence[Record], file: TextIO) -> None:

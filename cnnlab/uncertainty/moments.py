@@ -143,9 +143,13 @@ def has_probs(sample: Any) -> bool:
 
 
 def _standard_error(sums: _Sums) -> jax.Array:
-    """The largest standard error of a mean: sqrt(deviation / (T - 1) / T)."""
-    looked_at = sums.deviation["probs"] if has_probs(sums.deviation) else sums.deviation
-    largest = jnp.stack([leaf.max() for leaf in jax.tree.leaves(looked_at)]).max()
+    """The largest standard error of a mean: sqrt(deviation / (T - 1) / T).
+
+    Of probabilities as if one pass more had differed by 1/2: a few passes that happen to agree are not certainty.
+    """
+    if has_probs(sums.deviation):
+        return jnp.sqrt((sums.deviation["probs"].max() + 0.25) / (sums.count * (sums.count + 1)))
+    largest = jnp.stack([leaf.max() for leaf in jax.tree.leaves(sums.deviation)]).max()
     return jnp.sqrt(largest / (sums.count * jnp.maximum(sums.count - 1, 1)))
 
 

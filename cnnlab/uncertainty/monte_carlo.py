@@ -81,7 +81,7 @@ def mc_predict(
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
       key: the same key gives the same answer, whatever the chunk.
       num_samples: passes T, 1 or more; `auto` takes tens of them until every probability's standard error is within
-        the tolerance, at most 1,000.
+        the tolerance, at most 1,000; and of probabilities, since few may agree by chance, 50 or more for .01.
       chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
       tolerance: of `auto`: the largest standard error of a probability (where there is none, of a value, in its unit).
       return_samples: keep what the task links each pass to, at T times the memory; not with `auto`.
