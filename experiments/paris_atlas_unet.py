@@ -5,7 +5,8 @@
 DIR holds `sheet.jpg`, `edges.png`, `shapes.png` and `content.png` of the atlas (github.com/soduco/
 ICDAR-2021-Vectorization, CC BY 4.0). Columns below 4800 train, 4800 to 5400 choose the epoch and every threshold, 5400
 to 6288 are scored once. Outlines are learnt 3 pixels wide; shapes are the basins of a watershed of the mean
-probability over 30 passes, or the connected parts of the rest, whichever serves the choosing strip.
+probability over 32 passes, four of each flip and quarter turn, or the connected parts of the rest, whichever serves
+the choosing strip.
 
 Panoptic quality is over shapes of 50 pixels or more, inside the content, matched above an IoU of 1/2. True are the
 closed shapes of `shapes.png`, found is every part of the strip that outlines cut off and that is connected without
@@ -16,11 +17,14 @@ does `panoptic_quality_with_streets` (1 and .909). It has no least size, and cou
 
 `RUNS/picture.png` shows a part of the scoring strip: map, truth, guess, mean, variance and errors.
 
-A new sheet of the same atlas: `cnnlab predict RUNS/unet sheet.jpg --mc 30 --output DIR`.
+A new sheet of the same atlas: `cnnlab predict RUNS/unet sheet.jpg --mc 30 --background outline --output DIR`.
 
 Published edge maps reach boundary F1 (2 px) .887 (U-Net) and .895 (BDCN), panoptic quality .466 and .398.
 Expected: F1 .92, panoptic quality .55, error-detection AUROC of the variance .90.
-Measured: not run yet.
+Measured on one core of an AMD EPYC, 2026-11-21, one seed, 16,000 windows in two hours beside other work: boundary F1
+.8997 (precision .883, recall .917), panoptic quality .5308 (segmentation .870, recognition .610; with streets .5298),
+error-detection AUROC .9282: above both published ones, below what was expected of F1 and quality. Where 30 passes see
+the strip as it lies, without flips and turns: .8965, .4834, .9141.
 """
 
 import io
@@ -37,9 +41,11 @@ from cnnlab.metrics.boundaries import boundary_counts
 from cnnlab.metrics.panoptic import panoptic_counts, shapes
 from cnnlab.metrics.separation import separation
 from cnnlab.plots.segmentation import answers
+from cnnlab.uncertainty import DIHEDRAL
 
-EDGES = (0.2, 0.3, 0.4, 0.5, 0.6)
+EDGES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BASINS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
+SMALLEST = 50  # pixels of a shape that counts
 CONTEXT = 128  # columns beside a strip that the network sees and that are not scored
 PICTURE = 600  # rows and columns of the part that is shown
 
@@ -54,7 +60,7 @@ def main(
     crops: int = 2000,
     window: int = 256,
     batch_size: int = 8,
-    mc_samples: int = 30,
+    mc_samples: int = 32,
     columns: tuple[int, int, int] = (4800, 5400, 6288),
 ) -> dict[str, float]:
     """Trains, tunes on the choosing strip, scores the last one, prints and draws.
@@ -69,7 +75,7 @@ def main(
         crops: windows an epoch, others in each.
         window: their side, in pixels.
         batch_size: windows a step.
-        mc_samples: stochastic passes.
+        mc_samples: stochastic passes, over all eight views together.
         columns: where the strips for choosing and scoring begin, and where the latter ends.
     """
     choose, score, end = columns
@@ -121,12 +127,23 @@ def read(path: Path) -> np.ndarray:
 
 
 def answer(trained, sheet: np.ndarray, low: int, high: int, mc_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the probability of an outline in a strip of columns, which sees what lies beside it."""
+    """Mean and variance of the probability of an outline in a strip of columns, which sees what lies beside it.
+
+    Each of the strip's eight flips and quarter turns takes its share of the passes.
+    """
     left = max(low - CONTEXT, 0)
-    seen = sheet[None, :, left : high + CONTEXT]
-    found = cnnlab.mc_predict(trained, seen, key=jax.random.key(0), num_samples=mc_samples, chunk=1)
-    part = (0, slice(None), slice(low - left, high - left))
-    return np.asarray(found.mean[..., 1])[part], np.asarray(found.variance[..., 1])[part]
+    seen = sheet[:, left : high + CONTEXT]
+    total = squares = 0
+    for number, (flip, turns) in enumerate(DIHEDRAL):
+        view = np.ascontiguousarray(np.rot90(seen[:, ::-1] if flip else seen, turns))[None]
+        key = jax.random.fold_in(jax.random.key(0), number)
+        found = cnnlab.mc_predict(trained, view, key=key, num_samples=-(-mc_samples // len(DIHEDRAL)), chunk=1)
+        mean, variance = (np.rot90(np.asarray(one[0, ..., 1]), -turns) for one in (found.mean, found.variance))
+        mean, variance = (one[:, ::-1] if flip else one for one in (mean, variance))
+        total, squares = total + mean, squares + variance + mean**2
+    mean = total / len(DIHEDRAL)
+    part = (slice(None), slice(low - left, high - left))
+    return mean[part], np.maximum(squares / len(DIHEDRAL) - mean**2, 0)[part]
 
 
 def tune(probability, variance, wide, edges, true, content) -> tuple[float, str, float]:
@@ -136,7 +153,7 @@ def tune(probability, variance, wide, edges, true, content) -> tuple[float, str,
     ways = [(method, basin) for method in SHAPES for basin in BASINS]
 
     def quality(way: tuple[str, float]) -> float:
-        found = panoptic_counts(SHAPES[way[0]](probability, way[1]), shapes(true), min_size=50, inside=content)
+        found = panoptic_counts(SHAPES[way[0]](probability, way[1]), shapes(true), min_size=SMALLEST, inside=content)
         return np.nan_to_num(found.quality)
 
     return edge, *max(ways, key=quality)
@@ -151,7 +168,7 @@ def basins(probability: np.ndarray, below: float) -> np.ndarray:
     """The parts below the level, flooded from there up to the outlines: gaps in these are closed."""
     seeds = shapes(probability < below)
     sizes = np.bincount(seeds.ravel())
-    seeds = np.where((sizes >= 10)[seeds], seeds, 0)
+    seeds = np.where((sizes >= SMALLEST)[seeds], seeds, 0)
     if not seeds.any():
         return seeds
     flooded = ndimage.watershed_ift(np.round(255 * probability).astype(np.uint8), seeds.astype(np.int32))
@@ -171,7 +188,7 @@ def scores(probability, truth, edge: float, method: str, basin: float) -> dict[s
     """Boundary F1 and panoptic quality of a strip."""
     edges, true, content = truth
     lines = boundary_counts(probability > edge, edges, inside=content)
-    drawn, rule = SHAPES[method](probability, basin), {"min_size": 50, "inside": content}
+    drawn, rule = SHAPES[method](probability, basin), {"min_size": SMALLEST, "inside": content}
     found = panoptic_counts(drawn, shapes(true), **rule)
     return {
         "boundary_f1": lines.f1,
