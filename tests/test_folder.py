@@ -8,7 +8,7 @@ import cnnlab
 from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.data import streaming
-from cnnlab.data.images import read_pixels
+from cnnlab.data.images import read_header, read_pixels
 from cnnlab.data.prefetch import ahead
 
 
@@ -93,6 +93,44 @@ def test_auto_takes_the_first_size_shrunk_to_128_and_grey_where_all_are_grey(tmp
 def test_every_kind_of_image_is_read_to_the_same_grey(tmp_path, mode):
     Image.new("L", (6, 6), 255).convert(mode).save(tmp_path / "white.png")
     assert np.unique(read_pixels(tmp_path / "white.png", size=(3, 3), channels=3)).tolist() == [255]
+
+
+def test_a_photo_is_turned_upright_by_its_exif_tag(tmp_path):
+    photo, exif = Image.new("RGB", (8, 4)), Image.Exif()
+    photo.putpixel((0, 0), (255, 255, 255))
+    exif[0x0112] = 6  # its left column is the top row
+    photo.save(tmp_path / "phone.png", exif=exif)
+    assert read_header(tmp_path / "phone.png")[0] == (8, 4)
+    upright = read_pixels(tmp_path / "phone.png", size=(8, 4), channels=1)[..., 0]
+    assert np.argwhere(upright > 128).tolist() == [[0, 3]]
+
+
+def test_transparency_of_a_palette_is_laid_on_white(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([0, 0, 0, 9, 9, 9])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "one.png", transparency=1)
+    assert read_pixels(tmp_path / "one.png", size=(1, 2), channels=1).ravel().tolist() == [0, 255]
+
+
+def test_what_systems_leave_in_folders_is_no_image(photos):
+    for name in (".DS_Store", "Thumbs.db", "._00.png"):
+        (photos / "cat" / name).write_bytes(b"none")
+    found = data.folder(str(photos))
+    assert sum(len(examples) for examples in found.splits.values()) == 20
+
+
+def test_targets_may_begin_with_a_mark_and_quote_commas(photos):
+    (photos / "cat" / "00.png").rename(photos / "cat" / "a, b.png")
+    rows = "".join(f"{('cat', 'dog')[i % 2]}/{i:02}.png,{('tabby', 'pug')[i % 2]}\n" for i in range(1, 20))
+    found = data.folder(write_targets(photos, '\ufefffile,breed\n"cat/a, b.png",tabby\n' + rows))
+    assert sum(len(examples) for examples in found.splits.values()) == 20
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_targets_with_another_sign_between_cells_are_told(photos, sign):
+    with pytest.raises(ValueError, match="between its cells; save it with commas"):
+        data.folder(write_targets(photos, f"file{sign}breed\ncat/00.png{sign}tabby\n"))
 
 
 def test_pretrained_networks_get_the_normalisation_of_imagenet(photos):

@@ -46,8 +46,8 @@ def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: 
     """One file as uint8 `[H, W, C]`.
 
     Grey and RGB are converted into each other, transparency is laid on white, 16 bits are scaled to 8 (32 too, if a
-    value is above 255), a photo is
-    turned upright by its EXIF tag, and the whole image is resized bilinearly (with antialiasing), whatever its shape.
+    value is above 255), a photo is turned upright by its EXIF tag, of several frames the first counts, and the whole
+    image is resized bilinearly (with antialiasing), whatever its shape.
 
     Args:
       path: an image file.
@@ -127,7 +127,9 @@ def opened(file, name: str) -> Iterator:
     except ImageError:
         raise
     except (*_DAMAGE, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot read {name} as an image ({error}); repair or remove it") from error
+        phone = name.lower().endswith((".heic", ".heif"))
+        cure = "save it as JPEG or PNG" if phone else "repair or remove it"
+        raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
 
 
 # What Pillow's decoders raise for damaged files: mostly OSError, the rest from its parsers of headers and chunks.

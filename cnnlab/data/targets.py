@@ -81,6 +81,8 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     for name in header:
         if not name or header.count(name) > 1:
             raise ValueError(f"{path}: column names must be unique and not empty, found {','.join(header)}")
+    if len(header) == 1 and (found := [sign for sign in (";", "\t") if sign in header[0]]):
+        raise ValueError(f"{path} has {found[0]!r} between its cells; save it with commas")
     if "file" not in header or not set(header) - {"file", "split"}:
         raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {','.join(header)}")
     if not rows:
