@@ -1,5 +1,6 @@
 """Readers of VOC, COCO and YOLO folders, and the letterbox."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from cnnlab.data import boxes
 from cnnlab.data.annotations import mend, read_annotations
-from cnnlab.data.images import read_pixels
+from cnnlab.data.images import read_header, read_pixels
 from cnnlab.data.letterbox import from_frames, place, to_canvas, to_photo
 
 
@@ -175,6 +176,20 @@ def test_a_wrong_coco_table_is_told(part, entry, message, tmp_path):
     file.write_text(json.dumps(table))
     with pytest.raises(ValueError, match=message):
         read_annotations(tmp_path)
+
+
+def test_photos_of_another_size_than_annotated_are_told(tmp_path):
+    photos(tmp_path / "images", "0.png", "1.png")
+    coco(tmp_path, [{"image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]}])
+    file = tmp_path / "annotations" / "all.json"
+    table = json.loads(file.read_text())
+    height, width = read_header(tmp_path / "images" / "0.png")[0]
+    table["images"][0] |= {"height": width, "width": height}  # as a tool says that ignores the EXIF tag
+    table["images"][1] |= {"height": height, "width": width}
+    file.write_text(json.dumps(table))
+    told = f"1 photos of another size .*0.png with {width}x{height} instead of {height}x{width}"
+    with pytest.warns(UserWarning, match=told), contextlib.suppress(ValueError):  # two photos are too few to split
+        boxes(str(tmp_path), size=32)
 
 
 def test_of_the_official_archive_the_instances_count(tmp_path):

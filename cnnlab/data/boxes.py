@@ -162,6 +162,12 @@ def _columns(
     counts["crowds, not learnt"] = int(columns["crowd"].sum())
     counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].sum())
     told = [f"{number} {reason}" for reason, number in counts.items() if number]
+    if other := [one for one in objects if one.told not in (None, one.size)]:
+        (height, width), (h, w) = other[0].told, other[0].size
+        told.append(
+            f"{len(other)} photos of another size than they were annotated at, the first {other[0].photo} with {w}x{h} "
+            f"instead of {width}x{height}: their boxes may lie elsewhere"
+        )
     if told:
         warnings.warn(f"boxes of {root}: {'; '.join(told)}", stacklevel=3)
     return {"image": _names(objects, root)} | columns

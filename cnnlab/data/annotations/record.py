@@ -21,6 +21,7 @@ class Objects(NamedTuple):
       difficult: `[m]` bool, marked so by VOC; none where the format has no such mark, like the two below.
       crowd: `[m]` bool, a region of many objects rather than one, by COCO.
       area: `[m]`, COCO's own in square pixels, that of the object's outline; NaN where an entry has none.
+      told: the height and width that the source has for the photo; None where it has none.
     """
 
     photo: Path
@@ -31,6 +32,20 @@ class Objects(NamedTuple):
     difficult: np.ndarray | None = None
     crowd: np.ndarray | None = None
     area: np.ndarray | None = None
+    told: tuple[int, int] | None = None
+
+
+def told_size(height: object, width: object) -> tuple[int, int] | None:
+    """A size as a file states it; None where that is no pair of whole numbers above 0.
+
+    >>> told_size("480", 640), told_size(None, 640), told_size(0, 0)
+    ((480, 640), None, None)
+    """
+    try:
+        size = int(str(height)), int(str(width))
+    except ValueError:
+        return None
+    return size if min(size) > 0 else None
 
 
 class Annotations(NamedTuple):
