@@ -17,10 +17,14 @@ from cnnlab.training.run import read_history
 
 
 def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths."""
+    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths; a $ in a name is no formula."""
+    from matplotlib.text import Text
+
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in figures.items():
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
         paths.append(directory / f"{name}.png")
         figure.savefig(paths[-1], bbox_inches="tight")
     return paths

@@ -13,6 +13,7 @@ import pytest
 from conftest import epochs
 
 import cnnlab
+from cnnlab.plots.figures import confusion_matrix
 from cnnlab.training import checkpoint, restore
 from cnnlab.training.restore import open_run_checkpoints
 from cnnlab.training.run import read_history
@@ -345,3 +346,8 @@ def test_a_task_of_the_bare_protocol_trains_loads_predicts_samples_and_evaluates
     assert cnnlab.load(tmp_path / "run", task=Literal()).task == Literal()
     with pytest.raises(ValueError, match="unknown task 'Literal'.*pass task="):
         cnnlab.load(tmp_path / "run")
+
+
+def test_a_class_may_be_called_like_a_broken_formula(tmp_path):
+    figure = confusion_matrix(np.eye(2, dtype=int), ["$5_$10", "a_{"])
+    assert cnnlab.pictures.save_figures({"confusion": figure}, tmp_path)[0].stat().st_size > 1000
