@@ -41,7 +41,9 @@ def make(name: str, size: int, images: np.ndarray, **options) -> cnnlab.Trained:
     variables = cnnlab.nn.init(network, images.astype(np.float32), jax.random.key(0))
     found = cnnlab.jit(outputs)(cnnlab.Trained(variables, network, task, spec), images)
     scores = np.sort((found["score"] * found["probs"].max(-1)[..., None]).ravel())
-    task = cnnlab.tasks.Detection(image_size=(size, size), score_threshold=float(scores[-CANDIDATES - 1]))
+    task = cnnlab.tasks.Detection(
+        image_size=(size, size), score_threshold=float(scores[-CANDIDATES - 1 : -CANDIDATES + 1].mean())
+    )
     return cnnlab.Trained(variables, network, task, spec)
 
 
