@@ -18,17 +18,9 @@ from cnnlab.sheets.blend import across, down
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
 from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.results import (
-    Vectors,
-    finished,
-    note_finished,
-    publish,
-    unpublish,
-    write_polygons,
-    write_rasters,
-)
+from cnnlab.sheets.results import Vectors, publish, unpublish, write_polygons, write_rasters
 from cnnlab.sheets.samples import drops_pixels, predictor
-from cnnlab.sheets.scratch import Scratch, open_scratch
+from cnnlab.sheets.scratch import Scratch, finished, note_finished, open_scratch
 from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.trained import Trained

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from cnnlab.data.images import MAX_PIXELS
 from cnnlab.sheets.georeference import Georeference, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
-from cnnlab.training.run import write_text
+from cnnlab.sheets.scratch import DONE
 
 Vectors = Literal["gpkg", "geojson", "none"]
 
@@ -129,32 +129,15 @@ def write_polygons(
 _COLUMNS = {"mean": "mean_probability"}
 
 
-def finished(output: Path, work: Mapping) -> dict[str, Path] | None:
-    """The files of this very work by name, if they are all there."""
-    if not (output / _DONE).is_file():
-        return None
-    told = json.loads((output / _DONE).read_text())
-    files = {name: output / file for name, file in told["files"].items()}
-    same = told["work"] == json.loads(json.dumps(work)) and all(file.is_file() for file in files.values())
-    return files if same else None
-
-
-def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
-    """Leaves word of the work for `finished`."""
-    files = {name: file.name for name, file in found.items()}
-    write_text(output / _DONE, json.dumps({"work": work, "files": files}))
-
-
 def unpublish(output: Path) -> None:
     """Removes an earlier result's files, those that a GIS writes beside them too."""
-    (output / _DONE).unlink(missing_ok=True)
+    (output / DONE).unlink(missing_ok=True)
     for name in (*RASTERS, "polygons"):
         for path in output.glob(f"{name}*"):
             if _OURS.fullmatch(path.name.removeprefix(name)):
                 path.unlink()
 
 
-_DONE = ".done.json"
 RASTERS = ("mean", "variance", "entropy", "mutual_information", "mask")
 _OURS = re.compile(r"\.tif|\.npy|(_\d+)?\.png|\.geojson|\.gpkg(-wal|-shm|-journal)?|\.(tif|png)\.aux\.xml")
 

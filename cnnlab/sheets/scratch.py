@@ -3,6 +3,7 @@
 OUTPUT/.partial/NAME.npy      the maps so far
 OUTPUT/.partial/seam-K.npy    what the last finished row of windows left for the next; K alternates between 0 and 1
 OUTPUT/.partial/journal.json  for what it works, and how many rows of windows are finished
+OUTPUT/.done.json             what was worked for when all is done, and the files
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import numpy as np
 from cnnlab.training.run import write_text
 
 FOLDER = ".partial"
+DONE = ".done.json"
 
 
 @dataclasses.dataclass
@@ -88,6 +90,22 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
     scratch = Scratch(folder, work)
     _note(scratch)
     return scratch
+
+
+def finished(output: Path, work: Mapping) -> dict[str, Path] | None:
+    """The files of this very work by name, if they are all there."""
+    if not (output / DONE).is_file():
+        return None
+    told = json.loads((output / DONE).read_text())
+    files = {name: output / file for name, file in told["files"].items()}
+    same = told["work"] == json.loads(json.dumps(work)) and all(file.is_file() for file in files.values())
+    return files if same else None
+
+
+def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
+    """Leaves word of the work for `finished`."""
+    files = {name: file.name for name, file in found.items()}
+    write_text(output / DONE, json.dumps({"work": work, "files": files}))
 
 
 def check_room(output: Path, needed: int) -> None:
