@@ -276,6 +276,16 @@ def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(ma
     assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
 
 
+def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsys):
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
+    (tmp_path / "damaged.png").write_bytes(b"none")
+    options = ["--output", str(tmp_path / "out"), "--skip-unreadable"]
+    assert main(["predict", masks, str(tmp_path), *options]) == 0
+    (one,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert one["file"].endswith("small.png")
+    assert "left out: cannot read" in capsys.readouterr().err
+
+
 def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, tmp_path):
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
     options = ["--tile", "64", "--mc", "3", "--seed", "5", "--smallest", "4"]

@@ -92,13 +92,12 @@ def run(arguments: Sequence[str]) -> None:
     known = detections.read_coco_ids(options["ids"], trained.spec.classes) if options["ids"] else None
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
     files = [file for file in find_images(paths) if not _is_result(file, paths, output)]
+    if options["skip_unreadable"]:
+        files = _readable(trained, files)
     sheets = _sheets(trained, files, sheet["tile"])
     if sheets and not output:
         raise Misuse(f"{sheets[0]} is a sheet, whose maps are files; add --output DIR, or --tile 0 to shrink it")
     photos = [path for path in files if path not in sheets]
-    if options["skip_unreadable"]:
-        photos, lost = _readable(photos, trained.spec)
-        files = [path for path in files if path not in lost]
     found = predictions.predict_files(trained, photos, mc_samples=mc, seed=seed, fitted=fitted)
     records = []
     for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
@@ -140,19 +139,19 @@ def _is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
     return within and file.resolve().is_relative_to(target)
 
 
-def _readable(files: Sequence[Path], spec: Any) -> tuple[list[Path], set[Path]]:
-    """The files that can be read; the others are told."""
-    from cnnlab.data.images import ImageError, read_image
+def _readable(trained: Any, files: Sequence[Path]) -> list[Path]:
+    """The files that can be read, of sheets their headers; the others are told."""
+    from cnnlab.data.images import read_image
 
-    good, lost = [], set()
+    good = []
     for file in files:
         try:
-            read_image(file, spec)
+            if not _sheets(trained, [file], None):
+                read_image(file, trained.spec)
             good.append(file)
-        except ImageError as error:
+        except ValueError as error:
             print(f"left out: {error}", file=sys.stderr)
-            lost.add(file)
-    return good, lost
+    return good
 
 
 def _is_video(path: Path, *, folders: bool) -> bool:
