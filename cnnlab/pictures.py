@@ -23,8 +23,8 @@ def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in figures.items():
-        for text in figure.findobj(Text):
-            text.set_parse_math(False)
+        for text in figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text()):
+            text.set_parse_math("\\mathdefault" in text.get_text())  # a logarithmic axis's own
         paths.append(directory / f"{name}.png")
         figure.savefig(paths[-1], bbox_inches="tight")
     return paths

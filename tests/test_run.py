@@ -351,3 +351,12 @@ def test_a_task_of_the_bare_protocol_trains_loads_predicts_samples_and_evaluates
 def test_a_class_may_be_called_like_a_broken_formula(tmp_path):
     figure = confusion_matrix(np.eye(2, dtype=int), ["$5_$10", "a_{"])
     assert cnnlab.pictures.save_figures({"confusion": figure}, tmp_path)[0].stat().st_size > 1000
+
+
+def test_a_logarithmic_axis_keeps_its_powers(tmp_path):
+    figure = confusion_matrix(np.eye(2, dtype=int), ["a", "b"])
+    axis = figure.add_axes([0.1, 0.1, 0.2, 0.2])
+    axis.semilogy([1, 1000])
+    for _ in range(2):  # labels are there before the second
+        cnnlab.pictures.save_figures({"powers": figure}, tmp_path)
+    assert all(label.get_parse_math() for label in axis.get_yticklabels())
