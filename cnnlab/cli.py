@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     except Misuse as error:
         return _fail(error, MISUSED)
-    except (ValueError, OSError, FloatingPointError, Stopped) as error:
+    except Stopped as stopped:
+        return _fail(stopped, stopped.exit_code)
+    except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error, FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted", FAILED)

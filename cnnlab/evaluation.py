@@ -22,7 +22,7 @@ from cnnlab.uncertainty.post_hoc import PostHoc, load_post_hoc, save_post_hoc
 
 def evaluate(
     run: str | Path | Trained | Sequence[str | Path | Trained],
-    data: Dataset | None = None,
+    data: Dataset | str | Path | None = None,
     *,
     split: str = "test",
     mc_samples: Passes | None = None,
@@ -40,7 +40,8 @@ def evaluate(
 
     Args:
       run: a run directory, or a network in hand; or several of one task, whose answers are averaged.
-      data: the dataset; a run trained on named data finds it itself (of several, the first).
+      data: the dataset; a run trained on named data finds it itself (of several, the first), or, where it was moved, at
+        the path given here.
       split: `train`, `validation` or `test`.
       mc_samples: passes with dropout on, or `auto`: as many as each batch needs; one pass without, if left out.
       views: average over views of each image, as in `augmented_predict`: `flips`, `dihedral`, or some of them; not
@@ -85,7 +86,7 @@ def evaluate(
                 "calibrations and sets are fitted on the validation split, so they cannot be measured on it; take "
                 "the split test"
             )
-    dataset = data if data is not None else _own_data(runs[0])
+    dataset = data if isinstance(data, Dataset) else _own_data(runs[0], data)
     check_spec(trained.spec, dataset)
     examples, others = dataset[split], None if ood is None else outside_examples(ood, trained.spec)
     if mc_samples is None:
@@ -119,10 +120,10 @@ def _own_batch_size(run: str | Path | Trained) -> int:
     return Experiment.from_json(load_config(run)["experiment"]).training.evaluation_batch_size
 
 
-def _own_data(run: str | Path | Trained) -> Dataset:
+def _own_data(run: str | Path | Trained, moved_to: str | Path | None) -> Dataset:
     if isinstance(run, Trained):
         raise ValueError("a network in hand does not know its data; call evaluate(trained, dataset)")
-    return load_data(run)
+    return load_data(run, moved_to)
 
 
 def check_spec(spec: InputSpec, dataset: Dataset) -> None:

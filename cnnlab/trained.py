@@ -1,5 +1,6 @@
 """A network with its variables, task and input spec: one pytree, and what can be asked of it in one pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -73,8 +74,13 @@ def one_pass_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, ja
 
 
 def evaluation_rows(
-    trained: Trained, examples: Examples, *, batch_size: int, rows=one_pass_rows
-) -> dict[str, np.ndarray]:
+    trained: Trained,
+    examples: Examples,
+    *,
+    batch_size: int,
+    rows=one_pass_rows,
+    stop: Callable[[], Any] = bool,
+) -> dict[str, np.ndarray] | None:
     """The task's rows of every example, once each and in order, as NumPy.
 
     Args:
@@ -82,9 +88,12 @@ def evaluation_rows(
       examples: one split.
       batch_size: all batches have it, so `rows` is compiled once.
       rows: `(trained, batch) -> {name: [B, ...]}`; one deterministic pass by default.
+      stop: asked before every batch; nothing is returned once it is true.
     """
     kept = []
     for batch in evaluation_batches(examples, batch_size=batch_size):
+        if stop():
+            return None
         real = batch["weight"] > 0
         kept.append({name: np.asarray(leaf)[real] for name, leaf in rows(trained, batch).items()})
     return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}

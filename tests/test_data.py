@@ -113,6 +113,16 @@ def test_unknown_data_names_the_nearest():
         data.load_data("digit")
 
 
+def test_a_rare_one_of_several_labels_reaches_every_split():
+    labels = np.zeros((300, 3), np.int32)
+    labels[:, 0] = 1  # all have it
+    labels[::30, 2] = 1  # ten have it
+    for seed in range(20):
+        columns = {"image": np.zeros((300, 1, 1, 1), np.uint8), "labels": labels}
+        parts = data.split_columns(columns, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=seed)
+        assert [part["labels"][:, 2].sum() for part in parts.values()] == [7, 1, 2]
+
+
 @pytest.mark.parametrize("size", [1, 3, 4, 8])
 def test_many_small_classes_fill_every_split(size):
     label = np.repeat(np.arange(100), size)

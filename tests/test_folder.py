@@ -1,3 +1,4 @@
+import errno
 import tracemalloc
 
 import numpy as np
@@ -239,6 +240,21 @@ def test_damaged_files_are_named_or_skipped_and_counted(photos, memory):
     assert sum(len(examples) for examples in found.splits.values()) == 20
 
 
+def test_a_failing_disk_is_no_damaged_photo_and_skips_none(photos, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(OSError, match=r"cannot read .*png now: .*Input/output error"):
+        data.folder(photos, skip_unreadable=True)
+
+
+def test_a_link_to_nothing_is_skipped_where_that_is_asked_for(photos):
+    (photos / "cat" / "gone.png").symlink_to(photos / "nowhere.png")
+    with pytest.warns(UserWarning, match=r"1 of 21 files of .* skipped; the first: .*gone.png"):
+        data.folder(photos, size=8, channels=3, skip_unreadable=True)
+
+
 def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(photos):
     Image.new("1", (20_000, 20_000)).save(photos / "cat" / "huge.png")
     with pytest.raises(ValueError, match="huge.png"):
@@ -310,6 +326,21 @@ def test_reading_ahead_keeps_order_passes_errors_on_and_stops_with_its_consumer(
     assert len(called) <= 8
     with pytest.raises(ValueError, match="fifty"):
         list(ahead(work, range(100)))
+
+
+def test_data_that_was_moved_is_found_where_one_says_and_trained_on(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--model.name", "linear", "--training.batch-size", "4", "--run-dir", "run", "--training.epochs"]
+    assert main(["train", "--data.path", "photos", *flags, "1"]) == 0
+    photos.rename(tmp_path / "moved")
+    assert main(["evaluate", "run"]) == 1
+    assert "photos, which is not there; say where it is now with --data.path" in capsys.readouterr().err
+    assert main(["evaluate", "run", "--data.path", "moved", "--json"]) == 0
+    assert main(["train", "--data.path", "moved", *flags, "2"]) == 0
+    draw(tmp_path / "moved" / "cat" / "00.png", seed=99)
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--data.path", "moved"]) == 1
+    assert "was trained with other splits of" in capsys.readouterr().err
 
 
 def test_a_folder_of_photos_is_trained_and_evaluated_by_two_commands(photos, tmp_path, monkeypatch, capsys):

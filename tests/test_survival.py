@@ -1,5 +1,6 @@
 """Runs that are killed, stopped, damaged or short of disk."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -14,8 +15,9 @@ import pytest
 from conftest import epochs
 
 import cnnlab
-from cnnlab.training import checkpoint
+from cnnlab.training import checkpoint, loop
 from cnnlab.training.run import read_history
+from cnnlab.training.stopping import Stopped
 
 COMMAND = """
 import json, resource, signal, sys, cnnlab
@@ -117,6 +119,43 @@ def test_a_run_asked_to_stop_saves_amid_the_epoch_and_goes_on_to_the_same_bits(l
     assert losses[0] == losses[1]
 
 
+def test_a_run_stopped_amid_a_validation_saves_at_once_and_measures_it_later(small, tmp_path, monkeypatch):
+    cnnlab.train(epochs(small, 3), tmp_path / "whole", quiet=True)
+    experiment = epochs(small, 3)
+    experiment = dataclasses.replace(
+        experiment, training=dataclasses.replace(experiment.training, evaluation_batch_size=8)
+    )
+    batches, validation_rows = [], loop._validation_rows
+    each = -(-len(cnnlab.data.shapes(**small.data.options)["validation"]) // 8)
+
+    @contextlib.contextmanager
+    def second_epoch():
+        yield lambda: "SIGTERM" if len(batches) == 2 * each + 1 else ""  # one validation is before training
+
+    monkeypatch.setattr(loop, "stop_signals", second_epoch)
+    monkeypatch.setattr(loop, "_validation_rows", lambda *given: (batches.append(1), validation_rows(*given))[1])
+    with pytest.raises(Stopped, match="SIGTERM at step .* the same command goes on") as stopped:
+        cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    assert stopped.value.exit_code == 128 + 15
+    assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1]
+    monkeypatch.undo()
+    cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    assert equal(latest(tmp_path / "run"), latest(tmp_path / "whole"))
+    assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1, 2, 3]
+
+
+def test_a_long_epoch_is_saved_amid_it_and_ends_with_the_same_bits(small, tmp_path, monkeypatch):
+    cnnlab.train(small, tmp_path / "whole", quiet=True)
+    steps, save = [], checkpoint.save
+    monkeypatch.setattr(
+        checkpoint, "save", lambda manager, step, **rest: (steps.append(step), save(manager, step, **rest))
+    )
+    often = dataclasses.replace(small, training=dataclasses.replace(small.training, save_minutes=1e-9))
+    cnnlab.train(often, tmp_path / "run", quiet=True)
+    assert steps == list(range(1, max(steps) + 1))
+    assert equal(latest(tmp_path / "run"), latest(tmp_path / "whole"))
+
+
 @pytest.fixture(params=["flipped", "truncated", "missing"])
 def damage(request):
     """A way to spoil one array file of a step."""
@@ -174,6 +213,21 @@ def test_a_lack_of_memory_or_permission_is_no_damage():
     for error in (MemoryError(), PermissionError("Permission denied"), ValueError("PERMISSION_DENIED: no")):
         assert not isinstance(checkpoint.unreadable("a step", error), checkpoint.Damaged)
     assert isinstance(checkpoint.unreadable("a step", FileNotFoundError("gone")), checkpoint.Damaged)
+
+
+def test_a_changed_digit_in_a_steps_config_is_damage(noisy, tmp_path):
+    _, run, _, last = noisy
+    shutil.copytree(run, tmp_path / "run")
+    file = next((tmp_path / "run" / "checkpoints" / str(last) / "config").glob("metadata"))
+    file.write_text(file.read_text().replace('"mean": [0.', '"mean": [1.'))
+    with pytest.warns(UserWarning, match="config of step .* is damaged: its digest differs"):
+        cnnlab.load(tmp_path / "run", step="latest")
+
+
+def test_other_versions_than_those_begun_with_are_told(small, run, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint, "versions", lambda: {"jax": "99.0"})
+    cnnlab.train(small, run)
+    assert ", now 99.0: the rest may differ in its last bits" in capsys.readouterr().err
 
 
 def test_a_run_whose_every_step_is_damaged_says_so(run, tmp_path, damage):

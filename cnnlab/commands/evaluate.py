@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,6 +17,7 @@ def run(arguments: Sequence[str]) -> None:
     def command(
         runs: tyro.conf.Positional[tuple[str, ...]],
         /,
+        data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
         split: str = "test",
         mc: int | Literal["auto"] | None = None,
         views: Literal["flips", "dihedral"] | None = None,
@@ -33,6 +34,7 @@ def run(arguments: Sequence[str]) -> None:
 
         Args:
             runs: the run directory; of several, the mean of their answers is measured.
+            data_path: where the run's data now lies, if it was moved.
             split: train, validation or test.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             views: of each image, whose answers are averaged: flips for it and its mirror image, dihedral for all eight
@@ -52,9 +54,9 @@ def run(arguments: Sequence[str]) -> None:
             figures = str(Path(runs[0]) / "report")
         chosen = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
         chosen["batch_size"] = batch_size
-        return runs, chosen | options, json
+        return runs, data_path, chosen | options, json
 
-    runs, options, as_json = parse(command, arguments, "evaluate")
+    runs, data, options, as_json = parse(command, arguments, "evaluate")
     if not runs:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
@@ -62,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
     import cnnlab
 
     started = time.time() - 2  # clocks of files may be that coarse
-    report = cnnlab.evaluate(list(runs), **options, details=True)
+    report = cnnlab.evaluate(list(runs), data, **options, details=True)
     title = f"{options['split']} split of {', '.join(runs)}{_asked(options)}"
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:

@@ -7,10 +7,11 @@ from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
 from cnnlab.data.folder import folder
 from cnnlab.data.pairs import pairs, sheet
 from cnnlab.data.shapes import shapes
-from cnnlab.data.sources import SOURCES, digits, load_data, register
+from cnnlab.data.sources import PLACES, SOURCES, digits, load_data, register
 from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
 
 __all__ = [
+    "PLACES",
     "SOURCES",
     "Augmentation",
     "Dataset",

@@ -132,9 +132,12 @@ def from_arrays(
 
 
 def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -> dict[str, Columns]:
-    """Columns in disjoint splits, stratified by `label` where there is one; a pure function of the seed."""
+    """Columns in disjoint splits, stratified by `label`, of several `labels` by each example's rarest one.
+
+    Without either, they are drawn from all examples alike. A pure function of the seed.
+    """
     n = len(columns["image"])
-    strata = columns.get("label", np.zeros(n, np.int32))
+    strata = _rarest(columns["labels"]) if "labels" in columns else columns.get("label", np.zeros(n, np.int32))
     edges = np.cumsum([0.0, *shares.values()]) / sum(shares.values())
 
     def drawn(random: bool) -> dict[str, np.ndarray]:
@@ -156,6 +159,12 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
                 f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty; add some, or give it more"
             )
     return {split: {name: column[indices] for name, column in columns.items()} for split, indices in chosen.items()}
+
+
+def _rarest(labels: np.ndarray) -> np.ndarray:
+    """Of `[n, k]` labels each example's rarest, k where it has none: rare ones are those that chance would misplace."""
+    count = np.where(labels > 0, labels.astype(bool).sum(0), len(labels) + 1)
+    return np.where(labels.any(1), count.argmin(1), labels.shape[1]).astype(np.int32)
 
 
 def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:

@@ -39,9 +39,9 @@ def folder(
     - `DIR/<split>/<class>/*`: splits `train`, `validation` (or `valid`, `val`) and `test`.
     - `DIR/<class>/*`.
 
-    Splits that the folder does not give are set aside from its training images, stratified by class; which, is a
-    function of `seed` and the names. Subfolders of a class belong to it; hidden files are left out, any other file
-    must be an image.
+    Splits that the folder does not give are set aside from its training images, stratified by class (of several labels,
+    by the rarest); which, is a function of `seed` and the names. Subfolders of a class belong to it; hidden files are
+    left out, any other file must be an image.
 
     Args:
       path: the folder.
@@ -165,10 +165,15 @@ def _holds_runs(folder: Path) -> bool:
 def _files(root: Path, *, deep: bool = True) -> list[str]:
     """All files below (or right in) a folder, relative to it, sorted."""
     found = []
-    for here, folders, files in os.walk(root):
+    for here, folders, files in os.walk(root, onerror=_raise):
         folders[:] = [name for name in folders if deep and _visible(name)]
         found += [os.path.relpath(os.path.join(here, name), root) for name in files if _visible(name)]
     return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be listed is no empty one."""
+    raise error
 
 
 def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[str, Columns]:

@@ -1,6 +1,7 @@
 """Image files as arrays."""
 
 import contextlib
+import errno
 import io
 import struct
 import zlib
@@ -127,6 +128,8 @@ def opened(file, name: str) -> Iterator:
     except ImageError:
         raise
     except (*_DAMAGE, Image.DecompressionBombError) as error:
+        if getattr(error, "errno", None) not in (None, *_OWN_FAULT):
+            raise OSError(f"cannot read {name} now: {error}") from error
         phone = name.lower().endswith((".heic", ".heif"))
         cure = "save it as JPEG or PNG" if phone else "repair or remove it"
         raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
@@ -134,6 +137,11 @@ def opened(file, name: str) -> Iterator:
 
 # What Pillow's decoders raise for damaged files: mostly OSError, the rest from its parsers of headers and chunks.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+
+# Of the system's errors those that are about one file: missing (a link to nothing), closed to us, a folder. Others,
+# such as a failing disk or too many open files, prove nothing about it, so that no reader may leave it out.
+_OWN_FAULT = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP)
 
 
 class ImageError(ValueError):

@@ -54,6 +54,10 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
 }
 
 
+PLACES = ("path", "mask", "content", "data_dir")
+"""Options that say where data lies, not what it is."""
+
+
 def register(name: str, source: Callable[..., Dataset]) -> None:
     """Makes `--data.name NAME` call `source(**options)`, a function that returns a `Dataset`."""
     SOURCES[name] = source

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnnlab.training.run import CHECKPOINTS
+from cnnlab.training.run import CHECKPOINTS, write_text
 from cnnlab.version import VERSION
 
 SCHEMA = 2
@@ -80,11 +80,20 @@ def save(
 ) -> None:
     """Saves a step in the background; a step that is not complete is never taken for one.
 
-    A step without metrics, saved amid an epoch, is kept only while it is the latest.
+    A step without metrics, saved amid an epoch or before it was measured, is kept only while it is the latest; saved
+    once more with metrics, it is given these.
     """
     import orbax.checkpoint as ocp
 
+    if step in manager.all_steps():
+        manager.wait_until_finished()
+        file = manager.directory / str(step) / "metrics" / "metrics"
+        file.parent.mkdir(exist_ok=True)
+        write_text(file, json.dumps(metrics))
+        manager.reload()
+        return
     config = config | {"digest": {"model": digest(model), "optimizer": digest(optimizer)}}
+    config = config | {"own_digest": _json_digest(config)}
     items = ocp.args.Composite(
         model=ocp.args.StandardSave(model),
         optimizer=ocp.args.StandardSave(optimizer),
@@ -101,6 +110,8 @@ def read_config(manager, step: int) -> dict[str, Any]:
         config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
     except Exception as error:
         raise unreadable(f"config of step {step} in {manager.directory}", error) from error
+    if config.pop("own_digest", known := _json_digest(config)) != known:
+        raise Damaged(f"config of step {step} in {manager.directory} is damaged: its digest differs")
     if config.get("schema") != SCHEMA:
         raise ValueError(
             f"step {step} of {manager.directory} has schema {config.get('schema')}, this cnnlab reads {SCHEMA}; "
@@ -151,6 +162,12 @@ def check_structure(like: Any, stored: dict[str, str], what: str) -> None:
             told.append(f"{path} is {saved} there and {needed[path]} here")
     if told:
         raise ValueError(f"{what} does not fit this network: {'; '.join(told)}")
+
+
+def _json_digest(config: dict[str, Any]) -> str:
+    """The SHA-256 of all but the digest itself."""
+    rest = {name: value for name, value in config.items() if name != "own_digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _kind(leaf: Any) -> str:

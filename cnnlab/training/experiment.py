@@ -114,6 +114,7 @@ class Training:
       ema: decay of a moving average of all variables, used for evaluation; none if left out.
       accumulate: steps whose gradients are averaged for one update.
       evaluation_batch_size: examples a step of evaluation.
+      save_minutes: an epoch that takes longer is saved amid it, every so many minutes.
       seeds: networks to train, each in a run of its own: in turn on a CPU, all at once on an accelerator.
     """
 
@@ -127,6 +128,7 @@ class Training:
     ema: float | None = None
     accumulate: int = 1
     evaluation_batch_size: int = 256
+    save_minutes: float = 10.0
     seeds: int = 1
 
     def __post_init__(self):
@@ -135,6 +137,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, found {value}; set --training.{name.replace('_', '-')}")
+        if not self.save_minutes > 0:
+            raise ValueError(f"save_minutes must be above 0, found {self.save_minutes}; set --training.save-minutes")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for none")
 

@@ -1,6 +1,7 @@
 """Training: from an experiment to the best step's network, through a run directory."""
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from cnnlab.training.plan import Plan, plan
 from cnnlab.training.restore import evaluated_variables, initial_variables, load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
-from cnnlab.training.stopping import Stopped, stop_signals
+from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 
 Program = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
@@ -41,7 +42,8 @@ def train(
     """Trains, or goes on where the run stopped, and returns the best step's network.
 
     The same experiment again resumes an interrupted run and leaves a finished one as it is; more epochs extend it.
-    Every epoch is validated and saved; the latest and the best step are kept. All devices share each batch.
+    Every epoch is validated and saved, one that lasts also amid it (`training.save_minutes`); the latest and the best
+    step are kept. All devices share each batch.
 
     Args:
       experiment: what to train.
@@ -89,29 +91,31 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         if init_from is not None and manager.latest_step() is None:
             state = initial_variables(state, init_from, made, out.print)
         state, losses = resume(manager, state, config, out.print)
-        history = read_history(run_dir, until_step=int(state.step))
-        if _finished(history, made, state):
+        history = read_history(run_dir, until_step=int(state.step) - bool(losses))
+        if _finished(history, made, state, losses):
             return
         progress.describe(out, state.params, type(made.network).__name__, made.dataset)
         state = replicate(state, mesh)
         program = _compile(state, made, mesh, out)
-        validate(_evaluated(state, made), made)  # a metric that fails is found now, not after an epoch
+        validate(_evaluated(state, made), made, stop=stop)  # a metric that fails is found now, not after an epoch
         with progress.bar(out, made.training, steps=steps, step=int(state.step)) as (tick, advance):
-            while not _finished(history, made, state):
-                place, started = int(state.step) % steps, time.perf_counter()
-                state, losses = _run_epoch(program, state, made, mesh, losses, stop, tick, run_dir)
-                if len(losses) < steps:
+            while not (stop() or _finished(history, made, state, losses)):
+                already, started = len(losses), time.perf_counter()
+                if already < steps:
+                    pause = until_pause(stop, made.training.save_minutes)
+                    state, losses = _run_epoch(program, state, made, mesh, losses, pause, tick, run_dir)
+                trained = len(losses) - already
+                seconds = (time.perf_counter() - started) * steps / trained if trained else math.nan
+                if len(losses) == steps and finish_epoch(
+                    manager, state, made, config, run_dir, losses, history, seconds=seconds, stop=stop
+                ):
+                    advance(history[-1], made.monitor)
+                    losses = []
+                elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
-                    break
-                seconds = (time.perf_counter() - started) * steps / (steps - place)
-                finish_epoch(manager, state, made, config, run_dir, losses, history, seconds=seconds)
-                advance(history[-1], made.monitor)
-                losses = []
-                if stop():
-                    break
         manager.wait_until_finished()
-        if not _finished(history, made, state):
-            raise Stopped(f"{stop()} at step {int(state.step)}; saved to {run_dir}, the same command goes on")
+        if not _finished(history, made, state, losses):
+            raise Stopped(stop(), int(state.step), run_dir)
 
 
 def fresh_state(made: Plan) -> State:
@@ -130,14 +134,18 @@ def finish_epoch(
     history: list[dict[str, float]],
     *,
     seconds: float,
-) -> None:
-    """Validates, writes the epoch's row, which is appended to the history, and saves."""
-    measured = validate(_evaluated(state, made), made)
+    stop: Callable[[], Any] = bool,
+) -> bool:
+    """Validates, writes the epoch's row, which is appended to the history, and saves; false if stopped before that."""
+    measured = validate(_evaluated(state, made), made, stop=stop)
+    if measured is None:
+        return False
     row = {"epoch": int(state.step) // made.steps, "step": int(state.step), "loss": float(np.mean(losses))}
     row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
     history.append(row)
     write_history(run_dir, history)
     checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=measured)
+    return True
 
 
 def _evaluated(state: State, made: Plan) -> Trained:
@@ -196,13 +204,13 @@ def _run_epoch(
     made: Plan,
     mesh: Mesh,
     losses: list[float],
-    stop: Callable[[], str],
+    pause: Callable[[], bool],
     tick: Callable[[int], None],
     run_dir: Path,
 ) -> tuple[State, list[float]]:
     """The rest of an epoch after the steps whose losses are given: the state, and the losses of all its steps.
 
-    Asked to stop, it ends after the step at hand. Losses are read one step late, so that no device waits for the host.
+    Asked to pause, it ends after the step at hand. Losses are read one step late, so that no device waits for the host.
     """
     epoch, place = divmod(int(state.step), made.steps)
     losses, pending = list(losses), None
@@ -213,7 +221,7 @@ def _run_epoch(
             losses.append(checked(pending, epoch, len(losses), run_dir))
         pending = metrics
         tick(epoch * made.steps + len(losses) + 1)
-        if stop():
+        if pause():
             break
     losses.append(checked(pending, epoch, len(losses), run_dir))
     return state, losses
@@ -240,10 +248,12 @@ def _validation_rows(trained: Trained, batch: Batch) -> dict[str, jax.Array]:
     }
 
 
-def validate(trained: Trained, made: Plan) -> dict[str, float]:
-    """The task's metrics on the validation split, and its `loss`."""
+def validate(trained: Trained, made: Plan, *, stop: Callable[[], Any] = bool) -> dict[str, float] | None:
+    """The task's metrics on the validation split, and its `loss`; nothing if asked to stop between two batches."""
     size = min(made.training.evaluation_batch_size, len(made.dataset["validation"]))
-    rows = evaluation_rows(trained, made.dataset["validation"], batch_size=size, rows=_validation_rows)
+    rows = evaluation_rows(trained, made.dataset["validation"], batch_size=size, rows=_validation_rows, stop=stop)
+    if rows is None:
+        return None
     loss = np.average(rows["loss"], weights=rows["weight"]) if rows["weight"].any() else np.nan
     inner = {name.removeprefix("rows/"): rows[name] for name in rows if name.startswith("rows/")}
     found = {"loss": float(loss)} | {name: float(value) for name, value in trained.task.summary(inner).items()}
@@ -252,8 +262,10 @@ def validate(trained: Trained, made: Plan) -> dict[str, float]:
     return found
 
 
-def _finished(history: list[dict[str, float]], made: Plan, state: State) -> bool:
+def _finished(history: list[dict[str, float]], made: Plan, state: State, losses: list[float]) -> bool:
     """Whether all epochs are done, or `patience` of them went by without a better one."""
+    if losses:  # of an epoch that is not measured yet
+        return False
     if int(state.step) >= made.training.epochs * made.steps:
         return True
     if made.training.patience is None or not history:

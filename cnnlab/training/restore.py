@@ -16,6 +16,7 @@ from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.spec import NORMALISATIONS
 from cnnlab.errors import unknown
+from cnnlab.models import MODELS
 from cnnlab.models.torch_weights import NORMALISED, head_of, import_torch
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
@@ -93,10 +94,11 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
         model, rest = items
         stats = {name: value for name, value in model.items() if name != "params"}
         config["init_from"] = stored.get("init_from")  # what is saved from now on still tells it
+        _tell_versions(stored["versions"], config["versions"], tell)
         restored = State(jnp.asarray(step, jnp.int32), model["params"], stats, rest["state"])
         if state.average is not None:
             restored = restored.replace(params=rest["params"], stats=rest["stats"], average=model)
-        return restored, stored.get("losses", [])
+        return restored, stored.get("losses", []) if manager.metrics(step) is None else []
     if steps:
         raise ValueError(
             f"no checkpoint of {manager.directory.parent} is whole, see its folder damaged; choose another --run-dir"
@@ -104,12 +106,23 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
     return state, []
 
 
+def _tell_versions(stored: dict[str, str], now: dict[str, str], tell: Callable[[str], None]) -> None:
+    changed = [f"{name} {stored[name]}, now {now[name]}" for name in now if stored.get(name, now[name]) != now[name]]
+    if changed:
+        tell(f"begun with {'; '.join(changed)}: the rest may differ in its last bits")
+
+
 def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
     """Raises `ValueError` where a run would go on with another network, task or data than it was begun with."""
-    for part in ("network", "task"):
-        if stored[part] != given[part]:
+    begun = {"network": stored["network"], "task": stored["task"]}
+    if stored["experiment"]["model"]["name"] in MODELS:  # built anew: options that came since then have their defaults
+        begun["network"] = signature(_stored_network(stored))
+    if stored["task"]["name"] in TASKS:
+        begun["task"] = {"name": stored["task"]["name"], "options": encode(_stored_task(stored))}
+    for part, value in begun.items():
+        if value != given[part]:
             raise ValueError(
-                f"{run_dir} was begun with the {part} {stored[part]}, not {given[part]}; choose another --run-dir"
+                f"{run_dir} was begun with the {part} {value}, not {given[part]}; choose another --run-dir"
             )
     if "init_from" in stored and given.get("init_from") not in (None, stored["init_from"]):
         begun = stored["init_from"] or "fresh weights"
@@ -274,14 +287,26 @@ def _stored_task(config: dict[str, Any]) -> Task:
     return create_task(name, **check_choice(Choice(name, **options), TASKS, "task").options)
 
 
-def load_data(path: str | Path) -> Dataset:
+def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
     """The dataset that a run was trained with, its splits verified.
 
+    Args:
+      path: the run directory.
+      moved_to: where its data now lies, if no longer where it was.
+
     Raises:
-      ValueError: the run was trained on data of the caller's own, or its data has changed.
+      ValueError: the run was trained on data of the caller's own, or its data has changed or is not there.
     """
     config = load_config(path)
-    dataset = load_experiment_data(Experiment.from_json(config["experiment"]))
+    experiment = Experiment.from_json(config["experiment"])
+    place = experiment.data.options.get("path")
+    if moved_to is not None:
+        if place is None:
+            raise ValueError(f"{path} was trained on {experiment.data.name}, which has no path that could have changed")
+        experiment = dataclasses.replace(experiment, data=experiment.data.replace(path=str(moved_to)))
+    elif place is not None and not Path(place).exists():
+        raise ValueError(f"{path} was trained on {place}, which is not there; say where it is now with --data.path")
+    dataset = load_experiment_data(experiment)
     check_data(config, dataset.fingerprint(), path)
     return dataset
 

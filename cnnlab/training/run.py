@@ -16,8 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnnlab.data import PLACES
 from cnnlab.training.devices import is_first_process
 from cnnlab.training.experiment import TABLES, Experiment, complete
+
+MAY_CHANGE = {"training.epochs", "training.save_minutes", *(f"data.{name}" for name in PLACES)}
+"""Of an experiment, without making it another one; the data itself is known by the digest of its splits."""
 
 EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "checkpoints", ".lock"
 
@@ -57,9 +61,9 @@ def _read_experiment(path: Path) -> dict[str, Any]:
 
 
 def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """More epochs extend a run; anything else makes it another one."""
+    """More epochs extend a run, and its data may have moved; anything else makes it another one."""
     old, new = _flat(stored), _flat(given)
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key != "training.epochs"]
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in MAY_CHANGE]
     if changed:
         told = "; ".join(f"{key} is {old.get(key, 'unset')} there, {new.get(key, 'unset')} here" for key in changed)
         raise ValueError(f"{run_dir} holds another experiment: {told}. Choose another --run-dir")

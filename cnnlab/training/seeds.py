@@ -26,7 +26,7 @@ from cnnlab.training.plan import Plan, plan
 from cnnlab.training.restore import load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history
 from cnnlab.training.step import State
-from cnnlab.training.stopping import Stopped, stop_signals
+from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 
 
 def train_seeds(
@@ -103,6 +103,8 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
         at = {int(state.step) for state, _ in begun}
         if len(at) > 1:
             raise _OutOfStep(f"the runs stand at the steps {sorted(at)}; train them in turn once (together=False)")
+        if any(len(lost) == first.steps for _, lost in begun):
+            raise _OutOfStep("a run was stopped before an epoch was measured; train them in turn once (together=False)")
         histories = [read_history(folder, until_step=at.copy().pop()) for folder in folders]
         if len(histories[0]) >= first.training.epochs:
             return
@@ -114,14 +116,17 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
         with progress.bar(out, first.training, steps=first.steps, step=at.pop()) as (tick, advance):
             while len(histories[0]) < first.training.epochs:
                 started, place = time.perf_counter(), int(state.step[0]) % first.steps
-                state, losses = _run_epoch(program, state, keys, plans, losses, stop, tick, folders)
+                pause = until_pause(stop, first.training.save_minutes)
+                state, losses = _run_epoch(program, state, keys, plans, losses, pause, tick, folders)
                 singles = [jax.tree.map(lambda leaf, n=n: leaf[n], state) for n in range(len(plans))]
                 parts = list(zip(managers, singles, plans, configs, folders, losses, histories, strict=True))
                 if len(losses[0]) < first.steps:
                     for manager, single, _, config, _, lost, _ in parts:
                         items = step_items(single)
                         checkpoint.save(manager, int(single.step), **items, config=config | {"losses": lost})
-                    break
+                    if stop():
+                        break
+                    continue
                 seconds = (time.perf_counter() - started) * first.steps / (first.steps - place)
                 for manager, single, made, config, folder, lost, history in parts:
                     finish_epoch(manager, single, made, config, folder, lost, history, seconds=seconds)
@@ -132,9 +137,7 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
         for manager in managers:
             manager.wait_until_finished()
         if len(histories[0]) < first.training.epochs:
-            raise Stopped(
-                f"{stop()} at step {int(state.step[0])}; saved to {folders[0].parent}, the same command goes on"
-            )
+            raise Stopped(stop(), int(state.step[0]), folders[0].parent)
 
 
 def _compile(plans: Sequence[Plan], state: State, keys: jax.Array, out: progress.Console) -> Callable:
@@ -161,7 +164,7 @@ def _run_epoch(
     keys: jax.Array,
     plans: Sequence[Plan],
     losses: list[list[float]],
-    stop: Callable[[], str],
+    pause: Callable[[], bool],
     tick: Callable[[int], None],
     folders: Sequence[Path],
 ) -> tuple[State, list[list[float]]]:
@@ -180,7 +183,7 @@ def _run_epoch(
             read(pending)
         pending = metrics
         tick(epoch * steps + len(losses[0]) + 1)
-        if stop():
+        if pause():
             break
     read(pending)
     return state, losses
