@@ -1,5 +1,6 @@
 """A trained network for the world outside: its forward pass, normalisation included, as StableHLO or ONNX."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -33,9 +34,9 @@ def export_stablehlo(trained: Trained, *, platforms: tuple[str, ...] = PLATFORMS
 
 
 def export_onnx(trained: Trained) -> bytes:
-    """The forward pass as an ONNX model, by jax2onnx (extra `onnx`): input `[B, H, W, C]` float32 in [0, 1].
+    """The forward pass as an ONNX model, by jax2onnx (extra `onnx`): input `images` `[B, H, W, C]` float32 in [0, 1].
 
-    The outputs are in the order of their sorted names.
+    The outputs are those of `export_stablehlo`, by the same names.
 
     Raises:
       ValueError: jax2onnx is not installed.
@@ -45,27 +46,45 @@ def export_onnx(trained: Trained) -> bytes:
     except ImportError as error:
         raise ValueError("ONNX needs the extra onnx: pip install 'cnnlab[onnx]'") from error
     shape = ("B", *trained.spec.shape)
-    model = to_onnx(lambda images: jax.tree.leaves(_forward(trained, images)), inputs=[shape])
+    model = to_onnx(
+        lambda images: jax.tree.leaves(_forward(trained, images)),
+        inputs=[shape],
+        input_names=["images"],
+        output_names=list(_shapes(trained)),
+    )
     return model.SerializeToString()
 
 
 def export(
     trained: Trained, path: str | Path, *, kind: Literal["stablehlo", "onnx"] = "stablehlo"
 ) -> dict[str, list[int | str]]:
-    """Writes the forward pass to a file, whole or not at all.
+    """Writes the forward pass to a file, whole or not at all, and beside it `FILE.json`: what goes in, what comes out.
 
     Returns:
       The shape of each output, `B` being the batch.
     """
     path = Path(path)
     content = export_stablehlo(trained) if kind == "stablehlo" else export_onnx(trained)
+    dtype, scale = ("uint8", "0..255") if kind == "stablehlo" else ("float32", "0..1")
+    shapes = _shapes(trained)
+    told = {
+        "images": {"shape": ["B", *trained.spec.shape], "dtype": dtype, "range": scale},
+        "outputs": shapes,
+        "classes": trained.spec.classes,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    for target, data in ((path, content), (path.with_name(f"{path.name}.json"), json.dumps(told, indent=2).encode())):
+        part = target.with_name(f".{target.name}.part")
+        part.write_bytes(data)
+        part.replace(target)
+    return shapes
+
+
+def _shapes(trained: Trained) -> dict[str, list[int | str]]:
+    """Of each output, sorted by name, as a tree's leaves are."""
     images = jax.ShapeDtypeStruct((1, *trained.spec.shape), np.uint8)
     shapes = jax.eval_shape(lambda images: _forward(trained, images), images)
-    return {name: ["B", *leaf.shape[1:]] for name, leaf in shapes.items()}
+    return {name: ["B", *shapes[name].shape[1:]] for name in sorted(shapes)}
 
 
 def _forward(trained: Trained, images: jax.Array) -> Outputs:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -17,6 +18,9 @@ def images(trained, n):
 def test_an_exported_network_runs_with_jax_alone_for_any_batch_size(run, tmp_path, capsys):
     assert main(["export", str(run), "--output", str(tmp_path / "net.stablehlo")]) == 0
     assert "probs" in capsys.readouterr().out
+    told = json.loads((tmp_path / "net.stablehlo.json").read_text())
+    assert told["classes"] == ["disc", "square", "triangle"]
+    assert told["outputs"] == {"probs": ["B", 3]}
     trained = cnnlab.load(run)
     code = f"""
 import jax, numpy as np, sys
@@ -40,7 +44,7 @@ def test_an_onnx_model_gives_the_same_probabilities_by_onnxruntime(run):
     session = onnxruntime.InferenceSession(export_onnx(trained), providers=["CPUExecutionProvider"])
     for n in (1, 5):
         x = images(trained, n).astype(np.float32) / 255
-        (got,) = session.run(None, {session.get_inputs()[0].name: x})
+        (got,) = session.run(["probs"], {"images": x})
         np.testing.assert_allclose(got, cnnlab.predict(trained, x).probs, atol=1e-4)
 
 
