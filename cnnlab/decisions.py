@@ -12,6 +12,7 @@ from cnnlab.metrics.selective import augrc, aurc, risk_at_coverage, risk_coverag
 from cnnlab.metrics.separation import separation
 from cnnlab.plots import uncertainty as plots
 from cnnlab.uncertainty.post_hoc import PostHoc
+from cnnlab.uncertainty.scaling import Temperature
 
 Rows = Mapping[str, np.ndarray]
 
@@ -28,12 +29,14 @@ def decision_report(
       outside: the rows of images unlike those learnt from, made in the same way.
 
     Returns:
-      `decision_scores`; of what was before `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`;
-      `set_scores`; `outside_scores`.
+      `decision_scores`; of what was before `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; the
+      `temperature`, where one was fitted; `set_scores`; `outside_scores`.
     """
     out = decision_scores(rows)
     if before is not None:
         out |= {f"uncalibrated_{name}": float(before[name]) for name in ("nll", "brier", "ece")}
+    if fitted is not None and isinstance(fitted.calibration, Temperature):
+        out["temperature"] = fitted.calibration.temperature
     if fitted is not None and fitted.conformal is not None:
         out |= set_scores(rows, fitted)
     return out if outside is None else out | outside_scores(rows, outside)

@@ -13,6 +13,7 @@ from cnnlab.data.annotations.coco import load_coco
 from cnnlab.data.images import read_header, read_pixels
 from cnnlab.data.letterbox import to_photo
 from cnnlab.tasks import Prediction
+from cnnlab.uncertainty.boxes import group_passes
 
 Record = dict[str, Any]
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
@@ -45,23 +46,61 @@ def coco_results(
       top, right and bottom edge, in pixels), `probs` by class, `entropy` and `mutual_information` (nats).
     """
     size = size or read_header(path)[0]
-    boxes = on_photo(np.asarray(prediction.boxes, np.float64), size, spec)
+    columns = {name: np.asarray(prediction[name]) for name in ("boxes", "classes", "score")}
+    if "variance" in prediction:
+        columns |= {"deviation": _deviations(prediction), "probs": np.asarray(prediction.probs)}
+        columns |= {name: _at(prediction, name) for name in ("entropy", "mutual_information")}
+    kept = columns["classes"] >= 0
+    columns = {name: column[kept] for name, column in columns.items()}
+    return _records(columns, path, spec, image_id=image_id, size=size, categories=categories)
+
+
+def grouped_results(
+    path: Path, passes: Prediction, spec: InputSpec, *, image_id: int, categories: Mapping[str, int] | None = None
+) -> list[Record]:
+    """A photo's objects, the detections of all passes grouped by overlap, the most frequent first.
+
+    Args:
+      path: the photo.
+      passes: what each pass is decoded to, `boxes` `[T, m, 4]` and so on; see `group_passes`.
+      spec: of the network.
+      image_id: of the photo.
+      categories: as in `coco_results`.
+
+    Returns:
+      The records of `coco_results`, each with `frequency`, the share of the passes that found the object.
+    """
+    found = group_passes(passes)
+    columns = found._asdict() | {"classes": found.probs.argmax(-1)}
+    return _records(columns, path, spec, image_id=image_id, size=read_header(path)[0], categories=categories)
+
+
+def _records(
+    columns: Mapping[str, np.ndarray],
+    path: Path,
+    spec: InputSpec,
+    *,
+    image_id: int,
+    size: tuple[int, int],
+    categories: Mapping[str, int] | None,
+) -> list[Record]:
+    """One record a row of the columns, whose boxes and deviations are in pixels of the network's input."""
+    boxes = on_photo(np.asarray(columns["boxes"], np.float64), size, spec)
     boxes = np.clip(boxes, 0, np.tile([size[1], size[0]], 2))
+    low, high = np.split(on_photo(np.array([0.0, 0, 1, 1]), size, spec), 2)
+    spread = columns["deviation"] * np.tile(high - low, 2) if "deviation" in columns else None
     numbers = categories or {name: k for k, name in enumerate(spec.classes, 1)}
-    many = "variance" in prediction
-    spread = _deviations(prediction, size, spec) if many else None
     out = []
-    for i in np.flatnonzero(np.asarray(prediction.classes) >= 0):
-        k = int(prediction.classes[i])
+    for i, k in enumerate(columns["classes"]):
         x1, y1, x2, y2 = boxes[i].tolist()
         one = {"image_id": image_id, "file_name": path.name, "category_id": numbers[spec.classes[k]]}
         one["category"] = spec.classes[k]
-        one |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(prediction.score[i])}
-        if many:
+        one |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(columns["score"][i])}
+        if spread is not None:
             one |= {"bbox_std": spread[i].tolist()}
-            one |= {"probs": dict(zip(spec.classes, np.asarray(prediction.probs[i]).tolist(), strict=True))}
-            one |= {name: float(_at(prediction, name)[i]) for name in ("entropy", "mutual_information")}
-        out.append(one)
+            one |= {"probs": dict(zip(spec.classes, columns["probs"][i].tolist(), strict=True))}
+        doubts = ("entropy", "mutual_information", "frequency")
+        out.append(one | {name: float(columns[name][i]) for name in doubts if name in columns})
     return out
 
 
@@ -162,12 +201,9 @@ def write_json(records: Sequence[Record], file: TextIO) -> None:
     file.write("\n")
 
 
-def _deviations(prediction: Prediction, size: tuple[int, int], spec: InputSpec) -> np.ndarray:
-    """Standard deviations `[n, 4]` of the kept boxes' edges in the photo's pixels."""
-    variance = np.asarray(prediction.variance["boxes"], np.float64).reshape(-1, 4)[np.asarray(prediction.place)]
-    unit = np.concatenate([np.zeros(2), np.ones(2)])
-    low, high = np.split(on_photo(unit, size, spec), 2)
-    return np.sqrt(variance) * np.tile(high - low, 2)
+def _deviations(prediction: Prediction) -> np.ndarray:
+    """Standard deviations `[n, 4]` of the kept boxes' edges in pixels of the network's input."""
+    return np.sqrt(np.asarray(prediction.variance["boxes"], np.float64).reshape(-1, 4)[np.asarray(prediction.place)])
 
 
 def _at(prediction: Prediction, name: str) -> np.ndarray:

@@ -11,9 +11,12 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
+from cnnlab.compile import jit
 from cnnlab.data import InputSpec
 from cnnlab.data.images import find_images, read_image
+from cnnlab.metrics.regression import central_interval
 from cnnlab.tasks import Prediction
+from cnnlab.tasks.task import Outputs
 from cnnlab.trained import Trained, predict
 from cnnlab.uncertainty import mc_predict
 from cnnlab.uncertainty.monte_carlo import Passes
@@ -30,6 +33,7 @@ def predict_files(
     seed: int = 0,
     batch_size: int = 64,
     fitted: PostHoc | None = None,
+    each_pass: bool = False,
 ) -> Iterator[tuple[Path, Prediction]]:
     """Each file's prediction, NumPy and without the batch axis.
 
@@ -41,6 +45,7 @@ def predict_files(
       batch_size: images at a time; the last batch is filled up, so one compile serves all.
       fitted: calibrates `probs` and adds `set` `[k]`, the classes of the conformal set, where there is one. Entropies
         stay those of the passes.
+      each_pass: add `passes`, what each of `mc_samples` passes alone is decoded to, with a leading axis.
 
     Raises:
       ValueError: a path is missing or no image; it is named.
@@ -52,7 +57,9 @@ def predict_files(
     images = (read_image(path, trained.spec) for path in files)
     yield from zip(
         files,
-        answers(trained, images, batch_size=batch_size, mc_samples=mc_samples, seed=seed, fitted=fitted),
+        answers(
+            trained, images, batch_size=batch_size, mc_samples=mc_samples, seed=seed, fitted=fitted, each_pass=each_pass
+        ),
         strict=True,
     )
 
@@ -65,6 +72,7 @@ def answers(
     mc_samples: Passes | None = None,
     seed: int = 0,
     fitted: PostHoc | None = None,
+    each_pass: bool = False,
 ) -> Iterator[Prediction]:
     """Each image's prediction, NumPy and without the batch axis; memory holds one batch of a stream of any length.
 
@@ -75,6 +83,7 @@ def answers(
       mc_samples: as in `predict_files`, which says what the others are too.
       seed: likewise.
       fitted: likewise.
+      each_pass: likewise.
     """
     images, numbers = iter(images), itertools.count()
     while batch := list(itertools.islice(images, batch_size)):
@@ -83,12 +92,21 @@ def answers(
             found = predict(trained, stack)
         else:
             key = jax.random.fold_in(jax.random.key(seed), next(numbers))  # other masks in every batch
-            found = mc_predict(trained, stack, key=key, num_samples=mc_samples)
+            found = mc_predict(trained, stack, key=key, num_samples=mc_samples, return_samples=each_pass)
+        if each_pass:
+            found = Prediction({**found, "passes": _decode_each(trained, found.samples)})
+            del found["samples"]
         found = jax.device_get(found)
         if fitted is not None:
             found = _decided(found, fitted)
         for i in range(len(batch)):
             yield jax.tree.map(lambda leaf, i=i: leaf[i], found)
+
+
+@jit
+def _decode_each(trained: Trained, samples: Outputs) -> Prediction:
+    """Each pass `[B, T, ...]` by itself."""
+    return jax.lax.map(trained.task.decode, samples)
 
 
 def _decided(found: Prediction, fitted: PostHoc) -> Prediction:
@@ -98,7 +116,11 @@ def _decided(found: Prediction, fitted: PostHoc) -> Prediction:
 
 
 def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
-    """A prediction as JSON's types, indices named by the spec's classes; of a mask the share of each class."""
+    """A prediction as JSON's types, indices named by the spec's classes.
+
+    Of a mask the share of each class. Of a number with a variance also `low` and `high`, the ends of its central 95 %
+    interval: of the passes, of the noise that the network has learnt, or of both.
+    """
     names = spec.classes
     out: Record = {"file": str(path)}
     if "mask" in prediction:
@@ -127,7 +149,18 @@ def record(path: Path, prediction: Prediction, spec: InputSpec) -> Record:
             out[name] = dict(zip(names, value.tolist(), strict=True))
         else:
             out[name] = value.tolist()
+    for name, ends in _interval(prediction).items():
+        out[name] = dict(zip(names, ends.tolist(), strict=True))
     return out
+
+
+def _interval(prediction: Prediction) -> dict[str, np.ndarray]:
+    spread = prediction.get("variance")
+    parts = [spread.get("value") if isinstance(spread, dict) else spread, prediction.get("noise")]
+    parts = [np.asarray(part, np.float64) for part in parts if part is not None]
+    if "value" not in prediction or not parts:
+        return {}
+    return dict(zip(("low", "high"), central_interval(prediction.value, sum(parts)), strict=True))
 
 
 def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path) -> dict[str, str]:

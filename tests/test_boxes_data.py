@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnlab.data import boxes
-from cnnlab.data.annotations import mend, read_annotations
+from cnnlab.data.annotations import find_format, mend, read_annotations, read_table
 from cnnlab.data.images import read_header, read_pixels
 from cnnlab.data.letterbox import from_frames, place, to_canvas, to_photo
 
@@ -217,11 +217,117 @@ def test_a_yolo_line_is_centre_and_size_relative_to_the_photo(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["2 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 nan .1", "cat .5 .5 .1 .1", "0.5 .5 .5 .1 .1"]
+    "line",
+    [
+        "2 .5 .5 .1 .1",
+        "0 .5 .5 .1",
+        "0 .5 .5 nan .1",
+        "cat .5 .5 .1 .1",
+        "0.5 .5 .5 .1 .1",
+        "0 .5 .5 .1 .1 .9",
+        "0 .1 .1 .2 .2 .3 inf",
+        "0 .1 .1 .2 .2 .3 .3 .4",
+    ],
 )
 def test_a_wrong_yolo_line_is_named(line, tmp_path):
     with pytest.raises(ValueError, match=r"a\.txt line 2: must be a class 0\.\.1 and 4 finite numbers"):
         read_annotations(yolo(tmp_path, f"0 .5 .5 .1 .1\n{line}\n"))
+
+
+def test_of_a_yolo_polygon_the_tight_box_is_taken(tmp_path):
+    found = read_annotations(yolo(tmp_path, "0 .25 .5 .5 .1 .75 .9\n1 .5 .5 .25 .5\n"))  # of 40 x 20 pixels
+    np.testing.assert_allclose(found.objects[0].boxes, [[10, 2, 30, 18], [15, 5, 25, 15]])
+    assert found.objects[0].names == ("cat", "dog")
+
+
+def yolo_by_split(root, *splits):
+    """Two photos of a dog a split, the second without a text file."""
+    for split in splits:
+        photos(root / split / "images", "a.png", "b.png")
+        (root / split / "labels").mkdir()
+        (root / split / "labels" / "a.txt").write_text("1 .5 .5 .25 .5\n")
+    (root / "data.yaml").write_text("train: /home/else/train/images\nval: ../valid/images\nnc: 2\nnames: [cat, dog]\n")
+    return root
+
+
+def test_yolo_photos_and_text_files_may_lie_in_a_folder_for_each_split(tmp_path):
+    data = boxes(str(yolo_by_split(tmp_path, "train", "valid", "test")), size=(20, 40))
+    assert {split: len(data[split]) for split in data.splits} == {"train": 2, "validation": 2, "test": 2}
+    assert data.spec.classes == ("cat", "dog")
+    assert data["validation"].column("boxes").tolist() == [[[15, 5, 25, 15]], [[0, 0, 0, 0]]]
+    assert data["validation"].column("classes").tolist() == [[1], [-1]]
+
+
+@pytest.mark.parametrize(("missing", "other"), [("labels", "images"), ("images", "labels")])
+@pytest.mark.parametrize("place", ["valid/{}", "{}/val"])
+def test_a_yolo_split_without_photos_or_text_files_is_named(place, missing, other, tmp_path):
+    if place == "{}/val":
+        yolo(tmp_path, "")
+    else:
+        yolo_by_split(tmp_path, "train")
+    (tmp_path / place.format(other)).mkdir(parents=True)
+    message = f"{place.format(missing)} is no folder; add it, or remove .*{place.format(other)}"
+    with pytest.raises(ValueError, match=message):
+        read_annotations(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["names: [cat, dog]", "names: {1: dog, 0: cat}", "nc: 2\nnames:\n  0: cat\n  1: ' dog'\n"]
+)
+@pytest.mark.parametrize("name", ["data.yaml", "dataset.yaml"])
+def test_yolo_classes_may_stand_in_a_yaml_file(name, text, tmp_path):
+    (yolo(tmp_path, "1 .5 .5 .25 .5") / "classes.txt").unlink()
+    (tmp_path / name).write_text(text)
+    found = read_annotations(tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert found.objects[0].names == ("dog",)
+
+
+def test_a_text_table_of_yolo_classes_comes_before_a_yaml_file(tmp_path):
+    (yolo(tmp_path, "1 .5 .5 .25 .5") / "data.yaml").write_text("names: [a, b]")
+    assert read_annotations(tmp_path).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must hold names: .* found None"),
+        ("nc: 2", "must hold names: .* found {'nc': 2}"),
+        ("names: cat", "must hold names: .* found {'names': 'cat'}"),
+        ("names: []", "one class or more, each once, found nothing"),
+        ("names: [cat, ' cat']", "one class or more, each once, found cat, cat"),
+        ("names: [yes, no]", "a name must be text, found 'True'; put it in quotes"),
+        ("names: [cat, '']", "a name must be text, found ''"),
+        ("names: {0: cat, 2: dog}", "without gaps, found .0, 2."),
+        ("names: {1: cat, 2: dog}", "without gaps, found .1, 2."),
+        ("names: {0: cat, yes: dog}", "without gaps, found .0, True."),
+        ("names: {0: cat, one: dog}", "without gaps, found .0, 'one'."),
+        ("names: [cat", "cannot read .* as YAML"),
+        ("names: " + "[" * 1000, "cannot read .* as YAML"),
+        ("names: !!int ''", "cannot read .* as YAML"),
+        ("names: !!python/name:os.system cat", "cannot read .* as YAML"),
+        ("a: &a [cat]\nnames: *a", "aliases are not read, write them out"),
+        ("#" * 5_000_001, "more than 5,000,000"),
+    ],
+)
+def test_a_wrong_yaml_file_of_classes_is_named(text, message, tmp_path):
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_table(tmp_path / "data.yaml")
+    assert "data.yaml" in str(caught.value)
+
+
+def test_only_folders_of_photos_with_text_files_and_classes_are_taken_for_yolo(tmp_path):
+    by_split, flat, classes, pairs = (tmp_path / name for name in ("by_split", "flat", "classes", "pairs"))
+    assert find_format(yolo_by_split(by_split, "valid")) == "yolo"
+    assert find_format(yolo(flat, "")) == "yolo"
+    for root, folders in ((classes, ("train/cat", "train/images")), (pairs, ("images", "masks", "train/images"))):
+        for folder in folders:
+            photos(root / folder, "a.png")
+        (root / "data.yaml").write_text("names: [cat, dog]")
+        assert find_format(root) is None
+    (by_split / "data.yaml").unlink()
+    assert find_format(by_split) is None
 
 
 def test_bad_boxes_are_put_in_order_clipped_dropped_or_kept_and_counted(voc):
@@ -322,6 +428,13 @@ def test_the_path_alone_finds_the_reader(voc):
     experiment, _ = parse_experiment(["--data.path", str(voc), "--task.name", "detection"])
     assert experiment.data.name == "boxes"
     assert Path(experiment.data.path) == voc
+
+
+def test_the_path_alone_finds_the_reader_of_yolo_files_by_split(tmp_path):
+    from cnnlab.commands.options import parse_experiment
+
+    path = str(yolo_by_split(tmp_path, "train", "valid"))
+    assert parse_experiment(["--data.path", path, "--task.name", "detection"])[0].data.name == "boxes"
 
 
 def test_bccd_has_its_splits_and_all_its_boxes(shared):

@@ -169,3 +169,29 @@ def test_an_anchored_detector_predicts_with_its_spread():
     records = detections.coco_results(_photo((32, 16)), found, spec, image_id=1)
     assert len(records) > 0
     assert all(min(one["bbox_std"]) >= 0 and max(one["bbox_std"]) > 0 for one in records)
+
+
+def test_detections_of_four_passes_are_grouped_into_objects_in_the_photos_pixels():
+    spec = InputSpec((16, 16), 3, classes=("ant", "bee"), fit="letterbox")
+    boxes = np.array([[[4.0, 6, 8, 10]], [[4.0, 6, 8, 10]], [[4.0, 6, 8, 8]], [[0.0, 0, 0, 0]]])
+    passes = cnnlab.Prediction(
+        boxes=boxes,
+        score=np.array([[0.9], [0.8], [0.7], [0.0]]),
+        classes=np.array([[1], [1], [1], [-1]]),
+        probs=np.broadcast_to([0.0, 1.0], (4, 1, 2)),
+    )
+    grouped = detections.grouped_results(_photo((200, 100)), passes, spec, image_id=1)
+    assert len(grouped) == 2  # the third pass overlaps by a half, not by more
+    assert grouped[0]["frequency"] == 0.5
+    assert grouped[0]["bbox"] == pytest.approx([50, 25, 50, 50])
+    assert grouped[0]["bbox_std"] == pytest.approx([0, 0, 0, 0])
+    assert (grouped[1]["frequency"], grouped[1]["category"], grouped[1]["score"]) == (0.25, "bee", 0.7)
+
+
+def test_predict_groups_passes_where_that_is_asked_for(run, photos, capsys):
+    found = predicted(run, photos, "--mc", "4", "--group")
+    assert found
+    assert {one["frequency"] for one in found} <= {0.25, 0.5, 0.75, 1.0}
+    assert all(len(one["bbox_std"]) == 4 for one in found)
+    assert main(["predict", str(run), str(photos), "--group"]) == 2
+    assert "add --mc and their number" in capsys.readouterr().err

@@ -85,6 +85,24 @@ print(json.dumps(float(sum(np.abs(np.asarray(leaf)).sum() for leaf in jax.tree.l
 """
 
 
+def test_mc_dropout_of_images_on_8_devices_equals_one_devices():
+    code = """
+network = cnnlab.create_model("lenet5", num_classes=3, dropout=0.5)
+x = np.random.default_rng(0).random((16, 16, 16, 1)).astype(np.float32)
+made = cnnlab.Trained(network.init(jax.random.key(0), x), network, cnnlab.tasks.Classification(),
+                      cnnlab.InputSpec((16, 16), classes=("a", "b", "c")))
+mesh = data_mesh()
+made = made.replace(variables=replicate(made.variables, mesh))
+found = cnnlab.mc_predict(made, shard({"image": x}, mesh)["image"], key=jax.random.key(1), num_samples=20)
+told = {name: np.asarray(found[name]).tolist() for name in ("mean", "variance", "mutual_information")}
+print(json.dumps([len(found.mean.sharding.device_set), told]))
+"""
+    (one, alone), (eight, shared) = (json.loads(run_python(code, devices=devices)) for devices in (1, 8))
+    assert (one, eight) == (1, 8)
+    for name, values in alone.items():
+        np.testing.assert_allclose(shared[name], values, atol=1e-6)
+
+
 def test_a_run_saved_on_8_devices_goes_on_on_1_and_the_reverse(small, tmp_path):
     import dataclasses
 

@@ -1,5 +1,6 @@
 import dataclasses
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 import cnnlab
-from cnnlab import tasks
-from cnnlab.data import from_arrays, shapes
+from cnnlab import predictions, tasks
+from cnnlab.data import InputSpec, from_arrays, shapes
 from cnnlab.training.plan import build_task
 
 LEARNT = [
@@ -112,10 +113,43 @@ def test_of_two_objects_in_one_cell_the_first_stays_whole_and_the_other_is_count
     assert placed.lost.tolist() == [1]
 
 
+@pytest.mark.parametrize(("kind", "message"), [("cells", "holds one object"), ("anchors", None)])
+def test_training_objects_that_find_no_slot_are_told_before_the_first_step(kind, message):
+    boxes = np.array([[[1.0, 1, 5, 5], [2, 2, 7, 7], [20, 20, 30, 30]]], np.float32)
+    columns = {"image": np.zeros((1, 32, 32, 1), np.uint8), "boxes": boxes, "classes": np.array([[0, 1, 2]])}
+    data = cnnlab.data.from_arrays(dict.fromkeys(("train", "validation"), columns))
+    task = tasks.Detection(kind=kind, image_size=(32, 32), num_anchors=2)
+    told = task.remarks(data, (1, 2, 2, 13))
+    assert len(told) == (message is not None)
+    assert not told or (told[0].startswith("1 of 3 training objects are not learnt") and message in told[0])
+
+
 def test_regression_values_are_in_the_targets_units():
     task = tasks.Regression(mean=(10.0,), std=(2.0,))
     assert task.link(jnp.array([[1.5]]))["value"].tolist() == [[13]]
     assert task.loss(jnp.array([[1.5]]), {"target": jnp.array([[14.0]])})[0].tolist() == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("spread", "half"),
+    [
+        ({"variance": np.array([4.0])}, 3.92),
+        ({"noise": np.array([4.0])}, 3.92),
+        ({"noise": np.array([1.0]), "variance": {"value": np.array([3.0]), "noise": np.array([9.0])}}, 3.92),
+    ],
+)
+def test_a_predicted_number_is_written_with_its_95_percent_interval(spread, half):
+    found = cnnlab.Prediction(value=np.array([7.0]), **spread)
+    told = predictions.record(Path("a.png"), found, InputSpec((8, 8), classes=("age",)))
+    assert told["low"]["age"] == pytest.approx(7 - half, abs=1e-3)
+    assert told["high"]["age"] == pytest.approx(7 + half, abs=1e-3)
+
+
+def test_a_number_of_one_pass_has_no_interval():
+    told = predictions.record(
+        Path("a.png"), cnnlab.Prediction(value=np.array([7.0])), InputSpec((8, 8), classes=("age",))
+    )
+    assert told == {"file": "a.png", "value": {"age": 7.0}}
 
 
 def test_a_gaussian_regression_adds_its_noise_to_the_variance_over_passes():

@@ -6,7 +6,7 @@ import pytest
 
 import cnnlab
 from cnnlab.ops.dropout import drop
-from cnnlab.tasks import Classification
+from cnnlab.tasks import Classification, Regression
 from cnnlab.uncertainty import entropy, moments
 from cnnlab.uncertainty.dropout import sampled_logits
 from cnnlab.uncertainty.hoist import hoist
@@ -144,6 +144,22 @@ def test_a_skip_around_the_dropout_is_hoisted_too():
     names = str(late)
     assert "cos" in names  # computed in this trace, but not from the key:
     assert (hoist(fn, jax.random.key(0))[0](jax.random.key(1)) == fn(jax.random.key(1))).all()
+
+
+def test_batch_norm_uses_its_running_averages_under_mc_dropout():
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train: bool = False):
+            x = nn.BatchNorm(use_running_average=not train, name="norm")(x)
+            return nn.Dropout(0.5, deterministic=not train, name="dropout")(x.mean((1, 2)))
+
+    _, x = lenet()
+    variables = Net().init(jax.random.key(0), x)
+    spec = cnnlab.InputSpec((16, 16), classes=("only",))
+    trained = cnnlab.Trained(variables, Net(), Regression(), spec)
+    found, other = (cnnlab.mc_predict(trained, y, key=jax.random.key(1)) for y in (x, x.at[1:].mul(9)))
+    np.testing.assert_allclose(other.mean[0], found.mean[0], rtol=1e-6)  # by batch statistics the others would tell
+    assert found.variance[0] > 0
 
 
 def test_a_network_without_active_dropout_is_refused_with_the_layers_looked_at():

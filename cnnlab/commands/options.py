@@ -87,7 +87,9 @@ def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | N
 
 
 def _without_epochs(told: dict[str, Any]) -> dict[str, Any]:
-    return told | {"training": told["training"] | {"epochs": None}}
+    """Nor how often it is saved, which is no part of a run's name either."""
+    kept = {name: value for name, value in told["training"].items() if name != "save_minutes"}
+    return told | {"training": kept | {"epochs": None}}
 
 
 def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
@@ -100,9 +102,10 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     known, rest = parser.parse_known_args(arguments)
     path = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     path.add_argument("--data.path", dest="path")
-    path = path.parse_known_args(rest)[0].path
-    if known.data is None and path is not None:
-        known.data = _kind_of(Path(path).expanduser())
+    path.add_argument("--data.annotations", dest="annotations")
+    place = path.parse_known_args(rest)[0]
+    if known.data is None and place.path is not None:
+        known.data = "boxes" if place.annotations else _kind_of(Path(place.path).expanduser())
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
 
 

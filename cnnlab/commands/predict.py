@@ -22,6 +22,7 @@ def run(arguments: Sequence[str]) -> None:
         format: Literal["json", "csv"] = "json",
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
+        group: bool = False,
         calibrated: bool = False,
         skip_unreadable: bool = False,
         ids: str | None = None,
@@ -45,6 +46,8 @@ def run(arguments: Sequence[str]) -> None:
             format: of the predictions.
             mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
             seed: of the dropout masks.
+            group: of detections, group those of each pass by overlap, one record an object with its frequency, the
+                share of passes that found it, instead of averaging the passes on the network's own grid.
             calibrated: apply the calibration and the conformal sets that evaluate fitted and the run keeps.
             skip_unreadable: leave out files that are no image or damaged, and name them.
             ids: a COCO annotation file, whose numbers of photos and categories the boxes get, so that they can be
@@ -62,15 +65,17 @@ def run(arguments: Sequence[str]) -> None:
         """
         sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "background": background}
         sheet |= {"vectors": vectors}
-        photos = {"calibrated": calibrated, "skip_unreadable": skip_unreadable, "ids": ids}
+        photos = {"calibrated": calibrated, "skip_unreadable": skip_unreadable, "ids": ids, "group": group}
         return run, paths, output, format, mc, seed, photos, sheet, video, rate
 
     run, paths, output, form, mc, seed, options, sheet, video, rate = parse(command, arguments, "predict")
     if not paths:
         raise Misuse("no PATH given; name image files or folders")
     videos = [path for path in map(Path, paths) if _is_video(path, folders=video)]
-    if videos and (not output or form != "json" or options["calibrated"]):
-        raise Misuse(f"{videos[0]} is a video: add --output DIR, and leave out --format csv and --calibrated")
+    if videos and (not output or form != "json" or options["calibrated"] or options["group"]):
+        raise Misuse(f"{videos[0]} is a video: add --output DIR, and leave out --format csv, --calibrated and --group")
+    if options["group"] and not isinstance(mc, int):
+        raise Misuse("--group is for the detections of several passes; add --mc and their number, such as --mc 30")
     import cnnlab
     from cnnlab import detections, predictions
     from cnnlab.data.images import find_images
@@ -86,8 +91,9 @@ def run(arguments: Sequence[str]) -> None:
     kind = type(trained.task).__name__.lower()
     if options["calibrated"] and kind != "classification":
         raise ValueError(f"--calibrated is for classification, {run} is {kind}")
-    if options["ids"] and getattr(trained.task, "logits", None) != "grid":
-        raise ValueError(f"--ids is for detection, {run} is {kind}")
+    for name in ("ids", "group"):
+        if options[name] and getattr(trained.task, "logits", None) != "grid":
+            raise ValueError(f"--{name} is for detection, {run} is {kind}")
     fitted = load_post_hoc(run, trained) if options["calibrated"] else None
     known = detections.read_coco_ids(options["ids"], trained.spec.classes) if options["ids"] else None
     write: Callable = {"json": predictions.write_json, "csv": predictions.write_csv}[form]
@@ -98,7 +104,9 @@ def run(arguments: Sequence[str]) -> None:
     if sheets and not output:
         raise Misuse(f"{sheets[0]} is a sheet, whose maps are files; add --output DIR, or --tile 0 to shrink it")
     photos = [path for path in files if path not in sheets]
-    found = predictions.predict_files(trained, photos, mc_samples=mc, seed=seed, fitted=fitted)
+    found = predictions.predict_files(
+        trained, photos, mc_samples=mc, seed=seed, fitted=fitted, each_pass=options["group"]
+    )
     records = []
     for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
         if path in sheets:
@@ -109,7 +117,10 @@ def run(arguments: Sequence[str]) -> None:
         if "boxes" in prediction:
             told = {"image_id": number} if known is None else {"image_id": known.image(path)}
             told["categories"] = known and known.categories
-            boxes = detections.coco_results(path, prediction, trained.spec, **told)
+            if options["group"]:
+                boxes = detections.grouped_results(path, prediction.passes, trained.spec, **told)
+            else:
+                boxes = detections.coco_results(path, prediction, trained.spec, **told)
             records += boxes
             if output:
                 detections.draw_photo(path, boxes, Path(output) / f"{name}_boxes.png")

@@ -38,7 +38,9 @@ def boxes(
 
     - VOC: `DIR/Annotations/*.xml`, `DIR/JPEGImages`, and where there are any lists in `DIR/ImageSets/Main`.
     - COCO: `DIR/annotations/*.json`.
-    - YOLO: `DIR/images`, `DIR/labels`, each with or without folders for the splits, and `DIR/classes.txt`.
+    - YOLO: `DIR/images`, `DIR/labels`, each with or without folders for the splits; or `DIR/train/images`,
+      `DIR/train/labels` and so on for each split. Classes stand in `DIR/classes.txt` or `DIR/data.yaml`, whose `names`
+      alone are read. Of a polygon the tight box is taken.
 
     Splits that the folder does not give are set aside from its training photos. Corners in reversed order are put in
     order, boxes are clipped to their photo, those wholly outside are dropped, those without area are kept; a warning
@@ -52,8 +54,8 @@ def boxes(
       size: height and width of the network's input in pixels, one number for squares.
       annotations: the folder of annotations (or the JSON file) within it, where it has another name.
       photos: the folder of photos, likewise.
-      classes: a text file within it with one class a line; otherwise COCO's and YOLO's own table counts, and for VOC
-        all names that occur, sorted.
+      classes: a file within it with one class a line, or a YAML file with `names`; otherwise COCO's and YOLO's own
+        table counts, and for VOC all names that occur, sorted.
       difficult: learn objects that VOC marks as difficult.
       fit: `letterbox` keeps a photo's shape and fills up with grey; `stretch` does neither.
       channels: 1 for grey, 3 for RGB.
@@ -76,18 +78,16 @@ def boxes(
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one with annotated photos")
     size = (size, size) if isinstance(size, int) else tuple(size)
-    if not (len(size) == 2 and all(1 <= side <= 4096 for side in size)):
-        raise ValueError(f"size must lie in 1..4096 pixels, found {size}")
+    check_wanted(size, validation, test)
     if fit not in ("letterbox", "stretch"):
         raise ValueError(f"fit must be letterbox or stretch, found {fit!r}")
-    if min(validation, test) <= 0 or validation + test >= 1:
-        raise ValueError(f"validation and test must be shares above 0, together below 1, found {validation}, {test}")
     if normalisation in NORMALISATIONS and channels != 3:
         raise ValueError(f"the normalisation {normalisation!r} is of 3 channels, found channels {channels}")
     found = read_annotations(root, annotations=annotations, photos=photos)
     found = _readable(found, root, size, channels, skip_unreadable)
     names = class_table(found.objects, read_table(root / classes) if classes else found.classes)
-    columns = _columns(found.objects, names, root, size, fit, difficult, found.left_out)
+    columns = {"image": _names(found.objects, root)}
+    columns |= box_columns(found.objects, names, str(root), size, fit, difficult, found.left_out)
     tables = _split(columns, found.split, {"validation": validation, "test": test}, seed)
     in_memory = len(found.objects) * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
     for table in tables.values():
@@ -99,6 +99,14 @@ def boxes(
         mean, std = statistics(tables["train"]["image"], sample=None if in_memory else STATISTICS_FILES, seed=seed)
     spec = InputSpec(size, channels, mean, std, names, fit)
     return Dataset(root.name or str(root), spec, {split: Examples(table) for split, table in tables.items()})
+
+
+def check_wanted(size: tuple[int, int], validation: float, test: float) -> None:
+    """Raises `ValueError` unless these are sides in pixels and shares that leave something to train on."""
+    if not (len(size) == 2 and all(1 <= side <= 4096 for side in size)):
+        raise ValueError(f"size must lie in 1..4096 pixels, found {size}")
+    if min(validation, test) <= 0 or validation + test >= 1:
+        raise ValueError(f"validation and test must be shares above 0, together below 1, found {validation}, {test}")
 
 
 def _readable(found: Annotations, root: Path, size: tuple[int, int], channels: int, skip: bool) -> Annotations:
@@ -122,16 +130,26 @@ def _names(objects: list[Objects], root: Path) -> np.ndarray:
     return np.array([one.photo.relative_to(root).as_posix() for one in objects], object)
 
 
-def _columns(
+def box_columns(
     objects: list[Objects],
     names: tuple[str, ...],
-    root: Path,
+    where: str,
     size: tuple[int, int],
     fit: str,
     difficult: bool,
-    left_out: dict,
+    left_out: dict[str, int],
 ) -> Columns:
-    """`image` (names of files) and what `Examples` says of boxes, padded; told what was mended."""
+    """What `Examples` says of boxes, padded; told what was mended.
+
+    Args:
+      objects: one entry a photo.
+      names: of the classes.
+      where: what the warning calls the photos.
+      size: height and width of the network's input.
+      fit: `letterbox` or `stretch`.
+      difficult: learn objects that are marked as difficult.
+      left_out: how many objects the reader left out, by reason.
+    """
     counts = Counter({f"{reason}, left out": number for reason, number in left_out.items()})
     n, most = len(objects), max(1, *(len(one.names) for one in objects))
     columns = {
@@ -169,8 +187,8 @@ def _columns(
             f"instead of {width}x{height}: their boxes may lie elsewhere"
         )
     if told:
-        warnings.warn(f"boxes of {root}: {'; '.join(told)}", stacklevel=3)
-    return {"image": _names(objects, root)} | columns
+        warnings.warn(f"boxes of {where}: {'; '.join(told)}", stacklevel=3)
+    return columns
 
 
 def _onto(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int], fit: str) -> np.ndarray:
@@ -181,12 +199,17 @@ def _onto(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int], fi
 
 
 def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
-    """Columns a split; those that are missing are set aside from `train`, by photo."""
+    """Columns a split; those that are missing are set aside from `train`."""
     parts = np.array(split or ["train"] * len(columns["image"]))
-    tables = {name: {key: column[parts == name] for key, column in columns.items()} for name in ("train", *shares)}
-    if not len(tables["train"]["image"]):
+    if "train" not in parts:
         raise ValueError(f"no photo is of the split 'train'; the splits are {', '.join(sorted(set(parts)))}")
-    missing = {name: share for name, share in shares.items() if not len(tables[name]["image"])}
+    tables = {name: {key: column[parts == name] for key, column in columns.items()} for name in {*parts}}
+    return set_aside(tables, shares, seed)
+
+
+def set_aside(tables: dict[str, Columns], shares: dict[str, float], seed: int) -> dict[str, Columns]:
+    """`train` and the splits of `shares`; those that the tables lack are drawn from `train`, by photo."""
+    missing = {name: share for name, share in shares.items() if name not in tables}
     if missing:
-        tables |= split_columns(tables["train"], {"train": 1 - sum(missing.values()), **missing}, seed=seed)
-    return tables
+        tables = tables | split_columns(tables["train"], {"train": 1 - sum(missing.values()), **missing}, seed=seed)
+    return {name: tables[name] for name in ("train", *shares)}

@@ -62,9 +62,11 @@ def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: 
     return _pixels(path, str(path), size, channels, fit)
 
 
-def decode_pixels(encoded: bytes, *, size: tuple[int, int], channels: int, name: str = "a record") -> np.ndarray:
+def decode_pixels(
+    encoded: bytes, *, size: tuple[int, int], channels: int, fit: str = "stretch", name: str = "a record"
+) -> np.ndarray:
     """The same for a file's bytes; `name` is what errors call it."""
-    return _pixels(io.BytesIO(encoded), name, size, channels)
+    return _pixels(io.BytesIO(encoded), name, size, channels, fit)
 
 
 def fit_pixels(pixels: np.ndarray, *, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
@@ -74,7 +76,7 @@ def fit_pixels(pixels: np.ndarray, *, size: tuple[int, int], channels: int, fit:
     return _fitted(Image.fromarray(pixels), size, channels, fit)
 
 
-def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
+def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str) -> np.ndarray:
     from PIL import ImageOps
 
     if channels not in (1, 3):
@@ -103,7 +105,16 @@ def read_header(path: str | Path) -> tuple[tuple[int, int], int]:
     Raises:
       ValueError: as `read_pixels`.
     """
-    with opened(path, str(path)) as image:
+    return _header(path, str(path))
+
+
+def decode_header(encoded: bytes, *, name: str = "a record") -> tuple[tuple[int, int], int]:
+    """The same for a file's bytes; `name` is what errors call it."""
+    return _header(io.BytesIO(encoded), name)
+
+
+def _header(file, name: str) -> tuple[tuple[int, int], int]:
+    with opened(file, name) as image:
         turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         size = (image.width, image.height) if turned else (image.height, image.width)
         return size, 1 if image.mode in _GREY or image.mode.startswith("I") else 3

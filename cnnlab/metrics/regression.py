@@ -27,6 +27,21 @@ def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     }
 
 
+def central_interval(
+    values: np.ndarray, variances: np.ndarray, *, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper end of the part of a normal distribution that holds `level` of it, in double precision.
+
+    >>> low, high = central_interval(np.array([2.0]), np.array([4.0]))
+    >>> low.round(2).item(), high.round(2).item()
+    (-1.92, 5.92)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in 0..1, found {level}")
+    half = ndtri((1 + level) / 2) * np.sqrt(np.asarray(variances, np.float64))
+    return values - half, values + half
+
+
 def gaussian_scores(
     values: np.ndarray, variances: np.ndarray, targets: np.ndarray, *, level: float = 0.95
 ) -> dict[str, float]:
@@ -47,8 +62,6 @@ def gaussian_scores(
     >>> {name: round(score, 4) for name, score in scores.items()}
     {'nll': 1.4189, 'crps': 0.6024, 'coverage': 1.0, 'sharpness': 3.9199}
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in 0..1, found {level}")
     values, variances, targets = (np.asarray(x, np.float64) for x in (values, variances, targets))
     deviation = np.sqrt(variances)
     error = targets - values
@@ -61,10 +74,10 @@ def gaussian_scores(
         np.abs(error),
     )
     floored = np.maximum(variances, 1e-12)
-    half = ndtri((1 + level) / 2) * deviation
+    low, high = central_interval(values, variances, level=level)
     return {
         "nll": float(((np.log(2 * np.pi * floored) + error**2 / floored) / 2).mean()),
         "crps": float(crps.mean()),
-        "coverage": float((np.abs(error) <= half).mean()),
-        "sharpness": float((2 * half).mean()),
+        "coverage": float(((low <= targets) & (targets <= high)).mean()),
+        "sharpness": float((high - low).mean()),
     }

@@ -101,6 +101,19 @@ class Detection:
             made["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
         return dataclasses.replace(self, **made)
 
+    def remarks(self, dataset: Dataset, shape: tuple[int, ...]) -> list[str]:
+        train = dataset["train"]
+        classes = _learnt({n: train.column(n) for n in ("classes", "learnt") if n in train[np.arange(1)]})
+        cells, slots = shape[1:3], 1 if self.kind == "cells" else self._count()
+        lost = grids.crowded_out(train.column("boxes"), classes, size=self._size(), cells=cells, slots=slots)
+        if not lost:
+            return []
+        held = "one object" if slots == 1 else f"{slots} objects"
+        return [
+            f"{lost:,} of {(classes >= 0).sum():,} training objects are not learnt: a cell of the "
+            f"{cells[0]}x{cells[1]} grid holds {held}; take a smaller stride or larger images, or --task.kind anchors"
+        ]
+
     def head(self, spec: InputSpec) -> int:
         k = len(spec.classes)
         return 5 * self.boxes_per_cell + k if self.kind == "cells" else self._count() * (5 + k)

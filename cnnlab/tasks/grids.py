@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnlab.losses import yolo
 from cnnlab.ops import grid
@@ -59,6 +60,19 @@ def place_objects(
         )
 
     return jax.vmap(one)(boxes, classes)
+
+
+def crowded_out(
+    boxes: np.ndarray, classes: np.ndarray, *, size: tuple[int, int], cells: tuple[int, int], slots: int
+) -> int:
+    """How many objects of a whole split find their cell's slots taken; see `place_objects`.
+
+    >>> crowded_out(np.tile([0.0, 0, 2, 2], (1, 3, 1)), np.array([[0, 1, -1]]), size=(8, 8), cells=(2, 2), slots=1)
+    1
+    """
+    cell = np.asarray(grid.cell_of(boxes, size=size, grid=cells)) + cells[0] * cells[1] * np.arange(len(boxes))[:, None]
+    _, count = np.unique(cell[np.asarray(classes) >= 0], return_counts=True)
+    return int(np.maximum(count - slots, 0).sum())
 
 
 class Cells(NamedTuple):

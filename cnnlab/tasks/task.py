@@ -48,7 +48,9 @@ class Task(Protocol):
 
     Optional: an attribute `logits` (`"vector"` `[B, K]`, `"map"` `[B, H, W, K]` or `"grid"` `[B, S, S', K]`), by which
     a network that does not fit is told from one that does; a method `resolve(dataset)` that returns the task with
-    everything `"auto"` filled in, or raises `ValueError` where the data lacks what the task reads; an attribute
+    everything `"auto"` filled in, or raises `ValueError` where the data lacks what the task reads; a method
+    `remarks(dataset, shape)` of sentences that a user should read before the first step, on training data with logits
+    `[B, ...]` of that shape; an attribute
     `reads_variance`: over passes or members, `rows` then finds the outputs' variances, by name, in
     `outputs["variance"]`; a method `details(rows)`, called like `figures`, for what is no single number: tables by
     name, each a list of records or a mapping of counts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Literal
 
 import flax.linen as nn
@@ -170,4 +171,6 @@ def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
             f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
         ) from error
     check_logits(task, logits.shape, dataset.spec, name)
+    for told in task.remarks(dataset, logits.shape) if hasattr(task, "remarks") else ():
+        warnings.warn(told, stacklevel=2)
     return variables

@@ -5,9 +5,12 @@ from pathlib import Path
 from cnnlab.data.annotations.coco import read_coco
 from cnnlab.data.annotations.record import Annotations
 from cnnlab.data.annotations.voc import read_voc
-from cnnlab.data.annotations.yolo import TABLES, read_yolo
+from cnnlab.data.annotations.yolo import TABLES, holds_yolo, read_yolo
 
-LAYOUTS = "Annotations/*.xml with JPEGImages, annotations/*.json, or labels and images with classes.txt"
+LAYOUTS = (
+    "Annotations/*.xml with JPEGImages, annotations/*.json, or labels and images (also in train, valid, test) with "
+    "classes.txt or data.yaml"
+)
 
 
 def find_format(root: Path, annotations: str | None = None) -> str | None:
@@ -25,7 +28,7 @@ def find_format(root: Path, annotations: str | None = None) -> str | None:
         return "voc"
     if (root / "annotations").is_dir() and any((root / "annotations").glob("*.json")):
         return "coco"
-    if (root / "labels").is_dir() and (root / "images").is_dir() and _table(root):
+    if holds_yolo(root) and _table(root):
         return "yolo"
     return None
 
@@ -58,10 +61,11 @@ def read_annotations(root: Path, *, annotations: str | None = None, photos: str 
         return read_coco(files, root, root / photos if photos else None)
     table = _table(root)
     if table is None:
-        raise ValueError(f"{root} needs {TABLES[0]}, one class a line in the order of their numbers")
-    return read_yolo(root / (annotations or "labels"), root / (photos or "images"), table)
+        raise ValueError(f"{root} needs {TABLES[0]}, one class a line in the order of their numbers, or data.yaml")
+    return read_yolo(root, table, labels=annotations, photos=photos)
 
 
 def _table(root: Path) -> Path | None:
+    """The first file of class names: in the folder before its `labels`, text before YAML."""
     places = (folder / name for folder in (root, root / "labels") for name in TABLES)
     return next((path for path in places if path.is_file()), None)

@@ -1,9 +1,11 @@
 """YOLO's text files: one a photo, one line an object: class, then centre, width and height relative to the photo."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects, read_bounded
@@ -11,43 +13,106 @@ from cnnlab.data.images import SUFFIXES
 from cnnlab.data.targets import SPLITS
 
 MAX_BYTES = 5_000_000
-TABLES = ("classes.txt", "obj.names", "classes.names")
+TABLES = ("classes.txt", "obj.names", "classes.names", "data.yaml", "dataset.yaml")
 
 
-def read_yolo(labels: Path, photos: Path, table: Path) -> Annotations:
-    """The photos of `photos`, or of `photos/train`, `photos/val` and `photos/test`, with the text files beside them.
+def holds_yolo(root: Path) -> bool:
+    """Whether a folder, or that of a split in it, has `images` and `labels`."""
+    return any((root / part / "images").is_dir() and (root / part / "labels").is_dir() for part in ("", *SPLITS))
 
-    A photo without a text file, or with an empty one, has no objects.
+
+def read_yolo(root: Path, table: Path, *, labels: str | None = None, photos: str | None = None) -> Annotations:
+    """The photos of a folder with the text files of the same names.
+
+    - `root/images` and `root/labels`, each with or without folders for the splits `train`, `validation` (or `valid`,
+      `val`) and `test`. This layout counts if both exist, or if one of them is given by another name.
+    - Otherwise `root/train/images` and `root/train/labels`, and so on for each split.
+
+    A photo without a text file, or with an empty one, has no objects. A line with six or more coordinates is a polygon,
+    x and y in turn, of which the tight box is taken. Lines of key points are not for this reader: some look the same.
 
     Args:
-      labels: the folder of text files, arranged like the photos.
-      photos: the folder of photos.
-      table: a text file with one class name a line.
+      root: the folder.
+      table: the file of class names, see `read_table`.
+      labels: the folder of text files within it, where it has another name.
+      photos: the folder of photos, likewise.
 
     Raises:
-      ValueError: a line does not hold a class of the table and four finite numbers, or a text file has no photo.
+      ValueError: a line does not hold a class of the table and finite numbers, a text file has no photo, or a folder of
+        photos none of text files.
     """
     classes = read_table(table)
-    splits = {name: split for name, split in SPLITS.items() if (photos / name).is_dir()}
     objects, split = [], []
-    for name, part in (splits or {"": None}).items():
-        found = sorted(p for p in (photos / name).iterdir() if p.suffix.lower() in SUFFIXES)
+    for part, images, texts in _places(root, labels, photos):
+        found = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
         stems = {path.stem for path in found}
-        for text in sorted((labels / name).glob("*.txt")) if (labels / name).is_dir() else ():
+        for text in sorted(texts.glob("*.txt")):
             if text.stem not in stems and text.name not in TABLES:
-                raise ValueError(f"{text} names a photo that is missing in {photos / name}; add it or remove the file")
-        objects += [_objects(path, labels / name / f"{path.stem}.txt", classes) for path in found]
+                raise ValueError(f"{text} names a photo that is missing in {images}; add it or remove the file")
+        objects += [_objects(path, texts / f"{path.stem}.txt", classes) for path in found]
         split += [part] * len(found)
     if not objects:
-        raise ValueError(f"{photos} holds no image; looked for {', '.join(SUFFIXES)}")
-    return Annotations(objects, split if splits else None, classes, {})
+        raise ValueError(f"{root / (photos or '')} holds no image; looked for {', '.join(SUFFIXES)}")
+    return Annotations(objects, None if None in split else split, classes, {})
+
+
+def _places(root: Path, labels: str | None, photos: str | None) -> list[tuple[str | None, Path, Path]]:
+    """Each split with its folder of photos and that of its text files; None for one of no split."""
+    images, texts = root / (photos or "images"), root / (labels or "labels")
+    if labels or photos or (images.is_dir() and texts.is_dir()):
+        pairs = {name: (images / name, texts / name) for name in SPLITS}
+        whole = [(None, images, texts)]
+    else:
+        pairs = {name: (root / name / "images", root / name / "labels") for name in SPLITS}
+        whole = []
+    found = [(SPLITS[name], *pair) for name, pair in pairs.items() if any(map(Path.is_dir, pair))] or whole
+    for _, *pair in found:
+        for folder, other in (pair, pair[::-1]):
+            if not folder.is_dir():
+                raise ValueError(f"{folder} is no folder; add it, or remove {other}")
+    return found
 
 
 def read_table(path: Path) -> tuple[str, ...]:
-    """Class names, one a line, in the order of their numbers."""
-    names = tuple(line.strip() for line in read_bounded(path, MAX_BYTES).splitlines() if line.strip())
+    """Class names in the order of their numbers: one a line, or the `names` of a YAML file.
+
+    `names` is a list, or a mapping of numbers to names (`{0: cat, 1: dog}`). The folders that a YAML file names as
+    `path`, `train` or `val` are not followed, as they are often those of another machine.
+
+    Raises:
+      ValueError: there is no name, one stands twice, a number is left out, or the file is not of its kind.
+    """
+    if path.suffix in (".yaml", ".yml"):
+        names = _yaml_names(path)
+    else:
+        names = [line for line in read_bounded(path, MAX_BYTES).splitlines() if line.strip()]
+    names = tuple(name.strip() for name in names)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"{path} must hold one class a line, each once, found {', '.join(names) or 'nothing'}")
+        raise ValueError(f"{path} must hold one class or more, each once, found {', '.join(names) or 'nothing'}")
+    return names
+
+
+def _yaml_names(path: Path) -> list[str]:
+    """`names` in the order of their numbers, as text."""
+    text = read_bounded(path, MAX_BYTES)
+    try:
+        # A few lines of aliases that name each other can grow beyond any memory.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("aliases are not read, write them out")
+        table = yaml.safe_load(text)
+    except Exception as error:  # a wrong tag or number may raise IndexError, KeyError, AttributeError and others
+        raise ValueError(f"cannot read {path} as YAML ({error}); repair it") from error
+    names = table.get("names") if isinstance(table, dict) else None
+    if isinstance(names, dict):
+        numbers = list(names)
+        if any(type(number) is not int for number in numbers) or sorted(numbers) != list(range(len(numbers))):
+            raise ValueError(f"{path}: names must be numbered 0, 1, 2, ... without gaps, found {str(numbers)[:80]}")
+        names = [names[number] for number in range(len(numbers))]
+    if not isinstance(names, list):
+        raise ValueError(f"{path} must hold names: [cat, dog, ...] or {{0: cat, 1: dog, ...}}, found {str(table)[:60]}")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{path}: a name must be text, found {str(name)[:80]!r}; put it in quotes")
     return names
 
 
@@ -59,13 +124,30 @@ def _objects(photo: Path, text: Path, classes: tuple[str, ...]) -> Objects:
         if not row.strip():
             continue
         try:
-            k, x, y, w, h = map(float, row.split())
+            k, *numbers = map(float, row.split())
         except ValueError:
-            k = x = y = w = h = math.nan
-        if not all(map(math.isfinite, (k, x, y, w, h))) or k != int(k) or not 0 <= k < len(classes):
+            k, numbers = math.nan, []
+        count = len(numbers)
+        fits = count == 4 or (count >= 6 and count % 2 == 0)
+        if not fits or not all(map(math.isfinite, (k, *numbers))) or k != int(k) or not 0 <= k < len(classes):
             raise ValueError(
-                f"{text} line {line}: must be a class 0..{len(classes) - 1} and 4 finite numbers, found {row[:60]!r}"
+                f"{text} line {line}: must be a class 0..{len(classes) - 1} and 4 finite numbers, "
+                f"or 6, 8, ... of a polygon, found {row[:60]!r}"
             )
-        boxes.append(((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height))
+        x1, y1, x2, y2 = _corners(numbers)
+        boxes.append((x1 * width, y1 * height, x2 * width, y2 * height))
         names.append(classes[int(k)])
     return Objects(photo, size, np.array(boxes, np.float64).reshape(-1, 4), tuple(names), str(text))
+
+
+def _corners(numbers: Sequence[float]) -> tuple[float, float, float, float]:
+    """The box of a centre and a size, or the tight one of a polygon.
+
+    >>> _corners([0.5, 0.5, 0.5, 1]), _corners([0.25, 0, 0.75, 0.5, 0.5, 1])
+    ((0.25, 0.0, 0.75, 1.0), (0.25, 0, 0.75, 1))
+    """
+    if len(numbers) == 4:
+        x, y, w, h = numbers
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    xs, ys = numbers[::2], numbers[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
