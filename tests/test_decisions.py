@@ -87,15 +87,8 @@ def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsy
     options = ["--mc", "4", "--calibrate", "temperature", "--conformal", "0.2", "--ood", str(tmp_path / "elsewhere")]
     assert main(["evaluate", str(run), *options, "--figures", str(tmp_path / "report"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    for name in (
-        "nll",
-        "uncalibrated_nll",
-        "temperature",
-        "set_coverage",
-        "set_size",
-        "ood_auroc_mutual_information",
-        "ece_low",
-    ):
+    names = "nll uncalibrated_nll temperature set_coverage set_size ood_auroc_mutual_information ece_low"
+    for name in names.split():
         assert math.isfinite(report[name])
     text = (tmp_path / "report" / "report.md").read_text()
     for picture in ("risk_coverage", "reliability", "outside_entropy"):
