@@ -53,6 +53,20 @@ def test_pairs_are_matched_by_stem_and_split(plots):
     assert ((batch["image"][..., 0] > 130) == (batch["mask"] == 1)).mean() > 0.95  # but for the JPEG's blur
 
 
+@pytest.mark.parametrize("window", [None, 8])
+def test_gaps_between_shapes_weigh_more_where_that_is_asked_for(tmp_path, window):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:, :7] = mask[:, 9:] = 255  # a gap of two columns: its pixels lie 1 and 2 from the shapes
+    for i in range(10):
+        save(tmp_path / "images" / f"{i}.png", mask)
+        save(tmp_path / "masks" / f"{i}.png", mask)
+    found = data.pairs(str(tmp_path), border_weight=10, window=window, crops=4)
+    for examples in found.splits.values():
+        weight, label = (examples.column(name)[:] for name in ("pixel_weight", "mask"))
+        np.testing.assert_allclose(weight[label == 0], 1 + 10 * np.exp(-(3**2) / 50), rtol=1e-6)
+        assert (weight[label == 1] == 1).all()
+
+
 def test_a_path_alone_trains_a_unet_on_pairs(plots, tmp_path, capsys):
     options = "--model.width 2 --model.depth 1 --training.epochs 1 --training.batch-size 2 --json"
     names = ["--data.path", str(plots), "--model.name", "unet", "--task.name", "segmentation"]
@@ -231,7 +245,7 @@ def test_a_sheet_of_five_bands_says_what_to_do(atlas):
 def test_tiled_windows_show_every_pixel_once():
     mask = np.arange(7 * 11, dtype=np.int32).reshape(7, 11)
     places = tiled_places([(0, 2, 7, 11)], (3, 4))
-    shown = windows([mask[..., None]], [mask], places, (3, 4), once=True).column("mask")[:]
+    shown = windows({"mask": [mask]}, places, (3, 4), once=True).column("mask")[:]
     assert sorted(shown[shown >= 0].tolist()) == sorted(mask[:, 2:].ravel().tolist())
 
 

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from cnnlab.data.dataset import Dataset, Examples, split_columns, statistics
+from cnnlab.data.dataset import Columns, Dataset, Examples, split_columns, statistics
 from cnnlab.data.images import SUFFIXES, read_header, read_pixels
 from cnnlab.data.masks import CLASSES, ClassTable, distinct, guess_classes, read_classes, read_codes, to_classes
 from cnnlab.data.rasters import check_bands, known_pixels
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.targets import SPLITS
 from cnnlab.data.windows import Crops, Places, Region, drawn_places, tiled_places, windows
+from cnnlab.losses import border_weights
 
 _MEASURED = 4096  # training images, for their mean and standard deviation
 
@@ -28,6 +29,7 @@ def pairs(
     window: int | None = None,
     crops: int = 1000,
     channels: Literal[1, 3] = 3,
+    border_weight: float = 0.0,
     validation: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
@@ -49,6 +51,8 @@ def pairs(
       window: side of square windows; training draws `crops` of them, the other splits are covered by them.
       crops: windows an epoch; others in every epoch, functions of the seeds and the epoch.
       channels: 1 for grey, 3 for RGB.
+      border_weight: how much more a pixel of the first class counts in a gap between shapes of the others, U-Net's
+        w_0 (there 10): the height of `losses.border_weights`; 0 for all alike.
       validation: share of all pairs, where the folder has no such split.
       test: likewise.
       seed: of the split and of the crops.
@@ -73,7 +77,7 @@ def pairs(
     parts = {}
     for split, listed in found.items():
         read = [_pair(*pair, one, table, size, channels) for pair, one in zip(listed, codes.pop(split), strict=True)]
-        parts[split] = {"image": _objects([one[0] for one in read]), "mask": _objects([one[1] for one in read])}
+        parts[split] = _maps(*zip(*read, strict=True), border_weight)
     missing = {split: share for split, share in (("validation", validation), ("test", test)) if split not in parts}
     if missing:
         parts |= split_columns(parts.pop("train"), {"train": 1 - sum(missing.values()), **missing}, seed=seed)
@@ -100,6 +104,7 @@ def sheet(
     validation: tuple[int, int],
     test: tuple[int, int],
     channels: Literal[1, 3] = 3,
+    border_weight: float = 0.0,
     seed: int = 0,
 ) -> Dataset:
     """One annotated sheet cut into windows: strips of it for validation and test, what lies before them for training.
@@ -117,6 +122,7 @@ def sheet(
       validation: first and (excluded) last column or row.
       test: likewise.
       channels: 1 for grey, 3 for RGB.
+      border_weight: as in `pairs`.
       seed: of the crops.
 
     Raises:
@@ -146,7 +152,7 @@ def sheet(
     regions = {
         split: [(0, a, height, b) if axis == "columns" else (a, 0, b, width)] for split, (a, b) in strips.items()
     }
-    part = {"image": _objects([pixels]), "mask": _objects([marks])}
+    part = _maps([pixels], [marks], border_weight)
     return _windowed(Path(path).stem, dict.fromkeys(strips, part), regions, table.names, window, crops, seed)
 
 
@@ -202,6 +208,14 @@ def _pair(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, c
     return pixels, classes
 
 
+def _maps(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], border_weight: float) -> Columns:
+    """Columns `image`, `mask` and, where borders count more, `pixel_weight`."""
+    columns = {"image": _objects(images), "mask": _objects(masks)}
+    if border_weight:
+        columns["pixel_weight"] = _objects([border_weights(mask, height=border_weight) for mask in masks])
+    return columns
+
+
 def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """A list of arrays of any shapes as a column that can be indexed."""
     out = np.empty(len(arrays), object)
@@ -213,12 +227,12 @@ def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def _windowed(name: str, parts, regions, classes, window: int, crops: int, seed: int) -> Dataset:
     size, splits = (window, window), {}
     for split, part in parts.items():
-        images, masks = list(part["image"]), list(part["mask"])
+        pictures = {name: list(column) for name, column in part.items()}
         if split != "train":
-            splits[split] = windows(images, masks, tiled_places(regions[split], size), size, once=True)
+            splits[split] = windows(pictures, tiled_places(regions[split], size), size, once=True)
             continue
-        draw = functools.partial(_draw, regions[split], size, crops, masks, seed)
-        splits[split] = Crops(windows(images, masks, draw(seed, 0), size).columns, draw)
+        draw = functools.partial(_draw, regions[split], size, crops, pictures["mask"], seed)
+        splits[split] = Crops(windows(pictures, draw(seed, 0), size).columns, draw)
     return _dataset(name, splits, classes)
 
 

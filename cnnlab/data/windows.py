@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,9 +78,9 @@ class Windows:
         return window
 
 
-def windows(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], places: Places, size, *, once=False) -> Examples:
-    """Examples of the windows at these places: `image` `[n, h, w, C]` and `mask` `[n, h, w]`."""
-    return Examples({"image": Windows(images, places, size), "mask": Windows(masks, places, size, once)})
+def windows(pictures: Mapping[str, Sequence[np.ndarray]], places: Places, size, *, once=False) -> Examples:
+    """Examples of the windows at these places: `image` `[n, h, w, C]`, `mask` `[n, h, w]` and other maps."""
+    return Examples({name: Windows(p, places, size, once and name == "mask") for name, p in pictures.items()})
 
 
 @dataclasses.dataclass(frozen=True)
