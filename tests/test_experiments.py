@@ -226,6 +226,17 @@ def test_membranes_are_cross_validated_over_fewer_sections(tmp_path, blobs, caps
     assert module.agreement(blobs * 1.0, blobs, 0.5).rand == 1
 
 
+def test_the_ratios_of_two_benchmarks_become_bars_beside_the_best_of_torch(tmp_path):
+    row = {"name": "lenet5", "ms": {"cnnlab": 5.0, "flax": 20.0, "torch eager": 12.0, "torch channels-last": 10.0}}
+    for name in ("train_step", "inference"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"rows": [row]}))
+    module = script("benchmarks/ratios.py")
+    module.main((tmp_path / "train_step.json", tmp_path / "inference.json"), output=tmp_path / "speed.png")
+    panel = module.draw(["train step"], [[row]]).axes[0]
+    assert [text.get_text() for text in panel.texts] == ["2.00", "0.50"]
+    assert (tmp_path / "speed.png").exists()
+
+
 def test_the_network_benchmarks_print_rows_with_a_share_of_the_matrix_rate(capsys):
     for name in ("train_step", "inference"):
         module = script(f"benchmarks/{name}.py")
