@@ -57,6 +57,12 @@ def test_voc_lists_make_the_splits_and_photos_without_objects_stay(voc):
     assert data["test"].column("classes").tolist() == [[0, 1], [0, 1], [-1, -1]]
 
 
+def test_a_photo_that_two_files_annotate_is_named(voc):
+    (voc / "Annotations" / "1.xml").write_text(xml(("cat", 1, 1, 9, 9, 0), filename="0.png"))
+    with pytest.raises(ValueError, match=r"0\.png is annotated twice, by .*0\.xml and .*1\.xml; keep one"):
+        read_annotations(voc)
+
+
 def test_difficult_objects_are_marked_and_need_not_be_learnt(voc):
     first = boxes(str(voc), size=32)["train"][np.arange(1)]
     assert first["difficult"].tolist() == [[False, True]]
@@ -122,9 +128,9 @@ def test_a_coco_box_is_corner_and_size_and_classes_stand_by_id(tmp_path):
 
 
 def test_a_photos_own_area_and_frame_stand_beside_its_boxes(tmp_path):
-    photos(tmp_path / "images", "0.png", "1.png")
     one = {"image_id": 7, "category_id": 5, "bbox": [0, 0, 40, 10]}
     for split in ("train", "val", "test"):
+        photos(tmp_path / split, "0.png", "1.png")
         coco(tmp_path, [one | {"area": 123.5}, one, one | {"iscrowd": 1}], f"{split}.json")
     with pytest.warns(UserWarning, match="3 crowds, not learnt"):
         first = boxes(str(tmp_path), size=32)["train"][np.arange(1)]

@@ -14,8 +14,8 @@ HERE = {
     "shapes": "cnnlab train --data.name shapes",
     "folder": "cnnlab train --data.path DIR (images in DIR/CLASS, or DIR/targets.csv)",
     "pairs": "cnnlab train --data.path DIR --task.name segmentation --model.name unet (DIR/images and DIR/masks)",
-    "sheet": "cnnlab train --data.name sheet --data.path IMAGE --data.mask MASK --data.validation 4800 5400 --data.test "
-    "5400 6288 --task.name segmentation --model.name unet (columns of one annotated sheet)",
+    "sheet": "cnnlab train --data.name sheet --data.path IMAGE --data.mask MASK --data.validation 4800 5400 "
+    "--data.test 5400 6288 --task.name segmentation --model.name unet (columns of one annotated sheet)",
     "boxes": "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (VOC, COCO or YOLO files)",
 }
 """What needs no preparation, and its command."""

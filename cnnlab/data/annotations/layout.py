@@ -42,8 +42,18 @@ def read_annotations(root: Path, *, annotations: str | None = None, photos: str 
       photos: the folder of photos within it, likewise.
 
     Raises:
-      ValueError: the folder is in none of the three formats, or a file is wrong.
+      ValueError: the folder is in none of the three formats, a file is wrong, or a photo is annotated twice.
     """
+    found = _read(root, annotations, photos)
+    sources: dict[Path, str] = {}
+    for one in found.objects:
+        if one.photo in sources:
+            raise ValueError(f"{one.photo} is annotated twice, by {sources[one.photo]} and {one.source}; keep one")
+        sources[one.photo] = one.source
+    return found
+
+
+def _read(root: Path, annotations: str | None, photos: str | None) -> Annotations:
     for name in (annotations, photos):
         if name is not None and not (root / name).exists():
             raise ValueError(f"{root / name} does not exist; name a folder within {root}")
