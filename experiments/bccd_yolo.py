@@ -7,7 +7,14 @@ red cells, white cells and platelets, splits 205 / 87 / 72. Two boxes have equal
 so each is one pixel, and they are left in. Photos are letterboxed to 320 x 320: a stride of 16 gives S = 20, of 32
 S = 10. No pretraining; 1.9 million parameters. Turns and flips cost nothing under a microscope.
 Expected: map50 of .84 or more on the test split (Keras YOLOv3 with pretrained weights: .84).
-Measured: not run yet.
+Measured on one core of an AMD EPYC, 2026-11-21, 18 minutes a seed, test split, 3 seeds; platelets, red, white cells:
+
+    anchors, S = 20  map50 .898 ± .004 (.870 ± .013, .844 ± .003, .980 ± .001), map .567 ± .006, ECE .093 (floor .027)
+    cells, S = 20    map50 .831 ± .022 (.691 ± .071, .819 ± .006, .982 ± .003), map .500 ± .011, ECE .184 (.032)
+    anchors, S = 10  map50 .813 (.654, .807, .978), map .483; one seed
+
+The finer grid and the anchors gain where cells are small or touch. The mean over 10 passes changes little (map50 .894,
+.827); doubt does not find the wrong boxes here (AUROC of entropy .54, mutual information .48), a low score does (.82).
 """
 
 import dataclasses
