@@ -6,6 +6,10 @@ Rows: drawn boxes, as many detections as a detector leaves; with `--coco` the 10
 github.com/rafaelpadilla/review_object_detection_metrics (`tests/test_coco_eval`), with `--voc` its 100 photos of Pascal
 VOC (`data/database`). Both start from boxes in memory: pycocotools from its own index of them, which is not timed.
 The numbers are compared too: `largest_difference` of the 12. `ratio` is pycocotools' time divided by cnnlab's.
+
+Measured on two quiet cores of an AMD EPYC, pycocotools 2.0.11, 2026-11-21, ms of pycocotools and of cnnlab: 500 drawn
+images 3,529 and 57 (ratio 62), the 100 of COCO 354 and 6.9 (51), the 100 of VOC 141 and 4.0 (36); the 12 numbers differ
+by 1e-16.
 """
 
 import contextlib

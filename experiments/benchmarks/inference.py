@@ -4,18 +4,19 @@
 
 As `train_step.py`, dropout off, batch norm on its running averages, in PyTorch's inference mode.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, `--rounds 3 --no-compiled`, ms of
-cnnlab, plain Flax, torch eager, torch channels-last, and the ratio:
+Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, for all alike with large pages
+(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 3 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
+channels-last, the ratio, and the share of the matrix products' rate:
 
-    lenet5           2.0   8.3    2.8    2.2   1.08
-    keras_mnist       22    17     21     21    .94
-    keras_vgg        121   207    186    102    .84
-    separable         63   461    124     98   1.55
-    dilated           20    45     19     17    .86
-    transposed        45    67     58     63   1.31
-    unet             201   288    265    194    .97
-    resnet18         837  1113   1076    882   1.05
-    googlenet        167   234    312    187   1.12
+    lenet5           1.9   8.7    2.9    2.6   1.43   .34
+    keras_mnist       24    19     24     23    .96   .77
+    keras_vgg        145   192    143    102    .70   .56
+    separable         52   668    164     69   1.33   .49
+    dilated           25    55     22     20    .80   .74
+    transposed        53    70     64     40    .76   .51
+    unet             197   251    260    163    .83   .74
+    resnet18         803  1169    848    910   1.05  1.06
+    googlenet        141   249    318    173   1.23  1.02
 """
 
 from collections.abc import Callable

