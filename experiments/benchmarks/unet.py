@@ -10,8 +10,8 @@ The variants take turns, round by round; each figure is the median of the rounds
 `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
 
 Measured on two quiet cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, large pages for all, `--widths 16
---rounds 3 --sheet-rounds 2`, of cnnlab, torch eager and channels-last: the step 872, 687, 533 ms (ratio .61), the windows
-13.9, 20.8, 15.6 s (1.12).
+--rounds 3 --sheet-rounds 2`, of cnnlab, torch eager and channels-last: the step 872, 687, 533 ms (ratio .61), the
+windows 13.9, 20.8, 15.6 s (1.12).
 """
 
 import functools
