@@ -7,7 +7,8 @@ arghadeep25/Building-Footprint-Extraction-from-High-Resolution-Satellite-Images;
 experiment only). Its own splits, 25, 9 and 7 patches, are kept.
 
 Expected: an IoU of buildings of .65 on its test patches.
-Measured: not run yet.
+Measured on two cores of an AMD EPYC, 2026-11-21, one seed, `--width 16 --epochs 100`, 12 minutes: IoU of buildings
+.461, over 20 passes .464: short of it, the loss was still falling. Not run yet as it stands here.
 """
 
 import dataclasses
