@@ -354,3 +354,19 @@ def test_a_table_beside_a_sheets_mask_explains_its_colours(tmp_path):
     found = data.sheet(str(tmp_path / "sheet.png"), str(tmp_path / "mask.png"), **strips)
     assert found.spec.classes == ("paper", "house")
     assert (found["test"][np.arange(1)]["mask"][0, :, ::2] == 1).all()
+
+
+def test_a_sheet_that_was_moved_with_its_mask_is_measured_where_it_is(atlas, tmp_path):
+    options = {"window": 8, "crops": 8, "validation": (50, 60), "test": (60, 90)}
+    experiment = cnnlab.Experiment(
+        data=cnnlab.Choice("sheet", path=str(atlas / "sheet.png"), mask=str(atlas / "mask.png"), **options),
+        model=cnnlab.Choice("unet", width=2, depth=1),
+        task=cnnlab.Choice("segmentation"),
+        training=cnnlab.Training(epochs=1, batch_size=8),
+    )
+    cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    before = cnnlab.evaluate(tmp_path / "run")
+    (atlas / "elsewhere").mkdir()
+    for name in ("sheet.png", "mask.png"):
+        (atlas / name).rename(atlas / "elsewhere" / name)
+    assert cnnlab.evaluate(tmp_path / "run", atlas / "elsewhere" / "sheet.png") == before

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnnlab.training.devices import is_first_process
 from cnnlab.training.run import CHECKPOINTS, write_text
 from cnnlab.version import VERSION
 
@@ -88,8 +89,9 @@ def save(
     if step in manager.all_steps():
         manager.wait_until_finished()
         file = manager.directory / str(step) / "metrics" / "metrics"
-        file.parent.mkdir(exist_ok=True)
-        write_text(file, json.dumps(metrics))
+        if is_first_process():
+            file.parent.mkdir(exist_ok=True)
+            write_text(file, json.dumps(metrics))
         manager.reload()
         return
     config = config | {"digest": {"model": digest(model), "optimizer": digest(optimizer)}}

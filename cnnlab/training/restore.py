@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -303,12 +304,20 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
     if moved_to is not None:
         if place is None:
             raise ValueError(f"{path} was trained on {experiment.data.name}, which has no path that could have changed")
-        experiment = dataclasses.replace(experiment, data=experiment.data.replace(path=str(moved_to)))
+        experiment = dataclasses.replace(experiment, data=_moved(experiment.data, place, str(moved_to)))
     elif place is not None and not Path(place).exists():
         raise ValueError(f"{path} was trained on {place}, which is not there; say where it is now with --data.path")
     dataset = load_experiment_data(experiment)
     check_data(config, dataset.fingerprint(), path)
     return dataset
+
+
+def _moved(data: Choice, place: str, moved_to: str) -> Choice:
+    """The data with another path; its mask and its content mask, if they are gone too, beside it as they lay before."""
+    gone = {n: data.options.get(n) for n in ("mask", "content")}
+    gone = {n: old for n, old in gone.items() if old is not None and not Path(old).exists()}
+    beside = {n: Path(moved_to).parent / os.path.relpath(old, Path(place).parent) for n, old in gone.items()}
+    return data.replace(path=moved_to, **{n: str(new) for n, new in beside.items()})
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
