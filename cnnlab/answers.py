@@ -13,6 +13,7 @@ from cnnlab.trained import Trained, evaluation_rows, one_pass_rows
 from cnnlab.uncertainty.augmented import View, augmented_outputs, chosen_views
 from cnnlab.uncertainty.dropout import require_dropout
 from cnnlab.uncertainty.ensemble import check_members, ensemble_moments
+from cnnlab.uncertainty.image_draws import image_draws
 from cnnlab.uncertainty.moments import Moments
 from cnnlab.uncertainty.monte_carlo import Passes, mc_moments, summarise
 
@@ -27,6 +28,7 @@ def answering(
     views: str | Sequence[View] | None = None,
     seed: int = 0,
     batch_size: int = 256,
+    draws: bool = False,
 ) -> Callable[[Examples], Rows]:
     """The way to answer: a function from examples to the task's rows, once each and in order.
 
@@ -36,6 +38,7 @@ def answering(
       views: of each example, as in `augmented_predict`, whose answers are averaged.
       seed: of the dropout masks.
       batch_size: examples at a time, at most.
+      draws: add `draw`, a random number of each image, see `image_draws`.
 
     Returns:
       The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells) and `num_samples`.
@@ -58,12 +61,15 @@ def answering(
     def answers(examples: Examples) -> Rows:
         numbers = itertools.count()
 
-        def rows(_: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        def answer(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
             if mc_samples is not None:
-                return _sampled_rows(first, batch, seed, next(numbers), mc_samples)
+                return _sampled_rows(first, batch, jax.random.key(seed), next(numbers), mc_samples)
             if views is not None:
                 return _augmented_rows(first, batch, views)
             return _member_rows(members, batch) if len(members) > 1 else one_pass_rows(first, batch)
+
+        def rows(_: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            return answer(batch) | ({"draw": _image_draws(batch["image"])} if draws else {})
 
         return evaluation_rows(first, examples, batch_size=min(batch_size, len(examples)), rows=rows)
 
@@ -96,9 +102,9 @@ def _fastest(
 
 @jit(static_argnames="num_samples")
 def _sampled_rows(
-    trained: Trained, batch: Mapping[str, jax.Array], seed: int, number: int, num_samples: Passes
+    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, number: int, num_samples: Passes
 ) -> dict[str, jax.Array]:
-    key = jax.random.fold_in(jax.random.key(seed), number)
+    key = jax.random.fold_in(key, number)
     return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
 
 
@@ -110,6 +116,9 @@ def _augmented_rows(trained: Trained, batch: Mapping[str, jax.Array], views: tup
 @jit
 def _member_rows(members: tuple[Trained, ...], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     return _rows_of(members[0], batch, ensemble_moments(members, batch["image"]))
+
+
+_image_draws = jit(image_draws)
 
 
 def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:

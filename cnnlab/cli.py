@@ -3,6 +3,7 @@
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -32,12 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"cnnlab: {message}", file=sys.stderr)
             COMMANDS[name].run(rest)
+        sys.stdout.flush()
     except SystemExit as stop:  # tyro's own: --help, or a flag that does not parse
         return int(stop.code or 0)
     except Misuse as error:
         return _fail(error, MISUSED)
     except Stopped as stopped:
         return _fail(stopped, stopped.exit_code)
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, the interpreter flushes it at its end
+        return FAILED
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error, FAILED)
     except KeyboardInterrupt:

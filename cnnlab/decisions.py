@@ -23,7 +23,8 @@ def decision_report(
     """All that a classification split's rows say about acting on the answers.
 
     Args:
-      rows: `probs` `[n, k]`, calibrated if so wished, and `label` `[n]`; with MC-Dropout also `mutual_information`.
+      rows: `probs` `[n, k]`, calibrated if so wished, and `label` `[n]`; with MC-Dropout also `mutual_information`; for
+        sets also `draw` `[n]`, see `image_draws`.
       before: the summary of the answers before their calibration.
       fitted: with its sets.
       outside: the rows of images unlike those learnt from, made in the same way.
@@ -46,16 +47,17 @@ def decision_scores(rows: Rows) -> dict[str, float]:
     """Errors of calibration, of ranking, and how well each of `doubts` finds the wrong answers.
 
     Returns:
-      `ece_low` and `ece_high`, the bootstrap interval of 95 %; `ece_mass`, `mce`, `classwise_ece`, each with its
-      `_floor`; `brier_reliability`, `brier_resolution`, `brier_uncertainty` and `brier_within`, whose sum, the
-      resolution subtracted, is the Brier score; `aurc`, `augrc` and `risk_at_80`, the
-      share of wrong answers among the surest 80 %; `error_auroc_NAME` (left out where all are right, or all wrong).
+      `ece_low` and `ece_high`, the bootstrap interval of 95 %; `ece_mass`, `mce`, `classwise_ece`, each with its `_low`
+      and `_high` and its `_floor`; `brier_reliability`, `brier_resolution`, `brier_uncertainty` and `brier_within`,
+      whose sum, the resolution subtracted, is the Brier score; `aurc`, `augrc` and `risk_at_80`, the share of wrong
+      answers among the surest 80 %; `error_auroc_NAME` (left out where all are right, or all wrong).
     """
     probs, label, correct = _answers(rows)
     errors = calibration_errors(probs, label)
     out = {"ece_low": errors["ece"].low, "ece_high": errors["ece"].high}
     for name in ("ece_mass", "mce", "classwise_ece"):
-        out |= {name: errors[name].value, f"{name}_floor": errors[name].floor}
+        found = errors[name]
+        out |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_floor": found.floor}
     parts = brier_parts(probs, label)
     out |= {f"brier_{name}": getattr(parts, name) for name in ("reliability", "resolution", "uncertainty", "within")}
     confidence = probs.max(1)
@@ -83,7 +85,7 @@ def set_scores(rows: Rows, fitted: PostHoc) -> dict[str, float]:
     """`set_coverage`, where it should lie (`set_coverage_low`, `_high`), `set_size`, `set_empty`, the share without a
     class, and `set_error`, what was asked for."""
     probs, label, _ = _answers(rows)
-    found = fitted.conformal.coverage(fitted.conformal.sets(probs), label)
+    found = fitted.conformal.coverage(fitted.conformal.sets(probs, uniform=rows.get("draw")), label)
     return {
         "set_coverage": found.coverage,
         "set_coverage_low": found.low,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnlab import decisions
 from cnnlab.answers import UNCERTAINTY, Rows, answering, with_cost
-from cnnlab.data import Dataset, Examples, InputSpec
+from cnnlab.data import Dataset, Examples
 from cnnlab.data.outside import outside_examples
 from cnnlab.pictures import save_figures
 from cnnlab.tasks import Classification, Task
@@ -15,7 +15,8 @@ from cnnlab.trained import Trained
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.restore import load, load_config, load_data
 from cnnlab.uncertainty.augmented import View
-from cnnlab.uncertainty.conformal import Method
+from cnnlab.uncertainty.calibration import known_calibration
+from cnnlab.uncertainty.conformal import Method, smallest_split
 from cnnlab.uncertainty.monte_carlo import Passes
 from cnnlab.uncertainty.post_hoc import PostHoc, load_post_hoc, save_post_hoc
 
@@ -50,7 +51,8 @@ def evaluate(
       batch_size: examples at a time; those of the run's own validation, if left out, of a network in hand 256.
       figures: a directory for the pictures; none if left out.
       calibrate: `temperature`, `vector`, `platt` or `isotonic`, fitted on the validation split's answers, made the same
-        way; or `saved`: what the run keeps. What is fitted to a single run is kept in it, for `predict`.
+        way; or `saved`: what the run keeps. What is fitted to a single run on its own data is kept in it, for
+        `predict`.
       conformal: share of labels that a set of classes may miss; sets are fitted on the validation split, too.
       sets: `lac`, `aps` or `raps`, see `Conformal.fit`.
       ood: images unlike those learnt from: a dataset, its name (its `test` split counts), or a folder.
@@ -77,7 +79,8 @@ def evaluate(
         batch_size = _own_batch_size(runs[0])
     if views is not None and not (calibrate is None and conformal is None):
         raise ValueError(f"views {views!r} have no calibration and no conformal sets; leave out the ones or the others")
-    answers = answering(members, mc_samples=mc_samples, views=views, seed=seed, batch_size=batch_size)
+    options = {"mc_samples": mc_samples, "views": views, "seed": seed, "batch_size": batch_size}
+    answers = answering(members, draws=not (calibrate is None and conformal is None), **options)
     trained, deciding = members[0], not (calibrate is None and conformal is None and ood is None)
     if deciding:
         _require_one_label(trained.task)
@@ -87,21 +90,23 @@ def evaluate(
                 "the split test"
             )
     dataset = data if isinstance(data, Dataset) else _own_data(runs[0], data)
-    check_spec(trained.spec, dataset)
+    _check_data(trained, dataset)
     examples, others = dataset[split], None if ood is None else outside_examples(ood, trained.spec)
+    before, fitted = None, None
+    if calibrate is not None or conformal is not None:
+        options = {"method": calibrate, "error": conformal, "sets": sets}
+        fitted = _fitted(runs, trained, answers, dataset, passes=mc_samples, **options)
     if mc_samples is None:
         rows, cost = answers(examples), {}
     else:
         rows, cost = with_cost(answers, trained, examples, batch_size=batch_size)
-    before, fitted, outside = None, None, None if others is None else answers(others)
-    if calibrate is not None or conformal is not None:
-        options = {"method": calibrate, "error": conformal, "sets": sets}
-        fitted = _fitted(runs, trained, answers, dataset["validation"], passes=mc_samples, **options)
+    outside = None if others is None else answers(others)
+    if fitted is not None:
         before = trained.task.summary(rows) if fitted.calibration else None
         rows, outside = (part and part | {"probs": fitted.apply(part["probs"])} for part in (rows, outside))
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
     told = UNCERTAINTY if mc_samples == "auto" else UNCERTAINTY[:2]
-    report |= {name: float(rows[name].mean()) for name in told if name in rows}
+    report |= {name: _mean(rows, name) for name in told if name in rows}
     if deciding:
         report |= decisions.decision_report(rows, before=before, fitted=fitted, outside=outside)
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
@@ -109,9 +114,15 @@ def evaluate(
     if figures is not None:
         drawn = trained.task.figures(rows)
         if deciding:
-            drawn |= decisions.decision_figures(rows, outside, (dataset.name, _name_of(ood)))
+            drawn |= decisions.decision_figures(rows, outside, (dataset.name, "" if ood is None else _name_of(ood)))
         save_figures(drawn, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
+
+
+def _mean(rows: Rows, name: str) -> float:
+    """Of a column; of a map without the pixels that are ignored."""
+    mask = rows.get("mask")
+    return float((rows[name] if mask is None or rows[name].ndim == 1 else rows[name][mask >= 0]).mean())
 
 
 def _own_batch_size(run: str | Path | Trained) -> int:
@@ -126,11 +137,13 @@ def _own_data(run: str | Path | Trained, moved_to: str | Path | None) -> Dataset
     return load_data(run, moved_to)
 
 
-def check_spec(spec: InputSpec, dataset: Dataset) -> None:
+def _check_data(trained: Trained, dataset: Dataset) -> None:
     """Raises `ValueError` where data has other images or classes than the network was trained for."""
+    mine, others = trained.spec, dataset.spec
     for part, wanted, found in (
-        ("images", spec.shape, dataset.spec.shape),
-        ("classes", spec.classes, dataset.spec.classes),
+        ("channels", mine.channels, others.channels),
+        ("images", None if trained.any_size else mine.shape, None if trained.any_size else others.shape),
+        ("classes", mine.classes, others.classes),
     ):
         if wanted != found:
             raise ValueError(f"the network was trained for the {part} {wanted}, {dataset.name} has {found}")
@@ -147,7 +160,7 @@ def _fitted(
     runs: Sequence[str | Path | Trained],
     trained: Trained,
     answers: Callable[[Examples], Rows],
-    validation: Examples,
+    dataset: Dataset,
     *,
     passes: Passes | None,
     method: str | None,
@@ -159,17 +172,26 @@ def _fitted(
     if method == "saved":
         if path is None or error is not None:
             raise ValueError("calibrate='saved' takes what one run's path keeps, sets included; leave conformal out")
-        found = load_post_hoc(path, trained)
-        found.require_passes(passes)
-        return found
-    rows = answers(validation)
-    options = {"passes": passes, "method": method, "error": error, "sets": sets}
+        return load_post_hoc(path, trained, passes=passes)
+    if method is not None:
+        known_calibration(method)
+    if error is not None:
+        smallest_split(error)
+    rows = answers(dataset["validation"])
+    options = {"passes": passes, "method": method, "error": error, "sets": sets, "uniform": rows["draw"]}
     found = PostHoc.fit(rows["probs"], rows["label"], **options)
-    if path is not None:
-        save_post_hoc(found, trained, path)
-    elif len(runs) > 1:
+    if len(runs) > 1:
         warnings.warn("what is fitted to the mean of several runs is measured, and kept in none of them", stacklevel=3)
+    elif path is not None and _is_own(path, dataset):
+        save_post_hoc(found, trained, path)
+    elif path is not None:
+        warnings.warn(f"what is fitted to other data than the run's is measured, and not kept in {path}", stacklevel=3)
     return found
+
+
+def _is_own(run: str | Path, dataset: Dataset) -> bool:
+    """Whether a run was validated on this validation split."""
+    return load_config(run)["data"]["fingerprint"].get("validation") == dataset["validation"].digest()
 
 
 def _name_of(data: str | Path | Dataset) -> str:

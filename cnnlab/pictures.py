@@ -30,6 +30,15 @@ def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
     return paths
 
 
+def white(name: str, num_classes: int) -> float:
+    """The value that is white in a picture of a segmentation's map: of a mask, which holds indices, 255.
+
+    >>> white("mean", 2), white("variance", 2)
+    (1.0, 0.25)
+    """
+    return {"mask": 255.0, "mean": 1.0, "variance": 0.25}.get(name, float(np.log(num_classes)))
+
+
 def training_curves(run: str | Path, directory: Path) -> list[Path]:
     """Loss and monitored metric of a run's epochs."""
     monitor = load_config(run)["monitor"]

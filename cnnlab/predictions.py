@@ -13,12 +13,15 @@ import numpy as np
 
 from cnnlab.compile import jit
 from cnnlab.data import InputSpec
-from cnnlab.data.images import find_images, read_image
+from cnnlab.data.images import find_images, read_header, read_image
 from cnnlab.metrics.regression import central_interval
+from cnnlab.pictures import white
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs
 from cnnlab.trained import Trained, predict
-from cnnlab.uncertainty import mc_predict
+from cnnlab.uncertainty import ensemble_predict, mc_predict
+from cnnlab.uncertainty.ensemble import check_members
+from cnnlab.uncertainty.image_draws import image_draws
 from cnnlab.uncertainty.monte_carlo import Passes
 from cnnlab.uncertainty.post_hoc import PostHoc
 
@@ -26,7 +29,7 @@ Record = dict[str, Any]
 
 
 def predict_files(
-    trained: Trained,
+    trained: Trained | Sequence[Trained],
     paths: Sequence[str | Path],
     *,
     mc_samples: Passes | None = None,
@@ -38,34 +41,32 @@ def predict_files(
     """Each file's prediction, NumPy and without the batch axis.
 
     Args:
-      trained: the network.
+      trained: the network, or several, whose answers are averaged as by `ensemble_predict`.
       paths: image files and folders.
       mc_samples: passes with dropout on, or `auto`; one without, if left out.
       seed: of the dropout masks.
       batch_size: images at a time; the last batch is filled up, so one compile serves all.
       fitted: calibrates `probs` and adds `set` `[k]`, the classes of the conformal set, where there is one. Entropies
         stay those of the passes.
-      each_pass: add `passes`, what each of `mc_samples` passes alone is decoded to, with a leading axis.
+      each_pass: add `passes`, what each of `mc_samples` passes, or each network, alone is decoded to, with a leading
+        axis.
 
     Raises:
-      ValueError: a path is missing or no image; it is named.
+      ValueError: a path is missing or no image; it is named. Several networks do not fit together, or are to make
+        several passes each.
     """
     files = find_images(paths)
     batch_size = min(batch_size, len(files))
     if fitted is not None:
         fitted.require_passes(mc_samples)
-    images = (read_image(path, trained.spec) for path in files)
-    yield from zip(
-        files,
-        answers(
-            trained, images, batch_size=batch_size, mc_samples=mc_samples, seed=seed, fitted=fitted, each_pass=each_pass
-        ),
-        strict=True,
-    )
+    members = _members(trained, mc_samples)
+    images = (read_image(path, members[0].spec) for path in files)
+    options = {"mc_samples": mc_samples, "seed": seed, "fitted": fitted, "each_pass": each_pass}
+    yield from zip(files, answers(members, images, batch_size=batch_size, **options), strict=True)
 
 
 def answers(
-    trained: Trained,
+    trained: Trained | Sequence[Trained],
     images: Iterable[np.ndarray],
     *,
     batch_size: int,
@@ -77,30 +78,40 @@ def answers(
     """Each image's prediction, NumPy and without the batch axis; memory holds one batch of a stream of any length.
 
     Args:
-      trained: the network.
+      trained: as in `predict_files`.
       images: `[H, W, C]` uint8 each, as the network takes them.
       batch_size: of them at a time; the last batch is filled up, so one compile serves all.
-      mc_samples: as in `predict_files`, which says what the others are too.
+      mc_samples: likewise.
       seed: likewise.
       fitted: likewise.
       each_pass: likewise.
     """
+    members = _members(trained, mc_samples)
     images, numbers = iter(images), itertools.count()
     while batch := list(itertools.islice(images, batch_size)):
         stack = np.stack(batch + batch[-1:] * (batch_size - len(batch)))
-        if mc_samples is None:
-            found = predict(trained, stack)
+        if len(members) > 1:
+            found = ensemble_predict(members, stack)
+        elif mc_samples is None:
+            found = predict(members[0], stack)
         else:
             key = jax.random.fold_in(jax.random.key(seed), next(numbers))  # other masks in every batch
-            found = mc_predict(trained, stack, key=key, num_samples=mc_samples, return_samples=each_pass)
+            found = mc_predict(members[0], stack, key=key, num_samples=mc_samples, return_samples=each_pass)
         if each_pass:
-            found = Prediction({**found, "passes": _decode_each(trained, found.samples)})
-            del found["samples"]
-        found = jax.device_get(found)
+            found = Prediction({**found, "passes": _decode_each(members[0], found.samples)})
+        found = jax.device_get(Prediction({name: leaf for name, leaf in found.items() if name != "samples"}))
         if fitted is not None:
-            found = _decided(found, fitted)
+            found = _decided(found, fitted, stack)
         for i in range(len(batch)):
             yield jax.tree.map(lambda leaf, i=i: leaf[i], found)
+
+
+def _members(trained: Trained | Sequence[Trained], mc_samples: Passes | None) -> list[Trained]:
+    members = [trained] if isinstance(trained, Trained) else list(trained)
+    check_members(members)
+    if len(members) > 1 and mc_samples is not None:
+        raise ValueError(f"mc_samples is for one network, found {len(members)}; leave it out, or give one of them")
+    return members
 
 
 @jit
@@ -109,9 +120,11 @@ def _decode_each(trained: Trained, samples: Outputs) -> Prediction:
     return jax.lax.map(trained.task.decode, samples)
 
 
-def _decided(found: Prediction, fitted: PostHoc) -> Prediction:
+def _decided(found: Prediction, fitted: PostHoc, images: np.ndarray) -> Prediction:
     probs = fitted.apply(found["probs"])
-    sets = {} if fitted.conformal is None else {"set": fitted.conformal.sets(probs)}
+    sets = {}
+    if fitted.conformal is not None:
+        sets = {"set": fitted.conformal.sets(probs, uniform=image_draws(images))}
     return Prediction(found | {"probs": probs, "label": probs.argmax(-1)} | sets)
 
 
@@ -164,7 +177,7 @@ def _interval(prediction: Prediction) -> dict[str, np.ndarray]:
 
 
 def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path) -> dict[str, str]:
-    """Writes the pixel maps of a prediction as PNGs of the photo's own size.
+    """Writes the pixel maps of a prediction as PNGs of the photo's own size, upright.
 
     Args:
       path: the photo.
@@ -173,27 +186,36 @@ def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path
       target: the files' common beginning: `out/photo` gives `out/photo_mask.png`.
 
     Returns:
-      The files by name: `mask` holds class indices; `entropy` and `mutual_information` run from 0 to log k at 255.
+      The files by name: `mask` holds class indices. Of the others 0..255 is 0..1 for `mean`, the second class's
+      probability where there are two, 0..1/4 for `variance`, that of the guessed class's probability, and 0..log k for
+      `entropy` and `mutual_information`.
     """
     from PIL import Image
 
     if "mask" not in prediction:
         return {}
-    with Image.open(path) as photo:
-        size = photo.size
+    height, width = read_header(path)[0]
     target.parent.mkdir(parents=True, exist_ok=True)
     out = {}
-    for name in ("mask", "entropy", "mutual_information"):
-        if name not in prediction:
-            continue
-        pixels = np.asarray(prediction[name])
-        scaled = pixels if name == "mask" else np.round(pixels * 255 / np.log(len(spec.classes))).clip(0, 255)
+    for name, pixels in _maps(prediction).items():
+        scaled = np.round(pixels * (255 / white(name, len(spec.classes)))).clip(0, 255)
         file = target.with_name(f"{target.name}_{name}.png")
         part = file.with_suffix(".part")
-        Image.fromarray(scaled.astype(np.uint8)).resize(size, Image.Resampling.NEAREST).save(part, "png")
+        Image.fromarray(scaled.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST).save(part, "png")
         os.replace(part, file)
         out[name] = str(file)
     return out
+
+
+def _maps(prediction: Prediction) -> dict[str, np.ndarray]:
+    """Maps `[H, W]` by name."""
+    mask, probs = np.asarray(prediction["mask"]), np.asarray(prediction["probs"])
+    maps = {"mask": mask} | ({"mean": probs[..., 1]} if probs.shape[-1] == 2 else {})
+    if "variance" in prediction:
+        maps["variance"] = np.take_along_axis(np.asarray(prediction["variance"]), mask[..., None], -1)[..., 0]
+    return maps | {
+        name: np.asarray(prediction[name]) for name in ("entropy", "mutual_information") if name in prediction
+    }
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:

@@ -35,6 +35,11 @@ class Trained:
     task: Task = struct.field(pytree_node=False)
     spec: InputSpec = struct.field(pytree_node=False)
 
+    @property
+    def any_size(self) -> bool:
+        """Whether images may have another height and width than those learnt from: it answers each pixel."""
+        return getattr(self.task, "logits", None) == "map"
+
 
 def logits(trained: Trained, images: jax.Array) -> jax.Array:
     """The network's outputs for images `[B, H, W, C]`, uint8 or in [0, 1], normalised here; dropout off."""
@@ -58,7 +63,7 @@ def predict(trained: Trained, images: jax.Array) -> Prediction:
       `Prediction`: `.probs` and `.label` for classification, `.value` for regression, `.probs` and `.mask` for
       segmentation, `.boxes`, `.classes` and `.score` for detection.
     """
-    check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
+    check_images(images, trained.spec, any_size=trained.any_size)
     return _predict(trained, images)
 
 

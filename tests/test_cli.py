@@ -1,13 +1,21 @@
 import csv
+import glob
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cnnlab import predictions
 from cnnlab.cli import main
+from cnnlab.commands.common import print_json
+from cnnlab.data import InputSpec
+from cnnlab.tasks import Prediction
 
 SMALL = [f"--data.{name}" for name in ("name=shapes", "size=16", "train=64", "validation=16", "test=20")]
 
@@ -143,14 +151,15 @@ def test_mc_without_dropout_names_the_layers(capsys):
     assert "no dropout is active in Linear" in capsys.readouterr().err
 
 
-def test_every_command_the_end_of_a_training_names_works(capsys):
-    assert main(["train", *SMALL, "--training.epochs", "1"]) == 0
-    out = capsys.readouterr().out
-    commands = [line.removeprefix("next").split() for line in out.splitlines() if " cnnlab " in f" {line}"]
-    assert len(commands) == 3
+@pytest.mark.parametrize(("seeds", "number"), [("1", 3), ("2", 2)])
+def test_every_command_the_end_of_a_training_names_works(seeds, number, capsys):
+    assert main(["train", *SMALL, "--training.epochs", "1", "--training.seeds", seeds]) == 0
+    lines = [line.split("   (")[0].removeprefix("next") for line in capsys.readouterr().out.splitlines()]
+    commands = [line.split() for line in lines if " cnnlab " in f" {line}"]
+    assert len(commands) == number
     for name, *command in commands:
         assert name == "cnnlab"
-        assert main(command) == 0
+        assert main([word for one in command for word in (sorted(glob.glob(one)) or [one])]) == 0
 
 
 def test_other_options_get_a_directory_of_their_own_and_more_epochs_do_not():
@@ -181,6 +190,30 @@ def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path
     assert sum(found[0]["share"].values()) == pytest.approx(1)
     assert main(["predict", "masks", photos[0], "--tile", "32", "--mc", "2", "--output", "sheet"]) == 0
     assert Image.open("sheet/mutual_information.png").size == (40, 30)
+
+
+def test_masks_of_a_photo_lie_as_it_is_seen(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a phone held upright
+    Image.new("L", (80, 40)).save(tmp_path / "photo.jpg", exif=turned)
+    prediction = Prediction(mask=np.zeros((8, 8), np.int32), probs=np.full((8, 8, 2), 0.5))
+    spec = InputSpec((8, 8), classes=("a", "b"))
+    found = predictions.save_masks(tmp_path / "photo.jpg", prediction, spec, tmp_path / "photo")
+    assert Image.open(found["mask"]).size == (40, 80)
+    assert np.unique(Image.open(found["mean"])).tolist() == [128]  # half of 255
+
+
+def test_json_holds_null_where_there_is_no_number(capsys):
+    print_json({"nll": float("inf"), "classes": [{"iou": float("nan"), "pixels": 0}]})
+    assert json.loads(capsys.readouterr().out) == {"nll": None, "classes": [{"iou": None, "pixels": 0}]}
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "cnnlab", "list"], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.stderr == b""
 
 
 def test_the_version_is_told(capsys):

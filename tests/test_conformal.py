@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 
 from cnnlab.training import strict_json
-from cnnlab.uncertainty.conformal import Conformal, conformal_threshold, conformity_scores, coverage, drawn_parts
+from cnnlab.uncertainty.conformal import Conformal, conformal_threshold, conformity_scores, coverage
+from cnnlab.uncertainty.image_draws import image_draws
 
 PROBS = np.array([[0.2, 0.5, 0.3], [0.7, 0.05, 0.25]])
 
@@ -96,18 +97,35 @@ def test_less_error_means_larger_sets_and_the_penalty_smaller_ones():
 
 
 @pytest.mark.parametrize("method", ["aps", "raps"])
-def test_an_example_has_the_same_set_alone_and_in_any_batch(method):
+def test_each_class_of_a_confident_network_is_held_as_often_as_promised(method):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 8000)
+    sure = rng.random((8000, 1)) < 0.75  # rows that differ by their class alone
+    probs = np.where(sure, np.eye(10)[labels], rng.dirichlet(np.ones(10), 8000))
+    fitted = Conformal.fit(probs[:3000], labels[:3000], error=0.1, method=method)
+    held = np.take_along_axis(fitted.sets(probs[3000:]), labels[3000:, None], 1)[:, 0]
+    rates = [held[labels[3000:] == k].mean() for k in range(10)]
+    assert np.ptp(rates) < 0.1  # five standard errors of 500 examples, at .9
+    found = fitted.coverage(fitted.sets(probs[3000:]), labels[3000:])
+    assert found.low <= found.coverage <= found.high
+
+
+def test_examples_that_come_one_by_one_keep_the_numbers_they_are_given():
     probs, labels = drawn(200)
-    fitted = Conformal.fit(probs[:100], labels[:100], method=method)
-    together, alone = fitted.sets(probs), np.concatenate([fitted.sets(one[None]) for one in probs])
-    assert (together == alone).all()
-    held = np.take_along_axis(together[100:], labels[100:, None], 1).mean()
-    assert 0.8 < held < 0.99  # and not all or none, as with one number for all
+    uniform = np.random.default_rng(1).random(200)
+    fitted = Conformal.fit(probs[:100], labels[:100], method="aps", uniform=uniform[:100])
+    together = fitted.sets(probs[100:], uniform=uniform[100:])
+    alone = [fitted.sets(one[None], uniform=u[None]) for one, u in zip(probs[100:], uniform[100:], strict=True)]
+    assert (together == np.concatenate(alone)).all()
 
 
-def test_the_drawn_parts_are_uniform():
-    parts = drawn_parts(drawn(20_000)[0])
-    assert scipy.stats.kstest(parts, "uniform").pvalue > 0.001
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_numbers_of_images_are_uniform_and_independent_of_their_batch(dtype):
+    images = np.random.default_rng(0).integers(0, 2, (4000, 5, 5, 1)).astype(dtype)
+    draws = np.asarray(image_draws(images))
+    assert scipy.stats.kstest(draws, "uniform").pvalue > 0.001
+    assert np.asarray(image_draws(images[7:9])).tolist() == draws[7:9].tolist()
+    assert abs(np.corrcoef(draws[1:], draws[:-1])[0, 1]) < 4 / np.sqrt(4000)
 
 
 def test_a_rule_survives_json_and_draws_the_same_sets():

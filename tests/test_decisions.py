@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import cnnlab
+from cnnlab import predictions
 from cnnlab.cli import main
 from cnnlab.decisions import decision_scores, doubts, outside_scores
 from cnnlab.uncertainty import PostHoc
@@ -79,7 +80,7 @@ def test_unlabelled_examples_are_left_out_of_the_fit():
     assert found.apply(probs)[0, 0] == pytest.approx(300 / 350, abs=1e-6)
 
 
-def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsys):
+def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsys, unexplained):
     (tmp_path / "elsewhere").mkdir()
     cnnlab.pictures.save_example(
         cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "elsewhere/a.png"
@@ -90,6 +91,7 @@ def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsy
     names = "nll uncalibrated_nll temperature set_coverage set_size ood_auroc_mutual_information ece_low"
     for name in names.split():
         assert math.isfinite(report[name])
+    assert not unexplained("Classification", report)
     text = (tmp_path / "report" / "report.md").read_text()
     for picture in ("risk_coverage", "reliability", "outside_entropy"):
         assert f"({picture}.png)" in text
@@ -99,7 +101,14 @@ def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsy
     trained = cnnlab.load(run)
     again = cnnlab.evaluate(run, mc_samples=4, calibrate="saved")
     assert again["nll"] == pytest.approx(report["nll"], abs=1e-6)
-    assert load_post_hoc(run, trained).passes == 4
+    assert load_post_hoc(run, trained, passes=4).passes == 4
+
+
+@pytest.mark.parametrize("option", [("--calibrate", "temperature"), ("--conformal", "0.2")])
+def test_each_decision_alone_has_its_report(run, option, tmp_path, capsys):
+    assert main(["evaluate", str(run), *option, "--figures", str(tmp_path)]) == 0
+    assert (tmp_path / "risk_coverage.png").is_file()
+    assert not list(tmp_path.glob("outside*"))
 
 
 def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
@@ -114,8 +123,9 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"calibrate": "saved", "mc_samples": 3}, "fitted with no --mc, the answers are made with --mc 3"),
+        ({"calibrate": "saved", "mc_samples": 3}, "the answers are made with --mc 3; give"),
         ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
+        ({"calibrate": "temperature", "conformal": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
         (
             {"conformal": 0.005, "calibrate": "temperature"},
             "temperature needs 100 validation examples and sets that miss 0.005 need 199 others, found 200 in all",
@@ -136,13 +146,25 @@ def test_predict_makes_the_sets_that_evaluate_made(run, dataset, method, sets):
     options = {"calibrate": method, "conformal": 0.2, "sets": sets}
     report = cnnlab.evaluate(run, **options)
     trained, test = cnnlab.load(run), dataset["test"]
-    fitted = load_post_hoc(run, trained)
-    batches = [test.column("image")[i : i + 7] for i in range(0, len(test), 7)]
-    found = np.concatenate(
-        [fitted.conformal.sets(fitted.apply(np.asarray(cnnlab.predict(trained, b).probs, np.float64))) for b in batches]
-    )
+    answers = predictions.answers(trained, iter(test.column("image")), batch_size=7, fitted=load_post_hoc(run, trained))
+    found = np.stack([one["set"] for one in answers])
     held = np.take_along_axis(found, test.column("label")[:, None], 1).mean()
     assert held == pytest.approx(report["set_coverage"])
+
+
+def test_a_run_keeps_a_fit_for_each_number_of_passes(run):
+    once = cnnlab.evaluate(run, calibrate="temperature")
+    many = cnnlab.evaluate(run, mc_samples=4, calibrate="vector", conformal=0.2)
+    assert cnnlab.evaluate(run, calibrate="saved")["nll"] == pytest.approx(once["nll"])
+    assert cnnlab.evaluate(run, mc_samples=4, calibrate="saved")["set_size"] == pytest.approx(many["set_size"])
+
+
+def test_what_is_fitted_to_other_data_is_not_kept(run, tmp_path):
+    kept = cnnlab.evaluate(run, calibrate="temperature")
+    other = cnnlab.data.shapes(size=16, train=4, validation=200, test=40, seed=7)
+    with pytest.warns(UserWarning, match="other data than the run's is measured, and not kept"):
+        assert cnnlab.evaluate(run, other, calibrate="temperature")["temperature"] != kept["temperature"]
+    assert cnnlab.evaluate(run, calibrate="saved")["temperature"] == kept["temperature"]
 
 
 def test_what_a_second_fit_takes_away_is_told(run):

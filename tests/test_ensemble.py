@@ -1,6 +1,7 @@
 """Ensembles: the mean over members, against NumPy."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import cnnlab
+from cnnlab.cli import main
+from cnnlab.data.images import read_image
 from cnnlab.tasks import Classification
 from cnnlab.uncertainty import ensemble_predict
 
@@ -48,6 +51,20 @@ def test_the_answer_is_the_mean_over_members_of_any_architecture(images):
 def test_members_that_do_not_belong_together_are_told_apart(members, message, images):
     with pytest.raises(ValueError, match=message):
         ensemble_predict(members(), images)
+
+
+def test_predict_gives_the_answers_of_several_runs_together(run, small, tmp_path, capsys):
+    cnnlab.train(dataclasses.replace(small, seed=1), tmp_path / "other", quiet=True)
+    photo = str(tmp_path / "photo.png")
+    cnnlab.pictures.save_example(cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "photo.png")
+    assert main(["predict", str(run), str(tmp_path / "other"), photo]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["predictions"]
+    members = [cnnlab.load(path) for path in (run, tmp_path / "other")]
+    each = [np.asarray(cnnlab.predict(m, read_image(photo, m.spec)[None]).probs[0], np.float64) for m in members]
+    assert list(one["probs"].values()) == pytest.approx(np.mean(each, 0))
+    assert one["mutual_information"] > 0
+    assert main(["predict", str(run), str(tmp_path / "other"), photo, "--mc", "3"]) == 2
+    assert "leave out --mc and --calibrated" in capsys.readouterr().err
 
 
 def test_an_evaluation_of_several_runs_is_that_of_their_mean(run, small, tmp_path):

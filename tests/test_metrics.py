@@ -214,3 +214,17 @@ def test_a_class_has_its_objects_average_precision_and_curve():
     assert tables.precision[0, 0] == pytest.approx(np.full(10, 51 / 101))  # recalls 0 to .50, at precision 1
     curve = detection.coco_curves(found, truths)[0]
     assert (curve.precision.tolist(), curve.recall.tolist()) == ([1, 0.5], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("score", [classification.negative_log_likelihood, classification.brier])
+@pytest.mark.parametrize(
+    ("probs", "labels", "message"),
+    [
+        ([[0.1, 0.9]], [-1], "labels must lie in 0..1"),
+        ([[2.0, 3.0]], [0], "probs"),
+        (np.empty((0, 2)), np.empty(0, int), "probs must hold one example or more"),
+    ],
+)
+def test_scores_refuse_what_is_no_probability_or_no_label(score, probs, labels, message):
+    with pytest.raises(ValueError, match=message):
+        score(np.asarray(probs), np.asarray(labels))

@@ -9,6 +9,7 @@ import cnnlab
 from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.commands.options import parse_experiment
+from cnnlab.data import masks
 from cnnlab.data.windows import drawn_places, tiled_places, windows
 from cnnlab.training.run import read_history
 
@@ -370,3 +371,29 @@ def test_a_sheet_that_was_moved_with_its_mask_is_measured_where_it_is(atlas, tmp
     for name in ("sheet.png", "mask.png"):
         (atlas / name).rename(atlas / "elsewhere" / name)
     assert cnnlab.evaluate(tmp_path / "run", atlas / "elsewhere" / "sheet.png") == before
+
+
+@pytest.mark.parametrize(("options", "resized"), [({}, False), ({"size": 16}, True), ({"window": 8}, False)])
+def test_a_dataset_tells_whether_its_images_were_resized(options, resized, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for i in range(10):
+            Image.fromarray(np.full((20, 20), i % 2 * 255, np.uint8)).save(tmp_path / folder / f"{i}.png")
+    assert data.pairs(str(tmp_path), **options).spec.resized == resized
+
+
+def test_a_smoothed_mask_of_all_greys_is_no_mask_of_256_classes():
+    with pytest.raises(ValueError, match="without a gap. Smoothing"):
+        masks.guess_classes({"a.png": set(range(256))})
+
+
+def test_255_is_ignored_where_more_than_two_classes_are_named():
+    assert masks.guess_classes({"a.png": {0, 255}}, ("a", "b", "c")).codes[255] == -1
+    assert masks.guess_classes({"a.png": {0, 255}}, ("no", "yes")).codes[255] == 1
+
+
+def test_a_mask_is_turned_upright_as_its_image_is(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 3  # upside down
+    Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8)).save(tmp_path / "mask.png", exif=turned)
+    assert masks.read_codes(tmp_path / "mask.png").tolist() == [[3, 2], [1, 0]]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cnnlab import losses
 
@@ -110,6 +111,15 @@ def test_a_class_without_a_true_pixel_is_left_out_and_an_image_without_any_gives
 def test_a_class_that_is_none_is_refused():
     with pytest.raises(ValueError, match=r"classes must lie in 0..1, one or more of them, found \(2,\)"):
         losses.dice(*two(GUESS, TRUTH), classes=(2,))
+
+
+def test_border_weights_of_many_shapes_equal_distances_over_the_whole_mask():
+    mask = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(90, 120)), 3) > 0.03
+    shapes, number = ndimage.label(mask)
+    distances = np.sort([ndimage.distance_transform_edt(shapes != k) for k in range(1, number + 1)], 0)
+    expected = 1 + 10 * np.exp(-((distances[0] + distances[1]) ** 2) / (2 * 3.0**2))
+    got = losses.border_weights(mask, height=10, width=3)
+    np.testing.assert_allclose(got[~mask], expected[~mask], rtol=1e-6)
 
 
 def test_border_weights_grow_where_the_two_nearest_shapes_are_close():

@@ -12,6 +12,7 @@ from cnnlab.training.plan import plan
 
 KINDS = ["cross_entropy", "focal", *losses.REGIONS]
 LOGITS = jax.random.normal(jax.random.key(0), (2, 3, 4, 2))
+SPLITS = ("train", "validation", "test")
 MASK = jnp.array([[[0, 1, 1, -1]] * 3, [[-1] * 4] * 3])
 
 
@@ -30,6 +31,16 @@ def test_several_losses_are_added():
     both = tasks.Segmentation(kind=("cross_entropy", "dice")).loss(LOGITS, {"mask": MASK})[0]
     each = [tasks.Segmentation(kind=kind).loss(LOGITS, {"mask": MASK})[0] for kind in ("cross_entropy", "dice")]
     np.testing.assert_allclose(both, each[0] + each[1], rtol=1e-6)
+
+
+def test_the_parameters_of_a_loss_reach_it():
+    known = {"mask": MASK[:1]}
+    focal = tasks.Segmentation(kind="focal", gamma=0.0).loss(LOGITS[:1], known)[0]
+    np.testing.assert_allclose(focal, tasks.Segmentation().loss(LOGITS[:1], known)[0], rtol=1e-6)
+    half = tasks.Segmentation(kind="tversky", alpha=0.5, beta=0.5).loss(LOGITS[:1], known)[0]
+    np.testing.assert_allclose(half, tasks.Segmentation(kind="dice").loss(LOGITS[:1], known)[0], rtol=1e-6)
+    with pytest.raises(ValueError, match="alpha and beta above 0"):
+        tasks.Segmentation(alpha=0.0)
 
 
 def test_the_weighted_loss_of_a_batch_equals_torch():
@@ -142,3 +153,32 @@ def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
     experiment = Experiment(model=model, task=cnnlab.Choice("segmentation"), training=cnnlab.Training(batch_size=4))
     with pytest.raises(ValueError, match="take --model.border mirror, which answers every pixel"):
         plan(experiment, data=data)
+
+
+def test_the_mean_entropy_leaves_ignored_pixels_out():
+    network = cnnlab.create_model("encoder_decoder", num_classes=2, features=2, spatial_dropout=0.5)
+    spec, images = cnnlab.InputSpec((8, 8), 1, classes=("a", "b")), np.zeros((3, 8, 8, 1), np.uint8)
+    images[:, 2:] = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 1))
+    variables = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    trained = cnnlab.Trained(variables, network, tasks.Segmentation(), spec)
+    mask = np.where(np.arange(8)[:, None] + np.zeros((3, 8, 8)) < 2, -1, 1).astype(np.int32)
+    split = {"image": images, "mask": mask}
+    report = cnnlab.evaluate(trained, from_arrays(dict.fromkeys(SPLITS, split), classes=("a", "b")), mc_samples=3)
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    entropy = np.asarray(cnnlab.mc_predict(trained, images, key=key, num_samples=3).entropy)
+    assert report["entropy"] == pytest.approx(entropy[:, 2:].mean(), rel=1e-5)
+
+
+def test_images_of_another_size_are_measured_and_of_other_channels_refused():
+    network = cnnlab.create_model("encoder_decoder", num_classes=2, features=2)
+    spec, images = cnnlab.InputSpec((8, 8), 1, classes=("a", "b")), np.zeros((3, 16, 24, 1), np.uint8)
+    trained = cnnlab.Trained(
+        network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1))), network, tasks.Segmentation(), spec
+    )
+    split = {"image": images, "mask": np.ones((3, 16, 24), np.int32)}
+    guess = np.asarray(cnnlab.predict(trained, images).mask)
+    report = cnnlab.evaluate(trained, from_arrays(dict.fromkeys(SPLITS, split), classes=("a", "b")))
+    assert report["pixel_accuracy"] == pytest.approx((guess == 1).mean())
+    coloured = split | {"image": images.repeat(3, -1)}
+    with pytest.raises(ValueError, match="for the channels 1, arrays has 3"):
+        cnnlab.evaluate(trained, from_arrays(dict.fromkeys(SPLITS, coloured), classes=("a", "b")))

@@ -1,5 +1,6 @@
 """Sheets as files: GeoTIFF in and out, pictures, what is damaged, and the command."""
 
+import dataclasses
 import json
 
 import jax
@@ -143,6 +144,13 @@ def test_a_tiff_is_read_as_in_training(mode, channels, tmp_path):
         np.testing.assert_array_equal(sheet.read(slice(0, 20), slice(0, 30))[0], expected)
 
 
+def test_a_scan_whose_zero_is_white_is_read_as_in_training(tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(20, 30), photometric="MINISWHITE")
+    expected = read_pixels(path, size=(20, 30), channels=1)
+    with open_sheet(path, channels=1) as sheet:
+        np.testing.assert_array_equal(sheet.read(slice(0, 20), slice(0, 30))[0], expected)
+
+
 def test_a_picture_with_a_world_file_keeps_its_place_and_a_large_one_is_read_by_windows(tmp_path, monkeypatch):
     pytest.importorskip("rasterio")
     Image.fromarray(drawn(20, 30)[..., 0]).save(tmp_path / "sheet.png")
@@ -241,7 +249,8 @@ def test_a_full_disk_is_told_before_the_work_begins(network, tmp_path, monkeypat
 
 
 def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tmp_path, monkeypatch):
-    (tmp_path / "mask.png").write_text("of an earlier call")
+    predict_sheet(network, drawn(70, 70, seed=1), tmp_path, tile=64)
+    old = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
     def full(path, *given):
         path.write_bytes(b"half")
@@ -250,12 +259,34 @@ def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tm
     monkeypatch.setattr(results, "_write_picture", full)
     with pytest.raises(ValueError, match=r"No space left.*call again"):
         predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", ".partial", "mask.png"]
-    assert (tmp_path / "mask.png").read_text() == "of an earlier call"
+    assert old == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     monkeypatch.undo()
     monkeypatch.setattr("cnnlab.sheets.predict._predict_row", None)  # nothing is left to predict
     predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
-    assert Image.open(tmp_path / "mask.png").size == (70, 70)
+    assert (tmp_path / "mask.png").read_bytes() != old["mask.png"]
+
+
+def test_files_that_no_prediction_left_are_not_replaced(network, tmp_path):
+    (tmp_path / "mask.png").write_text("drawn by hand")
+    with pytest.raises(ValueError, match=r"holds mask.png, which no prediction left there"):
+        predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
+    assert (tmp_path / "mask.png").read_text() == "drawn by hand"
+
+
+def test_a_kill_at_the_very_end_hinders_no_other_prediction(network, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnlab.sheets.predict.shutil.rmtree", lambda *_, **__: None)  # stopped before it
+    first = predict_sheet(network, drawn(70, 70), tmp_path, tile=64, mc_samples=2)
+    monkeypatch.undo()
+    assert (tmp_path / ".partial").is_dir()
+    assert "variance" in first
+    assert "variance" not in predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
+
+
+def test_what_a_gis_wrote_beside_an_earlier_result_goes_with_it(network, tmp_path):
+    predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
+    (tmp_path / "mask.png.aux.xml").write_text("statistics")
+    predict_sheet(network, drawn(70, 70, seed=1), tmp_path, tile=64)
+    assert not (tmp_path / "mask.png.aux.xml").exists()
 
 
 @pytest.fixture
@@ -274,6 +305,16 @@ def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(ma
     large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
     assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
+
+
+def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(network, tmp_path, capsys, monkeypatch):
+    resized = network.replace(spec=dataclasses.replace(network.spec, resized=True))
+    monkeypatch.setattr(cnnlab, "load", lambda path: resized)
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
+    options = ["predict", "masks", str(tmp_path / "large.png"), "--output", str(tmp_path / "out")]
+    assert main(options) == 2
+    assert "add --tile 0 to shrink it to 32x32, or --tile 512" in capsys.readouterr().err
+    assert main([*options, "--tile", "0"]) == 0
 
 
 def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsys):

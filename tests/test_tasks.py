@@ -27,7 +27,7 @@ LEARNT = [
 
 
 @pytest.mark.parametrize(("preset", "task", "data", "metric", "bound"), LEARNT)
-def test_each_task_learns_its_drawn_shapes_in_seconds(preset, task, data, metric, bound, tmp_path):
+def test_each_task_learns_its_drawn_shapes_in_seconds(preset, task, data, metric, bound, tmp_path, unexplained):
     experiment = cnnlab.presets.get(preset)
     experiment = dataclasses.replace(
         experiment,
@@ -41,7 +41,8 @@ def test_each_task_learns_its_drawn_shapes_in_seconds(preset, task, data, metric
     assert time.process_time() - started < 2 * 60  # a minute of two cores
     assert report[metric] < bound if metric == "rmse" else report[metric] > bound
     assert all(path.stat().st_size > 1000 for path in (tmp_path / "figures").glob("*.png"))
-    many = cnnlab.evaluate(trained, shapes(**experiment.data.options), mc_samples=4)
+    many = cnnlab.evaluate(trained, shapes(**experiment.data.options), mc_samples=4, details=True)
+    assert not unexplained(preset.removeprefix("shapes-").capitalize(), many)
     assert many[metric] < 1.5 * bound if metric == "rmse" else many[metric] > 0.9 * bound
     mc = cnnlab.mc_predict(trained, np.zeros((2, *trained.spec.shape), np.uint8), key=jax.random.key(0), num_samples=4)
     assert jax.tree.structure(mc.mean) == jax.tree.structure(mc.variance)
@@ -158,7 +159,10 @@ def test_a_gaussian_regression_adds_its_noise_to_the_variance_over_passes():
     outputs = task.link(jnp.array([[1.5, np.log(0.25)]]))
     assert [outputs["value"].item(), outputs["noise"].item()] == pytest.approx([13, 0.25 * 4])
     over_passes = outputs | {"variance": {"value": jnp.array([[3.0]]), "noise": jnp.array([[9.0]])}}
-    assert task.rows(over_passes, {"target": jnp.array([[12.0]])})["variance"].item() == pytest.approx(4)
+    rows = task.rows(over_passes, {"target": jnp.array([[12.0]])})
+    assert rows["variance"].item() == pytest.approx(4)
+    parts = task.summary({name: np.asarray(column) for name, column in rows.items()})
+    assert [parts["aleatoric"], parts["epistemic"]] == pytest.approx([1, np.sqrt(3)])
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_arguments_out_of_range_are_named(options, message):
 
 
 def test_evaluation_over_passes_reports_uncertainty_and_its_cost(run):
-    report = cnnlab.evaluate(run, mc_samples=5)
+    report = cnnlab.evaluate(run, mc_samples=5, seed=3_000_000_000)  # more than 31 bits
     assert {"accuracy", "nll", "ece", "ece_floor", "entropy", "mutual_information"} <= set(report)
     assert 0 < report["mutual_information"] < report["entropy"] < np.log(3)
     assert report["seconds"] > 0
@@ -227,6 +227,20 @@ def test_auto_is_not_fooled_by_ten_passes_that_agree():
     assert mc.count.min() == 50
     # Fifty agree in .97**50 = 22 % of runs, ten in 74 %: errors of .03 in so many of them.
     assert np.sqrt(np.mean((mc.mean["probs"][:, 0] - 0.97) ** 2)) < 0.02
+
+
+def test_auto_takes_as_many_passes_whatever_the_unit_of_the_targets():
+    network, x = cnnlab.create_model("lenet5", num_classes=4, dropout=0.5), np.ones((2, 16, 16, 1), np.float32)
+    variables = network.init(jax.random.key(0), x)
+    spec = cnnlab.InputSpec((16, 16), classes=("age", "weight"))
+    taken = []
+    for std in ((1.0, 1.0), (1e-3, 1e4)):
+        task = Regression(kind="gaussian", mean=(0.0, 0.0), std=std)
+        trained = cnnlab.Trained(variables, network, task, spec)
+        mc = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples="auto", tolerance=0.05)
+        taken.append(int(mc.num_samples[0]))
+    assert taken[0] == taken[1]
+    assert 10 < taken[0] < 1000
 
 
 def test_auto_gives_up_at_its_limit():

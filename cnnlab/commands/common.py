@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cnnlab.training.run import without_nan, write_text
@@ -40,10 +41,11 @@ def print_json(report: dict) -> None:
 
 def print_report(report: Mapping[str, Any], title: str) -> None:
     """A short table; calibration errors stand beside their noise floor. Below it the report's own tables."""
-    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+    console = Console(highlight=False)
+    console.print(f"[italic]{escape(title)}[/italic]", soft_wrap=True)
+    table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in _lines(report):
         table.add_row(name, text)
-    console = Console(highlight=False)
     console.print(table)
     for name, columns, rows in _tables(report):
         table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)
@@ -67,14 +69,17 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and values to read."""
+    """Names and values to read; intervals and noise floors stand behind what they belong to."""
     for name, value in report.items():
-        if name.endswith("_floor") or isinstance(value, Mapping | list):
+        whole, _, ending = name.rpartition("_")
+        if isinstance(value, Mapping | list) or (ending in ("low", "high", "floor") and whole in report):
             continue
-        text = _text(value)
+        notes = []
+        if f"{name}_low" in report:
+            notes.append(f"{_text(report[f'{name}_low'])} to {_text(report[f'{name}_high'])}")
         if f"{name}_floor" in report:
-            text += f"  (noise floor {report[f'{name}_floor']:.4f})"
-        yield name.replace("_", " "), text
+            notes.append(f"noise floor {_text(report[f'{name}_floor'])}")
+        yield name.replace("_", " "), _text(value) + (f"  ({', '.join(notes)})" if notes else "")
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:

@@ -49,6 +49,7 @@ def _over_seeds(experiment: Experiment, wanted: Wanted) -> None:
     import numpy as np
 
     import cnnlab
+    from cnnlab.pictures import save_example
     from cnnlab.training.plan import plan
 
     if wanted.init_from is not None:
@@ -67,5 +68,7 @@ def _over_seeds(experiment: Experiment, wanted: Wanted) -> None:
     out.print(f"test split, {len(trained)} seeds, mean ± standard deviation")
     for name, values in table.items():
         out.print(f"{name.replace('_', ' '):18} {values.mean():.4f} ± {values.std(ddof=1):.4f}")
+    example = save_example(dataset, wanted.run_dir / f"seed{experiment.seed}" / "example.png")
     out.print(f"\ncheckpoints {wanted.run_dir}/seed{experiment.seed} ... seed{experiment.seed + len(trained) - 1}")
     out.print(f"next        cnnlab evaluate {wanted.run_dir}/seed*   (their mean, as an ensemble)")
+    out.print(f"            cnnlab predict {wanted.run_dir}/seed* {example}")

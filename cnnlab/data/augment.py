@@ -1,4 +1,4 @@
-"""Augmentation on the device, inside the compiled step: one affine warp an example, then brightness and contrast."""
+"""Augmentation on the device, inside the compiled step: one affine warp an example, then its colours."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnlab.data.dataset import EVALUATION_ONLY
 from cnnlab.data.spec import as_float
@@ -15,6 +16,7 @@ Batch = Mapping[str, jax.Array]
 
 _UNMOVED = frozenset({"label", "labels", "weight", "learnt", *EVALUATION_ONLY})
 _MOVED = frozenset({"image", "mask", "boxes", "classes", "instances", "pixel_weight"})
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, ITU-R BT.601
 _RANGES = {
     "horizontal_flip": (1, "as a probability"),
     "vertical_flip": (1, "as a probability"),
@@ -24,6 +26,7 @@ _RANGES = {
     "elastic": (100, "pixels"),
     "brightness": (1, "of the range of an image"),
     "contrast": (1, "of the image's own contrast"),
+    "saturation": (1, "of the image's own saturation"),
     "min_visible": (1, "of a box"),
 }
 
@@ -46,6 +49,8 @@ class Augmentation:
       brightness: up to this much is added to or taken from an image in [0, 1], drawn uniformly.
       contrast: distances from the image's mean are multiplied by a factor in 1 - contrast .. 1 + contrast, drawn
         uniformly; the result is clipped to [0, 1].
+      saturation: distances of a pixel's red, green and blue from its grey (ITU-R BT.601) are multiplied by a factor in
+        1 - saturation .. 1 + saturation, drawn uniformly; images of other than three channels keep theirs.
       min_visible: a box of which less than this share stays in the image is dropped.
       elastic: every pixel is displaced, smoothly, by so many pixels (standard deviation at the points of a 3x3 grid).
     """
@@ -61,6 +66,7 @@ class Augmentation:
     contrast: float = 0.0
     min_visible: float = 0.1
     elastic: float = 0.0
+    saturation: float = 0.0
 
     def __post_init__(self):
         for name, (limit, unit) in _RANGES.items():
@@ -78,8 +84,8 @@ class Augmentation:
 
     @property
     def recolours(self) -> bool:
-        """Whether brightness or contrast is on."""
-        return bool(self.brightness or self.contrast)
+        """Whether brightness, contrast or saturation is on."""
+        return bool(self.brightness or self.contrast or self.saturation)
 
 
 def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation) -> dict[str, jax.Array] | jax.Array:
@@ -118,10 +124,9 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
         out |= _moved(batch, _matrices(draws, images.shape[1:3], augmentation), bend, augmentation)
     out["image"] = as_float(out["image"])
     if augmentation.recolours:
-        mean = as_float(images).mean((1, 2, 3), keepdims=True)
-        brightness, contrast = draws[:, 7:, None, None, None].swapaxes(0, 1)
-        factor = 1 + augmentation.contrast * contrast
-        out["image"] = jnp.clip((out["image"] - mean) * factor + mean + augmentation.brightness * brightness, 0, 1)
+        colour = jax.random.uniform(jax.random.fold_in(key, 2), (len(images),), minval=-1, maxval=1)
+        draws = jnp.concatenate([draws[:, 7:], colour[:, None]], 1)
+        out["image"] = _recoloured(out["image"], as_float(images).mean((1, 2, 3)), draws, augmentation)
     return out
 
 
@@ -149,6 +154,16 @@ def _matrices(draws: jax.Array, size: tuple[int, int], augmentation: Augmentatio
         rotation=90 * turns * augmentation.quarter_turns + augmentation.rotation * angle,
         shift=augmentation.shift * jnp.stack([size[1] * right, size[0] * down], -1),
     )
+
+
+def _recoloured(x: jax.Array, mean: jax.Array, draws: jax.Array, augmentation: Augmentation) -> jax.Array:
+    """Images in [0, 1] with other colours; the mean `[B]` is that of each before it moved, draws `[B, 3]` in -1..1."""
+    mean, draws = mean[:, None, None, None], draws[..., None, None, None]
+    if augmentation.saturation and x.shape[-1] == 3:
+        grey = (x * _GREY).sum(-1, keepdims=True)
+        x = grey + (x - grey) * (1 + augmentation.saturation * draws[:, 2])
+    x = (x - mean) * (1 + augmentation.contrast * draws[:, 1]) + mean
+    return jnp.clip(x + augmentation.brightness * draws[:, 0], 0, 1)
 
 
 def _moved(batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation: Augmentation) -> dict[str, jax.Array]:

@@ -67,12 +67,15 @@ def _code(text: str, coloured: bool) -> int | None:
 
 
 def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
-    """One mask file as whole numbers `[H, W]`: values, places in the palette, or colours (see `ClassTable`).
+    """One mask file, upright, as whole numbers `[H, W]`: values, places in the palette, or colours (see `ClassTable`).
 
     Raises:
       ValueError: the file cannot be read, or holds colours where values are asked for; it is named.
     """
-    with opened(path, str(path)) as image:
+    from PIL import ImageOps
+
+    with opened(path, str(path)) as file:
+        image = ImageOps.exif_transpose(file)  # as images are
         if coloured:
             red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), -1, 0)
             return 65536 * red + 256 * green + blue
@@ -87,7 +90,8 @@ def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
 def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] = ()) -> ClassTable:
     """The table of masks that come without one, from the values that occur in each file.
 
-    0 and 255 alone are no and yes; otherwise 255 is ignored and 0, 1, ... are the classes.
+    0 and 255 alone are no and yes, unless there are other than two names; otherwise 255 is ignored and 0, 1, ... are
+    the classes.
 
     Raises:
       ValueError: without names, there is a gap between the values, or they come from a JPEG, which makes up values of
@@ -97,12 +101,12 @@ def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] =
     ({0: 0, 255: 1}, {0: 0, 1: 1, 2: 2, 255: -1})
     """
     values = set().union(*found.values())
-    if values <= {0, _BYTE}:
+    if values <= {0, _BYTE} and len(names) in (0, 2):
         return ClassTable(names or ("background", "foreground"), {0: 0, _BYTE: 1}, False)
     k = len(names) or min(set(range(len(values) + 1)) - values)
     for name, own in found.items() if not names else ():
         odd = sorted(set(own) - {*range(k), _BYTE})
-        if odd or (_is_jpeg(name) and not set(own) <= {0, _BYTE}):
+        if odd or k > _BYTE or (_is_jpeg(name) and not set(own) <= {0, _BYTE}):
             raise ValueError(
                 f"{name} is a mask with the values {_listed(own)}: without names, classes are 0 and 255, or 0, 1, 2, "
                 "... without a gap. Smoothing and JPEG make up values between: save masks as PNG; or write "

@@ -6,6 +6,7 @@ import numpy as np
 
 from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.images import find_images, read_image
+from cnnlab.data.prepared import is_known
 from cnnlab.data.sources import SOURCES, load_data
 from cnnlab.data.spec import InputSpec
 
@@ -14,22 +15,29 @@ def outside_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
     """Images of the spec's shape, with the label -1.
 
     Args:
-      source: a dataset or its name, of which the `test` split is taken; or a folder or file, whose images are resized.
+      source: a dataset, a folder or file, whose images are resized, or the name of a dataset, one prepared by TFDS
+        included. Of datasets the `test` split is taken.
       spec: of the network.
 
     Raises:
-      ValueError: it is neither, or the dataset's images have another shape.
+      ValueError: it is none of these, or the dataset's images have another shape.
     """
-    if isinstance(source, Dataset) or str(source) in SOURCES:
-        dataset = source if isinstance(source, Dataset) else load_data(source)
-        if dataset.spec.shape != spec.shape:
-            raise ValueError(
-                f"the network takes images of the shape {spec.shape}, {dataset.name} has {dataset.spec.shape}; "
-                "give a folder of images, which are resized"
-            )
+    dataset = source if isinstance(source, Dataset) else _named(str(source))
+    if dataset is not None and dataset.spec.shape != spec.shape:
+        raise ValueError(
+            f"the network takes images of the shape {spec.shape}, {dataset.name} has {dataset.spec.shape}; "
+            "give a folder of images, which are resized"
+        )
+    if dataset is not None:
         image = dataset["test"].column("image")
     elif Path(source).exists():
         image = np.stack([read_image(path, spec) for path in find_images([source])])
     else:
         raise ValueError(f"{source!r} is no folder and no data; known data: {', '.join(SOURCES)}")
     return Examples({"image": image, "label": np.full(len(image), -1, np.int32)})
+
+
+def _named(name: str) -> Dataset | None:
+    if name in SOURCES:
+        return load_data(name)
+    return load_data("tfds", set=name) if not Path(name).exists() and is_known(name) else None

@@ -84,12 +84,12 @@ def pairs(
     name = root.resolve().name
     if window is not None:
         regions = {split: [(0, 0, *one.shape) for one in part["mask"]] for split, part in parts.items()}
-        return _windowed(name, parts, regions, table.names, window, crops, seed)
+        return _windowed(name, parts, regions, table.names, window, crops, seed, resized=size != "auto")
     sizes = sorted({one.shape for part in parts.values() for one in part["mask"]})
     if len(sizes) > 1:
         raise ValueError(f"the images of {root} have sizes from {sizes[0]} to {sizes[-1]}; set size or window")
     splits = {split: Examples({name: np.stack(part[name]) for name in part}) for split, part in parts.items()}
-    return _dataset(name, splits, table.names)
+    return _dataset(name, splits, table.names, resized=size != "auto")
 
 
 def sheet(
@@ -224,7 +224,9 @@ def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _windowed(name: str, parts, regions, classes, window: int, crops: int, seed: int) -> Dataset:
+def _windowed(
+    name: str, parts, regions, classes, window: int, crops: int, seed: int, *, resized: bool = False
+) -> Dataset:
     size, splits = (window, window), {}
     for split, part in parts.items():
         pictures = {name: list(column) for name, column in part.items()}
@@ -233,7 +235,7 @@ def _windowed(name: str, parts, regions, classes, window: int, crops: int, seed:
             continue
         draw = functools.partial(_draw, regions[split], size, crops, pictures["mask"], seed)
         splits[split] = Crops(windows(pictures, draw(seed, 0), size).columns, draw)
-    return _dataset(name, splits, classes)
+    return _dataset(name, splits, classes, resized=resized)
 
 
 def _draw(
@@ -242,8 +244,8 @@ def _draw(
     return drawn_places(regions, size, crops, seed=(data_seed, seed, epoch), masks=masks)
 
 
-def _dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...]) -> Dataset:
+def _dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...], *, resized: bool) -> Dataset:
     images = splits["train"].column("image")
     mean, std = statistics(images, sample=_MEASURED)
-    spec = InputSpec(images.shape[1:3], images.shape[3], mean, std, classes)
+    spec = InputSpec(images.shape[1:3], images.shape[3], mean, std, classes, resized=resized)
     return Dataset(name, spec, {split: splits[split] for split in ("train", "validation", "test")})

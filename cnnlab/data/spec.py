@@ -25,6 +25,8 @@ class InputSpec:
       std: what they are divided by afterwards.
       classes: names of the classes (for regression: of the targets), in the order of the network's outputs.
       fit: how a photo of another shape is brought to the size: stretched, or laid whole on grey.
+      resized: whether images with masks were brought to another size to be learnt from, so that the scale of a sheet's
+        pixels is not known.
     """
 
     size: tuple[int, int]
@@ -33,6 +35,7 @@ class InputSpec:
     std: tuple[float, ...] = (1.0,)
     classes: tuple[str, ...] = ()
     fit: Literal["stretch", "letterbox"] = "stretch"
+    resized: bool = False
 
     def __post_init__(self):
         if isinstance(self.size, int):

@@ -124,6 +124,17 @@ def ece_floor(
     return _floor(_mean_gap, assign(confidence, bins, binning)[:, None], confidence[:, None], draws, seed)
 
 
+def ece_estimate(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Estimate:
+    """The ECE over bins of equal width, its bootstrap interval of 95 % and its noise floor; see `calibration_errors`.
+
+    Args:
+      confidence: `[n]`, the probability of the predicted class.
+      correct: `[n]`, whether it was right.
+      bins: over (0, 1].
+    """
+    return _estimate(_mean_gap, of_the_guess(confidence, correct, bins, "width"), 0.95, 200, 0)
+
+
 def calibration_errors(
     probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, level: float = 0.95, draws: int = 200, seed: int = 0
 ) -> dict[str, Estimate]:

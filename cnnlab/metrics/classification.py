@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cnnlab.metrics.checks import check_labels, check_probs
+
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -26,7 +28,8 @@ def negative_log_likelihood(probs: np.ndarray, labels: np.ndarray) -> float:
     >>> round(negative_log_likelihood(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])), 6)
     0.490415
     """
-    chosen = np.take_along_axis(np.asarray(probs, np.float64), labels[..., None], -1)
+    probs = check_probs(probs)
+    chosen = np.take_along_axis(probs, check_labels(labels, probs)[..., None], -1)
     return float(-np.log(np.maximum(chosen, _TINY)).mean())
 
 
@@ -36,8 +39,9 @@ def brier(probs: np.ndarray, labels: np.ndarray) -> float:
     >>> round(brier(np.array([[0.8, 0.2]]), np.array([0])), 6)
     0.08
     """
-    onehot = np.eye(probs.shape[-1])[labels]
-    return float(((np.asarray(probs, np.float64) - onehot) ** 2).sum(-1).mean())
+    probs = check_probs(probs)
+    onehot = np.eye(probs.shape[-1])[check_labels(labels, probs)]
+    return float(((probs - onehot) ** 2).sum(-1).mean())
 
 
 def confusion(labels: np.ndarray, guesses: np.ndarray, k: int) -> np.ndarray:

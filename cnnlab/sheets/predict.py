@@ -18,9 +18,9 @@ from cnnlab.sheets.blend import across, down
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
 from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.results import Vectors, publish, unpublish, write_polygons, write_rasters
+from cnnlab.sheets.results import Vectors, check_own, publish, replace_results, write_polygons, write_rasters
 from cnnlab.sheets.samples import drops_pixels, predictor
-from cnnlab.sheets.scratch import Scratch, finished, note_finished, open_scratch
+from cnnlab.sheets.scratch import Scratch, finished, note_finished, note_published, open_scratch, published
 from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.trained import Trained
@@ -136,6 +136,7 @@ def predict_sheet(
         with lock(output, f"another process predicts into {output}; wait for it or choose another directory"):
             if (found := finished(output, work | drawing)) is not None:
                 return found
+            check_own(output)
             scratch = open_scratch(output, work, shapes)
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
                 run = predictor(trained, key, num_samples=mc_samples)
@@ -228,13 +229,13 @@ def _finish(
     folder.mkdir(exist_ok=True)
     try:
         files = write_rasters(folder, maps, sheet.georeference, classes)
-        unpublish(output)
-        found = publish(folder, output, files)
+        found = replace_results(folder, output, files)
         if drawing["vectors"] != "none":
             measured = {name: map for name, map in maps.items() if name != "mask"}
             options = {name: drawing[name] for name in ("smallest", "background")}
             shapes = polygons(maps["mask"][0], measured, **options)
             file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
+            note_published(output, [*published(output), file])
             found |= publish(folder, output, [file])
     except (OSError, RuntimeError) as error:  # pyogrio's are of the second kind
         shutil.rmtree(folder, ignore_errors=True)

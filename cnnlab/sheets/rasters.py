@@ -185,6 +185,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8, or all with 16 bits"
             )
         colours_of = _palette(file) if palette else None
+        white_is_zero = kinds == {"uint8"} and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
 
         def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -196,6 +197,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 raise ValueError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
             if pixels.dtype == np.uint16:
                 pixels = (pixels // 257).astype(np.uint8)
+            pixels = 255 - pixels if white_is_zero else pixels  # as Pillow, so as in training
             pixels = colours_of[pixels[0]] if palette else np.moveaxis(pixels, 0, -1)
             return _turned(pixels, channels) * valid[..., None].astype(np.uint8), valid
 

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 
 from cnnlab.data.images import MAX_PIXELS
+from cnnlab.pictures import white
 from cnnlab.sheets.georeference import Georeference, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
-from cnnlab.sheets.scratch import DONE
+from cnnlab.sheets.scratch import note_published, published
 
 Vectors = Literal["gpkg", "geojson", "none"]
 
@@ -47,17 +48,12 @@ def write_rasters(
             continue
         for band, pixels in enumerate(values):
             names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
-            _write_picture(folder / names[-1], pixels, _top(name, len(classes)))
+            _write_picture(folder / names[-1], pixels, white(name, len(classes)))
     return names
 
 
 def _nodata(name: str) -> float:
     return NODATA_CLASS if name == "mask" else float("nan")
-
-
-def _top(name: str, num_classes: int) -> float:
-    """What white is in a picture."""
-    return {"mask": 255, "mean": 1, "variance": 0.25}.get(name, float(np.log(num_classes)))
 
 
 def _write_array(path: Path, values: np.ndarray) -> None:
@@ -87,7 +83,7 @@ def write_polygons(
     kind: Vectors,
     measured: Iterable[str],
 ) -> str:
-    """Writes the shapes with their class, area and means.
+    """Writes the shapes with their class, area (in the square of the coordinate system's unit) and means.
 
     Args:
       folder: that exists.
@@ -129,17 +125,40 @@ def write_polygons(
 _COLUMNS = {"mean": "mean_probability"}
 
 
-def unpublish(output: Path) -> None:
-    """Removes an earlier result's files, those that a GIS writes beside them too."""
-    (output / DONE).unlink(missing_ok=True)
-    for name in (*RASTERS, "polygons"):
-        for path in output.glob(f"{name}*"):
-            if _OURS.fullmatch(path.name.removeprefix(name)):
-                path.unlink()
+def check_own(output: Path) -> None:
+    """Raises `ValueError` where a directory holds files of our names that no prediction left there."""
+    if others := _results(output)[1]:
+        raise ValueError(
+            f"{output} holds {', '.join(path.name for path in others)}, which no prediction left there and this one "
+            "would replace; choose another directory (--output), or move them away and call again"
+        )
+
+
+def replace_results(folder: Path, output: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Removes an earlier result's files, those that a GIS writes beside them too, and publishes those of a folder."""
+    check_own(output)
+    old = _results(output)[0]
+    note_published(output, [path.name for path in old] + list(names))
+    for path in old:
+        path.unlink()
+    return publish(folder, output, names)
+
+
+def _results(output: Path) -> tuple[list[Path], list[Path]]:
+    """The files of our names: those that a prediction left there, and others."""
+    ours = published(output)
+    found = [
+        path
+        for name in (*RASTERS, "polygons")
+        for path in sorted(output.glob(f"{name}*"))
+        if _NAMES.fullmatch(path.name.removeprefix(name))
+    ]
+    known = [path for path in found if path.name in ours or re.split(r"\.aux|-", path.name)[0] in ours]
+    return known, [path for path in found if path not in known]
 
 
 RASTERS = ("mean", "variance", "entropy", "mutual_information", "mask")
-_OURS = re.compile(r"\.tif|\.npy|(_\d+)?\.png|\.geojson|\.gpkg(-wal|-shm|-journal)?|\.(tif|png)\.aux\.xml")
+_NAMES = re.compile(r"\.tif|\.npy|(_\d+)?\.png|\.geojson|\.gpkg(-wal|-shm|-journal)?|\.(tif|png)\.aux\.xml")
 
 
 def publish(folder: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:

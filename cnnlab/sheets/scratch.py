@@ -3,14 +3,14 @@
 OUTPUT/.partial/NAME.npy      the maps so far
 OUTPUT/.partial/seam-K.npy    what the last finished row of windows left for the next; K alternates between 0 and 1
 OUTPUT/.partial/journal.json  for what it works, and how many rows of windows are finished
-OUTPUT/.done.json             what was worked for when all is done, and the files
+OUTPUT/.done.json             the files that are ours, and what was worked for when all is done
 """
 
 import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
         same = json.loads(json.dumps(work))
         if told["work"] == same:
             return Scratch(folder, work, told["finished"])
-        if told["finished"]:
+        if told["finished"] and not _was_finished(output, told["work"]):
             other = ", ".join(name for name in same if told["work"].get(name) != same[name])
             raise ValueError(
                 f"{folder} holds {told['finished']} finished rows of windows of a prediction with another {other}: "
@@ -102,10 +102,26 @@ def finished(output: Path, work: Mapping) -> dict[str, Path] | None:
     return files if same else None
 
 
+def _was_finished(output: Path, work: Mapping) -> bool:
+    """Whether a work's results are there: then its arrays were left by a process that was stopped at its very end."""
+    done = json.loads((output / DONE).read_text())["work"] if (output / DONE).is_file() else None
+    return done is not None and all(done.get(name) == value for name, value in work.items())
+
+
 def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
     """Leaves word of the work for `finished`."""
     files = {name: file.name for name, file in found.items()}
-    write_text(output / DONE, json.dumps({"work": work, "files": files}))
+    write_text(output / DONE, json.dumps({"work": work, "files": files, "published": published(output)}))
+
+
+def note_published(output: Path, names: Sequence[str]) -> None:
+    """Leaves word of files that are ours, before they get their names: the process may be stopped in between."""
+    write_text(output / DONE, json.dumps({"work": None, "files": {}, "published": sorted(set(names))}))
+
+
+def published(output: Path) -> list[str]:
+    """The names of the files that predictions left in a directory."""
+    return json.loads((output / DONE).read_text()).get("published", []) if (output / DONE).is_file() else []
 
 
 def check_room(output: Path, needed: int) -> None:

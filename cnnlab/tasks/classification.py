@@ -120,8 +120,9 @@ class Classification:
         probs, label = _flat(rows)
         confidence, correct = probs.max(-1), probs.argmax(-1) == label
         bins = calibration.reliability(confidence, correct, BINS)
-        ece = calibration.expected_calibration_error(confidence, correct, BINS)
-        out = {"reliability": figures.reliability_diagram(bins, ece, calibration.ece_floor(confidence, BINS))}
+        ece = calibration.ece_estimate(confidence, correct, BINS)
+        drawn = figures.reliability_diagram(bins, ece.value, ece.floor, interval=(ece.low, ece.high))
+        out = {"reliability": drawn}
         if self.kind == "multilabel":
             return out
         names = rows["class_names"]

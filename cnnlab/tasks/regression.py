@@ -81,17 +81,24 @@ class Regression:
         value, log_variance = jnp.split(logits, 2, -1)
         return {"value": value * std + mean, "noise": jnp.exp(log_variance) * std**2}
 
+    def unit(self) -> Outputs:
+        """Of the standard errors at which passes suffice: the targets' deviation for values, none for their noise."""
+        _, std = self._scale()
+        return {"value": std} | ({"noise": jnp.inf} if self.kind == "gaussian" else {})
+
     def decode(self, outputs: Outputs) -> Prediction:
         return Prediction(outputs)
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
-        parts = [outputs[name] for name in ("noise",) if name in outputs]
-        parts += [outputs["variance"]["value"]] if "variance" in outputs else []
-        spread = {"variance": sum(parts)} if parts else {}
-        return {"value": outputs["value"], "target": batch["target"]} | spread
+        parts = {"aleatoric": outputs["noise"]} if "noise" in outputs else {}
+        parts |= {"epistemic": outputs["variance"]["value"]} if "variance" in outputs else {}
+        spread = {"variance": sum(parts.values())} if parts else {}
+        return {"value": outputs["value"], "target": batch["target"]} | parts | spread
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`rmse` and `mae` in the targets' units, `r2`; where a variance is known, also `gaussian_scores`.
+        """`rmse` and `mae` in the targets' units, `r2`; where a variance is known, also `gaussian_scores` and its
+        parts, `aleatoric` (the noise that the network has learnt) and `epistemic` (the spread of the passes), each the
+        root of its mean over examples and targets, in the targets' units (Kendall and Gal, NeurIPS 2017).
 
         Of every kind but `gaussian` the variance is that of the passes alone, without the targets' noise: its intervals
         cover less than they say.
@@ -99,7 +106,9 @@ class Regression:
         found = errors(rows["value"], rows["target"])
         if "variance" not in rows:
             return found
-        return found | gaussian_scores(rows["value"], rows["variance"], rows["target"])
+        found |= gaussian_scores(rows["value"], rows["variance"], rows["target"])
+        parts = {name: rows[name] for name in ("aleatoric", "epistemic") if name in rows}
+        return found | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         return {"scatter": figures.scatter(rows["value"], rows["target"], rows["class_names"])}

@@ -42,11 +42,17 @@ class Segmentation:
         training pixels, mean 1 a pixel; `median`: the median share over the class's own, shares taken over the images
         that show the class (Eigen and Fergus, ICCV 2015).
       sigmoid: one logit for two classes, a binary cross-entropy.
+      gamma: of `focal`: how much it forgets what is easy.
+      alpha: of `tversky`: what a pixel that is guessed and not true costs.
+      beta: likewise one that is true and not guessed.
     """
 
     kind: Kind | tuple[Kind, ...] = "cross_entropy"
     class_weights: Literal["balanced", "median"] | tuple[float, ...] | None = None
     sigmoid: bool = False
+    gamma: float = 2.0
+    alpha: float = 0.3
+    beta: float = 0.7
 
     logits = "map"
     monitor = "mean_iou"
@@ -58,6 +64,10 @@ class Segmentation:
             raise ValueError("kind must name a loss, found none")
         for kind in self._kinds:
             check_known("loss", kind, (*_OF_PIXELS, *losses.REGIONS))
+        if self.gamma < 0 or min(self.alpha, self.beta) <= 0:
+            raise ValueError(
+                f"gamma must be 0 or more, alpha and beta above 0, found {self.gamma}, {self.alpha} and {self.beta}"
+            )
         if isinstance(self.class_weights, str):
             check_known("class_weights", self.class_weights, ("balanced", "median"))
         elif self.class_weights is not None and not (min(self.class_weights) >= 0 < max(self.class_weights)):
@@ -87,13 +97,14 @@ class Segmentation:
         mask, logits = batch["mask"], self._of_classes(logits)
         weights = losses.class_weights(mask, self.class_weights) * batch.get("pixel_weight", 1.0)
         total = weights.sum((1, 2))
+        options = {"focal": {"gamma": self.gamma}, "tversky": {"alpha": self.alpha, "beta": self.beta}}
         value = jnp.zeros(len(mask))
         for kind in self._kinds:
             if kind in _OF_PIXELS:
-                each = (weights * _OF_PIXELS[kind](logits, mask)).sum((1, 2))
+                each = (weights * _OF_PIXELS[kind](logits, mask, **options.get(kind, {}))).sum((1, 2))
                 value += each / jnp.where(total > 0, total, 1)
             else:
-                value += losses.REGIONS[kind](jax.nn.softmax(logits), mask)
+                value += losses.REGIONS[kind](jax.nn.softmax(logits), mask, **options.get(kind, {}))
         return value, total / mask[0].size
 
     def _of_classes(self, logits: jax.Array) -> jax.Array:

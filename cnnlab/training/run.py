@@ -135,6 +135,10 @@ def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
         write_text(run_dir / METRICS, "".join(json.dumps(without_nan(row)) + "\n" for row in rows))
 
 
-def without_nan(row: dict[str, float]) -> dict[str, float | None]:
-    """JSON knows no NaN: null stands for a number that could not be measured."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+def without_nan(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity: null stands for a number that could not be measured, however deep."""
+    if isinstance(value, dict):
+        return {name: without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

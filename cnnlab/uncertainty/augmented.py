@@ -56,7 +56,7 @@ def augmented_predict(trained: Trained, images: jax.Array, *, views: str | Seque
     >>> augmented_predict(trained, images, views=DIHEDRAL).probs.shape
     (3, 2)
     """
-    check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
+    check_images(images, trained.spec, any_size=trained.any_size)
     return _augmented_predict(trained, images, chosen_views(views, images.shape[1:3]))
 
 

@@ -71,6 +71,7 @@ class Conformal:
         randomised: bool = True,
         penalty: float = 0.1,
         rank: int = 1,
+        uniform: np.ndarray | None = None,
         seed: int = 0,
     ) -> "Conformal":
         """The threshold from a calibration split that neither trained the network nor fitted a calibration.
@@ -82,10 +83,11 @@ class Conformal:
           method: `lac`, the smallest sets on average; `aps`, sets that grow with difficulty; `raps`, those with their
             tail cut.
           randomised: for `aps` and `raps`, whether each score is lowered by a random part of its class's probability,
-            as their papers have it; see `drawn_parts`. Without, sets are much larger.
+            as their papers have it. Without, sets are much larger.
           penalty: of `raps`, for every class beyond the `rank` most probable ones (defaults as in torch-uncertainty).
           rank: of `raps`.
-          seed: of the randomisation; that of `sets` must be the same.
+          uniform: `[n]`, u of `conformity_scores`, drawn independently of the answers, such as `image_draws`.
+          seed: of u, where none is given.
 
         Raises:
           ValueError: the split is too small for the error (the smallest that does is named), or no probabilities and
@@ -94,22 +96,25 @@ class Conformal:
         probs = check_examples(probs)
         labels = check_labels(labels, probs)
         randomised = randomised and method != "lac"
-        uniform = drawn_parts(probs, seed) if randomised else None
+        uniform = _drawn(len(probs), uniform, seed, 0) if randomised else None
         scores = conformity_scores(probs, method=method, uniform=uniform, penalty=penalty, rank=rank)
         threshold = conformal_threshold(np.take_along_axis(scores, labels[:, None], 1)[:, 0], error)
         return cls(method, float(error), threshold, probs.shape[1], len(probs), randomised, float(penalty), rank)
 
-    def sets(self, probs: np.ndarray, *, nonempty: bool = False, seed: int = 0) -> np.ndarray:
+    def sets(
+        self, probs: np.ndarray, *, nonempty: bool = False, uniform: np.ndarray | None = None, seed: int = 0
+    ) -> np.ndarray:
         """Which classes are in the set of each example, bool `[n, k]`.
 
         Args:
           probs: `[n, k]`, made as those it was fitted on.
           nonempty: whether every set holds the most probable class, as torch-uncertainty's do; coverage rises above
             `1 - error` where sets would be empty: for errors larger than the network's own.
-          seed: of the randomisation, the one of `fit`.
+          uniform: `[n]`, as in `fit`. For examples that come one by one give it: without, each would be the first.
+          seed: of u, where none is given: one an example, by its place.
         """
         probs = check_classes(probs, self.classes)
-        uniform = drawn_parts(probs, seed) if self.randomised else None
+        uniform = _drawn(len(probs), uniform, seed, 1) if self.randomised else None
         scores = conformity_scores(probs, method=self.method, uniform=uniform, penalty=self.penalty, rank=self.rank)
         found = scores <= self.threshold + _SLACK
         if nonempty:
@@ -176,33 +181,9 @@ def conformity_scores(
     return unsorted
 
 
-def drawn_parts(probs: np.ndarray, seed: int = 0) -> np.ndarray:
-    """One number in 0 <= u < 1 an example, drawn by its own probabilities to six digits.
-
-    An example so has the same u alone and in any batch, and u is a function of the example, the same one on the
-    calibration split and later: the guarantee holds as for any other score.
-
-    Args:
-      probs: `[n, k]`.
-      seed: another one draws others.
-
-    >>> two, one = drawn_parts(np.array([[0.2, 0.8], [0.7, 0.3]])), drawn_parts(np.array([[0.7, 0.3]]))
-    >>> bool(two[1] == one[0] != two[0])
-    True
-    """
-    codes = np.round(np.asarray(probs, np.float64) * 1e6).astype(np.uint64)
-    mixed = np.full(len(codes), seed, np.uint64)
-    for column in codes.T:
-        mixed = _mixed(mixed ^ column)
-    return (mixed >> np.uint64(11)).astype(np.float64) / 2**53
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """One step of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014); it wraps around at 2**64."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _drawn(number: int, uniform: np.ndarray | None, seed: int, stream: int) -> np.ndarray:
+    """u of so many examples; those fitted on and those predicted have streams of their own."""
+    return np.random.default_rng([seed, stream]).random(number) if uniform is None else uniform
 
 
 def conformal_threshold(scores: np.ndarray, error: float) -> float:
@@ -260,13 +241,13 @@ def smallest_split(error: float) -> int:
     >>> smallest_split(0.1)
     9
     """
+    _check_error(error)
     return math.ceil(1 / error - 1 - 1e-9)
 
 
 def _order_statistic(examples: int, error: float) -> int:
     """Which of n sorted scores is the threshold, counted from 1."""
-    if not 0 < error < 1:
-        raise ValueError(f"error must lie in 0 < error < 1, found {error}")
+    _check_error(error)
     place = math.ceil((examples + 1) * (1 - error) - 1e-9)  # 1 - 0.7 is stored as 0.30000000000000004
     if place > examples:
         raise ValueError(
@@ -274,3 +255,8 @@ def _order_statistic(examples: int, error: float) -> int:
             f"with them 1/{examples + 1} is the smallest"
         )
     return place
+
+
+def _check_error(error: float) -> None:
+    if not 0 < error < 1:
+        raise ValueError(f"error must lie in 0 < error < 1, found {error}")

@@ -40,7 +40,7 @@ def ensemble_predict(members: Sequence[Trained], images: jax.Array) -> Predictio
     ((3, 2), (3, 5, 2), 5)
     """
     check_members(members)
-    check_images(images, members[0].spec, any_size=getattr(members[0].task, "logits", None) == "map")
+    check_images(images, members[0].spec, any_size=members[0].any_size)
     return _ensemble_predict(tuple(members), images)
 
 

@@ -43,6 +43,7 @@ def moments(
     num_samples: int,
     chunk: int = 1,
     tolerance: float | None = None,
+    unit: Any = None,
     block: int = 10,
     keep: bool = False,
 ) -> Moments:
@@ -58,6 +59,8 @@ def moments(
       chunk: samples computed at a time, by `vmap`; memory grows with it.
       tolerance: stop after the first block at which the standard error of every mean of `probs` (of every mean, where
         there are no `probs`) is at most this.
+      unit: of these standard errors, where there are no `probs`: like a sample, what broadcasts to its arrays; 1 if
+        left out.
       block: samples between two looks at the standard error.
       keep: return the samples too; not together with a tolerance.
 
@@ -66,6 +69,8 @@ def moments(
     >>> bool(jnp.allclose(got.mean["x"], draws.mean()) and jnp.allclose(got.variance["x"], draws.var()))
     True
     """
+    if min(num_samples, chunk) < 1:
+        raise ValueError(f"num_samples and chunk must be 1 or more, found {num_samples} and {chunk}")
 
     def draw(place: jax.Array) -> tuple[Any, Any]:
         out = sample(jax.random.fold_in(key, place))
@@ -100,7 +105,7 @@ def moments(
         block = min(block, num_samples)
         size = min(chunk, block)
         sums = jax.lax.while_loop(
-            lambda c: (c.count + block <= num_samples) & ((c.count == 0) | (_standard_error(c) > tolerance)),
+            lambda c: (c.count + block <= num_samples) & ((c.count == 0) | (_standard_error(c, unit) > tolerance)),
             lambda c: extend(c, block)[0],
             sums,
         )
@@ -142,14 +147,15 @@ def has_probs(sample: Any) -> bool:
     return isinstance(sample, dict) and "probs" in sample
 
 
-def _standard_error(sums: _Sums) -> jax.Array:
+def _standard_error(sums: _Sums, unit: Any) -> jax.Array:
     """The largest standard error of a mean: sqrt(deviation / (T - 1) / T).
 
     Of probabilities as if one pass more had differed by 1/2: a few passes that happen to agree are not certainty.
     """
     if has_probs(sums.deviation):
         return jnp.sqrt((sums.deviation["probs"].max() + 0.25) / (sums.count * (sums.count + 1)))
-    largest = jnp.stack([leaf.max() for leaf in jax.tree.leaves(sums.deviation)]).max()
+    deviation = sums.deviation if unit is None else jax.tree.map(lambda d, u: d / u**2, sums.deviation, unit)
+    largest = jnp.stack([leaf.max() for leaf in jax.tree.leaves(deviation)]).max()
     return jnp.sqrt(largest / (sums.count * jnp.maximum(sums.count - 1, 1)))
 
 

@@ -58,7 +58,8 @@ def mc_moments(
         sample, largest = hoist(lambda k: trained.task.link(sampled_logits(network, variables, x, k, visit=visit)), key)
     limit, tolerance = (AUTO_LIMIT, tolerance) if auto else (int(num_samples), None)
     chunk = chunk or fitting_chunk(largest)
-    return moments(sample, key, num_samples=limit, chunk=chunk, tolerance=tolerance, keep=keep)
+    unit = trained.task.unit() if hasattr(trained.task, "unit") else None
+    return moments(sample, key, num_samples=limit, chunk=chunk, tolerance=tolerance, unit=unit, keep=keep)
 
 
 def mc_predict(
@@ -83,7 +84,8 @@ def mc_predict(
       num_samples: passes T, 1 or more; `auto` takes tens of them until every probability's standard error is within
         the tolerance, at most 1,000; and of probabilities, since few may agree by chance, 50 or more for .01.
       chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
-      tolerance: of `auto`: the largest standard error of a probability (where there is none, of a value, in its unit).
+      tolerance: of `auto`: the largest standard error of a probability; of a regression's value in standard deviations
+        of the training targets.
       return_samples: keep what the task links each pass to, at T times the memory; not with `auto`.
 
     Returns:
@@ -109,7 +111,7 @@ def mc_predict(
     >>> mc.mean.shape, mc.variance.shape, mc.entropy.shape, bool((mc.mutual_information >= 0).all())
     ((3, 2), (3, 2), (3,), True)
     """
-    check_images(images, trained.spec, any_size=getattr(trained.task, "logits", None) == "map")
+    check_images(images, trained.spec, any_size=trained.any_size)
     return _mc_predict(trained, images, key, num_samples, chunk, tolerance, return_samples)
 
 

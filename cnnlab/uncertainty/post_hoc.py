@@ -49,6 +49,7 @@ class PostHoc:
         method: str | None = None,
         error: float | None = None,
         sets: str = "lac",
+        uniform: np.ndarray | None = None,
         seed: int = 0,
     ) -> "PostHoc":
         """Fitted on a validation split; asked for both, on a part each: sets need fresh examples. The calibration takes
@@ -64,6 +65,7 @@ class PostHoc:
           method: of `fit_calibration`; none if left out.
           error: of `Conformal.fit`, the share of labels that a set may miss; no sets if left out.
           sets: likewise its method.
+          uniform: `[n]`, likewise.
           seed: of the parts.
 
         Where no answer is wrong nothing is calibrated, with a warning.
@@ -77,6 +79,7 @@ class PostHoc:
         """
         known = np.asarray(labels) >= 0
         probs, labels = np.asarray(probs, np.float64)[known], np.asarray(labels)[known]
+        uniform = None if uniform is None else np.asarray(uniform)[known]
         first = second = np.arange(len(labels))
         if method is not None and error is not None:
             needed, others = known_calibration(method).smallest(probs.shape[-1]), smallest_split(error)
@@ -95,7 +98,10 @@ class PostHoc:
                 warnings.warn(f"{faultless}: nothing is calibrated", stacklevel=2)
         if error is None:
             return found
-        conformal = Conformal.fit(found.apply(probs[second]), labels[second], error=error, method=sets)
+        uniform = None if uniform is None else uniform[second]
+        conformal = Conformal.fit(
+            found.apply(probs[second]), labels[second], error=error, method=sets, uniform=uniform, seed=seed
+        )
         return dataclasses.replace(found, conformal=conformal)
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
@@ -112,34 +118,46 @@ class PostHoc:
 
 
 def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
-    """Writes `RUN/post_hoc.json`, and warns of what it held and holds no more."""
+    """Writes it into `RUN/post_hoc.json`, beside what was fitted to the same weights with other numbers of passes.
+
+    Warns of what the file held for as many passes and holds no more.
+    """
+    fits = {}
     with contextlib.suppress(ValueError):
-        before = load_post_hoc(run, trained)
-        lost = [name for name in ("calibration", "conformal") if getattr(before, name) and not getattr(found, name)]
-        if lost or before.passes != found.passes:
+        fits = _read(run, trained)
+    if found.passes in fits:
+        before = fits[found.passes]
+        if any(getattr(before, name) and not getattr(found, name) for name in ("calibration", "conformal")):
             warnings.warn(
                 f"{Path(run) / FILE} held {_held(before)}; it now holds {_held(found)}: ask for all that predict is to "
                 "apply in one call",
                 stacklevel=2,
             )
-    value = {
-        "weights": _weights(trained),
-        "passes": found.passes,
-        "examples": found.examples,
-        "calibration": None if found.calibration is None else calibration.to_json(found.calibration),
-        "conformal": None if found.conformal is None else strict_json.encode(found.conformal),
-    }
+    fits[found.passes] = found
     path = Path(run) / FILE
+    value = {"weights": _weights(trained), "fits": [_to_json(fit) for fit in fits.values()]}
     write_text(path, json.dumps(value, indent=2) + "\n")
     return path
 
 
-def load_post_hoc(run: str | Path, trained: Trained) -> PostHoc:
-    """What `save_post_hoc` wrote.
+def load_post_hoc(run: str | Path, trained: Trained, *, passes: Passes | None = None) -> PostHoc:
+    """What `save_post_hoc` wrote for answers that are a mean of so many passes, or made in one pass.
 
     Raises:
-      ValueError: nothing was fitted, for other weights than these, or the file is damaged.
+      ValueError: nothing was fitted for such answers, or for other weights than these, or the file is damaged.
     """
+    fits = _read(run, trained)
+    if passes not in fits:
+        held = " or ".join(map(_told, fits))
+        raise ValueError(
+            f"what {Path(run) / FILE} holds was fitted with {held}, the answers are made with {_told(passes)}; give "
+            f"{held}, or fit it for these by cnnlab evaluate {run}{_flag(passes)} --calibrate temperature"
+        )
+    return fits[passes]
+
+
+def _read(run: str | Path, trained: Trained) -> dict[Passes | None, PostHoc]:
+    """All that the run keeps, by the passes of the answers."""
     path = Path(run) / FILE
     again = f"fit it by cnnlab evaluate {run} --calibrate temperature"
     if not path.is_file():
@@ -148,28 +166,47 @@ def load_post_hoc(run: str | Path, trained: Trained) -> PostHoc:
         raise ValueError(f"{path} is larger than {MAX_BYTES} bytes; {again}")
     try:
         value = json.loads(path.read_text())
+        stored = strict_json.decode(_Stored, value, FILE)
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}); {again}") from error
-    stored = strict_json.decode(_Stored, value, FILE)
+        raise ValueError(f"{path} cannot be read ({error}); {again}") from error
     if stored.weights != _weights(trained):
         raise ValueError(f"{path} was fitted for other weights than the run's best ones now; {again}")
-    return PostHoc(
-        stored.passes,
-        stored.examples,
-        None if stored.calibration is None else calibration.from_json(dict(value["calibration"])),
-        stored.conformal,
-    )
+    return {
+        fit.passes: PostHoc(
+            fit.passes,
+            fit.examples,
+            None if fit.calibration is None else calibration.from_json(dict(raw["calibration"])),
+            fit.conformal,
+        )
+        for fit, raw in zip(stored.fits, value["fits"], strict=True)
+    }
+
+
+def _to_json(fit: PostHoc) -> dict[str, Any]:
+    return {
+        "passes": fit.passes,
+        "examples": fit.examples,
+        "calibration": None if fit.calibration is None else calibration.to_json(fit.calibration),
+        "conformal": None if fit.conformal is None else strict_json.encode(fit.conformal),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stored:
-    """The file's keys."""
+class _Fit:
+    """The keys of one fit."""
 
-    weights: str
     passes: int | str | None
     examples: int
     calibration: Any
     conformal: Conformal | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """The keys of the file."""
+
+    weights: str
+    fits: tuple[_Fit, ...]
 
 
 def _weights(trained: Trained) -> str:
@@ -183,4 +220,8 @@ def _held(found: PostHoc) -> str:
 
 
 def _told(passes: Passes | None) -> str:
-    return "no --mc" if passes is None else f"--mc {passes}"
+    return _flag(passes).strip() or "no --mc"
+
+
+def _flag(passes: Passes | None) -> str:
+    return "" if passes is None else f" --mc {passes}"

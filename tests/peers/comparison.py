@@ -48,8 +48,15 @@ def against(library: str, quantity: str, why: str = "", *, tolerance: float = 1e
 def torch_uncertainty(path: str) -> Any:
     """A class of torch-uncertainty by `module.Name`, without running its packages' own imports.
 
-    Those need lightning, timm and a torchvision built for this torch; the parts compared here do not.
+    Those need lightning, timm and a torchvision built for this torch; the parts compared here do not. A torchvision
+    built for another one can be imported once the two operators that it registers are declared.
     """
+    import torch
+
+    for operator in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, operator):
+            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{operator}", schema)
     module, name = f"torch_uncertainty.{path}".rsplit(".", 1)
     parts = module.split(".")
     for depth in range(1, len(parts)):
