@@ -10,6 +10,7 @@ from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.commands.options import parse_experiment
 from cnnlab.data import masks
+from cnnlab.data.images import read_header
 from cnnlab.data.windows import drawn_places, tiled_places, windows
 from cnnlab.training.run import read_history
 
@@ -287,6 +288,19 @@ def test_a_sheet_is_cut_into_strips_and_nothing_counts_beyond_its_content(atlas)
     right = (batch["image"][..., 0] < 100) == (batch["mask"] == 1)
     assert right[batch["mask"] >= 0].all()
     assert found["train"].column("image").places.left.max() + 8 <= 50
+
+
+def test_a_named_sheet_may_be_larger_than_the_pictures_of_a_folder(atlas, monkeypatch):
+    monkeypatch.setattr("cnnlab.data.images.MAX_PIXELS", 2000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # Pillow raises above twice as many
+    strips = {"window": 8, "validation": (50, 60), "test": (60, 90)}
+    found = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **strips)
+    assert len(found["test"].column("image")) == 12
+    with pytest.raises(ValueError, match="decompression bomb"):
+        read_header(atlas / "sheet.png")
+    monkeypatch.setitem(data.sheet.__globals__, "SHEET_PIXELS", 2100)
+    with pytest.raises(ValueError, match="mask.png has 90x24 pixels, more than 2,100; shrink it"):
+        data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **strips)
 
 
 def test_every_epoch_draws_other_crops_and_a_resumed_one_the_same(atlas):

@@ -120,6 +120,14 @@ def test_v_rand_is_that_of_the_contingency_table_and_v_info_the_normalised_mutua
     assert found.info_merge == pytest.approx(sklearn.metrics.homogeneity_score(truth, guess))
 
 
+def test_thinned_borders_of_any_width_agree():
+    truth = np.repeat([[1] * 10 + [0] + [2] * 10], 5, axis=0)
+    thick = np.where(np.abs(np.arange(21) - 10) <= 4, 0, truth)  # of 100 pixels 30 and 30 stay, 40 are alone
+    assert rand.partition_agreement(thick, truth).rand == pytest.approx(2 * 0.184 / (0.184 + 0.5))
+    assert rand.partition_agreement(rand.thin_borders(thick), truth).rand == 1
+    assert not rand.thin_borders(np.zeros((2, 3), int)).any()
+
+
 def test_true_membranes_are_left_out_and_guessed_ones_are_segments_of_one_pixel():
     guess, truth = np.array([1, 0, 0, 2, 2]), np.array([1, 1, 1, 1, 0])
     # shares of 1/4 each: four pixels of the one true segment in four guessed ones

@@ -1,6 +1,7 @@
 """Image files as arrays."""
 
 import contextlib
+import contextvars
 import errno
 import io
 import struct
@@ -15,6 +16,8 @@ from cnnlab.data.spec import InputSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 89_000_000  # a file may claim any size; Pillow warns above this one, where RGB takes 270 MB
+SHEET_PIXELS = 500_000_000  # 22,000 x 22,000, for one that is named; 1.5 GB
+_limit = contextvars.ContextVar("limit", default=None)
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
@@ -125,14 +128,28 @@ _GREY = ("1", "L", "LA")
 
 
 @contextlib.contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Within, files may have so many pixels, in place of `MAX_PIXELS`: for one that a user names, not for folders."""
+    from PIL import Image
+
+    before, token = Image.MAX_IMAGE_PIXELS, _limit.set(pixels)
+    Image.MAX_IMAGE_PIXELS = pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+        _limit.reset(token)
+
+
+@contextlib.contextmanager
 def opened(file, name: str) -> Iterator:
     """The file by Pillow; whatever goes wrong with it becomes a `ValueError` that names it."""
     from PIL import Image
 
     try:
         with Image.open(file) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}; shrink it")
+            if image.width * image.height > (most := _limit.get() or MAX_PIXELS):
+                raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {most:,}; shrink it")
             if image.mode == "F":
                 raise ImageError(f"{name} holds floating-point pixels; save it with 8 or 16 bits")
             yield image

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from cnnlab.data.dataset import Columns, Dataset, Examples, split_columns, statistics
-from cnnlab.data.images import SUFFIXES, read_header, read_pixels
+from cnnlab.data.images import SHEET_PIXELS, SUFFIXES, at_most, read_header, read_pixels
 from cnnlab.data.masks import CLASSES, ClassTable, distinct, guess_classes, read_classes, read_codes, to_classes
 from cnnlab.data.rasters import check_bands, known_pixels
 from cnnlab.data.spec import InputSpec
@@ -109,7 +109,8 @@ def sheet(
 ) -> Dataset:
     """One annotated sheet cut into windows: strips of it for validation and test, what lies before them for training.
 
-    Where the image is a TIFF without data, nothing counts, as in `pairs`.
+    It may have 500 megapixels, which take 20 bytes each while it is read; cut a larger one, for `pairs` with a
+    `window`. Where the image is a TIFF without data, nothing counts, as in `pairs`.
 
     Args:
       path: the image.
@@ -130,16 +131,8 @@ def sheet(
         TIFF whose bands are not 1 or 3.
     """
     check_bands([Path(path)])
-    explained = Path(mask).with_name(CLASSES)
-    table = read_classes(explained) if explained.is_file() else None
-    codes = read_codes(mask, coloured=table is not None and table.coloured)
-    table = table or guess_classes({mask: distinct(codes)}, classes)
-    pixels, marks = _pair(Path(path), Path(mask), codes, table, "auto", channels)
-    if content is not None:
-        inside = read_codes(content)
-        if inside.shape != marks.shape:
-            raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
-        marks = np.where(inside > 0, marks, -1).astype(np.int32)
+    with at_most(SHEET_PIXELS):
+        pixels, marks, table = _annotated(Path(path), Path(mask), content, classes, channels)
     height, width = marks.shape
     end = width if axis == "columns" else height
     strips = {"train": (0, min(validation[0], test[0])), "validation": validation, "test": test}
@@ -192,6 +185,21 @@ def _splits(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, P
         return {"train": match_stems(root / images, root / masks)}
     parts = {split: root / name for name, split in SPLITS.items() if (root / name / images).is_dir()}
     return {split: match_stems(place / images, place / masks) for split, place in parts.items()}
+
+
+def _annotated(path: Path, mask: Path, content: str | None, names: tuple[str, ...], channels: int):
+    """A sheet's pixels and classes, -1 beyond its content, and what these mean."""
+    explained = mask.with_name(CLASSES)
+    table = read_classes(explained) if explained.is_file() else None
+    codes = read_codes(mask, coloured=table is not None and table.coloured)
+    table = table or guess_classes({str(mask): distinct(codes)}, names)
+    pixels, marks = _pair(path, mask, codes, table, "auto", channels)
+    if content is not None:
+        inside = read_codes(content)
+        if inside.shape != marks.shape:
+            raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
+        marks = np.where(inside > 0, marks, -1).astype(np.int32)
+    return pixels, marks, table
 
 
 def _pair(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, channels: int):

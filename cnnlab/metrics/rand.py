@@ -1,4 +1,4 @@
-"""How well two partitions of a picture agree: in pairs of pixels, and in bits."""
+"""How well two partitions of a picture agree: in pairs of pixels, and in bits; membranes of any width alike."""
 
 from typing import NamedTuple
 
@@ -63,6 +63,30 @@ def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
         _share(mutual, entropy_s),
         _share(mutual, entropy_t),
     )
+
+
+def thin_borders(segments: np.ndarray) -> np.ndarray:
+    """Every pixel of no segment joins the nearest one: borders lose their width, and none is crossed.
+
+    The challenge of Arganda-Carreras et al. 2015 ranks by V-Rand and V-Info after border thinning, since annotators and
+    networks draw membranes of other widths: `partition_agreement(thin_borders(guess), truth)`.
+
+    Args:
+      segments: `[H, W]` whole numbers, 0 = membrane.
+
+    Returns:
+      As `segments`, without 0 unless there is no segment.
+
+    >>> thin_borders(np.array([[1, 0, 0, 0, 2]]))[0, [1, 3]].tolist()
+    [1, 2]
+    """
+    from scipy import ndimage  # half a second that `import cnnlab` need not take
+
+    segments = np.asarray(segments)
+    if not segments.any():
+        return segments
+    nearest = ndimage.distance_transform_edt(segments == 0, return_distances=False, return_indices=True)
+    return segments[tuple(nearest)]
 
 
 def _share(part: float, whole: float) -> float:

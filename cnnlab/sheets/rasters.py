@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import MAX_PIXELS, opened, read_header, read_pixels
+from cnnlab.data.images import MAX_PIXELS, SHEET_PIXELS, at_most, opened, read_header, read_pixels
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
@@ -44,7 +44,7 @@ def open_sheet(
     Args:
       source: a file, or `[H, W, C]` (a memory map too). Of files, `.npy` are read by windows, and where rasterio is
         installed GeoTIFFs (and `.vrt`, `.jp2`) and the pictures that a world file places or that have more than
-        `MAX_PIXELS`; all others are decoded whole by Pillow.
+        `MAX_PIXELS`; all others are decoded whole by Pillow, up to `SHEET_PIXELS`.
       channels: what the network takes; palettes become colours, colours grey or grey colours, as in training.
       bands: of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
 
@@ -70,9 +70,10 @@ def open_sheet(
         except (ValueError, OSError) as error:
             raise ValueError(f"cannot read {path} as an array ({error})") from error
     else:
-        _warn_if_placed(path)
-        size, _ = read_header(path)
-        pixels = read_pixels(path, size=size, channels=channels)
+        with at_most(SHEET_PIXELS):
+            _warn_if_placed(path)
+            size, _ = read_header(path)
+            pixels = read_pixels(path, size=size, channels=channels)
     yield _array(pixels, str(path), channels, identity)
 
 
@@ -93,7 +94,8 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
         with _opened(path) as file:
             placed, found = georeference(file) is not None, file.shape
     else:
-        placed, found = False, read_header(path)[0]
+        with at_most(SHEET_PIXELS):
+            placed, found = False, read_header(path)[0]
     return placed or any(have > 2 * n for have, n in zip(found, size, strict=True))
 
 
