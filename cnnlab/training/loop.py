@@ -21,10 +21,11 @@ from cnnlab.training import checkpoint, progress
 from cnnlab.training.devices import check_divides, data_mesh, is_first_process, local, replicate, shard
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.plan import Plan, plan
-from cnnlab.training.restore import evaluated_variables, initial_variables, load, resume, run_config, step_items
+from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
+from cnnlab.training.transfer import initial_variables
 
 Program = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 

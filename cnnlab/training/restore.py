@@ -15,10 +15,8 @@ import jax.numpy as jnp
 
 from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
-from cnnlab.data.spec import NORMALISATIONS
 from cnnlab.errors import unknown
 from cnnlab.models import MODELS
-from cnnlab.models.torch_weights import NORMALISED, head_of, import_torch
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.trained import Trained
@@ -26,7 +24,7 @@ from cnnlab.training import checkpoint
 from cnnlab.training.experiment import Choice, Experiment, check_choice
 from cnnlab.training.plan import Plan, build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
-from cnnlab.training.step import State, start
+from cnnlab.training.step import State
 from cnnlab.training.strict_json import decode, encode
 
 T = TypeVar("T")
@@ -129,66 +127,6 @@ def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
         begun = stored["init_from"] or "fresh weights"
         raise ValueError(f"{run_dir} was begun from {begun}, not {given['init_from']}; choose another --run-dir")
     check_data(stored, given["data"]["fingerprint"], run_dir)
-
-
-def initial_variables(state: State, source: str | Path, made: Plan, tell: Callable[[str], None]) -> State:
-    """A fresh state that starts from other weights: every array of the same path and shape is taken.
-
-    Args:
-      state: before its first step.
-      source: a run directory, whose best step counts; or a state dict that torchvision published, see
-        `cnnlab.models.import_torch`.
-      made: the run that begins.
-      tell: is told which arrays keep their fresh values, as a new head does.
-
-    Raises:
-      ValueError: the path is no run and no state dict, its images have other channels, or none of its arrays fits (of a
-        state dict, one that is not the head's).
-    """
-    published = Path(source).is_file()
-    if published:
-        given = _published(source, made, tell)
-    else:
-        given = first_good(
-            source,
-            "best",
-            lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config),
-        )
-        there, here = load_config(source)["spec"]["channels"], made.dataset.spec.channels
-        if there != here:
-            raise ValueError(f"{source} was trained on images of {there} channels, {made.dataset.name} has {here}")
-    fresh = {"params": state.params, **state.stats}
-    flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(given)}
-    kept = []
-
-    def choose(path, leaf: jax.Array) -> jax.Array:
-        found = flat.get(name := jax.tree_util.keystr(path))
-        if found is None or found.shape != leaf.shape:
-            if published and path[1].key != head_of(made.experiment.model.name):
-                there, channels = "none" if found is None else found.shape, made.dataset.spec.channels
-                raise ValueError(
-                    f"{source} holds {name} {there}, this network has {leaf.shape}; its images have {channels} channels"
-                )
-            kept.append(name)
-            return leaf
-        return jnp.asarray(found, leaf.dtype)
-
-    variables = jax.tree_util.tree_map_with_path(choose, fresh)
-    total = len(jax.tree.leaves(fresh))
-    if len(kept) == total:
-        raise ValueError(f"no array of {source} has a place in this network; --init-from needs the same model's")
-    tell(f"from {source}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
-    return start(variables, made.optimizer(), ema=made.training.ema)
-
-
-def _published(path: str | Path, made: Plan, tell: Callable[[str], None]) -> Variables:
-    """A state dict's variables, and a word where the images are not normalised as it expects."""
-    name = made.experiment.model.name
-    _, variables = import_torch(name, path)
-    spec, expected = made.dataset.spec, NORMALISED[name]
-    if (spec.mean, spec.std) != NORMALISATIONS[expected]:
-        tell(f"these weights expect images normalised otherwise: set --data.normalisation {expected} for a folder")
-    return variables
 
 
 def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> None:
