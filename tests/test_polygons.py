@@ -54,11 +54,12 @@ def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class()
     assert second.means == {"variance": 5, "mean": 17}
 
 
-@pytest.mark.parametrize("pixels", [1 << 19, 350, 1])
-def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, monkeypatch):
+@pytest.mark.parametrize(("pixels", "runs"), [(1 << 19, 1 << 20), (350, 100), (1, 1)])
+def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, runs, monkeypatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)  # in a strip
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", runs)  # until shapes are made
     mask = random_mask(60, 50)
     shapes = list(polygons(mask, {"row": np.indices(mask.shape)[:1].astype(float)}))
     expected = []

@@ -60,7 +60,8 @@ def test_several_classes_have_a_picture_each(many, tmp_path):
     np.testing.assert_allclose(np.stack(shown, -1), np.load(found["mean"]), atol=0.002)
 
 
-def test_the_georeference_goes_round(network, tmp_path):
+def test_the_georeference_goes_round(network, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnlab.sheets.results._BATCH", 2)  # polygons written together
     path = write_tiff(tmp_path / "sheet.tif", drawn(300, 200))
     import pyogrio
     import rasterio

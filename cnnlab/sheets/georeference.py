@@ -90,15 +90,21 @@ def write_geotiff(
 
 
 def write_geopackage(
-    path: Path, polygons: Iterable[Sequence[np.ndarray]], columns: dict[str, np.ndarray], where: Georeference
+    path: Path,
+    polygons: Iterable[Sequence[np.ndarray]],
+    columns: dict[str, np.ndarray],
+    where: Georeference,
+    *,
+    append: bool = False,
 ) -> None:
     """Polygons in the sheet's own coordinates, one layer.
 
     Args:
-      path: the new file, `.gpkg`.
+      path: the file, `.gpkg`.
       polygons: rings `[n, 2]` of columns and rows, the outer one first.
       columns: an attribute of every polygon by name.
       where: the sheet's georeference.
+      append: to a file that holds some already.
     """
     import pyogrio
     import shapely
@@ -113,6 +119,7 @@ def write_geopackage(
         driver="GPKG",
         geometry_type="Polygon",
         crs=where.crs,
+        append=append,
     )
 
 

@@ -1,15 +1,16 @@
-"""The connected shapes of a class map as polygons, found strip by strip: neither map nor labels are held whole."""
+"""The connected shapes of a class map as polygons, found strip by strip: only those that go on below are held."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from cnnlab.sheets.maps import NODATA_CLASS
 
 _PIXELS = 1 << 19  # looked at together, in whole rows
+_RUNS = 1 << 20  # straight borders that are gathered before whole shapes are made of them
 _NOTHING = 0  # in a strip, whose classes count from 1
 _Corner = tuple[int, int]  # column and row
 
@@ -31,12 +32,29 @@ class Shape(NamedTuple):
     rings: list[np.ndarray]
 
 
+class _Found(NamedTuple):
+    """Pieces of shapes, by label; label 0 is what has none.
+
+    Attributes:
+      kinds: `[labels]`, classes.
+      sums: `[labels, 1 + maps]`, pixels and what the maps sum to over them.
+      joined: `[n, 2]`, labels of one shape.
+      runs: `[n, 5]`, straight borders: label and the corners x, y they lead from and to, its shape on the right-hand
+        side.
+    """
+
+    kinds: np.ndarray
+    sums: np.ndarray
+    joined: np.ndarray
+    runs: np.ndarray
+
+
 def polygons(
     mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int = 1, background: int | None = 0
 ) -> Iterator[Shape]:
     """Every connected shape of every class but the background.
 
-    Memory holds the borders of all shapes, about 300 bytes a corner of the largest one.
+    Memory holds the borders of shapes that are not finished yet, about 300 bytes a corner of the largest one.
 
     Args:
       mask: class indices `[H, W]`; `NODATA_CLASS` is no class. A memory map is read by strips.
@@ -50,29 +68,49 @@ def polygons(
     [(1, 3, [[1, 0], [3, 0], [3, 1], [2, 1], [2, 2], [1, 2], [1, 0]]), (2, 1, [[2, 1], [3, 1], [3, 2], [2, 2], [2, 1]])]
     """
     left_out = [NODATA_CLASS] if background is None else [NODATA_CLASS, background]
-    parent, sums, kinds = [0], [np.zeros((1, 1 + len(maps)))], [np.zeros(1, int)]
-    runs: list[np.ndarray] = []
-    width = mask.shape[1]
-    above = labels_above = np.zeros(width, np.int32)
-    height = max(1, _PIXELS // width)
+    empty, names = np.zeros(mask.shape[1], np.int32), list(maps)
+    above = labels_above = empty
+    parts, enough = [_nothing(len(maps), labels=1)], _RUNS
+    height = max(1, _PIXELS // len(empty))
     for start in range(0, len(mask), height):
         strip = np.array(mask[start : start + height], np.int32)
         strip = np.where(np.isin(strip, left_out), _NOTHING, strip + 1)
-        labels, kind = _label(strip, len(parent))
-        parent += range(len(parent), len(parent) + len(kind))
-        kinds.append(kind)
-        sums.append(_sums(labels, strip, {name: map[:, start : start + height] for name, map in maps.items()}, kind))
+        labels, kinds = _label(strip, sum(len(part.kinds) for part in parts))
+        sums = _sums(labels, strip, {name: map[:, start : start + height] for name, map in maps.items()}, kinds)
         touching = (strip[0] == above) & (above != _NOTHING)
-        for a, b in set(zip(labels_above[touching].tolist(), labels[0][touching].tolist(), strict=True)):
-            _join(parent, a, b)
-        runs.append(_runs(np.vstack([above, strip]), np.vstack([labels_above, labels]), start))
+        joined = np.unique(np.stack([labels_above[touching], labels[0][touching]], -1), axis=0)
+        borders = _runs(np.vstack([above, strip]), np.vstack([labels_above, labels]), start)
+        parts.append(_Found(kinds, sums, joined, borders))
         above, labels_above = strip[-1], labels[-1]
-    bottom = np.zeros(width, np.int32)
-    runs.append(_runs(np.vstack([above, bottom]), np.vstack([labels_above, bottom]), len(mask)))
-    roots = np.array([_root(parent, label) for label in range(len(parent))])
-    total = np.zeros((len(parent), 1 + len(maps)))
-    np.add.at(total, roots, np.concatenate(sums))
-    yield from _shapes(np.concatenate(runs), roots, total, np.concatenate(kinds), list(maps), smallest)
+        if sum(len(part.runs) for part in parts) > enough:
+            whole, open_below, labels_above = _settle(parts, labels_above)
+            yield from _shapes(whole, names, smallest)
+            parts = [open_below]
+            enough = max(_RUNS, 2 * len(open_below.runs))  # so that what stays open is not gone through strip by strip
+    borders = _runs(np.vstack([above, empty]), np.vstack([labels_above, empty]), len(mask))
+    whole, *_ = _settle([*parts, _nothing(len(maps), labels=0)._replace(runs=borders)], empty)
+    yield from _shapes(whole, names, smallest)
+
+
+def _nothing(maps: int, *, labels: int) -> _Found:
+    return _Found(np.zeros(labels, int), np.zeros((labels, 1 + maps)), np.zeros((0, 2), int), np.zeros((0, 5), int))
+
+
+def _settle(parts: Sequence[_Found], last: np.ndarray) -> tuple[_Found, _Found, np.ndarray]:
+    """Whole shapes, a label each; those that reach the last row `[W]` of labels; and this row in labels of these."""
+    found = _Found(*map(np.concatenate, zip(*parts, strict=True)))
+    links = sparse.coo_array((np.ones(len(found.joined), bool), found.joined.T), 2 * found.kinds.shape)
+    number, shape = sparse.csgraph.connected_components(links, directed=False)  # numbered as their first labels
+    kinds, sums = np.zeros(number, int), np.zeros((number, found.sums.shape[1]))
+    kinds[shape] = found.kinds
+    np.add.at(sums, shape, found.sums)
+    runs = np.column_stack([shape[found.runs[:, 0]], found.runs[:, 1:]])
+    none = found.joined[:0]
+    stays = np.unique(np.append(shape[last], 0))
+    going_on = np.isin(runs[:, 0], stays)
+    open_below = _Found(kinds[stays], sums[stays], none, runs[going_on])
+    open_below.runs[:, 0] = np.searchsorted(stays, open_below.runs[:, 0])
+    return _Found(kinds, sums, none, runs[~going_on]), open_below, np.searchsorted(stays, shape[last]).astype(np.int32)
 
 
 def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,49 +138,48 @@ def _sums(labels: np.ndarray, strip: np.ndarray, maps: Mapping[str, np.ndarray],
 
 
 def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
-    """Straight borders `[n, 5]`: label and the corners x, y it leads from and to, its shape on the right-hand side.
+    """Straight borders as in `_Found`.
 
     Args:
       values: classes `[1 + h, w]`, the row above the strip first.
       labels: of the shapes.
       top: the strip's first row on the sheet.
     """
-    out = []
     differ = values[:-1] != values[1:]
-    for y, first, last, label in _stretches(differ, labels[1:]):
-        out.append((label, first, y + top, last, y + top))
-    for y, first, last, label in _stretches(differ, labels[:-1]):
-        out.append((label, last, y + top, first, y + top))
+    y, first, last, label = _stretches(differ, labels[1:])
+    upper = label, first, y + top, last, y + top
+    y, first, last, label = _stretches(differ, labels[:-1])
+    lower = label, last, y + top, first, y + top
     wide, wide_labels = (np.pad(array[1:], ((0, 0), (1, 1))).T for array in (values, labels))
     differ = wide[:-1] != wide[1:]
-    for x, first, last, label in _stretches(differ, wide_labels[1:]):
-        out.append((label, x, last + top, x, first + top))
-    for x, first, last, label in _stretches(differ, wide_labels[:-1]):
-        out.append((label, x, first + top, x, last + top))
-    return np.array(out, int).reshape(-1, 5)
+    x, first, last, label = _stretches(differ, wide_labels[1:])
+    left = label, x, last + top, x, first + top
+    x, first, last, label = _stretches(differ, wide_labels[:-1])
+    right = label, x, first + top, x, last + top
+    return np.concatenate([np.stack(side, -1) for side in (upper, lower, left, right)])
 
 
-def _stretches(differ: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
+def _stretches(differ: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """Row, first and last + 1 column, and label of all stretches of a row on which `differ` and the label stay."""
     marked = np.pad(np.where(differ, labels, 0), ((0, 0), (1, 1)))
     change = marked[:, 1:] != marked[:, :-1]
     rows, first = np.nonzero(change & (marked[:, 1:] > 0))
     last = np.nonzero(change & (marked[:, :-1] > 0))[1]
-    return zip(rows.tolist(), first.tolist(), last.tolist(), marked[rows, first + 1].tolist(), strict=True)
+    return rows, first, last, marked[rows, first + 1].astype(int)
 
 
-def _shapes(runs, roots, total, kinds, names: Sequence[str], smallest: int) -> Iterator[Shape]:
-    owner = roots[runs[:, 0]]
-    order = np.argsort(owner, kind="stable")
-    runs, owner = runs[order, 1:], owner[order]
+def _shapes(whole: _Found, names: Sequence[str], smallest: int) -> Iterator[Shape]:
+    """What is whole, in the order of its labels."""
+    owner = whole.runs[:, 0]
+    wanted = whole.sums[owner, 0] >= smallest
+    order = np.argsort(owner[wanted], kind="stable")
+    owner, runs = owner[wanted][order], whole.runs[wanted, 1:][order]
     for label, first in zip(*np.unique(owner, return_index=True), strict=True):
-        pixels, *summed = total[label].tolist()
-        if pixels < smallest:
-            continue
         last = np.searchsorted(owner, label, side="right")
+        pixels, *summed = whole.sums[label].tolist()
         rings = sorted(_rings(runs[first:last]), key=_area, reverse=True)
         means = {name: value / pixels for name, value in zip(names, summed, strict=True)}
-        yield Shape(int(kinds[label]), int(pixels), means, rings)
+        yield Shape(int(whole.kinds[label]), int(pixels), means, rings)
 
 
 def _rings(runs: np.ndarray) -> Iterator[np.ndarray]:
@@ -185,14 +222,3 @@ def _area(ring: np.ndarray) -> float:
     """Positive for a ring that runs clockwise, rows downwards."""
     (x, y), (to_x, to_y) = ring[:-1].T, ring[1:].T
     return float((x * to_y - to_x * y).sum() / 2)
-
-
-def _root(parent: list[int], label: int) -> int:
-    while parent[label] != label:
-        parent[label] = label = parent[parent[label]]
-    return label
-
-
-def _join(parent: list[int], a: int, b: int) -> None:
-    a, b = _root(parent, a), _root(parent, b)
-    parent[max(a, b)] = min(a, b)

@@ -1,5 +1,6 @@
 """A sheet's maps as the files that stay: GeoTIFFs and a GeoPackage, or pictures, arrays and GeoJSON."""
 
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
 from cnnlab.sheets.scratch import note_published, published
 
+_BATCH = 20_000  # polygons written together
 Vectors = Literal["gpkg", "geojson", "none"]
 
 
@@ -97,26 +99,29 @@ def write_polygons(
     Returns:
       The file's name.
     """
-    shapes = list(shapes)
     area = where.pixel_area if where else 1.0
-    rows = [
-        {"class": classes[shape.kind], "area": shape.pixels * area, "pixels": shape.pixels}
-        | {_COLUMNS.get(name, f"mean_{name}"): mean for name, mean in shape.means.items()}
-        for shape in shapes
-    ]
+
+    def told(shape: Shape) -> dict[str, str | float]:
+        row = {"class": classes[shape.kind], "area": shape.pixels * area, "pixels": shape.pixels}
+        return row | {_COLUMNS.get(name, f"mean_{name}"): mean for name, mean in shape.means.items()}
+
     if where is not None and kind == "gpkg":
         kinds = {"class": object, "area": float, "pixels": np.int64}
         kinds |= {_COLUMNS.get(name, f"mean_{name}"): float for name in measured}
-        columns = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
-        write_geopackage(folder / "polygons.gpkg", [shape.rings for shape in shapes], columns, where)
-        return "polygons.gpkg"
+        (path := folder / "polygons.gpkg").unlink(missing_ok=True)
+        rest = iter(shapes)
+        while (batch := list(itertools.islice(rest, _BATCH))) or not path.exists():  # without shapes it is a layer too
+            rows = [told(shape) for shape in batch]
+            columns = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
+            write_geopackage(path, [shape.rings for shape in batch], columns, where, append=path.exists())
+        return path.name
     path = folder / "polygons.geojson"
     with open(path, "w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
-        for i, (shape, row) in enumerate(zip(shapes, rows, strict=True)):
+        for i, shape in enumerate(shapes):
             rings = [(to_degrees(ring, where) if where else ring)[::-1].tolist() for ring in shape.rings]
             geometry = {"type": "Polygon", "coordinates": rings}
-            feature = {"type": "Feature", "properties": row, "geometry": geometry}
+            feature = {"type": "Feature", "properties": told(shape), "geometry": geometry}
             file.write((",\n" if i else "\n") + json.dumps(feature))
         file.write("\n]}\n")
     return path.name
