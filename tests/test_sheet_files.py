@@ -11,7 +11,7 @@ from test_sheets import drawn, trained_on
 
 import cnnlab
 from cnnlab.cli import main
-from cnnlab.data.images import read_pixels
+from cnnlab.data.images import read_header, read_pixels
 from cnnlab.models import create_model
 from cnnlab.sheets import open_sheet, predict_sheet, results, scratch
 
@@ -163,6 +163,18 @@ def test_a_picture_with_a_world_file_keeps_its_place_and_a_large_one_is_read_by_
     monkeypatch.setattr("cnnlab.sheets.rasters.MAX_PIXELS", 100)
     with open_sheet(tmp_path / "sheet.png", channels=1) as sheet:
         np.testing.assert_array_equal(sheet.read(slice(3, 9), slice(2, 8))[0], drawn(20, 30)[3:9, 2:8])
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize(("tag", "turn"), [(1, 0), (3, 2), (6, -1), (8, 1)])  # TIFF 6.0, section 8: Orientation
+def test_a_scan_that_lies_on_its_side_is_turned_upright_as_in_training(tag, turn, compression, tmp_path):
+    path, pixels = tmp_path / "sheet.tif", drawn(30, 20)
+    Image.fromarray(pixels[..., 0]).save(path, tiffinfo={0x0112: tag}, compression=compression)
+    upright = np.rot90(pixels, turn)
+    assert read_header(path) == (upright.shape[:2], 1)
+    np.testing.assert_array_equal(read_pixels(path, size=upright.shape[:2], channels=1), upright)
+    with open_sheet(path, channels=1) as sheet:
+        np.testing.assert_array_equal(sheet.read(*(slice(0, n) for n in upright.shape[:2]))[0], upright)
 
 
 def test_ground_control_points_are_refused_with_the_way_out(tmp_path):

@@ -17,6 +17,7 @@ from cnnlab.data.spec import InputSpec
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 89_000_000  # a file may claim any size; Pillow warns above this one, where RGB takes 270 MB
 SHEET_PIXELS = 500_000_000  # 22,000 x 22,000, for one that is named; 1.5 GB
+ORIENTATION = 0x0112  # the tag of EXIF and TIFF; 5 to 8 lie on their side
 _limit = contextvars.ContextVar("limit", default=None)
 
 
@@ -118,12 +119,14 @@ def decode_header(encoded: bytes, *, name: str = "a record") -> tuple[tuple[int,
 
 def _header(file, name: str) -> tuple[tuple[int, int], int]:
     with opened(file, name) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        size = (image.width, image.height) if turned else (image.height, image.width)
+        # As stored: a TIFF's `size` is upright or not, by Pillow's version.
+        width, height = map(image.tag_v2.get, _STORED) if image.format == "TIFF" else image.size
+        turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        size = (width, height) if turned else (height, width)
         return size, 1 if image.mode in _GREY or image.mode.startswith("I") else 3
 
 
-_ORIENTATION = 0x0112  # EXIF; 5 to 8 lie on their side
+_STORED = (256, 257)  # the tags of a TIFF's width and height
 _GREY = ("1", "L", "LA")
 
 
@@ -147,7 +150,7 @@ def opened(file, name: str) -> Iterator:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
+        with _stream(file) as stream, Image.open(stream) as image:
             if image.width * image.height > (most := _limit.get() or MAX_PIXELS):
                 raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {most:,}; shrink it")
             if image.mode == "F":
@@ -161,6 +164,16 @@ def opened(file, name: str) -> Iterator:
         phone = name.lower().endswith((".heic", ".heif"))
         cure = "save it as JPEG or PNG" if phone else "repair or remove it"
         raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
+
+
+@contextlib.contextmanager
+def _stream(file) -> Iterator:
+    """A path opened: Pillow maps the file of a path, and 13.0 so misreads a grey TIFF that lies on its side."""
+    if hasattr(file, "read"):
+        yield file
+        return
+    with open(file, "rb") as stream:
+        yield stream
 
 
 # What Pillow's decoders raise for damaged files: mostly OSError, the rest from its parsers of headers and chunks.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import MAX_PIXELS, SHEET_PIXELS, at_most, opened, read_header, read_pixels
+from cnnlab.data.images import MAX_PIXELS, ORIENTATION, SHEET_PIXELS, at_most, opened, read_header, read_pixels
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
@@ -109,16 +109,29 @@ def has_rasterio() -> bool:
 
 
 def _is_raster(path: Path) -> bool:
-    """Whether rasterio reads it, window by window; of pictures it lies beside those that are placed or large."""
-    if not has_rasterio():
+    """Whether rasterio reads it, window by window; of pictures those that are placed or large.
+
+    GDAL leaves an orientation alone: a scan that has one, and lies nowhere on earth, is turned upright by Pillow, as in
+    training.
+    """
+    if not has_rasterio() or path.suffix.lower() not in (*GEOTIFF, *_PICTURES):
         return False
-    if path.suffix.lower() not in _PICTURES:
-        return path.suffix.lower() in GEOTIFF
     try:
         with _opened(path) as file:
-            return georeference(file) is not None or file.width * file.height > MAX_PIXELS
+            if georeference(file) is not None or file.width * file.height > SHEET_PIXELS:
+                return True
+            large = file.width * file.height > MAX_PIXELS
     except ValueError:
-        return False  # Pillow says what is wrong with it
+        return path.suffix.lower() in GEOTIFF  # of a picture Pillow says what is wrong with it
+    return (large or path.suffix.lower() in GEOTIFF) and not _lies_turned(path)
+
+
+def _lies_turned(path: Path) -> bool:
+    try:
+        with at_most(SHEET_PIXELS), opened(path, str(path)) as image:
+            return image.getexif().get(ORIENTATION, 1) != 1
+    except ValueError:
+        return False  # what Pillow cannot read has no such tag
 
 
 def _warn_if_placed(path: Path) -> None:
