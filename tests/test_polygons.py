@@ -1,5 +1,8 @@
 """Connected shapes of a class map as polygons."""
 
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -56,8 +59,6 @@ def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class()
 
 @pytest.mark.parametrize(("pixels", "runs"), [(1 << 19, 1 << 20), (350, 100), (1, 1)])
 def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, runs, monkeypatch):
-    import sys
-
     monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)  # in a strip
     monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", runs)  # until shapes are made
     mask = random_mask(60, 50)
@@ -72,6 +73,24 @@ def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, r
         areas = [area(ring) for ring in shape.rings]
         assert sum(areas) == shape.pixels
         assert [a > 0 for a in areas] == [True] + [False] * (len(areas) - 1)
+
+
+def test_memory_holds_no_shapes_that_are_finished(monkeypatch):
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", 1 << 12)
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", 1 << 12)
+
+    def peak(height):
+        mask = np.random.default_rng(0).random((height, 64)) > 0.8
+        tracemalloc.start()
+        number = sum(1 for _ in polygons(mask, {}))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return number, most
+
+    peak(64)  # what is imported only now
+    (few, low), (many, high) = peak(512), peak(4096)
+    assert many > 7 * few
+    assert high < 1.5 * low
 
 
 def test_small_shapes_can_be_left_out():
