@@ -283,6 +283,25 @@ def test_a_sheet_that_is_done_is_not_done_again(halving, tmp_path, monkeypatch):
         predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)
 
 
+@pytest.mark.parametrize("placed", [False, True])
+def test_other_polygons_are_drawn_of_the_maps_of_a_sheet_that_is_done(halving, tmp_path, placed, monkeypatch):
+    sheet = drawn(70, 70)
+    if placed:
+        rasterio = pytest.importorskip("rasterio")
+        sheet, options = tmp_path / "sheet.tif", {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": "EPSG:32631"}
+        with rasterio.open(
+            sheet, "w", width=70, height=70, transform=rasterio.Affine(2, 0, 9, 0, -2, 9), **options
+        ) as f:
+            f.write(drawn(70, 70)[..., 0], 1)
+    options = {"tile": 64, "mc_samples": 2, "smallest": 20, "vectors": "geojson", "background": "none"}
+    fresh = predict_sheet(halving, sheet, tmp_path / "fresh", **options)
+    predict_sheet(halving, sheet, tmp_path / "again", tile=64, mc_samples=2, vectors="none")
+    monkeypatch.setattr(sheets.predict, "_predict_row", None)
+    again = predict_sheet(halving, sheet, tmp_path / "again", **options)
+    assert [path.name for path in again.values()] == [path.name for path in fresh.values()]
+    assert all(again[name].read_bytes() == path.read_bytes() for name, path in fresh.items())
+
+
 def test_no_file_of_an_earlier_result_stays_beside_the_new_ones(halving, tmp_path):
     predict_sheet(halving, drawn(70, 70), tmp_path, tile=64, mc_samples=2)
     (tmp_path / "notes.txt").write_text("mine")

@@ -89,6 +89,15 @@ def write_geotiff(
                 file.build_overviews(factors, Resampling.average if real else Resampling.nearest)
 
 
+def read_geotiff(path: Path, rows: slice) -> np.ndarray:
+    """Rows `[bands, h, W]` of what `write_geotiff` wrote."""
+    import rasterio
+    from rasterio.windows import Window
+
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE), rasterio.open(path) as file:
+        return file.read(window=Window(0, rows.start, file.width, rows.stop - rows.start))
+
+
 def write_geopackage(
     path: Path,
     polygons: Iterable[Sequence[np.ndarray]],

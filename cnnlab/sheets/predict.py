@@ -18,7 +18,15 @@ from cnnlab.sheets.blend import across, down
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
 from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.results import Vectors, check_own, publish, replace_results, write_polygons, write_rasters
+from cnnlab.sheets.results import (
+    Vectors,
+    check_own,
+    publish,
+    read_rasters,
+    replace_results,
+    write_polygons,
+    write_rasters,
+)
 from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, finished, note_finished, note_published, open_scratch, published
 from cnnlab.sheets.sight import sight
@@ -57,7 +65,8 @@ def predict_sheet(
     classes, and a few more. The windows of one batch lie on all devices of this machine, one each.
 
     What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there; a
-    sheet that is done is not done again. Maps are there before polygons, which take long where borders are.
+    sheet that is done is not done again, other polygons are drawn of its maps. Maps are there before polygons, which take
+    long where borders are.
 
     Args:
       trained: a segmentation network.
@@ -138,11 +147,14 @@ def predict_sheet(
                 return found
             check_own(output)
             scratch = open_scratch(output, work, shapes)
+            if not scratch.finished and (found := finished(output, work)) is not None:  # with other polygons
+                read_rasters(found, {name: scratch.array(name) for name in bands_of})
+                scratch.finish_rows(len(rows.starts))
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
                 run = predictor(trained, key, num_samples=mc_samples)
                 for i in range(scratch.finished, len(rows.starts)):
                     _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=mc_samples is not None)
-                    scratch.finish_row()
+                    scratch.finish_rows()
             return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, drawing)
 
 

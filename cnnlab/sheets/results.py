@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnlab.data.images import MAX_PIXELS
 from cnnlab.pictures import white
-from cnnlab.sheets.georeference import Georeference, to_degrees, write_geopackage, write_geotiff
+from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
 from cnnlab.sheets.scratch import note_published, published
@@ -52,6 +52,21 @@ def write_rasters(
             names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
             _write_picture(folder / names[-1], pixels, white(name, len(classes)))
     return names
+
+
+def read_rasters(files: Mapping[str, Path], maps: Mapping[str, np.ndarray]) -> None:
+    """Reads what `write_rasters` wrote into maps of the same names, `[bands, H, W]`."""
+    for name, values in maps.items():
+        for start in range(0, values.shape[1], 512):
+            rows = slice(start, min(start + 512, values.shape[1]))
+            values[:, rows] = _read_rows(files[name], rows)
+
+
+def _read_rows(path: Path, rows: slice) -> np.ndarray:
+    if path.suffix == ".tif":
+        return read_geotiff(path, rows)
+    found = np.load(path, mmap_mode="r", allow_pickle=False)[rows]
+    return found[None] if found.ndim == 2 else np.moveaxis(found, -1, 0)
 
 
 def _nodata(name: str) -> float:

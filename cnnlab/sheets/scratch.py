@@ -44,12 +44,12 @@ class Scratch:
     def read(self, name: str, index: tuple) -> np.ndarray:
         return np.array(self.array(name)[index])
 
-    def finish_row(self) -> None:
-        """Notes one more row of windows, once all that was written of it is on the disk."""
+    def finish_rows(self, number: int = 1) -> None:
+        """Notes so many more rows of windows, once all that was written of them is on the disk."""
         for path in self.folder.glob("*.npy"):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
-        self.finished += 1
+        self.finished += number
         _note(self)
 
 
@@ -71,7 +71,8 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
         same = json.loads(json.dumps(work))
         if told["work"] == same:
             return Scratch(folder, work, told["finished"])
-        if told["finished"] and not _was_finished(output, told["work"]):
+        # Of a work whose results are there, the process was stopped at its very end.
+        if told["finished"] and finished(output, told["work"]) is None:
             other = ", ".join(name for name in same if told["work"].get(name) != same[name])
             raise ValueError(
                 f"{folder} holds {told['finished']} finished rows of windows of a prediction with another {other}: "
@@ -93,19 +94,13 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
 
 
 def finished(output: Path, work: Mapping) -> dict[str, Path] | None:
-    """The files of this very work by name, if they are all there."""
+    """The files of this work by name, if they are all there; of a part of what was worked for, it is enough."""
     if not (output / DONE).is_file():
         return None
     told = json.loads((output / DONE).read_text())
     files = {name: output / file for name, file in told["files"].items()}
-    same = told["work"] == json.loads(json.dumps(work)) and all(file.is_file() for file in files.values())
-    return files if same else None
-
-
-def _was_finished(output: Path, work: Mapping) -> bool:
-    """Whether a work's results are there: then its arrays were left by a process that was stopped at its very end."""
-    done = json.loads((output / DONE).read_text())["work"] if (output / DONE).is_file() else None
-    return done is not None and all(done.get(name) == value for name, value in work.items())
+    same = told["work"] is not None and told["work"] | json.loads(json.dumps(work)) == told["work"]
+    return files if same and all(file.is_file() for file in files.values()) else None
 
 
 def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
