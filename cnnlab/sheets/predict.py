@@ -65,8 +65,8 @@ def predict_sheet(
     classes, and a few more. The windows of one batch lie on all devices of this machine, one each.
 
     What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there; a
-    sheet that is done is not done again, other polygons are drawn of its maps. Maps are there before polygons, which take
-    long where borders are.
+    sheet that is done is not done again; other polygons are drawn of its maps. Maps are there before polygons, which
+    take long where borders are.
 
     Args:
       trained: a segmentation network.
