@@ -21,6 +21,21 @@ channels-last, the ratio, and the share of the matrix products' rate:
     resnet18        3863  5885   2974   2642    .68   .65
     googlenet        682  1216    789    531    .78   .62
 
+On two cores of a newer EPYC (AVX-512), 2026-11-22, quiet, large pages, `--rounds 2 --no-memory`, ms of cnnlab, plain
+Flax, torch eager, channels-last, `torch.compile`, and the ratio; GoogLeNet, which `torch.compile` compiles for more
+than six minutes, was not waited for:
+
+    lenet5           5.8    17    7.9    8.0     14   1.36
+    keras_mnist       59   222     75     74    115   1.27
+    keras_vgg        255  1283    355    243    384    .95
+    separable        158  1933    219    139    212    .88
+    transposed       130   406    125     92     91    .70
+    unet             474   882    414    331    314    .66
+    dilated           68    80     52     41     41    .60
+    resnet18        2307  3519   1754   1357   1470    .59
+
+The lowerings were chosen on the older machine.
+
 What is left is in the gradients of 3x3 kernels: 4x256x256x32 to 16 takes 57 ms where torch takes 13, 32x98x98x32 to 32
 77 where torch takes 30. Products of shifted images, of windows, of rows and of parts of the batch are no faster.
 """
