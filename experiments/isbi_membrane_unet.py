@@ -3,13 +3,18 @@
     python experiments/isbi_membrane_unet.py --isbi DIR [--folds 5] [--sections 22 12 6 3] [--runs runs/isbi_membrane]
 
 DIR holds `train/image` and `train/label`, the 30 labelled sections of the ISBI 2012 challenge (Cardona et al. 2010).
-Every fold tests on six of them; two of the others choose the threshold, and as many as `sections` says are learnt from,
-fewer of them more often, so that all networks make as many steps. Sections are learnt and answered at half their
-resolution, where membranes are still 3 pixels wide and a step costs a quarter; gaps between neighbouring cells weigh up
-to eleven times as much (Ronneberger et al. 2015, equation 2); answers are averaged over eight flips and quarter turns.
-V-Rand and V-Info are the challenge's, of borders thinned (Arganda-Carreras et al. 2015), at full resolution.
+Every fold tests on six of them; two of the others show the progress, and as many as `sections` says are learnt from,
+fewer of them more often, so that all networks make as many steps. Both together choose the threshold. Sections are
+learnt and answered at half their resolution, where membranes are still 3 pixels wide and a step costs a quarter; gaps
+between neighbouring cells weigh up to eleven times as much (Ronneberger et al. 2015, equation 2); answers are averaged
+over eight flips and quarter turns. V-Rand and V-Info are the challenge's, of borders thinned (Arganda-Carreras et al.
+2015), at full resolution.
 
 Expected: V-Rand .97 with all sections.
+Measured on one core of an AMD EPYC, 2026-11-22, `--sections 22`, 15 minutes a fold: V-Rand .964 +- .009 (.950 to .974),
+V-Info .978 +- .002, of pixels .911 +- .005 right: just short of it. Where the two sections alone chose the threshold,
+one fold merged cells: .951 +- .036. Before borders were thinned, with membranes of any width counted as they were
+guessed, and at full resolution for as long: .81.
 """
 
 import dataclasses
@@ -61,7 +66,7 @@ def halved(images: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def fold(n: int, place: int, folds: int, sections: int) -> dict[str, np.ndarray]:
-    """Every `folds`-th of n sections from `place` on is for the test; of the others two choose and so many train."""
+    """Every `folds`-th of n sections from `place` on is for the test; of the others two validate and so many train."""
     test = np.arange(n) % folds == place
     rest = np.random.default_rng(place).permutation(np.flatnonzero(~test))
     return {"train": rest[2:][:sections], "validation": rest[:2], "test": np.flatnonzero(test)}
@@ -117,11 +122,12 @@ def main(
             run = runs / f"sections{number}_fold{place}"
             cnnlab.train(experiment, run, data=data)
             trained = cnnlab.load(run, step="latest")  # two sections are too few to choose an epoch by
-            cell = {split: cells(trained, splits[split]["image"], masks.shape[1:]) for split in ("validation", "test")}
-            true = {split: masks[chosen[split]] for split in cell}
-            best = max(THRESHOLDS, key=lambda t: agreement(cell["validation"], true["validation"], t).rand)
-            found = agreement(cell["test"], true["test"], best)
-            accuracy = ((cell["test"] > 0.5) == true["test"]).mean()
+            known, test = np.concatenate([chosen["validation"], chosen["train"]]), chosen["test"]
+            cell = cells(trained, columns["image"][known], masks.shape[1:])
+            best = max(THRESHOLDS, key=lambda t: agreement(cell, masks[known], t).rand)
+            cell = cells(trained, columns["image"][test], masks.shape[1:])
+            found = agreement(cell, masks[test], best)
+            accuracy = ((cell > 0.5) == masks[test]).mean()
             rows.append(found._asdict() | {"threshold": float(best), "pixel accuracy": accuracy})
             show(f"{number} sections, fold {place}", {name: np.array([value]) for name, value in rows[-1].items()})
         tables[number] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
