@@ -111,9 +111,9 @@ def mc_study(title: str, experiments: Mapping[str, cnnlab.Experiment], *, runs: 
 
 
 def show(title: str, table: Table) -> None:
-    """Prints mean ± standard deviation over seeds of every metric; of a single seed its value."""
-    seeds = len(next(iter(table.values())))
-    print(f"{title}: {seeds} seeds, mean ± standard deviation" if seeds > 1 else f"{title}: one seed")
+    """Prints mean ± standard deviation over runs of every metric; of a single one its value."""
+    runs = len(next(iter(table.values())))
+    print(f"{title}: {runs} runs, mean ± standard deviation" if runs > 1 else f"{title}: one run")
     for name, values in table.items():
-        spread = f" ± {values.std(ddof=1):.4f}" if seeds > 1 else ""
+        spread = f" ± {values.std(ddof=1):.4f}" if runs > 1 else ""
         print(f"  {name:32} {values.mean():10.4f}{spread}")
