@@ -9,6 +9,10 @@ where a step costs a quarter and a network sees twice as far; answers are averag
 and scored at full resolution, above the threshold that is best on the validation patches.
 
 Expected: an IoU of buildings of .65 on its test patches.
+Measured on one core of an AMD EPYC, 2026-11-22, two seeds, 15 to 20 minutes each: .523 +- .019 (validation .557 +-
+.027), both together .537; above .5 instead of the chosen threshold .535 and .561: short of it. On what it learns from
+the IoU is .66: two of the 25 masks are not those of their patches. At full resolution, in windows of 128, it learnt by
+heart: .46 on validation; the first try, `--width 16 --epochs 100` on whole patches, had .461.
 """
 
 import dataclasses
