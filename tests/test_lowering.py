@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from jax import export, lax
 
+from cnnlab.compile import jit
 from cnnlab.ops import forms, lowering
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -74,16 +75,20 @@ def test_depthwise_convolution_equals_the_direct_one_in_value_vjp_and_jvp(size, 
     np.testing.assert_allclose(got, want, atol=1e-5 * float(abs(want).max()))
 
 
-@pytest.mark.parametrize("pads", [[(1, 1), (1, 1)], [(0, 0), (0, 0)], [(2, 0), (1, 2)]])
-def test_a_deep_convolution_by_winograd_equals_the_direct_one_in_value_vjp_and_jvp(pads):
+@pytest.mark.parametrize(
+    ("images", "pads"), [(4, [(1, 1), (1, 1)]), (4, [(0, 0), (0, 0)]), (4, [(2, 0), (1, 2)]), (54, [(1, 1), (1, 1)])]
+)
+def test_a_deep_convolution_by_winograd_equals_the_direct_one_in_value_vjp_and_jvp(images, pads):
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(4, 15, 14, 64)), jnp.float32)
+    x = jnp.asarray(rng.normal(size=(images, 15, 14, 64)), jnp.float32)
     k = jnp.asarray(rng.normal(size=(3, 3, 64, 80)), jnp.float32)
     ours, direct = (
         lambda x, k, convolve=convolve: convolve(x, k, (1, 1), pads, dimension_numbers=NHWC)
         for convolve in (lowering.convolution, lax.conv_general_dilated)
     )
-    assert "conv_general_dilated" not in str(jax.make_jaxpr(lowering._deep(x, k, (1, 1), pads))(x, k))
+    traced = str(jax.make_jaxpr(lowering._deep(x, k, (1, 1), pads))(x, k))
+    assert "conv_general_dilated" not in traced
+    assert ("scan[" in traced) == (images > 4)  # by groups, here of 18
     out = direct(x, k)
     got = [ours(x, k), *jax.vjp(ours, x, k)[1](out), jax.jvp(ours, (x, k), (x, k))[1]]
     want = [out, *jax.vjp(direct, x, k)[1](out), jax.jvp(direct, (x, k), (x, k))[1]]
@@ -99,14 +104,29 @@ def test_winograd_is_exact_in_double_precision():
         np.testing.assert_allclose(forms.winograd(x, k, pads=[(1, 1), (1, 1)]), want, atol=1e-12)
 
 
-def test_few_tiles_many_tiles_and_few_channels_stay_direct():
+def test_few_tiles_few_channels_and_large_images_stay_direct():
     def is_deep(image, outputs):
         kernel = jax.ShapeDtypeStruct((3, 3, image[-1], outputs), jnp.float32)
         return lowering._deep(jax.ShapeDtypeStruct(image, jnp.float32), kernel, (1, 1), [(1, 1), (1, 1)]) is not None
 
-    assert [is_deep((n, 14, 14, 128), 128) for n in (1, 8, 128)] == [False, True, False]
-    assert [is_deep((8, 14, 14, c), c) for c in (256, 512)] == [True, False]
+    assert [is_deep((n, 14, 14, 128), 128) for n in (1, 8, 128)] == [False, True, True]
+    assert [is_deep((8, 7, 7, c), c) for c in (128, 512)] == [True, False]
     assert [is_deep((8, 28, 28, c), 128) for c in (32, 64)] == [False, True]
+    assert [is_deep((1, n, n, 64), 64) for n in (96, 256)] == [True, False]
+
+
+def test_what_a_kernels_gradient_reads_is_not_computed_anew_in_its_order():
+    def loss(k, x):
+        return lowering.convolution(jnp.tanh(x), k, (1, 1), "SAME", dimension_numbers=NHWC).sum()
+
+    arrays = jnp.ones((3, 3, 16, 16)), jnp.ones((4, 9, 9, 16))
+    with_tanh, turned = (
+        [part for part in jit(jax.grad(loss)).lower(*arrays).compile().as_text().split("\n\n") if name in part]
+        for name in (" tanh(", " transpose(")
+    )
+    assert with_tanh
+    assert turned
+    assert not any(part in turned for part in with_tanh if not part.startswith("ENTRY"))
 
 
 @pytest.mark.parametrize(("strides", "groups"), [((2, 2), 1), ((1, 1), 4)])

@@ -46,6 +46,36 @@ def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> 
     return form
 
 
+def apart(form: Form) -> Form:
+    """A form whose image and result stand in memory, for one that reads them in another order than they are made in.
+
+    A convolution's gradient by its kernel turns the image and the result's gradient round. XLA fuses what led to them
+    (batch norm, ReLU, the sum of a residual block) into that turn, which computes it anew, from places far apart.
+    Barriers hold where the compiler is asked to keep them, see `compile.py`.
+    """
+
+    def kept(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.optimization_barrier(form(lax.optimization_barrier(x), kernel))
+
+    return kept
+
+
+def by_groups(form: Form, images: int) -> Form:
+    """A form applied to so many images at a time, so that what it makes of them stays in the cache.
+
+    Args:
+      form: any.
+      images: a divisor of the batch. What the form makes of a group is made anew for the gradients.
+    """
+
+    def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        one = jax.checkpoint(form, prevent_cse=False)
+        out = lax.map(lambda group: one(group, kernel), x.reshape(-1, images, *x.shape[1:]))
+        return out.reshape(-1, *out.shape[2:])
+
+    return grouped
+
+
 def direct(
     x: jax.Array,
     kernel: jax.Array,
@@ -225,7 +255,7 @@ def shifted_products_by_image(
     ((_, first), *_) = _shifts(x[:1], kernel.shape, strides, dilation)
     spread = {(i, j): jnp.broadcast_to(kernel[i, j, 0], first.shape) for i, j in _taps(kernel.shape)}
 
-    @jax.checkpoint  # shifts are cut anew rather than kept for every image
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # shifts are cut anew rather than kept for every image
     def one(image: jax.Array, spread: dict) -> jax.Array:
         return sum(shift * spread[tap] for tap, shift in _shifts(image[None], kernel.shape, strides, dilation))
 

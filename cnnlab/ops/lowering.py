@@ -91,12 +91,13 @@ def convolution(
     for kernel, size, pad in zip(extent, lhs.shape[1:3], pads, strict=True):
         if kernel > size + sum(pad):
             raise ValueError(f"a kernel of {kernel} pixels is larger than its padded input of {size + sum(pad)}")
+    if _AS_DEFINED.get() or min(map(min, pads)) < 0:
+        return direct(lhs, rhs)
     fast = _depthwise(lhs, rhs, strides, pads, dilation) if feature_group_count > 1 else None
     if feature_group_count == 1 and dilation == (1, 1):
         fast = _pointwise(rhs, strides, pads) or _few_channels(lhs, rhs, strides, pads) or _strided(rhs, strides, pads)
         fast = fast or _deep(lhs, rhs, strides, pads)
-    if fast is None or _AS_DEFINED.get() or min(map(min, pads)) < 0:
-        return direct(lhs, rhs)
+    fast = fast or forms.with_gradients(direct, direct, forms.apart(direct))
     return lax.platform_dependent(lhs, rhs, cpu=fast, default=direct)
 
 
@@ -118,24 +119,32 @@ def _strided(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> f
     if strides == (1, 1) or any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True)):
         return None
     direct, phases = (functools.partial(form, strides=strides, pads=pads) for form in (forms.direct, forms.phases))
-    return forms.with_gradients(direct, phases, direct)
+    return forms.with_gradients(direct, phases, forms.apart(direct))
 
 
 def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """3x3, direct and Winograd, with large pages: 128x8x8x256 to 256: 53 / 52 / 57, 35 / 29 / 34; 4x32x32x128 to 128:
-    6.1 / 6.8 / 10.5, 3.8 / 4.2 / 6.0; 4x16x16x256 to 256: 6.4 / 7.1 / 9.4, 4.7 / 5.5 / 4.8; 4x64x64x64 to 64: 8.3 /
-    7.5 / 12, 7.7 / 6.1 / 9.2. Tiles must stay in the cache, or be worth the way: 128x32x32x64 to 64: 64 / 62 / 84, 92 /
-    77 / 110; and be many enough for a kernel to be worth its transform: 8x7x7x512 to 512 forward: 10, 20."""
+    """3x3, direct and Winograd by groups of images (AVX-512): 128x32x32x64 to 64: 35 / 35 / 53, 30 / 32 / 46;
+    128x16x16x128 to 128: 32 / 30 / 41, 18 / 16 / 25; 128x8x8x256 to 256: 31 / 38 / 31, 15 / 13 / 18; 128x4x4x512 to
+    512: 29 / 33 / 28, 19 / 22 / 18; 4x64x64x64 to 128: 7.5 / 9.2 / 13, 6.1 / 7.0 / 9.6; 4x32x32x128 to 128: 3.9 / 3.9 /
+    6.7, 2.6 / 2.8 / 3.9; 8x56x56x64 to 192: 17 / 29 / 20, 13 / 18 / 19. A group's tiles must stay in the cache:
+    128x32x32x64 to 64 at once takes 59 / 55 / 85, images of 4x128x128x64 to 64, one by one, 25 / 26 / 40, not 23 / 19 /
+    39. They must be many enough for a kernel to be worth its transform: 8x7x7x512 to 512: 5.4 / 11 / 6.9, 8.7 / 17 /
+    11; and deep enough for their own: 128x24x24x32 to 64: 10 / 13 / 18, 14 / 17 / 22."""
     (*batch, height, width, c), k = x.shape, kernel.shape[-1]
     if kernel.shape[:2] != (3, 3) or strides != (1, 1) or max(map(max, pads)) > 2 or x.dtype != jnp.float32:
         return None
     rows, columns = (n + sum(pad) - 2 for n, pad in zip((height, width), pads, strict=True))
-    tiles = (batch[0] if isinstance(batch[0], int) else 1) * -(-rows // 4) * -(-columns // 4)
-    of_image, of_kernel = 36 * tiles * max(c, k) * 4e-6, 36 * c * k * 4e-6  # megabytes
-    if min(c, k) < 64 or of_image > max(12, 12 * min(c, k) / 128) or of_kernel > 10 or tiles < max(c, k) / 4:
+    images = batch[0] if isinstance(batch[0], int) else 1
+    tiles = -(-rows // 4) * -(-columns // 4)
+    of_image = 36 * tiles * max(c, k) * 4e-6  # megabytes
+    if min(c, k) < 64 or images * tiles < max(c, k) / 4 or of_image > 6:
         return None
+    divisors = [n for n in range(1, images + 1) if images % n == 0 and n * tiles >= max(c, k) / 4]
+    group = max((n for n in divisors if n * of_image <= 5.2), default=divisors[0])
     tiled, transposed = (functools.partial(form, pads=pads) for form in (forms.winograd, forms.winograd_transposed))
-    return forms.with_gradients(tiled, transposed, tiled)
+    if group < images:
+        tiled, transposed = (forms.by_groups(form, group) for form in (tiled, transposed))
+    return forms.with_gradients(tiled, transposed, forms.apart(tiled))
 
 
 def _depthwise(
