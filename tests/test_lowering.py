@@ -115,6 +115,13 @@ def test_few_tiles_few_channels_and_large_images_stay_direct():
     assert [is_deep((1, n, n, 64), 64) for n in (96, 256)] == [True, False]
 
 
+def test_a_batch_over_several_devices_is_not_taken_by_groups(monkeypatch):
+    x, k = jax.ShapeDtypeStruct((128, 16, 16, 128), jnp.float32), jax.ShapeDtypeStruct((3, 3, 128, 128), jnp.float32)
+    assert lowering._deep(x, k, (1, 1), [(1, 1), (1, 1)]) is not None
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert lowering._deep(x, k, (1, 1), [(1, 1), (1, 1)]) is None
+
+
 def test_what_a_kernels_gradient_reads_is_not_computed_anew_in_its_order():
     def loss(k, x):
         return lowering.convolution(jnp.tanh(x), k, (1, 1), "SAME", dimension_numbers=NHWC).sum()

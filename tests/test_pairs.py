@@ -387,7 +387,9 @@ def test_a_sheet_that_was_moved_with_its_mask_is_measured_where_it_is(atlas, tmp
     assert cnnlab.evaluate(tmp_path / "run", atlas / "elsewhere" / "sheet.png") == before
 
 
-@pytest.mark.parametrize(("options", "resized"), [({}, False), ({"size": 16}, True), ({"window": 8}, False)])
+@pytest.mark.parametrize(
+    ("options", "resized"), [({}, False), ({"size": 16}, True), ({"size": 20}, False), ({"window": 8}, False)]
+)
 def test_a_dataset_tells_whether_its_images_were_resized(options, resized, tmp_path):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()

@@ -126,6 +126,7 @@ def test_thinned_borders_of_any_width_agree():
     assert rand.partition_agreement(thick, truth).rand == pytest.approx(2 * 0.184 / (0.184 + 0.5))
     assert rand.partition_agreement(rand.thin_borders(thick), truth).rand == 1
     assert not rand.thin_borders(np.zeros((2, 3), int)).any()
+    assert rand.thin_borders(np.array([[3, 0, -1, 0]])).tolist() == [[3, 3, 3, 3]]
 
 
 def test_true_membranes_are_left_out_and_guessed_ones_are_segments_of_one_pixel():

@@ -327,7 +327,9 @@ def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(netwo
     options = ["predict", "masks", str(tmp_path / "large.png"), "--output", str(tmp_path / "out")]
     assert main(options) == 2
     assert "add --tile 0 to shrink it to 32x32, or --tile 512" in capsys.readouterr().err
-    assert main([*options, "--tile", "0"]) == 0
+    assert main([*options, "--skip-unreadable"]) == 2
+    assert main([*options, "--tile", "0", "--skip-unreadable"]) == 0
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 1
 
 
 def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsys):

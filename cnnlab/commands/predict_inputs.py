@@ -55,8 +55,14 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
 
     files = [file for file in find_images(paths) if not _is_result(file, paths, asked.output)]
     if asked.photos["skip_unreadable"]:
-        files = _readable(trained, files)
+        files = _readable(trained, files, asked.sheets["tile"])
     sheets = _sheets(trained, files, asked.sheets["tile"])
+    if sheets and asked.sheets["tile"] is None and trained.spec.resized:
+        side = "x".join(map(str, trained.spec.size))
+        raise Misuse(
+            f"{sheets[0]} is georeferenced or larger than what the network learnt from, and that had been resized: "
+            f"add --tile 0 to shrink it to {side}, or --tile 512 to take it at its own resolution"
+        )
     if sheets and not asked.output:
         raise Misuse(f"{sheets[0]} is a sheet, whose maps are files; add --output DIR, or --tile 0 to shrink it")
     return files, sheets
@@ -83,14 +89,14 @@ def _is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
     return within and file.resolve().is_relative_to(target)
 
 
-def _readable(trained: Any, files: Sequence[Path]) -> list[Path]:
+def _readable(trained: Any, files: Sequence[Path], tile: int | None) -> list[Path]:
     """The files that can be read, of sheets their headers; the others are told."""
     from cnnlab.data.images import read_image
 
     good = []
     for file in files:
         try:
-            if not _sheets(trained, [file], None):
+            if tile == 0 or not _sheets(trained, [file], None):
                 read_image(file, trained.spec)
             good.append(file)
         except ValueError as error:
@@ -109,11 +115,4 @@ def _sheets(trained: Any, files: Sequence[Path], tile: int | None) -> list[Path]
         return []
     if tile is not None:
         return list(files) if tile else []
-    sheets = [path for path in files if is_sheet(path, trained.spec.size)]
-    if sheets and trained.spec.resized:
-        side = "x".join(map(str, trained.spec.size))
-        raise Misuse(
-            f"{sheets[0]} is georeferenced or larger than what the network learnt from, and that had been resized: "
-            f"add --tile 0 to shrink it to {side}, or --tile 512 to take it at its own resolution"
-        )
-    return sheets
+    return [path for path in files if is_sheet(path, trained.spec.size)]

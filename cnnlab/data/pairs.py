@@ -74,9 +74,11 @@ def pairs(
         files = [str(mask) for listed in found.values() for _, mask in listed]
         read = [one for listed in codes.values() for one in listed]
         table = guess_classes(dict(zip(files, map(distinct, read), strict=True)), classes)
-    parts = {}
+    parts, resized = {}, False
     for split, listed in found.items():
-        read = [_pair(*pair, one, table, size, channels) for pair, one in zip(listed, codes.pop(split), strict=True)]
+        own = codes.pop(split)
+        read = [_pair(*pair, one, table, size, channels) for pair, one in zip(listed, own, strict=True)]
+        resized |= any(one.shape != mask.shape for one, (_, mask) in zip(own, read, strict=True))
         parts[split] = _maps(*zip(*read, strict=True), border_weight)
     missing = {split: share for split, share in (("validation", validation), ("test", test)) if split not in parts}
     if missing:
@@ -84,12 +86,12 @@ def pairs(
     name = root.resolve().name
     if window is not None:
         regions = {split: [(0, 0, *one.shape) for one in part["mask"]] for split, part in parts.items()}
-        return _windowed(name, parts, regions, table.names, window, crops, seed, resized=size != "auto")
+        return _windowed(name, parts, regions, table.names, window, crops, seed, resized=resized)
     sizes = sorted({one.shape for part in parts.values() for one in part["mask"]})
     if len(sizes) > 1:
         raise ValueError(f"the images of {root} have sizes from {sizes[0]} to {sizes[-1]}; set size or window")
     splits = {split: Examples({name: np.stack(part[name]) for name in part}) for split, part in parts.items()}
-    return _dataset(name, splits, table.names, resized=size != "auto")
+    return _dataset(name, splits, table.names, resized=resized)
 
 
 def sheet(

@@ -75,7 +75,7 @@ def thin_borders(segments: np.ndarray) -> np.ndarray:
       segments: `[H, W]` whole numbers, 0 = membrane.
 
     Returns:
-      As `segments`, without 0 unless there is no segment.
+      As `segments`, without membrane unless there is no segment.
 
     >>> thin_borders(np.array([[1, 0, 0, 0, 2]]))[0, [1, 3]].tolist()
     [1, 2]
@@ -83,9 +83,9 @@ def thin_borders(segments: np.ndarray) -> np.ndarray:
     from scipy import ndimage  # half a second that `import cnnlab` need not take
 
     segments = np.asarray(segments)
-    if not segments.any():
+    if not (segments > 0).any():
         return segments
-    nearest = ndimage.distance_transform_edt(segments == 0, return_distances=False, return_indices=True)
+    nearest = ndimage.distance_transform_edt(segments <= 0, return_distances=False, return_indices=True)
     return segments[tuple(nearest)]
 
 

@@ -143,6 +143,8 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
     group = max((n for n in divisors if n * of_image <= 5.2), default=divisors[0])
     tiled, transposed = (functools.partial(form, pads=pads) for form in (forms.winograd, forms.winograd_transposed))
     if group < images:
+        if jax.device_count() > 1:  # the batch is split over them, not into groups
+            return None
         tiled, transposed = (forms.by_groups(form, group) for form in (tiled, transposed))
     return forms.with_gradients(tiled, transposed, forms.apart(tiled))
 

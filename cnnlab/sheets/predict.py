@@ -147,7 +147,7 @@ def predict_sheet(
                 return found
             check_own(output)
             scratch = open_scratch(output, work, shapes)
-            if not scratch.finished and (found := finished(output, work)) is not None:  # with other polygons
+            if not scratch.finished and (found := finished(output, work, bands_of)) is not None:  # with other polygons
                 read_rasters(found, {name: scratch.array(name) for name in bands_of})
                 scratch.finish_rows(len(rows.starts))
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
@@ -257,7 +257,7 @@ def _finish(
         ) from error
     note_finished(output, {**scratch.work, **drawing}, found)
     del maps
-    shutil.rmtree(scratch.folder)
+    scratch.remove()
     return found
 
 

@@ -63,6 +63,10 @@ def open_sheet(
             yield sheet
         return
     if bands is not None:
+        if has_rasterio() and path.suffix.lower() in GEOTIFF:
+            raise ValueError(
+                f"{path} lies on its side, so its bands cannot be chosen; turn it upright, or leave them out"
+            )
         raise ValueError(f"bands can be chosen of GeoTIFFs, with rasterio (pip install 'cnnlab[geo]'), not of {path}")
     if path.suffix.lower() == ".npy":
         try:
@@ -129,6 +133,8 @@ def _is_raster(path: Path) -> bool:
 def _lies_turned(path: Path) -> bool:
     try:
         with at_most(SHEET_PIXELS), opened(path, str(path)) as image:
+            if image.format == "PNG" and "exif" not in image.info:
+                return False  # Pillow would decode all of it to look behind the pixels
             return image.getexif().get(ORIENTATION, 1) != 1
     except ValueError:
         return False  # what Pillow cannot read has no such tag

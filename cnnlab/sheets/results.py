@@ -15,7 +15,7 @@ from cnnlab.pictures import white
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
-from cnnlab.sheets.scratch import note_published, published
+from cnnlab.sheets.scratch import allocate, note_published, published
 
 _BATCH = 20_000  # polygons written together
 Vectors = Literal["gpkg", "geojson", "none"]
@@ -76,7 +76,8 @@ def _nodata(name: str) -> float:
 def _write_array(path: Path, values: np.ndarray) -> None:
     bands, height, width = values.shape
     shape = (height, width) if bands == 1 else (height, width, bands)
-    out = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=values.dtype)
+    allocate(path, shape, values.dtype)
+    out = np.lib.format.open_memmap(path, mode="r+")
     for start in range(0, height, 512):
         rows = values[:, start : start + 512]
         out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
@@ -178,7 +179,7 @@ def _results(output: Path) -> tuple[list[Path], list[Path]]:
 
 
 RASTERS = ("mean", "variance", "entropy", "mutual_information", "mask")
-_NAMES = re.compile(r"\.tif|\.npy|(_\d+)?\.png|\.geojson|\.gpkg(-wal|-shm|-journal)?|\.(tif|png)\.aux\.xml")
+_NAMES = re.compile(r"\.tif|\.npy|(_\d+)?\.png(\.aux\.xml)?|\.geojson|\.gpkg(-wal|-shm|-journal)?|\.tif\.aux\.xml")
 
 
 def publish(folder: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:

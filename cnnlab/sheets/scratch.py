@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,11 @@ class Scratch:
         self.finished += number
         _note(self)
 
+    def remove(self) -> None:
+        """Takes the journal away first: a process stopped amid this leaves nothing to go on with."""
+        (self.folder / "journal.json").unlink()
+        shutil.rmtree(self.folder)
+
 
 def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[int, ...], type]]) -> Scratch:
     """Goes on with the arrays of the same work, or makes new ones, whose space is taken from the disk at once.
@@ -84,7 +89,7 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
     check_room(output, needed)
     try:
         for name, (shape, kind) in shapes.items():
-            _allocate(folder / f"{name}.npy", shape, kind)
+            allocate(folder / f"{name}.npy", shape, kind)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(f"cannot write the maps of the sheet into {output} ({error}); {_megabytes(needed)}") from error
@@ -93,20 +98,25 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
     return scratch
 
 
-def finished(output: Path, work: Mapping) -> dict[str, Path] | None:
-    """The files of this work by name, if they are all there; of a part of what was worked for, it is enough."""
+def finished(output: Path, work: Mapping, needed: Iterable[str] | None = None) -> dict[str, Path] | None:
+    """The files of this work by name, if all that are needed are there, every one if none is named.
+
+    Of what was worked for, a part is enough.
+    """
     if not (output / DONE).is_file():
         return None
     told = json.loads((output / DONE).read_text())
     files = {name: output / file for name, file in told["files"].items()}
     same = told["work"] is not None and told["work"] | json.loads(json.dumps(work)) == told["work"]
-    return files if same and all(file.is_file() for file in files.values()) else None
+    wanted = files if needed is None else needed
+    return files if same and all(name in files and files[name].is_file() for name in wanted) else None
 
 
 def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
     """Leaves word of the work for `finished`."""
     files = {name: file.name for name, file in found.items()}
-    write_text(output / DONE, json.dumps({"work": work, "files": files, "published": published(output)}))
+    there = [name for name in published(output) if (output / name).exists()]
+    write_text(output / DONE, json.dumps({"work": work, "files": files, "published": there}))
 
 
 def note_published(output: Path, names: Sequence[str]) -> None:
@@ -130,8 +140,8 @@ def _megabytes(needed: int) -> str:
     return f"the maps of the sheet need {needed / 1e6:,.0f} MB while it is predicted"
 
 
-def _allocate(path: Path, shape: tuple[int, ...], kind: type) -> None:
-    # A mapped file with holes would end the process by a signal when the disk is full; so it gets its space now.
+def allocate(path: Path, shape: tuple[int, ...], kind: type) -> None:
+    """An array's file, with all its space: one with holes ends the process by a signal when the disk is full."""
     size = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=kind).nbytes
     if size and hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:

@@ -1,4 +1,5 @@
-"""What MC-Dropout costs against the number of passes T and the batch size, beside the loop in PyTorch.
+"""What MC-Dropout costs against the number of passes T and the batch size, beside the loop in PyTorch, baal and
+torch-uncertainty.
 
     pip install ".[peers]" && python experiments/benchmarks/mc_cost.py [--json] [--output runs/mc_cost]
 
@@ -21,6 +22,7 @@ from timing import print_rows, row, take_turns
 from cnnlab.plots.figures import new_figure
 
 PASSES, BATCHES = (1, 2, 5, 10, 20, 50, 100), (1, 16, 128)
+STYLES = {"cnnlab": "o-", "torch loop": "s:", "baal": "^--", "torch-uncertainty": "v-."}
 
 
 def main(
@@ -40,7 +42,7 @@ def main(
         batches: the batch sizes.
         rounds: turns of every variant.
         repeats: calls in a turn.
-        peers: time PyTorch too, where it is installed.
+        peers: time PyTorch too, and the two libraries, where they are installed.
         output: where the picture goes.
     """
     rows = []
@@ -50,7 +52,7 @@ def main(
                 many, once = cnnlab_calls(model, options, batch=batch, passes=t)
                 variants = {"cnnlab": many, "one pass": once}
                 if peers and importlib.util.find_spec("torch"):
-                    variants["torch loop"] = torch_calls(model, options, batch=batch, passes=t)["torch loop"]
+                    variants |= torch_calls(model, options, batch=batch, passes=t)
                 times = take_turns(variants, rounds=rounds, repeats=repeats)
                 found = row(f"{name}, batch {batch}, T {t}", times, images=batch, own=("cnnlab", "one pass"))
                 told = {"network": name, "T": t, "passes": round(times["cnnlab"] / times["one pass"], 2)}
@@ -69,14 +71,15 @@ def _draw(rows: list[dict]):
             sorted({one["images"] for one in mine}), ("#0072b2", "#d55e00", "#009e73"), strict=False
         ):
             line = [one for one in mine if one["images"] == batch]
-            for variant, style in (("cnnlab", "o-"), ("torch loop", "s:")):
+            for variant, style in STYLES.items():
                 if variant in line[0]["ms"]:
                     times = [one["ms"][variant] for one in line]
                     label = f"{variant}, batch {batch}"
                     axis.loglog([one["T"] for one in line], times, style, color=colour, markersize=3, label=label)
         axis.set(title=network, xlabel="passes T", ylabel="ms")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=7)
+    batches = len({one["images"] for one in rows})
+    figure.legend(handles, labels, loc="outside lower center", ncols=batches, frameon=False, fontsize=7)
     return figure
 
 

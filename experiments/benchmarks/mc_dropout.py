@@ -16,9 +16,8 @@ passes, ratios 32, 40 and 32; LeNet5 with spatial dropout after each convolution
 rises by 26 to 42 MB above what the process held before. An image of LeNet5 is 416,520 multiply-adds, 10,920 of them
 behind its first dropout: 50 passes have 2.3 times the work of one.
 
-torch-uncertainty imports torchvision, whose wheel is built for CUDA. Beside a CPU build of PyTorch it is imported once
-the two operators that it registers and never calls here are declared: `torch.library.define("torchvision::nms",
-"(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")`, and so `torchvision::qnms`.
+torch-uncertainty imports torchvision, whose wheel is built for CUDA: beside a CPU build of PyTorch, install it by
+`pip install --no-deps torchvision`.
 """
 
 import contextlib
@@ -115,6 +114,10 @@ def torch_calls(
         wrapper = ModelWrapper(patch_module(torch_network(model, options).eval(), inplace=False), TrainingArgs())
         calls["baal"] = of_samples(lambda: wrapper.predict_on_batch(x, passes), 2)
     with contextlib.suppress(ImportError):
+        for operator in ("nms", "qnms"):  # a torchvision built for another PyTorch registers them, none is called here
+            if not hasattr(torch.ops.torchvision, operator):
+                schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                torch.library.define(f"torchvision::{operator}", schema)
         from torch_uncertainty.methods import mc_dropout
 
         sampler = mc_dropout(torch_network(model, options), num_estimators=passes).eval()
@@ -134,7 +137,7 @@ def main(
         json_only: print one JSON object.
         rounds: turns of every variant.
         repeats: calls in a turn.
-        peers: time PyTorch too, where it is installed.
+        peers: time PyTorch too, and the two libraries, where they are installed.
     """
     rows = []
     for name, (model, options) in NETWORKS.items():
