@@ -17,7 +17,8 @@ rises by 26 to 42 MB above what the process held before. An image of LeNet5 is 4
 behind its first dropout: 50 passes have 2.3 times the work of one.
 
 torch-uncertainty imports torchvision, whose wheel is built for CUDA: beside a CPU build of PyTorch, install it by
-`pip install --no-deps torchvision`.
+`pip install --no-deps torchvision==0.28.0`. baal asks for Jupyter, and is not in the extra: `pip install --no-deps
+baal==2.1.0`, then `pip install "structlog<23" h5py`.
 """
 
 import contextlib
@@ -107,6 +108,7 @@ def torch_calls(
         return run
 
     calls = {"torch loop": loop}
+    _import_torchvision()
     with contextlib.suppress(ImportError):
         from baal.bayesian.dropout import patch_module
         from baal.modelwrapper import ModelWrapper, TrainingArgs
@@ -114,15 +116,24 @@ def torch_calls(
         wrapper = ModelWrapper(patch_module(torch_network(model, options).eval(), inplace=False), TrainingArgs())
         calls["baal"] = of_samples(lambda: wrapper.predict_on_batch(x, passes), 2)
     with contextlib.suppress(ImportError):
-        for operator in ("nms", "qnms"):  # a torchvision built for another PyTorch registers them, none is called here
-            if not hasattr(torch.ops.torchvision, operator):
-                schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-                torch.library.define(f"torchvision::{operator}", schema)
         from torch_uncertainty.methods import mc_dropout
 
         sampler = mc_dropout(torch_network(model, options), num_estimators=passes).eval()
         calls["torch-uncertainty"] = of_samples(lambda: sampler(x).reshape(passes, batch, -1), 0)
     return {name: torch.inference_mode()(call) for name, call in calls.items()}
+
+
+def _import_torchvision() -> None:
+    """One that was built for another PyTorch asks for two operators, which are never called here: they are declared."""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        pass
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def main(

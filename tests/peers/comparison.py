@@ -53,8 +53,12 @@ def torch_uncertainty(path: str) -> Any:
     """
     import torch
 
-    for operator in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, operator):
+    try:
+        importlib.import_module("torchvision")
+    except ImportError:
+        pass  # whoever needs it says so
+    except RuntimeError:  # its operators can be declared but once
+        for operator in ("nms", "qnms"):
             schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
             torch.library.define(f"torchvision::{operator}", schema)
     module, name = f"torch_uncertainty.{path}".rsplit(".", 1)
