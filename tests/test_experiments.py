@@ -318,7 +318,7 @@ def test_the_average_precision_benchmark_prints_rows(capsys):
 
 
 def test_the_cost_of_passes_is_tabulated_and_drawn(tmp_path, capsys):
-    options = {"passes": (1, 3), "batches": (2,), "rounds": 1, "repeats": 1, "peers": False, "output": tmp_path}
+    options = {"passes": (1, 3), "batches": (2,), "rounds": 1, "seconds": 0.0, "peers": False, "output": tmp_path}
     module = script("benchmarks/mc_cost.py")
     module.main(json_only=True, **options)
     rows = json.loads(capsys.readouterr().out)["rows"]

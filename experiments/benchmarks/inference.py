@@ -17,6 +17,19 @@ channels-last, the ratio, and the share of the matrix products' rate:
     unet             197   251    260    163    .83   .74
     resnet18         803  1169    848    910   1.05  1.06
     googlenet        141   249    318    173   1.23  1.02
+
+On two cores of a newer EPYC (AVX-512), 2026-11-22, large pages, `--rounds 2 --no-memory --no-compiled`, likewise, times
+scatter by a fifth:
+
+    lenet5           1.5   6.4    3.6    3.8   2.38
+    keras_mnist       14   9.6     15     19   1.09
+    keras_vgg        110   138    117     59   .54
+    separable         55   585     56     39   .72
+    dilated           13    26     18     15   1.16
+    transposed        49    54     43     31   .63
+    unet             144   215    171    111   .77
+    resnet18         488   743    575    490   1.00
+    googlenet         99   177    313    108   1.09
 """
 
 from collections.abc import Callable

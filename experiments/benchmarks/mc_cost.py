@@ -8,7 +8,11 @@ Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, large pages, 202
 100`, ms of T 1, 50, 100 and those of the loop in PyTorch: LeNet5, batch 1: .5 .5 .5, .8 16 24; batch 128: 1.8 4.6 13,
 3.0 157 408. Keras network, dropout in its head, batch 1: 1.6 1.3 1.1, .9 21 41; batch 128: 29 24 23, 21 1070 2130.
 Spatial dropout, batch 1: 1.9 1.7 1.5, .9 36 45; batch 128: 43 82 44, 21 1053 2096. So a hundred passes cost 1 to 3.5
-single ones (figures scatter by a factor of up to 2), and PyTorch's loop is cheaper only where T is 1.
+single ones (figures scatter by a factor of up to 2), and PyTorch's loop is cheaper only where T is 1. On two cores of a
+newer EPYC (AVX-512), 2026-11-22, `--rounds 1 --passes 1 10 50 --batches 1 128`, ms of T 50 at batch 128, cnnlab, the
+loop, baal, torch-uncertainty: LeNet5 4.6 223 222 178; Keras network, head 50 790 2269 1785 (14 at T 10); spatial dropout
+23 860 2575 2516; LeNet5 with spatial dropout after each convolution 70 181 256 220. Of one image of LeNet5 the two
+libraries take 1.1 to 1.7 ms, cnnlab 1.1 to 1.3; of the Keras network 8.9 to 10.3, cnnlab .8 to 2.5.
 """
 
 import importlib.util
@@ -30,7 +34,7 @@ def main(
     passes: tuple[int, ...] = PASSES,
     batches: tuple[int, ...] = BATCHES,
     rounds: int = 3,
-    repeats: int = 3,
+    seconds: float = 0.3,
     peers: bool = True,
     output: Path = Path("runs/mc_cost"),
 ) -> dict:
@@ -41,7 +45,7 @@ def main(
         passes: the T to time.
         batches: the batch sizes.
         rounds: turns of every variant.
-        repeats: calls in a turn.
+        seconds: of a turn, which has three calls at least.
         peers: time PyTorch too, and the two libraries, where they are installed.
         output: where the picture goes.
     """
@@ -53,7 +57,7 @@ def main(
                 variants = {"cnnlab": many, "one pass": once}
                 if peers and importlib.util.find_spec("torch"):
                     variants |= torch_calls(model, options, batch=batch, passes=t)
-                times = take_turns(variants, rounds=rounds, repeats=repeats)
+                times = take_turns(variants, rounds=rounds, seconds=seconds)
                 found = row(f"{name}, batch {batch}, T {t}", times, images=batch, own=("cnnlab", "one pass"))
                 told = {"network": name, "T": t, "passes": round(times["cnnlab"] / times["one pass"], 2)}
                 rows.append(found | told)

@@ -21,23 +21,26 @@ channels-last, the ratio, and the share of the matrix products' rate:
     resnet18        3863  5885   2974   2642    .68   .65
     googlenet        682  1216    789    531    .78   .62
 
-On two cores of a newer EPYC (AVX-512), 2026-11-22, quiet, large pages, `--rounds 2 --no-memory`, ms of cnnlab, plain
-Flax, torch eager, channels-last, `torch.compile`, and the ratio; GoogLeNet, which `torch.compile` compiles for more
-than six minutes, was not waited for:
+On two cores of a newer EPYC (AVX-512), 2026-11-22, large pages, `--rounds 2 --no-memory --no-compiled`, ms of cnnlab,
+plain Flax, torch eager, channels-last, and the ratio, in brackets that of a run before; times scatter by a fifth there:
 
-    lenet5           5.8    17    7.9    8.0     14   1.36
-    keras_mnist       59   222     75     74    115   1.27
-    keras_vgg        255  1283    355    243    384    .95
-    separable        158  1933    219    139    212    .88
-    transposed       130   406    125     92     91    .70
-    unet             474   882    414    331    314    .66
-    dilated           68    80     52     41     41    .60
-    resnet18        2307  3519   1754   1357   1470    .59
+    lenet5           6.0    28    9.0    9.3   1.49
+    keras_mnist       59   188     90     85   1.43
+    keras_vgg        377  1100    316    313   .83 (1.02)
+    separable        200  2426    228    156   .78 (.63)
+    dilated           94    93     67     55   .59
+    transposed       174   454    132    103   .59
+    unet             597  1075    524    407   .68
+    resnet18        2210  4521   2050   2134   .93 (.90)
+    googlenet        630  1085    596    432   .69
 
-The lowerings were chosen on the older machine.
+Before the gradients of kernels stood apart (`forms.apart`) and Winograd took groups of images, ResNet-18 took 2,307 ms
+there, a ratio of .59. `torch.compile` was then the best of PyTorch for U-Net alone (314 ms of 331), and takes more than
+six minutes for GoogLeNet.
 
-What is left is in the gradients of 3x3 kernels: 4x256x256x32 to 16 takes 57 ms where torch takes 13, 32x98x98x32 to 32
-77 where torch takes 30. Products of shifted images, of windows, of rows and of parts of the batch are no faster.
+What is left is in the gradients of 3x3 kernels of 16 to 32 channels at full size: 4x256x256x16 to 16 takes 18 ms where
+torch takes 5. Products of shifted images, of windows, of blocks of a row, of strips and of parts of the batch, and the
+four orders of a product's operands, are no faster than the direct one.
 """
 
 import functools
