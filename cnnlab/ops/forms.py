@@ -163,17 +163,26 @@ def winograd(x: jax.Array, kernel: jax.Array, *, pads: Pads) -> jax.Array:
     Returns:
       `[B, H', W', K]`.
     """
-    b, (c, k) = x.shape[0], kernel.shape[2:]
-    rows, columns = (n + sum(pad) - 2 for n, pad in zip(x.shape[1:3], pads, strict=True))
-    r, s = -(-rows // 4), -(-columns // 4)
-    spill = (4 * r - rows, 4 * s - columns)
-    x = jnp.pad(x, ((0, 0), *((low, high + more) for (low, high), more in zip(pads, spill, strict=True)), (0, 0)))
-    tiles = [x[:, i : i + 4 * r - 3 : 4, j : j + 4 * s - 3 : 4] for i in range(6) for j in range(6)]
-    tiles = (_squared(_TILE, x.dtype) @ jnp.stack(tiles).reshape(36, -1)).reshape(36, -1, c)
-    factors = (_squared(_KERNEL, x.dtype) @ kernel.reshape(9, c * k)).reshape(36, c, k)
-    products = lax.dot_general(tiles, factors, (((2,), (1,)), ((0,), (0,))))
-    out = (_squared(_OUTPUT, x.dtype) @ products.reshape(36, -1)).reshape(4, 4, b, r, s, k)
-    return out.transpose(2, 3, 0, 4, 1, 5).reshape(b, 4 * r, 4 * s, k)[:, :rows, :columns]
+    return _by_tiles(x, kernel, pads, _from_tiles)
+
+
+def winograd_for_kernel(x: jax.Array, kernel: jax.Array, *, pads: Pads) -> jax.Array:
+    """`winograd`, its last step written as the transpose of its first: a gradient by the kernel cuts both into tiles.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[3, 3, C, K]`.
+      pads: zeros `(before, after)` for rows and columns.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+
+    def back(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        cut = functools.partial(_to_tiles, matrix=_OUTPUT.T, tiles=(shape[1] // 4, shape[2] // 4))
+        return jax.linear_transpose(cut, jax.ShapeDtypeStruct(shape, products.dtype))(products)[0]
+
+    return _by_tiles(x, kernel, pads, back)
 
 
 def winograd_transposed(x: jax.Array, kernel: jax.Array, *, pads: Pads) -> jax.Array:
@@ -195,9 +204,38 @@ def winograd_transposed(x: jax.Array, kernel: jax.Array, *, pads: Pads) -> jax.A
     return out
 
 
-def _squared(matrix: np.ndarray, dtype: jnp.dtype) -> np.ndarray:
-    """What acts on a tile's rows and columns at once."""
-    return np.kron(matrix, matrix).astype(dtype)
+def _by_tiles(x: jax.Array, kernel: jax.Array, pads: Pads, back: Callable) -> jax.Array:
+    """`back` takes the 36 products of all tiles, and the shape of what they make, in whole tiles."""
+    c, k = kernel.shape[2:]
+    rows, columns = (n + sum(pad) - 2 for n, pad in zip(x.shape[1:3], pads, strict=True))
+    r, s = -(-rows // 4), -(-columns // 4)
+    spill = (4 * r - rows, 4 * s - columns)
+    x = jnp.pad(x, ((0, 0), *((low, high + more) for (low, high), more in zip(pads, spill, strict=True)), (0, 0)))
+    factors = np.kron(_KERNEL, _KERNEL).astype(x.dtype) @ kernel.reshape(9, c * k)
+    products = lax.dot_general(_to_tiles(x, _TILE, (r, s)), factors.reshape(36, c, k), (((2,), (1,)), ((0,), (0,))))
+    return back(products, (x.shape[0], 4 * r, 4 * s, k))[:, :rows, :columns]
+
+
+def _to_tiles(x: jax.Array, matrix: np.ndarray, tiles: tuple[int, int]) -> jax.Array:
+    """`[36, B r s, C]`: the matrix `[6, n]` applied to rows and columns of r x s tiles of n x n, 4 pixels apart."""
+    r, s = tiles
+    x = _combined(matrix, [x[:, i : i + 4 * r - 3 : 4] for i in range(matrix.shape[1])], axis=0)
+    x = _combined(matrix, [x[:, :, :, j : j + 4 * s - 3 : 4] for j in range(matrix.shape[1])], axis=1)
+    return x.reshape(36, -1, x.shape[-1])
+
+
+def _from_tiles(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """`[B, 4 r, 4 s, K]`: `_OUTPUT` applied to rows and columns of the 6x6 products of every tile."""
+    b, height, width, k = shape
+    x = products.reshape(6, 6, b, height // 4, width // 4, k)
+    x = _combined(_OUTPUT, list(x), axis=3)  # [6, B, r, 4, s, K]
+    return _combined(_OUTPUT, list(x), axis=4).reshape(shape)
+
+
+def _combined(matrix: np.ndarray, parts: Sequence[jax.Array], axis: int) -> jax.Array:
+    """A sum of the parts for each row of the matrix, stacked: additions alone, many of its entries being 0 or 1."""
+    sums = [sum(float(a) * part for a, part in zip(row, parts, strict=True) if a) for row in matrix]
+    return jnp.stack(sums, axis)
 
 
 def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
@@ -228,7 +266,13 @@ def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pad
 
 
 def shifted_products(
-    x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads, dilation: Sequence[int]
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Sequence[int],
+    pads: Pads,
+    dilation: Sequence[int],
+    stacked: bool = False,
 ) -> jax.Array:
     """Depthwise cross-correlation as a sum of shifted images, each times one weight a channel.
 
@@ -238,11 +282,12 @@ def shifted_products(
       strides: of rows and columns.
       pads: zeros `(before, after)` for rows and columns.
       dilation: pixels from one weight to the next, for rows and columns.
+      stacked: cut it so that the gradient by the image is quick, where there are strides.
 
     Returns:
       `[B, H', W', C]`.
     """
-    shifts = _shifts(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel.shape, strides, dilation)
+    shifts = _shifts(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel.shape, strides, dilation, stacked)
     return sum(image * kernel[i, j, 0] for (i, j), image in shifts)
 
 
@@ -267,20 +312,38 @@ def _taps(kernel: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _shifts(
-    x: jax.Array, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+    x: jax.Array, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int], stacked: bool = False
 ) -> list[tuple[tuple[int, int], jax.Array]]:
-    """What each weight of the kernel sees of a padded image."""
-    spans = [n - (k - 1) * d for n, k, d in zip(x.shape[1:3], kernel, dilation, strict=False)]
+    """What each weight of the kernel sees of a padded image; `stacked` by `_phases`."""
+    starts = [[i * d for i in range(k)] for k, d in zip(kernel[:2], dilation, strict=True)]
+    if stacked:
+        rows = _phases(x, 1, starts[0], strides[0])
+        images = [image for row in rows for image in _phases(row, 2, starts[1], strides[1])]
+    else:
+        height, width = (n - last for n, (*_, last) in zip(x.shape[1:3], starts, strict=True))
+        corners = itertools.product(*starts)
+        images = [x[:, i : i + height : strides[0], j : j + width : strides[1]] for i, j in corners]
+    return list(zip(_taps(kernel), images, strict=True))
 
-    def shifted(i: int, j: int) -> jax.Array:
-        top, left = i * dilation[0], j * dilation[1]
-        return x[:, top : top + spans[0] : strides[0], left : left + spans[1] : strides[1]]
 
-    return [((i, j), shifted(i, j)) for i, j in _taps(kernel)]
+def _phases(x: jax.Array, axis: int, starts: Sequence[int], step: int) -> list[jax.Array]:
+    """From each start every step-th place of an axis, as many from each.
+
+    The step is taken by an axis of its own: a gradient is stacked, where those of strided slices are spread among zeros
+    and added up.
+    """
+    count = (x.shape[axis] - max(starts) - 1) // step + 1
+    length = count + max(starts) // step
+    x = lax.pad(x, x.dtype.type(0), [(0, (length * step - n) * (a == axis), 0) for a, n in enumerate(x.shape)])
+    x = x.reshape(*x.shape[:axis], length, step, *x.shape[axis + 1 :])
+    phases = [lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(step)]
+    return [lax.slice_in_dim(phases[i % step], i // step, i // step + count, axis=axis) for i in starts]
 
 
 def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[int], pads: Pads) -> jax.Array:
-    """The maximum over windows as one of shifted arrays: axis after axis, or at once where strides skip places.
+    """The maximum over windows, axis after axis, each as one of shifted arrays.
+
+    The maxima of an axis stand in memory: a gradient would make them anew.
 
     Args:
       x: of any number of axes.
@@ -289,16 +352,10 @@ def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[in
       pads: `(before, after)` of -inf, likewise.
     """
     x = jnp.pad(x, pads, constant_values=-jnp.inf)
-    groups = [range(x.ndim)] if max(strides) > 1 else [[axis] for axis in range(x.ndim)]
-    for axes in groups:
-        sizes = [window[axis] if axis in axes else 1 for axis in range(x.ndim)]
-        ends = [n - size + 1 for n, size in zip(x.shape, sizes, strict=True)]
-        steps = [strides[axis] if axis in axes else 1 for axis in range(x.ndim)]
-        shifts = itertools.product(*map(range, sizes))
-        x = functools.reduce(
-            jnp.maximum,
-            [x[tuple(slice(i, i + n, s) for i, n, s in zip(at, ends, steps, strict=True))] for at in shifts],
-        )
+    for axis, (size, stride) in enumerate(zip(window, strides, strict=True)):
+        if size == stride == 1:
+            continue
+        x = lax.optimization_barrier(functools.reduce(jnp.maximum, _phases(x, axis, range(size), stride)))
     return x
 
 

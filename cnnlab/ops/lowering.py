@@ -123,30 +123,33 @@ def _strided(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> f
 
 
 def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """3x3, direct and Winograd by groups of images (AVX-512): 128x32x32x64 to 64: 35 / 35 / 53, 30 / 32 / 46;
-    128x16x16x128 to 128: 32 / 30 / 41, 18 / 16 / 25; 128x8x8x256 to 256: 31 / 38 / 31, 15 / 13 / 18; 128x4x4x512 to
-    512: 29 / 33 / 28, 19 / 22 / 18; 4x64x64x64 to 128: 7.5 / 9.2 / 13, 6.1 / 7.0 / 9.6; 4x32x32x128 to 128: 3.9 / 3.9 /
-    6.7, 2.6 / 2.8 / 3.9; 8x56x56x64 to 192: 17 / 29 / 20, 13 / 18 / 19. A group's tiles must stay in the cache:
-    128x32x32x64 to 64 at once takes 59 / 55 / 85, images of 4x128x128x64 to 64, one by one, 25 / 26 / 40, not 23 / 19 /
-    39. They must be many enough for a kernel to be worth its transform: 8x7x7x512 to 512: 5.4 / 11 / 6.9, 8.7 / 17 /
-    11; and deep enough for their own: 128x24x24x32 to 64: 10 / 13 / 18, 14 / 17 / 22."""
+    """3x3, direct and Winograd by groups of images (AVX-512): 128x32x32x64 to 64: 38 / 37 / 75, 25 / 25 / 38;
+    128x16x16x128 to 128: 34 / 33 / 45, 12 / 14 / 19; 128x8x8x256 to 256: 33 / 34 / 34, 13 / 13 / 17; 128x4x4x512 to
+    512: 29 / 35 / 30, 16 / 23 / 16; 4x128x128x64 to 32: 11 / 8.6 / 25, 10 / 9.4 / 19; 4x64x64x64 to 64: 5.0 / 4.7 /
+    9.4, 5.4 / 3.0 / 6.2; 8x56x56x64 to 192: 16 / 25 / 19, 10 / 19 / 12; 8x28x28x96 to 128: 4.7 / 4.5 / 5.2, 3.1 / 2.9 /
+    3.2. A group's tiles must stay in the cache: 128x16x16x128 to 128 by 32 images takes 22 forward; 4x256x256x64 to 64,
+    one by one: 77 / 74 / 104, 74 / 71 / 122. They must be many enough for a kernel to be worth its transform: 8x7x7x512
+    to 512: 5.8 / 11 / 6.6, 10 / 13 / 7.6; and deep enough for their own: 16x64x64x32 to 32: 5.1 / 5.6 / 9.5, 8.6 / 6.5
+    / 9.6."""
     (*batch, height, width, c), k = x.shape, kernel.shape[-1]
     if kernel.shape[:2] != (3, 3) or strides != (1, 1) or max(map(max, pads)) > 2 or x.dtype != jnp.float32:
         return None
     rows, columns = (n + sum(pad) - 2 for n, pad in zip((height, width), pads, strict=True))
     images = batch[0] if isinstance(batch[0], int) else 1
     tiles = -(-rows // 4) * -(-columns // 4)
-    of_image = 36 * tiles * max(c, k) * 4e-6  # megabytes
-    if min(c, k) < 64 or images * tiles < max(c, k) / 4 or of_image > 6:
+    megabytes = 36 * tiles * max(c, k) * 4e-6  # an image's tiles
+    if min(c, k) < 64 or images * tiles < max(c, k) / 4 or megabytes > 10:
         return None
     divisors = [n for n in range(1, images + 1) if images % n == 0 and n * tiles >= max(c, k) / 4]
-    group = max((n for n in divisors if n * of_image <= 5.2), default=divisors[0])
-    tiled, transposed = (functools.partial(form, pads=pads) for form in (forms.winograd, forms.winograd_transposed))
+    group = max((n for n in divisors if n * megabytes <= 5.4), default=divisors[0])
+    tiled = (forms.winograd, forms.winograd_transposed, forms.winograd_for_kernel)
+    tiled = [functools.partial(form, pads=pads) for form in tiled]
     if group < images:
         if jax.device_count() > 1:  # the batch is split over them, not into groups
             return None
-        tiled, transposed = (forms.by_groups(form, group) for form in (tiled, transposed))
-    return forms.with_gradients(tiled, transposed, forms.apart(tiled))
+        tiled = [forms.by_groups(form, group) for form in tiled]
+    value, of_image, of_kernel = tiled
+    return forms.with_gradients(value, of_image, forms.apart(of_kernel))
 
 
 def _depthwise(
@@ -158,7 +161,8 @@ def _depthwise(
         return None
     options = {"strides": strides, "pads": pads, "dilation": dilation}
     shifted = functools.partial(forms.shifted_products, **options)
-    return forms.with_gradients(shifted, shifted, functools.partial(forms.shifted_products_by_image, **options))
+    by_image = functools.partial(forms.shifted_products_by_image, **options)
+    return forms.with_gradients(shifted, functools.partial(shifted, stacked=True), by_image)
 
 
 def _few_channels(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
@@ -227,8 +231,9 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: forms.Pads) -> jax.Array:
     """`lax.reduce_window` by the maximum, padded with -inf.
 
-    Milliseconds, two cores (shared), jaxlib 0.10.2, forward / gradient, direct and shifted: 8x28x28x192, 3x3, stride 1:
-    14 / 195, 1.9 / 7.5; 8x112x112x64, 3x3, stride 2: 30 / 408, 13 / 67. Equal maxima share the gradient.
+    Milliseconds, two cores, jaxlib 0.10.2, forward / both, direct and shifted: 8x28x28x192, 3x3, stride 1: 8.8 / 67, 2.2
+    / 6.6; 8x112x112x64, stride 2: 15 / 137, 12 / 22; 8x56x56x192, stride 2: 10 / 118, 7.3 / 16. Equal maxima share the
+    gradient.
 
     Args:
       x: of any number of axes.
