@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +56,17 @@ class Comparison:
     """run PyTorch too."""
     compiled: bool = True
     """run `torch.compile` too."""
-    memory: bool = True
-    """measure the peak memory of every variant, in a process of its own."""
     alone: str | None = None
-    """print the peak memory of this variant in this process instead."""
+    """run this variant of the first network as often as each line of standard input says, and tell what it took."""
 
 
 def compare(script: str, own: Ways, peers: Callable[..., Ways], options: Comparison, *, passes: int) -> dict[str, Any]:
-    """Times every way to run each network and prints the table.
+    """Times every way to run each network, each in a process of its own, and prints the table.
+
+    In one process the threads of one library would spin on into the turns of another, and share its memory.
 
     Args:
-      script: the benchmark's file, which is called again for each way's peak memory.
+      script: the benchmark's file, which is called again for each way.
       own: our ways, by name.
       peers: gives those of others, `compiled` or not; it is called where they are wanted.
       options: of the command line.
@@ -74,62 +74,75 @@ def compare(script: str, own: Ways, peers: Callable[..., Ways], options: Compari
     """
     ways = {**own, **(peers(compiled=options.compiled) if options.peers else {})}
     if options.alone is not None:
-        return print_peak(ways[options.alone], options.networks)
+        return _answer(ways[options.alone], ROWS[options.networks[0]])
     rate, rows = matrix_rate(), []
     for name in options.networks:
         one = ROWS[name]
         print(f"{name} ...", file=sys.stderr, flush=True)
-        memory = {way: _peak_of(script, name, way) for way in ways if options.memory}
-        calls = {way: build(one) for way, build in ways.items()}
-        with _no_cache():
-            first = {variant: _median_ms(run, 1) for variant, run in calls.items()}
-        times = take_turns(calls, rounds=options.rounds, seconds=options.seconds)
+        first, rounds = _measure(script, name, ways, options)
+        times = {way: statistics.median(turn[way]["ms"] for turn in rounds) for way in ways}
         work = passes * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
-        told = {"size": one.size, "compile_s": {way: round(first[way] / 1000, 1) for way in first}}
-        told |= {"peak_mb": memory, "matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
+        told = {"size": one.size, "compile_s": {way: round(first[way]["ms"] / 1000, 1) for way in ways}}
+        told |= {"peak_mb": {way: rounds[-1][way]["peak_mb"] for way in ways}}
+        told |= {"matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
         rows.append(row(name, times, images=one.batch) | told)
         print(f"{name}: {json.dumps(rows[-1])}", file=sys.stderr, flush=True)  # a run cut short has told what it found
     return print_rows(rows, as_json=options.json)
 
 
+Told = Mapping[str, Any]  # what a process tells: milliseconds of a call, and its peak memory in MB where it is known
+
+
+def _measure(
+    script: str, network: str, ways: Iterable[str], options: Comparison
+) -> tuple[dict[str, Told], list[dict[str, Told]]]:
+    """What each way tells of its first call, and of its calls in every round."""
+    with contextlib.ExitStack() as stack:
+        ask = {way: stack.enter_context(_process(script, network, way)) for way in ways}
+        first = {way: call(1) for way, call in ask.items()}
+        repeats = {way: max(3, round(1000 * options.seconds / call(2)["ms"])) for way, call in ask.items()}
+        return first, [{way: call(repeats[way]) for way, call in ask.items()} for _ in range(options.rounds)]
+
+
 @contextlib.contextmanager
-def _no_cache() -> Iterator[None]:
-    """Compiles as a first run does."""
-    before = jax.config.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_compilation_cache", before)
-
-
-def _peak_of(script: str, network: str, way: str) -> int | None:
-    """The peak memory that `script` tells of one way, in MB; None where the system does not tell."""
+def _process(script: str, network: str, way: str) -> Iterator[Callable[[int], Told]]:
+    """A process that runs one way of a network as often as it is asked to."""
     command = [sys.executable, script, "--networks", network, "--alone", way]
     command += ["--no-peers"] if way in OWN else []
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return int(told[-1]) if told else None
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(repeats: int) -> Told:
+            process.stdin.write(f"{repeats}\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            if not answer:
+                raise RuntimeError(f"{way} of {network} ended: its error is above, `{' '.join(command)}` runs it alone")
+            return json.loads(answer)
+
+        yield ask
 
 
-def print_peak(build: Callable[[Row], Callable[[], None]], networks: Sequence[str]) -> dict[str, int]:
-    """Prints how far the process's memory rises above its imports while each network runs, compiled before, in MB."""
-    status, found = Path("/proc/self/status"), {}
-    if not status.exists():
-        return found
+def _answer(build: Callable[[Row], Callable[[], None]], one: Row) -> dict[str, Any]:
+    """Runs a way as often as each line of standard input says and prints what it took, the first time as a first run.
 
-    def kilobytes(field: str) -> int:
-        return int(status.read_text().split(f"{field}:")[1].split()[0])
+    The peak memory is that above the imports, once the first call has compiled.
+    """
+    before, told = _kilobytes("VmRSS"), {}
+    run = build(one)
+    jax.config.update("jax_enable_compilation_cache", False)
+    for line in sys.stdin:
+        told = {"ms": _median_ms(run, int(line))}
+        told |= {"peak_mb": before and round((_kilobytes("VmHWM") - before) / 1024)}
+        print(json.dumps(told), flush=True)
+        if line.strip() == "1" and before:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    return told
 
-    for name in networks:
-        before = kilobytes("VmRSS")
-        run = build(ROWS[name])
-        run()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-        run()
-        run()
-        found[name] = round((kilobytes("VmHWM") - before) / 1024)
-        print(found[name])
-    return found
+
+def _kilobytes(field: str) -> int | None:
+    """A number of the process's status; None where the system has none."""
+    status = Path("/proc/self/status")
+    return int(status.read_text().split(f"{field}:")[1].split()[0]) if status.exists() else None
 
 
 def matrix_rate() -> float:
