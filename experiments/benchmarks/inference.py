@@ -4,32 +4,20 @@
 
 As `train_step.py`, dropout off, batch norm on its running averages, in PyTorch's inference mode.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, for all alike with large pages
+Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, for all alike with large pages
 (`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 3 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
-channels-last, the ratio, and the share of the matrix products' rate:
+channels-last, the ratio, the share of the matrix products' rate, and peak MB above the imports of cnnlab and of torch
+channels-last. Times scatter by a fifth there from run to run:
 
-    lenet5           1.9   8.7    2.9    2.6   1.43   .34
-    keras_mnist       24    19     24     23    .96   .77
-    keras_vgg        145   192    143    102    .70   .56
-    separable         52   668    164     69   1.33   .49
-    dilated           25    55     22     20    .80   .74
-    transposed        53    70     64     40    .76   .51
-    unet             197   251    260    163    .83   .74
-    resnet18         803  1169    848    910   1.05  1.06
-    googlenet        141   249    318    173   1.23  1.02
-
-On two cores of a newer EPYC (AVX-512), 2026-11-22, large pages, `--rounds 2 --no-memory --no-compiled`, likewise, times
-scatter by a fifth:
-
-    lenet5           1.5   6.4    3.6    3.8   2.38
-    keras_mnist       14   9.6     15     19   1.09
-    keras_vgg        110   138    117     59   .54
-    separable         55   585     56     39   .72
-    dilated           13    26     18     15   1.16
-    transposed        49    54     43     31   .63
-    unet             144   215    171    111   .77
-    resnet18         488   743    575    490   1.00
-    googlenet         99   177    313    108   1.09
+    lenet5          1.2    4.1    2.1    2.8  1.67   .27    266    22
+    keras_mnist      12    8.1     13     14  1.09   .77    246    60
+    keras_vgg        57    105    102     53   .93   .72    453   177
+    separable        28    356     61     37  1.31   .46    460   117
+    dilated          14     53     19     16  1.12   .66    231    91
+    transposed       33     80     41     23   .71   .42    395   178
+    unet             99    157    189     96   .96   .75    924   309
+    resnet18        325    645    613    461  1.42  1.34   1046   300
+    googlenet        86    151    267     93  1.08   .85   1599   145
 """
 
 from collections.abc import Callable

@@ -2,45 +2,36 @@
 
     pip install ".[peers]" && python experiments/benchmarks/train_step.py [--json] [--networks lenet5 unet ...]
 
-Everyone trains the same network on the same images with the same optimizer. The variants take turns, round by round,
-so that a noisy moment hits them all; each figure is the median of the rounds' medians, warm, compile time left out and
-told apart. `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster. `matrix_share` is the rate
-of cnnlab's multiply-adds (three times those of the forward pass) over that of a product of two 2048² matrices.
+Everyone trains the same network on the same images with the same optimizer, each way in a process of its own. They take
+turns, round by round, so that a noisy moment hits them all; each figure is the median of the rounds' medians, warm,
+compile time left out and told apart. `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
+`matrix_share` is the rate of cnnlab's multiply-adds (three times those of the forward pass) over that of a product of
+two 2048² matrices.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, quiet, for all alike with large pages
-(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 2 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
-channels-last, the ratio, and the share of the matrix products' rate:
+Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, for all alike with large pages
+(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 3 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
+channels-last, the ratio, the share of the matrix products' rate, and peak MB above the imports of cnnlab and of torch
+channels-last. Times scatter by a fifth there from run to run:
 
-    lenet5          10.2    23     11     11   1.08   .19
-    keras_mnist       96   220    100     98   1.02   .57
-    keras_vgg        431  1093    404    359    .83   .56
-    separable        232  2290    293    202    .87   .32
-    dilated           97   135     94     77    .79   .57
-    transposed       177   451    161    126    .71   .45
-    unet             720  1514    665    581    .81   .60
-    resnet18        3863  5885   2974   2642    .68   .65
-    googlenet        682  1216    789    531    .78   .62
+    lenet5          4.7     19    6.7    6.5  1.39   .19    368   107
+    keras_mnist      57    167     78     73  1.27   .44    392   247
+    keras_vgg       280    773    294    229   .82   .40    836   523
+    separable       166   1889    223    151   .91   .21   1109   420
+    dilated          56     83     52     43   .77   .46    348   239
+    transposed      106    372    122     86   .81   .35    708   343
+    unet            445    992    472    310   .70   .45   1895   732
+    resnet18       1036   2940   1696   1430  1.38  1.13   2552  1072
+    googlenet       317    833    447    311   .98   .62   3480   628
 
-On two cores of a newer EPYC (AVX-512), 2026-11-22, large pages, `--rounds 2 --no-memory --no-compiled`, ms of cnnlab,
-plain Flax, torch eager, channels-last, and the ratio, in brackets that of a run before; times scatter by a fifth there:
+`torch.compile` was the best of PyTorch for U-Net alone the day before, by a twentieth, and took more than six minutes
+for GoogLeNet.
 
-    lenet5           6.0    28    9.0    9.3   1.49
-    keras_mnist       59   188     90     85   1.43
-    keras_vgg        377  1100    316    313   .83 (1.02)
-    separable        200  2426    228    156   .78 (.63)
-    dilated           94    93     67     55   .59
-    transposed       174   454    132    103   .59
-    unet             597  1075    524    407   .68
-    resnet18        2210  4521   2050   2134   .93 (.90)
-    googlenet        630  1085    596    432   .69
-
-Before the gradients of kernels stood apart (`forms.apart`) and Winograd took groups of images, ResNet-18 took 2,307 ms
-there, a ratio of .59. `torch.compile` was then the best of PyTorch for U-Net alone (314 ms of 331), and takes more than
-six minutes for GoogLeNet.
-
-What is left is in the gradients of 3x3 kernels of 16 to 32 channels at full size: 4x256x256x16 to 16 takes 18 ms where
-torch takes 5. Products of shifted images, of windows, of blocks of a row, of strips and of parts of the batch, and the
-four orders of a product's operands, are no faster than the direct one.
+What is left is in 3x3 kernels of 16 to 32 channels at full size: 4x256x256x16 to 16 takes 10 ms where torch takes 4,
+its kernel's gradient 18 where torch takes 5. Products of shifted images, of windows, of blocks of a row, of strips and
+of parts of the batch, Winograd, and the four orders of a product's operands, are no faster than the direct one. Of
+U-Net's 400 ms, profiled, convolutions' own kernels take half, products 55, batch norm's sums 43, turning images for
+kernels' gradients 40. XLA's options for XNNPACK and oneDNN change nothing: the wheel has their products, not their
+convolutions.
 """
 
 import functools
