@@ -69,8 +69,7 @@ def main(
     table = {t: np.array([one[t] for one in each]) for t in each[0]}  # [runs, columns]
     print("passes       " + "  ".join(f"{name.replace('_', ' '):>17}" for name in COLUMNS))
     for t, values in table.items():
-        spread = values.std(0, ddof=1) if len(runs) > 1 else np.full(len(COLUMNS), np.nan)
-        told = [f"{mean:.5f} ± {sd:.5f}" for mean, sd in zip(values.mean(0), spread, strict=True)]
+        told = [f"{one.mean():.5f}" + (f" ± {one.std(ddof=1):.5f}" if len(runs) > 1 else "") for one in values.T]
         print(f"{t or 'dropout off':<13}" + "  ".join(f"{one:>17}" for one in told))
     output.mkdir(parents=True, exist_ok=True)
     _draw(table).savefig(output / "passes.png", bbox_inches="tight")

@@ -65,6 +65,7 @@ def test_a_run_is_measured_by_angle_and_by_passes(name, run, tmp_path, capsys):
     options = {"rotated_digits": {"angles": 2, "samples": 2}, "passes_and_quality": {"passes": (1, 3)}}[name]
     script(f"{name}.py").main((run,), **options, output=tmp_path / "out")
     assert len(list((tmp_path / "out").glob("*.png"))) == 1
+    assert "nan" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "limit"), [("mnist_tiny", 1_936), ("fashion_small", 113_001)])
