@@ -5,27 +5,26 @@
 `flax` is the direct convolution under plain `jax.jit`; PyTorch's is the faster of its two memory layouts. `ratio` is
 PyTorch's time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, large pages, 2026-11-21, `--rounds 2`, ms of cnnlab /
-torch and their ratio: forward, gradient of the image, gradient of the kernel. What is left lies in the gradients where
-there are few channels: XLA has no kernel of its own for them, oneDNN (PyTorch's) has. (Before Winograd took the
-convolution of 256.)
+Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, large pages, 2026-11-22, `--rounds 2`, ms of
+cnnlab / torch and their ratio: forward, gradient of the image, gradient of the kernel. What is left lies where there
+are few channels and in depthwise kernels: XLA has no kernel of its own for them, oneDNN (PyTorch's) has.
 
-    5x5, 1 to 6                  1.8/.7    .38   1.6/2.6  1.62   2.0/.4    .21
-    3x3, 3 to 32                  15/9.3   .61    27/19    .70    21/6.0   .28
-    3x3, 16 to 16                 13/8.7   .67    20/7.1   .36    30/7.0   .23
-    3x3, 32 to 32                8.2/6.6   .80    10/7.8   .77    24/11    .45
-    3x3, 32 to 64                 19/17    .88    22/16    .76    31/17    .56
-    3x3, 64 to 64                 62/47    .77    68/48    .71    80/52    .65
-    3x3, 128 to 128               52/43    .83    52/43    .82    62/47    .76
-    3x3, 256 to 256              6.6/5.7   .87    11/5.2   .48    11/6.3   .55
-    3x3, 512 to 512               49/36    .72    54/35    .63    50/57   1.13
-    3x3, 64 to 128, stride 2      28/34   1.24    39/28    .72    43/27    .64
-    1x1, 64 to 128, stride 2     8.2/4.3   .52   7.1/8.4  1.19   8.0/4.4   .56
-    1x1, 32 to 64                7.9/22   2.74   8.3/8.1   .97    17/5.7   .34
-    1x1, 256 to 64               1.6/1.2   .73   2.0/1.4   .70   4.8/1.4   .30
-    3x3, 32 to 32, dilation 4    4.2/3.0   .72   5.8/3.4   .59    11/3.9   .37
-    3x3, 32 depthwise            4.8/1.7   .35   8.7/2.4   .27    10/2.0   .19
-    3x3, 128 depthwise           5.2/2.7   .52   7.9/3.1   .40   7.5/2.4   .32
+    5x5, 1 to 6                    .8/.8   .97   1.3/1.3   .99     .8/.3   .35
+    3x3, 3 to 32                 9.7/3.9   .40     11/10   .97    14/5.0   .36
+    3x3, 16 to 16                 12/6.1   .51   9.2/3.6   .39    23/3.9   .17
+    3x3, 32 to 32                4.6/3.0   .66   4.4/2.8   .63    12/4.2   .35
+    3x3, 32 to 64                 10/7.8   .76    13/8.5   .66     20/11   .54
+    3x3, 64 to 64                  22/26  1.16     21/34  1.62     31/27   .89
+    3x3, 128 to 128                17/20  1.18     32/21   .66     22/26  1.21
+    3x3, 256 to 256              4.2/2.8   .65   4.9/2.8   .57   3.0/3.2  1.06
+    3x3, 512 to 512                22/22  1.03     20/20  1.02     15/31  2.07
+    3x3, 64 to 128, stride 2       18/14   .76     31/15   .47     28/17   .61
+    1x1, 64 to 128, stride 2     5.1/2.9   .57   4.7/6.0  1.26   6.8/2.7   .39
+    1x1, 32 to 64                6.9/3.6   .53   2.9/2.3   .78   4.6/2.4   .53
+    1x1, 256 to 64                1.1/.5   .47     .9/.5   .54    2.1/.6   .27
+    3x3, 32 to 32, dilation 4    2.6/1.5   .58   4.3/1.5   .35   5.7/1.6   .29
+    3x3, 32 depthwise            4.0/1.5   .38   9.8/1.8   .18    15/1.2   .08
+    3x3, 128 depthwise           3.8/1.1   .28   7.6/2.2   .28   8.5/1.5   .18
 """
 
 from collections.abc import Callable
@@ -97,13 +96,13 @@ def jax_parts(layer: Layer, convolve: Callable, compiler: Callable) -> dict[str,
         )
 
     x, kernel = map(jnp.asarray, arrays(layer))
-    gradient = jnp.ones(jax.eval_shape(forward, x, kernel).shape)
-    programs = {
-        "forward": compiler(forward),
-        "image gradient": compiler(lambda x, kernel: jax.vjp(lambda x: forward(x, kernel), x)[1](gradient)),
-        "kernel gradient": compiler(lambda x, kernel: jax.vjp(lambda k: forward(x, k), kernel)[1](gradient)),
+    gradient = jax.random.normal(jax.random.key(0), jax.eval_shape(forward, x, kernel).shape)
+    programs = {  # the gradient is an argument: of a constant, the compiler would compute a part beforehand
+        "forward": compiler(lambda x, kernel, _: forward(x, kernel)),
+        "image gradient": compiler(lambda x, kernel, g: jax.vjp(lambda x: forward(x, kernel), x)[1](g)),
+        "kernel gradient": compiler(lambda x, kernel, g: jax.vjp(lambda k: forward(x, k), kernel)[1](g)),
     }
-    return {part: lambda call=call: jax.block_until_ready(call(x, kernel)) for part, call in programs.items()}
+    return {part: lambda call=call: jax.block_until_ready(call(x, kernel, gradient)) for part, call in programs.items()}
 
 
 def torch_parts(layer: Layer, *, last: bool) -> dict[str, Callable[[], None]]:
@@ -115,7 +114,7 @@ def torch_parts(layer: Layer, *, last: bool) -> dict[str, Callable[[], None]]:
     x, kernel = x.permute(0, 3, 1, 2).contiguous(**layout), kernel.permute(3, 2, 0, 1).contiguous(**layout)
     pad = (layer.side - 1) // 2 * layer.dilation
     options = ([layer.stride] * 2, [pad] * 2, [layer.dilation] * 2, False, [0, 0], layer.groups)
-    gradient = torch.ones_like(torch.ops.aten.convolution(x, kernel, None, *options)).contiguous(**layout)
+    gradient = torch.randn_like(torch.ops.aten.convolution(x, kernel, None, *options)).contiguous(**layout)
 
     def back(*wanted: bool) -> None:
         torch.ops.aten.convolution_backward(gradient, x, kernel, None, *options, wanted)

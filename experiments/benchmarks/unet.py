@@ -9,9 +9,10 @@ windows, and writes maps of mean, variance, entropy and mutual information, a ma
 The variants take turns, round by round; each figure is the median of the rounds' medians, warm, compile time left out.
 `ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured on two quiet cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, large pages for all, `--widths 16
---rounds 3 --sheet-rounds 2`, of cnnlab, torch eager and channels-last: the step 872, 687, 533 ms (ratio .61), the
-windows 13.9, 20.8, 15.6 s (1.12).
+Measured on two quiet cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, large pages for all,
+`--widths 16 --rounds 3 --sheet-rounds 1`, of cnnlab, torch eager and channels-last: the step 404, 518, 316 ms (ratio
+.78), the windows 8.1, 11.9, 7.0 s (.86). On an older EPYC, 2026-11-21: 872, 687, 533 ms (.61), 13.9, 20.8, 15.6 s
+(1.12).
 """
 
 import functools
