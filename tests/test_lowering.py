@@ -5,7 +5,7 @@ import pytest
 from jax import export, lax
 
 from cnnlab.compile import jit
-from cnnlab.ops import forms, lowering
+from cnnlab.ops import lowering, winograd
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 CASES = [
@@ -101,7 +101,7 @@ def test_winograd_is_exact_in_double_precision():
     with jax.enable_x64(True):
         x, k = jnp.asarray(rng.normal(size=(1, 9, 6, 2))), jnp.asarray(rng.normal(size=(3, 3, 2, 3)))
         want = lax.conv_general_dilated(x, k, (1, 1), [(1, 1), (1, 1)], dimension_numbers=NHWC)
-        np.testing.assert_allclose(forms.winograd(x, k, pads=[(1, 1), (1, 1)]), want, atol=1e-12)
+        np.testing.assert_allclose(winograd.convolution(x, k, pads=[(1, 1), (1, 1)]), want, atol=1e-12)
 
 
 def test_few_tiles_few_channels_and_large_images_stay_direct():

@@ -1,6 +1,7 @@
 """Convolution and pooling in the form that runs fastest: one function each, and the table that chooses.
 
-Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. The forms are those of `forms.py`.
+Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. The forms are in `forms.py` and
+`winograd.py`.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnlab.ops import forms
+from cnnlab.ops import forms, winograd
 
 _AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
 
@@ -142,7 +143,7 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
         return None
     divisors = [n for n in range(1, images + 1) if images % n == 0 and n * tiles >= max(c, k) / 4]
     group = max((n for n in divisors if n * megabytes <= 5.4), default=divisors[0])
-    tiled = (forms.winograd, forms.winograd_transposed, forms.winograd_for_kernel)
+    tiled = (winograd.convolution, winograd.for_image, winograd.for_kernel)
     tiled = [functools.partial(form, pads=pads) for form in tiled]
     if group < images:
         if jax.device_count() > 1:  # the batch is split over them, not into groups
