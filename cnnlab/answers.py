@@ -18,7 +18,7 @@ from cnnlab.uncertainty.moments import Moments
 from cnnlab.uncertainty.monte_carlo import Passes, mc_moments, summarise
 
 Rows = dict[str, np.ndarray]
-UNCERTAINTY = ("entropy", "mutual_information", "num_samples")
+UNCERTAINTY = ("entropy", "mutual_information", "num_samples", "standard_error")
 
 
 def answering(
@@ -41,7 +41,8 @@ def answering(
       draws: add `draw`, a random number of each image, see `image_draws`.
 
     Returns:
-      The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells) and `num_samples`.
+      The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells), `num_samples` and
+      `standard_error`.
 
     Raises:
       ValueError: the members do not fit together, there are several and (`mc_samples` or `views`), both of these are
@@ -105,7 +106,8 @@ def _sampled_rows(
     trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, number: int, num_samples: Passes
 ) -> dict[str, jax.Array]:
     key = jax.random.fold_in(key, number)
-    return _rows_of(trained, batch, mc_moments(trained, batch["image"], key, num_samples=num_samples))
+    found = mc_moments(trained, batch["image"], key, num_samples=num_samples)
+    return _rows_of(trained, batch, found, spread=num_samples != 1)
 
 
 @jit(static_argnames="views")
@@ -121,10 +123,12 @@ def _member_rows(members: tuple[Trained, ...], batch: Mapping[str, jax.Array]) -
 _image_draws = jit(image_draws)
 
 
-def _rows_of(trained: Trained, batch: Mapping[str, jax.Array], found: Moments) -> dict[str, jax.Array]:
-    """The task's rows of the mean, with the uncertainty of each example."""
+def _rows_of(
+    trained: Trained, batch: Mapping[str, jax.Array], found: Moments, *, spread: bool = True
+) -> dict[str, jax.Array]:
+    """The task's rows of the mean, with the uncertainty of each example; of one pass alone there is no `spread`."""
     kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in UNCERTAINTY}
     outputs = found.mean
-    if getattr(trained.task, "reads_variance", False):
+    if spread and getattr(trained.task, "reads_variance", False):
         outputs = outputs | {"variance": found.variance}
     return trained.task.rows(outputs, batch) | kept

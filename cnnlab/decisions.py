@@ -30,14 +30,16 @@ def decision_report(
       outside: the rows of images unlike those learnt from, made in the same way.
 
     Returns:
-      `decision_scores`; of what was before `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; the
-      `temperature`, where one was fitted; `set_scores`; `outside_scores`.
+      `decision_scores`; of what was before `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; where one
+      was fitted the `temperature` and its interval of 95 %, `temperature_low` and `temperature_high`; `set_scores`;
+      `outside_scores`.
     """
     out = decision_scores(rows)
     if before is not None:
         out |= {f"uncalibrated_{name}": float(before[name]) for name in ("nll", "brier", "ece")}
     if fitted is not None and isinstance(fitted.calibration, Temperature):
         out["temperature"] = fitted.calibration.temperature
+        out["temperature_low"], out["temperature_high"] = fitted.calibration.interval
     if fitted is not None and fitted.conformal is not None:
         out |= set_scores(rows, fitted)
     return out if outside is None else out | outside_scores(rows, outside)
@@ -97,11 +99,19 @@ def set_scores(rows: Rows, fitted: PostHoc) -> dict[str, float]:
 
 
 def outside_scores(rows: Rows, outside: Rows) -> dict[str, float]:
-    """For each of `doubts` `ood_auroc_NAME`, `ood_aupr_NAME` and `ood_fpr95_NAME`, see `metrics.separation`."""
-    out, others = {}, doubts(outside)
+    """`ood_examples`, how many lie outside, and for each of `doubts` `ood_auroc_NAME`, `ood_aupr_NAME` (of finding
+    them; by chance their share among all), `ood_aupr_in_NAME` (of finding the others) and `ood_fpr95_NAME`, see
+    `metrics.separation`."""
+    others = doubts(outside)
+    out = {"ood_examples": float(len(others["entropy"]))}
     for name, inside in doubts(rows).items():
         found = separation(inside, others[name])
-        out |= {f"ood_auroc_{name}": found.auroc, f"ood_aupr_{name}": found.aupr_out, f"ood_fpr95_{name}": found.fpr95}
+        out |= {
+            f"ood_auroc_{name}": found.auroc,
+            f"ood_aupr_{name}": found.aupr_out,
+            f"ood_aupr_in_{name}": found.aupr_in,
+            f"ood_fpr95_{name}": found.fpr95,
+        }
     return out
 
 

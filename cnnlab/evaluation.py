@@ -17,7 +17,7 @@ from cnnlab.training.restore import load, load_config, load_data
 from cnnlab.uncertainty.augmented import View
 from cnnlab.uncertainty.calibration import known_calibration
 from cnnlab.uncertainty.conformal import Method, smallest_split
-from cnnlab.uncertainty.monte_carlo import Passes
+from cnnlab.uncertainty.monte_carlo import Passes, warn_of_limit
 from cnnlab.uncertainty.post_hoc import PostHoc, load_post_hoc, save_post_hoc
 
 
@@ -63,10 +63,10 @@ def evaluate(
       regression: `rmse`, `mae`, `r2`; segmentation: `pixel_accuracy`, `mean_iou`, `dice`; detection: the COCO numbers)
       and `examples`. With `mc_samples` or several runs also the mean `entropy` and `mutual_information` (nats); with
       `mc_samples` also `seconds` and `passes_equivalent`: that time in multiples of one deterministic pass, both warm;
-      with `auto` the mean of `num_samples` too. A detector then adds `false_positive_auroc_*`, whether doubt finds the
-      wrong ones. With `calibrate` the summary is that of calibrated answers; with it, `conformal` or `ood` also
-      `decisions.decision_report`. With `details` the tables of a detector: `classes`, a record of each, and `errors`,
-      counts by cause.
+      with `auto` the mean of `num_samples` and the largest `standard_error` too. A detector then adds
+      `false_positive_auroc_*`, whether doubt finds the wrong ones. With `calibrate` the summary is that of calibrated
+      answers; with it, `conformal` or `ood` also `decisions.decision_report`. With `details` the tables of a detector:
+      `classes`, a record of each, and `errors`, counts by cause.
 
     Raises:
       ValueError: the path is no run, there is no such split, the data does not fit the network, (with `mc_samples`) no
@@ -74,6 +74,7 @@ def evaluate(
       not classification with one label an image.
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
+    _check_runs(runs)
     members = [one if isinstance(one, Trained) else load(one) for one in runs]
     if batch_size is None:
         batch_size = _own_batch_size(runs[0])
@@ -105,10 +106,15 @@ def evaluate(
         before = trained.task.summary(rows) if fitted.calibration else None
         rows, outside = (part and part | {"probs": fitted.apply(part["probs"])} for part in (rows, outside))
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
-    told = UNCERTAINTY if mc_samples == "auto" else UNCERTAINTY[:2]
+    told = UNCERTAINTY[: 3 if mc_samples == "auto" else 2]
     report |= {name: _mean(rows, name) for name in told if name in rows}
+    if mc_samples == "auto":
+        report["standard_error"] = float(rows["standard_error"].max())
+        warn_of_limit(report["standard_error"])
     if deciding:
         report |= decisions.decision_report(rows, before=before, fitted=fitted, outside=outside)
+    if calibrate is not None:
+        report["calibrated"] = float(fitted.calibration is not None)
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = trained.task.details(rows) if details and hasattr(trained.task, "details") else {}
     if figures is not None:
@@ -123,6 +129,15 @@ def _mean(rows: Rows, name: str) -> float:
     """Of a column; of a map without the pixels that are ignored."""
     mask = rows.get("mask")
     return float((rows[name] if mask is None or rows[name].ndim == 1 else rows[name][mask >= 0]).mean())
+
+
+def _check_runs(runs: Sequence[str | Path | Trained]) -> None:
+    if not runs:
+        raise ValueError("run names no network; give a run directory, or several")
+    places = [Path(one).resolve() for one in runs if not isinstance(one, Trained)]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise ValueError(f"the run {place} is given twice; an ensemble is of networks trained apart")
 
 
 def _own_batch_size(run: str | Path | Trained) -> int:
@@ -182,6 +197,8 @@ def _fitted(
     found = PostHoc.fit(rows["probs"], rows["label"], **options)
     if len(runs) > 1:
         warnings.warn("what is fitted to the mean of several runs is measured, and kept in none of them", stacklevel=3)
+    elif path is not None and not (found.calibration or found.conformal):
+        pass  # nothing to keep
     elif path is not None and _is_own(path, dataset):
         save_post_hoc(found, trained, path)
     elif path is not None:

@@ -171,7 +171,8 @@ def _interval(prediction: Prediction) -> dict[str, np.ndarray]:
     spread = prediction.get("variance")
     parts = [spread.get("value") if isinstance(spread, dict) else spread, prediction.get("noise")]
     parts = [np.asarray(part, np.float64) for part in parts if part is not None]
-    if "value" not in prediction or not parts:
+    alone = "noise" not in prediction and np.all(prediction.get("num_samples", 2) == 1)  # one pass has no spread
+    if "value" not in prediction or not parts or alone:
         return {}
     return dict(zip(("low", "high"), central_interval(prediction.value, sum(parts)), strict=True))
 

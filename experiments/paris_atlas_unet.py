@@ -17,7 +17,7 @@ does `panoptic_quality_with_streets` (1 and .909). It has no least size, and cou
 
 `RUNS/picture.png` shows a part of the scoring strip: map, truth, guess, mean, variance and errors.
 
-A new sheet of the same atlas: `cnnlab predict RUNS/unet sheet.jpg --mc 30 --background outline --smallest 50 --output
+A new sheet of the same atlas: `cnnlab predict RUNS/unet0 sheet.jpg --mc 30 --background outline --smallest 50 --output
 DIR`. Its polygons are the connected parts of the network's own guess; the watershed and the mean over flips and turns,
 which the numbers below have, are this script's.
 
@@ -29,7 +29,9 @@ error-detection AUROC .9282: above both published ones, below what was expected 
 the strip as it lies, without flips and turns: .8965, .4834, .9141.
 """
 
+import dataclasses
 import io
+import itertools
 from pathlib import Path
 
 import jax
@@ -63,6 +65,7 @@ def main(
     window: int = 256,
     batch_size: int = 8,
     mc_samples: int = 32,
+    networks: int = 1,
     columns: tuple[int, int, int] = (4800, 5400, 6288),
 ) -> dict[str, float]:
     """Trains, tunes on the choosing strip, scores the last one, prints and draws.
@@ -77,7 +80,8 @@ def main(
         crops: windows an epoch, others in each.
         window: their side, in pixels.
         batch_size: windows a step.
-        mc_samples: stochastic passes, over all eight views together.
+        mc_samples: stochastic passes of each network, over all eight views together.
+        networks: trained apart, whose answers are averaged.
         columns: where the strips for choosing and scoring begin, and where the latter ends.
     """
     choose, score, end = columns
@@ -106,7 +110,9 @@ def main(
             augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, vertical_flip=0.5, quarter_turns=True),
         ),
     )
-    trained = cnnlab.train(experiment, runs / "unet")
+    trained = [
+        cnnlab.train(dataclasses.replace(experiment, seed=seed), runs / f"unet{seed}") for seed in range(networks)
+    ]
     sheet = np.asarray(Image.open(atlas / "sheet.jpg").convert("RGB"))
     strips = {}
     for name, (low, high) in {"choose": (choose, score), "score": (score, end)}.items():
@@ -128,24 +134,27 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("L")) > 0
 
 
-def answer(trained, sheet: np.ndarray, low: int, high: int, mc_samples: int) -> tuple[np.ndarray, np.ndarray]:
+def answer(
+    networks: list[cnnlab.Trained], sheet: np.ndarray, low: int, high: int, mc_samples: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the probability of an outline in a strip of columns, which sees what lies beside it.
 
-    Each of the strip's eight flips and quarter turns takes its share of the passes.
+    Each of the strip's eight flips and quarter turns takes its share of every network's passes.
     """
     left = max(low - CONTEXT, 0)
     seen = sheet[:, left : high + CONTEXT]
+    ways = list(itertools.product(networks, DIHEDRAL))
     total = squares = 0
-    for number, (flip, turns) in enumerate(DIHEDRAL):
+    for number, (trained, (flip, turns)) in enumerate(ways):
         view = np.ascontiguousarray(np.rot90(seen[:, ::-1] if flip else seen, turns))[None]
         key = jax.random.fold_in(jax.random.key(0), number)
         found = cnnlab.mc_predict(trained, view, key=key, num_samples=-(-mc_samples // len(DIHEDRAL)), chunk=1)
         mean, variance = (np.rot90(np.asarray(one[0, ..., 1]), -turns) for one in (found.mean, found.variance))
         mean, variance = (one[:, ::-1] if flip else one for one in (mean, variance))
         total, squares = total + mean, squares + variance + mean**2
-    mean = total / len(DIHEDRAL)
+    mean = total / len(ways)
     part = (slice(None), slice(low - left, high - left))
-    return mean[part], np.maximum(squares / len(DIHEDRAL) - mean**2, 0)[part]
+    return mean[part], np.maximum(squares / len(ways) - mean**2, 0)[part]
 
 
 def tune(probability, variance, wide, edges, true, content) -> tuple[float, str, float]:

@@ -68,7 +68,7 @@ def test_sets_are_fitted_on_examples_that_the_calibration_has_not_seen():
 
 def test_a_split_without_a_mistake_leaves_the_probabilities_as_they_are():
     probs, label = answers(right=1)
-    with pytest.warns(UserWarning, match="all 400 validation examples are right"):
+    with pytest.warns(UserWarning, match="all 400 validation examples it is fitted on are right"):
         found = PostHoc.fit(probs, label, method="temperature")
     assert found.apply(probs) is probs
 
@@ -88,7 +88,8 @@ def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsy
     options = ["--mc", "4", "--calibrate", "temperature", "--conformal", "0.2", "--ood", str(tmp_path / "elsewhere")]
     assert main(["evaluate", str(run), *options, "--figures", str(tmp_path / "report"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    names = "nll uncalibrated_nll temperature set_coverage set_size ood_auroc_mutual_information ece_low"
+    names = "nll uncalibrated_nll temperature_low set_coverage set_size ood_aupr_in_mutual_information ece_low"
+    assert (report["calibrated"], report["ood_examples"]) == (1, 1)
     for name in names.split():
         assert math.isfinite(report[name])
     assert not unexplained("Classification", report)
@@ -171,6 +172,22 @@ def test_what_a_second_fit_takes_away_is_told(run):
     cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
     with pytest.warns(UserWarning, match="held a calibration and sets for answers with no --mc; it now holds sets"):
         cnnlab.evaluate(run, conformal=0.2)
+
+
+def test_a_split_without_a_mistake_keeps_nothing_and_says_so(run, monkeypatch):
+    monkeypatch.setattr(PostHoc, "fit", classmethod(lambda cls, probs, labels, passes, **_: cls(passes, len(labels))))
+    assert cnnlab.evaluate(run, mc_samples=7, calibrate="temperature")["calibrated"] == 0
+    with pytest.raises(ValueError, match="the answers are made with --mc 7"):
+        load_post_hoc(run, cnnlab.load(run), passes=7)
+
+
+def test_an_ensemble_is_of_networks_trained_apart(run, capsys):
+    with pytest.raises(ValueError, match="run names no network"):
+        cnnlab.evaluate([])
+    with pytest.raises(ValueError, match="small is given twice"):
+        cnnlab.evaluate([run, str(run)])
+    assert main(["predict", str(run), str(run), "a.png"]) == 2
+    assert "name a run twice" in capsys.readouterr().err
 
 
 def test_sets_without_an_error_are_misuse(run, capsys):

@@ -166,6 +166,25 @@ def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distributio
     assert got["sharpness"] == pytest.approx((high - low).mean())
 
 
+@pytest.mark.parametrize(
+    ("values", "variances", "targets", "message"),
+    [
+        (
+            np.zeros((3, 1)),
+            np.ones((3, 1)),
+            np.zeros(3),
+            r"values and targets must be of one shape, found \(3, 1\) and",
+        ),
+        (np.zeros((0, 1)), np.ones((0, 1)), np.zeros((0, 1)), "values must hold one number or more"),
+        (np.zeros(2), np.array([1.0, np.nan]), np.zeros(2), r"variances must be finite, found variances\[1\] = nan"),
+        (np.zeros(2), np.array([1.0, -0.5]), np.zeros(2), "variances must be 0 or more, found -0.5"),
+    ],
+)
+def test_gaussian_scores_refuse_what_does_not_fit(values, variances, targets, message):
+    with pytest.raises(ValueError, match=message):
+        regression.gaussian_scores(values, variances, targets)
+
+
 def test_a_variance_of_0_scores_as_the_absolute_error():
     got = regression.gaussian_scores(np.array([[1.0]]), np.array([[0.0]]), np.array([[3.0]]))
     assert (got["crps"], got["coverage"], got["sharpness"]) == (2, 0, 0)

@@ -184,7 +184,7 @@ def test_a_split_too_small_is_told_the_smallest_sensible_size(method, n, message
 def test_what_has_no_optimum_is_refused():
     logits, labels = drawn(3)
     probs = scipy.special.softmax(logits, 1)
-    with pytest.raises(ValueError, match="all 2000 validation examples are right"):
+    with pytest.raises(ValueError, match="all 2000 validation examples it is fitted on are right"):
         fit_calibration("temperature", probs, probs.argmax(1))
     with pytest.raises(ValueError, match="no more probability than the other classes"):
         fit_calibration("temperature", probs, probs.argmin(1))
@@ -194,6 +194,27 @@ def test_what_has_no_optimum_is_refused():
         fit_calibration("vector", probs, np.minimum(labels, 1))
     with pytest.raises(ValueError, match="fitted on 3 classes, found 2"):
         Vector((1.0, 1, 1), (0.0, 0, 0)).apply(np.array([[0.5, 0.5]]))
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+def test_answers_that_are_all_certain_and_sometimes_wrong_are_calibrated(method):
+    rng, labels = np.random.default_rng(0), np.arange(500) % 4
+    guesses = np.where(rng.random(500) < 0.05, (labels + 1) % 4, labels)
+    found = fit_calibration(method, np.eye(4)[guesses], labels).apply(np.eye(4))
+    right = (guesses == labels).mean()
+    want = right if method == "temperature" else found[0, 0]
+    assert found[0, 0] == pytest.approx(want, abs=1e-6)
+    assert 0.9 < found.diagonal().min() <= found.diagonal().max() < 0.99
+
+
+def test_few_wrong_answers_make_a_doubtful_temperature_and_say_so():
+    probs = np.tile([0.9, 0.1], (200, 1))
+    with pytest.warns(UserWarning, match=r"rests on 4 wrong answers in 200 validation examples.*take 500 examples"):
+        found = fit_calibration("temperature", probs, np.arange(200) < 4)
+    # logit(.98) = log 9 / T; the slope of the logit has the standard error 1 / sqrt(n p (1 - p)) / log 9.
+    assert found.temperature == pytest.approx(np.log(9) / np.log(49), rel=1e-6)
+    error = 1 / np.sqrt(200 * 0.98 * 0.02) / np.log(49)
+    assert found.interval == pytest.approx(tuple(found.temperature * np.exp([-1.96 * error, 1.96 * error])))
 
 
 def test_newton_reaches_the_minimum_of_a_steep_function_from_afar():

@@ -131,6 +131,16 @@ def test_regression_values_are_in_the_targets_units():
     assert task.loss(jnp.array([[1.5]]), {"target": jnp.array([[14.0]])})[0].tolist() == [0.25]
 
 
+def test_one_pass_alone_has_no_spread_to_score():
+    network, x = cnnlab.create_model("lenet5", num_classes=1, dropout=0.5), np.ones((8, 16, 16, 1), np.float32)
+    target = np.arange(8, dtype=np.float32)[:, None]
+    splits = {split: {"image": x, "target": target} for split in ("train", "validation", "test")}
+    data = cnnlab.data.from_arrays(splits, classes=("age",))
+    trained = cnnlab.Trained(network.init(jax.random.key(0), x), network, cnnlab.tasks.Regression(), data.spec)
+    assert "coverage" not in cnnlab.evaluate(trained, data, mc_samples=1)
+    assert "coverage" in cnnlab.evaluate(trained, data, mc_samples=2)
+
+
 @pytest.mark.parametrize(
     ("spread", "half"),
     [

@@ -10,6 +10,7 @@ from cnnlab.tasks import Classification, Regression
 from cnnlab.uncertainty import entropy, moments
 from cnnlab.uncertainty.dropout import sampled_logits
 from cnnlab.uncertainty.hoist import hoist
+from cnnlab.uncertainty.monte_carlo import AUTO_LIMIT, TOLERANCE, warn_of_limit
 
 
 def lenet(**options):
@@ -168,6 +169,20 @@ def test_a_network_without_active_dropout_is_refused_with_the_layers_looked_at()
         cnnlab.mc_predict(trained, x, key=jax.random.key(0))
 
 
+def test_dropout_that_does_not_reach_the_output_is_refused():
+    class Unused(nn.Module):
+        @nn.compact
+        def __call__(self, x, train=False):
+            nn.Dropout(0.5)(x, deterministic=not train)
+            return nn.Dense(2)(x.reshape(len(x), -1))
+
+    x = np.ones((1, 4, 4, 1), np.float32)
+    variables = Unused().init(jax.random.key(0), x)
+    trained = cnnlab.Trained(variables, Unused(), Classification(), cnnlab.InputSpec((4, 4), classes="ab"))
+    with pytest.raises(ValueError, match="the dropout of Unused does not reach its output"):
+        cnnlab.mc_predict(trained, x, key=jax.random.key(0))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -215,6 +230,7 @@ def test_auto_takes_tens_of_passes_until_the_standard_error_is_small_enough():
     variances = {t: np.asarray(every.samples[:, :t]).var(1).max() for t in range(10, taken + 1, 10)}
     errors = [np.sqrt((t * variance + 0.25) / (t * (t + 1))) for t, variance in variances.items()]
     assert [error <= 0.02 for error in errors] == [False] * (len(errors) - 1) + [True]
+    assert float(mc.standard_error.max()) == pytest.approx(errors[-1], rel=1e-4)
 
 
 def test_auto_is_not_fooled_by_ten_passes_that_agree():
@@ -241,6 +257,20 @@ def test_auto_takes_as_many_passes_whatever_the_unit_of_the_targets():
         taken.append(int(mc.num_samples[0]))
     assert taken[0] == taken[1]
     assert 10 < taken[0] < 1000
+
+
+def test_2500_passes_are_enough_for_any_probability():
+    def sample(key):
+        yes = jax.random.bernoulli(key).astype(jnp.float32)
+        return {"probs": jnp.stack([yes, 1 - yes])}
+
+    got = moments(sample, jax.random.key(0), num_samples=10_000, tolerance=TOLERANCE)
+    assert 2400 < int(got.count) <= AUTO_LIMIT
+
+
+def test_passes_that_do_not_suffice_are_told():
+    with pytest.warns(UserWarning, match="after 2,500 passes the largest standard error of a mean is 0.03"):
+        warn_of_limit(0.03)
 
 
 def test_auto_gives_up_at_its_limit():

@@ -41,6 +41,8 @@ def check_asked(asked: Asked, runs: Sequence[str], videos: Sequence[Path], paths
             f"{videos[0]} is a video: add --output DIR, and leave out --format csv, --calibrated, --group and all but "
             "one run"
         )
+    if len({Path(run).resolve() for run in runs}) < len(runs):
+        raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble is of networks trained apart")
     if several and (asked.mc is not None or photos["calibrated"]):
         raise Misuse(
             f"{' and '.join(runs)} are an ensemble; leave out --mc and --calibrated, which are for one run, or give one"

@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     """A calibration error, and what stands behind it."""
 
     value: float
-    low: float  # bootstrap interval of the error that infinitely many examples would show, never below 0;
+    low: float  # interval of the error that infinitely many examples would show, never below 0;
     high: float  # it may lie below the value, which noise raises
     floor: float  # what a perfectly calibrated model with these very probabilities would score, on average
 
@@ -121,11 +121,11 @@ def ece_floor(
       seed: of the simulation.
     """
     confidence = check_unit("confidence", check_numbers("confidence", confidence))
-    return _floor(_mean_gap, assign(confidence, bins, binning)[:, None], confidence[:, None], draws, seed)
+    return float(_noise(_mean_gap, assign(confidence, bins, binning)[:, None], confidence[:, None], draws, seed).mean())
 
 
 def ece_estimate(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Estimate:
-    """The ECE over bins of equal width, its bootstrap interval of 95 % and its noise floor; see `calibration_errors`.
+    """The ECE over bins of equal width, its interval of 95 % and its noise floor; see `calibration_errors`.
 
     Args:
       confidence: `[n]`, the probability of the predicted class.
@@ -138,12 +138,16 @@ def ece_estimate(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) ->
 def calibration_errors(
     probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, level: float = 0.95, draws: int = 200, seed: int = 0
 ) -> dict[str, Estimate]:
-    """`ece`, `ece_mass`, `mce` and `classwise_ece`, each with its bootstrap interval and its noise floor.
+    """`ece`, `ece_mass`, `mce` and `classwise_ece`, each with its interval and its noise floor.
 
-    The bins stay where these probabilities put them. In simulations, 300 test sets each of 200, 1,000 and 5,000
-    examples, the interval of 95 % for the ECE held the true one in 85 to 94 % where the model was off by 0.03 or 0.1,
-    in 78 to 89 % where by 0.01, and in 58 to 67 % where by 0, the end of what is possible. Plain quantiles of the
-    bootstrap never held the 0.
+    The upper end is the basic bootstrap's. The lower end is the lower of the bootstrap's and of the value less what
+    noise alone exceeds in 2.5 of 100 test sets of a calibrated model: all four are norms of what the bins are off by,
+    to which noise adds at most its own norm. So an error that calibrated models show too has an interval from 0. The
+    bins stay where these probabilities put them.
+
+    In simulations, 100 test sets each of 200, 1,000 and 5,000 examples of ten classes, with logits that were right, 1.1
+    or 1.5 times too large, the interval of 95 % held the true error in 90 to 100 of 100, of each of the four. The
+    bootstrap's lower end alone is above it half of the time where the model is calibrated, of `classwise_ece` always.
 
     Args:
       probs: `[n, k]`.
@@ -169,9 +173,10 @@ def calibration_errors(
 
 
 def _estimate(gap: Callable[..., float], binned: Binned, level: float, draws: int, seed: int) -> Estimate:
+    value, noise = gap(*binned), _noise(gap, binned.index, binned.stated, draws, seed)
     low, high = bootstrap_interval(gap, *binned, level=level, draws=draws, seed=seed)
-    floor = _floor(gap, binned.index, binned.stated, draws, seed)
-    return Estimate(gap(*binned), max(low, 0.0), max(high, 0.0), floor)
+    low = min(low, value - float(np.quantile(noise, (1 + level) / 2)))
+    return Estimate(value, max(low, 0.0), max(high, 0.0), float(noise.mean()))
 
 
 def _mean_gap(index: np.ndarray, stated: np.ndarray, happened: np.ndarray) -> float:
@@ -184,11 +189,11 @@ def _largest_gap(index: np.ndarray, stated: np.ndarray, happened: np.ndarray) ->
     return float((np.abs(excess) / np.maximum(count, 1)).max())
 
 
-def _floor(gap: Callable[..., float], index: np.ndarray, stated: np.ndarray, draws: int, seed: int) -> float:
-    """Mean of a gap where everything happens as stated.
+def _noise(gap: Callable[..., float], index: np.ndarray, stated: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Draws `[draws]` of a gap where everything happens as stated.
 
     Columns are drawn apart from each other: the mean of a sum over columns depends on each alone.
     """
     check_draws(draws)
     generator = np.random.default_rng(seed)
-    return float(np.mean([gap(index, stated, generator.random(stated.shape) < stated) for _ in range(draws)]))
+    return np.array([gap(index, stated, generator.random(stated.shape) < stated) for _ in range(draws)])

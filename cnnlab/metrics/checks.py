@@ -88,6 +88,28 @@ def check_numbers(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
+def check_alike(**arrays: np.ndarray) -> list[np.ndarray]:
+    """Arrays of one shape with one number or more, all finite, in double precision.
+
+    >>> check_alike(values=np.zeros((3, 1)), targets=np.zeros(3))
+    Traceback (most recent call last):
+    ValueError: values and targets must be of one shape, found (3, 1) and (3,)
+    """
+    found = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+    (first, one), *others = found.items()
+    for name, other in others:
+        if other.shape != one.shape:
+            raise ValueError(f"{first} and {name} must be of one shape, found {one.shape} and {other.shape}")
+    if not one.size:
+        raise ValueError(f"{first} must hold one number or more, found the shape {one.shape}")
+    for name, array in found.items():
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            place = tuple(bad[0])
+            raise ValueError(f"{name} must be finite, found {_place(name, place)} = {array[place]}")
+    return list(found.values())
+
+
 def check_unit(name: str, values: np.ndarray) -> np.ndarray:
     """Numbers in 0..1, in double precision; rounding may take them past either end by `TOLERANCE`."""
     values = np.asarray(values, np.float64)

@@ -9,7 +9,8 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
     """Share of examples whose most probable class is the label; the first of equal ones counts."""
-    return float((probs.argmax(-1) == labels).mean())
+    probs = check_probs(probs)
+    return float((probs.argmax(-1) == check_labels(labels, probs)).mean())
 
 
 def balanced_accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
@@ -18,7 +19,8 @@ def balanced_accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
     >>> balanced_accuracy(np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), np.array([0, 0, 1]))
     0.5
     """
-    right = probs.argmax(-1) == labels
+    probs = check_probs(probs)
+    right = probs.argmax(-1) == check_labels(labels, probs)
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 

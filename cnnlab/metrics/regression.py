@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from cnnlab.metrics.checks import check_alike
+
 
 def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     """`rmse` and `mae` in the targets' unit, and `r2`, each a mean over targets.
@@ -13,10 +15,13 @@ def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
       values: `[n, d]` predictions.
       targets: `[n, d]`.
 
+    Raises:
+      ValueError: there is no example, the shapes differ, or an entry is NaN or infinite.
+
     >>> errors(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))["mae"]
     1.0
     """
-    values, targets = np.asarray(values, np.float64), np.asarray(targets, np.float64)
+    values, targets = check_alike(values=values, targets=targets)
     residual = ((values - targets) ** 2).mean(0)
     total = targets.var(0)
     r2 = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), 0.0)
@@ -58,11 +63,17 @@ def gaussian_scores(
       targets: `[n, d]`.
       level: of the interval, within 0..1.
 
+    Raises:
+      ValueError: as in `errors`, or a variance is negative.
+
     >>> scores = gaussian_scores(np.zeros((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
     >>> {name: round(score, 4) for name, score in scores.items()}
     {'nll': 1.4189, 'crps': 0.6024, 'coverage': 1.0, 'sharpness': 3.9199}
     """
-    values, variances, targets = (np.asarray(x, np.float64) for x in (values, variances, targets))
+    values, variances, targets = check_alike(values=values, variances=variances, targets=targets)
+    if variances.min() < 0:
+        raise ValueError(f"variances must be 0 or more, found {variances.min():.6g}")
+    low, high = central_interval(values, variances, level=level)
     deviation = np.sqrt(variances)
     error = targets - values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,7 +85,6 @@ def gaussian_scores(
         np.abs(error),
     )
     floored = np.maximum(variances, 1e-12)
-    low, high = central_interval(values, variances, level=level)
     return {
         "nll": float(((np.log(2 * np.pi * floored) + error**2 / floored) / 2).mean()),
         "crps": float(crps.mean()),

@@ -42,7 +42,7 @@ def to_json(calibration: Calibration) -> dict[str, Any]:
     """A fitted map as JSON's types: its name and its numbers.
 
     >>> to_json(Temperature(1.5)), from_json({"method": "temperature", "temperature": 1.5})
-    ({'method': 'temperature', 'temperature': 1.5}, Temperature(temperature=1.5))
+    ({'method': 'temperature', 'temperature': 1.5, 'log_error': 0.0}, Temperature(temperature=1.5, log_error=0.0))
     """
     (method,) = (name for name, kind in CALIBRATIONS.items() if type(calibration) is kind)
     return {"method": method, **strict_json.encode(calibration)}

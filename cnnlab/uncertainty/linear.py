@@ -75,8 +75,9 @@ def _product(params: dict, known: jax.Array, mask: Any, shared: tuple[int, ...],
     kept, sizes = "".join(axes[axis] for axis in own), [known.shape[axis] for axis in own]
     if known.dtype.itemsize * len(known) * math.prod(sizes) * w.shape[1] > LARGEST:
         return None
-    partial = jnp.einsum(f"{axes},{axes[1:]}z->a{kept}z", known, w.reshape(*known.shape[1:], -1))
-    return (lambda m: [jnp.einsum(f"a{kept},a{kept}z->az", m.reshape(len(known), *sizes), partial)]), [mask]
+    rows, options = w.reshape(*known.shape[1:], -1), {"precision": params["precision"]}
+    partial = jnp.einsum(f"{axes},{axes[1:]}z->a{kept}z", known, rows, **options)
+    return (lambda m: [jnp.einsum(f"a{kept},a{kept}z->az", m.reshape(len(known), *sizes), partial, **options)]), [mask]
 
 
 _RULES = {"reduce_sum": _sum, "dot_general": _product}

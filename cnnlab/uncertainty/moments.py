@@ -105,7 +105,7 @@ def moments(
         block = min(block, num_samples)
         size = min(chunk, block)
         sums = jax.lax.while_loop(
-            lambda c: (c.count + block <= num_samples) & ((c.count == 0) | (_standard_error(c, unit) > tolerance)),
+            lambda c: (c.count + block <= num_samples) & ((c.count == 0) | (_largest_error(c, unit) > tolerance)),
             lambda c: extend(c, block)[0],
             sums,
         )
@@ -147,16 +147,25 @@ def has_probs(sample: Any) -> bool:
     return isinstance(sample, dict) and "probs" in sample
 
 
-def _standard_error(sums: _Sums, unit: Any) -> jax.Array:
-    """The largest standard error of a mean: sqrt(deviation / (T - 1) / T).
+def standard_errors(deviation: Any, count: jax.Array, unit: Any = None) -> list[jax.Array]:
+    """The standard error of each mean that passes are to suffice for, sqrt(deviation / (T - 1) / T), by array.
 
     Of probabilities as if one pass more had differed by 1/2: a few passes that happen to agree are not certainty.
+
+    Args:
+      deviation: sums of squared deviations from the mean, structured as a sample; of them `probs` count, if there.
+      count: T.
+      unit: as in `moments`.
     """
-    if has_probs(sums.deviation):
-        return jnp.sqrt((sums.deviation["probs"].max() + 0.25) / (sums.count * (sums.count + 1)))
-    deviation = sums.deviation if unit is None else jax.tree.map(lambda d, u: d / u**2, sums.deviation, unit)
-    largest = jnp.stack([leaf.max() for leaf in jax.tree.leaves(deviation)]).max()
-    return jnp.sqrt(largest / (sums.count * jnp.maximum(sums.count - 1, 1)))
+    if has_probs(deviation):
+        return [jnp.sqrt((deviation["probs"] + 0.25) / (count * (count + 1)))]
+    if unit is not None:
+        deviation = jax.tree.map(lambda d, u: d / u**2, deviation, unit)
+    return [jnp.sqrt(leaf / (count * jnp.maximum(count - 1, 1))) for leaf in jax.tree.leaves(deviation)]
+
+
+def _largest_error(sums: _Sums, unit: Any) -> jax.Array:
+    return jnp.stack([leaf.max() for leaf in standard_errors(sums.deviation, sums.count, unit)]).max()
 
 
 def _zeros(shapes: Any) -> Any:
@@ -164,4 +173,4 @@ def _zeros(shapes: Any) -> Any:
 
 
 def _sum(weights: jax.Array, leaf: jax.Array) -> jax.Array:
-    return jnp.tensordot(weights, leaf, 1)
+    return jnp.tensordot(weights, leaf, 1, precision=jax.lax.Precision.HIGHEST)

@@ -1,5 +1,6 @@
 """MC-Dropout: the answer as a mean over stochastic passes, with its variance and entropies."""
 
+import warnings
 from typing import Any, Literal
 
 import jax
@@ -12,10 +13,11 @@ from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
-from cnnlab.uncertainty.moments import Moments, entropy, moments
+from cnnlab.uncertainty.moments import Moments, entropy, moments, standard_errors
 
 Passes = int | Literal["auto"]
-AUTO_LIMIT, TOLERANCE = 1000, 0.01  # passes; the standard error of a probability
+TOLERANCE = 0.01  # of auto: the standard error of a probability
+AUTO_LIMIT = 2500  # passes: enough for it, as the variance of a probability is at most 1/4
 CPU_CACHE, ACCELERATOR_MEMORY = 4 << 20, 1 << 30  # bytes
 
 
@@ -56,9 +58,14 @@ def mc_moments(
     network, variables = trained.network, trained.variables
     with met_dropout(network) as visit:
         sample, largest = hoist(lambda k: trained.task.link(sampled_logits(network, variables, x, k, visit=visit)), key)
+    if not largest:
+        raise ValueError(
+            f"the dropout of {type(network).__name__} does not reach its output, so every pass would be the same and "
+            "the variance 0; give it a rate above 0 and below 1, and use what it returns"
+        )
     limit, tolerance = (AUTO_LIMIT, tolerance) if auto else (int(num_samples), None)
     chunk = chunk or fitting_chunk(largest)
-    unit = trained.task.unit() if hasattr(trained.task, "unit") else None
+    unit = _unit(trained)
     return moments(sample, key, num_samples=limit, chunk=chunk, tolerance=tolerance, unit=unit, keep=keep)
 
 
@@ -82,7 +89,8 @@ def mc_predict(
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
       key: the same key gives the same answer, whatever the chunk.
       num_samples: passes T, 1 or more; `auto` takes tens of them until every probability's standard error is within
-        the tolerance, at most 1,000; and of probabilities, since few may agree by chance, 50 or more for .01.
+        the tolerance, at most 2,500 (`standard_error` tells); of probabilities, since few may agree by chance, 50 or
+        more for .01, for which 2,500 are always enough.
       chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
       tolerance: of `auto`: the largest standard error of a probability; of a regression's value in standard deviations
         of the training targets.
@@ -95,6 +103,8 @@ def mc_predict(
       `entropy`, `expected_entropy`, `mutual_information`: of the class probabilities, where there are any: the
       entropy of the mean, its aleatoric part (the mean of the entropies) and its epistemic part (the rest), in nats;
       `variation_ratio`: the share of passes that do not vote for the most voted class;
+      `standard_error`: the largest one of an example's means, of its probabilities where there are any, otherwise as
+      in `tolerance`; of one pass alone it tells nothing;
       `num_samples`: T, the same for every image; and `samples` `[B, T, ...]`, if asked for.
 
     Raises:
@@ -113,6 +123,16 @@ def mc_predict(
     """
     check_images(images, trained.spec, any_size=trained.any_size)
     return _mc_predict(trained, images, key, num_samples, chunk, tolerance, return_samples)
+
+
+def warn_of_limit(standard_error: float) -> None:
+    """Says so where `auto` took all the passes it may and a mean is still less certain than asked for."""
+    if standard_error > TOLERANCE:
+        warnings.warn(
+            f"after {AUTO_LIMIT:,} passes the largest standard error of a mean is {standard_error:.3g}, above the "
+            f"tolerance of {TOLERANCE}",
+            stacklevel=3,
+        )
 
 
 def fitting_chunk(largest: int) -> int:
@@ -140,9 +160,13 @@ def _mc_predict(
 
 
 def summarise(trained: Trained, found: Moments) -> Prediction:
-    """The decoded mean with `mean`, `variance`, `num_samples` and, where there are probabilities, the entropies."""
+    """The decoded mean with `mean`, `variance`, `num_samples`, `standard_error` and, where there are probabilities, the
+    entropies."""
     prediction = Prediction(trained.task.decode(found.mean), mean=_single(found.mean), variance=_single(found.variance))
     prediction |= {"num_samples": jnp.broadcast_to(found.count, len(jax.tree.leaves(found.mean)[0]))}
+    deviation = jax.tree.map(lambda leaf: leaf * found.count, found.variance)
+    errors = standard_errors(deviation, found.count, _unit(trained))
+    prediction |= {"standard_error": jnp.stack([leaf.reshape(len(leaf), -1).max(1) for leaf in errors]).max(0)}
     if found.samples is not None:
         prediction |= {"samples": _single(jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), found.samples))}
     if found.expected_entropy is not None:
@@ -155,6 +179,10 @@ def summarise(trained: Trained, found: Moments) -> Prediction:
             "variation_ratio": 1 - found.votes.max(-1),
         }
     return prediction
+
+
+def _unit(trained: Trained) -> Any:
+    return trained.task.unit() if hasattr(trained.task, "unit") else None
 
 
 def _single(outputs: Any) -> Any:

@@ -8,7 +8,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 class Faultless(ValueError):
-    """The validation split holds no mistake to learn from: nothing can be fitted, and little need be."""
+    """The validation split holds no mistake to learn from: nothing can be fitted."""
 
 
 def validation_examples(
