@@ -39,6 +39,20 @@ def white(name: str, num_classes: int) -> float:
     return {"mask": 255.0, "mean": 1.0, "variance": 0.25}.get(name, float(np.log(num_classes)))
 
 
+def class_colours(k: int) -> np.ndarray:
+    """A palette `[256, 3]` uint8 for pictures of indices: the colours that k classes have in figures, then black.
+
+    >>> class_colours(2)[:3].tolist()
+    [[31, 119, 180], [255, 127, 14], [0, 0, 0]]
+    """
+    from matplotlib import colormaps
+
+    colours = np.array(colormaps["tab10" if k <= 10 else "tab20"].colors)
+    table = np.zeros((256, 3), np.uint8)
+    table[:k] = np.round(255 * colours[np.arange(k) % len(colours)])
+    return table
+
+
 def training_curves(run: str | Path, directory: Path) -> list[Path]:
     """Loss and monitored metric of a run's epochs."""
     monitor = load_config(run)["monitor"]

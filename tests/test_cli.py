@@ -3,6 +3,7 @@ import glob
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -183,7 +184,7 @@ def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path
     (tmp_path / "b").mkdir()
     photos = [drawn("a/1.png"), drawn("b/1.png")]
     capsys.readouterr()
-    assert main(["predict", "masks", *photos, "--output", "out"]) == 0
+    assert main(["predict", "masks", *photos, "--tile", "0", "--output", "out"]) == 0
     found = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert len({one["mask"] for one in found}) == 2
     assert Image.open(found[0]["mask"]).size == (40, 30)
@@ -221,10 +222,11 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out.startswith("0.")
 
 
-def test_evaluate_takes_as_many_passes_as_are_needed_or_several_runs(run, capsys):
+def test_evaluate_takes_as_many_passes_as_are_needed_or_several_runs(run, tmp_path, capsys):
     assert main(["evaluate", str(run), "--mc", "auto", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["num_samples"] >= 10
-    assert main(["evaluate", str(run), str(run), "--json"]) == 0
+    shutil.copytree(run, tmp_path / "same")
+    assert main(["evaluate", str(run), str(tmp_path / "same"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mutual_information"] == pytest.approx(0, abs=1e-6)
     assert main(["evaluate", "--json"]) == 2
     assert "no RUN given" in capsys.readouterr().err

@@ -50,6 +50,6 @@ def test_the_program_asks_for_large_pages_where_they_are_granted_to_who_asks():
     code += "from cnnlab import huge_pages; huge_pages.restart(); print('as it was')"
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == (huge_pages.TUNABLE if "[madvise]" in setting else "as it was")
+    assert done.stdout.strip() == (huge_pages.TUNABLES if "[madvise]" in setting else "as it was")
     code = "from cnnlab import huge_pages; huge_pages.restart(); print('as it was')"
     assert run_python(code, GLIBC_TUNABLES="glibc.malloc.check=3").strip() == "as it was"

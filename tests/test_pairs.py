@@ -158,6 +158,16 @@ def colours_without_a_table(plots):
     save(plots / "masks" / "3.png", np.zeros((16, 16, 3)))
 
 
+def stack(plots):
+    (plots / "masks" / "3.png").unlink()
+    pages = [Image.fromarray(np.zeros((16, 16), np.uint8))] * 5
+    pages[0].save(plots / "masks" / "3.tif", save_all=True, append_images=pages[1:])
+
+
+def all_ignored(plots):
+    (plots / "classes.csv").write_text("class,value\nno,1\nyes,2\nignore,0\nignore,255\n")
+
+
 def truncated(plots):
     whole = (plots / "images" / "3.jpg").read_bytes()
     (plots / "images" / "3.jpg").write_bytes(whole[: len(whole) // 2])
@@ -175,7 +185,9 @@ def bad_table(plots):
         (strange_value, r"3.png has 3 pixels of 77, which is no class; known are 0, 255"),
         (smoothed, r"3.png is a mask with the values 0, 128: .*--data.classes"),
         (saved_as_jpeg, r"3.jpg is a mask with the values 0, 1, .* more: .*save masks as PNG"),
-        (colours_without_a_table, r"3.png is a mask in the mode RGB.*classes.csv"),
+        (colours_without_a_table, r"^\S*3.png is a mask in the mode RGB.*classes.csv"),
+        (stack, r"3.tif is a stack of 5 images"),
+        (all_ignored, r"every pixel of the train split's masks in .* is ignored: nothing is left to learn from"),
         (truncated, r"cannot read .*3.jpg as an image"),
         (bad_table, r"row 3: must be a class and a whole number, none of them twice"),
     ],
@@ -335,9 +347,21 @@ def test_a_run_on_crops_that_was_extended_ends_as_one_in_a_go(atlas, tmp_path):
     assert len(losses[0]) == 3
 
 
+def test_a_content_mask_may_be_coloured_and_a_split_without_content_is_told(atlas):
+    content = np.zeros((24, 90, 3))
+    content[5:, :60] = (0, 0, 9)
+    save(atlas / "content.png", content)
+    options = {"content": str(atlas / "content.png"), "window": 8, "validation": (50, 60), "test": (60, 90)}
+    with pytest.warns(UserWarning, match=r"every pixel of the test split's masks in .*mask.png is ignored"):
+        found = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
+    assert (found["validation"].column("mask")[:] >= 0).sum() == 10 * 19
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"window": 0}, "window must be a whole number of at least 1, found 0"),
+        ({"crops": 0}, "crops must be a whole number of at least 1, found 0"),
         ({"window": 32}, "windows of 32x32 pixels do not fit in 24x50"),
         ({"validation": (50, 70)}, "strips of the 90 columns"),
         ({"test": (60, 91)}, "strips of the 90 columns"),

@@ -1,5 +1,6 @@
 """Sheets as files: GeoTIFF in and out, pictures, what is damaged, and the command."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -13,7 +14,7 @@ import cnnlab
 from cnnlab.cli import main
 from cnnlab.data.images import read_header, read_pixels
 from cnnlab.models import create_model
-from cnnlab.sheets import open_sheet, predict_sheet, results, scratch
+from cnnlab.sheets import georeference, open_sheet, predict_sheet, results, scratch
 
 PLACE = (0.5, 0, 600_000, 0, -0.5, 5_400_000)  # half a metre a pixel
 
@@ -74,12 +75,15 @@ def test_the_georeference_goes_round(network, tmp_path, monkeypatch):
     )
     for name in ("mean", "variance", "entropy", "mutual_information", "mask"):
         with rasterio.open(found[name]) as file:
+            assert file.descriptions == (("b",) if name in ("mean", "variance") else (None,))
             assert (file.crs, tuple(file.transform)[:6], file.shape) == ("EPSG:32631", PLACE, (300, 200))
             assert file.profile["tiled"]
             assert file.compression.name == "deflate"
             assert file.overviews(1) == [2]
     with rasterio.open(found["mask"]) as file:
         mask = file.read(1)
+        assert file.colormap(1)[1] == (255, 127, 14, 255)  # the second colour of matplotlib's tab10
+        assert {"class_0": "a", "class_1": "b"}.items() <= file.tags(1).items()
     _, _, geometry, columns = pyogrio.raw.read(found["polygons"])
     shapes = shapely.from_wkb(geometry)
     assert shapely.area(shapes).sum() == pytest.approx(mask.sum() * 0.25)
@@ -109,6 +113,26 @@ def test_geojson_of_a_georeferenced_sheet_is_in_degrees(network, tmp_path):
     ring = json.loads(found["polygons"].read_text())["features"][0]["geometry"]["coordinates"][0]
     # Zone 31 has its meridian at 3 degrees; 100 km east of it at 48.7 degrees north are 1.36 more.
     np.testing.assert_allclose(ring, np.broadcast_to([4.36, 48.74], (len(ring), 2)), atol=0.01)
+
+
+def test_a_sheet_that_lies_nowhere_on_earth_has_no_degrees(network, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", drawn(60, 60), crs='LOCAL_CS["site",UNIT["metre",1]]')
+    with pytest.raises(ValueError, match=r"cannot be told in degrees.*take gpkg"):
+        predict_sheet(network, path, tmp_path / "out", tile=64, vectors="geojson")
+    assert predict_sheet(network, path, tmp_path / "out", tile=64)["polygons"].suffix == ".gpkg"
+
+
+def test_a_geotiff_that_lost_a_block_is_no_result(network, tmp_path, monkeypatch):
+    path, check = write_tiff(tmp_path / "sheet.tif", drawn(60, 60)), georeference._check_whole
+
+    def cut(written):
+        written.write_bytes(written.read_bytes()[:-2000])
+        check(written)
+
+    monkeypatch.setattr(georeference, "_check_whole", cut)
+    with pytest.raises(ValueError, match=r"cannot write the results.*call again: what is predicted is kept"):
+        predict_sheet(network, path, tmp_path / "out", tile=64)
+    assert not list((tmp_path / "out").glob("*.tif"))
 
 
 def test_pixels_without_data_have_no_answer(network, tmp_path):
@@ -221,6 +245,24 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
         assert (sheet.read(slice(0, 8), slice(0, 9))[0] == 255).all()
 
 
+@pytest.mark.parametrize("options", [{"nbits": 12}, {}])
+def test_twelve_bits_are_scaled_where_they_are_told_and_warned_of_where_not(options, tmp_path):
+    path = write_tiff(tmp_path / "sheet.tif", np.full((8, 9, 1), 4095, np.uint16), **options)
+    told = contextlib.nullcontext() if options else pytest.warns(UserWarning, match="none above 4095.*nearly black")
+    with told, open_sheet(path, channels=1) as sheet:
+        assert (sheet.read(slice(0, 8), slice(0, 9))[0] == (255 if options else 15)).all()
+
+
+def test_a_stack_of_images_is_no_sheet(tmp_path):
+    pages = [Image.fromarray(drawn(40, 40)[..., 0])] * 3
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    with (
+        pytest.raises(ValueError, match="stack.tif is a stack of 3 images"),
+        open_sheet(tmp_path / "stack.tif", channels=1),
+    ):
+        pass
+
+
 def test_another_band_count_is_refused_and_bands_can_be_chosen(many, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 40, 5), photometric="minisblack")
     with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, this network takes 3.*\(1, 2, 3\)"):
@@ -309,21 +351,26 @@ def masks(network, monkeypatch):
     return "masks"
 
 
-def test_the_command_takes_a_large_picture_as_a_sheet_and_shrinks_a_small_one(masks, tmp_path, capsys):
-    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
-    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
+def test_the_command_takes_pictures_of_another_size_as_sheets(masks, tmp_path, capsys):
+    Image.fromarray(drawn(40, 30)[..., 0]).save(tmp_path / "large.png")
+    Image.fromarray(drawn(32, 32)[..., 0]).save(tmp_path / "small.png")
     paths = [str(tmp_path / name) for name in ("large.png", "small.png")]
     assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "2"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
     large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
     assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
+    assert Image.open(small["mask"]).mode == "P"
 
 
 def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(network, tmp_path, capsys, monkeypatch):
     resized = network.replace(spec=dataclasses.replace(network.spec, resized=True))
     monkeypatch.setattr(cnnlab, "load", lambda path: resized)
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
+    options = ["predict", "masks", str(tmp_path / "small.png"), "--output", str(tmp_path / "small")]
+    assert main(options) == 0
+    assert (tmp_path / "small" / "small_mask.png").exists()
     options = ["predict", "masks", str(tmp_path / "large.png"), "--output", str(tmp_path / "out")]
     assert main(options) == 2
     assert "add --tile 0 to shrink it to 32x32, or --tile 512" in capsys.readouterr().err
@@ -340,6 +387,20 @@ def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsy
     (one,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert one["file"].endswith("small.png")
     assert "left out: cannot read" in capsys.readouterr().err
+
+
+def test_a_sheet_that_does_not_fit_keeps_no_other_from_being_predicted(masks, tmp_path, capsys):
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    for name, bands in (("a.tif", 1), ("b.tif", 2), ("c.tif", 1)):
+        write_tiff(folder / name, drawn(40, 40, bands))
+    options = ["predict", masks, str(folder), "--output", str(tmp_path / "out")]
+    assert main([*options, "--skip-unreadable"]) == 0
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert [one["file"][-5:] for one in found] == ["a.tif", "c.tif"]
+    assert "left out: " in (told := capsys.readouterr().err)
+    assert "b.tif has 2 bands" in told
+    assert main(options) == 1
 
 
 def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, tmp_path):

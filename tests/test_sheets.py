@@ -102,6 +102,13 @@ def test_weights_sum_to_one_and_vanish_in_the_margin(size, overlap, margin, stri
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [9, 40, 41])
+def test_windows_of_the_networks_stride_lie_side_by_side(size):
+    axis = sheets.plan(size, tile=8, overlap=4, margin=1, stride=8)
+    assert axis.starts == tuple(range(0, axis.size, 8))
+    assert all((axis.weights(i) == 1).all() for i in range(len(axis.starts)))
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -66,7 +66,11 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
             f"add --tile 0 to shrink it to {side}, or --tile 512 to take it at its own resolution"
         )
     if sheets and not asked.output:
-        raise Misuse(f"{sheets[0]} is a sheet, whose maps are files; add --output DIR, or --tile 0 to shrink it")
+        side = "x".join(map(str, trained.spec.size))
+        raise Misuse(
+            f"{sheets[0]} is a sheet, not an image of {side} pixels as the network learnt from, and its maps are "
+            "files: add --output DIR, or --tile 0 to resize it"
+        )
     return files, sheets
 
 
@@ -117,4 +121,4 @@ def _sheets(trained: Any, files: Sequence[Path], tile: int | None) -> list[Path]
         return []
     if tile is not None:
         return list(files) if tile else []
-    return [path for path in files if is_sheet(path, trained.spec.size)]
+    return [path for path in files if is_sheet(path, trained.spec)]

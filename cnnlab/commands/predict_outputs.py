@@ -12,6 +12,7 @@ from cnnlab import detections, predictions
 from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_inputs import Asked, photos_and_sheets
 from cnnlab.data import InputSpec
+from cnnlab.data.images import ImageError
 from cnnlab.sheets import predict_sheet
 from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained
@@ -49,7 +50,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
         if path in sheets:
             target = Path(asked.output) / name if len(files) > 1 else Path(asked.output)
-            records.append(_sheet_record(trained, path, target, asked))
+            records += _sheet_records(trained, path, target, asked)
             continue
         _, prediction = next(found)
         if detects:
@@ -70,11 +71,17 @@ def _check_kind(trained: Trained, run: str, options: dict[str, Any], *, detects:
             raise ValueError(f"--{name} is for detection, {run} is {kind}")
 
 
-def _sheet_record(trained: Trained, path: Path, target: Path, asked: Asked) -> dict[str, str]:
-    """Predicts one sheet; its files by name."""
+def _sheet_records(trained: Trained, path: Path, target: Path, asked: Asked) -> list[dict[str, str]]:
+    """Predicts one sheet; its files by name. None where it cannot be read and is to be left out."""
     options = asked.sheets | {"tile": asked.sheets["tile"] or 512, "mc_samples": asked.mc}
-    found = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(asked.seed), **options)
-    return {"file": str(path)} | {name: str(file) for name, file in found.items()}
+    try:
+        found = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(asked.seed), **options)
+    except ImageError as error:
+        if not asked.photos["skip_unreadable"]:
+            raise
+        print(f"left out: {error}", file=sys.stderr)
+        return []
+    return [{"file": str(path)} | {name: str(file) for name, file in found.items()}]
 
 
 def _records_of_boxes(spec: InputSpec, asked: Asked) -> Callable[[Path, Prediction, str, int], list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ import contextvars
 import errno
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str) -> 
     if channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
     with opened(file, name) as image:
-        return _fitted(_eight_bits(ImageOps.exif_transpose(image)), size, channels, fit)
+        return _fitted(_faithful(ImageOps.exif_transpose(image), name), size, channels, fit)
 
 
 def _fitted(image, size: tuple[int, int], channels: int, fit: str) -> np.ndarray:
@@ -155,6 +156,8 @@ def opened(file, name: str) -> Iterator:
                 raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {most:,}; shrink it")
             if image.mode == "F":
                 raise ImageError(f"{name} holds floating-point pixels; save it with 8 or 16 bits")
+            if (pages := _pages(image)) > 1:
+                raise ImageError(f"{name} is a stack of {pages} images; save each in a file of its own")
             yield image
     except ImageError:
         raise
@@ -164,6 +167,21 @@ def opened(file, name: str) -> Iterator:
         phone = name.lower().endswith((".heic", ".heif"))
         cure = "save it as JPEG or PNG" if phone else "repair or remove it"
         raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
+
+
+def _pages(image) -> int:
+    """Of a TIFF, its overviews and masks left out; 1 of other files, whose frames are those of an animation."""
+    if image.format != "TIFF" or image.n_frames == 1:
+        return 1
+    count = 0
+    for frame in range(image.n_frames):
+        image.seek(frame)
+        count += not image.tag_v2.get(_KIND, 0) & _LESSER
+    image.seek(0)
+    return max(count, 1)
+
+
+_KIND, _LESSER = 254, 0b101  # TIFF 6.0's NewSubfileType: bit 0 a smaller copy, bit 2 a mask
 
 
 @contextlib.contextmanager
@@ -189,7 +207,27 @@ class ImageError(ValueError):
     """One file that cannot be read as an image, so that a reader of many can tell it from its own mistakes."""
 
 
-def _eight_bits(image):
+def eight_bits(pixels: np.ndarray, bits: int = 16) -> np.ndarray:
+    """Whole numbers of so many bits as uint8, 0..255 for the whole range.
+
+    >>> eight_bits(np.array([0, 256, 65535])).tolist(), eight_bits(np.array([0, 4095]), 12).tolist()
+    ([0, 0, 255], [0, 255])
+    """
+    return (pixels if bits == 8 else pixels.astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8)
+
+
+def check_range(pixels: np.ndarray, name: str | Path) -> None:
+    """Warns, once a folder, of 16 bits that hold the values of 12 or fewer: as 8 bits they are nearly black."""
+    largest = int(pixels.max(initial=0))
+    if 0 < largest < 4096:
+        warnings.warn(
+            f"an image in {Path(name).parent} holds 16-bit pixels, none above {4095}: as 8 bits they are 0..15 of 255, "
+            "nearly black; stretch such images first, all alike, such as by gdal_translate -scale 0 4095 0 65535",
+            stacklevel=2,
+        )
+
+
+def _faithful(image, name: str):
     """Any mode as L, RGB or one that Pillow converts to them faithfully."""
     from PIL import Image
 
@@ -197,7 +235,8 @@ def _eight_bits(image):
         pixels = np.asarray(image)
         if image.mode == "I" and pixels.max() <= 255:  # 8 bits kept in 32
             return Image.fromarray(pixels.clip(0).astype(np.uint8))
-        return Image.fromarray((pixels.clip(0, 65535) // 257).astype(np.uint8))
+        check_range(pixels, name)
+        return Image.fromarray(eight_bits(pixels.clip(0, 65535)))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import opened
+from cnnlab.data.images import ImageError, opened
 
 CLASSES = "classes.csv"
 IGNORED = "ignore"
@@ -67,7 +67,8 @@ def _code(text: str, coloured: bool) -> int | None:
 
 
 def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
-    """One mask file, upright, as whole numbers `[H, W]`: values, places in the palette, or colours (see `ClassTable`).
+    """One mask file, upright, as whole numbers `[H, W]`: values, places in the palette, or colours (see `ClassTable`);
+    uint8 where its pixels are, otherwise int32.
 
     Raises:
       ValueError: the file cannot be read, or holds colours where values are asked for; it is named.
@@ -79,9 +80,11 @@ def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
         if coloured:
             red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), -1, 0)
             return 65536 * red + 256 * green + blue
-        if image.mode == "1" or image.mode in ("L", "P") or image.mode.startswith("I"):
+        if image.mode in ("1", "L", "P"):
+            return np.asarray(image).astype(np.uint8)
+        if image.mode.startswith("I"):
             return np.asarray(image).astype(np.int32)
-        raise ValueError(
+        raise ImageError(
             f"{path} is a mask in the mode {image.mode}, which holds colours; say what they mean in {CLASSES}: "
             "class,colour"
         )

@@ -1,7 +1,8 @@
 """Folders of images and masks that share their names, and one big annotated sheet, as datasets."""
 
 import functools
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from cnnlab.data.spec import InputSpec
 from cnnlab.data.targets import SPLITS
 from cnnlab.data.windows import Crops, Places, Region, drawn_places, tiled_places, windows
 from cnnlab.losses import border_weights
+from cnnlab.ops.arithmetic import at_least
 
 _MEASURED = 4096  # training images, for their mean and standard deviation
 
@@ -62,6 +64,7 @@ def pairs(
         that is no class or from which none can be told, a TIFF with another number of bands than the others, a file
         that cannot be read.
     """
+    _check_windows(window, crops)
     root = Path(path)
     found = _splits(root, images, masks)
     check_bands([image for listed in found.values() for image, _ in listed])
@@ -84,6 +87,7 @@ def pairs(
     if missing:
         parts |= split_columns(parts.pop("train"), {"train": 1 - sum(missing.values()), **missing}, seed=seed)
     name = root.resolve().name
+    _check_known({split: part["mask"] for split, part in parts.items()}, root)
     if window is not None:
         regions = {split: [(0, 0, *one.shape) for one in part["mask"]] for split, part in parts.items()}
         return _windowed(name, parts, regions, table.names, window, crops, seed, resized=resized)
@@ -117,7 +121,7 @@ def sheet(
     Args:
       path: the image.
       mask: its mask, of the same size; values as in `pairs`, a `classes.csv` lying beside it.
-      content: an image that is 0 where nothing counts, such as beyond the frame of a map.
+      content: an image that is black where nothing counts, such as beyond the frame of a map.
       classes: names, where there is no table.
       window: side of the square windows, in pixels.
       crops: windows an epoch that training draws, others in every epoch.
@@ -132,6 +136,7 @@ def sheet(
       ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip, a
         TIFF whose bands are not 1 or 3.
     """
+    _check_windows(window, crops)
     check_bands([Path(path)])
     with at_most(SHEET_PIXELS):
         pixels, marks, table = _annotated(Path(path), Path(mask), content, classes, channels)
@@ -147,6 +152,7 @@ def sheet(
     regions = {
         split: [(0, a, height, b) if axis == "columns" else (a, 0, b, width)] for split, (a, b) in strips.items()
     }
+    _check_known({split: [marks[a:c, b:d]] for split, [(a, b, c, d)] in regions.items()}, mask)
     part = _maps([pixels], [marks], border_weight)
     return _windowed(Path(path).stem, dict.fromkeys(strips, part), regions, table.names, window, crops, seed)
 
@@ -197,11 +203,28 @@ def _annotated(path: Path, mask: Path, content: str | None, names: tuple[str, ..
     table = table or guess_classes({str(mask): distinct(codes)}, names)
     pixels, marks = _pair(path, mask, codes, table, "auto", channels)
     if content is not None:
-        inside = read_codes(content)
+        inside = read_codes(content, coloured=True)  # whatever is not black
         if inside.shape != marks.shape:
             raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
         marks = np.where(inside > 0, marks, -1).astype(np.int32)
     return pixels, marks, table
+
+
+def _check_windows(window: int | None, crops: int) -> None:
+    at_least("crops", crops, 1)
+    if window is not None:
+        at_least("window", window, 1)
+
+
+def _check_known(masks: Mapping[str, Sequence[np.ndarray]], where: str | Path) -> None:
+    """Raises `ValueError` where nothing can be learnt from, and warns where a split has nothing to be measured on."""
+    for split, listed in masks.items():
+        if any((mask >= 0).any() for mask in listed):
+            continue
+        told = f"every pixel of the {split} split's masks in {where} is ignored"
+        if split == "train":
+            raise ValueError(f"{told}: nothing is left to learn from; see which values mean ignore, 255 or {CLASSES}'s")
+        warnings.warn(f"{told}: what is measured there is no number", stacklevel=3)
 
 
 def _pair(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, channels: int):

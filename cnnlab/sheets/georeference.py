@@ -1,6 +1,7 @@
 """Where a sheet lies on earth, and rasters and polygons that say so. Needs the extra `geo`."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,8 +55,27 @@ def georeference(file) -> Georeference | None:
     return Georeference(file.crs.to_wkt() if file.crs else None, transform)
 
 
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Whatever GDAL raises when it cannot write becomes an `OSError`."""
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+
+    try:
+        yield
+    except (rasterio.errors.RasterioError, CPLE_BaseError, TypeError) as error:  # the last of a file it cannot reopen
+        raise OSError(str(error)) from error
+
+
+@_as_os_errors()
 def write_geotiff(
-    path: Path, values: np.ndarray, where: Georeference, *, nodata: float, names: Sequence[str] = ()
+    path: Path,
+    values: np.ndarray,
+    where: Georeference,
+    *,
+    nodata: float,
+    names: Sequence[str] = (),
+    legend: Mapping[int, tuple[str, tuple[int, int, int]]] | None = None,
 ) -> None:
     """A GeoTIFF, compressed, in blocks, with overviews.
 
@@ -65,6 +85,10 @@ def write_geotiff(
       where: its georeference.
       nodata: the value of pixels without data.
       names: descriptions of the bands.
+      legend: by value its name, kept as the tag `class_VALUE`, and its colour; for one band of uint8.
+
+    Raises:
+      OSError: it cannot be written whole.
     """
     import rasterio
     from rasterio.enums import Resampling
@@ -79,6 +103,9 @@ def write_geotiff(
         with rasterio.open(path, "w", compress="deflate", predictor=3 if real else 2, **profile) as file:
             for band, name in enumerate(names, 1):
                 file.set_band_description(band, name)
+            if legend:
+                file.write_colormap(1, {value: (*map(int, colour), 255) for value, (_, colour) in legend.items()})
+                file.update_tags(1, **{f"class_{value}": name for value, (name, _) in legend.items()})
             for band in range(bands):
                 for start in range(0, height, _BLOCK):
                     rows = values[band, start : start + _BLOCK]
@@ -87,6 +114,23 @@ def write_geotiff(
         if factors:
             with rasterio.open(path, "r+") as file:
                 file.build_overviews(factors, Resampling.average if real else Resampling.nearest)
+    _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """Raises `OSError` where a block is missing: GDAL may lose an error that comes when the file is closed."""
+    import rasterio
+
+    size = path.stat().st_size
+    with rasterio.open(path) as file:
+        for band, (height, width) in enumerate(file.block_shapes, 1):
+            for row, column in np.ndindex(-(-file.height // height), -(-file.width // width)):
+                place, length = (
+                    int(file.get_tag_item(f"BLOCK_{part}_{column}_{row}", "TIFF", bidx=band) or 0)
+                    for part in ("OFFSET", "SIZE")
+                )
+                if not 0 < place <= size - length:
+                    raise OSError(f"{path.name} came out without block {row}, {column} of band {band}")
 
 
 def read_geotiff(path: Path, rows: slice) -> np.ndarray:
@@ -133,10 +177,21 @@ def write_geopackage(
 
 
 def to_degrees(points: np.ndarray, where: Georeference) -> np.ndarray:
-    """Longitude and latitude of corners `[n, 2]`, as GeoJSON wants them; without a system their coordinates."""
+    """Longitude and latitude of corners `[n, 2]`, as GeoJSON wants them; without a system their coordinates.
+
+    Raises:
+      ValueError: the system is a local one, which lies nowhere on earth.
+    """
     placed = where.place(points)
     if where.crs is None:
         return placed
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
-    return np.stack(transform(where.crs, "OGC:CRS84", *placed.T), -1)
+    try:
+        return np.stack(transform(where.crs, "OGC:CRS84", *placed.T), -1)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise ValueError(
+            f"the sheet's coordinate system cannot be told in degrees ({error}); take gpkg for its polygons (--vectors)"
+        ) from error

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cnnlab.errors import unknown
 from cnnlab.ops.arithmetic import at_least
 from cnnlab.sheets.blend import across, down
+from cnnlab.sheets.georeference import to_degrees
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
 from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
@@ -125,6 +126,8 @@ def predict_sheet(
     key = jax.random.key(0) if key is None else key
     drawing = {"smallest": smallest, "background": _index(background, trained.spec.classes), "vectors": vectors}
     with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
+        if vectors == "geojson" and sheet.georeference is not None:
+            to_degrees(np.zeros((1, 2)), sheet.georeference)  # better now than after all windows
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
         if mc_samples is not None:
             window = jax.ShapeDtypeStruct((1, rows.tile, columns.tile, trained.spec.channels), np.float32)

@@ -9,13 +9,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import MAX_PIXELS, ORIENTATION, SHEET_PIXELS, at_most, opened, read_header, read_pixels
+from cnnlab.data.images import (
+    MAX_PIXELS,
+    ORIENTATION,
+    SHEET_PIXELS,
+    ImageError,
+    at_most,
+    check_range,
+    eight_bits,
+    opened,
+    read_header,
+    read_pixels,
+)
+from cnnlab.data.spec import InputSpec
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
 _PICTURES = (".png", ".jpg", ".jpeg")
 _PLACED = {33550, 34264}  # tags of a TIFF: its pixels' scale, its transform
 _CACHE = 256  # MB; holds a row of windows of a file that is stored row by row
+_LOOK = 512  # pixels to each side of the middle, by which the range of 16 bits is judged
 
 
 class Sheet(NamedTuple):
@@ -81,12 +94,15 @@ def open_sheet(
     yield _array(pixels, str(path), channels, identity)
 
 
-def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
-    """Whether a file is to be cut into windows, not shrunk: it is georeferenced, or more than twice as high or wide.
+def is_sheet(path: str | Path, spec: InputSpec) -> bool:
+    """Whether a file is taken at its own scale, in windows, not resized.
+
+    It is where it is georeferenced, or more than twice as high or wide as what the network was trained on; where these
+    images had not been resized themselves, if it is of any other size than they.
 
     Args:
       path: an image file; nothing but its header is read.
-      size: height and width of what the network was trained on.
+      spec: of the network.
 
     Raises:
       ValueError: the file cannot be read; it is named.
@@ -100,7 +116,9 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
     else:
         with at_most(SHEET_PIXELS):
             placed, found = False, read_header(path)[0]
-    return placed or any(have > 2 * n for have, n in zip(found, size, strict=True))
+    if not spec.resized:
+        return placed or tuple(found) != spec.size
+    return placed or any(have > 2 * n for have, n in zip(found, spec.size, strict=True))
 
 
 def has_rasterio() -> bool:
@@ -178,7 +196,7 @@ def _opened(path: Path) -> Iterator:
         try:
             file = rasterio.open(path)
         except rasterio.errors.RasterioIOError as error:
-            raise ValueError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
+            raise ImageError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
         with file:
             yield file
 
@@ -196,15 +214,23 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
         found = 3 if palette else len(chosen)
         turned = bands is None and {found, channels} == {1, 3}
         if (found != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
-            raise ValueError(
+            raise ImageError(
                 f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
                 f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
             )
+        if len(file.subdatasets) > 1:
+            raise ImageError(f"{path} is a stack of {len(file.subdatasets)} images; save each in a file of its own")
         kinds = {file.dtypes[band - 1] for band in chosen}
         if kinds not in ({"uint8"}, {"uint16"}):
-            raise ValueError(
+            raise ImageError(
                 f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8, or all with 16 bits"
             )
+        bits = int(file.tags(chosen[0], ns="IMAGE_STRUCTURE").get("NBITS", 16))
+        if kinds == {"uint16"} and bits == 16:
+            side = slice(max(file.height // 2 - _LOOK, 0), file.height // 2 + _LOOK)
+            middle = Window.from_slices(side, slice(max(file.width // 2 - _LOOK, 0), file.width // 2 + _LOOK))
+            with contextlib.suppress(rasterio.errors.RasterioIOError):
+                check_range(file.read(chosen, window=middle.intersection(Window(0, 0, file.width, file.height))), path)
         colours_of = _palette(file) if palette else None
         white_is_zero = kinds == {"uint8"} and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
@@ -215,9 +241,9 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 pixels = file.read(chosen, window=window)
                 valid = np.ones(pixels.shape[1:], bool) if whole else file.read_masks(chosen, window=window).any(0)
             except rasterio.errors.RasterioIOError as error:
-                raise ValueError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
+                raise ImageError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
             if pixels.dtype == np.uint16:
-                pixels = (pixels // 257).astype(np.uint8)
+                pixels = eight_bits(pixels, bits)
             pixels = 255 - pixels if white_is_zero else pixels  # as Pillow, so as in training
             pixels = colours_of[pixels[0]] if palette else np.moveaxis(pixels, 0, -1)
             return _turned(pixels, channels) * valid[..., None].astype(np.uint8), valid

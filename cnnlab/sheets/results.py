@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from cnnlab.data.images import MAX_PIXELS
-from cnnlab.pictures import white
+from cnnlab.pictures import class_colours, white
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
@@ -30,8 +30,8 @@ def write_rasters(
       folder: that exists.
       maps: `[bands, H, W]` by name.
       where: the georeference; without one the maps become `.npy` `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`,
-        pictures: `mask` holds indices of classes, of the others 0..255 is 0..1 for `mean`, 0..1/4 for `variance`, and
-        0..log k for the entropies; several bands become several pictures.
+        pictures: `mask` holds indices of classes, shown in colours, of the others 0..255 is 0..1 for `mean`, 0..1/4
+        for `variance`, and 0..log k for the entropies; several bands become several pictures.
       classes: their names.
 
     Returns:
@@ -40,8 +40,8 @@ def write_rasters(
     names = []
     for name, values in maps.items():
         if where is not None:
-            told = [] if len(values) == 1 else classes
-            write_geotiff(folder / f"{name}.tif", values, where, nodata=_nodata(name), names=told)
+            options = _told(name, len(values), classes)
+            write_geotiff(folder / f"{name}.tif", values, where, nodata=_nodata(name), **options)
             names.append(f"{name}.tif")
             continue
         _write_array(folder / f"{name}.npy", values)
@@ -50,8 +50,18 @@ def write_rasters(
             continue
         for band, pixels in enumerate(values):
             names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
-            _write_picture(folder / names[-1], pixels, white(name, len(classes)))
+            palette = class_colours(len(classes)) if name == "mask" else None
+            _write_picture(folder / names[-1], pixels, white(name, len(classes)), palette)
     return names
+
+
+def _told(name: str, bands: int, classes: Sequence[str]) -> dict[str, Any]:
+    """What a GeoTIFF says of its bands: the class of each, or those of the mask, with their colours."""
+    if name == "mask":
+        return {"legend": {i: (told, tuple(class_colours(len(classes))[i])) for i, told in enumerate(classes)}}
+    if bands == len(classes):
+        return {"names": classes}
+    return {"names": classes[1:]} if name in ("mean", "variance") else {}
 
 
 def read_rasters(files: Mapping[str, Path], maps: Mapping[str, np.ndarray]) -> None:
@@ -83,14 +93,17 @@ def _write_array(path: Path, values: np.ndarray) -> None:
         out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
 
 
-def _write_picture(path: Path, pixels: np.ndarray, top: float) -> None:
+def _write_picture(path: Path, pixels: np.ndarray, top: float, palette: np.ndarray | None) -> None:
     from PIL import Image
 
     out = np.empty(pixels.shape, np.uint8)
     for start in range(0, len(pixels), 512):
         rows = np.nan_to_num(pixels[start : start + 512] * np.float32(255 / top))
         out[start : start + 512] = np.round(rows).clip(0, 255)
-    Image.fromarray(out).save(path)
+    image = Image.fromarray(out)
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    image.save(path)
 
 
 def write_polygons(

@@ -98,8 +98,8 @@ def plan(size: int, *, tile: int, overlap: int, margin: int = 0, stride: int = 1
     steps = math.ceil((total - window) / (window - shared))
     starts = tuple(i * (total - window) // steps * stride for i in range(steps + 1))
     ramp = overlap - 2 * margin if overlap >= 2 * margin else overlap // 2
-    least = min(b - a for a, b in itertools.pairwise(starts))
-    return Axis(size, tile, starts, min(ramp, least) if mix else 0)
+    steps = [b - a for a, b in itertools.pairwise(starts)]
+    return Axis(size, tile, starts, min(ramp, *steps, tile - max(steps)) if mix else 0)
 
 
 def check_tile(tile: int, stride: int) -> None:

@@ -177,9 +177,12 @@ def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str
 
 
 def device() -> str:
-    """The processor, what JAX computes on, and whether memory comes in large pages."""
-    large = ", large pages" if huge_pages.TUNABLE in os.environ.get("GLIBC_TUNABLES", "") else ""
-    return f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}{large}"
+    """The processor, what JAX computes on, and whether memory comes in large pages and is kept."""
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    memory = (
+        ", large pages kept" if tunables == huge_pages.TUNABLES else ", large pages" if "hugetlb" in tunables else ""
+    )
+    return f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}{memory}"
 
 
 def print_rows(rows: Sequence[dict], *, as_json: bool) -> dict[str, Any]:
