@@ -17,7 +17,10 @@ from cnnlab.training.run import read_history
 
 
 def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths; a $ in a name is no formula."""
+    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths; a $ in a name is no formula.
+
+    A name may be within a folder: `images/0007`.
+    """
     from matplotlib.text import Text
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -26,6 +29,7 @@ def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
         for text in figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text()):
             text.set_parse_math("\\mathdefault" in text.get_text())  # a logarithmic axis's own
         paths.append(directory / f"{name}.png")
+        paths[-1].parent.mkdir(exist_ok=True)
         figure.savefig(paths[-1], bbox_inches="tight")
     return paths
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,14 @@ from cnnlab.plots import figures
 from cnnlab.plots.segmentation import answers
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Kind = Literal["cross_entropy", "focal", "dice", "generalised_dice", "jaccard", "tversky"]
 
 _OF_PIXELS = {"cross_entropy": losses.cross_entropy, "focal": losses.focal}
-_SHOWN = 6
+_SHOWN = 6  # of the worst images, in one picture
+_PICTURES = 50  # of them, one each
 _DOUBTS = ("variance", "entropy", "mutual_information")
 _PORTION = 64  # masks at a time
 
@@ -163,16 +167,21 @@ class Segmentation:
         confusion = rows["confusion"]
         k = confusion.shape[-1]
         right = np.trace(confusion, axis1=1, axis2=2) / np.maximum(confusion.sum((1, 2)), 1)
-        worst = np.argsort(right, kind="stable")[:_SHOWN]
-        guess, confidence = rows["guess"][worst], rows["confidence"][worst]
-        maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
-        if "variance" in rows:
-            maps["Var[y]"] = rows["variance"][worst]
-        images = [rows["image"][i] for i in worst]
-        return {
+        worst = np.argsort(right, kind="stable")
+        drawn = {
             "confusion": figures.confusion_matrix(confusion.sum(0, dtype=np.int64), rows["class_names"]),
-            "masks": answers(images, rows["mask"][worst], guess, maps, k),
+            "masks": _picture(rows, worst[:_SHOWN], k),
         }
+        return drawn | {f"images/{i:04}": _picture(rows, [i], k) for i in worst[:_PICTURES]}
+
+
+def _picture(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:
+    """Image, truth, guess, how sure it is and errors of some examples, one below the other."""
+    guess, confidence = rows["guess"][chosen], rows["confidence"][chosen]
+    maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
+    if "variance" in rows:
+        maps["Var[y]"] = rows["variance"][chosen]
+    return answers([rows["image"][i] for i in chosen], rows["mask"][chosen], guess, maps, k)
 
 
 def _frequency_weights(masks, classes: tuple[str, ...], kind: str) -> tuple[float, ...]:
