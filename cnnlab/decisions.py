@@ -103,7 +103,7 @@ def outside_scores(rows: Rows, outside: Rows) -> dict[str, float]:
     them; by chance their share among all), `ood_aupr_in_NAME` (of finding the others) and `ood_fpr95_NAME`, see
     `metrics.separation`."""
     others = doubts(outside)
-    out = {"ood_examples": float(len(others["entropy"]))}
+    out = {"ood_examples": len(others["entropy"])}
     for name, inside in doubts(rows).items():
         found = separation(inside, others[name])
         out |= {

@@ -115,7 +115,7 @@ def evaluate(
     if deciding:
         report |= decisions.decision_report(rows, before=before, fitted=fitted, outside=outside)
     if calibrate is not None:
-        report["calibrated"] = float(fitted.calibration is not None)
+        report["calibrated"] = int(fitted.calibration is not None)
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = trained.task.details(rows) if details and hasattr(trained.task, "details") else {}
     if figures is not None:

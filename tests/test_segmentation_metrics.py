@@ -3,6 +3,7 @@ import pytest
 import sklearn.metrics
 
 from cnnlab.metrics import boundaries, panoptic, rand, segmentation
+from cnnlab.metrics.shape_scores import shape_scores
 
 
 @pytest.fixture
@@ -136,3 +137,19 @@ def test_true_membranes_are_left_out_and_guessed_ones_are_segments_of_one_pixel(
     assert (found.rand_split, found.rand_merge) == (0.25, 1)
     with pytest.raises(ValueError, match="truth has no segment"):
         rand.partition_agreement(guess, truth * 0)
+
+
+def test_shapes_are_scored_class_by_class_over_all_images():
+    mask = np.zeros((12, 12), int)
+    mask[2:5, 2:5], mask[7:11, 7:11] = 1, 2
+    guess = mask.copy()
+    guess[2:5, 5:8] = 1  # 9 of 18 pixels are shared: no match
+    hidden = np.full((12, 12), -1)
+    found = shape_scores([guess, mask, mask], [mask, mask, hidden], 4, tolerance=0)
+    assert found["panoptic_quality"][1] == 1 / 2  # one match, one spurious, one missed
+    assert found["panoptic_quality"][2] == found["boundary_f1"][2] == 1
+    assert np.isnan(found["panoptic_quality"][3])
+    assert np.isnan(found["boundary_f1"][3])
+    # The square of 3x3 has 8 + 12 pixels at its edge, the guess of 3x6 14 + 18; they share 9 outside and 9 within.
+    precision, recall = (18 + 20) / (32 + 20), (18 + 20) / (20 + 20)
+    assert found["boundary_f1"][1] == pytest.approx(2 * precision * recall / (precision + recall))

@@ -15,6 +15,7 @@ from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import check_known
 from cnnlab.metrics import segmentation as metrics
 from cnnlab.metrics.doubt import doubt_scores
+from cnnlab.metrics.shape_scores import shape_scores
 from cnnlab.plots import figures
 from cnnlab.plots.segmentation import answers
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
@@ -152,10 +153,11 @@ class Segmentation:
         return found | doubt_scores(rows["confidence"][known], correct, doubts)
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
-        """`classes`: of each class its `pixels` in the masks, `iou` and `dice`."""
+        """`classes`: of each class its `pixels` in the masks, `iou`, `dice`, and its `shape_scores`."""
         confusion = rows["confusion"].sum(0, dtype=np.int64)
         found = {"pixels": confusion.sum(1), **metrics.class_scores(confusion)}
         columns = {name: found[name].tolist() for name in ("pixels", "iou", "dice")}
+        columns |= shape_scores(rows["guess"], rows["mask"], len(confusion))
         return {
             "classes": [
                 {"class": name} | {key: values[k] for key, values in columns.items()}

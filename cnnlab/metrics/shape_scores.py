@@ -1,0 +1,42 @@
+"""What each class's shapes score over many images: their outlines, and one by one."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from cnnlab.metrics.boundaries import BoundaryCounts, boundary_counts, outlines
+from cnnlab.metrics.panoptic import PanopticCounts, panoptic_counts, shapes
+
+
+def shape_scores(
+    guesses: Iterable[np.ndarray], masks: Iterable[np.ndarray], num_classes: int, *, tolerance: float = 2.0
+) -> dict[str, list[float]]:
+    """`boundary_f1` and `panoptic_quality` of each class, counted over all images.
+
+    A class's outlines are its pixels beside other classes, and theirs beside it; its shapes are its parts that are
+    connected without corners. Pixels without a class belong to none and have no outline.
+
+    Args:
+      guesses: `[H, W]` classes each.
+      masks: likewise, -1 = no class.
+      num_classes: k.
+      tolerance: of outlines, in pixels, as in `boundary_counts`.
+
+    Returns:
+      k numbers each; NaN of a class that occurs in neither.
+
+    >>> mask = np.zeros((8, 8), int)
+    >>> mask[2:6, 2:6] = 1
+    >>> shape_scores([np.roll(mask, 1, 0)], [mask], 2)["panoptic_quality"][1]  # 12 of 20 pixels are shared
+    0.6
+    """
+    outline = [BoundaryCounts(0, 0, 0, 0)] * num_classes
+    found = [PanopticCounts(0.0, 0, 0, 0)] * num_classes
+    for guess, mask in zip(guesses, masks, strict=True):
+        known = mask >= 0
+        for k in np.union1d(guess[known], mask[known]).tolist():
+            mine, true = (np.where(known, one == k, -1) for one in (guess, mask))
+            counts = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known)
+            outline[k] = outline[k].merge(counts)
+            found[k] = found[k].merge(panoptic_counts(shapes(mine == 1), shapes(true == 1)))
+    return {"boundary_f1": [one.f1 for one in outline], "panoptic_quality": [one.quality for one in found]}
