@@ -356,7 +356,9 @@ def test_the_command_takes_pictures_of_another_size_as_sheets(masks, tmp_path, c
     Image.fromarray(drawn(32, 32)[..., 0]).save(tmp_path / "small.png")
     paths = [str(tmp_path / name) for name in ("large.png", "small.png")]
     assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "2"]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
+    told = capsys.readouterr()
+    assert told.out.strip() == str(tmp_path / "out" / "predictions.json")
+    assert "1 of 2 images are taken at their own resolution, in windows; --tile 0 resizes them to 32x32" in told.err
     large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
     assert small["mask"] == str(tmp_path / "out" / "small_mask.png")

@@ -59,17 +59,22 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
     if asked.photos["skip_unreadable"]:
         files = _readable(trained, files, asked.sheets["tile"])
     sheets = _sheets(trained, files, asked.sheets["tile"])
+    side = "x".join(map(str, trained.spec.size))
     if sheets and asked.sheets["tile"] is None and trained.spec.resized:
-        side = "x".join(map(str, trained.spec.size))
         raise Misuse(
             f"{sheets[0]} is georeferenced or larger than what the network learnt from, and that had been resized: "
             f"add --tile 0 to shrink it to {side}, or --tile 512 to take it at its own resolution"
         )
     if sheets and not asked.output:
-        side = "x".join(map(str, trained.spec.size))
         raise Misuse(
             f"{sheets[0]} is a sheet, not an image of {side} pixels as the network learnt from, and its maps are "
             "files: add --output DIR, or --tile 0 to resize it"
+        )
+    if sheets and asked.sheets["tile"] is None:
+        print(
+            f"{len(sheets)} of {len(files)} images are taken at their own resolution, in windows; --tile 0 resizes them "
+            f"to {side}",
+            file=sys.stderr,
         )
     return files, sheets
 
