@@ -72,8 +72,8 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
         )
     if sheets and asked.sheets["tile"] is None:
         print(
-            f"{len(sheets)} of {len(files)} images are taken at their own resolution, in windows; --tile 0 resizes them "
-            f"to {side}",
+            f"{len(sheets)} of {len(files)} images are taken at their own resolution, in windows; --tile 0 resizes "
+            f"them to {side}",
             file=sys.stderr,
         )
     return files, sheets
