@@ -50,7 +50,7 @@ def evaluate(
       seed: of the dropout masks.
       batch_size: examples at a time; those of the run's own validation, if left out, of a network in hand 256.
       figures: a directory for the pictures; none if left out. Of segmentation one an image too, `images/NUMBER.png`, of
-        the worst 50.
+        the worst 20.
       calibrate: `temperature`, `vector`, `platt` or `isotonic`, fitted on the validation split's answers, made the same
         way; or `saved`: what the run keeps. What is fitted to a single run on its own data is kept in it, for
         `predict`.

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnlab.compile import jit
 from cnnlab.data import InputSpec
-from cnnlab.data.images import find_images, read_header, read_image
+from cnnlab.data.images import find_images, read_header, read_pixels
 from cnnlab.metrics.regression import central_interval
 from cnnlab.pictures import class_colours, white
 from cnnlab.tasks import Prediction
@@ -40,6 +40,9 @@ def predict_files(
 ) -> Iterator[tuple[Path, Prediction]]:
     """Each file's prediction, NumPy and without the batch axis.
 
+    A network that answers each pixel, and learnt from images that were not resized, answers a photo at its own size
+    where it can; all others are resized to what it learnt from.
+
     Args:
       trained: the network, or several, whose answers are averaged as by `ensemble_predict`.
       paths: image files and folders.
@@ -60,7 +63,7 @@ def predict_files(
     if fitted is not None:
         fitted.require_passes(mc_samples)
     members = _members(trained, mc_samples)
-    images = (read_image(path, members[0].spec) for path in files)
+    images = _read_all(files, members[0])
     options = {"mc_samples": mc_samples, "seed": seed, "fitted": fitted, "each_pass": each_pass}
     yield from zip(files, answers(members, images, batch_size=batch_size, **options), strict=True)
 
@@ -80,16 +83,18 @@ def answers(
     Args:
       trained: as in `predict_files`.
       images: `[H, W, C]` uint8 each, as the network takes them.
-      batch_size: of them at a time; the last batch is filled up, so one compile serves all.
+      batch_size: of them at a time; the last batch is filled up, so one compile serves all. Images of another size than
+        the network learnt from go one by one.
       mc_samples: likewise.
       seed: likewise.
       fitted: likewise.
       each_pass: likewise.
     """
     members = _members(trained, mc_samples)
-    images, numbers = iter(images), itertools.count()
-    while batch := list(itertools.islice(images, batch_size)):
-        stack = np.stack(batch + batch[-1:] * (batch_size - len(batch)))
+    numbers = itertools.count()
+    for batch in _batches(images, batch_size, members[0].spec.shape):
+        filled = batch_size if batch[0].shape == members[0].spec.shape else len(batch)
+        stack = np.stack(batch + batch[-1:] * (filled - len(batch)))
         if len(members) > 1:
             found = ensemble_predict(members, stack)
         elif mc_samples is None:
@@ -104,6 +109,32 @@ def answers(
             found = _decided(found, fitted, stack)
         for i in range(len(batch)):
             yield jax.tree.map(lambda leaf, i=i: leaf[i], found)
+
+
+def _read_all(files: Iterable[Path], trained: Trained) -> Iterator[np.ndarray]:
+    spec, own = trained.spec, trained.any_size and not trained.spec.resized
+    answered = {spec.size: True}
+    for path in files:
+        size = read_header(path)[0] if own else spec.size
+        if size not in answered:
+            answered[size] = _answers_all(trained, size)
+        yield read_pixels(path, size=size if answered[size] else spec.size, channels=spec.channels, fit=spec.fit)
+
+
+def _answers_all(trained: Trained, size: tuple[int, int]) -> bool:
+    """Whether the network answers every pixel of an image of this size; some need multiples of their stride."""
+    image = jax.ShapeDtypeStruct((1, *size, trained.spec.channels), np.uint8)
+    try:
+        return jax.eval_shape(lambda x: predict(trained, x)["mask"], image).shape[1:] == size
+    except (TypeError, ValueError):
+        return False
+
+
+def _batches(images: Iterable[np.ndarray], most: int, usual: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
+    """In order; `most` of the usual shape at a time, others alone."""
+    for shape, alike in itertools.groupby(images, key=np.shape):
+        while batch := list(itertools.islice(alike, most if shape == usual else 1)):
+            yield batch
 
 
 def _members(trained: Trained | Sequence[Trained], mc_samples: Passes | None) -> list[Trained]:

@@ -88,14 +88,15 @@ def test_the_basic_bootstrap_equals_scipys():
 
 
 def test_the_interval_holds_the_error_of_infinitely_many_examples():
-    rng, held = np.random.default_rng(0), 0
+    rng, held, told = np.random.default_rng(0), 0, 0
     for _ in range(40):
         confidence = rng.uniform(0.6, 1, 500)
         right = rng.random(500) < confidence - 0.1
         labels = np.where(right, 0, 1)
         got = calibration.calibration_errors(np.stack([confidence, 1 - confidence], 1), labels, draws=100)["ece"]
         held += got.low <= 0.1 <= got.high
-    assert held >= 34
+        told += got.low > 0
+    assert min(held, told) >= 34
 
 
 def test_the_intervals_of_a_calibrated_model_reach_down_to_0():

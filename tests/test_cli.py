@@ -184,7 +184,7 @@ def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path
     (tmp_path / "b").mkdir()
     photos = [drawn("a/1.png"), drawn("b/1.png")]
     capsys.readouterr()
-    assert main(["predict", "masks", *photos, "--tile", "0", "--output", "out"]) == 0
+    assert main(["predict", "masks", *photos, "--output", "out"]) == 0
     found = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert len({one["mask"] for one in found}) == 2
     assert Image.open(found[0]["mask"]).size == (40, 30)

@@ -176,7 +176,7 @@ def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distributio
             r"values and targets must be of one shape, found \(3, 1\) and",
         ),
         (np.zeros((0, 1)), np.ones((0, 1)), np.zeros((0, 1)), "values must hold one number or more"),
-        (np.zeros(2), np.array([1.0, np.nan]), np.zeros(2), r"variances must be finite, found variances\[1\] = nan"),
+        (np.zeros(2), np.ones(2), np.array([1.0, np.nan]), r"targets must be finite, found targets\[1\] = nan"),
         (np.zeros(2), np.array([1.0, -0.5]), np.zeros(2), "variances must be 0 or more, found -0.5"),
     ],
 )

@@ -200,11 +200,12 @@ def test_what_has_no_optimum_is_refused():
 def test_answers_that_are_all_certain_and_sometimes_wrong_are_calibrated(method):
     rng, labels = np.random.default_rng(0), np.arange(500) % 4
     guesses = np.where(rng.random(500) < 0.05, (labels + 1) % 4, labels)
-    found = fit_calibration(method, np.eye(4)[guesses], labels).apply(np.eye(4))
+    found = fit_calibration(method, np.eye(4)[guesses], labels).apply(np.eye(4)).diagonal()
     right = (guesses == labels).mean()
-    want = right if method == "temperature" else found[0, 0]
-    assert found[0, 0] == pytest.approx(want, abs=1e-6)
-    assert 0.9 < found.diagonal().min() <= found.diagonal().max() < 0.99
+    if method == "temperature":
+        np.testing.assert_allclose(found, right, atol=1e-6)
+    else:
+        np.testing.assert_allclose(found, right, atol=0.02)  # a class by itself, and smoothed
 
 
 def test_few_wrong_answers_make_a_doubtful_temperature_and_say_so():

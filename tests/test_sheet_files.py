@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import struct
 
 import jax
 import numpy as np
@@ -12,8 +13,9 @@ from test_sheets import drawn, trained_on
 
 import cnnlab
 from cnnlab.cli import main
-from cnnlab.data.images import read_header, read_pixels
+from cnnlab.data.images import ImageError, read_header, read_pixels
 from cnnlab.models import create_model
+from cnnlab.predictions import predict_files
 from cnnlab.sheets import georeference, open_sheet, predict_sheet, results, scratch
 
 PLACE = (0.5, 0, 600_000, 0, -0.5, 5_400_000)  # half a metre a pixel
@@ -122,11 +124,12 @@ def test_a_sheet_that_lies_nowhere_on_earth_has_no_degrees(network, tmp_path):
     assert predict_sheet(network, path, tmp_path / "out", tile=64)["polygons"].suffix == ".gpkg"
 
 
-def test_a_geotiff_that_lost_a_block_is_no_result(network, tmp_path, monkeypatch):
-    path, check = write_tiff(tmp_path / "sheet.tif", drawn(60, 60)), georeference._check_whole
+@pytest.mark.parametrize(("side", "bytes_lost"), [(60, 2000), (300, 50)])  # of the second an overview's
+def test_a_geotiff_that_lost_a_block_is_no_result(network, side, bytes_lost, tmp_path, monkeypatch):
+    path, check = write_tiff(tmp_path / "sheet.tif", drawn(side, side)), georeference._check_whole
 
     def cut(written):
-        written.write_bytes(written.read_bytes()[:-2000])
+        written.write_bytes(written.read_bytes()[:-bytes_lost])
         check(written)
 
     monkeypatch.setattr(georeference, "_check_whole", cut)
@@ -254,6 +257,13 @@ def test_twelve_bits_are_scaled_where_they_are_told_and_warned_of_where_not(opti
 
 
 def test_a_stack_of_images_is_no_sheet(tmp_path):
+    write_tiff(tmp_path / "copies.tif", drawn(300, 300), tiled=True)
+    import rasterio
+
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "copies.tif", "r+") as file:
+        file.write_mask(drawn(300, 300)[..., 0] > 9)
+        file.build_overviews([2, 4])
+    assert read_pixels(tmp_path / "copies.tif", size=(300, 300), channels=1).shape == (300, 300, 1)
     pages = [Image.fromarray(drawn(40, 40)[..., 0])] * 3
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
     with (
@@ -263,14 +273,26 @@ def test_a_stack_of_images_is_no_sheet(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("following", [3, 8, 0xFFFFFF])  # odd, the first again, beyond the end
+def test_what_lies_behind_the_first_image_of_a_tiff_does_no_harm(following, tmp_path):
+    Image.fromarray(drawn(40, 40)[..., 0]).save(tmp_path / "one.tif")
+    content = bytearray((tmp_path / "one.tif").read_bytes())
+    (first,) = struct.unpack_from("<I", content, 4)
+    (tags,) = struct.unpack_from("<H", content, first)
+    struct.pack_into("<I", content, first + 2 + 12 * tags, following)
+    (tmp_path / "one.tif").write_bytes(content)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "one.tif", size=(40, 40), channels=1), drawn(40, 40))
+
+
 def test_another_band_count_is_refused_and_bands_can_be_chosen(many, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 40, 5), photometric="minisblack")
     with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, this network takes 3.*\(1, 2, 3\)"):
         predict_sheet(many, path, tmp_path / "out")
     with open_sheet(path, channels=3, bands=(4, 2, 5)) as sheet:
         np.testing.assert_array_equal(sheet.read(slice(0, 40), slice(0, 40))[0], drawn(40, 40, 5)[..., [3, 1, 4]])
-    with pytest.raises(ValueError, match="bands"), open_sheet(path, channels=3, bands=(1, 2, 6)):
+    with pytest.raises(ValueError, match="bands") as wrong, open_sheet(path, channels=3, bands=(1, 2, 6)):
         pass
+    assert not isinstance(wrong.value, ImageError)  # of whoever asks, not of the file
 
 
 def test_floating_point_pixels_are_refused(tmp_path):
@@ -351,18 +373,35 @@ def masks(network, monkeypatch):
     return "masks"
 
 
-def test_the_command_takes_pictures_of_another_size_as_sheets(masks, tmp_path, capsys):
-    Image.fromarray(drawn(40, 30)[..., 0]).save(tmp_path / "large.png")
-    Image.fromarray(drawn(32, 32)[..., 0]).save(tmp_path / "small.png")
+def test_the_command_takes_a_large_picture_as_a_sheet_and_a_small_one_in_one_piece(masks, tmp_path, capsys):
+    Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
     paths = [str(tmp_path / name) for name in ("large.png", "small.png")]
     assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "2"]) == 0
-    told = capsys.readouterr()
-    assert told.out.strip() == str(tmp_path / "out" / "predictions.json")
-    assert "1 of 2 images are taken at their own resolution, in windows; --tile 0 resizes them to 32x32" in told.err
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
     large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
     assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
     assert Image.open(small["mask"]).mode == "P"
+    assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "auto"]) == 2
+    assert "whose windows share their passes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resized", [False, True])
+def test_a_photo_of_another_size_is_answered_at_its_own_scale_unless_images_had_been_resized(
+    network, resized, tmp_path
+):
+    trained = network.replace(spec=dataclasses.replace(network.spec, resized=resized))
+    pixels = {name: drawn(*size) for name, size in {"a": (32, 32), "b": (48, 40), "c": (33, 41), "d": (32, 32)}.items()}
+    for name, one in pixels.items():
+        Image.fromarray(one[..., 0]).save(tmp_path / f"{name}.png")
+    found = {path.stem: one for path, one in predict_files(trained, [tmp_path], batch_size=2)}
+    assert found["a"].mask.shape == found["d"].mask.shape == (32, 32)
+    assert found["c"].mask.shape == (32, 32)  # it lies on no multiple of the network's stride
+    assert found["b"].mask.shape == ((32, 32) if resized else (48, 40))
+    for name in "abd" if not resized else "ad":
+        want = cnnlab.predict(trained, pixels[name][None]).probs[0]
+        np.testing.assert_allclose(found[name].probs, want, atol=1e-6)
 
 
 def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(network, tmp_path, capsys, monkeypatch):
@@ -403,6 +442,10 @@ def test_a_sheet_that_does_not_fit_keeps_no_other_from_being_predicted(masks, tm
     assert "left out: " in (told := capsys.readouterr().err)
     assert "b.tif has 2 bands" in told
     assert main(options) == 1
+    for name in ("a.tif", "c.tif"):
+        (folder / name).unlink()
+    assert main([*options, "--skip-unreadable"]) == 1
+    assert "none of the files can be read" in capsys.readouterr().err
 
 
 def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, tmp_path):
@@ -418,7 +461,7 @@ def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, 
     [
         ([], 2, "add --output DIR"),
         (["--tile", "30", "--output", "out"], 1, "cannot take tiles of 30x30"),
-        (["--mc", "auto", "--output", "out"], 1, "--mc) must be a number of passes"),
+        (["--mc", "auto", "--output", "out"], 2, "give --mc a number"),
     ],
 )
 def test_the_command_tells_what_does_not_fit(masks, tmp_path, capsys, monkeypatch, options, code, told):

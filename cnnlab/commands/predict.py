@@ -52,8 +52,9 @@ def run(arguments: Sequence[str]) -> None:
             ids: a COCO annotation file, whose numbers of photos and categories the boxes get, so that they can be
                 scored against it; if left out, photos are numbered in order, from 1, and so are classes.
             tile: side of a sheet's windows in pixels: every file is taken as a sheet, at its own resolution. If left
-                out, files are that are georeferenced or of another size than what the network was trained on (if
-                that had been resized, more than twice as high or wide), by windows of 512. 0 resizes all.
+                out, files that are georeferenced or more than twice as high or wide as what the network was trained on
+                are, by windows of 512; the others are answered in one piece, at their own resolution too, unless what
+                it was trained on had been resized. 0 cuts none.
             overlap: of a sheet's windows in pixels; what the network sees and 32 more, up to half a tile, if left out.
             bands: of a sheet, counted from 1, one a channel.
             smallest: pixels of a sheet's smallest polygon.

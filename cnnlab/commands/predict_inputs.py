@@ -67,15 +67,11 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
         )
     if sheets and not asked.output:
         raise Misuse(
-            f"{sheets[0]} is a sheet, not an image of {side} pixels as the network learnt from, and its maps are "
-            "files: add --output DIR, or --tile 0 to resize it"
+            f"{sheets[0]} is a sheet, much larger than the {side} pixels that the network learnt from or "
+            "georeferenced, and its maps are files: add --output DIR, or --tile 0 to shrink it"
         )
-    if sheets and asked.sheets["tile"] is None:
-        print(
-            f"{len(sheets)} of {len(files)} images are taken at their own resolution, in windows; --tile 0 resizes "
-            f"them to {side}",
-            file=sys.stderr,
-        )
+    if sheets and asked.mc == "auto":
+        raise Misuse(f"{sheets[0]} is a sheet, whose windows share their passes: give --mc a number, such as --mc 30")
     return files, sheets
 
 
@@ -126,4 +122,4 @@ def _sheets(trained: Any, files: Sequence[Path], tile: int | None) -> list[Path]
         return []
     if tile is not None:
         return list(files) if tile else []
-    return [path for path in files if is_sheet(path, trained.spec)]
+    return [path for path in files if is_sheet(path, trained.spec.size)]

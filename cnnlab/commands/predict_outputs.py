@@ -59,6 +59,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         records.append(predictions.record(path, prediction, trained.spec))
         if asked.output:
             records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(asked.output) / name)
+    if not records and not detects:
+        raise ValueError("none of the files can be read; see above")
     _show(records, asked, detects=detects)
 
 

@@ -52,8 +52,8 @@ def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: 
     """One file as uint8 `[H, W, C]`.
 
     Grey and RGB are converted into each other, transparency is laid on white, 16 bits are scaled to 8 (32 too, if a
-    value is above 255), a photo is turned upright by its EXIF tag, of several frames the first counts, and the whole
-    image is resized bilinearly (with antialiasing), whatever its shape.
+    value is above 255), a photo is turned upright by its EXIF tag, of an animation the first frame counts, and the
+    whole image is resized bilinearly (with antialiasing), whatever its shape.
 
     Args:
       path: an image file.
@@ -152,11 +152,12 @@ def opened(file, name: str) -> Iterator:
 
     try:
         with _stream(file) as stream, Image.open(stream) as image:
+            pages = _pages(stream) if image.format == "TIFF" else 1  # frames of other kinds are an animation's
             if image.width * image.height > (most := _limit.get() or MAX_PIXELS):
                 raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {most:,}; shrink it")
             if image.mode == "F":
                 raise ImageError(f"{name} holds floating-point pixels; save it with 8 or 16 bits")
-            if (pages := _pages(image)) > 1:
+            if pages > 1:
                 raise ImageError(f"{name} is a stack of {pages} images; save each in a file of its own")
             yield image
     except ImageError:
@@ -169,18 +170,29 @@ def opened(file, name: str) -> Iterator:
         raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
 
 
-def _pages(image) -> int:
-    """Of a TIFF, its overviews and masks left out; 1 of other files, whose frames are those of an animation."""
-    if image.format != "TIFF" or image.n_frames == 1:
-        return 1
-    count = 0
-    for frame in range(image.n_frames):
-        image.seek(frame)
-        count += not image.tag_v2.get(_KIND, 0) & _LESSER
-    image.seek(0)
-    return max(count, 1)
+def _pages(stream) -> int:
+    """How many images of one size a TIFF holds, smaller copies and masks left out; the stream is left where it was."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    place, found, seen = stream.tell(), [], set()
+    try:
+        stream.seek(0)
+        start = stream.read(8)
+        tags = ImageFileDirectory_v2(start + (stream.read(8) if BIG in start[2:4] else b""))
+        while tags.next and tags.next not in seen:
+            seen.add(tags.next)
+            stream.seek(tags.next)
+            tags.load(stream)
+            if not tags.get(_KIND, 0) & _LESSER:
+                found.append([tags.get(tag) for tag in _STORED])
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+        pass  # what lies behind the first image is damaged, and nobody asks for it
+    finally:
+        stream.seek(place)
+    return max(found.count(found[0]), 1) if found else 1
 
 
+BIG = 43  # the version number of TIFFs with 64-bit offsets
 _KIND, _LESSER = 254, 0b101  # TIFF 6.0's NewSubfileType: bit 0 a smaller copy, bit 2 a mask
 
 
@@ -221,8 +233,9 @@ def check_range(pixels: np.ndarray, name: str | Path) -> None:
     largest = int(pixels.max(initial=0))
     if 0 < largest < 4096:
         warnings.warn(
-            f"an image in {Path(name).parent} holds 16-bit pixels, none above {4095}: as 8 bits they are 0..15 of 255, "
-            "nearly black; stretch such images first, all alike, such as by gdal_translate -scale 0 4095 0 65535",
+            f"an image in {Path(name).parent} holds 16-bit pixels, and none was seen above 4095: as 8 bits they are "
+            "0..15 of 255, nearly black; stretch such images first, all alike, as by gdal_translate -scale 0 4095 0 "
+            "65535",
             stacklevel=2,
         )
 

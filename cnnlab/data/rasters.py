@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import opened
+from cnnlab.data.images import BIG, opened
 
 _SAMPLES, _EXTRA, _NODATA = 277, 338, 42113  # TIFF 6.0, sections 8 and 18; GDAL's own, the value as text
-_BIG = 43  # the version number of TIFFs with 64-bit offsets
 
 
 class Bands(NamedTuple):
@@ -37,7 +36,7 @@ def read_bands(path: Path) -> Bands | None:
     try:
         with open(path, "rb") as file:
             start = file.read(8)
-            tags = ImageFileDirectory_v2(start + (file.read(8) if _BIG in start[2:4] else b""))
+            tags = ImageFileDirectory_v2(start + (file.read(8) if BIG in start[2:4] else b""))
             file.seek(tags.next)
             tags.load(file)
             alpha = any(kind in (1, 2) for kind in tags.get(_EXTRA, ()))

@@ -16,7 +16,7 @@ def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
       targets: `[n, d]`.
 
     Raises:
-      ValueError: there is no example, the shapes differ, or an entry is NaN or infinite.
+      ValueError: there is no example, the shapes differ, or a target is NaN or infinite.
 
     >>> errors(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))["mae"]
     1.0
@@ -71,8 +71,8 @@ def gaussian_scores(
     {'nll': 1.4189, 'crps': 0.6024, 'coverage': 1.0, 'sharpness': 3.9199}
     """
     values, variances, targets = check_alike(values=values, variances=variances, targets=targets)
-    if variances.min() < 0:
-        raise ValueError(f"variances must be 0 or more, found {variances.min():.6g}")
+    if (variances < 0).any():
+        raise ValueError(f"variances must be 0 or more, found {np.nanmin(variances):.6g}")
     low, high = central_interval(values, variances, level=level)
     deviation = np.sqrt(variances)
     error = targets - values

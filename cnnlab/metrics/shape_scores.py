@@ -1,5 +1,6 @@
 """What each class's shapes score over many images: their outlines, and one by one."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -35,8 +36,15 @@ def shape_scores(
     for guess, mask in zip(guesses, masks, strict=True):
         known = mask >= 0
         for k in np.union1d(guess[known], mask[known]).tolist():
-            mine, true = (np.where(known, one == k, -1) for one in (guess, mask))
-            counts = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known)
+            part = _around(known & ((guess == k) | (mask == k)), math.ceil(tolerance) + 1)
+            mine, true = (np.where(known, one == k, -1)[part] for one in (guess, mask))
+            counts = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known[part])
             outline[k] = outline[k].merge(counts)
             found[k] = found[k].merge(panoptic_counts(shapes(mine == 1), shapes(true == 1)))
     return {"boundary_f1": [one.f1 for one in outline], "panoptic_quality": [one.quality for one in found]}
+
+
+def _around(place: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The smallest part of a picture that holds a place and some pixels more on every side."""
+    ends = [np.flatnonzero(place.any(axis)) for axis in (1, 0)]
+    return tuple(slice(max(end[0] - margin, 0), end[-1] + 1 + margin) for end in ends)

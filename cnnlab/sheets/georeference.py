@@ -121,16 +121,23 @@ def _check_whole(path: Path) -> None:
     """Raises `OSError` where a block is missing: GDAL may lose an error that comes when the file is closed."""
     import rasterio
 
-    size = path.stat().st_size
     with rasterio.open(path) as file:
-        for band, (height, width) in enumerate(file.block_shapes, 1):
-            for row, column in np.ndindex(-(-file.height // height), -(-file.width // width)):
-                place, length = (
-                    int(file.get_tag_item(f"BLOCK_{part}_{column}_{row}", "TIFF", bidx=band) or 0)
-                    for part in ("OFFSET", "SIZE")
-                )
-                if not 0 < place <= size - length:
-                    raise OSError(f"{path.name} came out without block {row}, {column} of band {band}")
+        levels = range(len(file.overviews(1)))
+    for level in (None, *levels):
+        with rasterio.open(path, **({} if level is None else {"overview_level": level})) as file:
+            _check_blocks(file, path)
+
+
+def _check_blocks(file, path: Path) -> None:
+    size = path.stat().st_size
+    for band, (height, width) in enumerate(file.block_shapes, 1):
+        for row, column in np.ndindex(-(-file.height // height), -(-file.width // width)):
+            place, length = (
+                int(file.get_tag_item(f"BLOCK_{part}_{column}_{row}", "TIFF", bidx=band) or 0)
+                for part in ("OFFSET", "SIZE")
+            )
+            if not 0 < place <= size - length:
+                raise OSError(f"{path.name} came out without block {row}, {column} of band {band}")
 
 
 def read_geotiff(path: Path, rows: slice) -> np.ndarray:

@@ -127,7 +127,7 @@ def predict_sheet(
     drawing = {"smallest": smallest, "background": _index(background, trained.spec.classes), "vectors": vectors}
     with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
         if vectors == "geojson" and sheet.georeference is not None:
-            to_degrees(np.zeros((1, 2)), sheet.georeference)  # better now than after all windows
+            to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)  # better now than after all windows
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
         if mc_samples is not None:
             window = jax.ShapeDtypeStruct((1, rows.tile, columns.tile, trained.spec.channels), np.float32)

@@ -21,7 +21,6 @@ from cnnlab.data.images import (
     read_header,
     read_pixels,
 )
-from cnnlab.data.spec import InputSpec
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
@@ -85,7 +84,7 @@ def open_sheet(
         try:
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError) as error:
-            raise ValueError(f"cannot read {path} as an array ({error})") from error
+            raise ImageError(f"cannot read {path} as an array ({error})") from error
     else:
         with at_most(SHEET_PIXELS):
             _warn_if_placed(path)
@@ -94,15 +93,12 @@ def open_sheet(
     yield _array(pixels, str(path), channels, identity)
 
 
-def is_sheet(path: str | Path, spec: InputSpec) -> bool:
-    """Whether a file is taken at its own scale, in windows, not resized.
-
-    It is where it is georeferenced, or more than twice as high or wide as what the network was trained on; where these
-    images had not been resized themselves, if it is of any other size than they.
+def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
+    """Whether a file is to be cut into windows: it is georeferenced, or more than twice as high or wide.
 
     Args:
       path: an image file; nothing but its header is read.
-      spec: of the network.
+      size: height and width of what the network was trained on.
 
     Raises:
       ValueError: the file cannot be read; it is named.
@@ -116,9 +112,7 @@ def is_sheet(path: str | Path, spec: InputSpec) -> bool:
     else:
         with at_most(SHEET_PIXELS):
             placed, found = False, read_header(path)[0]
-    if not spec.resized:
-        return placed or tuple(found) != spec.size
-    return placed or any(have > 2 * n for have, n in zip(found, spec.size, strict=True))
+    return placed or any(have > 2 * n for have, n in zip(found, size, strict=True))
 
 
 def has_rasterio() -> bool:
@@ -169,9 +163,9 @@ def _warn_if_placed(path: Path) -> None:
 def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> Sheet:
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[-1] != channels or 0 in pixels.shape:
-        raise ValueError(f"{name} must be [H, W, {channels}] for this network, found {list(pixels.shape)}")
+        raise ImageError(f"{name} must be [H, W, {channels}] for this network, found {list(pixels.shape)}")
     if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
-        raise ValueError(f"{name} must be uint8 (0..255) or floating point ([0, 1]), found {pixels.dtype}")
+        raise ImageError(f"{name} must be uint8 (0..255) or floating point ([0, 1]), found {pixels.dtype}")
 
     def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
         window = np.array(pixels[rows, columns])
@@ -214,7 +208,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
         found = 3 if palette else len(chosen)
         turned = bands is None and {found, channels} == {1, 3}
         if (found != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
-            raise ImageError(
+            raise (ImageError if bands is None else ValueError)(
                 f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
                 f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
             )

@@ -27,7 +27,7 @@ Kind = Literal["cross_entropy", "focal", "dice", "generalised_dice", "jaccard", 
 
 _OF_PIXELS = {"cross_entropy": losses.cross_entropy, "focal": losses.focal}
 _SHOWN = 6  # of the worst images, in one picture
-_PICTURES = 50  # of them, one each
+_PICTURES = 20  # of them, one each
 _DOUBTS = ("variance", "entropy", "mutual_information")
 _PORTION = 64  # masks at a time
 
