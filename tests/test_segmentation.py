@@ -145,9 +145,9 @@ def test_a_unet_begins_to_learn_drawn_shapes_and_doubts_where_it_errs(tmp_path):
     assert 0 <= report["error_auroc_variance"] <= 1
     assert report["accuracy_without_10"] > report["pixel_accuracy"]
     assert (tmp_path / "pictures" / "masks.png").stat().st_size > 1000
-    assert sorted(path.name for path in (tmp_path / "pictures" / "images").iterdir()) == [
-        f"{i:04}.png" for i in range(32)
-    ]
+    drawn = [path.name for path in (tmp_path / "pictures" / "images").iterdir()]
+    assert len(drawn) == 20
+    assert set(drawn) <= {f"{i:04}.png" for i in range(32)}
 
 
 def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
