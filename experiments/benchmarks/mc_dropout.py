@@ -14,9 +14,10 @@ baal 2.1.0 took 3,016 ms and torch-uncertainty 0.13.0 2,868 where cnnlab took 37
 the head 2,232 and 2,276 where it took 28). On 2026-11-22 in a fourth run, large pages, `--rounds 2`: 1.6, 1.2 and 1.5
 passes, ratios 32, 40 and 32; LeNet5 with spatial dropout after each convolution 125 ms, 32.5 passes, ratio 1.94. In a
 fifth, on two cores of a newer EPYC (AVX-512): 3.3, 17, 30 and 77 ms, 1.5, 1.0, 1.9 and 28.9 passes, ratios 39, 50, 31
-and 2.7; baal took 383, 2,548, 2,950 and 219, torch-uncertainty 188, 2,313, 2,131 and 206. Memory rises by 26 to 42 MB
-above what the process held before. An image of LeNet5 is 416,520 multiply-adds, 10,920 of them behind its first
-dropout: 50 passes have 2.3 times the work of one.
+and 2.7; baal took 383, 2,548, 2,950 and 219, torch-uncertainty 188, 2,313, 2,131 and 206. In a seventh, there, with
+large pages kept: 3.8, 16, 21 and 40 ms, 2.9 (twenty times longer: 2.1), 1.2, 1.6 and 28.5 passes, ratios 25, 38, 30 and
+2.3. Memory rises by 26 to 42 MB above what the process held before. An image of LeNet5 is 416,520 multiply-adds, 10,920
+of them behind its first dropout: 50 passes have 2.3 times the work of one.
 
 torch-uncertainty imports torchvision, whose wheel is built for CUDA: beside a CPU build of PyTorch, install it by
 `pip install --no-deps torchvision==0.28.0`. baal asks for Jupyter, and is not in the extra: `pip install --no-deps
