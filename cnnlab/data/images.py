@@ -172,17 +172,9 @@ def opened(file, name: str) -> Iterator:
 
 def _pages(stream) -> int:
     """How many images of one size a TIFF holds, smaller copies and masks left out; the stream is left where it was."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    place, found, seen = stream.tell(), [], set()
+    place, found = stream.tell(), []
     try:
-        stream.seek(0)
-        start = stream.read(8)
-        tags = ImageFileDirectory_v2(start + (stream.read(8) if BIG in start[2:4] else b""))
-        while tags.next and tags.next not in seen:
-            seen.add(tags.next)
-            stream.seek(tags.next)
-            tags.load(stream)
+        for tags in directories(stream):
             if not tags.get(_KIND, 0) & _LESSER:
                 found.append([tags.get(tag) for tag in _STORED])
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
@@ -192,7 +184,21 @@ def _pages(stream) -> int:
     return max(found.count(found[0]), 1) if found else 1
 
 
-BIG = 43  # the version number of TIFFs with 64-bit offsets
+def directories(stream) -> Iterator:
+    """The tags of each image of a TIFF, one after another, each valid until the next; no pixel is read."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    stream.seek(0)
+    start = stream.read(8)
+    tags, seen = ImageFileDirectory_v2(start + (stream.read(8) if _BIG in start[2:4] else b"")), set()
+    while tags.next and tags.next not in seen:
+        seen.add(tags.next)
+        stream.seek(tags.next)
+        tags.load(stream)
+        yield tags
+
+
+_BIG = 43  # the version number of TIFFs with 64-bit offsets
 _KIND, _LESSER = 254, 0b101  # TIFF 6.0's NewSubfileType: bit 0 a smaller copy, bit 2 a mask
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import BIG, opened
+from cnnlab.data.images import directories, opened
 
 _SAMPLES, _EXTRA, _NODATA = 277, 338, 42113  # TIFF 6.0, sections 8 and 18; GDAL's own, the value as text
 
@@ -29,16 +29,12 @@ class Bands(NamedTuple):
 
 def read_bands(path: Path) -> Bands | None:
     """What the header of a TIFF tells; None of other files, and of what is too damaged to tell."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
     if path.suffix.lower() not in (".tif", ".tiff"):
         return None
     try:
         with open(path, "rb") as file:
-            start = file.read(8)
-            tags = ImageFileDirectory_v2(start + (file.read(8) if BIG in start[2:4] else b""))
-            file.seek(tags.next)
-            tags.load(file)
+            if (tags := next(directories(file), None)) is None:
+                return None
             alpha = any(kind in (1, 2) for kind in tags.get(_EXTRA, ()))
             return Bands(tags.get(_SAMPLES, 1) - alpha, float(tags[_NODATA]) if _NODATA in tags else None, alpha)
     except (OSError, SyntaxError, ValueError, struct.error):

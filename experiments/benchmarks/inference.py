@@ -4,10 +4,7 @@
 
 As `train_step.py`, dropout off, batch norm on its running averages, in PyTorch's inference mode.
 
-Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, for all alike with large pages
-(`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 3 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
-channels-last, the ratio, the share of the matrix products' rate, and peak MB above the imports of cnnlab and of torch
-channels-last. Times scatter by a fifth there from run to run:
+Measured where, when and with the options that `train_step.py` was, in its columns:
 
     lenet5          1.2    4.1    2.1    2.8  1.67   .27    266    22
     keras_mnist      12    8.1     13     14  1.09   .77    246    60
