@@ -158,6 +158,7 @@ def test_train_step_forward_pass_and_mc_dropout_export_for_other_platforms(platf
     import optax
 
     from cnnlab.training import create_state, train_step
+    from cnnlab.training.epoch import take_steps
     from cnnlab.uncertainty import mc_moments
 
     network = cnnlab.create_model("lenet5", num_classes=3, dropout=0.5)
@@ -174,8 +175,12 @@ def test_train_step_forward_pass_and_mc_dropout_export_for_other_platforms(platf
         trained = cnnlab.Trained(variables, network, task, spec)
         return mc_moments(trained, images, jax.random.key(0), num_samples=4, chunk=4)[:2]
 
+    def epoch(state, columns, order):
+        return take_steps(lambda s, b, key: step(s, b), state, columns, order, 0, len(order), jax.random.key(0))[1]
+
     for fn, arguments in (
         (lambda s, b: step(s, b)[1], (state, batch)),
+        (epoch, (state, batch, np.zeros((3, 2), np.int32))),
         (forward, (variables, batch["image"])),
         (sampled, (variables, batch["image"])),
     ):

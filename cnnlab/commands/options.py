@@ -18,6 +18,7 @@ from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
+from cnnlab.training.run import MAY_CHANGE
 
 DEFAULT = "digits-lenet5"
 
@@ -87,8 +88,8 @@ def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | N
 
 
 def _without_epochs(told: dict[str, Any]) -> dict[str, Any]:
-    """Nor how often it is saved, which is no part of a run's name either."""
-    kept = {name: value for name, value in told["training"].items() if name != "save_minutes"}
+    """Nor anything else that a run may change and stay the same."""
+    kept = {name: value for name, value in told["training"].items() if f"training.{name}" not in MAY_CHANGE}
     return told | {"training": kept | {"epochs": None}}
 
 

@@ -1,7 +1,7 @@
 """Examples in, batches out: datasets by name, arrays, drawn shapes."""
 
 from cnnlab.data.augment import Augmentation, augment
-from cnnlab.data.batches import evaluation_batches, steps_per_epoch, training_batches
+from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.boxes import boxes
 from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
 from cnnlab.data.folder import folder
@@ -22,6 +22,7 @@ __all__ = [
     "boxes",
     "check_images",
     "digits",
+    "epoch_order",
     "evaluation_batches",
     "folder",
     "from_arrays",

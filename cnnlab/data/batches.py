@@ -19,13 +19,18 @@ def training_batches(
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
     """
-    steps = steps_per_epoch(examples, batch_size)
+    steps_per_epoch(examples, batch_size)
     if hasattr(examples, "of_epoch"):
         examples = examples.of_epoch(seed, epoch)
-    order = np.random.default_rng((seed, epoch)).permutation(len(examples))
-    portions = (order[step * batch_size : (step + 1) * batch_size] for step in range(start, steps))
-    for columns in _gather(examples, portions):
+    order = epoch_order(len(examples), batch_size, seed=seed, epoch=epoch)
+    for columns in _gather(examples, order[start:]):
         yield columns | {"weight": np.ones(batch_size, np.float32)}
+
+
+def epoch_order(n: int, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
+    """Which of n examples each step of a shuffled epoch takes: `[steps, batch_size]`, without the remainder."""
+    steps = n // batch_size
+    return np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch_size].reshape(steps, batch_size)
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:

@@ -115,6 +115,8 @@ class Training:
       accumulate: steps whose gradients are averaged for one update.
       evaluation_batch_size: examples a step of evaluation.
       save_minutes: an epoch that takes longer is saved amid it, every so many minutes.
+      resident: the training examples stay on the device, and many steps are one program; on an accelerator where the
+        examples are in memory and take a quarter of its own at most, if left out.
       seeds: networks to train, each in a run of its own: in turn on a CPU, all at once on an accelerator.
     """
 
@@ -129,6 +131,7 @@ class Training:
     accumulate: int = 1
     evaluation_batch_size: int = 256
     save_minutes: float = 10.0
+    resident: bool | None = None
     seeds: int = 1
 
     def __post_init__(self):

@@ -14,11 +14,12 @@ from jax.sharding import Mesh
 
 from cnnlab import compile_cache
 from cnnlab.compile import jit
-from cnnlab.data import Augmentation, Dataset, InputSpec, augment, normalise, training_batches
+from cnnlab.data import Augmentation, Dataset, InputSpec, augment, normalise
 from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, progress
-from cnnlab.training.devices import check_divides, data_mesh, is_first_process, local, replicate, shard
+from cnnlab.training.devices import check_divides, data_mesh, is_first_process, local, replicate
+from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.plan import Plan, plan
 from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
@@ -26,8 +27,6 @@ from cnnlab.training.run import open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 from cnnlab.training.transfer import initial_variables
-
-Program = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
 
 def train(
@@ -82,7 +81,6 @@ def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None 
 
 def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: progress.Console) -> None:
     compile_cache.keep_compilations()
-    steps = made.steps
     state = fresh_state(made)
     config = run_config(made) | {"init_from": None if init_from is None else str(init_from)}
     with (
@@ -97,17 +95,17 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
             return
         progress.describe(out, state.params, type(made.network).__name__, made.dataset)
         state = replicate(state, mesh)
-        program = _compile(state, made, mesh, out)
+        steps = compile_steps(step_function(made), state, [made], mesh, out)
         validate(_evaluated(state, made), made, stop=stop)  # a metric that fails is found now, not after an epoch
-        with progress.bar(out, made.training, steps=steps, step=int(state.step)) as (tick, advance):
+        with progress.bar(out, made.training, steps=made.steps, step=int(state.step)) as (tick, advance):
             while not (stop() or _finished(history, made, state, losses)):
                 already, started = len(losses), time.perf_counter()
-                if already < steps:
+                if already < made.steps:
                     pause = until_pause(stop, made.training.save_minutes)
-                    state, losses = _run_epoch(program, state, made, mesh, losses, pause, tick, run_dir)
+                    state, (losses,) = run_epoch(steps, state, [made], [losses], pause, tick, [run_dir])
                 trained = len(losses) - already
-                seconds = (time.perf_counter() - started) * steps / trained if trained else math.nan
-                if len(losses) == steps and finish_epoch(
+                seconds = (time.perf_counter() - started) * made.steps / trained if trained else math.nan
+                if len(losses) == made.steps and finish_epoch(
                     manager, state, made, config, run_dir, losses, history, seconds=seconds, stop=stop
                 ):
                     advance(history[-1], made.monitor)
@@ -159,7 +157,7 @@ def init_key(key: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, 2**31 - 1)
 
 
-def step_function(made: Plan) -> Callable[[State, Batch, jax.Array], tuple[State, dict[str, jax.Array]]]:
+def step_function(made: Plan) -> Step:
     """The train step of a run, as a function of state, batch and the run's key."""
     prepare = functools.partial(prepare_batch, spec=made.dataset.spec, augmentation=made.training.augmentation)
     options = {
@@ -173,23 +171,6 @@ def step_function(made: Plan) -> Callable[[State, Batch, jax.Array], tuple[State
     return lambda state, batch, key: train_step(state, batch, key=key, **options)
 
 
-def _compile(state: State, made: Plan, mesh: Mesh, out: progress.Console) -> Program:
-    """The train step as one program, compiled before the first step so that its time is told apart."""
-    step = functools.partial(step_function(made), key=made.key)
-    batch = next(training_batches(made.dataset["train"], batch_size=made.training.batch_size, seed=0, epoch=0))
-    started, before = time.perf_counter(), compile_cache.hits()
-    program = jit(step, donate_argnums=0).lower(state, shard(batch, mesh)).compile()
-    describe_compilation(out, time.perf_counter() - started, before)
-    return program
-
-
-def describe_compilation(out: progress.Console, seconds: float, hits: int) -> None:
-    """How long a compilation took, and where it is kept, or was found if there are more hits than before."""
-    kept = compile_cache.keep_compilations()
-    found = ", found in" if compile_cache.hits() > hits else ", kept in"
-    out.print(f"compiled in {seconds:.1f} s{f'{found} {kept}' if kept else ''}")
-
-
 def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation) -> Batch:
     """A uint8 batch as the network takes it: augmented in [0, 1], then normalised."""
     batch = augment(batch, key, augmentation)
@@ -197,47 +178,6 @@ def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation
         # Keeps the first convolution from warping the same pixel once for each of its windows.
         batch["image"] = jax.lax.optimization_barrier(batch["image"])
     return batch | {"image": normalise(batch["image"], spec)}
-
-
-def _run_epoch(
-    program: Program,
-    state: State,
-    made: Plan,
-    mesh: Mesh,
-    losses: list[float],
-    pause: Callable[[], bool],
-    tick: Callable[[int], None],
-    run_dir: Path,
-) -> tuple[State, list[float]]:
-    """The rest of an epoch after the steps whose losses are given: the state, and the losses of all its steps.
-
-    Asked to pause, it ends after the step at hand. Losses are read one step late, so that no device waits for the host.
-    """
-    epoch, place = divmod(int(state.step), made.steps)
-    losses, pending = list(losses), None
-    order = {"batch_size": made.training.batch_size, "seed": made.experiment.seed, "epoch": epoch, "start": place}
-    for batch in training_batches(made.dataset["train"], **order):
-        state, metrics = program(state, shard(batch, mesh))
-        if pending is not None:
-            losses.append(checked(pending, epoch, len(losses), run_dir))
-        pending = metrics
-        tick(epoch * made.steps + len(losses) + 1)
-        if pause():
-            break
-    losses.append(checked(pending, epoch, len(losses), run_dir))
-    return state, losses
-
-
-def checked(metrics: dict[str, jax.Array], epoch: int, place: int, run_dir: Path) -> float:
-    """The loss, or an error where it or the gradient is not finite."""
-    loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
-    if not (np.isfinite(loss) and np.isfinite(norm)):
-        raise FloatingPointError(
-            f"loss is {loss} with a gradient norm of {norm} at step {place + 1} of epoch {epoch + 1}; {run_dir} keeps "
-            "the last good checkpoint, if any. Lower --optimizer.learning-rate or set --optimizer.clip 1, with another "
-            "--run-dir"
-        )
-    return loss
 
 
 @jit

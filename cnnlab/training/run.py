@@ -20,7 +20,7 @@ from cnnlab.data import PLACES
 from cnnlab.training.devices import is_first_process
 from cnnlab.training.experiment import TABLES, Experiment, complete
 
-MAY_CHANGE = {"training.epochs", "training.save_minutes", *(f"data.{name}" for name in PLACES)}
+MAY_CHANGE = {"training.epochs", "training.save_minutes", "training.resident", *(f"data.{name}" for name in PLACES)}
 """Of an experiment, without making it another one; the data itself is known by the digest of its splits."""
 
 EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "checkpoints", ".lock"

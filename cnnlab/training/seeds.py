@@ -7,25 +7,23 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cnnlab import compile_cache
-from cnnlab.compile import jit
-from cnnlab.data import training_batches
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint, progress
+from cnnlab.training.devices import data_mesh
+from cnnlab.training.epoch import compile_steps, run_epoch
 from cnnlab.training.experiment import Experiment
-from cnnlab.training.loop import checked, describe_compilation, finish_epoch, fresh_state, step_function, train_plan
+from cnnlab.training.loop import finish_epoch, fresh_state, step_function, train_plan
 from cnnlab.training.plan import Plan, plan
 from cnnlab.training.restore import load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history
-from cnnlab.training.step import State
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 
 
@@ -111,13 +109,12 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
         state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in begun))
         losses = [lost for _, lost in begun]
         progress.describe(out, begun[0][0].params, f"{len(plans)} × {type(first.network).__name__}", first.dataset)
-        keys = jnp.stack([made.key for made in plans])
-        program = _compile(plans, state, keys, out)
+        steps = compile_steps(step_function(first), state, plans, data_mesh(jax.devices()[:1]), out)
         with progress.bar(out, first.training, steps=first.steps, step=at.pop()) as (tick, advance):
             while len(histories[0]) < first.training.epochs:
                 started, place = time.perf_counter(), int(state.step[0]) % first.steps
                 pause = until_pause(stop, first.training.save_minutes)
-                state, losses = _run_epoch(program, state, keys, plans, losses, pause, tick, folders)
+                state, losses = run_epoch(steps, state, plans, losses, pause, tick, folders)
                 singles = [jax.tree.map(lambda leaf, n=n: leaf[n], state) for n in range(len(plans))]
                 parts = list(zip(managers, singles, plans, configs, folders, losses, histories, strict=True))
                 if len(losses[0]) < first.steps:
@@ -138,55 +135,6 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
             manager.wait_until_finished()
         if len(histories[0]) < first.training.epochs:
             raise Stopped(stop(), int(state.step[0]), folders[0].parent)
-
-
-def _compile(plans: Sequence[Plan], state: State, keys: jax.Array, out: progress.Console) -> Callable:
-    """The train step of all seeds as one program."""
-    started, before = time.perf_counter(), compile_cache.hits()
-    batch = next(_batches(plans, epoch=0, start=0))
-    step = jax.vmap(step_function(plans[0]))
-    program = jit(step, donate_argnums=0).lower(state, batch, keys).compile()
-    describe_compilation(out, time.perf_counter() - started, before)
-    return program
-
-
-def _batches(plans: Sequence[Plan], *, epoch: int, start: int):
-    """Batches `[seeds, B, ...]`, each seed in its own order."""
-    order = {"batch_size": plans[0].training.batch_size, "epoch": epoch, "start": start}
-    each = [training_batches(made.dataset["train"], seed=made.experiment.seed, **order) for made in plans]
-    for batches in zip(*each, strict=True):
-        yield {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
-
-
-def _run_epoch(
-    program: Callable,
-    state: State,
-    keys: jax.Array,
-    plans: Sequence[Plan],
-    losses: list[list[float]],
-    pause: Callable[[], bool],
-    tick: Callable[[int], None],
-    folders: Sequence[Path],
-) -> tuple[State, list[list[float]]]:
-    """As the loop's own, for all seeds."""
-    steps = plans[0].steps
-    epoch, place = divmod(int(state.step[0]), steps)
-    losses, pending = [list(lost) for lost in losses], None
-
-    def read(metrics: dict[str, Any]) -> None:
-        for n, lost in enumerate(losses):
-            lost.append(checked({name: value[n] for name, value in metrics.items()}, epoch, len(lost), folders[n]))
-
-    for batch in _batches(plans, epoch=epoch, start=place):
-        state, metrics = program(state, batch, keys)
-        if pending is not None:
-            read(pending)
-        pending = metrics
-        tick(epoch * steps + len(losses[0]) + 1)
-        if pause():
-            break
-    read(pending)
-    return state, losses
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
