@@ -270,10 +270,22 @@ def test_the_layer_benchmark_has_a_row_a_part(capsys):
 
 def test_every_benchmarked_network_has_the_parameters_of_its_twin_in_torch():
     pytest.importorskip("torch", reason="the twins need torch, of the extra peers")
-    for row in script("benchmarks/networks.py").ROWS.values():
+    module = script("benchmarks/networks.py")
+    for row in (module.ROWS | module.LARGE).values():
         twin = sum(leaf.numel() for leaf in row.torch_network().parameters())
         made = jax.eval_shape(row.network.init, jax.random.key(0), np.zeros((1, *row.size), np.float32))["params"]
         assert sum(leaf.size for leaf in jax.tree.leaves(made)) == twin
+
+
+def test_the_accelerators_benchmark_takes_many_steps_a_call_and_one_of_the_large_network(capsys):
+    main = script("benchmarks/accelerator.py").main
+    options = {"steps": 2, "batch": 2, "rounds": 1, "peers": False}
+    main(json_only=True, networks=("lenet5",), **options)
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["steps"] == 2
+    assert row["images"] == 4
+    assert row["ms"]["cnnlab"] > 0 < row["ms"]["cnnlab sent"]
+    assert row["peak_share"] > 0
 
 
 def test_the_mc_dropout_benchmark_prints_its_passes(capsys):

@@ -90,9 +90,13 @@ def torch_calls(
 ) -> dict[str, Callable[[], None]]:
     """The loop over the whole network, and the libraries that are installed, each as it comes."""
     import torch
+    from torch_networks import DEVICE, synchronise
 
-    network = torch_network(model, options)
-    x = torch.tensor(images(batch)).permute(0, 3, 1, 2).contiguous()
+    def made() -> torch.nn.Module:
+        return torch_network(model, options).to(DEVICE)
+
+    network = made()
+    x = torch.tensor(images(batch)).permute(0, 3, 1, 2).contiguous().to(DEVICE)
 
     def loop() -> None:
         network.train()  # these networks have no batch norm, so this switches dropout alone
@@ -116,14 +120,15 @@ def torch_calls(
         from baal.bayesian.dropout import patch_module
         from baal.modelwrapper import ModelWrapper, TrainingArgs
 
-        wrapper = ModelWrapper(patch_module(torch_network(model, options).eval(), inplace=False), TrainingArgs())
+        wrapper = ModelWrapper(patch_module(made().eval(), inplace=False), TrainingArgs())
         calls["baal"] = of_samples(lambda: wrapper.predict_on_batch(x, passes), 2)
     with contextlib.suppress(ImportError):
         from torch_uncertainty.methods import mc_dropout
 
-        sampler = mc_dropout(torch_network(model, options), num_estimators=passes).eval()
+        sampler = mc_dropout(made(), num_estimators=passes).eval()
         calls["torch-uncertainty"] = of_samples(lambda: sampler(x).reshape(passes, batch, -1), 0)
-    return {name: torch.inference_mode()(call) for name, call in calls.items()}
+    each = {name: torch.inference_mode()(call) for name, call in calls.items()}
+    return {name: lambda call=call: (call(), synchronise())[1] for name, call in each.items()}
 
 
 def _import_torchvision() -> None:

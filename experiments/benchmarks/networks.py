@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import cnnlab
@@ -112,19 +113,22 @@ ROWS: dict[str, Row] = {
 }
 """By name, the quick ones first."""
 
+LARGE = {"resnet50": Row(_model("resnet50", dtype=jnp.bfloat16), (224, 224, 3), 128, ("resnet50",))}
+"""For accelerators."""
+
 
 def torch_ways(call: Callable[[Row, Any, Any], Callable[[], None]], *, compiled: bool) -> Ways:
     """PyTorch eager, channels-last and (where asked) `torch.compile`: `call(row, network, images)` of each."""
     import torch
+    from torch_networks import DEVICE, synchronise
 
-    def images(row: Row) -> torch.Tensor:
-        return torch.tensor(row.data()[0]).permute(0, 3, 1, 2).contiguous()
+    def way(prepare: Callable[[Any], Any] = lambda network: network, **layout: Any) -> Callable[[Row], Callable]:
+        def build(row: Row) -> Callable[[], None]:
+            images = torch.tensor(row.data()[0]).permute(0, 3, 1, 2).contiguous().to(DEVICE, **layout)
+            run = call(row, prepare(row.torch_network().to(DEVICE, **layout)), images)
+            return lambda: (run(), synchronise())[1]
 
-    last = {"memory_format": torch.channels_last}
-    ways = {
-        "torch eager": lambda row: call(row, row.torch_network(), images(row)),
-        "torch channels-last": lambda row: call(row, row.torch_network().to(**last), images(row).to(**last)),
-    }
-    if compiled:
-        ways["torch.compile"] = lambda row: call(row, torch.compile(row.torch_network()), images(row))
-    return ways
+        return build
+
+    ways = {"torch eager": way(), "torch channels-last": way(memory_format=torch.channels_last)}
+    return ways | ({"torch.compile": way(torch.compile)} if compiled else {})

@@ -145,11 +145,11 @@ def _kilobytes(field: str) -> int | None:
     return int(status.read_text().split(f"{field}:")[1].split()[0]) if status.exists() else None
 
 
-def matrix_rate() -> float:
-    """Multiply-adds a second of a product of two 2048² matrices in single precision."""
-    a = jnp.ones((2048, 2048))
+def matrix_rate(side: int = 2048, dtype: Any = jnp.float32) -> float:
+    """Multiply-adds a second of a product of two square matrices."""
+    a = jnp.ones((side, side), dtype)
     product = jax.jit(jnp.matmul)
-    return 2048**3 / take_turns({"": lambda: product(a, a).block_until_ready()}, rounds=3, repeats=5)[""] * 1000
+    return side**3 / take_turns({"": lambda: product(a, a).block_until_ready()}, rounds=3, repeats=5)[""] * 1000
 
 
 def _median_ms(run: Callable[[], None], repeats: int) -> float:

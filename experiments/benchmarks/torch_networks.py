@@ -6,6 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def synchronise() -> None:
+    """Waits for what was started."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
@@ -48,12 +56,16 @@ def keras_vgg() -> nn.Module:
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions and the sum."""
+    """Convolutions and the sum: two of 3x3, or with `narrow` channels between them of 1x1, 3x3 and 1x1."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    def __init__(self, inputs: int, outputs: int, stride: int, narrow: int | None = None):
         super().__init__()
-        self.body = nn.Sequential(block(inputs, outputs, stride=stride), block(outputs, outputs)[:2])
-        self.shortcut = nn.Identity() if stride == 1 else block(inputs, outputs, 1, stride)[:2]
+        if narrow is None:
+            self.body = nn.Sequential(block(inputs, outputs, stride=stride), block(outputs, outputs)[:2])
+        else:
+            first, middle = block(inputs, narrow, 1), block(narrow, narrow, stride=stride)
+            self.body = nn.Sequential(first, middle, block(narrow, outputs, 1)[:2])
+        self.shortcut = nn.Identity() if inputs == outputs else block(inputs, outputs, 1, stride)[:2]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
@@ -64,6 +76,18 @@ def resnet18() -> nn.Module:
     widths = (64, 64, 128, 256, 512)
     stages = [nn.Sequential(Residual(a, b, 1 if a == b else 2), Residual(b, b, 1)) for a, b in pairwise(widths)]
     return nn.Sequential(block(3, 64), *stages, Mean(), nn.Linear(512, 10))
+
+
+def resnet50() -> nn.Module:
+    """With the stem for photos, strides in the 3x3 convolutions."""
+    stem = nn.Sequential(block(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1))
+    layers, inputs = [], 64
+    for stage, number in enumerate((3, 4, 6, 3)):
+        narrow = 64 * 2**stage
+        for i in range(number):
+            layers.append(Residual(inputs, 4 * narrow, 2 if stage and not i else 1, narrow))
+            inputs = 4 * narrow
+    return nn.Sequential(stem, *layers, Mean(), nn.Linear(2048, 10))
 
 
 class UNet(nn.Module):

@@ -97,7 +97,7 @@ def torch_steps(*, compiled: bool) -> Ways:
     import torch
 
     def step(row: Row, network: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
-        labels = torch.tensor(row.data()[1], dtype=torch.int64)
+        labels = torch.tensor(row.data()[1], dtype=torch.int64, device=images.device)
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
 
         def run() -> None:
