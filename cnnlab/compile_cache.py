@@ -4,6 +4,7 @@ JAX's own settings win: `JAX_COMPILATION_CACHE_DIR` names another directory, `JA
 nothing.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -29,6 +30,8 @@ def keep_compilations() -> Path | None:
     if not jax.config.jax_enable_compilation_cache:
         return None
     jax.monitoring.register_event_listener(_count)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     if jax.config.jax_compilation_cache_dir:
         return Path(jax.config.jax_compilation_cache_dir)
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnnlab" / "compiled"
@@ -39,7 +42,6 @@ def keep_compilations() -> Path | None:
     except OSError:
         return None
     jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     compilation_cache.reset_cache()  # else a compilation before this one has settled that there is none
     return directory
 
@@ -66,7 +68,11 @@ def _processor() -> str:
 
 def _make_room(root: Path) -> None:
     """Deletes the files read longest ago until the rest takes at most `MAX_BYTES`."""
-    files = [(path, path.stat()) for path in root.rglob("*") if path.is_file()]
+    files = []
+    for path in root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+            if path.is_file():
+                files.append((path, path.stat()))
     total = sum(stat.st_size for _, stat in files)
     for path, stat in sorted(files, key=lambda entry: entry[1].st_atime):
         if total <= MAX_BYTES:

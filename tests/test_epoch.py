@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import jax
@@ -5,8 +6,10 @@ import numpy as np
 import pytest
 
 import cnnlab
-from cnnlab.training import checkpoint, epoch
+from cnnlab.training import epoch, loop, seeds
+from cnnlab.training.plan import plan
 from cnnlab.training.run import read_history
+from cnnlab.training.stopping import Stopped
 
 
 def over(experiment, **training):
@@ -30,6 +33,16 @@ def assert_same(one, other):
         np.testing.assert_allclose(mine, its, atol=1e-5)
 
 
+@contextlib.contextmanager
+def stopped_in_the_first_epoch(monkeypatch, module):
+    """The signal comes as soon as an epoch has begun."""
+    begun = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "stop_signals", lambda: contextlib.nullcontext(lambda: "SIGTERM" if begun else ""))
+        patch.setattr(module, "until_pause", lambda *_: begun.append(True) or (lambda: True))
+        yield
+
+
 def test_examples_that_stay_on_the_device_train_the_same_network(plain, sent, tmp_path):
     stayed = cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True)
     assert_same(stayed, sent[0])
@@ -37,16 +50,40 @@ def test_examples_that_stay_on_the_device_train_the_same_network(plain, sent, tm
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_many_steps_as_one_program_can_be_saved_between_any_two_and_go_on_sent(plain, sent, tmp_path, monkeypatch):
-    monkeypatch.setattr(epoch, "FIRST", 1)
-    monkeypatch.setattr(epoch, "SECONDS", (0, np.inf))
-    steps, save = [], checkpoint.save
-    monkeypatch.setattr(
-        checkpoint, "save", lambda manager, step, **rest: (steps.append(step), save(manager, step, **rest))
-    )
-    cnnlab.train(over(plain, resident=True, save_minutes=1e-9, epochs=1), tmp_path / "run", quiet=True)
-    assert steps == list(range(1, max(steps) + 1))
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_epoch_in_parts_trains_the_same_network(plain, sent, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(epoch, "steps_at_once", lambda *_: number)
+    assert plan(plain).steps == 3
+    assert_same(cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True), sent[0])
+
+
+def test_a_run_stopped_amid_an_epoch_goes_on_with_its_batches_sent(plain, sent, tmp_path, monkeypatch):
+    monkeypatch.setattr(epoch, "steps_at_once", lambda *_: 2)
+    with stopped_in_the_first_epoch(monkeypatch, loop), pytest.raises(Stopped, match="SIGTERM at step 2"):
+        cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True)
     assert_same(cnnlab.train(plain, tmp_path / "run", quiet=True), sent[0])
+
+
+def test_seeds_stopped_amid_an_epoch_go_on_together_to_the_same_networks(plain, sent, tmp_path, monkeypatch):
+    with stopped_in_the_first_epoch(monkeypatch, seeds), pytest.raises(Stopped, match="SIGTERM at step 1"):
+        cnnlab.train_seeds(plain, tmp_path, seeds=2, together=True, quiet=True)
+    both = cnnlab.train_seeds(plain, tmp_path, seeds=2, together=True, quiet=True)
+    assert_same(both[0], sent[0])
+
+
+def test_metrics_are_read_on_the_host_a_program_late(plain, monkeypatch):
+    events = []
+
+    def steps(state, *_):
+        for number in range(3):
+            events.append(number)
+            yield state, {name: np.float32(number) for name in ("loss", "grad_norm")}
+
+    monkeypatch.setattr(epoch.jax, "device_get", lambda found: (events.append(f"read {found['loss']:.0f}"), found)[1])
+    state = epoch.State(np.int32(0), None, None, None)
+    _, losses = epoch.run_epoch(steps, state, [plan(plain)], [[]], lambda: False, lambda _: None, ["run"])
+    assert losses == [[0, 1, 2]]
+    assert events == [0, 1, "read 0", 2, "read 1", "read 2"]
 
 
 def test_seeds_trained_together_share_the_examples_on_the_device(plain, sent, tmp_path):
@@ -69,8 +106,6 @@ def test_another_seed_finds_the_compiled_program_of_the_first(plain, sent, tmp_p
 
 
 def test_examples_that_are_drawn_anew_or_shared_by_devices_cannot_stay(plain, monkeypatch):
-    from cnnlab.training.plan import plan
-
     made = plan(over(plain, resident=True))
     devices = jax.devices()[:1]
     assert epoch.stays(made, epoch.Mesh(np.array(devices), ("data",)))

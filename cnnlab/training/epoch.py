@@ -5,6 +5,7 @@ and convolutions inside a loop lose their threads: there a scanned epoch takes t
 """
 
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from jax.sharding import Mesh
 from cnnlab import compile_cache
 from cnnlab.compile import jit
 from cnnlab.data import Examples, epoch_order, training_batches
+from cnnlab.data.dataset import EVALUATION_ONLY
 from cnnlab.training import progress
 from cnnlab.training.devices import shard
 from cnnlab.training.plan import Plan
@@ -25,13 +27,12 @@ from cnnlab.training.step import Batch, Metrics, State
 Step = Callable[[State, Batch, jax.Array], tuple[State, Metrics]]
 """From a state, a batch and the run's key."""
 
-Steps = Callable[[State, int, int], Iterator[tuple[State, Metrics, slice]]]
-"""From a state, an epoch and the first of its steps to take: the states after some steps each, with their metrics,
-which are the rows `[steps, runs]` of that slice. Every state is given up for the next one."""
+Steps = Callable[[State, int, int], Iterator[tuple[State, Metrics]]]
+"""From a state, an epoch and the first of its steps to take: the states after one or more steps each, with the metrics
+of these steps, `[steps, runs]` (either axis may lack where it is 1). Every state is given up for the next one."""
 
-SHARE = 0.25  # of a device's memory that examples may take
-FIRST = 64  # steps of the first program
-SECONDS = (0.5, 2.0)  # within which the device should answer, for a bar that moves and a signal that is heard
+SHARE = 0.1  # of a device's memory that examples may take without being asked
+SECONDS = 1.0  # in which the device should answer, for a bar that moves and a signal that is heard
 
 
 def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, out: progress.Console) -> Steps:
@@ -52,8 +53,10 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
         key = plans[0].key
     else:
         step, key = jax.vmap(step), jnp.stack([made.key for made in plans])
-    build = _resident if stays(plans[0], mesh) else _sent
-    steps = build(step, state, plans, mesh, key)
+    stay = stays(plans[0], mesh)
+    if stay:
+        out.print("the training examples stay on the device (--training.resident False sends each batch)")
+    steps = (_resident if stay else _sent)(step, state, plans, mesh, key)
     kept = compile_cache.keep_compilations()
     found = ", found in" if compile_cache.hits() > before else ", kept in"
     out.print(f"compiled in {time.perf_counter() - started:.1f} s{f'{found} {kept}' if kept else ''}")
@@ -65,8 +68,11 @@ def stays(made: Plan, mesh: Mesh) -> bool:
     wanted, examples, device = made.training.resident, made.dataset["train"], mesh.devices.flat[0]
     if wanted is False or (wanted is None and device.platform == "cpu"):
         return False
-    told = _hindrance(examples, mesh, device)
-    if wanted and told:
+    told = _hindrance(examples, mesh)
+    if wanted is None and not told:
+        room = (device.memory_stats() or {}).get("bytes_limit", math.inf)
+        return sum(column.nbytes for column in _learnt_from(examples).values()) <= SHARE * room
+    if told and wanted:
         raise ValueError(
             f"the training examples of {made.dataset.name} cannot stay on the device: {told}; "
             "leave --training.resident out"
@@ -74,91 +80,110 @@ def stays(made: Plan, mesh: Mesh) -> bool:
     return not told
 
 
-def _hindrance(examples: Examples, mesh: Mesh, device: jax.Device) -> str:
+def _hindrance(examples: Examples, mesh: Mesh) -> str:
     """Why the examples cannot stay on the device; nothing where they can."""
     if mesh.size > 1:
         return f"{mesh.size} devices share each batch"
     if not (isinstance(examples, Examples) and examples.in_memory) or hasattr(examples, "of_epoch"):
         return "they are read or drawn anew in every epoch"
-    size = sum(column.nbytes for column in examples.columns.values())
-    room = (device.memory_stats() or {}).get("bytes_limit", np.inf) * SHARE
-    return f"they take {size / 2**20:,.0f} MB, a quarter of its memory is {room / 2**20:,.0f}" if size > room else ""
+    return ""
+
+
+def _learnt_from(examples: Examples) -> dict[str, np.ndarray]:
+    """The columns that training reads."""
+    return {name: column for name, column in examples.columns.items() if name not in EVALUATION_ONLY}
 
 
 def _sent(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, key: jax.Array) -> Steps:
     """One program a step, each batch sent as it is read."""
     made = plans[0]
-    alone = len(plans) == 1
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
         order = {"batch_size": made.training.batch_size, "epoch": epoch, "start": start}
         each = [training_batches(made.dataset["train"], seed=one.experiment.seed, **order) for one in plans]
         for found in zip(*each, strict=True):
-            yield found[0] if alone else {name: np.stack([one[name] for one in found]) for name in found[0]}
+            yield found[0] if len(plans) == 1 else {name: np.stack([one[name] for one in found]) for name in found[0]}
 
     program = jit(step, donate_argnums=0).lower(state, shard(next(batches(0, 0)), mesh), key).compile()
 
     def steps(state: State, epoch: int, start: int):
         for batch in batches(epoch, start):
             state, metrics = program(state, shard(batch, mesh), key)
-            yield state, metrics, slice(0, 1)
+            yield state, metrics
 
     return steps
 
 
 def _resident(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, key: jax.Array) -> Steps:
-    """Many steps as one program, over examples that the device keeps."""
+    """Many steps as one program, over examples that the device keeps.
+
+    There are two programs, of one step and of many, because a loop whose length is not known when it is compiled makes
+    a GPU ask the host before each round.
+    """
     del mesh
-    made, alone = plans[0], len(plans) == 1
-    columns = jax.device_put(made.dataset["train"].columns)
+    examples = plans[0].dataset["train"]
+    columns = jax.device_put(_learnt_from(examples))
 
     def orders(epoch: int) -> np.ndarray:
-        size = made.training.batch_size
-        each = [epoch_order(len(made.dataset["train"]), size, seed=one.experiment.seed, epoch=epoch) for one in plans]
-        return each[0] if alone else np.stack(each, 1)
+        order = {"batch_size": plans[0].training.batch_size, "epoch": epoch}
+        each = [epoch_order(len(examples), seed=one.experiment.seed, **order) for one in plans]
+        return each[0] if len(plans) == 1 else np.stack(each, 1)
 
-    program = jit(functools.partial(take_steps, step), donate_argnums=0)
-    program = program.lower(state, columns, orders(0), np.int32(0), np.int32(0), key).compile()
-    number = FIRST
+    def compiled(number: int) -> Callable:
+        program = jit(functools.partial(take_steps, step), donate_argnums=0)
+        return program.lower(state, columns, orders(0)[:number], key).compile()
+
+    one = compiled(1)
+    number = steps_at_once(plans[0].steps, _seconds(lambda state: one(state, columns, orders(0)[:1], key)[0], state))
+    many = compiled(number) if number > 1 else one
 
     def steps(state: State, epoch: int, start: int):
-        nonlocal number
         order = orders(epoch)
         while start < len(order):
-            began, stop = time.perf_counter(), min(start + number, len(order))
-            state, metrics = program(state, columns, order, np.int32(start), np.int32(stop), key)
-            yield state, metrics, slice(start, stop)  # the one before is read meanwhile
-            start, seconds = stop, time.perf_counter() - began
-            number = 2 * number if seconds < SECONDS[0] else max(1, number // 2) if seconds > SECONDS[1] else number
+            now = number if start + number <= len(order) else 1
+            state, metrics = (many if now > 1 else one)(state, columns, order[start : start + now], key)
+            yield state, metrics
+            start += now
 
     return steps
 
 
-def take_steps(
-    step: Step, state: State, columns: Batch, order: jax.Array, start: jax.Array, stop: jax.Array, key: jax.Array
-) -> tuple[State, Metrics]:
-    """The state after the steps `start` to `stop` of an epoch, and the metrics of all its steps, 0 where not taken.
+def _seconds(take: Callable[[State], State], state: State) -> float:
+    """What a step takes, tried on a copy of the state."""
+    times = []
+    for _ in range(3):
+        copy = jax.block_until_ready(jax.tree.map(jnp.copy, state))
+        started = time.perf_counter()
+        jax.block_until_ready(take(copy))
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def steps_at_once(steps: int, seconds: float) -> int:
+    """How many of an epoch's steps are one program: all if they take at most `SECONDS`, else equal parts that do.
+
+    >>> steps_at_once(469, 0.0003), steps_at_once(1001, 0.01), steps_at_once(10, 2.0)
+    (469, 91, 1)
+    """
+    return max(1, steps // max(1, math.ceil(steps * seconds / SECONDS)))
+
+
+def take_steps(step: Step, state: State, columns: Batch, order: jax.Array, key: jax.Array) -> tuple[State, Metrics]:
+    """The state after some steps, and the metrics `[steps, ...]` of each.
 
     Args:
       step: of one run, or of several at once.
       state: before the first of them.
       columns: all examples.
       order: those of each step's batch `[steps, B]`, or of several runs `[steps, runs, B]`.
-      start: the first step.
-      stop: the step after the last; both may change without another compilation.
       key: of the run, or `[runs]` of them.
     """
 
-    def batch(i: jax.Array) -> Batch:
-        return {name: column[order[i]] for name, column in columns.items()} | {"weight": jnp.ones(order.shape[1:])}
+    def one(state: State, rows: jax.Array) -> tuple[State, Metrics]:
+        batch = {name: column[rows] for name, column in columns.items()} | {"weight": jnp.ones(rows.shape)}
+        return step(state, batch, key)
 
-    def body(i: jax.Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
-        state, metrics = step(carry[0], batch(i), key)
-        return state, {name: rows.at[i].set(metrics[name]) for name, rows in carry[1].items()}
-
-    shapes = jax.eval_shape(step, state, jax.eval_shape(batch, start), key)[1]
-    empty = {name: jnp.zeros((len(order), *one.shape), one.dtype) for name, one in shapes.items()}
-    return jax.lax.fori_loop(start, stop, body, (state, empty))
+    return jax.lax.scan(one, state, order)
 
 
 def run_epoch(
@@ -181,22 +206,23 @@ def run_epoch(
     first = int(np.ravel(state.step)[0])
     epoch = first // plans[0].steps
 
-    def read(metrics: Metrics, part: slice) -> None:
-        loss, norm = (np.reshape(metrics[name], (-1, len(plans)))[part] for name in ("loss", "grad_norm"))
-        for row in zip(loss, norm, strict=True):
+    def read(metrics: Metrics) -> None:
+        found = jax.device_get(metrics)  # on the host: an operation on the device would wait for the steps after it
+        each = (found[name].reshape(-1, len(plans)) for name in ("loss", "grad_norm"))
+        for row in zip(*each, strict=True):
             for lost, folder, *found in zip(losses, folders, *row, strict=True):
                 lost.append(_checked(*map(float, found), epoch, len(lost), folder))
 
     pending = None
-    for after, metrics, part in steps(state, epoch, place):
+    for after, metrics in steps(state, epoch, place):
         if pending is not None:
-            read(*pending)
-        state, pending = after, (metrics, part)
-        place += part.stop - part.start
+            read(pending)
+        state, pending = after, metrics
+        place += metrics["loss"].size // len(plans)
         tick(epoch * plans[0].steps + place)
         if pause():
             break
-    read(*pending)
+    read(pending)
     return state, losses
 
 

@@ -116,7 +116,7 @@ class Training:
       evaluation_batch_size: examples a step of evaluation.
       save_minutes: an epoch that takes longer is saved amid it, every so many minutes.
       resident: the training examples stay on the device, and many steps are one program; on an accelerator where the
-        examples are in memory and take a quarter of its own at most, if left out.
+        examples are in memory and take a tenth of its own at most, if left out.
       seeds: networks to train, each in a run of its own: in turn on a CPU, all at once on an accelerator.
     """
 

@@ -69,7 +69,7 @@ def train_seeds(
     folders = [Path(run_dir) / f"seed{made.experiment.seed}" for made in plans]
     if together and first.training.patience is not None:
         raise ValueError("patience stops each seed at its own epoch; train them in turn (together=False)")
-    if together or (together is None and jax.default_backend() != "cpu" and first.training.patience is None):
+    if together or (together is None and first.training.patience is None and _worth_it()):
         try:
             with contextlib.ExitStack() as stack:
                 for made, folder in zip(plans, folders, strict=True):
@@ -80,6 +80,11 @@ def train_seeds(
             if together:
                 raise
     return [train_plan(made, folder, quiet=quiet) for made, folder in zip(plans, folders, strict=True)]
+
+
+def _worth_it() -> bool:
+    """Whether this process, alone, has an accelerator."""
+    return jax.default_backend() != "cpu" and jax.process_count() == 1
 
 
 class _OutOfStep(ValueError):
@@ -109,6 +114,7 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
         state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in begun))
         losses = [lost for _, lost in begun]
         progress.describe(out, begun[0][0].params, f"{len(plans)} × {type(first.network).__name__}", first.dataset)
+        del begun  # its arrays would stay on the device
         steps = compile_steps(step_function(first), state, plans, data_mesh(jax.devices()[:1]), out)
         with progress.bar(out, first.training, steps=first.steps, step=at.pop()) as (tick, advance):
             while len(histories[0]) < first.training.epochs:
@@ -128,6 +134,7 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progres
                 for manager, single, made, config, folder, lost, history in parts:
                     finish_epoch(manager, single, made, config, folder, lost, history, seconds=seconds)
                 advance(_mean([history[-1] for history in histories]), first.monitor)
+                del singles, parts  # likewise
                 losses = [[] for _ in plans]
                 if stop():
                     break

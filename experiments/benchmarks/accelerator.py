@@ -5,17 +5,17 @@
 The small networks take `steps` steps a call, as one program (`cnnlab`) or a program and a batch of the host's a step
 (`cnnlab sent`); PyTorch's images stay on its device too, and `torch.compile` records its kernels as a CUDA graph. The
 large one takes one step a call; PyTorch computes it under bfloat16 autocast, channels last. `ratio` is the best PyTorch
-time divided by cnnlab's. `peak_share` is the rate of multiply-adds (three times those of the forward pass) over that of
-a product of two bfloat16 matrices. Inference there is `inference.py`'s, MC-Dropout's cost against T `mc_cost.py`'s.
+time divided by cnnlab's; products of single precision are TF32's for both where the device has it. `peak_share` is the
+rate of multiply-adds (three times those of the forward pass) over that of a product of two bfloat16 matrices.
+`seeds_cost` is what so many networks, trained at once as `cnnlab train --training.seeds` does there, take in multiples
+of one. Inference is `inference.py`'s, MC-Dropout's cost against T `mc_cost.py`'s.
 
 Not measured yet: no accelerator was at hand.
 """
 
-import os
+import functools
 from collections.abc import Callable
 from typing import Annotated, Any
-
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two libraries share the device's memory
 
 import jax
 import jax.numpy as jnp
@@ -28,24 +28,27 @@ import cnnlab
 from cnnlab.training.epoch import take_steps
 
 SMALL = ("lenet5", "keras_mnist", "resnet18")
+OWN = ("cnnlab", "cnnlab sent", "cnnlab seeds")  # the variants that are no peers
 
 
-def scanned(one: Row, steps: int) -> Callable[[], None]:
-    """So many steps as one program."""
+def scanned(one: Row, steps: int, seeds: int | None = None) -> Callable[[], None]:
+    """So many steps as one program; of several networks at once, each a step of its own."""
+    order = jnp.arange(steps * one.batch).reshape(steps, one.batch)
 
     def compiler(step: Callable, **options: Any) -> Callable:
-        def program(state: Any, columns: Any) -> Any:
-            order = jnp.arange(steps * one.batch).reshape(steps, one.batch)
-            return take_steps(lambda state, batch, _: step(state, batch), state, columns, order, 0, steps, None)
+        each = step if seeds is None else jax.vmap(step)
+        program = cnnlab.jit(functools.partial(take_steps, lambda state, batch, _: each(state, batch)), **options)
+        return lambda state, columns: program(state, columns, order, None)
 
-        return cnnlab.jit(program, **options)
+    program, state, columns = train_program(one._replace(batch=steps * one.batch), compiler)
+    if seeds is not None:
+        order = jnp.stack([order] * seeds, 1)
+        state = jax.tree.map(lambda leaf: jnp.stack([leaf] * seeds), state)
+    return calls(program, state, columns)
 
-    return calls(*train_program(one._replace(batch=steps * one.batch), compiler))
 
-
-def resident(one: Row, steps: int) -> Callable[[], None]:
+def resident(one: Row) -> Callable[[], None]:
     """One step, its batch on the device."""
-    del steps
     return calls(*train_program(one, cnnlab.jit))
 
 
@@ -68,13 +71,16 @@ def torch_steps(one: Row, steps: int, *, precision: str) -> dict[str, Callable[[
     import torch
     from torch_networks import DEVICE, synchronise
 
+    torch.set_float32_matmul_precision("high")  # TF32, as XLA by default
+    torch.backends.cudnn.benchmark = True
+    cuda = DEVICE.type == "cuda"
     x, labels = one.data()
     x = torch.tensor(x).permute(0, 3, 1, 2).to(DEVICE, memory_format=torch.channels_last)
     labels = torch.tensor(labels, dtype=torch.int64, device=DEVICE)
 
     def build(compiled: bool) -> Callable[[], None]:
         network = one.torch_network().to(DEVICE, memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, capturable=DEVICE.type == "cuda")
+        optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, capturable=cuda, fused=cuda)
 
         def loss() -> torch.Tensor:
             with torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16"):
@@ -99,7 +105,9 @@ def main(
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     networks: tuple[str, ...] = (*SMALL, "resnet50"),
     steps: int = 100,
+    seeds: int = 10,
     rounds: int = 5,
+    seconds: float = 1.0,
     peers: bool = True,
     batch: int | None = None,
 ) -> dict:
@@ -109,7 +117,9 @@ def main(
         json_only: print one JSON object.
         networks: the small ones, and `resnet50`.
         steps: of a small network in one call.
+        seeds: small networks trained at once.
         rounds: turns of each variant.
+        seconds: of a turn, which has three calls at least.
         peers: time PyTorch too.
         batch: images of each step, if others than the networks' own.
     """
@@ -119,13 +129,16 @@ def main(
         one = LARGE[name] if name in LARGE else ROWS[name]
         one = one._replace(batch=batch or one.batch)
         number, precision = (1, "bfloat16") if name in LARGE else (steps, "float32")
-        ways = {"cnnlab": scanned, "cnnlab sent": sent} if number > 1 else {"cnnlab": resident}
-        variants = {way: build(one, number) for way, build in ways.items()}
+        variants = {"cnnlab": resident(one)} if name in LARGE else {"cnnlab": scanned(one, number)}
+        if name not in LARGE:
+            variants |= {"cnnlab sent": sent(one, number), "cnnlab seeds": scanned(one, number, seeds)}
         variants |= torch_steps(one, number, precision=precision) if peers else {}
-        times = take_turns(variants, rounds=rounds, seconds=1)
+        times = take_turns(variants, rounds=rounds, seconds=seconds)
         work = 3 * number * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
         told = {"steps": number, "peak_share": round(work / (times["cnnlab"] / 1000) / rate, 4)}
-        rows.append(row(name, times, images=number * one.batch, own=("cnnlab", "cnnlab sent")) | told)
+        if name not in LARGE:
+            told["seeds_cost"] = round(times["cnnlab seeds"] / times["cnnlab"], 2)
+        rows.append(row(name, times, images=number * one.batch, own=OWN) | told)
     return print_rows(rows, as_json=json_only)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a device's memory is shared by the ways to compare
+
 import jax
 import jax.numpy as jnp
 from networks import ROWS, Row, Ways
@@ -127,7 +129,7 @@ def _answer(build: Callable[[Row], Callable[[], None]], one: Row) -> dict[str, A
 
     The peak memory is that above the imports, once the first call has compiled.
     """
-    before, told = _kilobytes("VmRSS"), {}
+    before, told = _kilobytes("VmRSS") if jax.default_backend() == "cpu" else None, {}
     run = build(one)
     jax.config.update("jax_enable_compilation_cache", False)
     for line in sys.stdin:
