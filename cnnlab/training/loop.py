@@ -120,8 +120,7 @@ def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
 def fresh_state(made: Plan) -> State:
     """The state before a run's first step."""
     images = np.zeros((1, *made.dataset.spec.shape), np.uint8)
-    start = functools.partial(create_state, made.network, made.optimizer(), ema=made.training.ema)
-    return jit(start)(images, init_key(made.key))  # op by op LeNet5 takes 6 s, compiled and found again .3
+    return create_state(made.network, made.optimizer(), images, init_key(made.key), ema=made.training.ema)
 
 
 def finish_epoch(

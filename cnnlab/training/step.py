@@ -10,6 +10,7 @@ import optax
 from flax import struct
 
 from cnnlab import nn as cnn
+from cnnlab.compile import jit
 from cnnlab.data import as_float
 from cnnlab.nn import frozen
 from cnnlab.tasks import Task
@@ -46,7 +47,12 @@ def create_state(
     ema: float | None = None,
 ) -> State:
     """The state before the first step, for images shaped like these; `ema` as in `train_step`."""
-    return start(cnn.init(network, as_float(images), key), optimizer, ema=ema)
+
+    @jit  # LeNet5 takes .3 s, found compiled; op by op 6
+    def create(images: jax.Array, key: jax.Array) -> State:
+        return start(cnn.init(network, as_float(images), key), optimizer, ema=ema)
+
+    return create(images, key)
 
 
 def start(variables: Any, optimizer: optax.GradientTransformation, *, ema: float | None = None) -> State:
