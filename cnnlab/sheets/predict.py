@@ -29,7 +29,7 @@ from cnnlab.sheets.results import (
     write_rasters,
 )
 from cnnlab.sheets.samples import drops_pixels, predictor
-from cnnlab.sheets.scratch import Scratch, finished, note_finished, note_published, open_scratch, published
+from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, note_published, open_scratch, published
 from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.trained import Trained
@@ -239,7 +239,7 @@ def _finish(
     classes: Sequence[str],
     drawing: Mapping,
 ) -> dict[str, Path]:
-    maps = {name: np.load(scratch.folder / f"{name}.npy", mmap_mode="r") for name in names}
+    maps = {name: Stored(scratch.folder / f"{name}.npy") for name in names}
     folder = scratch.folder / "files"
     folder.mkdir(exist_ok=True)
     try:
@@ -259,7 +259,6 @@ def _finish(
             f"predicted is kept in {scratch.folder}"
         ) from error
     note_finished(output, {**scratch.work, **drawing}, found)
-    del maps
     scratch.remove()
     return found
 

@@ -87,9 +87,9 @@ def _write_array(path: Path, values: np.ndarray) -> None:
     bands, height, width = values.shape
     shape = (height, width) if bands == 1 else (height, width, bands)
     allocate(path, shape, values.dtype)
-    out = np.lib.format.open_memmap(path, mode="r+")
     for start in range(0, height, 512):
         rows = values[:, start : start + 512]
+        out = np.lib.format.open_memmap(path, mode="r+")  # anew: one that stays open counts as the process's memory
         out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
 
 
