@@ -38,9 +38,9 @@ def train_seeds(
 ) -> list[Trained]:
     """Trains once a seed, in `run_dir/seed0`, `run_dir/seed1`, ...; each as `train` would.
 
-    Together, all seeds take each step in one vectorised program: on an accelerator small networks then cost hardly
-    more than one of them. On a CPU that loses: a convolution's gradient of ten networks took 3,341 ms at once and 36 in
-    turn (two cores, jaxlib 0.10.2).
+    Together, all seeds take each step in one vectorised program, for accelerators, which a small network leaves idle
+    (`seeds_cost` of `benchmarks/accelerator.py`; not measured yet). On a CPU that loses: a convolution's gradient of
+    ten networks took 3,341 ms at once and 36 in turn (two cores, jaxlib 0.10.2).
 
     Args:
       experiment: with the first seed.
