@@ -1,7 +1,8 @@
 """One epoch's steps: each batch sent to the device, or many steps as one program over examples that stay there.
 
 A small network's step on an accelerator takes less time than to send its batch and start it. On a CPU nothing is sent,
-and convolutions inside a loop lose their threads: there a scanned epoch takes two to three times as long.
+and convolutions inside a loop lose their threads: as one program an epoch of LeNet5 takes as long there (.150 s, else
+.157), one of a U-Net of 8 channels ten times as long (14.6 s, else 1.5; two cores, jaxlib 0.10.2).
 """
 
 import functools
