@@ -58,6 +58,36 @@ class Scratch:
         shutil.rmtree(self.folder)
 
 
+class Stored:
+    """A map on disk `[bands, H, W]`, or a band of it `[H, W]`, that is indexed like an array.
+
+    Every access maps the file anew: a memory map that stays open counts all it has read as the process's memory.
+
+    Attributes:
+      path: of an `.npy` file.
+      band: which of its bands, if not all.
+    """
+
+    def __init__(self, path: Path, band: int | None = None):
+        self.path, self.band = path, band
+        self.shape, self.dtype = (whole := self._map()).shape, whole.dtype
+        self.size = whole.size
+
+    def _map(self) -> np.ndarray:
+        whole = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return whole if self.band is None else whole[self.band]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        if self.band is None and isinstance(index, int):
+            if not 0 <= index < len(self):
+                raise IndexError(f"{self.path} has {len(self)} bands, not {index + 1}")
+            return Stored(self.path, index)
+        return np.array(self._map()[index])
+
+
 def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[int, ...], type]]) -> Scratch:
     """Goes on with the arrays of the same work, or makes new ones, whose space is taken from the disk at once.
 
@@ -127,36 +157,6 @@ def note_published(output: Path, names: Sequence[str]) -> None:
 def published(output: Path) -> list[str]:
     """The names of the files that predictions left in a directory."""
     return json.loads((output / DONE).read_text()).get("published", []) if (output / DONE).is_file() else []
-
-
-class Stored:
-    """A map on disk `[bands, H, W]`, or a band of it `[H, W]`, that is indexed like an array.
-
-    Every access maps the file anew: a memory map that stays open counts all it has read as the process's memory.
-
-    Attributes:
-      path: of an `.npy` file.
-      band: which of its bands, if not all.
-    """
-
-    def __init__(self, path: Path, band: int | None = None):
-        self.path, self.band = path, band
-        self.shape, self.dtype = (whole := self._map()).shape, whole.dtype
-        self.size = whole.size
-
-    def _map(self) -> np.ndarray:
-        whole = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        return whole if self.band is None else whole[self.band]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index):
-        if self.band is None and isinstance(index, int):
-            if not 0 <= index < len(self):
-                raise IndexError(f"{self.path} has {len(self)} bands, not {index + 1}")
-            return Stored(self.path, index)
-        return np.array(self._map()[index])
 
 
 def check_room(output: Path, needed: int) -> None:

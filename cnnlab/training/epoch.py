@@ -54,10 +54,11 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
         key = plans[0].key
     else:
         step, key = jax.vmap(step), jnp.stack([made.key for made in plans])
-    stay = stays(plans[0], mesh)
-    if stay:
+    if stays(plans[0], mesh):
         out.print("the training examples stay on the device (--training.resident False sends each batch)")
-    steps = (_resident if stay else _sent)(step, state, plans, mesh, key)
+        steps = _resident(step, state, plans, key)
+    else:
+        steps = _sent(step, state, plans, key, mesh)
     kept = compile_cache.keep_compilations()
     found = ", found in" if compile_cache.hits() > before else ", kept in"
     out.print(f"compiled in {time.perf_counter() - started:.1f} s{f'{found} {kept}' if kept else ''}")
@@ -95,7 +96,7 @@ def _learnt_from(examples: Examples) -> dict[str, np.ndarray]:
     return {name: column for name, column in examples.columns.items() if name not in EVALUATION_ONLY}
 
 
-def _sent(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, key: jax.Array) -> Steps:
+def _sent(step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh: Mesh) -> Steps:
     """One program a step, each batch sent as it is read."""
     made = plans[0]
 
@@ -115,13 +116,12 @@ def _sent(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, key: jax.
     return steps
 
 
-def _resident(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, key: jax.Array) -> Steps:
+def _resident(step: Step, state: State, plans: Sequence[Plan], key: jax.Array) -> Steps:
     """Many steps as one program, over examples that the device keeps.
 
     There are two programs, of one step and of many, because a loop whose length is not known when it is compiled makes
     a GPU ask the host before each round.
     """
-    del mesh
     examples = plans[0].dataset["train"]
     columns = jax.device_put(_learnt_from(examples))
 

@@ -126,17 +126,18 @@ def main(
     side = 8192 if jax.default_backend() != "cpu" else 512
     rate, rows = matrix_rate(side, jnp.bfloat16), []
     for name in networks:
-        one = LARGE[name] if name in LARGE else ROWS[name]
+        one = (ROWS | LARGE)[name]
         one = one._replace(batch=batch or one.batch)
-        number, precision = (1, "bfloat16") if name in LARGE else (steps, "float32")
-        variants = {"cnnlab": resident(one)} if name in LARGE else {"cnnlab": scanned(one, number)}
-        if name not in LARGE:
-            variants |= {"cnnlab sent": sent(one, number), "cnnlab seeds": scanned(one, number, seeds)}
+        if name in LARGE:
+            number, precision, variants = 1, "bfloat16", {"cnnlab": resident(one)}
+        else:
+            number, precision, variants = steps, "float32", {"cnnlab": scanned(one, steps)}
+            variants |= {"cnnlab sent": sent(one, steps), "cnnlab seeds": scanned(one, steps, seeds)}
         variants |= torch_steps(one, number, precision=precision) if peers else {}
         times = take_turns(variants, rounds=rounds, seconds=seconds)
         work = 3 * number * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
         told = {"steps": number, "peak_share": round(work / (times["cnnlab"] / 1000) / rate, 4)}
-        if name not in LARGE:
+        if "cnnlab seeds" in times:
             told["seeds_cost"] = round(times["cnnlab seeds"] / times["cnnlab"], 2)
         rows.append(row(name, times, images=number * one.batch, own=OWN) | told)
     return print_rows(rows, as_json=json_only)
