@@ -28,11 +28,12 @@ from study import Table, show
 
 import cnnlab
 from cnnlab.losses import border_weights
-from cnnlab.metrics.panoptic import shapes
-from cnnlab.metrics.rand import Agreement, partition_agreement, thin_borders
+from cnnlab.metrics.panoptic import basins, shapes
+from cnnlab.metrics.rand import Agreement, partition_agreement
 from cnnlab.uncertainty import augmented_predict
 
-THRESHOLDS = np.arange(0.3, 0.96, 0.05)
+LEVELS = np.arange(0.05, 0.51, 0.05)  # of the probability of a membrane, below which cells begin
+SMALLEST = 20  # pixels from which a cell grows
 GAP = 3.0  # pixels of half the resolution: sigma of the paper's weights
 
 EXPERIMENT = cnnlab.Experiment(
@@ -73,15 +74,19 @@ def fold(n: int, place: int, folds: int, sections: int) -> dict[str, np.ndarray]
     return {"train": rest[2:][:sections], "validation": rest[:2], "test": np.flatnonzero(test)}
 
 
-def cells(trained: cnnlab.Trained, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The probability of a cell `[n, H, W]` at full resolution."""
-    each = [augmented_predict(trained, image[None], views="dihedral").probs[0, ..., 1] for image in images]
-    return np.stack([jax.image.resize(one, size, "linear") for one in each])
+def membranes(networks: list[cnnlab.Trained], images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The probability of a membrane `[n, H, W]` at full resolution, the mean over networks and views."""
+
+    def answer(image: np.ndarray) -> jax.Array:
+        each = [augmented_predict(one, image[None], views="dihedral").probs[0, ..., 0] for one in networks]
+        return jax.image.resize(sum(each) / len(each), size, "linear")
+
+    return np.stack([answer(image) for image in images])
 
 
-def agreement(cell: np.ndarray, masks: np.ndarray, threshold: float) -> Agreement:
-    """The mean over sections, membranes being where a cell is less likely than the threshold."""
-    found = [thin_borders(shapes(one > threshold)) for one in cell]
+def agreement(membrane: np.ndarray, masks: np.ndarray, level: float) -> Agreement:
+    """The mean over sections, cells being the basins between membranes."""
+    found = [basins(one, level, min_size=SMALLEST) for one in membrane]
     each = [partition_agreement(one, shapes(mask == 1)) for one, mask in zip(found, masks, strict=True)]
     return Agreement(*np.mean(each, 0).tolist())
 
@@ -91,17 +96,19 @@ def main(
     folds: int = 5,
     sections: tuple[int, ...] = (22, 12, 6, 3),
     runs: Path = Path("runs/isbi_membrane"),
+    networks: int = 2,
     epochs: int | None = None,
     width: int = 16,
     depth: int = 4,
 ) -> dict[int, Table]:
-    """Trains once a fold and number of sections, and prints V-Rand and V-Info.
+    """Trains for each fold and number of sections, and prints V-Rand and V-Info.
 
     Args:
         isbi: the data's directory.
         folds: parts of which each is the test once.
         sections: how many to learn from.
         runs: where the run directories go.
+        networks: trained apart, whose answers are averaged.
         epochs: with the most sections.
         width: channels of the first block.
         depth: poolings.
@@ -120,16 +127,18 @@ def main(
             chosen = fold(len(images), place, folds, number)
             splits = {split: {name: column[i] for name, column in columns.items()} for split, i in chosen.items()}
             data = cnnlab.data.from_arrays(splits, classes=("membrane", "cell"), name="isbi")
-            run = runs / f"sections{number}_fold{place}"
-            cnnlab.train(experiment, run, data=data)
-            trained = cnnlab.load(run, step="latest")  # two sections are too few to choose an epoch by
+            trained = []
+            for seed in range(networks):
+                run = runs / f"sections{number}_fold{place}_seed{seed}"
+                cnnlab.train(dataclasses.replace(experiment, seed=seed), run, data=data)
+                trained.append(cnnlab.load(run, step="latest"))  # two sections are too few to choose an epoch by
             known, test = np.concatenate([chosen["validation"], chosen["train"]]), chosen["test"]
-            cell = cells(trained, columns["image"][known], masks.shape[1:])
-            best = max(THRESHOLDS, key=lambda t: agreement(cell, masks[known], t).rand)
-            cell = cells(trained, columns["image"][test], masks.shape[1:])
-            found = agreement(cell, masks[test], best)
-            accuracy = ((cell > 0.5) == masks[test]).mean()
-            rows.append(found._asdict() | {"threshold": float(best), "pixel accuracy": accuracy})
+            membrane = membranes(trained, columns["image"][known], masks.shape[1:])
+            best = max(LEVELS, key=lambda level: agreement(membrane, masks[known], level).rand)
+            membrane = membranes(trained, columns["image"][test], masks.shape[1:])
+            found = agreement(membrane, masks[test], best)
+            accuracy = ((membrane < 0.5) == masks[test]).mean()
+            rows.append(found._asdict() | {"level": float(best), "pixel accuracy": accuracy})
             show(f"{number} sections, fold {place}", {name: np.array([value]) for name, value in rows[-1].items()})
         tables[number] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         show(f"{number} sections, {folds} folds", tables[number])

@@ -45,8 +45,8 @@ from PIL import Image
 from scipy import ndimage
 
 import cnnlab
-from cnnlab.metrics.boundaries import boundary_counts
-from cnnlab.metrics.panoptic import panoptic_counts, shapes
+from cnnlab.metrics.boundaries import boundary_counts, ridges
+from cnnlab.metrics.panoptic import basins, panoptic_counts, shapes
 from cnnlab.metrics.separation import separation
 from cnnlab.plots.segmentation import answers
 from cnnlab.uncertainty import DIHEDRAL
@@ -123,11 +123,11 @@ def main(
         probability, variance = answer(trained, sheet, low, high, mc_samples)
         part = (slice(None), slice(low, high))
         strips[name] = (probability, variance, wide[part], edges[part], true[part], content[part])
-    edge, method, basin = tune(*strips["choose"])
+    chosen = tune(*strips["choose"])
     probability, variance, *truth = strips["score"]
-    table = scores(probability, truth[1:], edge, method, basin) | error_detection(probability, variance, truth)
-    draw(sheet[:, score:end], probability > edge, probability, variance, truth).save(runs / "picture.png")
-    print(f"edges above {edge}, shapes by {method} below {basin}")
+    table = scores(probability, truth[1:], **chosen) | error_detection(probability, variance, truth)
+    draw(sheet[:, score:end], probability > 0.5, probability, variance, truth).save(runs / "picture.png")
+    print(", ".join(f"{name} {value}" for name, value in chosen.items()))
     for name, value in table.items():
         print(f"  {name:30} {value:.4f}")
     return table
@@ -161,54 +161,51 @@ def answer(
     return mean[part], np.maximum(squares / len(ways) - mean**2, 0)[part]
 
 
-def tune(probability, variance, wide, edges, true, content) -> tuple[float, str, float]:
-    """The threshold of outlines with the best F1, and how shapes come out best."""
+def tune(probability, variance, wide, edges, true, content) -> dict[str, float | str]:
+    """The thresholds of outlines, thin and as thick as they are learnt, with the best F1; how shapes come out best."""
     del variance, wide
-    edge = max(EDGES, key=lambda one: boundary_counts(probability > one, edges, inside=content).f1)
     ways = [(method, basin) for method in SHAPES for basin in BASINS]
+
+    def thin(level: float) -> float:
+        return boundary_counts(ridges(probability, level), edges, inside=content).f1
+
+    def thick(level: float) -> float:
+        return boundary_counts(probability > level, edges, inside=content).f1
 
     def quality(way: tuple[str, float]) -> float:
         found = panoptic_counts(SHAPES[way[0]](probability, way[1]), shapes(true), min_size=SMALLEST, inside=content)
         return np.nan_to_num(found.quality)
 
-    return edge, *max(ways, key=quality)
+    method, basin = max(ways, key=quality)
+    return {"thin": max(EDGES, key=thin), "thick": max(EDGES, key=thick), "method": method, "basin": basin}
 
 
 def parts(probability: np.ndarray, below: float) -> np.ndarray:
-    """Connected parts of what is no outline."""
-    return widen(shapes(probability < below))
+    """Connected parts of what is no outline, grown by a pixel: outlines are learnt 3 pixels wide and drawn 1 wide."""
+    found = shapes(probability < below)
+    far, nearest = ndimage.distance_transform_edt(found == 0, return_indices=True)
+    return np.where(far < 1.5, found[tuple(nearest)], 0)
 
 
-def basins(probability: np.ndarray, below: float) -> np.ndarray:
-    """The parts below the level, flooded from there up to the outlines: gaps in these are closed."""
-    seeds = shapes(probability < below)
-    sizes = np.bincount(seeds.ravel())
-    seeds = np.where((sizes >= SMALLEST)[seeds], seeds, 0)
-    if not seeds.any():
-        return seeds
-    flooded = ndimage.watershed_ift(np.round(255 * probability).astype(np.uint8), seeds.astype(np.int32))
-    return widen(np.where(probability < 0.5, flooded, 0))
+def flooded(probability: np.ndarray, below: float) -> np.ndarray:
+    """The basins of a watershed of the probability of an outline."""
+    return basins(probability, below, min_size=SMALLEST, lines=True)
 
 
-def widen(parts: np.ndarray) -> np.ndarray:
-    """Shapes with the outer pixels of the outlines, which are learnt 3 pixels wide and drawn 1 wide."""
-    far, nearest = ndimage.distance_transform_edt(parts == 0, return_indices=True)
-    return np.where(far < 1.5, parts[tuple(nearest)], 0)
+SHAPES = {"connected parts": parts, "watershed": flooded}
 
 
-SHAPES = {"connected parts": parts, "watershed": basins}
-
-
-def scores(probability, truth, edge: float, method: str, basin: float) -> dict[str, float]:
+def scores(probability, truth, thin: float, thick: float, method: str, basin: float) -> dict[str, float]:
     """Boundary F1 and panoptic quality of a strip."""
     edges, true, content = truth
-    lines = boundary_counts(probability > edge, edges, inside=content)
+    lines = boundary_counts(ridges(probability, thin), edges, inside=content)
     drawn, rule = SHAPES[method](probability, basin), {"min_size": SMALLEST, "inside": content}
     found = panoptic_counts(drawn, shapes(true), **rule)
     return {
         "boundary_f1": lines.f1,
         "boundary_precision": lines.precision,
         "boundary_recall": lines.recall,
+        "boundary_f1_of_thick_lines": boundary_counts(probability > thick, edges, inside=content).f1,
         "panoptic_quality": found.quality,
         "segmentation_quality": found.segmentation_quality,
         "recognition_quality": found.recognition_quality,

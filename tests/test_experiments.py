@@ -159,8 +159,7 @@ def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
     # the truth itself, its outlines 3 pixels wide, tuned and scored
     wide = ndimage.binary_dilation(edges, np.ones((3, 3)))
     strip = (wide * 1.0, None, wide, edges, ~edges, y < 44)
-    edge, method, basin = module.tune(*strip)
-    perfect = module.scores(strip[0], strip[3:], edge, method, basin)
+    perfect = module.scores(strip[0], strip[3:], **module.tune(*strip))
     assert perfect["boundary_f1"] == 1
     assert perfect["panoptic_quality"] > 0.9
 
@@ -171,11 +170,12 @@ def test_a_street_between_the_atlass_shapes_is_spurious_unless_streets_are_true(
     edges = (x == 9) | (x == 19)  # 90 pixels of a shape, 90 of a street, 100 of a shape
     truth = (edges, (x < 9) | (x > 19), np.ones_like(edges))
     wide = ndimage.binary_dilation(edges, np.ones((3, 3))) * 1.0
-    found = module.scores(wide, truth, 0.5, "connected parts", 0.5)
+    chosen = {"thin": 0.5, "thick": 0.5, "method": "connected parts", "basin": 0.5}
+    found = module.scores(wide, truth, **chosen)
     assert found["panoptic_quality"] == 2 / (2 + 1 / 2)
     assert found["panoptic_quality_with_streets"] == 1
     wide[:, 18:21] = 0  # a gap: the street and the second shape are one, 100 of its 200 pixels right, not above 1/2
-    found = module.scores(wide, truth, 0.5, "connected parts", 0.5)
+    found = module.scores(wide, truth, **chosen)
     assert found["panoptic_quality"] == 1 / (1 + (1 + 1) / 2)
     assert found["panoptic_quality_with_streets"] == 1 / (1 + (1 + 2) / 2)
 
@@ -224,7 +224,7 @@ def test_membranes_are_cross_validated_over_fewer_sections(tmp_path, blobs, caps
     parts = [module.fold(12, place, 3, 4) for place in range(3)]
     assert sorted(np.concatenate([part["test"] for part in parts])) == [*range(12)]
     assert all(len({*part["train"], *part["validation"], *part["test"]}) == 4 + 2 + 4 for part in parts)
-    assert module.agreement(blobs * 1.0, blobs, 0.5).rand == 1
+    assert module.agreement(1 - blobs, blobs, 0.5).rand == 1
 
 
 def test_the_ratios_of_two_benchmarks_become_bars_beside_the_best_of_torch(tmp_path):

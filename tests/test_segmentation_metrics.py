@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -83,6 +85,36 @@ def test_outlines_of_a_mask_run_on_both_sides_of_every_change_but_those_to_ignor
     assert boundaries.outlines(mask).astype(int).tolist() == [[0, 1, 1, 0, 1], [0, 0, 1, 0, 1]]
 
 
+def test_ridges_are_the_crests_of_lines_however_thick():
+    upright = np.tile(1 - ((np.arange(9) - 4) / 5) ** 2, (7, 1))
+    assert (boundaries.ridges(upright, 0.5) == (np.arange(9) == 4)).all()
+    assert (boundaries.ridges(upright.T, 0.5) == (np.arange(9) == 4)[:, None]).all()
+    diagonal = np.eye(7) + 0.5 * (np.eye(7, k=1) + np.eye(7, k=-1))
+    assert (boundaries.ridges(diagonal, 0.1) == np.eye(7, dtype=bool)).all()
+    bumpy = upright + np.random.default_rng(0).uniform(0, 0.02, (7, 1))  # along the line it bends less than across
+    assert (boundaries.ridges(bumpy, 0.5) == (np.arange(9) == 4)).all()
+    flat = np.tile([0.0, 0, 1, 1, 1, 0, 0], (5, 1))
+    assert (boundaries.ridges(flat, 0.5) == (flat == 1)).all()
+
+
+def test_basins_close_a_gap_that_joins_two_rooms():
+    wall = np.zeros((5, 9))
+    wall[:, 4] = 0.9
+    wall[2, 4] = 0.3  # the gap
+    assert panoptic.shapes(wall < 0.5).max() == 1
+    rooms = panoptic.basins(wall, 0.2, lines=True)
+    assert (rooms == np.select([np.arange(9) < 4, np.arange(9) > 4], [1, 2])).all()
+    assert panoptic.basins(wall, 0.2).min() == 1  # the wall's pixels go to one of them
+    assert panoptic.basins(wall, 0.5).max() == 1
+    assert not panoptic.basins(wall, 0.2, min_size=21).any()
+
+
+def test_basins_without_their_extra_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
+    with pytest.raises(ValueError, match=r"pip install 'cnnlab\[shapes\]'"):
+        panoptic.basins(np.zeros((2, 2)), 0.5)
+
+
 def test_panoptic_quality_by_hand():
     truth = np.zeros((4, 20), int)
     truth[:, 0:5], truth[:, 6:11], truth[:, 12:15] = 1, 2, 3  # 20, 20 and 12 pixels
@@ -150,6 +182,16 @@ def test_shapes_are_scored_class_by_class_over_all_images():
     assert found["panoptic_quality"][2] == found["boundary_f1"][2] == 1
     assert np.isnan(found["panoptic_quality"][3])
     assert np.isnan(found["boundary_f1"][3])
+    assert found["v_rand"][1:3] == found["v_info"][1:3] == [1, 1]
+    assert np.isnan(found["v_rand"][3])
     # The square of 3x3 has 8 + 12 pixels at its edge, the guess of 3x6 14 + 18; they share 9 outside and 9 within.
     precision, recall = (18 + 20) / (32 + 20), (18 + 20) / (20 + 20)
     assert found["boundary_f1"][1] == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_cells_that_a_guess_merges_cost_v_rand_in_their_image_alone():
+    mask = np.array([[1, 1, 0, 1, 1]])
+    found = shape_scores([np.ones_like(mask), mask], [mask, mask], 2)
+    # two halves in one guessed shape: 2 (1/4 + 1/4) / (1 + 1/2), and nothing is told of which half; then 1
+    assert found["v_rand"][1] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["v_info"][1] == pytest.approx((0 + 1) / 2)

@@ -1,5 +1,6 @@
 """Whole sheets: the plan of windows, tiled = whole, shared masks, memory, going on after a stop."""
 
+import json
 import subprocess
 import sys
 from functools import partial
@@ -401,3 +402,62 @@ def test_several_devices_give_the_same_maps(halving, tmp_path):
     for name in ("mean", "variance"):
         three = np.load(tmp_path / "three" / f"{name}.npy")
         np.testing.assert_allclose(three, np.load(found[name]), atol=1e-5)
+
+
+class Brightness(nn.Module):
+    """Bright pixels are walls."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Conv(2, (1, 1), name="classes")(x)
+
+
+@pytest.fixture
+def two_rooms():
+    """A network that takes bright pixels for walls, and a sheet of two rooms with a faint gap in their wall."""
+    sheet = np.zeros((20, 40, 1), np.uint8)
+    sheet[:, 18:21] = 255
+    sheet[9:11, 18:21] = 100
+    weights = {"classes": {"kernel": np.array([[[[0, 20.0]]]], np.float32), "bias": np.array([0, -10], np.float32)}}
+    spec = InputSpec((16, 16), classes=("room", "wall"))
+    return Trained({"params": weights}, Brightness(), TASKS["segmentation"](), spec), sheet
+
+
+def test_a_watershed_closes_a_gap_between_shapes_and_leaves_the_maps_alone(two_rooms, tmp_path):
+    def predicted(name, **options):
+        found = predict_sheet(*two_rooms, tmp_path / name, tile=64, background="wall", **options)
+        features = json.loads(found["polygons"].read_text())["features"]
+        return np.load(found["mask"]), [one["properties"]["pixels"] for one in features]
+
+    mask, joined = predicted("plain")
+    assert joined == [20 * 40 - 18 * 3]
+    flooded_mask, apart = predicted("flooded", watershed=0.05)
+    assert sorted(apart) == [20 * 19, 20 * 20]  # the walls belong to the rooms but for a line of one pixel
+    np.testing.assert_array_equal(flooded_mask, mask)
+    assert predicted("plain", watershed=0.05)[1] == apart  # drawn of the maps that are there
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"watershed": 1.5}, "between 0 and 1"),
+        ({"watershed": 0.2, "background": "none"}, "needs a class as walls"),
+    ],
+)
+def test_a_watershed_that_cannot_be_is_refused_before_the_windows(two_rooms, tmp_path, options, told):
+    with pytest.raises(ValueError, match=told):
+        predict_sheet(*two_rooms, tmp_path, tile=64, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sheet_too_large_for_a_watershed_is_told(two_rooms, tmp_path, monkeypatch):
+    monkeypatch.setattr(sheets.watershed, "LARGEST", 100)
+    with pytest.raises(ValueError, match="20×40 pixels is too large for a watershed"):
+        predict_sheet(*two_rooms, tmp_path, tile=64, watershed=0.2)
+
+
+def test_basins_take_the_class_of_most_of_their_pixels_and_pixels_without_data_none():
+    wall = np.array([[0, 0, 0, 1, 0, 0, np.nan]])
+    mask = np.array([[1, 1, 2, 0, 2, 2, 255]])
+    found = sheets.watershed.flooded(np.stack([wall, 0 * wall, 0 * wall]), mask, 0, 0.5, smallest=1)
+    assert found.tolist() == [[1, 1, 1, 0, 2, 2, 255]]

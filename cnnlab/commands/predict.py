@@ -29,6 +29,7 @@ def run(arguments: Sequence[str]) -> None:
         bands: tuple[int, ...] | None = None,
         smallest: int = 1,
         background: str = "first",
+        watershed: float | None = None,
         vectors: Literal["gpkg", "geojson", "none"] = "gpkg",
         video: bool = False,
         rate: float = 25.0,
@@ -59,14 +60,17 @@ def run(arguments: Sequence[str]) -> None:
             bands: of a sheet, counted from 1, one a channel.
             smallest: pixels of a sheet's smallest polygon.
             background: the class that gets no polygons: its name, first, or none.
+            watershed: probability of that class below which a shape begins, to be flooded up to where it meets the
+                next one: gaps in outlines are closed.
             vectors: format of a georeferenced sheet's polygons, or none for no polygons.
             video: folders hold the frames of a video each, in the order of their names.
             rate: frames a second of such a folder.
         """
         sheet = {"tile": tile, "overlap": overlap, "bands": bands, "smallest": smallest, "background": background}
+        sheet |= {"watershed": watershed, "vectors": vectors}
         photos = {"group": group, "calibrated": calibrated, "skip_unreadable": skip_unreadable, "ids": ids}
         films = {"folders": video, "rate": rate}
-        return Asked(run, paths, output, format, mc, seed, photos, sheet | {"vectors": vectors}, films)
+        return Asked(run, paths, output, format, mc, seed, photos, sheet, films)
 
     asked = parse(command, arguments, "predict")
     runs, videos, paths = sort_paths(asked)

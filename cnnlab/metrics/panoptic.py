@@ -90,6 +90,40 @@ def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
     return ndimage.label(np.asarray(mask, bool), ndimage.generate_binary_structure(2, 2 if corners else 1))[0]
 
 
+def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = False) -> np.ndarray:
+    """The parts of a relief below a level, flooded from there until they meet: gaps in a wall between them are closed.
+
+    Source: Meyer, Topographic Distance and Watershed Lines, Signal Processing 38, 1994, as scikit-image floods; needs
+    `pip install "cnnlab[shapes]"`.
+
+    Args:
+      wall: `[H, W]`, high where no shape should pass, such as the probability of an outline.
+      below: the level, in the relief's unit. A higher one joins what a lower one holds apart.
+      min_size: pixels of a part from which a basin starts.
+      lines: whether pixels where two basins meet belong to neither.
+
+    Returns:
+      `[H, W]` whole numbers: the basin of each pixel from 1; 0 everywhere if no part is large enough.
+
+    Raises:
+      ValueError: scikit-image is not installed.
+
+    >>> wall = np.array([[0.1, 0.0, 0.4, 0.6, 0.3, 0.0]] * 2)
+    >>> basins(wall, 0.2)[0].tolist(), basins(wall, 0.2, lines=True)[0].tolist(), basins(wall, 0.7)[0].tolist()
+    ([1, 1, 1, 2, 2, 2], [1, 1, 1, 0, 2, 2], [1, 1, 1, 1, 1, 1])
+    """
+    try:
+        from skimage.segmentation import watershed
+    except ImportError as error:
+        raise ValueError("a watershed needs the extra shapes: pip install 'cnnlab[shapes]'") from error
+    wall = np.asarray(wall)
+    parts = shapes(wall < below)
+    large = np.bincount(parts.ravel()) >= min_size
+    large[0] = False
+    parts = np.where(large, large.cumsum(), 0).astype(np.int32)[parts]
+    return watershed(wall, parts, watershed_line=lines) if large.any() else parts
+
+
 def _numbered(shapes: np.ndarray, min_size: int) -> tuple[np.ndarray, np.ndarray]:
     """The shapes of enough pixels, renumbered 1.., and their sizes."""
     values, place, count = np.unique(shapes, return_inverse=True, return_counts=True)

@@ -7,15 +7,17 @@ import numpy as np
 
 from cnnlab.metrics.boundaries import BoundaryCounts, boundary_counts, outlines
 from cnnlab.metrics.panoptic import PanopticCounts, panoptic_counts, shapes
+from cnnlab.metrics.rand import partition_agreement, thin_borders
 
 
 def shape_scores(
     guesses: Iterable[np.ndarray], masks: Iterable[np.ndarray], num_classes: int, *, tolerance: float = 2.0
 ) -> dict[str, list[float]]:
-    """`boundary_f1` and `panoptic_quality` of each class, counted over all images.
+    """`boundary_f1` and `panoptic_quality` of each class, counted over all images, `v_rand` and `v_info` on average.
 
     A class's outlines are its pixels beside other classes, and theirs beside it; its shapes are its parts that are
-    connected without corners. Pixels without a class belong to none and have no outline.
+    connected without corners. Pixels without a class belong to none and have no outline. V-Rand and V-Info are of the
+    images that show the class, guessed shapes with their borders thinned (`thin_borders`).
 
     Args:
       guesses: `[H, W]` classes each.
@@ -24,7 +26,7 @@ def shape_scores(
       tolerance: of outlines, in pixels, as in `boundary_counts`.
 
     Returns:
-      k numbers each; NaN of a class that occurs in neither.
+      k numbers each; NaN of a class that occurs in neither, and of V-Rand and V-Info where no mask shows it.
 
     >>> mask = np.zeros((8, 8), int)
     >>> mask[2:6, 2:6] = 1
@@ -33,6 +35,7 @@ def shape_scores(
     """
     outline = [BoundaryCounts(0, 0, 0, 0)] * num_classes
     found = [PanopticCounts(0.0, 0, 0, 0)] * num_classes
+    agreed = [[] for _ in range(num_classes)]
     for guess, mask in zip(guesses, masks, strict=True):
         known = mask >= 0
         for k in np.union1d(guess[known], mask[known]).tolist():
@@ -40,8 +43,20 @@ def shape_scores(
             mine, true = (np.where(known, one == k, -1)[part] for one in (guess, mask))
             counts = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known[part])
             outline[k] = outline[k].merge(counts)
-            found[k] = found[k].merge(panoptic_counts(shapes(mine == 1), shapes(true == 1)))
-    return {"boundary_f1": [one.f1 for one in outline], "panoptic_quality": [one.quality for one in found]}
+            mine, true = shapes(mine == 1), shapes(true == 1)
+            found[k] = found[k].merge(panoptic_counts(mine, true))
+            if true.any():
+                agreed[k].append(partition_agreement(thin_borders(mine), true))
+    return {
+        "boundary_f1": [one.f1 for one in outline],
+        "panoptic_quality": [one.quality for one in found],
+        "v_rand": [_mean([one.rand for one in each]) for each in agreed],
+        "v_info": [_mean([one.info for one in each]) for each in agreed],
+    }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
 
 
 def _around(place: np.ndarray, margin: int) -> tuple[slice, slice]:

@@ -32,6 +32,7 @@ from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, note_published, open_scratch, published
 from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
+from cnnlab.sheets.watershed import check_watershed, flooded
 from cnnlab.trained import Trained
 from cnnlab.training.progress import console
 from cnnlab.training.run import lock
@@ -52,6 +53,7 @@ def predict_sheet(
     bands: Sequence[int] | None = None,
     smallest: int = 1,
     background: str = "first",
+    watershed: float | None = None,
     vectors: Vectors = "gpkg",
     quiet: bool = True,
 ) -> dict[str, Path]:
@@ -83,6 +85,9 @@ def predict_sheet(
       bands: of a raster, counted from 1.
       smallest: pixels of the smallest polygon.
       background: the class without polygons: a name, `first`, or `none` for polygons of all classes.
+      watershed: where the background is outlines, take for shapes not what the mask leaves connected but the basins
+        that begin where the background's probability is below this, so that gaps in an outline are closed. Needs the
+        extra `shapes` and the sheet in memory, up to 134 megapixels; `mask` stays as it is.
       vectors: format of a georeferenced sheet's polygons: `gpkg` or `geojson`; `none` for no polygons of any sheet.
       quiet: no progress bar on standard error.
 
@@ -125,7 +130,10 @@ def predict_sheet(
         raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
     key = jax.random.key(0) if key is None else key
     drawing = {"smallest": smallest, "background": _index(background, trained.spec.classes), "vectors": vectors}
+    drawing |= {} if watershed is None else {"watershed": watershed}
     with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
+        if watershed is not None:
+            check_watershed(watershed, drawing["background"], sheet.size)
         if vectors == "geojson" and sheet.georeference is not None:
             to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)  # better now than after all windows
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
@@ -248,7 +256,10 @@ def _finish(
         if drawing["vectors"] != "none":
             measured = {name: map for name, map in maps.items() if name != "mask"}
             options = {name: drawing[name] for name in ("smallest", "background")}
-            shapes = polygons(maps["mask"][0], measured, **options)
+            mask = maps["mask"][0]
+            if level := drawing.get("watershed"):
+                mask = flooded(maps["mean"][:], mask[:], options["background"], level, smallest=options["smallest"])
+            shapes = polygons(mask, measured, **options)
             file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
             note_published(output, [*published(output), file])
             found |= publish(folder, output, [file])
