@@ -51,7 +51,7 @@ from cnnlab.metrics.separation import separation
 from cnnlab.plots.segmentation import answers
 from cnnlab.uncertainty import DIHEDRAL
 
-EDGES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+EDGES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BASINS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
 SMALLEST = 50  # pixels of a shape that counts
 CONTEXT = 128  # columns beside a strip that the network sees and that are not scored
@@ -88,6 +88,7 @@ def main(
         networks: trained apart, whose answers are averaged.
         columns: where the strips for choosing and scoring begin, and where the latter ends.
     """
+    basins(np.zeros((1, 1)), 0.5)  # the extra `shapes` is there: better now than after training
     choose, score, end = columns
     runs.mkdir(parents=True, exist_ok=True)
     edges, content, true = (read(atlas / f"{name}.png") for name in ("edges", "content", "shapes"))

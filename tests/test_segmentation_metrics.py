@@ -86,15 +86,16 @@ def test_outlines_of_a_mask_run_on_both_sides_of_every_change_but_those_to_ignor
 
 
 def test_ridges_are_the_crests_of_lines_however_thick():
-    upright = np.tile(1 - ((np.arange(9) - 4) / 5) ** 2, (7, 1))
-    assert (boundaries.ridges(upright, 0.5) == (np.arange(9) == 4)).all()
-    assert (boundaries.ridges(upright.T, 0.5) == (np.arange(9) == 4)[:, None]).all()
+    upright = np.tile(np.exp(-((np.arange(9) - 4) ** 2) / 8), (7, 1))
+    assert (boundaries.ridges(upright, 0.1) == (np.arange(9) == 4)).all()
+    assert (boundaries.ridges(upright.T, 0.1) == (np.arange(9) == 4)[:, None]).all()
     diagonal = np.eye(7) + 0.5 * (np.eye(7, k=1) + np.eye(7, k=-1))
     assert (boundaries.ridges(diagonal, 0.1) == np.eye(7, dtype=bool)).all()
-    bumpy = upright + np.random.default_rng(0).uniform(0, 0.02, (7, 1))  # along the line it bends less than across
-    assert (boundaries.ridges(bumpy, 0.5) == (np.arange(9) == 4)).all()
+    bumpy = upright + np.random.default_rng(0).uniform(0, 0.02, (7, 9))  # noise differs less than the line's flanks
+    assert (boundaries.ridges(bumpy, 0.2) == (np.arange(9) == 4)).all()
     flat = np.tile([0.0, 0, 1, 1, 1, 0, 0], (5, 1))
     assert (boundaries.ridges(flat, 0.5) == (flat == 1)).all()
+    assert (boundaries.ridges((200 * upright).astype(np.uint8), 20) == (np.arange(9) == 4)).all()
 
 
 def test_basins_close_a_gap_that_joins_two_rooms():
@@ -182,8 +183,7 @@ def test_shapes_are_scored_class_by_class_over_all_images():
     assert found["panoptic_quality"][2] == found["boundary_f1"][2] == 1
     assert np.isnan(found["panoptic_quality"][3])
     assert np.isnan(found["boundary_f1"][3])
-    assert found["v_rand"][1:3] == found["v_info"][1:3] == [1, 1]
-    assert np.isnan(found["v_rand"][3])
+    assert np.isnan(found["v_rand"]).all()  # no image has two shapes of a class to be held apart
     # The square of 3x3 has 8 + 12 pixels at its edge, the guess of 3x6 14 + 18; they share 9 outside and 9 within.
     precision, recall = (18 + 20) / (32 + 20), (18 + 20) / (20 + 20)
     assert found["boundary_f1"][1] == pytest.approx(2 * precision * recall / (precision + recall))

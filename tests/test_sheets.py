@@ -15,6 +15,7 @@ from scipy.special import entr
 
 from cnnlab import sheets
 from cnnlab.data import InputSpec
+from cnnlab.metrics.panoptic import basins, shapes
 from cnnlab.models import create_model
 from cnnlab.nn.blocks import Conv, dropout
 from cnnlab.sheets import predict_sheet
@@ -435,13 +436,15 @@ def test_a_watershed_closes_a_gap_between_shapes_and_leaves_the_maps_alone(two_r
     assert sorted(apart) == [20 * 19, 20 * 20]  # the walls belong to the rooms but for a line of one pixel
     np.testing.assert_array_equal(flooded_mask, mask)
     assert predicted("plain", watershed=0.05)[1] == apart  # drawn of the maps that are there
+    assert predicted("plain")[1] == joined
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"watershed": 1.5}, "between 0 and 1"),
-        ({"watershed": 0.2, "background": "none"}, "needs a class as walls"),
+        ({"watershed": 1.5, "background": "wall"}, "between 0 and 1"),
+        ({"watershed": 0.2, "background": "none"}, "name it: --background room or wall"),
+        ({"watershed": 0.2}, "needs the class of its walls, found background 'first'"),
     ],
 )
 def test_a_watershed_that_cannot_be_is_refused_before_the_windows(two_rooms, tmp_path, options, told):
@@ -453,11 +456,22 @@ def test_a_watershed_that_cannot_be_is_refused_before_the_windows(two_rooms, tmp
 def test_a_sheet_too_large_for_a_watershed_is_told(two_rooms, tmp_path, monkeypatch):
     monkeypatch.setattr(sheets.watershed, "LARGEST", 100)
     with pytest.raises(ValueError, match="20×40 pixels is too large for a watershed"):
-        predict_sheet(*two_rooms, tmp_path, tile=64, watershed=0.2)
+        predict_sheet(*two_rooms, tmp_path, tile=64, background="wall", watershed=0.2)
 
 
-def test_basins_take_the_class_of_most_of_their_pixels_and_pixels_without_data_none():
-    wall = np.array([[0, 0, 0, 1, 0, 0, np.nan]])
-    mask = np.array([[1, 1, 2, 0, 2, 2, 255]])
-    found = sheets.watershed.flooded(np.stack([wall, 0 * wall, 0 * wall]), mask, 0, 0.5, smallest=1)
-    assert found.tolist() == [[1, 1, 1, 0, 2, 2, 255]]
+def test_basins_take_their_likeliest_class_and_pixels_without_data_none():
+    wall = np.array([[0.1, 0.1, 0.1, 1, 0.4, 0.4, np.nan]])
+    second = np.array([[0.9, 0.9, 0, 0, 0.2, 0.2, np.nan]])
+    found = sheets.watershed.flooded(np.stack([wall, second, 1 - wall - second]), 0, 0.5, smallest=1)
+    assert found.tolist() == [[1, 1, 1, 0, 2, 2, 255]]  # of 1.8 and .9, and of .4 and .8
+
+
+def test_no_crumb_is_left_of_a_basin_that_a_line_cuts():
+    wall = np.random.default_rng(0).random((1, 60, 60))
+    found = sheets.watershed.flooded(wall, 1, 0.3, smallest=3)
+    seeds = basins(wall[0], 0.3, min_size=3)
+    assert shapes(found == 0).max() == seeds.max()
+
+
+def test_a_sheet_without_any_basin_is_all_wall():
+    assert (sheets.watershed.flooded(np.ones((1, 4, 4)), 1, 0.3, smallest=1) == 1).all()

@@ -60,8 +60,9 @@ def run(arguments: Sequence[str]) -> None:
             bands: of a sheet, counted from 1, one a channel.
             smallest: pixels of a sheet's smallest polygon.
             background: the class that gets no polygons: its name, first, or none.
-            watershed: probability of that class below which a shape begins, to be flooded up to where it meets the
-                next one: gaps in outlines are closed.
+            watershed: of a sheet whose background is outlines (its name in background), their probability below which
+                a shape begins, on smallest pixels or more, to be flooded up to where it meets the next one: gaps in
+                outlines are closed. Needs the extra shapes; up to 134 megapixels.
             vectors: format of a georeferenced sheet's polygons, or none for no polygons.
             video: folders hold the frames of a video each, in the order of their names.
             rate: frames a second of such a folder.

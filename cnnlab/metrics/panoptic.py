@@ -93,11 +93,11 @@ def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
 def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = False) -> np.ndarray:
     """The parts of a relief below a level, flooded from there until they meet: gaps in a wall between them are closed.
 
-    Source: Meyer, Topographic Distance and Watershed Lines, Signal Processing 38, 1994, as scikit-image floods; needs
-    `pip install "cnnlab[shapes]"`.
+    Source: Soille and Ansoult, Automated Basin Delineation from Digital Elevation Models, Signal Processing 20, 1990,
+    as scikit-image floods; needs `pip install "cnnlab[shapes]"`.
 
     Args:
-      wall: `[H, W]`, high where no shape should pass, such as the probability of an outline.
+      wall: `[H, W]`, high where no shape should pass, such as the probability of an outline; NaN belongs to none.
       below: the level, in the relief's unit. A higher one joins what a lower one holds apart.
       min_size: pixels of a part from which a basin starts.
       lines: whether pixels where two basins meet belong to neither.
@@ -106,7 +106,7 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
       `[H, W]` whole numbers: the basin of each pixel from 1; 0 everywhere if no part is large enough.
 
     Raises:
-      ValueError: scikit-image is not installed.
+      ValueError: the relief is no `[H, W]`, or scikit-image is not installed.
 
     >>> wall = np.array([[0.1, 0.0, 0.4, 0.6, 0.3, 0.0]] * 2)
     >>> basins(wall, 0.2)[0].tolist(), basins(wall, 0.2, lines=True)[0].tolist(), basins(wall, 0.7)[0].tolist()
@@ -116,12 +116,20 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
         from skimage.segmentation import watershed
     except ImportError as error:
         raise ValueError("a watershed needs the extra shapes: pip install 'cnnlab[shapes]'") from error
+    from scipy import ndimage  # half a second that `import cnnlab` need not take
+
     wall = np.asarray(wall)
+    if wall.ndim != 2:
+        raise ValueError(f"wall must be a relief [H, W], found {list(wall.shape)}")
     parts = shapes(wall < below)
-    large = np.bincount(parts.ravel()) >= min_size
+    large = np.bincount(parts.ravel(), minlength=1) >= min_size
     large[0] = False
     parts = np.where(large, large.cumsum(), 0).astype(np.int32)[parts]
-    return watershed(wall, parts, watershed_line=lines) if large.any() else parts
+    if not large.any():
+        return parts
+    inner = ndimage.binary_erosion(parts > 0, border_value=1)  # from there nothing floods
+    flooded = watershed(wall, np.where(inner, 0, parts), mask=~inner & ~np.isnan(wall), watershed_line=lines)
+    return np.where(inner, parts, flooded)
 
 
 def _numbered(shapes: np.ndarray, min_size: int) -> tuple[np.ndarray, np.ndarray]:

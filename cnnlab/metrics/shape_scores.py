@@ -17,7 +17,8 @@ def shape_scores(
 
     A class's outlines are its pixels beside other classes, and theirs beside it; its shapes are its parts that are
     connected without corners. Pixels without a class belong to none and have no outline. V-Rand and V-Info are of the
-    images that show the class, guessed shapes with their borders thinned (`thin_borders`).
+    images that show two shapes of the class or more, guessed ones with their borders thinned (`thin_borders`): they
+    tell how well shapes are held apart, not whether they are found.
 
     Args:
       guesses: `[H, W]` classes each.
@@ -26,7 +27,7 @@ def shape_scores(
       tolerance: of outlines, in pixels, as in `boundary_counts`.
 
     Returns:
-      k numbers each; NaN of a class that occurs in neither, and of V-Rand and V-Info where no mask shows it.
+      k numbers each; NaN of a class that occurs in neither; V-Rand and V-Info of one without such an image.
 
     >>> mask = np.zeros((8, 8), int)
     >>> mask[2:6, 2:6] = 1
@@ -45,7 +46,7 @@ def shape_scores(
             outline[k] = outline[k].merge(counts)
             mine, true = shapes(mine == 1), shapes(true == 1)
             found[k] = found[k].merge(panoptic_counts(mine, true))
-            if true.any():
+            if true.max() > 1:
                 agreed[k].append(partition_agreement(thin_borders(mine), true))
     return {
         "boundary_f1": [one.f1 for one in outline],

@@ -86,8 +86,9 @@ def predict_sheet(
       smallest: pixels of the smallest polygon.
       background: the class without polygons: a name, `first`, or `none` for polygons of all classes.
       watershed: where the background is outlines, take for shapes not what the mask leaves connected but the basins
-        that begin where the background's probability is below this, so that gaps in an outline are closed. Needs the
-        extra `shapes` and the sheet in memory, up to 134 megapixels; `mask` stays as it is.
+        that begin where the background's probability is below this on `smallest` pixels or more, so that gaps in an
+        outline are closed; what begins nowhere, small shapes and wide backgrounds, goes to its neighbours. Needs the
+        extra `shapes`, the background's name and the sheet in memory, up to 134 megapixels; `mask` stays as it is.
       vectors: format of a georeferenced sheet's polygons: `gpkg` or `geojson`; `none` for no polygons of any sheet.
       quiet: no progress bar on standard error.
 
@@ -130,10 +131,10 @@ def predict_sheet(
         raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
     key = jax.random.key(0) if key is None else key
     drawing = {"smallest": smallest, "background": _index(background, trained.spec.classes), "vectors": vectors}
-    drawing |= {} if watershed is None else {"watershed": watershed}
+    drawing["watershed"] = watershed
     with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
         if watershed is not None:
-            check_watershed(watershed, drawing["background"], sheet.size)
+            check_watershed(watershed, background, trained.spec.classes, sheet.size)
         if vectors == "geojson" and sheet.georeference is not None:
             to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)  # better now than after all windows
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
@@ -257,8 +258,8 @@ def _finish(
             measured = {name: map for name, map in maps.items() if name != "mask"}
             options = {name: drawing[name] for name in ("smallest", "background")}
             mask = maps["mask"][0]
-            if level := drawing.get("watershed"):
-                mask = flooded(maps["mean"][:], mask[:], options["background"], level, smallest=options["smallest"])
+            if (level := drawing["watershed"]) is not None:
+                mask = flooded(maps["mean"], level=level, **options)
             shapes = polygons(mask, measured, **options)
             file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
             note_published(output, [*published(output), file])
