@@ -112,7 +112,15 @@ def main(
         training=cnnlab.Training(
             epochs=epochs,
             batch_size=batch_size,
-            augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5, vertical_flip=0.5, quarter_turns=True),
+            augmentation=cnnlab.data.Augmentation(
+                horizontal_flip=0.5,
+                vertical_flip=0.5,
+                quarter_turns=True,
+                rotation=10,
+                zoom=0.1,
+                brightness=0.1,
+                contrast=0.2,
+            ),
         ),
     )
     trained = [
