@@ -35,9 +35,9 @@ What it took, on the choosing strip: thin instead of thick lines .918 to .938 of
 instead of by differences along the way (`scipy.ndimage.watershed_ift`) .627 to .646 of quality. Small turns, zoom and
 light in training gained a single network .002, two of them nothing. With thick lines, the other watershed and flips and
 quarter turns alone the scoring strip had .9065 and .5540, four networks of both kinds have .9172 and .5961: more
-networks are not what is missing. Where the network and the outlines differ, it is mostly about which lines bound a shape: bridges,
-quays, dotted walks. To merge basins by the mean of the wall between them, or to start them away from walls, gained
-nothing beyond the noise.
+networks are not what is missing. Where the network and the outlines differ, it is mostly about which lines bound a
+shape: bridges, quays, dotted walks. To merge basins by the mean of the wall between them, or to start them away from
+walls, gained nothing beyond the noise.
 """
 
 import dataclasses
