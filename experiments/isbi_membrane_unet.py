@@ -30,7 +30,7 @@ from study import Table, show
 
 import cnnlab
 from cnnlab.losses import border_weights
-from cnnlab.metrics.panoptic import basins, shapes
+from cnnlab.metrics.panoptic import basins, require_watershed, shapes
 from cnnlab.metrics.rand import Agreement, partition_agreement
 from cnnlab.uncertainty import augmented_predict
 
@@ -115,7 +115,7 @@ def main(
         width: channels of the first block.
         depth: poolings.
     """
-    basins(np.zeros((1, 1)), 0.5)  # the extra `shapes` is there: better now than after training
+    require_watershed()  # better now than after training
     images, masks = read(isbi)
     columns, tables = halved(images, masks), {}
     for number in sections:

@@ -53,7 +53,7 @@ from scipy import ndimage
 
 import cnnlab
 from cnnlab.metrics.boundaries import boundary_counts, ridges
-from cnnlab.metrics.panoptic import basins, panoptic_counts, shapes
+from cnnlab.metrics.panoptic import basins, panoptic_counts, require_watershed, shapes
 from cnnlab.metrics.separation import separation
 from cnnlab.plots.segmentation import answers
 from cnnlab.uncertainty import DIHEDRAL
@@ -95,7 +95,7 @@ def main(
         networks: trained apart, whose answers are averaged.
         columns: where the strips for choosing and scoring begin, and where the latter ends.
     """
-    basins(np.zeros((1, 1)), 0.5)  # the extra `shapes` is there: better now than after training
+    require_watershed()  # better now than after training
     choose, score, end = columns
     runs.mkdir(parents=True, exist_ok=True)
     edges, content, true = (read(atlas / f"{name}.png") for name in ("edges", "content", "shapes"))

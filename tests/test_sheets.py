@@ -454,7 +454,7 @@ def test_a_watershed_that_cannot_be_is_refused_before_the_windows(two_rooms, tmp
 
 
 def test_a_sheet_too_large_for_a_watershed_is_told(two_rooms, tmp_path, monkeypatch):
-    monkeypatch.setattr(sheets.watershed, "LARGEST", 100)
+    monkeypatch.setattr(sheets.watershed, "MAX_PIXELS", 100)
     with pytest.raises(ValueError, match="20×40 pixels is too large for a watershed"):
         predict_sheet(*two_rooms, tmp_path, tile=64, background="wall", watershed=0.2)
 
@@ -462,16 +462,16 @@ def test_a_sheet_too_large_for_a_watershed_is_told(two_rooms, tmp_path, monkeypa
 def test_basins_take_their_likeliest_class_and_pixels_without_data_none():
     wall = np.array([[0.1, 0.1, 0.1, 1, 0.4, 0.4, np.nan]])
     second = np.array([[0.9, 0.9, 0, 0, 0.2, 0.2, np.nan]])
-    found = sheets.watershed.flooded(np.stack([wall, second, 1 - wall - second]), 0, 0.5, smallest=1)
+    found = sheets.watershed.basin_classes(np.stack([wall, second, 1 - wall - second]), 0, 0.5, smallest=1)
     assert found.tolist() == [[1, 1, 1, 0, 2, 2, 255]]  # of 1.8 and .9, and of .4 and .8
 
 
 def test_no_crumb_is_left_of_a_basin_that_a_line_cuts():
     wall = np.random.default_rng(0).random((1, 60, 60))
-    found = sheets.watershed.flooded(wall, 1, 0.3, smallest=3)
+    found = sheets.watershed.basin_classes(wall, 1, 0.3, smallest=3)
     seeds = basins(wall[0], 0.3, min_size=3)
     assert shapes(found == 0).max() == seeds.max()
 
 
 def test_a_sheet_without_any_basin_is_all_wall():
-    assert (sheets.watershed.flooded(np.ones((1, 4, 4)), 1, 0.3, smallest=1) == 1).all()
+    assert (sheets.watershed.basin_classes(np.ones((1, 4, 4)), 1, 0.3, smallest=1) == 1).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -112,13 +113,9 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
     >>> basins(wall, 0.2)[0].tolist(), basins(wall, 0.2, lines=True)[0].tolist(), basins(wall, 0.7)[0].tolist()
     ([1, 1, 1, 2, 2, 2], [1, 1, 1, 0, 2, 2], [1, 1, 1, 1, 1, 1])
     """
-    try:
-        from skimage.segmentation import watershed
-    except ImportError as error:
-        raise ValueError("a watershed needs the extra shapes: pip install 'cnnlab[shapes]'") from error
     from scipy import ndimage  # half a second that `import cnnlab` need not take
 
-    wall = np.asarray(wall)
+    watershed, wall = require_watershed(), np.asarray(wall)
     if wall.ndim != 2:
         raise ValueError(f"wall must be a relief [H, W], found {list(wall.shape)}")
     parts = shapes(wall < below)
@@ -130,6 +127,19 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
     inner = ndimage.binary_erosion(parts > 0, border_value=1)  # from there nothing floods
     flooded = watershed(wall, np.where(inner, 0, parts), mask=~inner & ~np.isnan(wall), watershed_line=lines)
     return np.where(inner, parts, flooded)
+
+
+def require_watershed() -> Callable:
+    """The watershed of scikit-image.
+
+    Raises:
+      ValueError: it is not installed.
+    """
+    try:
+        from skimage.segmentation import watershed
+    except ImportError as error:
+        raise ValueError("a watershed needs the extra shapes: pip install 'cnnlab[shapes]'") from error
+    return watershed
 
 
 def _numbered(shapes: np.ndarray, min_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, note_published, open_scratch, published
 from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
-from cnnlab.sheets.watershed import check_watershed, flooded
+from cnnlab.sheets.watershed import basin_classes, check_watershed
 from cnnlab.trained import Trained
 from cnnlab.training.progress import console
 from cnnlab.training.run import lock
@@ -65,7 +65,8 @@ def predict_sheet(
     from one. If the overlap holds what the network sees on both sides of a pixel, the result is that of the whole
     sheet in one piece, to rounding, where its sides are multiples of the network's stride; if not, a warning says which
     tile would do. Memory holds three windows of all passes on every device: `12 T tile² k` bytes for T passes and k
-    classes, and a few more. The windows of one batch lie on all devices of this machine, one each.
+    classes, and a few more, with a watershed 30 bytes for every pixel of the sheet. The windows of one batch lie on all
+    devices of this machine, one each.
 
     What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there; a
     sheet that is done is not done again; other polygons are drawn of its maps. Maps are there before polygons, which
@@ -259,7 +260,7 @@ def _finish(
             options = {name: drawing[name] for name in ("smallest", "background")}
             mask = maps["mask"][0]
             if (level := drawing["watershed"]) is not None:
-                mask = flooded(maps["mean"], level=level, **options)
+                mask = basin_classes(maps["mean"], level=level, **options)
             shapes = polygons(mask, measured, **options)
             file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
             note_published(output, [*published(output), file])

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnlab.metrics.panoptic import basins, shapes
+from cnnlab.metrics.panoptic import basins, require_watershed, shapes
 from cnnlab.sheets.maps import NODATA_CLASS
 
-LARGEST = 1 << 27
-"""Pixels of a sheet that is flooded in one piece, in about 30 bytes a pixel of memory."""
+MAX_PIXELS = 1 << 27
+"""Of a sheet that is flooded in one piece, in about 30 bytes a pixel of memory."""
 
 
 def check_watershed(level: float, background: str, classes: Sequence[str], size: tuple[int, int]) -> None:
@@ -25,15 +25,15 @@ def check_watershed(level: float, background: str, classes: Sequence[str], size:
             f"a watershed needs the class of its walls, found background {background!r}; name it: --background "
             f"{' or '.join(classes)}"
         )
-    if size[0] * size[1] > LARGEST:
+    if size[0] * size[1] > MAX_PIXELS:
         raise ValueError(
-            f"a sheet of {size[0]}×{size[1]} pixels is too large for a watershed, which floods up to {LARGEST:,} in "
+            f"a sheet of {size[0]}×{size[1]} pixels is too large for a watershed, which floods up to {MAX_PIXELS:,} in "
             "one piece; leave --watershed out, or cut the sheet"
         )
-    basins(np.zeros((1, 1)), level)  # scikit-image is there
+    require_watershed()
 
 
-def flooded(mean: np.ndarray, background: int, level: float, *, smallest: int) -> np.ndarray:
+def basin_classes(mean: np.ndarray, background: int, level: float, *, smallest: int) -> np.ndarray:
     """Classes `[H, W]` of basins that the background's pixels keep apart: no two of them touch by a side.
 
     A basin is of the class that is likeliest in it, the background apart.
@@ -45,7 +45,7 @@ def flooded(mean: np.ndarray, background: int, level: float, *, smallest: int) -
       smallest: pixels from which it does.
 
     >>> p = np.array([[[0.1, 0.0, 0.4, 0.6, 0.3, 0.0]] * 2])  # of the wall, the second class
-    >>> flooded(p, 1, 0.2, smallest=1)[0].tolist()
+    >>> basin_classes(p, 1, 0.2, smallest=1)[0].tolist()
     [0, 0, 0, 1, 0, 0]
     """
     two = len(mean) == 1
