@@ -111,6 +111,15 @@ def test_the_intervals_of_a_calibrated_model_reach_down_to_0():
     assert min(held.values()) >= 36
 
 
+def test_no_interval_of_an_error_reaches_beyond_1():
+    # one answer of .55 that is wrong, alone in its bin: off by .55, in samples without it by next to nothing
+    confidence = np.array([0.99] * 60 + [0.55])
+    labels = np.array([0] * 60 + [1])
+    got = calibration.calibration_errors(np.stack([confidence, 1 - confidence], 1), labels)["mce"]
+    assert got.value == pytest.approx(0.55)
+    assert (got.low, got.high) == (0, 1)
+
+
 def test_the_brier_score_of_two_forecasts_taken_apart_by_hand():
     # .8 twice, right once; .4 three times, the class came once: reliability 2/5 .09 + 3/5 (1/15)^2 for each class
     yes = np.array([0.8, 0.8, 0.4, 0.4, 0.4])

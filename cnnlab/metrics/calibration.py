@@ -176,7 +176,8 @@ def _estimate(gap: Callable[..., float], binned: Binned, level: float, draws: in
     value, noise = gap(*binned), _noise(gap, binned.index, binned.stated, draws, seed)
     low, high = bootstrap_interval(gap, *binned, level=level, draws=draws, seed=seed)
     low = min(low, value - float(np.quantile(noise, (1 + level) / 2)))
-    return Estimate(value, max(low, 0.0), max(high, 0.0), float(noise.mean()))
+    low, high = np.clip([low, high], 0, 1)  # of probabilities, so no error is larger
+    return Estimate(value, float(low), float(high), float(noise.mean()))
 
 
 def _mean_gap(index: np.ndarray, stated: np.ndarray, happened: np.ndarray) -> float:
