@@ -39,8 +39,8 @@ AUGMENTED = dataclasses.replace(
 )
 WIDER = dataclasses.replace(
     fashion_small.EXPERIMENT,
-    model=cnnlab.Choice("convnet", stages=((24,), (48, 48), (72, 72)), dropout=0.2, spatial_dropout=0.05),
-    training=dataclasses.replace(fashion_small.EXPERIMENT.training, epochs=24, monitor="auto"),
+    model=cnnlab.Choice("convnet", stages=((32,), (64, 64), (96, 96)), dropout=0.2, spatial_dropout=0.05),
+    training=dataclasses.replace(fashion_small.EXPERIMENT.training, monitor="auto"),
 )
 
 main = mc_study(

@@ -209,7 +209,7 @@ def test_buildings_are_learnt_from_their_own_splits(tmp_path, blobs, capsys):
             save_mask(tmp_path / split / "images" / f"{i}.tif", mask)
             save_mask(tmp_path / split / "gt" / f"{i}.tif", mask)
     module = script("buildings_aerial.py")
-    table = module.main(tmp_path, seeds=1, runs=tmp_path / "runs", epochs=1, width=2, depth=1, side=16)
+    table = module.main(tmp_path, seeds=1, runs=tmp_path / "runs", epochs=1, width=2, depth=1, side=16, answered=16)
     assert table["IoU"] == table["together IoU"]
     assert module.iou(np.array([True, True, False]), np.array([True, False, False])) == 0.5
 
