@@ -5,8 +5,8 @@
 
 Expected: what ensembles of 10 reach (accuracy 93.2 %, NLL .200, ECE .010), by one network. LeNet5's 61,706 parameters
 are too few for that; the wider one is that of fashion_small.py with dropout and 195,498 of them.
-Measured on one core of an AMD EPYC, 2026-11-21 (wider: 2026-11-22, 28 minutes a seed beside other work), mean ± standard
-deviation of 5 seeds (wider: 3), in one pass and over 50:
+Measured on one core of an AMD EPYC, 2026-11-21 (wider: 2026-11-22, 28 minutes a seed beside other work), mean ±
+standard deviation of 5 seeds (wider: 3), in one pass and over 50:
 
                         LeNet5 plain                      LeNet5 augmented                  wider
     accuracy            .9086 ± .0015, .9089 ± .0022      .9115 ± .0024, .9117 ± .0021      .9359 ± .0015, .9361 ± .0013
