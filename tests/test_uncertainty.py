@@ -129,6 +129,18 @@ def test_a_layer_behind_dropped_feature_maps_gives_what_it_gives_without_hoistin
         assert (largest < X.nbytes) == cheaper  # whether a pass touches every pixel
 
 
+def test_the_largest_array_may_be_one_made_on_the_way():
+    held = jax.checkpoint(lambda x: jnp.outer(x, jnp.arange(10.0)).sum())  # of 3 numbers 30 inside
+    _, largest = hoist(lambda key: held(jax.random.uniform(key, (3,))), jax.random.key(0))
+    assert largest == 30 * 4
+
+
+def test_fifty_passes_by_34_are_computed_as_twice_25():
+    program = jax.make_jaxpr(lambda key: moments(jax.random.uniform, key, num_samples=50, chunk=34))(jax.random.key(0))
+    (loop,) = (one for one in program.eqns if one.primitive.name == "scan")
+    assert loop.invars[-1].aval.shape == (2, 25)
+
+
 def test_a_mask_that_is_wider_than_what_it_scales_is_computed_as_it_is():
     def fn(key):
         return (X[:, :1] * drop(jnp.ones((4, 6, 1, 8)), key, 0.4)).reshape(4, -1) @ W

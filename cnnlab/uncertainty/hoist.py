@@ -25,11 +25,15 @@ class Late:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One computation of the loop: a function of inputs, each known or an earlier step's output."""
+    """One computation of the loop: a function of inputs, each known or an earlier step's output, and its largest array.
+
+    That array, in bytes, may be one that is made on the way, such as the patches of a convolution.
+    """
 
     run: Callable[..., list]
     inputs: list
     outputs: list[Late]
+    largest: int
 
 
 def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
@@ -41,7 +45,7 @@ def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
 
     Returns:
       `(late, largest)`: a function equal to `fn`, whose early part is computed here and now, in the caller's trace;
-      and the bytes of the largest array that depends on the key.
+      and the bytes of the largest array that depends on the key, those inside its functions included.
 
     >>> import jax.numpy as jnp
     >>> late, largest = hoist(lambda key: jnp.arange(3.0).sum() + jax.random.uniform(key), jax.random.key(0))
@@ -60,7 +64,7 @@ def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
             values.update(zip(step.outputs, step.run(*_look_up(step.inputs, values)), strict=True))
         return jax.tree.unflatten(treedef, _look_up(ends, values))
 
-    return late, max((_bytes(out.aval) for step in steps for out in step.outputs), default=0)
+    return late, max((step.largest for step in steps), default=0)
 
 
 def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
@@ -75,8 +79,9 @@ def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
             out = _trace(equation.params["jaxpr"], given, steps)
         else:
             out = [Late(var.aval, linear.recognise(equation, given)) for var in equation.outvars]
-            run, inputs = linear.rewritten(equation, given) or (_binder(equation), given)
-            steps.append(Step(run, inputs, out))
+            cheaper = linear.rewritten(equation, given)
+            largest = max(map(_bytes, equation.outvars)) if cheaper else _largest(equation)
+            steps.append(Step(*(cheaper or (_binder(equation), given)), out, largest))
         values.update(zip(equation.outvars, out, strict=True))
     return [_read(var, values) for var in jaxpr.outvars]
 
@@ -109,5 +114,12 @@ def _look_up(inputs: list, values: dict) -> list:
     return [values[one] if isinstance(one, Late) else one for one in inputs]
 
 
-def _bytes(aval) -> int:
-    return aval.size * getattr(aval.dtype, "itemsize", 0)
+def _largest(equation: core.JaxprEqn) -> int:
+    """The bytes of the largest array that it makes, those of the functions that it holds included."""
+    inner = [getattr(leaf, "jaxpr", leaf) for leaf in jax.tree.leaves(equation.params)]
+    held = [one for jaxpr in inner if isinstance(jaxpr, core.Jaxpr) for one in jaxpr.eqns]
+    return max([*map(_bytes, equation.outvars), *map(_largest, held)], default=0)
+
+
+def _bytes(var: core.Var) -> int:
+    return var.aval.size * getattr(var.aval.dtype, "itemsize", 0)

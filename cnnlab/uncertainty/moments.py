@@ -97,13 +97,13 @@ def moments(
     values, others = (_zeros(shapes) for shapes in jax.eval_shape(draw, jnp.int32(0)))
     sums, samples = _Sums(jnp.float32(0), values, values, others), None
     if tolerance is None:
-        size = min(chunk, num_samples)
+        size = _even(num_samples, chunk)
         sums, samples = extend(sums, num_samples)
     else:
         if keep:
             raise ValueError("samples cannot be kept where their number is not known before; give num_samples a number")
         block = min(block, num_samples)
-        size = min(chunk, block)
+        size = _even(block, chunk)
         sums = jax.lax.while_loop(
             lambda c: (c.count + block <= num_samples) & ((c.count == 0) | (_largest_error(c, unit) > tolerance)),
             lambda c: extend(c, block)[0],
@@ -125,6 +125,11 @@ def stacked_moments(samples: Any) -> Moments:
     others = (None if leaf is None else leaf.mean(0) for leaf in _of_probs(samples))
     count = jnp.int32(len(jax.tree.leaves(samples)[0]))
     return Moments(jax.tree.map(lambda leaf: leaf.mean(0), samples), deviation, *others, count, samples)
+
+
+def _even(number: int, most: int) -> int:
+    """The size of equal chunks of so many at most: 50 by 34 are twice 25, not 34 and 16 with as many for nothing."""
+    return -(-number // -(-number // most))
 
 
 class _Sums(NamedTuple):
