@@ -9,10 +9,10 @@ Measured on two cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, large pages, 202
 3.0 157 408. Keras network, dropout in its head, batch 1: 1.6 1.3 1.1, .9 21 41; batch 128: 29 24 23, 21 1070 2130.
 Spatial dropout, batch 1: 1.9 1.7 1.5, .9 36 45; batch 128: 43 82 44, 21 1053 2096. So a hundred passes cost 1 to 3.5
 single ones (figures scatter by a factor of up to 2), and PyTorch's loop is cheaper only where T is 1. On two cores of a
-newer EPYC (AVX-512), 2026-11-22, `--rounds 1 --passes 1 10 50 --batches 1 128`, ms of T 50 at batch 128, cnnlab, the
-loop, baal, torch-uncertainty: LeNet5 4.6 223 222 178; Keras network, head 50 790 2269 1785 (14 at T 10); spatial
-dropout 23 860 2575 2516; LeNet5 with spatial dropout after each convolution 70 181 256 220. Of one image of LeNet5 the
-two libraries take 1.1 to 1.7 ms, cnnlab 1.1 to 1.3; of the Keras network 8.9 to 10.3, cnnlab .8 to 2.5.
+newer EPYC (AVX-512), 2026-11-23, `--rounds 1 --passes 1 10 50 --batches 1 128`, ms of T 50 at batch 128, cnnlab, the
+loop, baal, torch-uncertainty: LeNet5 2.7 116 155 167; Keras network, head 32 697 2919 1659 (12 at T 10); spatial
+dropout 25 725 4367 2047; LeNet5 with spatial dropout after each convolution 43 153 240 188. Of one image of LeNet5 the
+two libraries take 1.0 to 1.5 ms, cnnlab .5 to 1.3; of the Keras network 9.6 to 11.6, cnnlab .5 to 1.4.
 """
 
 import importlib.util
