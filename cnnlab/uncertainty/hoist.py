@@ -79,9 +79,8 @@ def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
             out = _trace(equation.params["jaxpr"], given, steps)
         else:
             out = [Late(var.aval, linear.recognise(equation, given)) for var in equation.outvars]
-            cheaper = linear.rewritten(equation, given)
-            largest = max(map(_bytes, equation.outvars)) if cheaper else _largest(equation)
-            steps.append(Step(*(cheaper or (_binder(equation), given)), out, largest))
+            run, inputs = linear.rewritten(equation, given) or (_binder(equation), given)
+            steps.append(Step(run, inputs, out, _largest(equation)))
         values.update(zip(equation.outvars, out, strict=True))
     return [_read(var, values) for var in jaxpr.outvars]
 
