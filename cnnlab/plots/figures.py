@@ -46,7 +46,8 @@ def curves(history: Sequence[Mapping[str, float]], monitor: str, *, maximise: bo
         best = int(np.nanargmax(values) if maximise else np.nanargmin(values))
         place = (epochs[best], values[best])
         right.plot(*place, "o", color=_ORANGE)
-        right.annotate(f"{values[best]:.4f}", place, (0, 8), textcoords="offset points", ha="center")
+        side = "right" if 2 * best > len(values) else "left"  # away from the nearer edge
+        right.annotate(f"{values[best]:.4f}", place, (0, 8), textcoords="offset points", ha=side)
     right.set(xlabel="epoch", ylabel=f"validation {monitor}")
     right.margins(y=0.15)
     for axis in axes.flat:
