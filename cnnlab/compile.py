@@ -5,8 +5,10 @@ the few programs (train step, predict, Monte-Carlo, rows) are compiled here.
 """
 
 import contextlib
+import contextvars
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,6 +27,22 @@ _WITHOUT = {_YNNPACK: "", **_BARRIERS_KEPT}
 # (torch 30), a step of five separable blocks 304 instead of 1,556; but one of LeNet5, whose sums are small, 9.5, not 8.
 _SUMS_ALONE = {_YNNPACK: "LIBRARY_FUSION_TYPE_REDUCE", **_BARRIERS_KEPT}
 _LARGE = 1_000_000  # elements of a sum
+# LLVM takes vectors of 8 floats where the CPU has such of 16. With these a convolution that is written out
+# (`ops/unrolled.py`) takes a third of the time; nine networks' steps, which were not, as long as before.
+_WIDE = {"xla_cpu_prefer_vector_width": "512"}
+
+_wide = contextvars.ContextVar("wide", default=False)
+
+
+def has_wide_vectors() -> bool:
+    """Whether the program being traced will have vectors of 16 floats: one of `jit`, on a CPU with AVX-512."""
+    return _wide.get()
+
+
+def _has_avx512() -> bool:
+    with contextlib.suppress(OSError):
+        return "avx512f" in Path("/proc/cpuinfo").read_text()
+    return False
 
 
 @functools.cache
@@ -35,6 +53,8 @@ def compiler_options(large_sums: bool = False) -> dict[str, str]:
       large_sums: whether the program adds up large arrays over all their axes but the last, as batch norm does.
     """
     candidates = (_SUMS_ALONE, _WITHOUT) if large_sums else (_WITHOUT,)
+    if _has_avx512():
+        candidates = (*(options | _WIDE for options in candidates), *candidates)
     for options in candidates if jax.default_backend() == "cpu" else ():
         with contextlib.suppress(jax.errors.JaxRuntimeError, ValueError):
             jax.jit(lambda x: x + 1, compiler_options=options).lower(0.0).compile()
@@ -76,27 +96,38 @@ def jit(fn: Callable | None = None, **options) -> Callable:
     """
     if fn is None:
         return functools.partial(jit, **options)
-    nested = jax.jit(fn, **options)
 
+    @functools.wraps(fn)
+    def widely(*args, **kwargs):
+        token = _wide.set(True)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            _wide.reset(token)
+
+    # Two functions, since a trace of one is kept for its next call: within another program, or for other vectors.
+    inner = {False: jax.jit(fn, **options), True: jax.jit(widely, **options)}
     chosen: list[Callable] = []
 
     def outermost(*args, **kwargs) -> Callable:
         if not chosen:
             keep_compilations()
-            large_sums = jax.default_backend() == "cpu" and _has_large_sums(nested.trace(*args, **kwargs).jaxpr.jaxpr)
-            chosen.append(jax.jit(fn, compiler_options=compiler_options(large_sums), **options))
+            wide = "xla_cpu_prefer_vector_width" in compiler_options()
+            on_cpu = jax.default_backend() == "cpu"
+            large_sums = on_cpu and _has_large_sums(inner[wide].trace(*args, **kwargs).jaxpr.jaxpr)
+            chosen.append(jax.jit(widely if wide else fn, compiler_options=compiler_options(large_sums), **options))
         return chosen[0]
 
     @functools.wraps(fn)
     def call(*args, **kwargs):
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
-            return nested(*args, **kwargs)
+            return inner[has_wide_vectors()](*args, **kwargs)
         try:
             return outermost(*args, **kwargs)(*args, **kwargs)
         except ValueError as error:  # a trace that closes over all arguments shows only here
             if "can only be passed to top-level" not in str(error):
                 raise
-            return nested(*args, **kwargs)
+            return inner[has_wide_vectors()](*args, **kwargs)
 
     call.lower = lambda *args, **kwargs: outermost(*args, **kwargs).lower(*args, **kwargs)
     call.cache_size = lambda: sum(program._cache_size() for program in chosen)

@@ -45,6 +45,21 @@ def test_large_sums_over_all_axes_but_the_last_are_found_at_any_depth(shape, axe
     assert compiling._has_large_sums(jax.make_jaxpr(fn)(jnp.ones(shape)).jaxpr) == large
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_vectors_of_16_are_asked_for_and_told_where_the_cpu_has_them(found, monkeypatch):
+    def told(x):
+        return x + compiling.has_wide_vectors()
+
+    monkeypatch.setattr(compiling, "_has_avx512", lambda: found)
+    compiling.compiler_options.cache_clear()
+    program = jit(told)
+    assert program(0) == found
+    assert (compiling.compiler_options().get("xla_cpu_prefer_vector_width") == "512") == found
+    assert jax.jit(program)(0) == 0  # compiled by another, for what vectors is not known
+    assert jit(lambda x: program(x) + 1)(0) == found + 1
+    compiling.compiler_options.cache_clear()
+
+
 def test_lower_compiles_ahead_of_time():
     assert jit(square).lower(jnp.arange(3.0)).compile()(jnp.arange(3.0)) == 5
 

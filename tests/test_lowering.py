@@ -55,7 +55,9 @@ def test_convolution_equals_the_direct_one_in_value_vjp_and_jvp(image, kernel, p
         ((8, 7), (3, 3), "VALID", (2, 1), None),
         ((9, 9), (3, 2), [(1, 1), (0, 3)], (2, 2), (2, 3)),
         ((9, 9), (3, 3), "SAME", (1, 1), (2, 2)),
-        ((8, 7), (5, 5), "SAME", (1, 1), (1, 1)),
+        ((19, 10), (5, 5), "SAME", (1, 1), (1, 1)),
+        ((20, 9), (7, 7), "SAME", (2, 1), (1, 1)),
+        ((9, 9), (1, 2), [(0, 2), (3, 0)], (1, 1), (1, 2)),
     ],
 )
 def test_depthwise_convolution_equals_the_direct_one_in_value_vjp_and_jvp(size, kernel, padding, strides, dilation):
@@ -169,15 +171,56 @@ def test_the_transposed_convolution_equals_the_direct_one_in_value_vjp_and_jvp(s
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-def test_a_depthwise_convolution_of_9_weights_is_lowered_and_one_of_25_is_not():
+def test_a_depthwise_convolution_of_49_weights_is_lowered_and_one_of_81_is_not():
     def program(side):
         def fn(x, k):
             return lowering.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=6)
 
-        return export.export(jax.jit(fn), platforms=["cpu"])(jnp.ones((2, 8, 8, 6)), jnp.ones((side, side, 1, 6)))
+        return export.export(jax.jit(fn), platforms=["cpu"])(jnp.ones((2, 9, 9, 6)), jnp.ones((side, side, 1, 6)))
 
-    assert "stablehlo.convolution" not in program(3).mlir_module()
-    assert "stablehlo.convolution" in program(5).mlir_module()
+    assert "stablehlo.convolution" not in program(7).mlir_module()
+    assert "stablehlo.convolution" in program(9).mlir_module()
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "pads", "strides"),
+    [
+        (1, (5, 5), [(0, 0), (0, 0)], (1, 1)),
+        (3, (3, 3), [(1, 1), (1, 1)], (1, 1)),
+        (3, (7, 7), [(3, 3), (2, 3)], (2, 2)),
+        (16, (3, 3), [(1, 1), (0, 2)], (1, 1)),
+        (16, (3, 2), [(1, 1), (0, 2)], (2, 1)),
+    ],
+)
+def test_a_convolution_written_out_equals_the_direct_one_in_value_vjp_and_jvp(
+    channels, kernel, pads, strides, monkeypatch
+):
+    monkeypatch.setattr(lowering, "has_wide_vectors", lambda: True)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 13, 11, channels)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(*kernel, channels, 16 if channels == 16 else 32)), jnp.float32)
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(lowering._narrow(x, k, strides, pads))(x, k))
+    ours, direct = (
+        lambda x, k, convolve=convolve: convolve(x, k, strides, pads, dimension_numbers=NHWC)
+        for convolve in (lowering.convolution, lax.conv_general_dilated)
+    )
+    out = direct(x, k)
+    got = [ours(x, k), *jax.vjp(ours, x, k)[1](out), jax.jvp(ours, (x, k), (x, k))[1]]
+    want = [out, *jax.vjp(direct, x, k)[1](out), jax.jvp(direct, (x, k), (x, k))[1]]
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * float(abs(other).max()))
+
+
+def test_only_narrow_convolutions_of_float32_for_wide_vectors_are_written_out(monkeypatch):
+    def written_out(channels, outputs, side=3, dtype=jnp.float32):
+        x, kernel = jnp.ones((1, 8, 8, channels), dtype), jnp.ones((side, side, channels, outputs), dtype)
+        return lowering._narrow(x, kernel, (1, 1), [(1, 1), (1, 1)]) is not None
+
+    assert not written_out(3, 16)
+    monkeypatch.setattr(lowering, "has_wide_vectors", lambda: True)
+    assert [written_out(3, k) for k in (6, 16, 64, 128)] == [False, True, True, False]
+    assert [written_out(c, 16) for c in (6, 16, 32)] == [True, True, False]
+    assert [written_out(16, 32), written_out(16, 16, side=5), written_out(3, 16, dtype=jnp.float16)] == [False] * 3
 
 
 def test_both_layers_of_lenet5_are_lowered_and_a_large_image_of_8_channels_is_not():

@@ -187,20 +187,19 @@ def shifted_products(
     return sum(image * kernel[i, j, 0] for (i, j), image in shifts)
 
 
-def shifted_products_by_image(
-    x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads, dilation: Sequence[int]
-) -> jax.Array:
-    """`shifted_products` image after image, each weight spread over all places: its gradient by the kernel adds images
-    up before it adds places up, which stays in the cache."""
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    ((_, first), *_) = _shifts(x[:1], kernel.shape, strides, dilation)
-    spread = {(i, j): jnp.broadcast_to(kernel[i, j, 0], first.shape) for i, j in _taps(kernel.shape)}
+def spread_shifts(x: jax.Array, kernel: jax.Array, *, pads: Pads, dilation: Sequence[int]) -> jax.Array:
+    """`shifted_products` without strides, the other way round: every pixel times each weight is put where it counts.
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)  # shifts are cut anew rather than kept for every image
-    def one(image: jax.Array, spread: dict) -> jax.Array:
-        return sum(shift * spread[tap] for tap, shift in _shifts(image[None], kernel.shape, strides, dilation))
-
-    return lax.scan(lambda _, image: (None, one(image, spread)[0]), None, x)[1]
+    So its gradient by the image is a sum of shifted images, where that of shifted images is put together by shifts.
+    """
+    extent = [(k - 1) * d for k, d in zip(kernel.shape[:2], dilation, strict=True)]
+    canvas = 0
+    for i, j in _taps(kernel.shape):
+        before = [e - k * d for e, k, d in zip(extent, (i, j), dilation, strict=True)]
+        margins = [(b, e - b, 0) for b, e in zip(before, extent, strict=True)]
+        canvas += lax.pad(x * kernel[i, j, 0], x.dtype.type(0), [(0, 0, 0), *margins, (0, 0, 0)])
+    crops = [(before - e, after - e, 0) for (before, after), e in zip(pads, extent, strict=True)]
+    return lax.pad(canvas, x.dtype.type(0), [(0, 0, 0), *crops, (0, 0, 0)])
 
 
 def _taps(kernel: Sequence[int]) -> list[tuple[int, int]]:

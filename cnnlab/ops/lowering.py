@@ -1,7 +1,7 @@
 """Convolution and pooling in the form that runs fastest: one function each, and the table that chooses.
 
-Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. The forms are in `forms.py` and
-`winograd.py`.
+Networks take it by `nn.Conv(..., conv_general_dilated=lowering.convolution)`. The forms are in `forms.py`,
+`unrolled.py` and `winograd.py`.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnlab.ops import forms, winograd
+from cnnlab.compile import has_wide_vectors
+from cnnlab.ops import forms, unrolled, winograd
 
 _AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
 
@@ -96,8 +97,8 @@ def convolution(
         return direct(lhs, rhs)
     fast = _depthwise(lhs, rhs, strides, pads, dilation) if feature_group_count > 1 else None
     if feature_group_count == 1 and dilation == (1, 1):
-        fast = _pointwise(rhs, strides, pads) or _few_channels(lhs, rhs, strides, pads) or _strided(rhs, strides, pads)
-        fast = fast or _deep(lhs, rhs, strides, pads)
+        rules = (_pointwise, _narrow, _few_channels, _strided, _deep)
+        fast = next(filter(None, (rule(lhs, rhs, strides, pads) for rule in rules)), None)
     fast = fast or forms.with_gradients(direct, direct, forms.apart(direct))
     return lax.platform_dependent(lhs, rhs, cpu=fast, default=direct)
 
@@ -106,7 +107,7 @@ def convolution(
 # forward / gradient of the image / gradient of the kernel.
 
 
-def _pointwise(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
+def _pointwise(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
     """32x64x64x32 to 64: direct 13 / 3 / 23, one product 13 / 3 / 7; 128x32x32x64 to 128, stride 2: 4 / 28 / 28, 4 / 12
     / 6."""
     if kernel.shape[:2] != (1, 1) or any(sum(pad) for pad in pads):
@@ -114,7 +115,21 @@ def _pointwise(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) ->
     return functools.partial(forms.pointwise, strides=strides)
 
 
-def _strided(kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
+def _narrow(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
+    """Forward, 3x3, direct or in blocks (see `_TOEPLITZ`), and written out with vectors of 16: 4x256x256x3 to 16: 2.4,
+    .8; 4x256x256x16 to 16: 6.4, 4.2; 32x100x100x3 to 32: 6.4, 4.4; 128x28x28x1 to 32: .8, .4; 128x32x32x3 to 64: 4.6,
+    3.3; 7x7, stride 2, 8x224x224x3 to 64: 8.2, 6.2. With vectors of 8 it would be the slower one; 16 to 32 takes as
+    long, 32 to 16 longer."""
+    h, w, c, k = kernel.shape
+    few = (c <= 3 and k <= 64) or k == unrolled.LANES
+    if not has_wide_vectors() or x.dtype != jnp.float32 or k % unrolled.LANES or not few or h * w * c > 150:
+        return None
+    direct = forms.apart(functools.partial(forms.direct, strides=strides, pads=pads))
+    other = _few_channels(x, kernel, strides, pads) or _strided(x, kernel, strides, pads) or direct
+    return forms.with_gradients(functools.partial(unrolled.convolution, strides=strides, pads=pads), other, other)
+
+
+def _strided(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
     """Gradient of the image, 3x3, stride 2, direct and by phases: 128x32x32x64 to 128: 97, 51; 128x16x16x128 to 256:
     49, 30; 32x64x64x32 to 64: 34, 9; 8x56x56x64 to 128: 6.9, 5.8. The other two are faster direct."""
     if strides == (1, 1) or any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True)):
@@ -156,14 +171,17 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
 def _depthwise(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads, dilation: tuple[int, int]
 ) -> forms.Form | None:
-    """3x3, direct and shifted: 32x64x64x32: 128 / 1.5 / 88, 4.0 / 1.5 / 15; 32x32x32x128: 126 / 6 / 217, 3.4 / 6 / 6.
-    Larger kernels: 32x28x28x64, 5x5: 84 and 2.5 forward, but with gradients 200 and 269."""
-    if x.shape[-1] != kernel.shape[-1] or kernel.shape[2] != 1 or math.prod(kernel.shape[:2]) > 9:
+    """Direct, and shifted / spread, or with strides stacked / by blocks: 3x3, 32x64x64x32: 96 / 94 / 21, 1.8 / 1.9 /
+    4.2; 5x5, 32x28x28x64: 74 / 67 / 18, 2.1 / 1.1 / 4.0, stride 2: 23 / 111 / 6, .6 / 3.1 / 1.0; 7x7, 8x56x56x96: 202 /
+    180 / 62, 2.5 / 2.9 / 3.8; 7x7, 32x14x14x384: 229 / 218 / 259, 5.1 / 5.2 / 6.7."""
+    if x.shape[-1] != kernel.shape[-1] or kernel.shape[2] != 1 or math.prod(kernel.shape[:2]) > 49:
         return None
     options = {"strides": strides, "pads": pads, "dilation": dilation}
     shifted = functools.partial(forms.shifted_products, **options)
-    by_image = functools.partial(forms.shifted_products_by_image, **options)
-    return forms.with_gradients(shifted, functools.partial(shifted, stacked=True), by_image)
+    of_image = functools.partial(forms.spread_shifts, pads=pads, dilation=dilation)
+    if strides != (1, 1):
+        of_image = functools.partial(shifted, stacked=True)
+    return forms.with_gradients(shifted, of_image, functools.partial(unrolled.depthwise_for_kernel, **options))
 
 
 def _few_channels(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
