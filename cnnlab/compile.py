@@ -7,7 +7,7 @@ the few programs (train step, predict, Monte-Carlo, rows) are compiled here.
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,24 @@ _WITHOUT = {_YNNPACK: "", **_BARRIERS_KEPT}
 _SUMS_ALONE = {_YNNPACK: "LIBRARY_FUSION_TYPE_REDUCE", **_BARRIERS_KEPT}
 _LARGE = 1_000_000  # elements of a sum
 # LLVM takes vectors of 8 floats where the CPU has such of 16. With these a convolution that is written out
-# (`ops/unrolled.py`) takes a third of the time; nine networks' steps, which were not, as long as before.
+# (`ops/unrolled.py`) takes a third of the time; but LeNet5's forward pass, which has none, 1.0 ms instead of .8.
 _WIDE = {"xla_cpu_prefer_vector_width": "512"}
 
 _wide = contextvars.ContextVar("wide", default=False)
 
 
 def has_wide_vectors() -> bool:
-    """Whether the program being traced will have vectors of 16 floats: one of `jit`, on a CPU with AVX-512."""
+    """Whether the program being traced may have vectors of 16 floats: one of `jit`, on a CPU with AVX-512."""
     return _wide.get()
+
+
+def with_wide_vectors(fn: Callable) -> Callable:
+    """A function for whose sake a program is compiled for vectors of 16 floats, where `has_wide_vectors`."""
+
+    def wants_wide_vectors(*arguments: jax.Array) -> jax.Array:
+        return fn(*arguments)
+
+    return jax.jit(wants_wide_vectors)
 
 
 def _has_avx512() -> bool:
@@ -46,14 +55,15 @@ def _has_avx512() -> bool:
 
 
 @functools.cache
-def compiler_options(large_sums: bool = False) -> dict[str, str]:
+def compiler_options(large_sums: bool = False, wide: bool = False) -> dict[str, str]:
     """This backend's best compiler options; none where the backend or its version does not know them.
 
     Args:
       large_sums: whether the program adds up large arrays over all their axes but the last, as batch norm does.
+      wide: whether it wants vectors of 16 floats.
     """
     candidates = (_SUMS_ALONE, _WITHOUT) if large_sums else (_WITHOUT,)
-    if _has_avx512():
+    if wide:
         candidates = (*(options | _WIDE for options in candidates), *candidates)
     for options in candidates if jax.default_backend() == "cpu" else ():
         with contextlib.suppress(jax.errors.JaxRuntimeError, ValueError):
@@ -62,18 +72,28 @@ def compiler_options(large_sums: bool = False) -> dict[str, str]:
     return {}
 
 
-def _has_large_sums(jaxpr: Any) -> bool:
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    """Those of a program and of all within it."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "reduce_sum":
-            summed = equation.invars[0].aval
-            if summed.size >= _LARGE and tuple(equation.params["axes"]) == tuple(range(summed.ndim - 1)):
-                return True
+        yield equation
         for value in equation.params.values():
             for part in value if isinstance(value, tuple | list) else (value,):
                 inner = getattr(part, "jaxpr", part)
-                if hasattr(inner, "eqns") and _has_large_sums(inner):
-                    return True
-    return False
+                if hasattr(inner, "eqns"):
+                    yield from _equations(inner)
+
+
+def _is_large_sum(equation: Any) -> bool:
+    if equation.primitive.name != "reduce_sum":
+        return False
+    summed = equation.invars[0].aval
+    return summed.size >= _LARGE and tuple(equation.params["axes"]) == tuple(range(summed.ndim - 1))
+
+
+def _chosen_options(jaxpr: Any) -> dict[str, str]:
+    equations = list(_equations(jaxpr)) if jax.default_backend() == "cpu" else []
+    wide = any(equation.params.get("name") == "wants_wide_vectors" for equation in equations)
+    return compiler_options(any(map(_is_large_sum, equations)), wide)
 
 
 def jit(fn: Callable | None = None, **options) -> Callable:
@@ -112,10 +132,9 @@ def jit(fn: Callable | None = None, **options) -> Callable:
     def outermost(*args, **kwargs) -> Callable:
         if not chosen:
             keep_compilations()
-            wide = "xla_cpu_prefer_vector_width" in compiler_options()
-            on_cpu = jax.default_backend() == "cpu"
-            large_sums = on_cpu and _has_large_sums(inner[wide].trace(*args, **kwargs).jaxpr.jaxpr)
-            chosen.append(jax.jit(widely if wide else fn, compiler_options=compiler_options(large_sums), **options))
+            wide = jax.default_backend() == "cpu" and _has_avx512()
+            best = _chosen_options(inner[wide].trace(*args, **kwargs).jaxpr.jaxpr)
+            chosen.append(jax.jit(widely if wide else fn, compiler_options=best, **options))
         return chosen[0]
 
     @functools.wraps(fn)

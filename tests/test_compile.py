@@ -42,22 +42,29 @@ def test_large_sums_over_all_axes_but_the_last_are_found_at_any_depth(shape, axe
     def fn(x):
         return jax.lax.cond(True, lambda x: jax.jit(lambda x: x.sum(axes).sum())(x), lambda x: 0.0, x)
 
-    assert compiling._has_large_sums(jax.make_jaxpr(fn)(jnp.ones(shape)).jaxpr) == large
+    options = compiling._chosen_options(jax.make_jaxpr(fn)(jnp.ones(shape)).jaxpr)
+    assert (options == compiling.compiler_options(large_sums=True)) == large
 
 
 @pytest.mark.parametrize("found", [True, False])
 def test_vectors_of_16_are_asked_for_and_told_where_the_cpu_has_them(found, monkeypatch):
     def told(x):
-        return x + compiling.has_wide_vectors()
+        return compiling.with_wide_vectors(jnp.negative)(x) if compiling.has_wide_vectors() else x
 
     monkeypatch.setattr(compiling, "_has_avx512", lambda: found)
-    compiling.compiler_options.cache_clear()
-    program = jit(told)
-    assert program(0) == found
-    assert (compiling.compiler_options().get("xla_cpu_prefer_vector_width") == "512") == found
-    assert jax.jit(program)(0) == 0  # compiled by another, for what vectors is not known
-    assert jit(lambda x: program(x) + 1)(0) == found + 1
-    compiling.compiler_options.cache_clear()
+    program, sign = jit(told), -1 if found else 1
+    assert program(1) == sign
+    assert jax.jit(program)(1) == 1  # compiled by another, for what vectors is not known
+    assert jit(lambda x: program(x) + 1)(1) == sign + 1
+
+
+def test_only_a_program_that_wants_vectors_of_16_gets_them():
+    def width(fn):
+        options = compiling._chosen_options(jax.make_jaxpr(jax.vmap(fn))(jnp.ones(3)).jaxpr)
+        return options.get("xla_cpu_prefer_vector_width")
+
+    assert width(jnp.negative) is None
+    assert width(compiling.with_wide_vectors(jnp.negative)) == "512"
 
 
 def test_lower_compiles_ahead_of_time():

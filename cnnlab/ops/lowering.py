@@ -117,12 +117,11 @@ def _pointwise(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: 
 
 def _narrow(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
     """Forward, 3x3, direct or in blocks (see `_TOEPLITZ`), and written out with vectors of 16: 4x256x256x3 to 16: 2.4,
-    .8; 4x256x256x16 to 16: 6.4, 4.2; 32x100x100x3 to 32: 6.4, 4.4; 128x28x28x1 to 32: .8, .4; 128x32x32x3 to 64: 4.6,
-    3.3; 7x7, stride 2, 8x224x224x3 to 64: 8.2, 6.2. With vectors of 8 it would be the slower one; 16 to 32 takes as
-    long, 32 to 16 longer."""
+    .8; 32x100x100x3 to 32: 6.4, 4.4; 128x28x28x1 to 32: .8, .4; 128x32x32x3 to 64: 4.6, 3.3; stride 2, 32x64x64x3 to
+    32: 1.0, .5. With vectors of 8 it would be the slower one."""
     h, w, c, k = kernel.shape
-    few = (c <= 3 and k <= 64) or k == unrolled.LANES
-    if not has_wide_vectors() or x.dtype != jnp.float32 or k % unrolled.LANES or not few or h * w * c > 150:
+    fits = h * w * c <= unrolled.WEIGHTS and k % unrolled.LANES == 0 and k <= 64
+    if not fits or not has_wide_vectors() or x.dtype != jnp.float32:
         return None
     direct = forms.apart(functools.partial(forms.direct, strides=strides, pads=pads))
     other = _few_channels(x, kernel, strides, pads) or _strided(x, kernel, strides, pads) or direct

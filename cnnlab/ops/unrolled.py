@@ -13,19 +13,23 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnlab.compile import with_wide_vectors
 from cnnlab.ops.forms import Pads
 
 LANES = 16  # floats in a vector of AVX-512
-_WEIGHTS = 27  # vectors of weights at a time; of 32 registers the sums take 4
+WEIGHTS = 27  # vectors that stay in its 32 registers beside the sums
 _SUMS = 4  # that do not wait for one another
 
 
 def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
-    """Cross-correlation in passes over the image, each adding the products of 27 weights to every output.
+    """Cross-correlation in one pass over the image, all weights of 16 output channels in registers.
+
+    More than 27 weights would take several passes, faster by themselves but not within a network, where what a pass
+    reads has left the cache.
 
     Args:
       x: `[B, H, W, C]`.
-      kernel: `[h, w, C, K]`, K a multiple of 16.
+      kernel: `[h, w, C, K]`, hwC at most 27, K a multiple of 16.
       strides: of rows and columns.
       pads: zeros `(before, after)` for rows and columns.
 
@@ -36,19 +40,18 @@ def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads
     x = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
     rows, columns = x.shape[1] - h + 1, x.shape[2] - w + 1
     weights = kernel.reshape(h, w, c, k // LANES, LANES)
-    products = [
-        x[:, i : i + rows : strides[0], j : j + columns : strides[1], m, None, None] * weights[i, j, m]
-        for i, j, m in itertools.product(range(h), range(w), range(c))
-    ]
-    out = _sum(products[:_WEIGHTS])
-    for start in range(_WEIGHTS, len(products), _WEIGHTS):
-        out = lax.optimization_barrier(out) + _sum(products[start : start + _WEIGHTS])
+
+    @with_wide_vectors
+    def added(x: jax.Array, weights: jax.Array) -> jax.Array:
+        products = [
+            x[:, i : i + rows : strides[0], j : j + columns : strides[1], m, None, None] * weights[i, j, m]
+            for i, j, m in itertools.product(range(h), range(w), range(c))
+        ]
+        sums = [functools.reduce(operator.add, products[n::_SUMS]) for n in range(min(_SUMS, len(products)))]
+        return functools.reduce(operator.add, sums)
+
+    out = added(x, weights)
     return out.reshape(*out.shape[:3], k)
-
-
-def _sum(terms: Sequence[jax.Array]) -> jax.Array:
-    add = functools.partial(functools.reduce, operator.add)
-    return add([add(terms[n::_SUMS]) for n in range(min(_SUMS, len(terms)))])
 
 
 def depthwise_for_kernel(
