@@ -255,10 +255,15 @@ def test_max_pooling_of_the_lectures_4x4_gives_6_9_7_8():
     assert lowering.max_pool(x)[0, ..., 0].tolist() == [[6, 9], [7, 8]]
 
 
-def test_max_pooling_drops_the_remainder_as_reduce_window_does():
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 5, 3)), jnp.float32)
-    want = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    assert (lowering.max_pool(x) == want).all()
+@pytest.mark.parametrize("channels", [3, 8])
+def test_max_pooling_and_its_gradient_drop_the_remainder_as_reduce_window_does(channels):
+    def direct(x):
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 5, channels)), jnp.float32)
+    out = direct(x)
+    assert (lowering.max_pool(x) == out).all()
+    assert (jax.vjp(lowering.max_pool, x)[1](out)[0] == jax.vjp(direct, x)[1](out)[0]).all()
     with pytest.raises(ValueError, match=r"window \(2, 2\) is larger than its 1x4 input"):
         lowering.max_pool(jnp.ones((1, 1, 4, 1)))
 

@@ -296,8 +296,14 @@ def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _larger(x: jax.Array, axis: int) -> jax.Array:
-    """The maximum over an axis of two entries."""
-    return x.max(axis)
+    """The maximum over an axis of two entries, of channels enough for a vector as one of two halves.
+
+    Milliseconds, two cores, jaxlib 0.10.2, a pooling, `max` and halves: 128x24x24x64: 1.9, .6; 32x98x98x32: 4.3, 2.0;
+    4x256x256x16: 1.5, .6; 128x28x28x6: .2, .3.
+    """
+    if x.shape[-1] < 8:
+        return x.max(axis)
+    return jnp.maximum(*(lax.index_in_dim(x, i, axis, keepdims=False) for i in range(2)))
 
 
 @_larger.defjvp

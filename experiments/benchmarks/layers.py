@@ -5,26 +5,27 @@
 `flax` is the direct convolution under plain `jax.jit`; PyTorch's is the faster of its two memory layouts. `ratio` is
 PyTorch's time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, large pages, 2026-11-22, `--rounds 2`, ms of
+Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, large pages, 2026-11-23, `--rounds 2`, ms of
 cnnlab / torch and their ratio: forward, gradient of the image, gradient of the kernel. What is left lies where there
 are few channels and in depthwise kernels: XLA has no kernel of its own for them, oneDNN (PyTorch's) has.
 
-    5x5, 1 to 6                    .8/.8   .97   1.3/1.3   .99     .8/.3   .35
-    3x3, 3 to 32                 9.7/3.9   .40     11/10   .97    14/5.0   .36
-    3x3, 16 to 16                 12/6.1   .51   9.2/3.6   .39    23/3.9   .17
-    3x3, 32 to 32                4.6/3.0   .66   4.4/2.8   .63    12/4.2   .35
-    3x3, 32 to 64                 10/7.8   .76    13/8.5   .66     20/11   .54
-    3x3, 64 to 64                  22/26  1.16     21/34  1.62     31/27   .89
-    3x3, 128 to 128                17/20  1.18     32/21   .66     22/26  1.21
-    3x3, 256 to 256              4.2/2.8   .65   4.9/2.8   .57   3.0/3.2  1.06
-    3x3, 512 to 512                22/22  1.03     20/20  1.02     15/31  2.07
-    3x3, 64 to 128, stride 2       18/14   .76     31/15   .47     28/17   .61
-    1x1, 64 to 128, stride 2     5.1/2.9   .57   4.7/6.0  1.26   6.8/2.7   .39
-    1x1, 32 to 64                6.9/3.6   .53   2.9/2.3   .78   4.6/2.4   .53
-    1x1, 256 to 64                1.1/.5   .47     .9/.5   .54    2.1/.6   .27
-    3x3, 32 to 32, dilation 4    2.6/1.5   .58   4.3/1.5   .35   5.7/1.6   .29
-    3x3, 32 depthwise            4.0/1.5   .38   9.8/1.8   .18    15/1.2   .08
-    3x3, 128 depthwise           3.8/1.1   .28   7.6/2.2   .28   8.5/1.5   .18
+    5x5, 1 to 6                   .6/.5   .72   2.1/1.4   .67    1.8/.3   .15
+    3x3, 3 to 32                 9.5/10  1.10  10.0/8.5   .85    13/4.3   .33
+    3x3, 16 to 16               7.4/3.4   .46   7.1/3.4   .48    15/3.4   .22
+    3x3, 32 to 32               3.8/2.7   .71   5.2/2.8   .54    12/3.4   .29
+    3x3, 32 to 64                10/8.6   .82    13/8.3   .66     19/11   .59
+    3x3, 64 to 64                 21/23  1.10     18/23  1.29     29/27   .92
+    3x3, 128 to 128               14/20  1.40     14/21  1.56     18/25  1.43
+    3x3, 256 to 256             3.3/2.5   .76   3.5/2.5   .70   2.0/2.9  1.46
+    3x3, 512 to 512               14/21  1.52     18/19  1.06     14/23  1.67
+    3x3, 64 to 128, stride 2      16/12   .80     23/14   .61     30/16   .53
+    1x1, 64 to 128, stride 2    5.6/2.4   .43   6.4/5.0   .79   5.7/2.1   .36
+    1x1, 32 to 64               3.8/3.2   .85   1.8/2.1  1.20   5.9/2.3   .38
+    1x1, 256 to 64               1.0/.5   .47     .7/.5   .65    1.4/.5   .37
+    3x3, 32 to 32, dilation 4   2.3/1.3   .59   3.3/1.4   .43   5.3/1.6   .30
+    3x3, 32 depthwise            5.1/.8   .15   4.7/1.2   .25   7.0/1.1   .15
+    3x3, 128 depthwise           4.3/.8   .20   4.1/1.6   .39   5.9/1.4   .24
+    7x7, 96 depthwise           5.8/1.4   .24   4.6/1.2   .25    9.2/10  1.12
 """
 
 from collections.abc import Callable
@@ -69,6 +70,7 @@ LAYERS: dict[str, Layer] = {
     "3x3, 32 to 32, dilation 4": Layer((8, 64, 64, 32), 3, 32, dilation=4),
     "3x3, 32 depthwise": Layer((32, 64, 64, 32), 3, 32, groups=32),
     "3x3, 128 depthwise": Layer((32, 32, 32, 128), 3, 128, groups=128),
+    "7x7, 96 depthwise": Layer((8, 56, 56, 96), 7, 96, groups=96),
 }
 PARTS = ("forward", "image gradient", "kernel gradient")
 
