@@ -92,7 +92,7 @@ def depthwise_for_kernel(
     # A product with ones, whose gradient is one too: a broadcast's is a sum over several axes, which takes longer.
     kernels = jnp.ones((b * blocks[0] * blocks[1], 1), x.dtype) @ kernel.reshape(1, -1)
     kernels = lax.optimization_barrier(kernels.reshape(b, *blocks, h, w, c))
-    kernels = [lax.copy_p.bind(kernels) for _ in range(_SUMS)]
+    kernels = [jnp.copy(kernels) for _ in range(_SUMS)]
     lines = []
     for i in range(0, steps[0], strides[0]):
         line = []

@@ -4,17 +4,18 @@
 
 As `train_step.py`, dropout off, batch norm on its running averages, in PyTorch's inference mode.
 
-Measured where, when and with the options that `train_step.py` was, in its columns:
+Measured where, when and with the options that `train_step.py` was, in its columns; `googlenet` alone took 66 ms right
+after, a ratio of 1.16, and 69, 1.21, before:
 
-    lenet5          1.2    4.1    2.1    2.8  1.67   .27    266    22
-    keras_mnist      12    8.1     13     14  1.09   .77    246    60
-    keras_vgg        57    105    102     53   .93   .72    453   177
-    separable        28    356     61     37  1.31   .46    460   117
-    dilated          14     53     19     16  1.12   .66    231    91
-    transposed       33     80     41     23   .71   .42    395   178
-    unet             99    157    189     96   .96   .75    924   309
-    resnet18        325    645    613    461  1.42  1.34   1046   300
-    googlenet        86    151    267     93  1.08   .85   1599   145
+    lenet5          1.2    4.9    2.4    2.5  1.98   .20    269    22
+    keras_mnist      12    8.4     12     14  1.01   .57    305    66
+    keras_vgg        44    100    113     52  1.18   .70    498   177
+    separable        22    324     49     26  1.22   .44    456   173
+    dilated          11     39     19    9.6   .85   .62    230    88
+    transposed       22     37     35     23  1.03   .46    404   125
+    unet             80    118    137     88  1.11   .69    911   277
+    resnet18        240    540    490    449  1.87  1.34   1013   313
+    googlenet       110    170    236     91   .82   .49   1639   161
 """
 
 from collections.abc import Callable

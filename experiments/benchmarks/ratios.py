@@ -39,7 +39,7 @@ def draw(titles: Sequence[str], tables: Sequence[list[dict]]) -> Figure:
         axis.invert_yaxis()
         axis.set_title(title)
         axis.set_xlabel("best PyTorch time / ours")
-    axes.flat[0].legend(loc="lower right", fontsize=8)
+    axes.flat[0].legend(loc="lower left", fontsize=8)
     return figure
 
 

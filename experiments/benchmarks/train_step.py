@@ -8,30 +8,33 @@ compile time left out and told apart. `ratio` is the best PyTorch time divided b
 `matrix_share` is the rate of cnnlab's multiply-adds (three times those of the forward pass) over that of a product of
 two 2048² matrices.
 
-Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, for all alike with large pages
+Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-23, for all alike with large pages
 (`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), `--rounds 3 --no-compiled`, ms of cnnlab, plain Flax, torch eager, torch
 channels-last, the ratio, the share of the matrix products' rate, and peak MB above the imports of cnnlab and of torch
-channels-last. Times scatter by a fifth there from run to run:
+channels-last. Times scatter by a fifth there from run to run, some by more: in the next one `transposed` took 102 ms, a
+ratio of .75, and `separable` 142, .80.
 
-    lenet5          4.7     19    6.7    6.5  1.39   .19    368   107
-    keras_mnist      57    167     78     73  1.27   .44    392   247
-    keras_vgg       280    773    294    229   .82   .40    836   523
-    separable       166   1889    223    151   .91   .21   1109   420
-    dilated          56     83     52     43   .77   .46    348   239
-    transposed      106    372    122     86   .81   .35    708   343
-    unet            445    992    472    310   .70   .45   1895   732
-    resnet18       1036   2940   1696   1430  1.38  1.13   2552  1072
-    googlenet       317    833    447    311   .98   .62   3480   628
+    lenet5          4.4     14    5.5    6.2  1.25   .16    251   111
+    keras_mnist      55    179     62     60  1.10   .36    291   237
+    keras_vgg       223    808    276    220   .99   .40    608   527
+    separable       139   1290    155    106   .76   .20    801   510
+    dilated          54     71     46     37   .67   .37    267   242
+    transposed      147    357    103     75   .51   .20    473   362
+    unet            364    752    368    274   .75   .43   1401   716
+    resnet18       1268   2693   1951   1615  1.27   .73   2276  1090
+    googlenet       286    824    464    320  1.12   .55   2366   657
 
-`torch.compile` was the best of PyTorch for U-Net alone the day before, by a twentieth, and took more than six minutes
+`torch.compile` was the best of PyTorch for U-Net alone on 2026-11-21, by a twentieth, and took more than six minutes
 for GoogLeNet.
 
 What is left is in 3x3 kernels of 16 to 32 channels at full size: 4x256x256x16 to 16 takes 10 ms where torch takes 4,
 its kernel's gradient 18 where torch takes 5. Products of shifted images, of windows, of blocks of a row, of strips and
-of parts of the batch, Winograd, and the four orders of a product's operands, are no faster than the direct one. Of
-U-Net's 400 ms, profiled, convolutions' own kernels take half, products 55, batch norm's sums 43, turning images for
-kernels' gradients 40. XLA's options for XNNPACK and oneDNN change nothing: the wheel has their products, not their
-convolutions.
+of parts of the batch, Winograd, and the four orders of a product's operands, are no faster than the direct one. Written
+out in multiply-adds with vectors of 16 floats (`ops/unrolled.py`), in six passes over the image, it takes two thirds of
+the time alone and as long as before within U-Net, where each pass finds the cache emptied; so does its kernel's
+gradient, added up by blocks of pixels. Of U-Net's 400 ms, profiled, convolutions' own kernels take half, products 55,
+batch norm's sums 43, turning images for kernels' gradients 40. XLA's options for XNNPACK and oneDNN change nothing: the
+wheel has their products, not their convolutions.
 """
 
 import functools
