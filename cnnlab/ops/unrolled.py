@@ -61,16 +61,7 @@ def depthwise_for_kernel(
 
     Its gradient by the kernel is added up within each block first, pixel by pixel, then over the blocks.
 
-    Args:
-      x: `[B, H, W, C]`.
-      kernel: `[h, w, 1, C]`.
-      strides: of rows and columns.
-      pads: zeros `(before, after)` for rows and columns.
-      dilation: pixels from one weight to the next, for rows and columns.
-      block: the most rows and columns of a block.
-
-    Returns:
-      `[B, H', W', C]`.
+    Args and result are those of `forms.shifted_products`; `block` is the most rows and columns of a block.
     """
     (b, *image, c), (h, w, _, _) = x.shape, kernel.shape
     reach = [(n - 1) * d + 1 for n, d in zip((h, w), dilation, strict=True)]
