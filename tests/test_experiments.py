@@ -196,10 +196,12 @@ def test_street_scenes_are_scored_in_one_pass_and_in_many(tmp_path, blobs, capsy
             (tmp_path / f"{folder}annot").mkdir(exist_ok=True)
             Image.fromarray(labels.astype(np.uint8)).save(tmp_path / f"{folder}annot" / f"{i}.png")
     module = script("camvid_bayesian.py")
-    options = {"rates": (0.2,), "epochs": 1, "width": 2, "depth": 1, "mc_samples": 2}
-    (table,) = module.main(tmp_path, runs=tmp_path / "runs", **options).values()
-    assert table["MC gain in mean_iou"] == table["MC mean_iou"] - table["mean_iou"]
-    assert 0 < table["MC mean_iou"] < 1
+    options = {"rates": (0.2,), "central": (0.3,), "epochs": 1, "width": 2, "depth": 1, "mc_samples": 2}
+    tables = module.main(tmp_path, runs=tmp_path / "runs", **options)
+    assert set(tables) == {("spatial", 0.2), ("central", 0.3)}
+    for table in tables.values():
+        assert table["MC gain in mean_iou"] == table["MC mean_iou"] - table["mean_iou"]
+        assert 0 < table["MC mean_iou"] < 1
     assert module.camvid(str(tmp_path))["test"].column("mask")[0, 0, 31] == -1
 
 

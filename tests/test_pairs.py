@@ -10,7 +10,8 @@ from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.commands.options import parse_experiment
 from cnnlab.data import masks
-from cnnlab.data.images import read_header
+from cnnlab.data.images import read_header, read_pixels
+from cnnlab.data.rasters import known_pixels
 from cnnlab.data.windows import drawn_places, tiled_places, windows
 from cnnlab.training.run import read_history
 
@@ -222,6 +223,25 @@ def test_pixels_without_data_are_ignored_and_black(tmp_path, kind):
     picture, mask = (one["test"].column(name).pictures[0] for name in ("image", "mask"))
     np.testing.assert_array_equal(mask, np.where(known, np.eye(6, 8), -1))
     np.testing.assert_array_equal(picture[..., 2], np.where(known, 200, 0))
+
+
+def write_colours(path, **profile):
+    rasterio = pytest.importorskip("rasterio")
+    place = {"crs": "EPSG:32631", "transform": rasterio.Affine(1, 0, 0, 0, -1, 0)}
+    with rasterio.open(path, "w", "GTiff", width=8, height=6, count=3, dtype="uint16", **place, **profile) as file:
+        file.write(np.full((3, 6, 8), 9, np.uint16))
+
+
+def test_colours_of_16_bits_whose_nodata_cannot_be_told_are_refused(tmp_path):
+    write_colours(tmp_path / "sheet.tif", photometric="RGB", nodata=65535)
+    with pytest.raises(ValueError, match=r"sheet.tif holds colours of 16 bits, where pixels without data \(65535\)"):
+        known_pixels(tmp_path / "sheet.tif")
+
+
+def test_three_bands_that_are_not_said_to_be_colours_are_told_what_to_do(tmp_path):
+    write_colours(tmp_path / "sheet.tif", photometric="MINISBLACK")
+    with pytest.raises(ValueError, match="sheet.tif as an image .* gdal_translate -co PHOTOMETRIC=RGB"):
+        read_pixels(tmp_path / "sheet.tif", size=(6, 8), channels=3)
 
 
 def test_a_value_without_data_that_no_pixel_can_have_changes_nothing(plots):

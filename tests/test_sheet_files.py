@@ -14,6 +14,7 @@ from test_sheets import drawn, trained_on
 import cnnlab
 from cnnlab.cli import main
 from cnnlab.data.images import ImageError, read_header, read_pixels
+from cnnlab.data.rasters import known_pixels
 from cnnlab.models import create_model
 from cnnlab.predictions import predict_files
 from cnnlab.sheets import georeference, open_sheet, predict_sheet, results, scratch
@@ -177,6 +178,27 @@ def test_a_scan_whose_zero_is_white_is_read_as_in_training(tmp_path):
     expected = read_pixels(path, size=(20, 30), channels=1)
     with open_sheet(path, channels=1) as sheet:
         np.testing.assert_array_equal(sheet.read(slice(0, 20), slice(0, 30))[0], expected)
+
+
+@pytest.mark.parametrize("bands", [None, (1,)])
+@pytest.mark.parametrize("nodata", [None, 0, 1])
+@pytest.mark.parametrize("photometric", ["MINISBLACK", "MINISWHITE"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_scan_of_few_bits_is_read_as_in_training_and_lacks_the_same_pixels(
+    bits, photometric, nodata, bands, tmp_path
+):
+    stored = np.random.default_rng(0).integers(0, 2**bits, (20, 30, 1), np.uint8)
+    profile = {"nbits": bits} if bits < 8 else {}
+    path = write_tiff(tmp_path / "sheet.tif", stored, photometric=photometric, nodata=nodata, **profile)
+    known = stored[..., 0] != nodata if nodata is not None else np.ones((20, 30), bool)
+    expected = read_pixels(path, size=(20, 30), channels=1)
+    with open_sheet(path, channels=1, bands=bands) as sheet:
+        pixels, valid = sheet.read(slice(0, 20), slice(0, 30))
+    np.testing.assert_array_equal(valid, known)
+    np.testing.assert_array_equal(pixels[known], expected[known])
+    assert not pixels[~known].any()
+    learnt = known_pixels(path)
+    np.testing.assert_array_equal(known, True if learnt is None else learnt)
 
 
 def test_a_picture_with_a_world_file_keeps_its_place_and_a_large_one_is_read_by_windows(tmp_path, monkeypatch):
@@ -430,6 +452,29 @@ def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsy
     assert "left out: cannot read" in capsys.readouterr().err
 
 
+def test_a_damaged_sheet_that_is_left_out_takes_no_room(masks, tmp_path, capsys):
+    whole = write_tiff(tmp_path / "whole.tif", drawn(200, 200))
+    damaged = tmp_path / "damaged.tif"
+    damaged.write_bytes(whole.read_bytes()[:-20_000])
+    options = ["--tile", "64", "--output", str(tmp_path / "out"), "--skip-unreadable"]
+    assert main(["predict", masks, str(whole), str(damaged), *options]) == 0
+    assert "damaged or cut off" in capsys.readouterr().err
+    assert (tmp_path / "out" / "whole" / "mean.tif").exists()
+    assert not (tmp_path / "out" / "damaged" / ".partial").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{bro", "{}"])
+def test_a_damaged_note_of_what_was_done_is_named(network, tmp_path, text):
+    (tmp_path / ".done.json").write_text(text)
+    with pytest.raises(ValueError, match=r"\.done\.json is damaged; delete it with the maps beside it"):
+        predict_sheet(network, drawn(40, 40), tmp_path, tile=64)
+    (tmp_path / ".done.json").unlink()
+    (tmp_path / ".partial").mkdir()
+    (tmp_path / ".partial" / "journal.json").write_text(text)
+    with pytest.raises(ValueError, match=r"journal\.json is damaged; delete .*\.partial"):
+        predict_sheet(network, drawn(40, 40), tmp_path, tile=64)
+
+
 def test_a_sheet_that_does_not_fit_keeps_no_other_from_being_predicted(masks, tmp_path, capsys):
     folder = tmp_path / "sheets"
     folder.mkdir()
@@ -441,7 +486,11 @@ def test_a_sheet_that_does_not_fit_keeps_no_other_from_being_predicted(masks, tm
     assert [one["file"][-5:] for one in found] == ["a.tif", "c.tif"]
     assert "left out: " in (told := capsys.readouterr().err)
     assert "b.tif has 2 bands" in told
+    (tmp_path / "out" / "predictions.json").unlink()
     assert main(options) == 1
+    assert "b.tif has 2 bands" in (told := capsys.readouterr().err)
+    assert "all other files are answered (--skip-unreadable leaves out what cannot be read)" in told
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"] == found
     for name in ("a.tif", "c.tif"):
         (folder / name).unlink()
     assert main([*options, "--skip-unreadable"]) == 1

@@ -279,7 +279,9 @@ def test_another_sheet_does_not_go_on_from_this_one(halving, tmp_path, monkeypat
     monkeypatch.setattr(sheets.predict, "_finish", lambda *given: None)
     predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)  # all rows, no results
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="of a prediction with another sheet"):
+    with pytest.raises(
+        ValueError, match="of a prediction with another sheet: give that sheet, its file as it was, to go"
+    ):
         predict_sheet(halving, drawn(70, 70, seed=1), tmp_path, tile=64)
 
 

@@ -99,6 +99,22 @@ def test_dropout_drops_whole_maps_after_the_bottleneck_and_on_the_way_up():
     assert all(len(np.unique(map_[~np.isnan(map_)])) <= 1 for map_ in factor.reshape(-1, 8).T)
 
 
+def test_central_dropout_drops_single_values_at_the_two_deepest_levels_alone():
+    network = models.UNet(2, width=4, depth=3, central_dropout=0.5)
+    x = jax.random.normal(jax.random.key(1), (1, 32, 32, 1))
+    variables = nn.init(network, x, jax.random.key(0))
+    _, seen = network.apply(
+        variables, x, deterministic=False, rngs={"dropout": jax.random.key(2)}, capture_intermediates=True
+    )
+    seen = seen["intermediates"]
+    names = {name for name in seen if "central" in name}
+    assert names == {f"central_{place}" for place in ("down2", "down3", "bottleneck", "join3", "join2")}
+    (before,), (after,) = seen["join2"]["__call__"], seen["central_join2"]["__call__"]
+    factor = np.asarray(after)[before > 0] / np.asarray(before)[before > 0]
+    assert set(factor) == {0, 2}
+    assert abs(factor.mean() - 1) < 0.2  # of about 500 values
+
+
 @pytest.mark.parametrize(
     ("options", "size", "message"),
     [

@@ -66,10 +66,9 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
             f"add --tile 0 to shrink it to {side}, or --tile 512 to take it at its own resolution"
         )
     if sheets and not asked.output:
-        raise Misuse(
-            f"{sheets[0]} is a sheet, much larger than the {side} pixels that the network learnt from or "
-            "georeferenced, and its maps are files: add --output DIR, or --tile 0 to shrink it"
-        )
+        whole = f"to shrink it to {side}" if trained.spec.resized else "to have it answered in one piece"
+        why = "" if asked.sheets["tile"] else f", georeferenced or much larger than the {side} learnt from"
+        raise Misuse(f"{sheets[0]} is a sheet{why}, and its maps are files: add --output DIR, or --tile 0 {whole}")
     if sheets and asked.mc == "auto":
         raise Misuse(f"{sheets[0]} is a sheet, whose windows share their passes: give --mc a number, such as --mc 30")
     return files, sheets

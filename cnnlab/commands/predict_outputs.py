@@ -13,7 +13,7 @@ from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_inputs import Asked, photos_and_sheets
 from cnnlab.data import InputSpec
 from cnnlab.data.images import ImageError
-from cnnlab.sheets import predict_sheet
+from cnnlab.sheets import discard, predict_sheet
 from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained
 from cnnlab.training.run import write_text
@@ -36,7 +36,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     _check_kind(trained, runs[0], asked.photos, detects=detects)
     files, sheets = photos_and_sheets(trained, paths, asked)
     if sheets and len(members) > 1:
-        raise Misuse(f"{sheets[0]} is a sheet, which one run answers; give one run, or --tile 0 to shrink it")
+        raise Misuse(f"{sheets[0]} is a sheet, which one run answers; give one run, or --tile 0")
     found = predictions.predict_files(
         members,
         [path for path in files if path not in sheets],
@@ -46,11 +46,14 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         each_pass=asked.photos["group"],
     )
     boxes = _records_of_boxes(trained.spec, asked) if detects else None
-    records = []
+    records, broken = [], []
     for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
         if path in sheets:
             target = Path(asked.output) / name if len(files) > 1 else Path(asked.output)
-            records += _sheet_records(trained, path, target, asked)
+            try:
+                records += _sheet_records(trained, path, target, asked)
+            except ImageError as error:
+                broken.append(error)
             continue
         _, prediction = next(found)
         if detects:
@@ -59,9 +62,14 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         records.append(predictions.record(path, prediction, trained.spec))
         if asked.output:
             records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(asked.output) / name)
+    if broken and not records:
+        raise broken[0]
     if not records and not detects:
         raise ValueError("none of the files can be read; see above")
     _show(records, asked, detects=detects)
+    if broken:
+        told = "; ".join(map(str, broken))
+        raise ValueError(f"{told}; all other files are answered (--skip-unreadable leaves out what cannot be read)")
 
 
 def _check_kind(trained: Trained, run: str, options: dict[str, Any], *, detects: bool) -> None:
@@ -81,6 +89,7 @@ def _sheet_records(trained: Trained, path: Path, target: Path, asked: Asked) -> 
     except ImageError as error:
         if not asked.photos["skip_unreadable"]:
             raise
+        discard(target)
         print(f"left out: {error}", file=sys.stderr)
         return []
     return [{"file": str(path)} | {name: str(file) for name, file in found.items()}]

@@ -165,8 +165,7 @@ def opened(file, name: str) -> Iterator:
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         if getattr(error, "errno", None) not in (None, *_OWN_FAULT):
             raise OSError(f"cannot read {name} now: {error}") from error
-        phone = name.lower().endswith((".heic", ".heif"))
-        cure = "save it as JPEG or PNG" if phone else "repair or remove it"
+        cure = next((cure for ends, cure in _CURES.items() if name.lower().endswith(ends)), "repair or remove it")
         raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
 
 
@@ -211,6 +210,12 @@ def _stream(file) -> Iterator:
     with open(file, "rb") as stream:
         yield stream
 
+
+_CURES = {
+    (".heic", ".heif"): "save it as JPEG or PNG",
+    (".tif", ".tiff"): "repair or remove it, or, of three bands, say that they are colours: gdal_translate -co "
+    "PHOTOMETRIC=RGB",
+}
 
 # What Pillow's decoders raise for damaged files: mostly OSError, the rest from its parsers of headers and chunks.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)

@@ -10,7 +10,9 @@ import numpy as np
 
 from cnnlab.data.images import directories, opened
 
-_SAMPLES, _EXTRA, _NODATA = 277, 338, 42113  # TIFF 6.0, sections 8 and 18; GDAL's own, the value as text
+# TIFF 6.0, sections 8 and 18; GDAL's own, the value as text
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _NODATA = 258, 262, 277, 338, 42113
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1  # of _PHOTOMETRIC
 
 
 class Bands(NamedTuple):
@@ -18,13 +20,17 @@ class Bands(NamedTuple):
 
     Attributes:
       count: of the bands, alpha left out.
-      nodata: the value of pixels without data, if it tells.
+      nodata: the value of pixels without data, as stored, if it tells.
       alpha: whether there is such a band beside them; its pixels of 0 are without data.
+      bits: of a value.
+      photometric: what values mean.
     """
 
     count: int
     nodata: float | None
     alpha: bool
+    bits: int
+    photometric: int | None
 
 
 def read_bands(path: Path) -> Bands | None:
@@ -36,7 +42,9 @@ def read_bands(path: Path) -> Bands | None:
             if (tags := next(directories(file), None)) is None:
                 return None
             alpha = any(kind in (1, 2) for kind in tags.get(_EXTRA, ()))
-            return Bands(tags.get(_SAMPLES, 1) - alpha, float(tags[_NODATA]) if _NODATA in tags else None, alpha)
+            nodata = float(tags[_NODATA]) if _NODATA in tags else None
+            bits = int(np.max(tags.get(_BITS, 1)))
+            return Bands(tags.get(_SAMPLES, 1) - alpha, nodata, alpha, bits, tags.get(_PHOTOMETRIC))
     except (OSError, SyntaxError, ValueError, struct.error):
         return None
 
@@ -59,14 +67,31 @@ def known_pixels(path: Path) -> np.ndarray | None:
     """Where a TIFF holds data, `[H, W]` upright: some band has another value than its nodata, and alpha is not 0.
 
     None where it does everywhere, as files of other kinds do. A mask kept as a second image in the file is not read.
+
+    Raises:
+      ValueError: colours of 16 bits have a nodata value, which cannot be told once they are cut to 8.
     """
     from PIL import ImageOps
 
     bands = read_bands(path)
     if bands is None or (bands.nodata is None and not bands.alpha):
         return None
+    if bands.nodata is not None and bands.bits > 8 and bands.count > 1:
+        raise ValueError(
+            f"{path} holds colours of {bands.bits} bits, where pixels without data ({bands.nodata:g}) cannot be told; "
+            "save it with 8 bits and an alpha band"
+        )
     with opened(path, str(path)) as image:
         pixels = np.asarray(ImageOps.exif_transpose(image))
     values = pixels[..., None] if pixels.ndim == 2 else pixels
-    known = (values[..., : bands.count] != bands.nodata).any(-1) if bands.nodata is not None else True
+    known = (values[..., : bands.count] != _decoded(bands)).any(-1) if bands.nodata is not None else True
     return known & (values[..., -1] > 0) if bands.alpha else known
+
+
+def _decoded(bands: Bands) -> float:
+    """The nodata value as Pillow decodes it: grey of less than 8 bits scaled up, but for one, white as the largest."""
+    if bands.bits > 8 or bands.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
+        return bands.nodata
+    largest = 2**bands.bits - 1
+    value = largest - bands.nodata if bands.photometric == _WHITE_IS_ZERO else bands.nodata
+    return value if bands.bits in (1, 8) else value * 255 / largest

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnlab.errors import check_known
-from cnnlab.nn.blocks import Conv, max_pool, spatial_dropout
+from cnnlab.nn.blocks import Conv, dropout, max_pool, spatial_dropout
 from cnnlab.nn.convolution import ConvBlock
 from cnnlab.nn.upsampling import TransposedUp, concatenate_skip, crop_centre
 
@@ -57,6 +57,9 @@ class UNet(nn.Module):
       depth: poolings; the bottleneck sees the image 2^depth times smaller.
       norm: batch norm after every 3x3 convolution.
       spatial_dropout: rate of dropped feature maps, after the bottleneck and after every block on the way up.
+      central_dropout: rate of dropped single values, after the bottleneck and, at the two deepest levels, after every
+        pooling and every block on the way up (Kendall, Badrinarayanan and Cipolla, Bayesian SegNet, BMVC 2017: the
+        central units, half of their values).
       residual: every block adds its input to its output (Drozdzal et al., The Importance of Skip Connections in
         Biomedical Image Segmentation, DLMIA 2016).
       skip: `concatenate` what comes from the way down, or `add` it: half as many inputs to the block that follows.
@@ -74,6 +77,7 @@ class UNet(nn.Module):
     depth: int = 4
     norm: bool = True
     spatial_dropout: float = 0.0
+    central_dropout: float = 0.0
     residual: bool = False
     skip: Literal["concatenate", "add"] = "concatenate"
     border: Literal["zero", "mirror", "valid"] = "zero"
@@ -103,17 +107,25 @@ class UNet(nn.Module):
         }
         average = {"use_running_average": use_running_average}
         join = concatenate_skip if self.skip == "concatenate" else _add_skip
+
+        def central(x: jax.Array, level: int, name: str) -> jax.Array:
+            if level < self.depth - 2:
+                return x
+            return dropout(self.central_dropout, deterministic=deterministic, name=f"central_{name}")(x)
+
         skips = []
         for i in range(self.depth):
             x = DoubleConv(self.width * 2**i, name=f"down{i + 1}", **block)(x, **average)
             skips.append(x)
-            x = max_pool(x, (2, 2))
+            x = central(max_pool(x, (2, 2)), i, f"down{i + 1}")
         x = DoubleConv(self.width * 2**self.depth, name="bottleneck", **block)(x, **average)
         x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name="dropout_bottleneck")(x)
+        x = central(x, self.depth, "bottleneck")
         for i in reversed(range(self.depth)):
             x = join(TransposedUp(self.width * 2**i, dtype=self.dtype, name=f"up{i + 1}")(x), skips[i])
             x = DoubleConv(self.width * 2**i, name=f"join{i + 1}", **block)(x, **average)
             x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name=f"dropout{i + 1}")(x)
+            x = central(x, i, f"join{i + 1}")
         x = Conv(self.num_classes, (1, 1), dtype=self.dtype, name="classes")(x)
         return x[:, : size[0], : size[1]]
 

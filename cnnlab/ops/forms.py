@@ -88,6 +88,22 @@ def direct(
     return lax.conv_general_dilated(x, kernel, strides, pads, None, dilation, numbers)
 
 
+def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """`x @ matrix`, of many rows, its gradient by the matrix in the quicker order: first what has fewer columns.
+
+    Milliseconds, two cores, jaxlib 0.10.2, of that gradient by either order: 6272x192 to 16: 1.7, .5; 6272x256 to 64:
+    2.2, 1.5; 6272x64 to 192: 1.1, 1.5; 131072x64 to 48: 9.5, 6.5; 131072x32 to 64: 5.0, 7.8.
+
+    Args:
+      x: `[n, C]`.
+      matrix: `[C, K]`.
+    """
+    if matrix.shape[0] <= matrix.shape[1]:
+        return x @ matrix
+    # Without the barrier the compiler turns the gradient's product back.
+    return with_gradients(jnp.matmul, jnp.matmul, lambda x, matrix: x @ lax.optimization_barrier(matrix.T).T)(x, matrix)
+
+
 def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax.Array:
     """A 1x1 convolution as one matrix product over all pixels.
 
@@ -100,7 +116,7 @@ def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax
       `[B, H', W', K]`.
     """
     x = x[:, :: strides[0], :: strides[1]]
-    out = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
+    out = product(x.reshape(-1, x.shape[-1]), kernel[0, 0])
     return out.reshape(*x.shape[:3], kernel.shape[-1])
 
 

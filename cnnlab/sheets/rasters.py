@@ -204,13 +204,13 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
     with _opened(path) as file:
         colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
         chosen = list(bands or colours)
-        palette = bands is None and [file.colorinterp[band - 1] for band in chosen] == [ColorInterp.palette]
+        palette = [dict(enumerate(file.colorinterp, 1)).get(band) for band in chosen] == [ColorInterp.palette]
         found = 3 if palette else len(chosen)
-        turned = bands is None and {found, channels} == {1, 3}
+        turned = (bands is None or palette) and {found, channels} == {1, 3}
         if (found != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
             raise (ImageError if bands is None else ValueError)(
                 f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
-                f"by bands, such as {tuple((colours * channels)[:channels])}, found {bands}"
+                f"by --bands or bands={tuple((colours * channels)[:channels])}, found {bands or 'none chosen'}"
             )
         if len(file.subdatasets) > 1:
             raise ImageError(f"{path} is a stack of {len(file.subdatasets)} images; save each in a file of its own")
@@ -219,7 +219,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
             raise ImageError(
                 f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8, or all with 16 bits"
             )
-        bits = int(file.tags(chosen[0], ns="IMAGE_STRUCTURE").get("NBITS", 16))
+        bits = int(file.tags(chosen[0], ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(*kinds).itemsize))
         if kinds == {"uint16"} and bits == 16:
             side = slice(max(file.height // 2 - _LOOK, 0), file.height // 2 + _LOOK)
             middle = Window.from_slices(side, slice(max(file.width // 2 - _LOOK, 0), file.width // 2 + _LOOK))
@@ -238,8 +238,13 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 raise ImageError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
             if pixels.dtype == np.uint16:
                 pixels = eight_bits(pixels, bits)
-            pixels = 255 - pixels if white_is_zero else pixels  # as Pillow, so as in training
-            pixels = colours_of[pixels[0]] if palette else np.moveaxis(pixels, 0, -1)
+            if palette:
+                pixels = colours_of[pixels[0]]
+            else:
+                pixels = np.moveaxis(pixels, 0, -1)
+                if bits < 8:
+                    pixels = np.array([255 * value // (2**bits - 1) for value in range(2**bits)], np.uint8)[pixels]
+                pixels = 255 - pixels if white_is_zero else pixels  # as Pillow, so as in training
             return _turned(pixels, channels) * valid[..., None].astype(np.uint8), valid
 
         yield Sheet((file.height, file.width), read, georeference(file), identity)

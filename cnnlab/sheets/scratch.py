@@ -102,16 +102,17 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
     folder = output / FOLDER
     journal = folder / "journal.json"
     if journal.exists():
-        told = json.loads(journal.read_text())
+        told = _told(journal, ("work", "finished"), f"delete {folder}")
         same = json.loads(json.dumps(work))
         if told["work"] == same:
             return Scratch(folder, work, told["finished"])
         # Of a work whose results are there, the process was stopped at its very end.
         if told["finished"] and finished(output, told["work"]) is None:
-            other = ", ".join(name for name in same if told["work"].get(name) != same[name])
+            others = [name for name in same if told["work"].get(name) != same[name]]
+            of_then = "that sheet, its file as it was," if others == ["sheet"] else "the options of then"
             raise ValueError(
-                f"{folder} holds {told['finished']} finished rows of windows of a prediction with another {other}: "
-                "give the options of then to go on, choose another directory, or delete that one"
+                f"{folder} holds {told['finished']} finished rows of windows of a prediction with another "
+                f"{', '.join(others)}: give {of_then} to go on, choose another directory, or delete that one"
             )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +136,7 @@ def finished(output: Path, work: Mapping, needed: Iterable[str] | None = None) -
     """
     if not (output / DONE).is_file():
         return None
-    told = json.loads((output / DONE).read_text())
+    told = _told(output / DONE, ("work", "files"), _ELSEWHERE)
     files = {name: output / file for name, file in told["files"].items()}
     same = told["work"] is not None and told["work"] | json.loads(json.dumps(work)) == told["work"]
     wanted = files if needed is None else needed
@@ -156,7 +157,26 @@ def note_published(output: Path, names: Sequence[str]) -> None:
 
 def published(output: Path) -> list[str]:
     """The names of the files that predictions left in a directory."""
-    return json.loads((output / DONE).read_text()).get("published", []) if (output / DONE).is_file() else []
+    return _told(output / DONE, (), _ELSEWHERE).get("published", []) if (output / DONE).is_file() else []
+
+
+def discard(output: Path) -> None:
+    """Takes away what a prediction that cannot go on has left."""
+    shutil.rmtree(output / FOLDER, ignore_errors=True)
+
+
+_ELSEWHERE = "delete it with the maps beside it, or choose another directory"
+
+
+def _told(path: Path, keys: Sequence[str], cure: str) -> dict:
+    """What a file of ours tells; `ValueError` where it is damaged."""
+    try:
+        told = json.loads(path.read_text())
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or not all(key in told for key in keys):
+        raise ValueError(f"{path} is damaged; {cure}")
+    return told
 
 
 def check_room(output: Path, needed: int) -> None:

@@ -16,6 +16,18 @@ after, a ratio of 1.16, and 69, 1.21, before:
     unet             80    118    137     88  1.11   .69    911   277
     resnet18        240    540    490    449  1.87  1.34   1013   313
     googlenet       110    170    236     91   .82   .49   1639   161
+
+On the Intel Xeon:
+
+    lenet5          2.0    6.0    3.0    2.7  1.38   .20    271    28
+    keras_mnist      17     13     19     16   .92   .66    245    73
+    keras_vgg        74    156    115     69   .94   .66    449   203
+    separable        34    395     77     52  1.52   .45    453   118
+    dilated          17     47     14     24   .82   .65    220    86
+    transposed       37     54     43     31   .83   .45    376   168
+    unet            132    214    183    118   .89   .67    908   269
+    resnet18        449    824    613    607  1.35  1.15   1001   278
+    googlenet       124    173    261    132  1.07   .70   1618   159
 """
 
 from collections.abc import Callable

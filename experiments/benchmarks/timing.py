@@ -179,12 +179,23 @@ def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str
 
 
 def device() -> str:
-    """The processor, what JAX computes on, and whether memory comes in large pages and is kept."""
+    """The processor, its cores, what JAX computes on, and whether memory comes in large pages and is kept."""
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     memory = (
         ", large pages kept" if tunables == huge_pages.TUNABLES else ", large pages" if "hugetlb" in tunables else ""
     )
-    return f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}{memory}"
+    return f"{_processor()}, {jax.devices()[0].device_kind}{memory}"
+
+
+def _processor() -> str:
+    """Its model, where Linux tells it, and the cores that this process may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cores = len(os.sched_getaffinity(0))
+    except (OSError, AttributeError):
+        lines, cores = [], os.cpu_count()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{cores} cores of {(models or [platform.processor() or platform.machine()])[0]}"
 
 
 def print_rows(rows: Sequence[dict], *, as_json: bool) -> dict[str, Any]:

@@ -24,6 +24,18 @@ ratio of .75, and `separable` 142, .80.
     resnet18       1268   2693   1951   1615  1.27   .73   2276  1090
     googlenet       286    824    464    320  1.12   .55   2366   657
 
+On two cores of an Intel Xeon (2.6 GHz, AVX-512, AMX) the same day, likewise:
+
+    lenet5          5.6     19    6.8    6.6  1.18   .20    212   116
+    keras_mnist      74    207     77     73   .98   .43    268   245
+    keras_vgg       286   1150    330    269   .94   .49    650   536
+    separable       204   1988    226    154   .75   .21    824   417
+    dilated          82    154     56     55   .67   .39    276   237
+    transposed      151    686    132    101   .67   .31    511   372
+    unet            572   1486    492    396   .69   .44   1396   710
+    resnet18       1895   4387   2086   2010  1.06   .78   2257  1073
+    googlenet       484   1076    609    422   .87   .51   2238   644
+
 `torch.compile` was the best of PyTorch for U-Net alone on 2026-11-21, by a twentieth, and took more than six minutes
 for GoogLeNet.
 
