@@ -34,13 +34,25 @@ def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
     return paths
 
 
-def white(name: str, num_classes: int) -> float:
+def white(name: str, num_classes: int, largest: float) -> float:
     """The value that is white in a picture of a segmentation's map: of a mask, which holds indices, 255.
 
-    >>> white("mean", 2), white("variance", 2)
-    (1.0, 0.25)
+    Variance and mutual information would be black against the most that they can be: of them it is the largest found.
+
+    >>> white("mean", 2, 0.9), white("variance", 2, 0.03)
+    (1.0, 0.03)
     """
-    return {"mask": 255.0, "mean": 1.0, "variance": 0.25}.get(name, float(np.log(num_classes)))
+    fixed = {"mask": 255.0, "mean": 1.0, "entropy": float(np.log(num_classes))}
+    return fixed.get(name, float(largest) if largest > 0 else 1.0)
+
+
+def told_white(top: float) -> Any:
+    """The text `white` of a PNG, by which pixels become values again: `pixel / 255 * white`."""
+    from PIL.PngImagePlugin import PngInfo
+
+    note = PngInfo()
+    note.add_text("white", f"{top:.9g}")
+    return note
 
 
 def class_colours(k: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from cnnlab.compile import jit
 from cnnlab.data import InputSpec
 from cnnlab.data.images import find_images, read_header, read_pixels
 from cnnlab.metrics.regression import central_interval
-from cnnlab.pictures import class_colours, white
+from cnnlab.pictures import class_colours, told_white, white
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs
 from cnnlab.trained import Trained, predict
@@ -218,9 +218,9 @@ def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path
       target: the files' common beginning: `out/photo` gives `out/photo_mask.png`.
 
     Returns:
-      The files by name: `mask` holds class indices, shown in colours. Of the others 0..255 is 0..1 for `mean`, the
-      second class's probability where there are two, 0..1/4 for `variance`, that of the guessed class's probability,
-      and 0..log k for `entropy` and `mutual_information`.
+      The files by name: `mask` holds class indices, shown in colours. Of the others 255 is 1 for `mean`, the second
+      class's probability where there are two, log k for `entropy`, and the picture's largest value for `variance`,
+      that of the guessed class's probability, and `mutual_information`: the number in the PNG's text `white`.
     """
     from PIL import Image
 
@@ -230,13 +230,14 @@ def save_masks(path: Path, prediction: Prediction, spec: InputSpec, target: Path
     target.parent.mkdir(parents=True, exist_ok=True)
     out = {}
     for name, pixels in _maps(prediction).items():
-        scaled = np.round(pixels * (255 / white(name, len(spec.classes)))).clip(0, 255)
+        top = white(name, len(spec.classes), np.max(pixels))
+        scaled = np.round(pixels * (255 / top)).clip(0, 255)
         file = target.with_name(f"{target.name}_{name}.png")
         part = file.with_suffix(".part")
         picture = Image.fromarray(scaled.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
         if name == "mask":
             picture.putpalette(class_colours(len(spec.classes)).tobytes())
-        picture.save(part, "png")
+        picture.save(part, "png", pnginfo=told_white(top))
         os.replace(part, file)
         out[name] = str(file)
     return out

@@ -47,8 +47,11 @@ def test_a_picture_gives_arrays_pictures_and_polygons_in_pixels(network, tmp_pat
     mean, mask = np.load(found["mean"]), np.asarray(Image.open(tmp_path / "out" / "mask.png"))
     assert mean.shape == mask.shape == (70, 90)
     np.testing.assert_array_equal(mask, mean > 0.5)
-    shown = np.asarray(Image.open(tmp_path / "out" / "variance.png")) / 255 / 4
-    np.testing.assert_allclose(shown, np.load(found["variance"]), atol=0.0005)
+    for name in ("variance", "mutual_information", "entropy"):
+        picture, values = Image.open(tmp_path / "out" / f"{name}.png"), np.load(found[name])
+        top = float(picture.text["white"])
+        assert top == pytest.approx(np.log(2) if name == "entropy" else values.max())
+        np.testing.assert_allclose(np.asarray(picture) / 255 * top, values, atol=top / 500)
     features = json.loads(found["polygons"].read_text())["features"]
     assert sum(one["properties"]["area"] for one in features) == mask.sum()
     assert all(0.5 < one["properties"]["mean_probability"] <= 1 for one in features)
@@ -440,6 +443,15 @@ def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(netwo
     assert main([*options, "--skip-unreadable"]) == 2
     assert main([*options, "--tile", "0", "--skip-unreadable"]) == 0
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 1
+
+
+def test_options_of_sheets_are_not_passed_over_for_a_picture_in_one_piece(masks, tmp_path, capsys):
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
+    options = ["predict", masks, str(tmp_path / "small.png"), "--output", str(tmp_path / "out")]
+    assert main([*options, "--smallest", "5", "--vectors", "none"]) == 2
+    told = capsys.readouterr().err
+    assert "small.png is answered in one piece, without --smallest, --vectors: leave out, or add --tile 512" in told
+    assert main([*options, "--smallest", "5", "--vectors", "none", "--tile", "64"]) == 0
 
 
 def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsys):

@@ -23,6 +23,17 @@ class Asked(NamedTuple):
     videos: dict[str, Any]
 
 
+_FOR_SHEETS = {
+    "overlap": None,
+    "bands": None,
+    "smallest": 1,
+    "background": "first",
+    "watershed": None,
+    "vectors": "gpkg",
+}
+"""What sheets alone have, unless asked for otherwise."""
+
+
 def sort_paths(asked: Asked) -> tuple[list[str], list[Path], list[str]]:
     """Runs, which come first, then videos and all other paths."""
     runs = [asked.run, *itertools.takewhile(_is_run, asked.paths)]
@@ -59,6 +70,9 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
     if asked.photos["skip_unreadable"]:
         files = _readable(trained, files, asked.sheets["tile"])
     sheets = _sheets(trained, files, asked.sheets["tile"])
+    given = [f"--{name}" for name, usual in _FOR_SHEETS.items() if asked.sheets[name] != usual]
+    if given and files and not sheets:
+        raise Misuse(f"{files[0]} is answered in one piece, without {', '.join(given)}: leave out, or add --tile 512")
     side = "x".join(map(str, trained.spec.size))
     if sheets and asked.sheets["tile"] is None and trained.spec.resized:
         raise Misuse(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cnnlab.data.images import MAX_PIXELS
-from cnnlab.pictures import class_colours, white
+from cnnlab.pictures import class_colours, told_white, white
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.polygons import Shape
@@ -30,8 +30,9 @@ def write_rasters(
       folder: that exists.
       maps: `[bands, H, W]` by name.
       where: the georeference; without one the maps become `.npy` `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`,
-        pictures: `mask` holds indices of classes, shown in colours, of the others 0..255 is 0..1 for `mean`, 0..1/4
-        for `variance`, and 0..log k for the entropies; several bands become several pictures.
+        pictures: `mask` holds indices of classes, shown in colours, of the others 255 is 1 for `mean`, log k for
+        `entropy`, and the map's largest value for the other two: the number in the PNG's text `white`. Several bands
+        become several pictures.
       classes: their names.
 
     Returns:
@@ -48,10 +49,11 @@ def write_rasters(
         names.append(f"{name}.npy")
         if values[0].size > MAX_PIXELS:
             continue
+        top = white(name, len(classes), _largest(values))
         for band, pixels in enumerate(values):
             names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
             palette = class_colours(len(classes)) if name == "mask" else None
-            _write_picture(folder / names[-1], pixels, white(name, len(classes)), palette)
+            _write_picture(folder / names[-1], pixels, top, palette)
     return names
 
 
@@ -93,6 +95,12 @@ def _write_array(path: Path, values: np.ndarray) -> None:
         out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
 
 
+def _largest(values: np.ndarray) -> float:
+    """Of all bands `[bands, H, W]`, where there are data."""
+    starts = range(0, values.shape[1], 512)
+    return max(float(np.nan_to_num(values[:, start : start + 512]).max()) for start in starts)
+
+
 def _write_picture(path: Path, pixels: np.ndarray, top: float, palette: np.ndarray | None) -> None:
     from PIL import Image
 
@@ -103,7 +111,7 @@ def _write_picture(path: Path, pixels: np.ndarray, top: float, palette: np.ndarr
     image = Image.fromarray(out)
     if palette is not None:
         image.putpalette(palette.tobytes())
-    image.save(path)
+    image.save(path, pnginfo=told_white(top))
 
 
 def write_polygons(

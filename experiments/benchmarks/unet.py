@@ -12,7 +12,8 @@ The variants take turns, round by round; each figure is the median of the rounds
 Measured on two quiet cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, large pages for all,
 `--widths 16 --rounds 3 --sheet-rounds 1`, of cnnlab, torch eager and channels-last: the step 404, 518, 316 ms (ratio
 .78), the windows 8.1, 11.9, 7.0 s (.86). On an older EPYC, 2026-11-21: 872, 687, 533 ms (.61), 13.9, 20.8, 15.6 s
-(1.12).
+(1.12). On two cores of an Intel Xeon (2.6 GHz, AVX-512), 2026-11-23, `--widths 16 32` and the rest likewise: width 16
+689, 470, 376 ms (.55), 8.9, 14.6, 10.6 s (1.19); width 32 1419, 1641, 1600 ms (1.13), 26.9, 53.1, 39.1 s (1.45).
 """
 
 import functools
