@@ -450,7 +450,7 @@ def test_options_of_sheets_are_not_passed_over_for_a_picture_in_one_piece(masks,
     options = ["predict", masks, str(tmp_path / "small.png"), "--output", str(tmp_path / "out")]
     assert main([*options, "--smallest", "5", "--vectors", "none"]) == 2
     told = capsys.readouterr().err
-    assert "small.png is answered in one piece, without --smallest, --vectors: leave out, or add --tile 512" in told
+    assert "answered in one piece, without --smallest, --vectors: leave them out, or add --tile 512" in told
     assert main([*options, "--smallest", "5", "--vectors", "none", "--tile", "64"]) == 0
 
 

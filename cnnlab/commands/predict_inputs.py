@@ -72,7 +72,9 @@ def photos_and_sheets(trained: Any, paths: Sequence[str], asked: Asked) -> tuple
     sheets = _sheets(trained, files, asked.sheets["tile"])
     given = [f"--{name}" for name, usual in _FOR_SHEETS.items() if asked.sheets[name] != usual]
     if given and files and not sheets:
-        raise Misuse(f"{files[0]} is answered in one piece, without {', '.join(given)}: leave out, or add --tile 512")
+        raise Misuse(
+            f"{files[0]} is answered in one piece, without {', '.join(given)}: leave them out, or add --tile 512"
+        )
     side = "x".join(map(str, trained.spec.size))
     if sheets and asked.sheets["tile"] is None and trained.spec.resized:
         raise Misuse(

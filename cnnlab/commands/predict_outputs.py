@@ -1,6 +1,7 @@
 """What predict prints and writes: records of photos, their pictures, the maps of sheets, drawn videos."""
 
 import io
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_inputs import Asked, photos_and_sheets
 from cnnlab.data import InputSpec
 from cnnlab.data.images import ImageError
-from cnnlab.sheets import discard, predict_sheet
+from cnnlab.sheets import predict_sheet
+from cnnlab.sheets.scratch import FOLDER
 from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained
 from cnnlab.training.run import write_text
@@ -83,13 +85,15 @@ def _check_kind(trained: Trained, run: str, options: dict[str, Any], *, detects:
 
 def _sheet_records(trained: Trained, path: Path, target: Path, asked: Asked) -> list[dict[str, str]]:
     """Predicts one sheet; its files by name. None where it cannot be read and is to be left out."""
+    begun = (target / FOLDER).exists()  # by another call, which may go on once the sheet can be read
     options = asked.sheets | {"tile": asked.sheets["tile"] or 512, "mc_samples": asked.mc}
     try:
         found = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(asked.seed), **options)
     except ImageError as error:
         if not asked.photos["skip_unreadable"]:
             raise
-        discard(target)
+        if not begun:
+            shutil.rmtree(target / FOLDER, ignore_errors=True)
         print(f"left out: {error}", file=sys.stderr)
         return []
     return [{"file": str(path)} | {name: str(file) for name, file in found.items()}]

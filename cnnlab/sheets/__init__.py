@@ -3,7 +3,6 @@
 from cnnlab.sheets.polygons import Shape, polygons
 from cnnlab.sheets.predict import plan_sheet, predict_sheet
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.scratch import discard
 from cnnlab.sheets.tiles import Axis, plan
 
-__all__ = ["Axis", "Shape", "Sheet", "discard", "open_sheet", "plan", "plan_sheet", "polygons", "predict_sheet"]
+__all__ = ["Axis", "Shape", "Sheet", "open_sheet", "plan", "plan_sheet", "polygons", "predict_sheet"]

@@ -160,11 +160,6 @@ def published(output: Path) -> list[str]:
     return _told(output / DONE, (), _ELSEWHERE).get("published", []) if (output / DONE).is_file() else []
 
 
-def discard(output: Path) -> None:
-    """Takes away what a prediction that cannot go on has left."""
-    shutil.rmtree(output / FOLDER, ignore_errors=True)
-
-
 _ELSEWHERE = "delete it with the maps beside it, or choose another directory"
 
 
