@@ -84,14 +84,17 @@ def test_an_added_skip_halves_the_inputs_of_the_joining_blocks():
     assert parameters(plain, (1, 8, 8, 1)) - parameters(added, (1, 8, 8, 1)) == 9 * 4 * 4
 
 
+def seen_with_dropout(network, x):
+    """What every module gives in a pass with dropout."""
+    variables = nn.init(network, x, jax.random.key(0))
+    options = {"rngs": {"dropout": jax.random.key(2)}, "capture_intermediates": True}
+    return network.apply(variables, x, deterministic=False, **options)[1]["intermediates"]
+
+
 def test_dropout_drops_whole_maps_after_the_bottleneck_and_on_the_way_up():
     network = models.UNet(2, width=4, depth=2, spatial_dropout=0.5)
     x = jax.random.normal(jax.random.key(1), (1, 8, 8, 1))
-    variables = nn.init(network, x, jax.random.key(0))
-    _, seen = network.apply(
-        variables, x, deterministic=False, rngs={"dropout": jax.random.key(2)}, capture_intermediates=True
-    )
-    seen = seen["intermediates"]
+    seen = seen_with_dropout(network, x)
     assert {name for name in seen if "dropout" in name} == {"dropout_bottleneck", "dropout1", "dropout2"}
     (before,), (after,) = seen["join2"]["__call__"], seen["dropout2"]["__call__"]
     factor = np.where(before > 0, after / np.where(before > 0, before, 1), np.nan)
@@ -102,11 +105,7 @@ def test_dropout_drops_whole_maps_after_the_bottleneck_and_on_the_way_up():
 def test_central_dropout_drops_single_values_at_the_two_deepest_levels_alone():
     network = models.UNet(2, width=4, depth=3, central_dropout=0.5)
     x = jax.random.normal(jax.random.key(1), (1, 32, 32, 1))
-    variables = nn.init(network, x, jax.random.key(0))
-    _, seen = network.apply(
-        variables, x, deterministic=False, rngs={"dropout": jax.random.key(2)}, capture_intermediates=True
-    )
-    seen = seen["intermediates"]
+    seen = seen_with_dropout(network, x)
     names = {name for name in seen if "central" in name}
     assert names == {f"central_{place}" for place in ("down2", "down3", "bottleneck", "join3", "join2")}
     (before,), (after,) = seen["join2"]["__call__"], seen["central_join2"]["__call__"]
