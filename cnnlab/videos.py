@@ -18,7 +18,7 @@ from cnnlab.detections import Record, coco_results, draw_boxes
 from cnnlab.predictions import answers
 from cnnlab.tasks import Prediction
 from cnnlab.trained import Trained
-from cnnlab.training.progress import console
+from cnnlab.training.progress import console, now_and_then
 from cnnlab.uncertainty.monte_carlo import Passes
 
 BATCH = 8  # frames that the network sees at once
@@ -151,13 +151,14 @@ def _progress(quiet: bool, length: int | None) -> Iterator[Callable[[], float]]:
     )
     with Progress(*columns, console=console(quiet), refresh_per_second=4) as progress:
         task = progress.add_task("", total=length, speed=0.0)
-        number, counted, since = 0, 0, time.monotonic()
+        number, counted, since, say = 0, 0, time.monotonic(), now_and_then(progress)
 
         def tick() -> float:
             nonlocal number, counted, since
             number, counted, now = number + 1, counted + 1, time.monotonic()
             speed = counted / (now - since)
             progress.update(task, completed=number, speed=speed)
+            say()
             if number == BATCH:  # the compiler is paid; from here on it is the pace of a long video
                 counted, since = 0, now
             return speed

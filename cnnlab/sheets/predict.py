@@ -34,7 +34,7 @@ from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.sheets.watershed import basin_classes, check_watershed
 from cnnlab.trained import Trained
-from cnnlab.training.progress import console
+from cnnlab.training.progress import console, now_and_then
 from cnnlab.training.run import lock
 from cnnlab.uncertainty.dropout import require_dropout
 
@@ -294,7 +294,13 @@ def _progress(quiet: bool, rows: int, columns: int, finished: int) -> Iterator[C
     parts = (TextColumn("windows"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*parts, console=console(quiet), refresh_per_second=4) as progress:
         task = progress.add_task("", total=rows * columns, completed=finished * columns)
-        yield lambda: progress.advance(task)
+        say = now_and_then(progress)
+
+        def tick() -> None:
+            progress.advance(task)
+            say()
+
+        yield tick
 
 
 def _ticked(windows: Iterator[np.ndarray], tick: Callable) -> Iterator[np.ndarray]:

@@ -37,12 +37,28 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
     out.print(f"device: {jax.device_count()} × {device.device_kind} ({device.platform})")
 
 
+def now_and_then(bar: Progress, seconds: float = 60) -> Callable[[], None]:
+    """What a log has instead of a moving bar: a function that prints it as a line, once in so many seconds at most.
+
+    On a terminal it prints nothing.
+    """
+    last = time.monotonic()
+
+    def say() -> None:
+        nonlocal last
+        if not bar.console.is_terminal and time.monotonic() - last >= seconds:
+            bar.console.print(bar.get_renderable())
+            last = time.monotonic()
+
+    return say
+
+
 @contextlib.contextmanager
 def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
     """A progress bar over all steps of a run; yields `tick(step)` for steps and `advance(row, monitor)` for epochs.
 
-    Where there is no terminal a line is printed now and then. The rate is that of training, evaluation and saving left
-    out of it.
+    Where there is no terminal a line is printed every minute, and after every tenth of the epochs. The rate is that of
+    training, evaluation and saving left out of it.
 
     Args:
       out: where it is drawn.
@@ -63,7 +79,7 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
         fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "shown": ""}
         task = progress.add_task("", total=epochs * steps, completed=step, **fields)
 
-        drawn, at = time.monotonic(), step
+        drawn, at, say = time.monotonic(), step, now_and_then(progress)
 
         def tick(step: int) -> None:
             nonlocal drawn, at
@@ -71,6 +87,7 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
             if seconds > 0.25:  # drawing costs more than a small step
                 progress.update(task, completed=step, rate=(step - at) * training.batch_size / seconds)
                 drawn, at = drawn + seconds, step
+                say()
 
         def advance(row: dict[str, float], monitor: str) -> None:
             epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
