@@ -37,10 +37,11 @@ light in training gained a single network .002, two of them nothing. With thick 
 quarter turns alone the scoring strip had .9065 and .5540, four networks of both kinds have .9172 and .5961: more
 networks are not what is missing. Where the network and the outlines differ, it is mostly about which lines bound a
 shape: bridges, quays, dotted walks. To merge basins by the mean of the wall between them, or to start them away from
-walls, gained nothing beyond the noise. Two networks a level deeper (7.8 million parameters) that see windows of 384, 71
-minutes each on one core of an Intel Xeon (2026-11-23, `--depth 5 --window 384 --crops 1333 --epochs 5 --batch-size 4`,
-five eighths of the pixels), have .9187 on the choosing strip instead of .938, and were not scored; nor did crests gain
-there by hysteresis, a least length, smoothing or nearness to a basin's border (.9192 at most).
+walls, gained nothing beyond the noise. Two networks a level deeper (7.8 million parameters) that see
+windows of 384, about 70 minutes each on one core of an Intel Xeon (2026-11-23, `--depth 5 --window 384 --crops 1333
+--epochs 5 --batch-size 4`, five eighths of the pixels), have .9187 on the choosing strip instead of .938, and were not
+scored; nor did crests gain there by hysteresis, a least length, smoothing or nearness to a basin's border (.9190 at
+most).
 """
 
 import dataclasses
