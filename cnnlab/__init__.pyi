@@ -1,16 +1,18 @@
 from . import (
     anatomy,
-    compile,
+    calibration,
     data,
     evaluation,
     export,
+    geometry,
+    kernels,
     losses,
     metrics,
     models,
     nn,
     ops,
-    pictures,
     plots,
+    predictions,
     sheets,
     tasks,
     trained,
@@ -18,10 +20,10 @@ from . import (
     uncertainty,
 )
 from .anatomy import summary
-from .compile import jit
 from .data import Dataset, InputSpec
 from .evaluation import evaluate
 from .models import create_model
+from .runtime.compile import jit
 from .tasks import Prediction, Task
 from .trained import Trained, predict
 from .training import (
@@ -51,13 +53,15 @@ __all__ = [
     "Trained",
     "Training",
     "anatomy",
-    "compile",
+    "calibration",
     "create_model",
     "data",
     "evaluate",
     "evaluation",
     "export",
+    "geometry",
     "jit",
+    "kernels",
     "load",
     "losses",
     "mc_predict",
@@ -65,9 +69,9 @@ __all__ = [
     "models",
     "nn",
     "ops",
-    "pictures",
     "plots",
     "predict",
+    "predictions",
     "presets",
     "sheets",
     "summary",

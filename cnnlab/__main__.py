@@ -2,7 +2,7 @@
 
 import sys
 
-from cnnlab import huge_pages
+from cnnlab.runtime import huge_pages
 
 
 def main() -> int:

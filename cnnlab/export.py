@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnlab.files.atomic import write_bytes
 from cnnlab.tasks.task import Outputs
 from cnnlab.trained import Trained, outputs
 
@@ -74,9 +75,7 @@ def export(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     for target, data in ((path, content), (path.with_name(f"{path.name}.json"), json.dumps(told, indent=2).encode())):
-        part = target.with_name(f".{target.name}.part")
-        part.write_bytes(data)
-        part.replace(target)
+        write_bytes(target, data)
     return shapes
 
 

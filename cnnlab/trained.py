@@ -1,7 +1,7 @@
 """A network with its variables, task and input spec: one pytree, and what can be asked of it in one pass."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -9,10 +9,13 @@ import numpy as np
 from flax import struct
 
 from cnnlab import nn as cnn
-from cnnlab.compile import jit
 from cnnlab.data import Examples, InputSpec, check_images, evaluation_batches, normalise
+from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction, Task
-from cnnlab.tasks.task import Outputs
+from cnnlab.tasks.task import Outputs, complete
+
+Passes = int | Literal["auto"]
+"""Stochastic passes with dropout on: a number, or as many as each batch needs."""
 
 
 @struct.dataclass
@@ -38,17 +41,27 @@ class Trained:
     @property
     def any_size(self) -> bool:
         """Whether images may have another height and width than those learnt from: it answers each pixel."""
-        return getattr(self.task, "logits", None) == "map"
+        return complete(self.task).logits == "map"
 
 
-def logits(trained: Trained, images: jax.Array) -> jax.Array:
-    """The network's outputs for images `[B, H, W, C]`, uint8 or in [0, 1], normalised here; dropout off."""
-    return cnn.apply(trained.network, trained.variables, normalise(images, trained.spec))
+Forward = Callable[[nn.Module, dict[str, Any], jax.Array], jax.Array]
+"""Network, variables and normalised images `[B, H, W, C]` to logits `[B, ...]`."""
 
 
-def outputs(trained: Trained, images: jax.Array) -> Outputs:
-    """What the task links one pass to: probabilities, values, boxes on the grid."""
-    return trained.task.link(logits(trained, images))
+def logits(trained: Trained, images: jax.Array, *, forward: Forward = cnn.apply) -> jax.Array:
+    """Returns the network's logits `[B, ...]`.
+
+    Args:
+      trained: the network.
+      images: `[B, H, W, C]`, uint8 or in [0, 1]; they are normalised here.
+      forward: how the network is run; with dropout off, if left out.
+    """
+    return forward(trained.network, trained.variables, normalise(images, trained.spec))
+
+
+def outputs(trained: Trained, images: jax.Array, *, forward: Forward = cnn.apply) -> Outputs:
+    """Returns what the task links one pass to: probabilities, values, boxes on the grid. Arguments as in `logits`."""
+    return trained.task.link(logits(trained, images, forward=forward))
 
 
 def predict(trained: Trained, images: jax.Array) -> Prediction:

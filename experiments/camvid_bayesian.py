@@ -25,7 +25,7 @@ from PIL import Image
 from study import Table, over_seeds, show
 
 import cnnlab
-from cnnlab.data.pairs import match_stems
+from cnnlab.data.annotations.mask_folders import match_stems
 
 CLASSES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
 VOID = 11

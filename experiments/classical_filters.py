@@ -13,9 +13,9 @@ import numpy as np
 import tyro
 from PIL import Image, ImageOps
 
-from cnnlab.data.images import read_pixels
+from cnnlab.files.images import read_pixels
 from cnnlab.ops import apply_filter, filters
-from cnnlab.plots.figures import new_figure
+from cnnlab.plots.canvas import new_figure
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # brightness of red, green, blue; Rec. 601
 

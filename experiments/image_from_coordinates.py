@@ -22,7 +22,7 @@ from sklearn.datasets import load_sample_image
 
 import cnnlab
 from cnnlab.nn import pixel_positions, positional_encoding
-from cnnlab.plots import figures
+from cnnlab.plots.gallery import gallery
 
 SIDE = 128
 FREQUENCIES = 6  # the fastest wave, 2^5 pi p, has 32 periods across the image: 4 pixels each
@@ -99,7 +99,7 @@ def main(
     titles = ["photo", *(f"{name}\n{values[-1]:.1f} dB" for name, values in table.items())]
     shown = [np.asarray(pixels).reshape(side, side, 3) for pixels in (truth, *guesses.values())]
     output.mkdir(parents=True, exist_ok=True)
-    figures.gallery(shown, titles).savefig(output / "images.png", dpi=150)
+    gallery(shown, titles).savefig(output / "images.png", dpi=150)
     print(output / "images.png")
     return table
 

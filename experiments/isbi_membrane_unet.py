@@ -32,8 +32,8 @@ from study import Table, show
 
 import cnnlab
 from cnnlab.losses import border_weights
-from cnnlab.metrics.panoptic import basins, require_watershed, shapes
-from cnnlab.metrics.rand import Agreement, partition_agreement
+from cnnlab.metrics.segmentation.panoptic import basins, require_watershed, shapes
+from cnnlab.metrics.segmentation.rand import Agreement, partition_agreement
 from cnnlab.uncertainty import augmented_predict
 
 LEVELS = np.arange(0.05, 0.51, 0.05)  # of the probability of a membrane, below which cells begin

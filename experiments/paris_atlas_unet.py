@@ -56,8 +56,8 @@ from PIL import Image
 from scipy import ndimage
 
 import cnnlab
-from cnnlab.metrics.boundaries import boundary_counts, ridges
-from cnnlab.metrics.panoptic import basins, panoptic_counts, require_watershed, shapes
+from cnnlab.metrics.segmentation.boundaries import boundary_counts, ridges
+from cnnlab.metrics.segmentation.panoptic import basins, panoptic_counts, require_watershed, shapes
 from cnnlab.metrics.separation import separation
 from cnnlab.plots.segmentation import answers
 from cnnlab.uncertainty import DIHEDRAL

@@ -18,9 +18,9 @@ import tyro
 
 import cnnlab
 from cnnlab.data import Examples, evaluation_batches
-from cnnlab.metrics.calibration import ece_floor, expected_calibration_error
+from cnnlab.metrics.calibration.errors import ece_floor, expected_calibration_error
 from cnnlab.metrics.classification import accuracy, negative_log_likelihood
-from cnnlab.plots.figures import new_figure
+from cnnlab.plots.canvas import new_figure
 from cnnlab.training.restore import load_data
 
 PASSES = (1, 2, 5, 10, 20, 50, 100)

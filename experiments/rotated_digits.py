@@ -19,10 +19,10 @@ import numpy as np
 import tyro
 
 import cnnlab
-from cnnlab.answers import answering
 from cnnlab.data import Examples
-from cnnlab.ops.warp import affine, warp_images
-from cnnlab.plots.figures import new_figure, show
+from cnnlab.evaluation.rows import answering
+from cnnlab.geometry.warp import affine, warp_images
+from cnnlab.plots.canvas import new_figure, show
 from cnnlab.training.restore import load_data
 
 COLUMNS = ("accuracy", "confidence", "entropy", "mutual_information")

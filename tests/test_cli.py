@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab import predictions
+from cnnlab.calibration import CALIBRATIONS
+from cnnlab.calibration.conformal import SCORES
 from cnnlab.cli import main
 from cnnlab.commands.common import print_json
 from cnnlab.data import InputSpec
-from cnnlab.tasks import Prediction
+from cnnlab.files.photo import Photo
+from cnnlab.predictions.records import save_pictures
+from cnnlab.tasks import Prediction, Segmentation
+from cnnlab.uncertainty.views import VIEWS
 
 SMALL = [f"--data.{name}" for name in ("name=shapes", "size=16", "train=64", "validation=16", "test=20")]
 
@@ -77,13 +81,13 @@ def test_predict_writes_csv_of_a_folder(run, capsys, tmp_path):
 
 def test_sixteen_bit_and_transparent_pixels_keep_their_brightness(run):
     import cnnlab
-    from cnnlab.data.images import read_image
+    from cnnlab.files.images import read_pixels
 
     spec = cnnlab.InputSpec((2, 2), 1)
     Image.fromarray(np.full((2, 2), 32896, np.uint16)).save("deep.png")
-    assert np.unique(read_image("deep.png", spec)).tolist() == [128]
+    assert np.unique(read_pixels("deep.png", **spec.layout)).tolist() == [128]
     Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save("clear.png")
-    assert np.unique(read_image("clear.png", spec)).tolist() == [255]
+    assert np.unique(read_pixels("clear.png", **spec.layout)).tolist() == [255]
 
 
 def test_list_names_what_can_be_chosen(capsys):
@@ -144,6 +148,15 @@ def test_evaluating_a_split_that_does_not_exist_names_those_that_do(run, capsys)
     assert "has no split 'tets'; it has train, validation, test" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "names"), [("calibrate", [*CALIBRATIONS, "saved"]), ("sets", SCORES), ("views", VIEWS)]
+)
+def test_evaluate_offers_what_the_tables_hold(option, names, capsys):
+    assert main(["evaluate", "RUN", f"--{option}", "nonsense"]) == 2
+    told = capsys.readouterr().err
+    assert all(name in told for name in names)
+
+
 def test_mc_without_dropout_names_the_layers(capsys):
     arguments = [*SMALL, "--training.epochs", "1", "--model.name", "linear", "--run-dir", "plain", "--json"]
     assert main(["train", *arguments]) == 0
@@ -199,7 +212,8 @@ def test_masks_of_a_photo_lie_as_it_is_seen(tmp_path):
     Image.new("L", (80, 40)).save(tmp_path / "photo.jpg", exif=turned)
     prediction = Prediction(mask=np.zeros((8, 8), np.int32), probs=np.full((8, 8, 2), 0.5))
     spec = InputSpec((8, 8), classes=("a", "b"))
-    found = predictions.save_masks(tmp_path / "photo.jpg", prediction, spec, tmp_path / "photo")
+    photo = Photo(tmp_path / "photo.jpg")
+    found = save_pictures(Segmentation(), prediction, spec, photo, tmp_path / "photo")
     assert Image.open(found["mask"]).size == (40, 80)
     assert np.unique(Image.open(found["mean"])).tolist() == [128]  # half of 255
 

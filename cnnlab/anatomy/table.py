@@ -10,7 +10,7 @@ from cnnlab.anatomy import reach
 from cnnlab.anatomy.layers import Layer, Pair, gather, see
 from cnnlab.anatomy.products import is_product, multiply_adds, xla_multiply_adds
 from cnnlab.anatomy.trace import Step, trace
-from cnnlab.models import create_model
+from cnnlab.models import create_model, known_network
 from cnnlab.ops.arithmetic import Field
 from cnnlab.trained import Trained
 
@@ -79,17 +79,6 @@ class Summary(NamedTuple):
         return self._asdict() | {"rows": [_row_json(row) for row in self.rows]}
 
 
-_USUAL = dict.fromkeys(("linear", "dense", "lenet5", "keras_mnist"), ((28, 28, 1), 10)) | {
-    "keras_vgg": ((100, 100, 3), 10),
-    **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56", "network_in_network"), ((32, 32, 3), 10)),
-    "convnet": ((28, 28, 1), 10),
-    "xception": ((299, 299, 3), 1000),
-    "encoder_decoder": ((64, 64, 3), 2),
-    "grid_detector": ((64, 64, 3), 8),
-}
-"""Input and number of classes of networks that are not for ImageNet."""
-
-
 def summary(
     network: nn.Module | Trained | str,
     input: tuple[int, int, int] | None = None,
@@ -117,10 +106,11 @@ def summary(
     >>> [(row.name, row.fields[0].size) for row in found.rows if row.name.startswith("conv")]
     [('conv1', 5), ('conv2', 14)]
     """
-    name, module = type(network).__name__, network
-    size, classes = _USUAL.get(network if isinstance(network, str) else "", ((224, 224, 3), 1000))
+    name, module, size = type(network).__name__, network, (224, 224, 3)
     if isinstance(network, str):
-        name, module = network, create_model(network, num_classes=classes if num_classes is None else num_classes)
+        name, usual = network, known_network(network)
+        module = create_model(name, num_classes=usual.classes if num_classes is None else num_classes)
+        size = usual.input
     elif isinstance(network, Trained):
         name, module, size = type(network.network).__name__, network.network, network.spec.shape
     input = size if input is None else input

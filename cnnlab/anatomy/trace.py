@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from cnnlab import nn as cnn
-from cnnlab.ops import lowering
+from cnnlab.kernels import dispatch
+from cnnlab.nn.taps import tap
 
 
 class Step(NamedTuple):
@@ -65,7 +66,7 @@ def trace(network: nn.Module, shape: tuple[int, int, int]) -> Traced:
     """
     modules: dict[str, str] = {}
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    with lowering.as_defined(), nn.intercept_methods(_marking(modules)):
+    with dispatch.as_defined(), tap(_marking(modules), every_method=True):
         variables = jax.eval_shape(lambda x: cnn.init(network, x, jax.random.key(0)), image)
         closed, out = jax.make_jaxpr(lambda v, x: cnn.apply(network, v, x), return_shape=True)(variables, image)
     numbers = count()
@@ -81,11 +82,11 @@ def _leaf(path: tuple, array: Any) -> Leaf:
 
 
 def _marking(modules: dict[str, str]):
-    """An interceptor that writes the module's path on every equation traced in it."""
+    """Returns a function for `tap` that writes the module's path on every equation traced in it."""
 
-    def mark(call, args, kwargs, context):
-        path = "/".join(context.module.path)
-        modules[path] = type(context.module).__name__
+    def mark(module: nn.Module, call, args, kwargs):
+        path = "/".join(module.path)
+        modules[path] = type(module).__name__
         shape = tuple(getattr(args[0], "shape", ())) if args else ()
         if 0 in shape:
             raise ValueError(
@@ -99,7 +100,7 @@ def _marking(modules: dict[str, str]):
                 raise
             raise ValueError(f"{path}: {error}") from error
         if any(0 in getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(out)):
-            raise _too_small(context.module, path, shape)
+            raise _too_small(module, path, shape)
         return out
 
     return mark

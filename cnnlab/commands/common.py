@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnnlab.training.run import without_nan, write_text
+from cnnlab.files.atomic import write_text
+from cnnlab.files.strict_json import without_nan
 
 T = TypeVar("T")
 

@@ -31,7 +31,8 @@ def run(arguments: Sequence[str]) -> None:
         return action, name, raw_dir, data_dir, json
 
     action, name, raw_dir, data_dir, as_json = parse(command, arguments, "data")
-    from cnnlab.data import builders, inventory
+    from cnnlab.data import inventory
+    from cnnlab.data.sources import standard as builders
 
     if action == "prepare":
         if name is None:

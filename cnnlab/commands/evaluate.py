@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from cnnlab.calibration.conformal import Method
+from cnnlab.calibration.methods import CALIBRATIONS
 from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report, write_report
+from cnnlab.uncertainty.views import VIEWS
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -20,12 +23,12 @@ def run(arguments: Sequence[str]) -> None:
         data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
         split: str = "test",
         mc: int | Literal["auto"] | None = None,
-        views: Literal["flips", "dihedral"] | None = None,
+        views: Literal[tuple(VIEWS)] | None = None,
         seed: int = 0,
         batch_size: int | None = None,
-        calibrate: Literal["temperature", "vector", "platt", "isotonic", "saved"] | None = None,
+        calibrate: Literal[(*CALIBRATIONS, "saved")] | None = None,
         conformal: float | None = None,
-        sets: Literal["lac", "aps", "raps"] = "lac",
+        sets: Method = "lac",
         ood: str | None = None,
         figures: str | None = None,
         json: AsJson = False,

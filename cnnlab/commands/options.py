@@ -10,15 +10,13 @@ from typing import Any, Literal
 
 import tyro
 
-from cnnlab.data import SOURCES, Augmentation
-from cnnlab.data.annotations import find_format
-from cnnlab.data.pairs import holds_pairs
-from cnnlab.data.prepared import is_known
+from cnnlab.data import SOURCES, Augmentation, detect_source
+from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
-from cnnlab.training.run import MAY_CHANGE
+from cnnlab.training.run import may_change
 
 DEFAULT = "digits-lenet5"
 
@@ -63,12 +61,13 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
     chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     label = chosen["data"].name
-    if label in ("folder", "pairs", "sheet", "boxes"):
+    if names_of_paths := SOURCES[label].paths:
         # Whole, so that the run can be evaluated from anywhere.
-        paths = {name: chosen["data"].options.get(name) for name in ("path", "mask", "content")}
+        paths = {name: chosen["data"].options.get(name) for name in names_of_paths}
         whole = {name: Path(path).expanduser().resolve() for name, path in paths.items() if path is not None}
         chosen["data"] = chosen["data"].replace(**{name: str(path) for name, path in whole.items()})
-        label = whole["path"].stem if label == "sheet" else whole["path"].name
+        first = whole[names_of_paths[0]]
+        label = first.stem if first.is_file() else first.name
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     wanted = parsed.wanted
     return experiment, dataclasses.replace(
@@ -89,7 +88,7 @@ def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | N
 
 def _without_epochs(told: dict[str, Any]) -> dict[str, Any]:
     """Nor anything else that a run may change and stay the same."""
-    kept = {name: value for name, value in told["training"].items() if f"training.{name}" not in MAY_CHANGE}
+    kept = {name: value for name, value in told["training"].items() if f"training.{name}" not in may_change()}
     return told | {"training": kept | {"epochs": None}}
 
 
@@ -106,15 +105,8 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     path.add_argument("--data.annotations", dest="annotations")
     place = path.parse_known_args(rest)[0]
     if known.data is None and place.path is not None:
-        known.data = "boxes" if place.annotations else _kind_of(Path(place.path).expanduser())
+        known.data = "boxes" if place.annotations else detect_source(Path(place.path).expanduser())
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
-
-
-def _kind_of(path: Path) -> str:
-    """The source that reads such a directory: pairs of images and masks, photos with boxes, or images by class."""
-    if holds_pairs(path):
-        return "pairs"
-    return "boxes" if find_format(path) else "folder"
 
 
 def _flags(base: Experiment) -> Any:

@@ -1,133 +1,133 @@
 """What predict prints and writes: records of photos, their pictures, the maps of sheets, drawn videos."""
 
+import dataclasses
 import io
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from cnnlab import detections, predictions
+from cnnlab.calibration.store import load_post_hoc
 from cnnlab.commands.common import Misuse
-from cnnlab.commands.predict_inputs import Asked, photos_and_sheets
-from cnnlab.data import InputSpec
-from cnnlab.data.images import ImageError
+from cnnlab.commands.predict_inputs import Request, photos_and_sheets
+from cnnlab.files.atomic import write_text
+from cnnlab.files.images import ImageError
+from cnnlab.files.photo import Photo
+from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
+from cnnlab.predictions.options import require_option
+from cnnlab.predictions.predict import predict_files
+from cnnlab.predictions.records import WRITERS, naming, save_pictures
+from cnnlab.predictions.videos import predict_video
 from cnnlab.sheets import predict_sheet
 from cnnlab.sheets.scratch import FOLDER
 from cnnlab.tasks import Prediction
+from cnnlab.tasks.task import Record, complete
 from cnnlab.trained import Trained
-from cnnlab.training.run import write_text
-from cnnlab.uncertainty.post_hoc import load_post_hoc
-from cnnlab.videos import predict_video
+from cnnlab.uncertainty.boxes import grouped
 
 
-def show_videos(trained: Trained, videos: Sequence[Path], asked: Asked) -> None:
-    """Draws each video, and tells its files and how fast it went."""
-    options = {"mc_samples": asked.mc, "seed": asked.seed, "rate": asked.videos["rate"], "quiet": False}
-    for name, path in zip(predictions.output_names(videos), videos, strict=True):
-        shown = predict_video(trained, path, asked.output, name=name, **options)
+def show_videos(trained: Trained, videos: Sequence[Path], request: Request) -> None:
+    """Draws each video, and prints its files and how fast it went."""
+    options = {"mc_samples": request.mc, "seed": request.seed, "rate": request.films.rate, "quiet": False}
+    name = naming()
+    for path in videos:
+        shown = predict_video(trained, path, request.output, name=name(path), **options)
         print(f"{path}: {shown.frames:,} frames, {shown.rate:.1f} frames/s", file=sys.stderr)
         print(shown.video, shown.results, sep="\n")
 
 
-def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], asked: Asked) -> None:
-    """Records of photos and sheets, in the order of their paths, printed or written."""
-    trained, detects = members[0], getattr(members[0].task, "logits", None) == "grid"
-    _check_kind(trained, runs[0], asked.photos, detects=detects)
-    files, sheets = photos_and_sheets(trained, paths, asked)
+def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
+    """Prints or writes the records of photos and sheets, in the order of their paths."""
+    trained, options = members[0], request.photos
+    for option in ("calibrated", "ids", "group"):
+        if getattr(options, option):
+            require_option(trained.task, option, f"--{option}", run=runs[0])
+    unreadable = _say_left_out if options.skip_unreadable else None
+    files, sheets = photos_and_sheets(trained, paths, request, unreadable)
     if sheets and len(members) > 1:
         raise Misuse(f"{sheets[0]} is a sheet, which one run answers; give one run, or --tile 0")
-    found = predictions.predict_files(
+    answers = predict_files(
         members,
         [path for path in files if path not in sheets],
-        mc_samples=asked.mc,
-        seed=asked.seed,
-        fitted=load_post_hoc(runs[0], trained, passes=asked.mc) if asked.photos["calibrated"] else None,
-        each_pass=asked.photos["group"],
+        mc_samples=request.mc,
+        seed=request.seed,
+        fitted=load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None,
+        each_pass=options.group,
+        unreadable=unreadable,
     )
-    boxes = _records_of_boxes(trained.spec, asked) if detects else None
-    records, broken = [], []
-    for number, (name, path) in enumerate(zip(predictions.output_names(files), files, strict=True), 1):
+    ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
+    records, broken, name, number = [], [], naming(), 0
+    upcoming = next(answers, None)
+    for path in files:
         if path in sheets:
-            target = Path(asked.output) / name if len(files) > 1 else Path(asked.output)
+            target = Path(request.output) / name(path) if len(files) > 1 else Path(request.output)
             try:
-                records += _sheet_records(trained, path, target, asked)
+                records += _sheet_records(trained, path, target, request)
             except ImageError as error:
                 broken.append(error)
-            continue
-        _, prediction = next(found)
-        if detects:
-            records += boxes(path, prediction, name, number)
-            continue
-        records.append(predictions.record(path, prediction, trained.spec))
-        if asked.output:
-            records[-1] |= predictions.save_masks(path, prediction, trained.spec, Path(asked.output) / name)
+        elif upcoming is not None and upcoming[0] == path:  # else it was left out
+            number += 1
+            records += _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
+            upcoming = next(answers, None)
     if broken and not records:
         raise broken[0]
-    if not records and not detects:
+    if not number and not records:
         raise ValueError("none of the files can be read; see above")
-    _show(records, asked, detects=detects)
+    _show(records, trained, request)
     if broken:
         told = "; ".join(map(str, broken))
         raise ValueError(f"{told}; all other files are answered (--skip-unreadable leaves out what cannot be read)")
 
 
-def _check_kind(trained: Trained, run: str, options: dict[str, Any], *, detects: bool) -> None:
-    kind = type(trained.task).__name__.lower()
-    if options["calibrated"] and kind != "classification":
-        raise ValueError(f"--calibrated is for classification, {run} is {kind}")
-    for name in ("ids", "group"):
-        if options[name] and not detects:
-            raise ValueError(f"--{name} is for detection, {run} is {kind}")
+def _say_left_out(error: ImageError) -> None:
+    print(f"left out: {error}", file=sys.stderr)
 
 
-def _sheet_records(trained: Trained, path: Path, target: Path, asked: Asked) -> list[dict[str, str]]:
-    """Predicts one sheet; its files by name. None where it cannot be read and is to be left out."""
-    begun = (target / FOLDER).exists()  # by another call, which may go on once the sheet can be read
-    options = asked.sheets | {"tile": asked.sheets["tile"] or 512, "mc_samples": asked.mc}
-    try:
-        found = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(asked.seed), **options)
-    except ImageError as error:
-        if not asked.photos["skip_unreadable"]:
-            raise
-        if not begun:
-            shutil.rmtree(target / FOLDER, ignore_errors=True)
-        print(f"left out: {error}", file=sys.stderr)
-        return []
-    return [{"file": str(path)} | {name: str(file) for name, file in found.items()}]
+def _photo(path: Path, number: int, ids: CocoIds | None) -> Photo:
+    """A photo with its number in order, or with the numbers of a COCO file."""
+    return Photo(path, number) if ids is None else Photo(path, ids.image(path), ids.categories)
 
 
-def _records_of_boxes(spec: InputSpec, asked: Asked) -> Callable[[Path, Prediction, str, int], list[dict[str, Any]]]:
-    """The function from a photo, its prediction, its name among the outputs and its number to its records."""
-    ids = asked.photos["ids"]
-    known = detections.read_coco_ids(ids, spec.classes) if ids else None
-
-    def records(path: Path, prediction: Prediction, name: str, number: int) -> list[dict[str, Any]]:
-        told = {"image_id": known.image(path) if known else number, "categories": known and known.categories}
-        if asked.photos["group"]:
-            boxes = detections.grouped_results(path, prediction.passes, spec, **told)
-        else:
-            boxes = detections.coco_results(path, prediction, spec, **told)
-        if asked.output:
-            detections.draw_photo(path, boxes, Path(asked.output) / f"{name}_boxes.png")
-        return boxes
-
+def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name: str, request: Request) -> list[Record]:
+    """The records of one photo; its pictures are written, and named in a record that is the photo's only one."""
+    task = complete(trained.task)
+    if request.photos.group:
+        prediction = grouped(prediction.passes)
+    records = task.record(prediction, trained.spec, photo)
+    if request.output:
+        files = save_pictures(task, prediction, trained.spec, photo, Path(request.output) / name)
+        if [one.get("file") for one in records] == [str(photo.path)]:
+            records[0] |= files
     return records
 
 
-def _show(records: Sequence[dict[str, Any]], asked: Asked, *, detects: bool) -> None:
-    """All records, on standard output or in a file whose name is told."""
-    write = predictions.write_csv
-    if asked.form == "json":
-        write = detections.write_json if detects else predictions.write_json
-    if not asked.output:
-        write(records, sys.stdout)
+def _sheet_records(trained: Trained, path: Path, target: Path, request: Request) -> list[Record]:
+    """Predicts one sheet and returns its files by name; no record of one that cannot be read and is to be left out."""
+    begun = (target / FOLDER).exists()  # by another call, which may go on once the sheet can be read
+    options = dataclasses.asdict(request.sheets) | {"tile": request.tile or 512, "mc_samples": request.mc}
+    try:
+        files = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(request.seed), **options)
+    except ImageError as error:
+        if not request.photos.skip_unreadable:
+            raise
+        if not begun:
+            shutil.rmtree(target / FOLDER, ignore_errors=True)
+        _say_left_out(error)
+        return []
+    return [{"file": str(path)} | {name: str(file) for name, file in files.items()}]
+
+
+def _show(records: Sequence[Record], trained: Trained, request: Request) -> None:
+    """All records, on standard output or in a file whose name is printed."""
+    write = WRITERS[request.format]
+    if not request.output:
+        write(records, sys.stdout, trained.task)
         return
     text = io.StringIO()
-    write(records, text)
-    target = Path(asked.output) / f"predictions.{asked.form}"
+    write(records, text, trained.task)
+    target = Path(request.output) / f"predictions.{request.format}"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text.getvalue())
     print(target)

@@ -16,7 +16,7 @@ def run(arguments: Sequence[str]) -> None:
         experiment, wanted = parse_experiment(arguments)
     except ValueError as error:
         raise Misuse(str(error)) from error
-    from cnnlab import evaluation, pictures
+    from cnnlab.evaluation import evaluate, pictures
     from cnnlab.training.loop import train_plan
     from cnnlab.training.plan import plan
     from cnnlab.uncertainty.dropout import has_dropout
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> None:
     run_dir, figures = wanted.run_dir, wanted.run_dir / "figures"
     made = plan(experiment)
     trained = train_plan(made, run_dir, init_from=wanted.init_from)
-    report = evaluation.evaluate(trained, made.dataset, figures=figures)
+    report = evaluate(trained, made.dataset, figures=figures)
     pictures.training_curves(run_dir, figures)
     pictures.augmentation_sheet(made.experiment, made.dataset, figures)
     example = pictures.save_example(made.dataset, run_dir / "example.png")
@@ -49,7 +49,7 @@ def _over_seeds(experiment: Experiment, wanted: Wanted) -> None:
     import numpy as np
 
     import cnnlab
-    from cnnlab.pictures import save_example
+    from cnnlab.evaluation.pictures import save_example
     from cnnlab.training.plan import plan
 
     if wanted.init_from is not None:

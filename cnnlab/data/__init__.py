@@ -2,25 +2,29 @@
 
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
-from cnnlab.data.boxes import boxes
-from cnnlab.data.dataset import Dataset, Examples, from_arrays, split_columns
-from cnnlab.data.folder import folder
-from cnnlab.data.pairs import pairs, sheet
-from cnnlab.data.shapes import shapes
-from cnnlab.data.sources import PLACES, SOURCES, digits, load_data, register
+from cnnlab.data.dataset import Dataset, Examples, from_arrays
+from cnnlab.data.sources import SOURCES, Source, detect_source, load_data, places, register
+from cnnlab.data.sources.boxes import boxes
+from cnnlab.data.sources.digits import digits
+from cnnlab.data.sources.folder import folder
+from cnnlab.data.sources.pairs import pairs
+from cnnlab.data.sources.shapes import shapes
+from cnnlab.data.sources.sheet import sheet
 from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
+from cnnlab.data.splits import split_columns
 
 __all__ = [
-    "PLACES",
     "SOURCES",
     "Augmentation",
     "Dataset",
     "Examples",
     "InputSpec",
+    "Source",
     "as_float",
     "augment",
     "boxes",
     "check_images",
+    "detect_source",
     "digits",
     "epoch_order",
     "evaluation_batches",
@@ -29,6 +33,7 @@ __all__ = [
     "load_data",
     "normalise",
     "pairs",
+    "places",
     "register",
     "shapes",
     "sheet",

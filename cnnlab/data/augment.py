@@ -1,34 +1,18 @@
 """Augmentation on the device, inside the compiled step: one affine warp an example, then its colours."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab.data.dataset import EVALUATION_ONLY
+from cnnlab.data.columns import follows
 from cnnlab.data.spec import as_float
-from cnnlab.ops import warp
+from cnnlab.geometry import warp
 
 Batch = Mapping[str, jax.Array]
-
-_UNMOVED = frozenset({"label", "labels", "weight", "learnt", *EVALUATION_ONLY})
-_MOVED = frozenset({"image", "mask", "boxes", "classes", "instances", "pixel_weight"})
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, ITU-R BT.601
-_RANGES = {
-    "horizontal_flip": (1, "as a probability"),
-    "vertical_flip": (1, "as a probability"),
-    "shift": (0.5, "of the image"),
-    "rotation": (180, "degrees"),
-    "zoom": (4, "(1 is up to twice as large)"),
-    "elastic": (100, "pixels"),
-    "brightness": (1, "of the range of an image"),
-    "contrast": (1, "of the image's own contrast"),
-    "saturation": (1, "of the image's own saturation"),
-    "min_visible": (1, "of a box"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,23 +53,22 @@ class Augmentation:
     saturation: float = 0.0
 
     def __post_init__(self):
-        for name, (limit, unit) in _RANGES.items():
+        for name, transform in TRANSFORMS.items():
             value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise ValueError(f"{name} must lie in 0..{limit} {unit}, found {value}")
+            if not 0 <= value <= transform.limit:
+                raise ValueError(f"{name} must lie in 0..{transform.limit} {transform.unit}, found {value}")
         if self.border not in ("black", "edge"):
             raise ValueError(f"border must be black or edge, found {self.border!r}")
 
     @property
     def moves(self) -> tuple[str, ...]:
         """The names of what is on and moves pixels."""
-        names = ("horizontal_flip", "vertical_flip", "quarter_turns", "shift", "rotation", "zoom", "elastic")
-        return tuple(name for name in names if getattr(self, name))
+        return tuple(name for name, one in TRANSFORMS.items() if one.move is not None and getattr(self, name))
 
     @property
-    def recolours(self) -> bool:
-        """Whether brightness, contrast or saturation is on."""
-        return bool(self.brightness or self.contrast or self.saturation)
+    def recolours(self) -> tuple[str, ...]:
+        """The names of what is on and changes colours."""
+        return tuple(name for name, one in TRANSFORMS.items() if one.recolour is not None and getattr(self, name))
 
 
 def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation) -> dict[str, jax.Array] | jax.Array:
@@ -114,25 +97,22 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
         return augment({"image": batch}, key, augmentation)["image"]
     check_columns(batch, augmentation)
     images = batch["image"]
-    draws = jax.random.uniform(key, (len(images), 9), minval=-1, maxval=1)
     out = dict(batch)
     if augmentation.moves:
-        bend = None
-        if augmentation.elastic:
-            drawn = warp.elastic_displacement(jax.random.fold_in(key, 1), len(images), images.shape[1:3])
-            bend = augmentation.elastic * drawn
-        out |= _moved(batch, _matrices(draws, images.shape[1:3], augmentation), bend, augmentation)
+        out |= _moved(batch, *_warp_of(key, len(images), images.shape[1:3], augmentation), augmentation)
     out["image"] = as_float(out["image"])
     if augmentation.recolours:
-        colour = jax.random.uniform(jax.random.fold_in(key, 2), (len(images),), minval=-1, maxval=1)
-        draws = jnp.concatenate([draws[:, 7:], colour[:, None]], 1)
-        out["image"] = _recoloured(out["image"], as_float(images).mean((1, 2, 3)), draws, augmentation)
+        mean = as_float(images).mean((1, 2, 3), keepdims=True)  # of each image before it moved
+        for name in augmentation.recolours:
+            recolour = TRANSFORMS[name].recolour
+            out["image"] = recolour(key, out["image"], mean, getattr(augmentation, name))
+        out["image"] = jnp.clip(out["image"], 0, 1)
     return out
 
 
 def check_columns(batch: Batch, augmentation: Augmentation) -> None:
     """Raises `ValueError` where pixels are to move but not everything in the batch can follow."""
-    left = sorted(set(batch) - _MOVED - _UNMOVED)
+    left = sorted(set(batch) - follows("pixels", "nearest", "smooth", "boxes", "still"))
     if augmentation.elastic and "boxes" in batch:
         raise ValueError(
             "elastic deformation bends boxes, which stay straight; leave --training.augmentation.elastic out"
@@ -142,40 +122,26 @@ def check_columns(batch: Batch, augmentation: Augmentation) -> None:
         raise ValueError(f"augmentation cannot move {', '.join(left)} with the images; leave {flags} out")
 
 
-def _matrices(draws: jax.Array, size: tuple[int, int], augmentation: Augmentation) -> jax.Array:
-    """One matrix `[B, 2, 3]` an example from numbers `[B, 9]` in -1..1."""
-    horizontal, vertical, turn, right, down, angle, zoom = draws.T[:7]
-    turns = jnp.floor(2 * (turn + 1)) if size[0] == size[1] else 2 * jnp.floor(turn + 1)
-    return warp.affine(
-        size,
-        horizontal_flip=horizontal < 2 * augmentation.horizontal_flip - 1,
-        vertical_flip=vertical < 2 * augmentation.vertical_flip - 1,
-        zoom=(1 + augmentation.zoom) ** zoom,
-        rotation=90 * turns * augmentation.quarter_turns + augmentation.rotation * angle,
-        shift=augmentation.shift * jnp.stack([size[1] * right, size[0] * down], -1),
-    )
-
-
-def _recoloured(x: jax.Array, mean: jax.Array, draws: jax.Array, augmentation: Augmentation) -> jax.Array:
-    """Images in [0, 1] with other colours; the mean `[B]` is that of each before it moved, draws `[B, 3]` in -1..1."""
-    mean, draws = mean[:, None, None, None], draws[..., None, None, None]
-    if augmentation.saturation and x.shape[-1] == 3:
-        grey = (x * _GREY).sum(-1, keepdims=True)
-        x = grey + (x - grey) * (1 + augmentation.saturation * draws[:, 2])
-    x = (x - mean) * (1 + augmentation.contrast * draws[:, 1]) + mean
-    return jnp.clip(x + augmentation.brightness * draws[:, 0], 0, 1)
+def _warp_of(
+    key: jax.Array, n: int, size: tuple[int, int], augmentation: Augmentation
+) -> tuple[jax.Array, jax.Array | None]:
+    """One matrix `[n, 2, 3]` an example and, where something bends, a displacement `[n, H, W, 2]`: one warp for all."""
+    parts: dict[str, jax.Array] = {}
+    for name in augmentation.moves:
+        for part, value in TRANSFORMS[name].move(key, n, size, getattr(augmentation, name)).items():
+            parts[part] = parts[part] + value if part in parts else value
+    bend = parts.pop("displacement", None)
+    return jnp.broadcast_to(warp.affine(size, **parts), (n, 2, 3)), bend
 
 
 def _moved(batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation: Augmentation) -> dict[str, jax.Array]:
     """The columns that move, warped."""
     fill = 0.0 if augmentation.border == "black" else "edge"
     out = {"image": warp.warp_images(batch["image"], matrix, fill=fill, displacement=bend)}
-    for name in ("mask", "instances"):
-        if name in batch:
-            out[name] = warp.warp_masks(batch[name], matrix, displacement=bend)
-    if "pixel_weight" in batch:
-        weight = warp.warp_images(batch["pixel_weight"][..., None], matrix, fill="edge", displacement=bend)
-        out["pixel_weight"] = weight[..., 0]
+    for name in follows("nearest") & set(batch):
+        out[name] = warp.warp_masks(batch[name], matrix, displacement=bend)
+    for name in follows("smooth") & set(batch):
+        out[name] = warp.warp_images(batch[name][..., None], matrix, fill="edge", displacement=bend)[..., 0]
     if "boxes" not in batch:
         return out
     size, n = batch["image"].shape[1:3], batch["boxes"].shape[1]
@@ -188,3 +154,105 @@ def _moved(batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation
         boxes = jnp.where((drawn & (classes >= 0))[..., None], tight, boxes)
         boxes = jnp.where((classes >= 0)[..., None], boxes, 0)
     return out | {"boxes": boxes, "classes": classes}
+
+
+class Transform(NamedTuple):
+    """One field of `Augmentation`: what it may be, and what it does.
+
+    A field that does neither is a setting of the others.
+
+    Attributes:
+      limit: the largest value; 0 is the smallest, and off.
+      unit: of the limit, for messages.
+      move: `(key, n, (height, width), value)` to options of `warp.affine`, one entry `[n]` an example, or to
+        `displacement` `[n, H, W, 2]` in pixels. Equal options of several transforms are added.
+      recolour: `(key, images, mean, value)` to images; in [0, 1] before, clipped to it afterwards. `mean`
+        `[B, 1, 1, 1]` is that of each image before it moved.
+    """
+
+    limit: float
+    unit: str
+    move: Callable[[jax.Array, int, tuple[int, int], Any], dict[str, jax.Array]] | None = None
+    recolour: Callable[[jax.Array, jax.Array, jax.Array, float], jax.Array] | None = None
+
+
+def drawn(key: jax.Array, n: int, number: int) -> jax.Array:
+    """Returns n numbers, uniform in -1..1, of a transform's own: another `number` gives independent ones."""
+    return jax.random.uniform(jax.random.fold_in(key, number), (n,), minval=-1, maxval=1)
+
+
+def _shared(key: jax.Array, n: int, *columns: int) -> list[jax.Array]:
+    """Columns of nine numbers an example that older transforms share; a new one takes `drawn`, its number 3 or more."""
+    block = jax.random.uniform(key, (n, 9), minval=-1, maxval=1)
+    return [block[:, column] for column in columns]
+
+
+def _horizontal_flip(key: jax.Array, n: int, size: tuple[int, int], probability: float) -> dict[str, jax.Array]:
+    (draw,) = _shared(key, n, 0)
+    return {"horizontal_flip": draw < 2 * probability - 1}
+
+
+def _vertical_flip(key: jax.Array, n: int, size: tuple[int, int], probability: float) -> dict[str, jax.Array]:
+    (draw,) = _shared(key, n, 1)
+    return {"vertical_flip": draw < 2 * probability - 1}
+
+
+def _quarter_turns(key: jax.Array, n: int, size: tuple[int, int], on: bool) -> dict[str, jax.Array]:
+    (draw,) = _shared(key, n, 2)
+    turns = jnp.floor(2 * (draw + 1)) if size[0] == size[1] else 2 * jnp.floor(draw + 1)
+    return {"rotation": 90 * turns}
+
+
+def _shift(key: jax.Array, n: int, size: tuple[int, int], share: float) -> dict[str, jax.Array]:
+    right, down = _shared(key, n, 3, 4)
+    return {"shift": share * jnp.stack([size[1] * right, size[0] * down], -1)}
+
+
+def _rotation(key: jax.Array, n: int, size: tuple[int, int], degrees: float) -> dict[str, jax.Array]:
+    (draw,) = _shared(key, n, 5)
+    return {"rotation": degrees * draw}
+
+
+def _zoom(key: jax.Array, n: int, size: tuple[int, int], zoom: float) -> dict[str, jax.Array]:
+    (draw,) = _shared(key, n, 6)
+    return {"zoom": (1 + zoom) ** draw}
+
+
+def _elastic(key: jax.Array, n: int, size: tuple[int, int], pixels: float) -> dict[str, jax.Array]:
+    return {"displacement": pixels * warp.elastic_displacement(jax.random.fold_in(key, 1), n, size)}
+
+
+def _saturation(key: jax.Array, x: jax.Array, mean: jax.Array, saturation: float) -> jax.Array:
+    if x.shape[-1] != 3:
+        return x
+    grey = (x * _GREY).sum(-1, keepdims=True)
+    return grey + (x - grey) * (1 + saturation * drawn(key, len(x), 2)[:, None, None, None])
+
+
+def _contrast(key: jax.Array, x: jax.Array, mean: jax.Array, contrast: float) -> jax.Array:
+    (draw,) = _shared(key, len(x), 8)
+    return (x - mean) * (1 + contrast * draw[:, None, None, None]) + mean
+
+
+def _brightness(key: jax.Array, x: jax.Array, mean: jax.Array, brightness: float) -> jax.Array:
+    (draw,) = _shared(key, len(x), 7)
+    return x + brightness * draw[:, None, None, None]
+
+
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, ITU-R BT.601
+
+TRANSFORMS: dict[str, Transform] = {
+    "horizontal_flip": Transform(1, "as a probability", move=_horizontal_flip),
+    "vertical_flip": Transform(1, "as a probability", move=_vertical_flip),
+    "quarter_turns": Transform(1, "(on or off)", move=_quarter_turns),
+    "shift": Transform(0.5, "of the image", move=_shift),
+    "rotation": Transform(180, "degrees", move=_rotation),
+    "zoom": Transform(4, "(1 is up to twice as large)", move=_zoom),
+    "elastic": Transform(100, "pixels", move=_elastic),
+    "saturation": Transform(1, "of the image's own saturation", recolour=_saturation),
+    "contrast": Transform(1, "of the image's own contrast", recolour=_contrast),
+    "brightness": Transform(1, "of the range of an image", recolour=_brightness),
+    "min_visible": Transform(1, "of a box"),
+}
+"""One entry a field of `Augmentation`, colours in the order in which they change. A new transform is a field, its
+function and a line here; all that move pixels share one warp."""

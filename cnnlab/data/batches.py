@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cnnlab.data.dataset import Columns, Examples
+from cnnlab.data.columns import Columns
+from cnnlab.data.dataset import Examples
 from cnnlab.data.prefetch import ahead
 
 

@@ -3,16 +3,12 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from cnnlab.data.columns import COLUMNS, Columns
 from cnnlab.data.spec import InputSpec
-
-Columns = dict[str, np.ndarray]
-
-EVALUATION_ONLY = ("difficult", "crowd", "area", "photo_size", "frame")
-"""Columns beside boxes that no training reads."""
+from cnnlab.data.splits import split_columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,42 +127,6 @@ def from_arrays(
     return Dataset(name, spec, {split: Examples(columns) for split, columns in tables.items()})
 
 
-def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -> dict[str, Columns]:
-    """Columns in disjoint splits, stratified by `label`, of several `labels` by each example's rarest one.
-
-    Without either, they are drawn from all examples alike. A pure function of the seed.
-    """
-    n = len(columns["image"])
-    strata = _rarest(columns["labels"]) if "labels" in columns else columns.get("label", np.zeros(n, np.int32))
-    edges = np.cumsum([0.0, *shares.values()]) / sum(shares.values())
-
-    def drawn(random: bool) -> dict[str, np.ndarray]:
-        # Each example's place within its class, in (0, 1): cutting there gives every class the same shares.
-        generator, place = np.random.default_rng(seed), np.empty(n)
-        for stratum in np.unique(strata):
-            members = generator.permutation(np.flatnonzero(strata == stratum))
-            offset = generator.random() * (len(members) > 1) if random else 0.5
-            place[members] = (np.arange(len(members)) + offset) / len(members)
-        cuts = zip(shares, edges[:-1], edges[1:], strict=True)
-        return {split: np.flatnonzero((low <= place) & (place < high)) for split, low, high in cuts}
-
-    chosen = drawn(random=False)
-    if not all(map(len, chosen.values())):
-        chosen = drawn(random=True)  # of many small classes, each gives another split its odd example
-    for split, indices in chosen.items():
-        if not len(indices):
-            raise ValueError(
-                f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty; add some, or give it more"
-            )
-    return {split: {name: column[indices] for name, column in columns.items()} for split, indices in chosen.items()}
-
-
-def _rarest(labels: np.ndarray) -> np.ndarray:
-    """Of `[n, k]` labels each example's rarest, k where it has none: rare ones are those that chance would misplace."""
-    count = np.where(labels > 0, labels.astype(bool).sum(0), len(labels) + 1)
-    return np.where(labels.any(1), count.argmin(1), labels.shape[1]).astype(np.int32)
-
-
 def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
     """Columns in the dtypes of the contract, after the checks that need no classes."""
     if "image" not in columns:
@@ -189,33 +149,12 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
         raise ValueError(f"columns of {where} must have one length, found {lengths}")
     if not len(image):
         raise ValueError(f"{where} is empty")
-    for column, plural in (("mask", "masks"), ("instances", "instances")):
-        if column in out and out[column].shape != image.shape[:3]:
-            raise ValueError(f"{plural} of {where} must be {list(image.shape[:3])}, found {list(out[column].shape)}")
+    for column in out:
+        if column in COLUMNS and COLUMNS[column].axes == "n H W" and out[column].shape != image.shape[:3]:
+            raise ValueError(
+                f"{column.rstrip('s')}s of {where} must be {list(image.shape[:3])}, found {list(out[column].shape)}"
+            )
     return out
-
-
-class _Kind(NamedTuple):
-    dtype: type
-    axes: str
-    lowest: int | None = None  # of class indices
-
-
-_ANNOTATIONS = {
-    "label": _Kind(np.int32, "n", 0),
-    "labels": _Kind(np.int32, "n k"),
-    "target": _Kind(np.float32, "n d"),
-    "mask": _Kind(np.int32, "n H W", -1),
-    "instances": _Kind(np.int32, "n H W"),
-    "boxes": _Kind(np.float32, "n m 4"),
-    "classes": _Kind(np.int32, "n m", -1),
-    "learnt": _Kind(np.bool_, "n m"),
-    "difficult": _Kind(np.bool_, "n m"),
-    "crowd": _Kind(np.bool_, "n m"),
-    "area": _Kind(np.float32, "n m"),
-    "photo_size": _Kind(np.int32, "n 2"),
-    "frame": _Kind(np.float32, "n 4"),
-}
 
 
 def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
@@ -224,8 +163,8 @@ def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
         raise ValueError(
             f"{name} of {where} must hold numbers, found {values.dtype}; give class indices and their names"
         )
-    kind = _ANNOTATIONS.get(name)
-    if kind is None:
+    kind = COLUMNS.get(name)
+    if kind is None or kind.dtype is None:
         return values
     if name == "target" and values.ndim == 1:
         values = values[:, None]
@@ -258,7 +197,7 @@ def _check_classes(columns: Columns, k: int, where: str) -> None:
                 f"labels of {where} must be 0 or 1 in {k} columns for {k} classes, found {labels.shape[1]} "
                 f"columns of {labels.min()}..{labels.max()}"
             )
-    for column, (_, _, lowest) in _ANNOTATIONS.items():
+    for column, (_, _, lowest, *_) in COLUMNS.items():
         if column not in columns or lowest is None:
             continue
         wrong = np.argwhere((columns[column] < lowest) | (columns[column] >= k))

@@ -4,21 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnlab.data.builders import find_data_dir, prepared_path
-from cnnlab.data.standard import STANDARD
+from cnnlab.data.sources import SOURCES
+from cnnlab.data.sources.published import STANDARD
+from cnnlab.data.sources.standard import prepared_path
+from cnnlab.data.sources.tfds_directory import find_data_dir
 
 Entry = dict[str, Any]
-
-HERE = {
-    "digits": "cnnlab train --data.name digits",
-    "shapes": "cnnlab train --data.name shapes",
-    "folder": "cnnlab train --data.path DIR (images in DIR/CLASS, or DIR/targets.csv)",
-    "pairs": "cnnlab train --data.path DIR --task.name segmentation --model.name unet (DIR/images and DIR/masks)",
-    "sheet": "cnnlab train --data.name sheet --data.path IMAGE --data.mask MASK --data.validation 4800 5400 "
-    "--data.test 5400 6288 --task.name segmentation --model.name unet (columns of one annotated sheet)",
-    "boxes": "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (VOC, COCO or YOLO files)",
-}
-"""What needs no preparation, and its command."""
 
 
 def list_data(data_dir: str | Path | None = None) -> list[Entry]:
@@ -27,7 +18,8 @@ def list_data(data_dir: str | Path | None = None) -> list[Entry]:
     `next` is the command that uses it, or that makes it usable. Nothing is read but directories.
     """
     root = find_data_dir(data_dir)
-    entries = [{"name": name, "state": "ready", "megabytes": 0.0, "next": command} for name, command in HERE.items()]
+    ready = {"state": "ready", "megabytes": 0.0}  # what needs no preparation
+    entries = [{"name": name} | ready | {"next": one.command} for name, one in SOURCES.items() if one.command]
     entries += [_standard(name, root) for name in STANDARD]
     return entries + list(_others(root)) + list(_leftovers(root))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import ImageError, opened
+from cnnlab.files.images import ImageError, opened
 
 CLASSES = "classes.csv"
 IGNORED = "ignore"

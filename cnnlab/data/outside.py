@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from cnnlab.data.dataset import Dataset, Examples
-from cnnlab.data.images import find_images, read_image
-from cnnlab.data.prepared import is_known
 from cnnlab.data.sources import SOURCES, load_data
+from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.data.spec import InputSpec
+from cnnlab.files.images import find_images, read_pixels
 
 
 def outside_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
@@ -31,7 +31,7 @@ def outside_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
     if dataset is not None:
         image = dataset["test"].column("image")
     elif Path(source).exists():
-        image = np.stack([read_image(path, spec) for path in find_images([source])])
+        image = np.stack([read_pixels(path, **spec.layout) for path in find_images([source])])
     else:
         raise ValueError(f"{source!r} is no folder and no data; known data: {', '.join(SOURCES)}")
     return Examples({"image": image, "label": np.full(len(image), -1, np.int32)})

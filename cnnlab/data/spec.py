@@ -1,7 +1,7 @@
 """What a network's input is: size, channels, normalisation, and the names of what comes out."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,11 @@ class InputSpec:
         """`(height, width, channels)`."""
         return (*self.size, self.channels)
 
+    @property
+    def layout(self) -> dict[str, Any]:
+        """The options `size`, `channels` and `fit` of `files.images.read_pixels`, which bring a photo to this input."""
+        return {"size": self.size, "channels": self.channels, "fit": self.fit}
+
 
 def as_float(images: jax.Array) -> jax.Array:
     """Images as float32: uint8 0..255 becomes [0, 1], floating point is taken as it is."""
@@ -80,7 +85,12 @@ def normalise(images: jax.Array, spec: InputSpec) -> jax.Array:
     >>> float(normalise(np.full((1, 1, 1, 1), 255, np.uint8), spec)[0, 0, 0, 0])
     2.0
     """
-    return (as_float(images) - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
+    return standardise(as_float(images), spec)
+
+
+def standardise(images: jax.Array, spec: InputSpec) -> jax.Array:
+    """Computes `(image - mean) / std` for float32 images in [0, 1]."""
+    return (images - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
 
 
 def check_images(images, spec: InputSpec, *, any_size: bool = False) -> None:

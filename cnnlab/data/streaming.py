@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.data.images import ImageError, read_pixels
+from cnnlab.files.images import ImageError, read_pixels
 
 HASHED_FILES = 1000  # of a streamed split; every file's name and size enter its digest besides
 HASHED_BYTES = 1 << 20  # of each of them

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.dataset import Columns
+from cnnlab.data.columns import Columns
 from cnnlab.errors import unknown
 
 TARGETS = "targets.csv"

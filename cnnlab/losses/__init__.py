@@ -1,8 +1,9 @@
 """Losses as pure functions of arrays: one value an element, whose means tasks take, or one an image."""
 
 from cnnlab.losses.borders import border_weights, class_weights
-from cnnlab.losses.boxes import ciou_loss, diou_loss, giou_loss, iou_loss
+from cnnlab.losses.boxes import BOXES, ciou_loss, diou_loss, giou_loss, iou_loss
 from cnnlab.losses.pointwise import (
+    PIXELS,
     POINTWISE,
     absolute_error,
     binary_cross_entropy,
@@ -15,6 +16,8 @@ from cnnlab.losses.pointwise import (
 from cnnlab.losses.regions import REGIONS, dice, generalised_dice, jaccard, tversky
 
 __all__ = [
+    "BOXES",
+    "PIXELS",
     "POINTWISE",
     "REGIONS",
     "absolute_error",

@@ -104,6 +104,12 @@ def gaussian_negative_log_likelihood(mean: jax.Array, log_variance: jax.Array, t
     return (log_variance + (targets - mean) ** 2 * jnp.exp(-log_variance) + jnp.log(2 * jnp.pi)) / 2
 
 
+PIXELS: dict[str, Callable[..., jax.Array]] = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+}
+"""Losses of pixels by name. A task passes its fields to their keyword parameters of the same name."""
+
 POINTWISE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mse": squared_error,
     "huber": huber,

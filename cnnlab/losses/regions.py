@@ -70,6 +70,10 @@ def tversky(
 def dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
     """`1 - 2 hit / (guessed + true)`, the mean over classes, `[B]`; `tversky` with one half and one half.
 
+    `optax.losses.dice_loss` measures each image by itself, too, but counts ignored pixels (targets of zeros) as wrong
+    guesses, takes the mean over all classes, also those that an image lacks, and adds 1 above and below the fraction
+    bar. It refuses probabilities under `jit`.
+
     Source: Milletari et al., V-Net, 3DV 2016, without its squares in the denominator.
 
     Args: as in `tversky`.
@@ -131,4 +135,4 @@ REGIONS: dict[str, Callable[..., jax.Array]] = {
     "jaccard": jaccard,
     "tversky": tversky,
 }
-"""Losses of regions by name."""
+"""Losses of regions by name. A task passes its fields to their keyword parameters of the same name."""

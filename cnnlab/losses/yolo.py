@@ -22,6 +22,7 @@ def five_terms(
     true_centre: jax.Array,
     true_extent: jax.Array,
     classes: jax.Array,
+    box: jax.Array | None = None,
 ) -> Terms:
     """The five sums of YOLO's loss for each cell, not yet weighted.
 
@@ -39,9 +40,10 @@ def five_terms(
       true_centre: `[..., 2]`.
       true_extent: `[..., 2]` width and height, 0 or more.
       classes: `[...]` of the object.
+      box: `[..., b]` loss of each box against the cell's object, which replaces the squared errors of centre and size.
 
     Returns:
-      `centre`, `size`, `object`, `no_object`, `classes`, each `[...]`.
+      `centre` and `size` (or `box`), `object`, `no_object`, `classes`, each `[...]`.
     """
     overlap = jax.lax.stop_gradient(overlap)
     apart_centre = jnp.square(centre - true_centre[..., None, :]).sum(-1)
@@ -50,9 +52,8 @@ def five_terms(
     chosen = jnp.where(overlap.max(-1) > 0, overlap.argmax(-1), nearest)
     responsible = jax.nn.one_hot(chosen, confidence.shape[-1]) * present[..., None]
     wrong = jnp.square(probs - jax.nn.one_hot(classes, probs.shape[-1])).sum(-1)
-    return {
-        "centre": (responsible * apart_centre).sum(-1),
-        "size": (responsible * apart_size).sum(-1),
+    apart = {"centre": apart_centre, "size": apart_size} if box is None else {"box": box}
+    return {name: (responsible * each).sum(-1) for name, each in apart.items()} | {
         "object": (responsible * jnp.square(confidence - overlap)).sum(-1),
         "no_object": ((1 - responsible) * jnp.square(confidence)).sum(-1),
         "classes": present * wrong,
@@ -70,6 +71,7 @@ def anchor_terms(
     true_centre: jax.Array,
     true_stretch: jax.Array,
     classes: jax.Array,
+    box: jax.Array | None = None,
 ) -> Terms:
     """The same five for anchors, each with an object and classes of its own, in cross-entropies.
 
@@ -83,14 +85,17 @@ def anchor_terms(
       true_centre: `[..., 2]`.
       true_stretch: `[..., 2]`.
       classes: `[...]`; read where there is an object.
+      box: `[...]` loss of each box against its object, which replaces the squared errors of centre and size.
 
     Returns:
-      `centre`, `size`, `object`, `no_object`, `classes`, each `[...]`.
+      `centre` and `size` (or `box`), `object`, `no_object`, `classes`, each `[...]`.
     """
+    if box is None:
+        apart = {"centre": jnp.square(centre - true_centre).sum(-1), "size": jnp.square(stretch - true_stretch).sum(-1)}
+    else:
+        apart = {"box": box}
     absent = (1 - present) * (1 - ignored)
-    return {
-        "centre": present * jnp.square(centre - true_centre).sum(-1),
-        "size": present * jnp.square(stretch - true_stretch).sum(-1),
+    return {name: present * each for name, each in apart.items()} | {
         "object": present * binary_cross_entropy(score, jnp.ones_like(score)),
         "no_object": absent * binary_cross_entropy(score, jnp.zeros_like(score)),
         "classes": present * cross_entropy(logits, jnp.maximum(classes, 0)),

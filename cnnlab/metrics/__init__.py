@@ -1,9 +1,10 @@
 """Metrics in NumPy and double precision, over all examples at once."""
 
+from cnnlab.metrics import regression
+
 LARGER_IS_BETTER = {
-    **dict.fromkeys(
-        ("accuracy", "balanced_accuracy", "mean_iou", "dice", "pixel_accuracy", "map", "map50", "r2"), True
-    ),
-    **dict.fromkeys(("loss", "crps", "nll", "brier", "ece", "rmse", "mae"), False),
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "mean_iou", "dice", "pixel_accuracy", "map", "map50"), True),
+    **dict.fromkeys(("loss", "crps", "nll", "brier", "ece"), False),
+    **{name: metric.larger_is_better for name, metric in regression.METRICS.items()},
 }
 """The metrics that can choose a best step, and which way."""

@@ -1,9 +1,40 @@
 """How close predicted numbers are, and whether their stated spread is right."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from cnnlab.metrics.checks import check_alike
+
+
+def _rmse(values: np.ndarray, targets: np.ndarray) -> float:
+    return np.sqrt(((values - targets) ** 2).mean(0)).mean()
+
+
+def _mae(values: np.ndarray, targets: np.ndarray) -> float:
+    return np.abs(values - targets).mean()
+
+
+def _r2(values: np.ndarray, targets: np.ndarray) -> float:
+    residual, total = ((values - targets) ** 2).mean(0), targets.var(0)
+    return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), 0.0).mean()
+
+
+class Metric(NamedTuple):
+    """A function of predictions `[n, d]` and targets `[n, d]`, and whether a larger value is better."""
+
+    measure: Callable[[np.ndarray, np.ndarray], float]
+    larger_is_better: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    "rmse": Metric(_rmse),
+    "mae": Metric(_mae),
+    "r2": Metric(_r2, larger_is_better=True),
+}
+"""What `errors` measures, by name."""
 
 
 def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
@@ -22,14 +53,7 @@ def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     1.0
     """
     values, targets = check_alike(values=values, targets=targets)
-    residual = ((values - targets) ** 2).mean(0)
-    total = targets.var(0)
-    r2 = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), 0.0)
-    return {
-        "rmse": float(np.sqrt(residual).mean()),
-        "mae": float(np.abs(values - targets).mean()),
-        "r2": float(r2.mean()),
-    }
+    return {name: float(metric.measure(values, targets)) for name, metric in METRICS.items()}
 
 
 def central_interval(

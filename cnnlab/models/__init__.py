@@ -3,60 +3,111 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from cnnlab.errors import unknown
+from cnnlab.models import torch_weights
 from cnnlab.models.convnet import ConvNet
 from cnnlab.models.inception import GoogLeNet, Xception
 from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.separable import SeparableNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
-from cnnlab.models.torch_weights import import_torch
+from cnnlab.models.torch_weights import Weights
 from cnnlab.models.unet import UNet
 from cnnlab.models.vgg import VGG, AlexNet, NetworkInNetwork
 from cnnlab.models.yolo import FAST_LAYERS, YOLO, SmallYOLO
+from cnnlab.nn.apply import Variables
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "linear": Linear,
-    "dense": Dense,
-    "lenet5": LeNet5,
-    "keras_mnist": KerasMNIST,
-    "keras_vgg": KerasVGG,
-    "convnet": ConvNet,
-    "separable": SeparableNet,
-    "alexnet": AlexNet,
-    "network_in_network": NetworkInNetwork,
-    "vgg11": partial(VGG, depths=(1, 1, 2, 2, 2)),
-    "vgg16": partial(VGG, depths=(2, 2, 3, 3, 3)),
-    "resnet18": partial(ResNet, stage_sizes=(2, 2, 2, 2)),
-    "resnet34": partial(ResNet, stage_sizes=(3, 4, 6, 3)),
-    "resnet50": partial(ResNet, stage_sizes=(3, 4, 6, 3), block="bottleneck"),
-    **{
-        f"resnet{6 * n + 2}": partial(ResNet, stage_sizes=(n, n, n), width=16, stem="small", shortcut="pad")
-        for n in (3, 5, 7, 9)
-    },
-    "googlenet": GoogLeNet,
-    "googlenet_paper": partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4),
-    "xception": Xception,
-    "unet": UNet,
-    "encoder_decoder": EncoderDecoder,
-    "grid_detector": GridDetector,
-    "yolo": YOLO,
-    "yolo_fast": partial(YOLO, layers=FAST_LAYERS),
-    "yolo_small": SmallYOLO,
+
+class Network(NamedTuple):
+    """What the package knows about one network.
+
+    Attributes:
+      build: a Linen module class with a field `num_classes`, or a `functools.partial` of one.
+      input: height, width and channels of its usual images.
+      classes: its usual number of classes.
+      weights: what is known of the weights that torchvision publishes for it; None if it publishes none.
+    """
+
+    build: Callable[..., nn.Module]
+    input: tuple[int, int, int] = (224, 224, 3)
+    classes: int = 1000
+    weights: Weights | None = None
+
+
+def _vgg(*depths: int) -> Network:
+    return Network(partial(VGG, depths=depths), weights=Weights(torch_weights.vgg(depths), side=7))
+
+
+def _resnet(*stage_sizes: int, **options) -> Network:
+    build = partial(ResNet, stage_sizes=stage_sizes, **options)
+    return Network(build, weights=Weights(torch_weights.resnet(stage_sizes)))
+
+
+def _small_resnet(n: int) -> Network:
+    build = partial(ResNet, stage_sizes=(n, n, n), width=16, stem="small", shortcut="pad")
+    return Network(build, (32, 32, 3), 10)
+
+
+MODELS: dict[str, Network] = {
+    "linear": Network(Linear, (28, 28, 1), 10),
+    "dense": Network(Dense, (28, 28, 1), 10),
+    "lenet5": Network(LeNet5, (28, 28, 1), 10),
+    "keras_mnist": Network(KerasMNIST, (28, 28, 1), 10),
+    "keras_vgg": Network(KerasVGG, (100, 100, 3), 10),
+    "convnet": Network(ConvNet, (28, 28, 1), 10),
+    "separable": Network(SeparableNet),
+    "alexnet": Network(AlexNet, weights=Weights(torch_weights.alexnet(), side=6)),
+    "network_in_network": Network(NetworkInNetwork, (32, 32, 3), 10),
+    "vgg11": _vgg(1, 1, 2, 2, 2),
+    "vgg16": _vgg(2, 2, 3, 3, 3),
+    "resnet18": _resnet(2, 2, 2, 2),
+    "resnet34": _resnet(3, 4, 6, 3),
+    "resnet50": _resnet(3, 4, 6, 3, block="bottleneck"),
+    **{f"resnet{6 * n + 2}": _small_resnet(n) for n in (3, 5, 7, 9)},
+    "googlenet": Network(
+        GoogLeNet, weights=Weights(torch_weights.googlenet(), "symmetric", auxiliary=("aux1", "aux2"))
+    ),
+    "googlenet_paper": Network(partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4)),
+    "xception": Network(Xception, (299, 299, 3)),
+    "unet": Network(UNet),
+    "encoder_decoder": Network(EncoderDecoder, (64, 64, 3), 2),
+    "grid_detector": Network(GridDetector, (64, 64, 3), 8),
+    "yolo": Network(YOLO),
+    "yolo_fast": Network(partial(YOLO, layers=FAST_LAYERS)),
+    "yolo_small": Network(SmallYOLO),
 }
 
 
-def register(name: str, network: Callable[..., nn.Module]) -> None:
+def register(
+    name: str,
+    network: Callable[..., nn.Module],
+    *,
+    input: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+) -> None:
     """Makes `create_model(name, num_classes=..., **options)` and `--model.name NAME` build `network`.
 
     Args:
       name: the new name; an existing one is replaced.
       network: a Linen module class with a field `num_classes`, or a `functools.partial` of one.
+      input: height, width and channels of the images that `summary` takes if none are given.
+      classes: likewise the number of classes.
     """
-    MODELS[name] = network
+    MODELS[name] = Network(network, input, classes)
+
+
+def known_network(name: str) -> Network:
+    """Returns the entry of that name; raises `ValueError` with the nearest names if there is none."""
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    return MODELS[name]
 
 
 def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
@@ -73,15 +124,55 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
     >>> create_model("lenet5", num_classes=10, dropout=0.5).dropout
     0.5
     """
-    if name not in MODELS:
-        raise unknown("model", name, MODELS)
+    build = known_network(name).build
     if num_classes < 1:
         raise ValueError(f"num_classes must be 1 or more, found {num_classes}")
-    known = set(inspect.signature(MODELS[name]).parameters) - {"parent", "name"}
+    known = set(inspect.signature(build).parameters) - {"parent", "name"}
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    return MODELS[name](num_classes=num_classes, **options)
+    return build(num_classes=num_classes, **options)
+
+
+def import_torch(
+    name: str, path: str | Path, *, num_classes: int | None = None, seed: int = 0, **options
+) -> tuple[nn.Module, Variables]:
+    """A network with the weights of a torchvision state dict: the same logits, to float32 rounding.
+
+    Photos must be normalised as the weights expect: `MODELS[name].weights.normalisation`.
+
+    Args:
+      name: `alexnet`, `vgg11`, `vgg16`, `resnet18`, `resnet34`, `resnet50` or `googlenet`.
+      path: `.safetensors`; or `.pth`, `.pt` where torch is installed, read as weights only.
+      num_classes: outputs; where they are not the file's, the last layer starts anew.
+      seed: of a new last layer.
+      **options: other fields of the network, such as `dropout`, or `features_only=True` for the trunk (whose
+        variables keep the last layer).
+
+    Returns:
+      `(network, variables)`. GoogLeNet's auxiliary heads are left out, with a warning.
+
+    Raises:
+      ValueError: the file is unreadable, or its keys or shapes are not this network's; all of them are listed.
+
+    >>> network, variables = import_torch("resnet18", "resnet18.safetensors")  # doctest: +SKIP
+    """
+    published = {one: network.weights for one, network in MODELS.items() if network.weights is not None}
+    if name not in published:
+        raise unknown("network with published weights", name, published)
+    weights = published[name]
+    state = torch_weights.load_state_dict(path, weights)
+    in_file = weights.classes(state)
+    classes = in_file if num_classes is None else num_classes
+    network = create_model(name, num_classes=classes, **options)
+    whole = network.clone(features_only=False) if options.get("features_only") else network
+    images = jax.ShapeDtypeStruct((1, *MODELS[name].input), jnp.float32)
+    shapes = jax.eval_shape(whole.init, jax.random.key(0), images)
+    try:
+        variables = torch_weights.convert(state, weights, shapes, new_head=classes != in_file, seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no weights of {name}: {error}") from error
+    return network, variables
 
 
 __all__ = [
@@ -98,13 +189,16 @@ __all__ = [
     "KerasVGG",
     "LeNet5",
     "Linear",
+    "Network",
     "NetworkInNetwork",
     "ResNet",
     "SeparableNet",
     "SmallYOLO",
     "UNet",
+    "Weights",
     "Xception",
     "create_model",
     "import_torch",
+    "known_network",
     "register",
 ]

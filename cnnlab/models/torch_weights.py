@@ -1,14 +1,9 @@
-"""Other people's weights: the state dicts that torchvision publishes, as variables of our networks.
-
-Photos for them are RGB in [0, 1], normalised by ImageNet's mean (.485, .456, .406) and standard deviation (.229, .224,
-.225); for GoogLeNet by .5 and .5, into which torchvision's own `transform_input` turns the former. `NORMALISED` says
-which, as `cnnlab.data.folder` names them.
-"""
+"""Other people's weights: the state dicts that torchvision publishes, as variables of our networks."""
 
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.traverse_util
@@ -18,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from cnnlab.errors import unknown
+from cnnlab.nn.apply import Variables
 
 _SHOWN = 8  # keys of a kind in a message
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -30,77 +25,79 @@ _INCEPTION = {
     "five": "branch3.1",
     "pool": "branch4.1",
 }
-NORMALISED = dict.fromkeys(("alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50"), "imagenet") | {
-    "googlenet": "symmetric"
-}
-_SIDES = {"alexnet": 6, "vgg11": 7, "vgg16": 7}  # of the map that the first dense layer reads
+
+Layer = tuple[str, ...]
 
 
-def import_torch(
-    name: str, path: str | Path, *, num_classes: int | None = None, seed: int = 0, **options
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A network with the weights of a torchvision state dict: the same logits, to float32 rounding.
+class Weights(NamedTuple):
+    """What the package knows about the weights that torchvision publishes for a network.
+
+    Attributes:
+      prefixes: torchvision's name of each layer, by the path of ours; the head comes last.
+      normalisation: of the photos, as `cnnlab.data.folder` names it: `imagenet` for RGB in [0, 1] normalised by the
+        mean (.485, .456, .406) and the standard deviation (.229, .224, .225), `symmetric` for .5 and .5.
+      side: height and width of the map that `dense1` reads; None where no map is flattened.
+      auxiliary: the prefixes of the layers that only training needs.
+    """
+
+    prefixes: dict[Layer, str]
+    normalisation: str = "imagenet"
+    side: int | None = None
+    auxiliary: tuple[str, ...] = ()
+
+    @property
+    def head(self) -> Layer:
+        """The path of the last layer."""
+        return next(reversed(self.prefixes))
+
+    def classes(self, state: Mapping[str, np.ndarray]) -> int:
+        """Returns the number of classes of a state dict, 1,000 if its last layer has no bias."""
+        bias = state.get(f"{self.prefixes[self.head]}.bias")
+        return 1000 if bias is None else bias.size
+
+
+def convert(
+    state: Mapping[str, np.ndarray], weights: Weights, shapes: Variables, *, new_head: bool = False, seed: int = 0
+) -> Variables:
+    """Converts a state dict to variables of a network.
 
     Args:
-      name: `alexnet`, `vgg11`, `vgg16`, `resnet18`, `resnet34`, `resnet50` or `googlenet`.
-      path: `.safetensors`; or `.pth`, `.pt` where torch is installed, read as weights only.
-      num_classes: outputs; where they are not the file's, the last layer starts anew.
+      state: the arrays by torchvision's names.
+      weights: what is known of them.
+      shapes: the network's variables, of which only the shapes are read.
+      new_head: whether the last layer starts anew.
       seed: of a new last layer.
-      **options: other fields of the network, such as `dropout`, or `features_only=True` for the trunk (whose
-        variables keep the last layer).
-
-    Returns:
-      `(network, variables)`. GoogLeNet's auxiliary heads are left out, with a warning.
 
     Raises:
-      ValueError: the file is unreadable, or its keys or shapes are not this network's; all of them are listed.
-
-    >>> network, variables = import_torch("resnet18", "resnet18.safetensors")  # doctest: +SKIP
+      ValueError: keys or shapes are not the network's; all of them are listed.
     """
-    from cnnlab.models import create_model
-
-    if name not in _PREFIXES:
-        raise unknown("network with published weights", name, _PREFIXES)
-    state = read_state_dict(path)
-    prefixes = _PREFIXES[name]()
-    head = next(reversed(prefixes))
-    given = state.get(f"{prefixes[head]}.bias")
-    in_file = 1000 if given is None else given.size
-    classes = in_file if num_classes is None else num_classes
-    network = create_model(name, num_classes=classes, **options)
-    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-    init = network.clone(features_only=False).init
-    shapes = flax.traverse_util.flatten_dict(jax.eval_shape(init, jax.random.key(0), images))
-    keys = {leaf: f"{prefixes.get(leaf[1:-1]) or '/'.join(leaf[1:-1])}.{_LEAVES[leaf[-1]]}" for leaf in shapes}
-    state = _without_auxiliary(state, name, path)
-    new_head = classes != in_file
+    shapes = flax.traverse_util.flatten_dict(shapes)
+    keys = {leaf: f"{weights.prefixes.get(leaf[1:-1]) or '/'.join(leaf[1:-1])}.{_LEAVES[leaf[-1]]}" for leaf in shapes}
     wrong = {"missing": [key for key in keys.values() if key not in state]}
     wrong["unexpected"] = [key for key in state if key not in keys.values()]
     found = {}
     for leaf, key in keys.items():
         if key not in state:
             continue
-        if new_head and leaf[1:-1] == head:
+        if new_head and leaf[1:-1] == weights.head:
             found[leaf] = _fresh(leaf[-1], shapes[leaf].shape, seed)
             continue
-        array = _ours(state[key], leaf[-1], _SIDES.get(name) if leaf[1:-1] == ("dense1",) else None)
+        array = _ours(state[key], leaf[-1], weights.side if leaf[1:-1] == ("dense1",) else None)
         if array.shape != shapes[leaf].shape:
             wrong.setdefault("of another shape", []).append(f"{key} {tuple(state[key].shape)}")
         found[leaf] = array
     if any(wrong.values()):
-        raise ValueError(
-            f"{path} holds no weights of {name}: " + "; ".join(_listed(k, v) for k, v in wrong.items() if v)
-        )
-    return network, flax.traverse_util.unflatten_dict({leaf: jnp.asarray(a) for leaf, a in found.items()})
+        raise ValueError("; ".join(_listed(kind, keys) for kind, keys in wrong.items() if keys))
+    return flax.traverse_util.unflatten_dict({leaf: jnp.asarray(array) for leaf, array in found.items()})
 
 
-def head_of(name: str) -> str:
-    """The name of the last layer of a network with published weights.
-
-    >>> head_of("vgg16")
-    'dense3'
-    """
-    return next(reversed(_PREFIXES[name]()))[0]
+def load_state_dict(path: str | Path, weights: Weights) -> dict[str, np.ndarray]:
+    """Reads a state dict and leaves out what only training needs: counters and, with a warning, auxiliary heads."""
+    state = read_state_dict(path)
+    left = [key for key in state if key.startswith(tuple(f"{prefix}." for prefix in weights.auxiliary))]
+    if left:
+        warnings.warn(f"the auxiliary heads of {path} are left out ({len(left)} arrays)", stacklevel=3)
+    return {key: array for key, array in state.items() if key not in left and not key.endswith(".num_batches_tracked")}
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
@@ -136,14 +133,6 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is no safetensors file, or damaged ({error})") from error
 
 
-def _without_auxiliary(state: Mapping[str, np.ndarray], name: str, path) -> dict[str, np.ndarray]:
-    """The state without counters that only training needs, and without GoogLeNet's auxiliary heads."""
-    left = [key for key in state if name == "googlenet" and key.startswith(("aux1.", "aux2."))]
-    if left:
-        warnings.warn(f"the auxiliary heads of {path} are left out ({len(left)} arrays)", stacklevel=3)
-    return {k: v for k, v in state.items() if k not in left and not k.endswith(".num_batches_tracked")}
-
-
 def _ours(array: np.ndarray, leaf: str, side: int | None) -> np.ndarray:
     """PyTorch's `[K, C, h, w]` as `[h, w, C, K]`, its `[K, C]` as `[C, K]`; pixels before channels where flattened."""
     array = array.astype(np.float32)
@@ -167,15 +156,15 @@ def _listed(kind: str, keys: list[str]) -> str:
 
 # The layers of each network as torchvision calls them; the head is the last.
 
-Prefixes = dict[tuple[str, ...], str]
 
-
-def _alexnet() -> Prefixes:
+def alexnet() -> dict[Layer, str]:
+    """Returns the prefixes of AlexNet."""
     convolutions = {(f"conv{i}", "conv"): f"features.{place}" for i, place in enumerate((0, 3, 6, 8, 10), 1)}
     return convolutions | {(f"dense{i}",): f"classifier.{place}" for i, place in enumerate((1, 4, 6), 1)}
 
 
-def _vgg(depths: tuple[int, ...]) -> Prefixes:
+def vgg(depths: tuple[int, ...]) -> dict[Layer, str]:
+    """Returns the prefixes of a VGG with so many convolutions in each stage."""
     prefixes, place = {}, 0
     for stage, depth in enumerate(depths, 1):
         for layer in range(1, depth + 1):
@@ -185,7 +174,8 @@ def _vgg(depths: tuple[int, ...]) -> Prefixes:
     return prefixes | {(f"dense{i}",): f"classifier.{place}" for i, place in enumerate((0, 3, 6), 1)}
 
 
-def _resnet(stage_sizes: tuple[int, ...]) -> Prefixes:
+def resnet(stage_sizes: tuple[int, ...]) -> dict[Layer, str]:
+    """Returns the prefixes of a residual network with so many blocks in each stage."""
     prefixes = {("stem", "conv"): "conv1", ("stem", "norm"): "bn1"}
     for stage, size in enumerate(stage_sizes, 1):
         for i in range(size):
@@ -198,7 +188,8 @@ def _resnet(stage_sizes: tuple[int, ...]) -> Prefixes:
     return prefixes | {("dense",): "fc"}
 
 
-def _googlenet() -> Prefixes:
+def googlenet() -> dict[Layer, str]:
+    """Returns the prefixes of GoogLeNet."""
     blocks = {("conv1",): "conv1", ("conv2_reduce",): "conv2", ("conv2",): "conv3"}
     for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
         blocks |= {(f"inception{name}", ours): f"inception{name}.{theirs}" for ours, theirs in _INCEPTION.items()}
@@ -206,14 +197,3 @@ def _googlenet() -> Prefixes:
     for block, theirs in blocks.items():
         prefixes |= {(*block, "conv"): f"{theirs}.conv", (*block, "norm"): f"{theirs}.bn"}
     return prefixes | {("dense",): "fc"}
-
-
-_PREFIXES = {
-    "alexnet": _alexnet,
-    "vgg11": lambda: _vgg((1, 1, 2, 2, 2)),
-    "vgg16": lambda: _vgg((2, 2, 3, 3, 3)),
-    "resnet18": lambda: _resnet((2, 2, 2, 2)),
-    "resnet34": lambda: _resnet((3, 4, 6, 3)),
-    "resnet50": lambda: _resnet((3, 4, 6, 3)),
-    "googlenet": _googlenet,
-}

@@ -5,17 +5,17 @@ import functools
 import flax.linen as nn
 import jax
 
-from cnnlab.ops import dropout as ops
-from cnnlab.ops import lowering
+from cnnlab.kernels import dispatch
+from cnnlab.kernels.dropout_mask import drop
 
-Conv = functools.partial(nn.Conv, conv_general_dilated=lowering.convolution)
-"""`nn.Conv` in the fastest lowering: `Conv(features, (h, w), padding=..., name=...)`."""
+Conv = functools.partial(nn.Conv, conv_general_dilated=dispatch.convolution)
+"""`nn.Conv`, computed the fastest way for the device: `Conv(features, (h, w), padding=..., name=...)`."""
 
-max_pool = lowering.max_pool
+max_pool = dispatch.max_pool
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` with the mask of `cnnlab.ops.dropout`, many times cheaper to draw."""
+    """`nn.Dropout` with the mask of `cnnlab.kernels.dropout_mask`, many times cheaper to draw."""
 
     @nn.compact
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
@@ -23,7 +23,7 @@ class Dropout(nn.Dropout):
         if deterministic or self.rate == 0:
             return inputs
         key = self.make_rng(self.rng_collection) if rng is None else rng
-        return ops.drop(inputs, key, self.rate, shared=tuple(self.broadcast_dims))
+        return drop(inputs, key, self.rate, shared=tuple(self.broadcast_dims))
 
 
 def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...] = ()) -> Dropout:

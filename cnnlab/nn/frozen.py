@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from cnnlab.errors import unknown
+from cnnlab.nn.taps import tap
 
 
 def is_trained(path: Sequence[str], trainable: Sequence[str]) -> bool:
@@ -34,14 +35,13 @@ def held_norms(trainable: Sequence[str]):
     """A context in which batch norms that are not trained use their running averages, as when the network is in use:
     a frozen trunk stays the same function whatever the batch."""
 
-    def intercept(call, args, kwargs, context):
-        norm = context.module
-        if isinstance(norm, nn.BatchNorm) and not is_trained(norm.path, trainable):
-            object.__setattr__(norm, "use_running_average", True)  # this call's own instance; the field or the argument
+    def hold_norm(module: nn.Module, call, args, kwargs):
+        if isinstance(module, nn.BatchNorm) and not is_trained(module.path, trainable):
+            object.__setattr__(module, "use_running_average", True)  # this call's own instance; field or argument
             args, kwargs = args[:1], {k: v for k, v in kwargs.items() if k != "use_running_average"}
         return call(*args, **kwargs)
 
-    return nn.intercept_methods(intercept)
+    return tap(hold_norm)
 
 
 def check_trainable(params: Any, trainable: Sequence[str]) -> None:

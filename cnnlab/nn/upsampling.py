@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from cnnlab.kernels import dispatch
 from cnnlab.nn.convolution import ConvBlock
-from cnnlab.ops import lowering
 
 
 class TransposedUp(nn.Module):
@@ -29,7 +29,7 @@ class TransposedUp(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (2, 2, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return lowering.transposed_convolution(x, kernel) + bias
+        return dispatch.transposed_convolution(x, kernel) + bias
 
 
 class ResizeUp(nn.Module):

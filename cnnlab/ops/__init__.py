@@ -1,9 +1,9 @@
 """Pure functions of arrays: convolution and pooling as they are defined, their matrices, gradients and arithmetic.
 
-Layers of networks take their fast forms, `lowering.convolution` and `lowering.max_pool`.
+Layers of networks take their fast forms, `cnnlab.kernels.dispatch.convolution` and `max_pool` there.
 """
 
-from cnnlab.ops import arithmetic, boxes, filters, lowering, warp
+from cnnlab.ops import arithmetic, filters
 from cnnlab.ops.backpropagation import Gradients, backpropagate
 from cnnlab.ops.convolution import convolve, cross_correlate, depthwise_separable
 from cnnlab.ops.filters import FILTERS, apply_filter
@@ -19,15 +19,12 @@ __all__ = [
     "arithmetic",
     "average_pool",
     "backpropagate",
-    "boxes",
     "connectivity_matrix",
     "convolve",
     "cross_correlate",
     "depthwise_separable",
     "filters",
     "im2col",
-    "lowering",
     "max_pool",
     "transposed_convolution",
-    "warp",
 ]

@@ -8,7 +8,7 @@ The kernel's shape says which is meant:
     [w, C / groups, K], [h, w, C / groups, K]         [..., W, C]      [..., W', K]     C channels to K
                                                       [..., H, W, C]   [..., H', W', K]
 
-Integers are read as float32, and no accelerator rounds the products. Networks use `lowering.convolution`.
+Integers are read as float32, and no accelerator rounds the products. Networks use `dispatch.convolution`.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Pooling as it is defined: windows of any size, stride and padding. `lowering.max_pool` is the fast common case."""
+"""Pooling as it is defined: windows of any size, stride and padding. `dispatch.max_pool` is the fast common case."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from cnnlab.ops import lowering
+from cnnlab.kernels import dispatch
 from cnnlab.ops.windows import Padding, Sizes, floating, place_windows, window_axes
 
 
@@ -75,7 +75,7 @@ def _pool(
     shape, strides = (*ones, *window, 1), (*ones, *places.stride, 1)
     pads = (*none, *places.pads, (0, 0))
     if join is lax.max:
-        return lowering.maximum(x, shape, strides, pads)
+        return dispatch.maximum(x, shape, strides, pads)
     return lax.reduce_window(x, start, join, shape, strides, pads)
 
 

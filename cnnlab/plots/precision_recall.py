@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cnnlab.metrics.voc import Curve
-from cnnlab.plots.figures import new_figure
+from cnnlab.metrics.detection.voc import Curve
+from cnnlab.plots.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

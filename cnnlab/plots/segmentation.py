@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.plots.figures import new_figure, show
+from cnnlab.plots.canvas import new_figure, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

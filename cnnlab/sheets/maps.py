@@ -1,7 +1,8 @@
 """The maps of a sheet, computed from its blended samples."""
 
 import numpy as np
-from scipy.special import entr
+
+from cnnlab.uncertainty.moments import entropy, mean_over, mutual_information
 
 NODATA_CLASS = 255
 """What `mask` holds where the sheet has no data; other maps hold NaN there."""
@@ -34,16 +35,11 @@ def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
     {'mean': 0.5, 'entropy': 0.6931, 'variance': 0.25, 'mutual_information': 0.6931, 'mask': 0.0}
     """
     mean = samples.mean(0)
-    total = entr(mean).sum(-1)
+    total = entropy(mean)
     maps = {"mean": _bands(mean), "entropy": total[None]}
     if sampled:
-        # One pass at a time: temporaries of all passes would double the memory.
-        deviation, expected = np.zeros_like(mean), np.zeros_like(total)
-        for sample in samples:
-            deviation += (sample - mean) ** 2
-            expected += entr(sample).sum(-1)
-        maps["variance"] = _bands(deviation / len(samples))
-        maps["mutual_information"] = np.maximum(total - expected / len(samples), 0)[None]
+        maps["variance"] = _bands(mean_over(lambda one: (one - mean) ** 2, samples))
+        maps["mutual_information"] = mutual_information(total, mean_over(entropy, samples))[None]
     return maps | {"mask": mean.argmax(-1).astype(np.uint8)[None]}
 
 

@@ -2,25 +2,29 @@
 
 import contextlib
 import hashlib
+import itertools
 import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import jax
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cnnlab.anatomy.footprint import sight
+from cnnlab.console import console, progress_bar
 from cnnlab.errors import unknown
+from cnnlab.files.atomic import lock
 from cnnlab.ops.arithmetic import at_least
 from cnnlab.sheets.blend import across, down
 from cnnlab.sheets.georeference import to_degrees
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
+from cnnlab.sheets.options import SheetOptions, Vectors
 from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
 from cnnlab.sheets.results import (
-    Vectors,
     check_own,
     publish,
     read_rasters,
@@ -30,12 +34,9 @@ from cnnlab.sheets.results import (
 )
 from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, note_published, open_scratch, published
-from cnnlab.sheets.sight import sight
 from cnnlab.sheets.tiles import Axis, check_tile, plan
 from cnnlab.sheets.watershed import basin_classes, check_watershed
 from cnnlab.trained import Trained
-from cnnlab.training.progress import console, now_and_then
-from cnnlab.training.run import lock
 from cnnlab.uncertainty.dropout import require_dropout
 
 _BLEND = 32  # pixels on which two windows are mixed, where the overlap is free to choose
@@ -47,15 +48,10 @@ def predict_sheet(
     output: str | Path,
     *,
     tile: int = 512,
-    overlap: int | None = None,
     mc_samples: int | None = None,
     key: jax.Array | None = None,
-    bands: Sequence[int] | None = None,
-    smallest: int = 1,
-    background: str = "first",
-    watershed: float | None = None,
-    vectors: Vectors = "gpkg",
     quiet: bool = True,
+    **options: Any,
 ) -> dict[str, Path]:
     """Maps and polygons of a whole sheet, taken at its own resolution.
 
@@ -79,19 +75,12 @@ def predict_sheet(
       tile: height and width of a window in pixels, a multiple of the network's stride; a smaller sheet is one window.
         Large windows overlap less: a U-Net of depth 4 sees 107 pixels to each side, so that at 512 every pixel is
         computed four times, at 1,024 less than twice.
-      overlap: of neighbouring windows in pixels, at most half a tile; as much as the network sees and 32 pixels more,
-        if left out and the tile allows.
       mc_samples: passes with dropout on, a number; one without, if left out.
       key: of the dropout masks; `jax.random.key(0)` if left out.
-      bands: of a raster, counted from 1.
-      smallest: pixels of the smallest polygon.
-      background: the class without polygons: a name, `first`, or `none` for polygons of all classes.
-      watershed: where the background is outlines, take for shapes not what the mask leaves connected but the basins
-        that begin where the background's probability is below this on `smallest` pixels or more, so that gaps in an
-        outline are closed; what begins nowhere, small shapes and wide backgrounds, goes to its neighbours. Needs the
-        extra `shapes`, the background's name and the sheet in memory, up to 134 megapixels; `mask` stays as it is.
-      vectors: format of a georeferenced sheet's polygons: `gpkg` or `geojson`; `none` for no polygons of any sheet.
       quiet: no progress bar on standard error.
+      **options: those of `SheetOptions`: `overlap`, `bands`, `smallest`, `background`, `watershed`, `vectors`. With a
+        watershed shapes are not what the mask leaves connected but basins; what begins nowhere, small shapes and wide
+        backgrounds, goes to its neighbours, and `mask` stays as it is.
 
     Returns:
       The files by name: `mean` (of two classes the second's probability, of more a band each), `entropy`, `mask`, with
@@ -123,22 +112,24 @@ def predict_sheet(
         )
     if mc_samples is not None:
         at_least("mc_samples", mc_samples, 1)
-    at_least("smallest", smallest, 1)
-    if vectors not in ("gpkg", "geojson", "none"):
-        raise ValueError(f"vectors must be 'gpkg', 'geojson' or 'none', found {vectors!r}")
+    wanted = SheetOptions(**options)
+    at_least("smallest", wanted.smallest, 1)
+    if wanted.vectors not in get_args(Vectors):
+        raise ValueError(f"vectors must be 'gpkg', 'geojson' or 'none', found {wanted.vectors!r}")
     output = Path(output)
     k = len(trained.spec.classes)
     if not 2 <= k < 255:
         raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
     key = jax.random.key(0) if key is None else key
-    drawing = {"smallest": smallest, "background": _index(background, trained.spec.classes), "vectors": vectors}
-    drawing["watershed"] = watershed
-    with open_sheet(source, channels=trained.spec.channels, bands=bands) as sheet:
-        if watershed is not None:
-            check_watershed(watershed, background, trained.spec.classes, sheet.size)
-        if vectors == "geojson" and sheet.georeference is not None:
+    drawing = {"smallest": wanted.smallest, "background": _index(wanted.background, trained.spec.classes)}
+    drawing |= {"vectors": wanted.vectors, "watershed": wanted.watershed}
+    with open_sheet(source, channels=trained.spec.channels, bands=wanted.bands) as sheet:
+        if wanted.watershed is not None:
+            check_watershed(wanted.watershed, wanted.background, trained.spec.classes, sheet.size)
+        if wanted.vectors == "geojson" and sheet.georeference is not None:
             to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)  # better now than after all windows
-        rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=overlap, sampled=mc_samples is not None)
+        sampled = mc_samples is not None
+        rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=wanted.overlap, sampled=sampled)
         if mc_samples is not None:
             window = jax.ShapeDtypeStruct((1, rows.tile, columns.tile, trained.spec.channels), np.float32)
             require_dropout(trained.network, trained.variables, window)
@@ -149,7 +140,7 @@ def predict_sheet(
             "key": np.asarray(jax.random.key_data(key)).tolist(),
             "network": _digest(trained),
         }
-        bands_of = layers(k, sampled=mc_samples is not None)
+        bands_of = layers(k, sampled=sampled)
         shapes = {name: ((n, *sheet.size), _kind(name)) for name, n in bands_of.items()}
         seam = (mc_samples or 1, rows.ramp, columns.size, k)
         if rows.ramp and len(rows.starts) > 1:
@@ -166,7 +157,7 @@ def predict_sheet(
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
                 run = predictor(trained, key, num_samples=mc_samples)
                 for i in range(scratch.finished, len(rows.starts)):
-                    _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=mc_samples is not None)
+                    _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=sampled)
                     scratch.finish_rows()
             return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, drawing)
 
@@ -291,16 +282,10 @@ def _digest(trained: Trained) -> str:
 
 @contextlib.contextmanager
 def _progress(quiet: bool, rows: int, columns: int, finished: int) -> Iterator[Callable]:
-    parts = (TextColumn("windows"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=console(quiet), refresh_per_second=4) as progress:
-        task = progress.add_task("", total=rows * columns, completed=finished * columns)
-        say = now_and_then(progress)
-
-        def tick() -> None:
-            progress.advance(task)
-            say()
-
-        yield tick
+    done = itertools.count(finished * columns + 1)
+    texts = {"label": "windows"}
+    with progress_bar(console(quiet), texts=texts, total=rows * columns, completed=finished * columns) as update:
+        yield lambda: update(completed=next(done))
 
 
 def _ticked(windows: Iterator[np.ndarray], tick: Callable) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.data.images import (
+from cnnlab.files.images import (
     MAX_PIXELS,
     ORIENTATION,
     SHEET_PIXELS,

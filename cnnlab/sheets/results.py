@@ -6,19 +6,19 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cnnlab.data.images import MAX_PIXELS
-from cnnlab.pictures import class_colours, told_white, white
+from cnnlab.files.images import MAX_PIXELS
+from cnnlab.files.png import class_colours, map_picture, write_png
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
+from cnnlab.sheets.options import Vectors
 from cnnlab.sheets.polygons import Shape
 from cnnlab.sheets.scratch import allocate, note_published, published
 
 _BATCH = 20_000  # polygons written together
-Vectors = Literal["gpkg", "geojson", "none"]
 
 
 def write_rasters(
@@ -49,11 +49,10 @@ def write_rasters(
         names.append(f"{name}.npy")
         if values[0].size > MAX_PIXELS:
             continue
-        top = white(name, len(classes), _largest(values))
+        largest = _largest(values)
         for band, pixels in enumerate(values):
             names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
-            palette = class_colours(len(classes)) if name == "mask" else None
-            _write_picture(folder / names[-1], pixels, top, palette)
+            write_png(folder / names[-1], map_picture(name, pixels, len(classes), largest=largest))
     return names
 
 
@@ -99,19 +98,6 @@ def _largest(values: np.ndarray) -> float:
     """Of all bands `[bands, H, W]`, where there are data."""
     starts = range(0, values.shape[1], 512)
     return max(float(np.nan_to_num(values[:, start : start + 512]).max()) for start in starts)
-
-
-def _write_picture(path: Path, pixels: np.ndarray, top: float, palette: np.ndarray | None) -> None:
-    from PIL import Image
-
-    out = np.empty(pixels.shape, np.uint8)
-    for start in range(0, len(pixels), 512):
-        rows = np.nan_to_num(pixels[start : start + 512] * np.float32(255 / top))
-        out[start : start + 512] = np.round(rows).clip(0, 255)
-    image = Image.fromarray(out)
-    if palette is not None:
-        image.putpalette(palette.tobytes())
-    image.save(path, pnginfo=told_white(top))
 
 
 def write_polygons(

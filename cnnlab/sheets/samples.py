@@ -1,5 +1,6 @@
 """Class probabilities of windows, pass by pass, every window of a pass under the same dropout mask."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import flax.linen as nn
@@ -7,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab.compile import jit
-from cnnlab.data import normalise
+from cnnlab.nn.taps import first_input, tap
+from cnnlab.runtime.compile import jit
+from cnnlab.runtime.devices import data_mesh, replicate, shard
 from cnnlab.trained import Trained, outputs
-from cnnlab.training.devices import data_mesh, replicate, shard
 from cnnlab.uncertainty.dropout import is_active, met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
 from cnnlab.uncertainty.monte_carlo import fitting_chunk
@@ -39,12 +40,11 @@ def sample_tiles(trained: Trained, tiles: jax.Array, key: jax.Array, *, num_samp
         return _probs(outputs(trained, tiles), trained)[:, None]
 
     def one(tile: jax.Array) -> jax.Array:
-        x = normalise(tile[None], trained.spec)
         with met_dropout(trained.network) as visit:
 
             def draw(key: jax.Array) -> jax.Array:
-                logits = sampled_logits(trained.network, trained.variables, x, key, visit=visit)
-                return _probs(trained.task.link(logits), trained)[0]
+                forward = functools.partial(sampled_logits, key=key, visit=visit)
+                return _probs(outputs(trained, tile[None], forward=forward), trained)[0]
 
             late, largest = hoist(draw, key)
         passes = jnp.arange(num_samples)
@@ -110,15 +110,14 @@ def drops_pixels(trained: Trained, tile: int) -> bool:
     """
     found = []
 
-    def look(call, args, kwargs, context):
-        module = context.module
-        if isinstance(module, nn.Dropout) and is_active(module) and context.method_name == "__call__":
-            shape = (args[0] if args else kwargs["inputs"]).shape
+    def look(module: nn.Module, call, args, kwargs):
+        if is_active(module):
+            shape = first_input(args, kwargs).shape
             drawn = [n for axis, n in enumerate(shape) if axis not in {a % len(shape) for a in module.broadcast_dims}]
             found.append(len(shape) == 4 and len(drawn) > 1 and any(n > 1 for n in drawn[1:-1]))
         return call(*args, **kwargs)
 
     images = jax.ShapeDtypeStruct((1, tile, tile, trained.spec.channels), jnp.float32)
-    with nn.intercept_methods(look):
+    with tap(look):
         jax.eval_shape(lambda t, x: outputs(t, x), trained, images)
     return any(found)

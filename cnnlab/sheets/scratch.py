@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.training.run import write_text
+from cnnlab.files.atomic import write_text
 
 FOLDER = ".partial"
 DONE = ".done.json"

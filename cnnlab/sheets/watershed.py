@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnlab.metrics.panoptic import basins, require_watershed, shapes
+from cnnlab.metrics.segmentation.panoptic import basins, require_watershed, shapes
 from cnnlab.sheets.maps import NODATA_CLASS
 
 MAX_PIXELS = 1 << 27

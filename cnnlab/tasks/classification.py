@@ -12,17 +12,20 @@ import numpy as np
 
 from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
-from cnnlab.metrics import calibration
+from cnnlab.files.photo import Photo
 from cnnlab.metrics import classification as metrics
-from cnnlab.plots import figures
-from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
+from cnnlab.metrics.calibration import errors as calibration
+from cnnlab.plots.confusion import confusion_matrix
+from cnnlab.plots.gallery import gallery
+from cnnlab.plots.reliability import reliability_diagram
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 BINS = 15
 _SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """Reads `label` `[B]` (`softmax`, `sigmoid`) or `labels` `[B, k]` of 0 and 1 (`multilabel`).
 
     Every kind links to `probs` with a distribution on the last axis: `[B, k]` for softmax, `[B, 2]` (no, yes) for one
@@ -40,7 +43,16 @@ class Classification:
 
     logits = "vector"
     monitor = "nll"
-    maximise = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("labels",) if self.kind == "multilabel" else ("label",)
+
+    @property
+    def decides(self) -> bool:
+        return self.kind != "multilabel"
+
+    predict_options = ("calibrated",)
 
     def __post_init__(self):
         if self.kind not in ("softmax", "sigmoid", "multilabel"):
@@ -56,14 +68,13 @@ class Classification:
             raise ValueError(f"classification needs two classes or more, {dataset.name} has {k}")
         if self.kind == "sigmoid" and k != 2:
             raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; set --task.kind softmax")
-        column = "labels" if self.kind == "multilabel" else "label"
-        labels = require(dataset, column, f"classification ({self.kind})")
         if self.class_weights is None:
             return self
         if self.kind == "multilabel":
             raise ValueError("class_weights are for one label an example; leave them out for multilabel")
         weights = self.class_weights
         if weights == "balanced":
+            labels = dataset["train"].column("label")
             count = np.bincount(labels, minlength=k)
             if not count.all():
                 missing = dataset.spec.classes[int(count.argmin())]
@@ -98,7 +109,7 @@ class Classification:
         return Prediction(outputs, label=outputs["probs"].argmax(-1))
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
-        return {"probs": outputs["probs"], "label": batch["labels" if self.kind == "multilabel" else "label"]}
+        return {"probs": outputs["probs"], "label": batch[self.columns[0]]}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
         """`accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece` and its `ece_floor`.
@@ -121,7 +132,7 @@ class Classification:
         confidence, correct = probs.max(-1), probs.argmax(-1) == label
         bins = calibration.reliability(confidence, correct, BINS)
         ece = calibration.ece_estimate(confidence, correct, BINS)
-        drawn = figures.reliability_diagram(bins, ece.value, ece.floor, interval=(ece.low, ece.high))
+        drawn = reliability_diagram(bins, ece.value, ece.floor, interval=(ece.low, ece.high))
         out = {"reliability": drawn}
         if self.kind == "multilabel":
             return out
@@ -133,9 +144,29 @@ class Classification:
         shown = (wrong if len(wrong) else shown)[:_SHOWN]
         title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least sure answers"
         titles = [f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in shown]
-        out["confusion"] = figures.confusion_matrix(counts, names)
-        out["wrong"] = figures.gallery([rows["image"][i] for i in shown], titles, title=title)
+        out["confusion"] = confusion_matrix(counts, names)
+        out["wrong"] = gallery([rows["image"][i] for i in shown], titles, title=title)
         return out
+
+    def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
+        """One row: the name of the class (of several labels those that are yes), numbers by class, the conformal set.
+
+        The number of one of several labels is the probability of yes.
+        """
+        names, out = spec.classes, {"file": str(photo.path)}
+        for name, value in prediction.items():
+            value = np.asarray(value)
+            if name == "mean":
+                continue  # what was decoded
+            if name == "label" and value.ndim == 0:
+                out[name] = names[int(value)]
+            elif name in ("label", "set"):
+                out[name] = [one for one, yes in zip(names, value, strict=True) if yes]
+            elif name in ("probs", "variance"):
+                out[name] = by_class(names, value[:, 1] if value.ndim == 2 else value)
+            else:
+                out[name] = value.tolist()
+        return [out]
 
 
 def _flat(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

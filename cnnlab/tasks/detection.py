@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
-from cnnlab.data.dataset import EVALUATION_ONLY
-from cnnlab.data.letterbox import from_frames
-from cnnlab.metrics.detection import coco_curves, coco_scores, coco_tables
-from cnnlab.metrics.detection_calibration import detection_calibration
-from cnnlab.metrics.detection_errors import detection_errors
-from cnnlab.metrics.false_positives import false_positive_auroc
-from cnnlab.metrics.matching import Columns
-from cnnlab.ops.anchors import cluster_sizes
-from cnnlab.ops.suppression import non_maximum_suppression
-from cnnlab.plots import figures
+from cnnlab.data.columns import EVALUATION_ONLY
+from cnnlab.errors import check_known
+from cnnlab.files.photo import Photo
+from cnnlab.files.png import Picture
+from cnnlab.geometry.anchors import cluster_sizes
+from cnnlab.geometry.letterbox import from_frames
+from cnnlab.geometry.suppression import Kept, non_maximum_suppression, soft_non_maximum_suppression
+from cnnlab.metrics.detection.calibration import detection_calibration
+from cnnlab.metrics.detection.coco import coco_curves, coco_scores, coco_tables
+from cnnlab.metrics.detection.errors import detection_errors
+from cnnlab.metrics.detection.false_positives import false_positive_auroc
+from cnnlab.metrics.detection.matching import Columns
+from cnnlab.plots.detections import detections
+from cnnlab.plots.overlay import draw_boxes
 from cnnlab.plots.precision_recall import precision_recall
 from cnnlab.tasks import grids
-from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
+from cnnlab.tasks.detection_records import coco_records
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task
 
 _SHOWN = 8
 _SURE = 0.3  # of a detection that is drawn
@@ -31,7 +38,7 @@ _DOUBTS = ("entropy", "mutual_information")
 
 
 @dataclasses.dataclass(frozen=True)
-class Detection:
+class Detection(Task):
     """Reads `boxes` `[B, n, 4]` xyxy in pixels and `classes` `[B, n]`, -1 = padding, and what else `Examples` names.
 
     Logits `[B, S, S', 5 b + k]` (`kind` cells) or `[B, S, S', a (5 + k)]` (anchors); see `cnnlab.tasks.grids`. Links
@@ -50,12 +57,20 @@ class Detection:
       boxes_per_cell: b, boxes that compete for a cell's object.
       num_anchors: a, how many anchors `auto` makes.
       anchors: their widths and heights in pixels; `auto` clusters the training boxes.
-      box_weight: of the terms of centre and size (lambda_coord).
+      box_loss: loss of an object's box. `squared` sums the squared errors of the centre (in cells) and of the size (its
+        square roots in shares of the image; with anchors, its logarithms in anchors). `iou`, `giou` (Rezatofighi et
+        al., CVPR 2019), `diou` and `ciou` (Zheng et al., AAAI 2020) are one less the overlap of box and object, both
+        xyxy in pixels.
+      box_weight: weight of `box_loss`; 5 is the lambda_coord of `squared`, 1 suits the others, whose values are larger.
       no_object_weight: of the confidence of boxes without an object (lambda_noobj).
       ignore_above: an anchor without an object is not called wrong where its box overlaps one by more than this.
-      iou_threshold: of two found boxes of one class that overlap by more, the better stays.
+      iou_threshold: of two boxes of one class that overlap by more, the worse one is suppressed.
       score_threshold: boxes scored no better are left out.
       max_boxes: how many are kept.
+      suppression: what happens to a box that overlaps a better one of its class. `hard` drops it. Soft-NMS (Bodla et
+        al., ICCV 2017) lowers its score: `linear` by the factor `1 - IoU` where the IoU is above `iou_threshold`,
+        `gaussian` by `exp(-IoU^2 / sigma)` at any IoU.
+      sigma: width of the Gaussian.
     """
 
     kind: Literal["cells", "anchors"] = "cells"
@@ -63,16 +78,21 @@ class Detection:
     boxes_per_cell: int = 2
     num_anchors: int = 5
     anchors: Literal["auto"] | tuple[tuple[float, float], ...] = "auto"
+    box_loss: Literal[("squared", *losses.BOXES)] = "squared"
     box_weight: float = 5.0
     no_object_weight: float = 0.5
     ignore_above: float = 0.6
     iou_threshold: float = 0.5
     score_threshold: float = 0.005
     max_boxes: int = 100
+    suppression: Literal["hard", "gaussian", "linear"] = "hard"
+    sigma: float = 0.5
 
     logits = "grid"
+    columns = ("boxes", "classes")
     monitor = "map50"
     maximise = True
+    predict_options = ("ids", "group", "video")
 
     def __post_init__(self):
         if self.kind not in ("cells", "anchors"):
@@ -80,12 +100,15 @@ class Detection:
         for name in ("boxes_per_cell", "num_anchors", "max_boxes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
+        check_known("box_loss", self.box_loss, ("squared", *losses.BOXES))
+        check_known("suppression", self.suppression, ("hard", "gaussian", "linear"))
+        if not self.sigma > 0:
+            raise ValueError(f"sigma must be above 0, found {self.sigma}")
         if self.anchors != "auto" and not (len(self.anchors) and (np.asarray(self.anchors) > 0).all()):
             raise ValueError(f"anchors must be widths and heights above 0 in pixels, found {self.anchors}")
 
     def resolve(self, dataset: Dataset) -> Detection:
-        boxes = require(dataset, "boxes", "detection")
-        classes = require(dataset, "classes", "detection")
+        boxes, classes = (dataset["train"].column(name) for name in self.columns)
         real = boxes[classes >= 0]
         wrong = real[~(np.isfinite(real).all(-1) & (real[:, 2:] >= real[:, :2]).all(-1))]
         if len(wrong):
@@ -121,8 +144,10 @@ class Detection:
     def loss(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         size = self._size()
         placed = self._placed(batch, logits.shape[1:3])
+        box_loss = losses.BOXES.get(self.box_loss)  # None for `squared`
         if self.kind == "cells":
-            terms = grids.cells_terms(grids.read_cells(logits, self.boxes_per_cell), placed, size=size)
+            cells = grids.read_cells(logits, self.boxes_per_cell)
+            terms = grids.cells_terms(cells, placed, size=size, box_loss=box_loss)
         else:
             terms = grids.anchored_terms(
                 grids.read_anchored(logits, self._count()),
@@ -131,8 +156,9 @@ class Detection:
                 self._anchors(),
                 size=size,
                 ignore_above=self.ignore_above,
+                box_loss=box_loss,
             )
-        weights = {"centre": self.box_weight, "size": self.box_weight, "no_object": self.no_object_weight}
+        weights = dict.fromkeys(("centre", "size", "box"), self.box_weight) | {"no_object": self.no_object_weight}
         value = sum(weights.get(name, 1.0) * term for name, term in terms.items())
         return value.reshape(len(logits), -1).sum(-1), jnp.ones(len(logits))
 
@@ -159,7 +185,7 @@ class Detection:
 
         def one(boxes: jax.Array, score: jax.Array, classes: jax.Array, probs: jax.Array) -> Prediction:
             boxes = jnp.clip(boxes, 0, jnp.array([width, height, width, height], jnp.float32))
-            place, score, valid = non_maximum_suppression(
+            place, score, valid = self._suppress(
                 boxes,
                 score,
                 classes,
@@ -221,8 +247,20 @@ class Detection:
             found.append(list(zip(*(rows[name][i][sure] for name in ("boxes", "classes", "score")), strict=True)))
             truths.append(list(zip(*(rows[name][i][real] for name in ("true_boxes", "true_classes")), strict=True)))
         images = [rows["image"][i] for i in range(len(found))]
-        drawn = figures.detections(images, found, truths, rows["class_names"])
+        drawn = detections(images, found, truths, rows["class_names"])
         return {"boxes": drawn, "precision_recall": precision_recall(curves)}
+
+    def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
+        """One row a box, in COCO's results format; see `coco_records`."""
+        return coco_records(prediction, spec, photo)
+
+    def document(self, records: Sequence[Record]) -> list[Record]:
+        """The rows alone, as COCO's tools read them."""
+        return list(records)
+
+    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, Picture]:
+        """`boxes`: the photo with its surest boxes."""
+        return {"boxes": Picture(draw_boxes(photo.pixels, self.record(prediction, spec, photo)))}
 
     def _size(self) -> tuple[int, int]:
         """Height and width of the image in pixels."""
@@ -237,6 +275,12 @@ class Detection:
         if self.anchors == "auto":
             raise ValueError("anchors are still 'auto'; set them, or train by cnnlab.train, which clusters the data's")
         return jnp.asarray(self.anchors, jnp.float32)
+
+    @property
+    def _suppress(self) -> Callable[..., Kept]:
+        if self.suppression == "hard":
+            return non_maximum_suppression
+        return functools.partial(soft_non_maximum_suppression, decay=self.suppression, sigma=self.sigma)
 
     def _placed(self, batch: Batch, cells: tuple[int, int]) -> grids.Placed:
         anchors = self._anchors() if self.kind == "anchors" else None

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnlab.geometry import grid
+from cnnlab.geometry.anchors import size_iou
+from cnnlab.geometry.boxes import iou
 from cnnlab.losses import yolo
-from cnnlab.ops import grid
-from cnnlab.ops.anchors import size_iou
-from cnnlab.ops.boxes import iou
+from cnnlab.losses.boxes import BoxLoss
 
 MOST_STRETCH = 6.0  # e^6 = 403 anchors wide: no float32 overflow from an untrained network
+LEAST_SIDE = 1e-3  # in pixels: gradients of overlaps divide by squared areas, which become 0 in float32 for tiny boxes
 
 
 class Placed(NamedTuple):
@@ -99,16 +101,18 @@ def cells_boxes(cells: Cells, *, size: tuple[int, int]) -> jax.Array:
     return grid.to_boxes(cells.centre, jnp.square(cells.root), size=size)
 
 
-def cells_terms(cells: Cells, placed: Placed, *, size: tuple[int, int]) -> yolo.Terms:
-    """The five terms, `[B, rows, columns]`."""
+def cells_terms(cells: Cells, placed: Placed, *, size: tuple[int, int], box_loss: BoxLoss | None = None) -> yolo.Terms:
+    """The five terms, `[B, rows, columns]`; with a `box_loss`, the term `box` replaces `centre` and `size`."""
+    boxes = cells_boxes(cells, size=size)
     centre, extent = grid.from_boxes(placed.boxes, size=size)
     return yolo.five_terms(
         *cells,
-        iou(cells_boxes(cells, size=size), placed.boxes)[..., 0],
+        iou(boxes, placed.boxes)[..., 0],
         present=placed.present[..., 0],
         true_centre=jnp.clip(centre[..., 0, :], 0, 1),
         true_extent=extent[..., 0, :],
         classes=placed.classes[..., 0],
+        box=None if box_loss is None else box_term(box_loss, boxes, placed),
     )
 
 
@@ -142,6 +146,7 @@ def anchored_terms(
     *,
     size: tuple[int, int],
     ignore_above: float,
+    box_loss: BoxLoss | None = None,
 ) -> yolo.Terms:
     """The five terms, `[B, rows, columns, a]`.
 
@@ -152,9 +157,10 @@ def anchored_terms(
       anchors: `[a, 2]` in pixels.
       size: of the image.
       ignore_above: a box without an object is not called wrong where its IoU with any object is above this.
+      box_loss: where given, its term `box` replaces `centre` and `size`.
     """
-    boxes = jax.lax.stop_gradient(anchored_boxes(found, anchors, size=size))
-    overlap = jax.vmap(iou)(boxes.reshape(len(boxes), -1, 4), truths[0])
+    boxes = anchored_boxes(found, anchors, size=size)
+    overlap = jax.vmap(iou)(jax.lax.stop_gradient(boxes).reshape(len(boxes), -1, 4), truths[0])
     best = jnp.where(truths[1][:, None] >= 0, overlap, 0).max(-1).reshape(boxes.shape[:-1])
     centre, extent = grid.from_boxes(placed.boxes, size=size)
     pixels = extent * jnp.array([size[1], size[0]], jnp.float32)
@@ -167,4 +173,25 @@ def anchored_terms(
         true_centre=jnp.clip(centre, 0, 1),
         true_stretch=true_stretch,
         classes=placed.classes,
+        box=None if box_loss is None else box_term(box_loss, boxes, placed),
     )
+
+
+def box_term(box_loss: BoxLoss, boxes: jax.Array, placed: Placed) -> jax.Array:
+    """Computes the loss of each box against the object at its cell and slot, 0 where there is none.
+
+    Its gradient is finite for boxes and objects of any size, also without area.
+
+    Args:
+      box_loss: one of `cnnlab.losses.BOXES`.
+      boxes: `[B, rows, columns, m, 4]` xyxy in pixels.
+      placed: the objects; one slot stands against all m boxes of a cell.
+
+    Returns:
+      `[B, rows, columns, m]`.
+    """
+    present = placed.present > 0
+    low, high = boxes[..., :2], boxes[..., 2:]
+    boxes = jnp.concatenate([low, jnp.maximum(high, low + LEAST_SIDE)], -1)
+    boxes = jnp.where(present[..., None], boxes, placed.boxes)  # no gradient reaches a box without an object
+    return jnp.where(present, box_loss(boxes, placed.boxes), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,16 @@ import numpy as np
 from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import unknown
-from cnnlab.metrics.regression import errors, gaussian_scores
-from cnnlab.plots import figures
-from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
+from cnnlab.files.photo import Photo
+from cnnlab.metrics.regression import central_interval, errors, gaussian_scores
+from cnnlab.plots.scatter import scatter
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 KINDS = (*losses.POINTWISE, "gaussian")
 
 
 @dataclasses.dataclass(frozen=True)
-class Regression:
+class Regression(Task):
     """Reads `target` `[B, d]`. The network predicts standardised targets; `value` `[B, d]` is in the targets' units.
 
     Two variances may stand beside the value: `noise` `[B, d]`, which a `gaussian` network predicts (aleatoric), and
@@ -35,21 +36,21 @@ class Regression:
       std: likewise.
     """
 
-    kind: Literal["mse", "huber", "l1", "gaussian"] = "mse"
+    kind: Literal[KINDS] = "mse"
     mean: Literal["auto"] | tuple[float, ...] = "auto"
     std: Literal["auto"] | tuple[float, ...] = "auto"
 
     logits = "vector"
+    columns = ("target",)
     reads_variance = True
     monitor = "rmse"
-    maximise = False
 
     def __post_init__(self):
         if self.kind not in KINDS:
             raise unknown("regression loss", self.kind, KINDS)
 
     def resolve(self, dataset: Dataset) -> Regression:
-        target = require(dataset, "target", "regression").astype(np.float64)
+        target = dataset["train"].column("target").astype(np.float64)
         if not np.isfinite(target).all():
             raise ValueError(f"targets of {dataset.name} must be finite, found {target[~np.isfinite(target)][0]}")
         d = target.shape[1]
@@ -111,10 +112,32 @@ class Regression:
         return found | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
-        return {"scatter": figures.scatter(rows["value"], rows["target"], rows["class_names"])}
+        return {"scatter": scatter(rows["value"], rows["target"], rows["class_names"])}
+
+    def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
+        """One row: numbers by target, and `low` and `high`, the ends of the central 95 % interval.
+
+        The interval is that of the passes, of the noise that the network has learnt, or of both.
+        """
+        parts = {name: _of_value(value) for name, value in prediction.items() if name != "mean"}
+        out: Record = {"file": str(photo.path)}
+        for name, value in parts.items():
+            of_targets = name in ("value", "noise", "variance")
+            out[name] = by_class(spec.classes, value) if of_targets else np.asarray(value).tolist()
+        variances = [np.asarray(parts[name], np.float64) for name in ("variance", "noise") if name in parts]
+        one_pass = "noise" not in parts and np.all(parts.get("num_samples", 2) == 1)  # which has no spread
+        if variances and not one_pass:
+            ends = central_interval(prediction.value, sum(variances))
+            out |= {name: by_class(spec.classes, end) for name, end in zip(("low", "high"), ends, strict=True)}
+        return [out]
 
     def _scale(self) -> tuple[jax.Array, jax.Array]:
         """Mean and standard deviation; targets count as standardised where neither was measured."""
         mean = 0.0 if self.mean == "auto" else self.mean
         std = 1.0 if self.std == "auto" else self.std
         return jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+
+
+def _of_value(part: Any) -> Any:
+    """That of the value, where a part holds one array an output."""
+    return part["value"] if isinstance(part, dict) else part

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -13,19 +15,20 @@ import numpy as np
 from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import check_known
-from cnnlab.metrics import segmentation as metrics
-from cnnlab.metrics.doubt import doubt_scores
-from cnnlab.metrics.shape_scores import shape_scores
-from cnnlab.plots import figures
+from cnnlab.files.photo import Photo
+from cnnlab.files.png import Picture, map_picture
+from cnnlab.metrics.segmentation import confusion as metrics
+from cnnlab.metrics.segmentation.doubt import doubt_scores
+from cnnlab.metrics.segmentation.shape_scores import shape_scores
+from cnnlab.plots.confusion import confusion_matrix
 from cnnlab.plots.segmentation import answers
-from cnnlab.tasks.task import Batch, Outputs, Prediction, Rows, require
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Literal["cross_entropy", "focal", "dice", "generalised_dice", "jaccard", "tversky"]
+Kind = Literal[(*losses.PIXELS, *losses.REGIONS)]
 
-_OF_PIXELS = {"cross_entropy": losses.cross_entropy, "focal": losses.focal}
 _SHOWN = 6  # of the worst images, in one picture
 _PICTURES = 20  # of them, one each
 _DOUBTS = ("variance", "entropy", "mutual_information")
@@ -33,7 +36,7 @@ _PORTION = 64  # masks at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Segmentation:
+class Segmentation(Task):
     """Reads `mask` `[B, H, W]`, -1 = ignore; links to `probs` `[B, H, W, k]`, decodes to `mask`.
 
     An image's loss is the mean over its pixels that are not ignored, weighted by class and by `pixel_weight`
@@ -60,15 +63,17 @@ class Segmentation:
     beta: float = 0.7
 
     logits = "map"
+    columns = ("mask",)
     monitor = "mean_iou"
     maximise = True
     reads_variance = True
+    predict_options = ("tile",)
 
     def __post_init__(self):
         if not self._kinds:
             raise ValueError("kind must name a loss, found none")
         for kind in self._kinds:
-            check_known("loss", kind, (*_OF_PIXELS, *losses.REGIONS))
+            check_known("loss", kind, (*losses.PIXELS, *losses.REGIONS))
         if self.gamma < 0 or min(self.alpha, self.beta) <= 0:
             raise ValueError(
                 f"gamma must be 0 or more, alpha and beta above 0, found {self.gamma}, {self.alpha} and {self.beta}"
@@ -83,7 +88,7 @@ class Segmentation:
         return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
 
     def resolve(self, dataset: Dataset) -> Segmentation:
-        masks, k = require(dataset, "mask", "segmentation"), len(dataset.spec.classes)
+        masks, k = dataset["train"].column("mask"), len(dataset.spec.classes)
         if k < 2:
             raise ValueError(f"segmentation needs two classes or more, {dataset.name} has {dataset.spec.classes}")
         if self.sigmoid and k != 2:
@@ -102,15 +107,20 @@ class Segmentation:
         mask, logits = batch["mask"], self._of_classes(logits)
         weights = losses.class_weights(mask, self.class_weights) * batch.get("pixel_weight", 1.0)
         total = weights.sum((1, 2))
-        options = {"focal": {"gamma": self.gamma}, "tversky": {"alpha": self.alpha, "beta": self.beta}}
         value = jnp.zeros(len(mask))
         for kind in self._kinds:
-            if kind in _OF_PIXELS:
-                each = (weights * _OF_PIXELS[kind](logits, mask, **options.get(kind, {}))).sum((1, 2))
+            if kind in losses.PIXELS:
+                each = (weights * self._with_options(losses.PIXELS[kind])(logits, mask)).sum((1, 2))
                 value += each / jnp.where(total > 0, total, 1)
             else:
-                value += losses.REGIONS[kind](jax.nn.softmax(logits), mask, **options.get(kind, {}))
+                value += self._with_options(losses.REGIONS[kind])(jax.nn.softmax(logits), mask)
         return value, total / mask[0].size
+
+    def _with_options(self, loss: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        """The loss with those of its keyword parameters that are fields of the task."""
+        keywords = [name for name, one in inspect.signature(loss).parameters.items() if one.kind is one.KEYWORD_ONLY]
+        fields = {field.name for field in dataclasses.fields(self)}
+        return functools.partial(loss, **{name: getattr(self, name) for name in keywords if name in fields})
 
     def _of_classes(self, logits: jax.Array) -> jax.Array:
         """A sigmoid's logit z as those of two classes: 0 and z."""
@@ -171,10 +181,34 @@ class Segmentation:
         right = np.trace(confusion, axis1=1, axis2=2) / np.maximum(confusion.sum((1, 2)), 1)
         worst = np.argsort(right, kind="stable")
         drawn = {
-            "confusion": figures.confusion_matrix(confusion.sum(0, dtype=np.int64), rows["class_names"]),
+            "confusion": confusion_matrix(confusion.sum(0, dtype=np.int64), rows["class_names"]),
             "masks": _picture(rows, worst[:_SHOWN], k),
         }
         return drawn | {f"images/{i:04}": _picture(rows, [i], k) for i in worst[:_PICTURES]}
+
+    def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
+        """One row: the share of each class, and the means of the entropies over the pixels."""
+        mask, names = np.asarray(prediction.mask), spec.classes
+        out = {
+            "file": str(photo.path),
+            "share": by_class(names, np.bincount(mask.ravel(), minlength=len(names)) / mask.size),
+        }
+        maps = ("entropy", "mutual_information")
+        return [out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}]
+
+    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, Picture]:
+        """The maps: `mask` holds class indices, shown in colours; `mean` is the second class's probability of two.
+
+        255 is 1 in `mean`, log k in `entropy`, and the map's largest value in `variance` (of the guessed class's
+        probability) and `mutual_information`.
+        """
+        mask, probs = np.asarray(prediction.mask), np.asarray(prediction.probs)
+        maps = {"mask": mask} | ({"mean": probs[..., 1]} if probs.shape[-1] == 2 else {})
+        if "variance" in prediction:
+            maps["variance"] = np.take_along_axis(np.asarray(prediction.variance), mask[..., None], -1)[..., 0]
+        maps |= {name: np.asarray(prediction[name]) for name in _DOUBTS[1:] if name in prediction}
+        k = len(spec.classes)
+        return {name: map_picture(name, values, k, largest=np.max(values)) for name, values in maps.items()}
 
 
 def _picture(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from cnnlab.training.devices import is_first_process
-from cnnlab.training.run import CHECKPOINTS, write_text
+from cnnlab.files.atomic import write_text
+from cnnlab.files.digest import array_kind, digest
+from cnnlab.runtime.devices import is_first_process
+from cnnlab.training.run import CHECKPOINTS
 from cnnlab.version import VERSION
 
 SCHEMA = 2
@@ -155,7 +156,7 @@ def restore(manager, step: int, item: str, like: Any, config: dict[str, Any]) ->
 
 def check_structure(like: Any, stored: dict[str, str], what: str) -> None:
     """Raises `ValueError`, listing paths, where a checkpoint holds other arrays than the network needs."""
-    needed = {jax.tree_util.keystr(path): _kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    needed = {jax.tree_util.keystr(path): array_kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
     missing, extra = sorted(needed.keys() - stored.keys()), sorted(stored.keys() - needed.keys())
     told = [f"missing {', '.join(missing)}"] * bool(missing) + [f"not used {', '.join(extra)}"] * bool(extra)
     for path in sorted(needed.keys() & stored.keys()):
@@ -170,20 +171,6 @@ def _json_digest(config: dict[str, Any]) -> str:
     """The SHA-256 of all but the digest itself."""
     rest = {name: value for name, value in config.items() if name != "own_digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _kind(leaf: Any) -> str:
-    """Dtype and shape: `float32[5,5,1,6]`."""
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-
-
-def digest(tree: Any) -> dict[str, str]:
-    """Every array's dtype, shape and the SHA-256 of its bytes, by its path in the tree."""
-    out = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
-        array = np.ascontiguousarray(leaf)
-        out[jax.tree_util.keystr(path)] = f"{_kind(leaf)} {hashlib.sha256(array.tobytes()).hexdigest()}"
-    return out
 
 
 def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> Any:

@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from rich.console import Console
 
-from cnnlab import compile_cache
-from cnnlab.compile import jit
 from cnnlab.data import Examples, epoch_order, training_batches
-from cnnlab.data.dataset import EVALUATION_ONLY
-from cnnlab.training import progress
-from cnnlab.training.devices import shard
+from cnnlab.data.columns import EVALUATION_ONLY
+from cnnlab.runtime import compile_cache
+from cnnlab.runtime.compile import jit
+from cnnlab.runtime.devices import shard
 from cnnlab.training.plan import Plan
 from cnnlab.training.step import Batch, Metrics, State
 
@@ -36,7 +36,7 @@ SHARE = 0.1  # of a device's memory that examples may take without being asked
 SECONDS = 1.0  # in which the device should answer, for a bar that moves and a signal that is heard
 
 
-def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, out: progress.Console) -> Steps:
+def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, out: Console) -> Steps:
     """The steps of runs that differ in nothing but their seeds, compiled before the first so that its time is told.
 
     Args:

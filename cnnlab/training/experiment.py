@@ -11,12 +11,15 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 import flax.linen as nn
 
-from cnnlab.data import SOURCES, Augmentation
+from cnnlab.data import SOURCES, Augmentation, Source
 from cnnlab.errors import unknown
-from cnnlab.models import MODELS
+from cnnlab.files.strict_json import check, decode, encode
+from cnnlab.models import MODELS, Network
 from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
-from cnnlab.training.strict_json import check, decode, encode
+
+Entry = Network | Source | Callable
+"""What a table holds under a name."""
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -75,9 +78,9 @@ class Option(NamedTuple):
     required = inspect.Parameter.empty
 
 
-def options_of(target: Callable) -> dict[str, Option]:
+def options_of(target: Entry) -> dict[str, Option]:
     """What can be set of a registered network, source or task: its parameters that JSON can hold."""
-    inner = target
+    inner = target = target.build if isinstance(target, Network | Source) else target
     while isinstance(inner, functools.partial):
         inner = inner.func
     hints = get_type_hints(inner)
@@ -146,7 +149,7 @@ class Training:
             raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for none")
 
 
-TABLES: dict[str, dict[str, Callable]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
+TABLES: dict[str, dict[str, Entry]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
 """Where the names of an experiment's choices are looked up."""
 
 
@@ -209,7 +212,7 @@ class Experiment:
         return cls(**parts)
 
 
-def complete(choice: Choice, table: Mapping[str, Callable]) -> Choice:
+def with_defaults(choice: Choice, table: Mapping[str, Entry]) -> Choice:
     """The choice with the defaults of all its other options, so that what was meant is stored whatever they become."""
     if choice.name not in table:
         return choice
@@ -217,7 +220,7 @@ def complete(choice: Choice, table: Mapping[str, Callable]) -> Choice:
     return Choice(choice.name, **(defaults | choice.options))
 
 
-def check_choice(choice: Choice, table: Mapping[str, Callable], where: str) -> Choice:
+def check_choice(choice: Choice, table: Mapping[str, Entry], where: str) -> Choice:
     """The choice with its options in their annotated types.
 
     Raises:

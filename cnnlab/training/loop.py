@@ -11,14 +11,17 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from rich.console import Console
 
-from cnnlab import compile_cache
-from cnnlab.compile import jit
-from cnnlab.data import Augmentation, Dataset, InputSpec, augment, normalise
+from cnnlab.console import console
+from cnnlab.data import Augmentation, Dataset, InputSpec, augment
+from cnnlab.data.spec import standardise
+from cnnlab.runtime import compile_cache
+from cnnlab.runtime.compile import jit
+from cnnlab.runtime.devices import check_divides, data_mesh, is_first_process, local, replicate
 from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, progress
-from cnnlab.training.devices import check_divides, data_mesh, is_first_process, local, replicate
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.plan import Plan, plan
@@ -75,11 +78,11 @@ def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None 
     run_dir = Path(run_dir)
     check_divides(made.training.batch_size, mesh := data_mesh())
     with open_run(run_dir, made.experiment):
-        _train(made, run_dir, mesh, init_from, progress.console(quiet or not is_first_process()))
+        _train(made, run_dir, mesh, init_from, console(quiet or not is_first_process()))
     return load(run_dir, network=made.network, task=made.task)
 
 
-def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: progress.Console) -> None:
+def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: Console) -> None:
     compile_cache.keep_compilations()
     state = fresh_state(made)
     config = run_config(made) | {"init_from": None if init_from is None else str(init_from)}
@@ -177,7 +180,7 @@ def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation
     if augmentation.moves:
         # Keeps the first convolution from warping the same pixel once for each of its windows.
         batch["image"] = jax.lax.optimization_barrier(batch["image"])
-    return batch | {"image": normalise(batch["image"], spec)}
+    return batch | {"image": standardise(batch["image"], spec)}
 
 
 @jit

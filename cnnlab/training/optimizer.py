@@ -1,13 +1,47 @@
 """Optimizers and schedules by name, as optax chains."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import optax
 
+from cnnlab.files.strict_json import check
 from cnnlab.nn.frozen import trained_mask
-from cnnlab.training.strict_json import check
+
+
+def _sgd(config: Optimizer) -> optax.GradientTransformation:
+    return optax.trace(config.momentum, config.nesterov) if config.momentum else optax.identity()
+
+
+def _adam(config: Optimizer) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov)
+
+
+METHODS: dict[str, Callable[[Optimizer], optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "rmsprop": lambda config: optax.scale_by_rms(decay=0.9),
+    "adam": _adam,
+    "adamw": _adam,
+}
+"""What a method makes of the gradients, before the learning rate and decoupled weight decay, by name."""
+
+
+def _steps(config: Optimizer, steps: int) -> optax.Schedule:
+    milestones = {max(1, round(share * steps)): config.factor for share in config.milestones}
+    return optax.piecewise_constant_schedule(config.learning_rate, milestones)
+
+
+SCHEDULES: dict[str, Callable[[Optimizer, int], optax.Schedule]] = {
+    "constant": lambda config, steps: optax.constant_schedule(config.learning_rate),
+    "cosine": lambda config, steps: optax.cosine_decay_schedule(config.learning_rate, steps),
+    "step": _steps,
+    "inverse_time": lambda config, steps: lambda t: config.learning_rate / (1 + config.decay_rate * t),
+}
+"""The learning rate over so many steps after the warm-up, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +67,11 @@ class Optimizer:
         their running averages: ("head",) trains a new head on a pretrained trunk.
     """
 
-    name: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
+    name: Literal[tuple(METHODS)] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9
     nesterov: bool = False
-    schedule: Literal["constant", "cosine", "step", "inverse_time"] = "constant"
+    schedule: Literal[tuple(SCHEDULES)] = "constant"
     warmup_steps: int = 0
     milestones: tuple[float, ...] = (0.5, 0.75)
     factor: float = 0.1
@@ -72,17 +106,10 @@ def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
     >>> float(rate(2))
     0.5
     """
-    peak, rest = config.learning_rate, max(1, steps - config.warmup_steps)
-    milestones = {max(1, round(share * rest)): config.factor for share in config.milestones}
-    after = {
-        "constant": lambda: optax.constant_schedule(peak),
-        "cosine": lambda: optax.cosine_decay_schedule(peak, rest),
-        "step": lambda: optax.piecewise_constant_schedule(peak, milestones),
-        "inverse_time": lambda: lambda t: peak / (1 + config.decay_rate * t),
-    }[config.schedule]()
+    after = SCHEDULES[config.schedule](config, max(1, steps - config.warmup_steps))
     if not config.warmup_steps:
         return after
-    warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)
+    warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
     return optax.join_schedules([warmup, after], [config.warmup_steps])
 
 
@@ -97,17 +124,11 @@ def create_optimizer(config: Optimizer, steps: int, *, accumulate: int = 1) -> o
     auto = 0.01 if config.name == "adamw" else 0.0
     weight = auto if config.weight_decay == "auto" else config.weight_decay
     decay = optax.add_decayed_weights(weight, mask=_decays) if weight else optax.identity()
-    method = {
-        "sgd": lambda: optax.trace(config.momentum, config.nesterov) if config.momentum else optax.identity(),
-        "rmsprop": lambda: optax.scale_by_rms(decay=0.9),
-        "adam": lambda: optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov),
-        "adamw": lambda: optax.scale_by_adam(b1=config.momentum, nesterov=config.nesterov),
-    }[config.name]()
     l2 = config.weight_decay_kind == "l2"
     chain = optax.chain(
         optax.clip_by_global_norm(config.clip) if config.clip else optax.identity(),
         decay if l2 else optax.identity(),
-        method,
+        METHODS[config.name](config),
         optax.identity() if l2 else decay,
         optax.scale_by_learning_rate(learning_rate(config, steps)),
         optax.masked(optax.set_to_zero(), _frozen(config.trainable)) if config.trainable else optax.identity(),

@@ -13,14 +13,15 @@ import numpy as np
 import optax
 
 from cnnlab import nn as cnn
-from cnnlab.data import SOURCES, Dataset, steps_per_epoch
+from cnnlab.data import SOURCES, Dataset, load_data, steps_per_epoch
 from cnnlab.data.augment import check_columns
 from cnnlab.errors import unknown
 from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable
 from cnnlab.tasks import TASKS, Task, check_logits, create_task
-from cnnlab.training.experiment import TABLES, Choice, Experiment, Training, check_choice, complete
+from cnnlab.tasks.task import complete, require_columns, task_name
+from cnnlab.training.experiment import TABLES, Choice, Experiment, Training, check_choice, with_defaults
 from cnnlab.training.optimizer import create_optimizer
 
 
@@ -83,7 +84,7 @@ def plan(
         "model": network and type(network).__name__,
         "task": task and type(task).__name__,
     }
-    parts = {p: Choice(own[p]) if own[p] else complete(getattr(experiment, p), TABLES[p]) for p in TABLES}
+    parts = {p: Choice(own[p]) if own[p] else with_defaults(getattr(experiment, p), TABLES[p]) for p in TABLES}
     experiment = dataclasses.replace(experiment, **parts)
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # both are needed; a missing one is named
@@ -99,11 +100,12 @@ def plan(
 
 def _monitor(training: Training, task: Task) -> tuple[str, bool]:
     """The metric that chooses the best step, and whether more of it is better."""
-    name = getattr(task, "monitor", "loss") if training.monitor == "auto" else training.monitor
+    told = complete(task)
+    name = told.monitor if training.monitor == "auto" else training.monitor
     if training.maximise is not None:
         return name, training.maximise
-    if name == getattr(task, "monitor", None):
-        return name, bool(getattr(task, "maximise", False))
+    if name == told.monitor:
+        return name, bool(told.maximise)
     if name not in LARGER_IS_BETTER:
         raise ValueError(
             f"is more of the monitored metric {name!r} better, or less? Set --training.maximise True or False"
@@ -118,7 +120,7 @@ def load_experiment_data(experiment: Experiment) -> Dataset:
             "data", experiment.data.name, SOURCES, "Data of your own: pass data=..., to train as to evaluate."
         )
     choice = check_choice(experiment.data, SOURCES, "data")
-    return SOURCES[choice.name](**choice.options)
+    return load_data(choice.name, **choice.options)
 
 
 def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = None) -> Task:
@@ -130,7 +132,8 @@ def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = Non
             )
         choice = check_choice(experiment.task, TASKS, "task")
         task = create_task(choice.name, **choice.options)
-    return task.resolve(dataset) if hasattr(task, "resolve") else task
+    require_columns(dataset, complete(task).columns, task_name(task))
+    return complete(task).resolve(dataset)
 
 
 def build_network(experiment: Experiment, outputs: int) -> nn.Module:
@@ -171,6 +174,6 @@ def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
             f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
         ) from error
     check_logits(task, logits.shape, dataset.spec, name)
-    for told in task.remarks(dataset, logits.shape) if hasattr(task, "remarks") else ():
+    for told in complete(task).remarks(dataset, logits.shape):
         warnings.warn(told, stacklevel=2)
     return variables

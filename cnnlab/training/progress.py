@@ -8,16 +8,11 @@ from typing import Any
 import flax.traverse_util
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cnnlab.console import progress_bar
 from cnnlab.data import Dataset
 from cnnlab.training.experiment import Training
-
-
-def console(quiet: bool = False) -> Console:
-    """Standard error, or nothing."""
-    return Console(stderr=True, quiet=quiet, highlight=False)
 
 
 def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
@@ -37,28 +32,12 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
     out.print(f"device: {jax.device_count()} × {device.device_kind} ({device.platform})")
 
 
-def now_and_then(bar: Progress, seconds: float = 60) -> Callable[[], None]:
-    """What a log has instead of a moving bar: a function that prints it as a line, once in so many seconds at most.
-
-    On a terminal it prints nothing.
-    """
-    last = time.monotonic()
-
-    def say() -> None:
-        nonlocal last
-        if not bar.console.is_terminal and time.monotonic() - last >= seconds:
-            bar.console.print(bar.get_renderable())
-            last = time.monotonic()
-
-    return say
-
-
 @contextlib.contextmanager
 def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
-    """A progress bar over all steps of a run; yields `tick(step)` for steps and `advance(row, monitor)` for epochs.
+    """Draws a bar over all steps of a run; yields `tick(step)` for steps and `advance(row, monitor)` for epochs.
 
-    Where there is no terminal a line is printed every minute, and after every tenth of the epochs. The rate is that of
-    training, evaluation and saving left out of it.
+    Without a terminal a line is printed every minute, and after every tenth of the epochs. The rate is that of
+    training, without evaluation and saving.
 
     Args:
       out: where it is drawn.
@@ -66,33 +45,26 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
       steps: an epoch.
       step: taken before.
     """
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} examples/s"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[shown]}"),
-    )
-    epochs = training.epochs
-    with Progress(*columns, console=out, refresh_per_second=4) as progress:
-        fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "shown": ""}
-        task = progress.add_task("", total=epochs * steps, completed=step, **fields)
-
-        drawn, at, say = time.monotonic(), step, now_and_then(progress)
+    epochs, drawn, at = training.epochs, time.monotonic(), step
+    texts = {
+        "label": "epoch {task.fields[epoch]}/{task.fields[epochs]}",
+        "rate": "{task.fields[rate]:,.0f} examples/s",
+        "note": "{task.fields[shown]}",
+    }
+    fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "shown": ""}
+    with progress_bar(out, total=epochs * steps, completed=step, texts=texts, **fields) as update:
 
         def tick(step: int) -> None:
             nonlocal drawn, at
             seconds = time.monotonic() - drawn
             if seconds > 0.25:  # drawing costs more than a small step
-                progress.update(task, completed=step, rate=(step - at) * training.batch_size / seconds)
+                update(completed=step, rate=(step - at) * training.batch_size / seconds)
                 drawn, at = drawn + seconds, step
-                say()
 
         def advance(row: dict[str, float], monitor: str) -> None:
             epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
             shown = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
-            progress.update(task, completed=row["step"], epoch=epoch, rate=rate, shown=shown)
+            update(completed=row["step"], epoch=epoch, rate=rate, shown=shown)
             if not out.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
                 out.print(f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {shown}")
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import unknown
+from cnnlab.files.strict_json import decode, encode
 from cnnlab.models import MODELS
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
@@ -25,7 +26,6 @@ from cnnlab.training.experiment import Choice, Experiment, check_choice
 from cnnlab.training.plan import Plan, build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 from cnnlab.training.step import State
-from cnnlab.training.strict_json import decode, encode
 
 T = TypeVar("T")
 

@@ -10,20 +10,17 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnlab.data import PLACES
-from cnnlab.training.devices import is_first_process
-from cnnlab.training.experiment import TABLES, Experiment, complete
+from cnnlab.data import places
+from cnnlab.files.atomic import LOCK, lock, write_text
+from cnnlab.files.strict_json import without_nan
+from cnnlab.runtime.devices import is_first_process
+from cnnlab.training.experiment import TABLES, Experiment, with_defaults
 
-MAY_CHANGE = {"training.epochs", "training.save_minutes", "training.resident", *(f"data.{name}" for name in PLACES)}
-"""Of an experiment, without making it another one; the data itself is known by the digest of its splits."""
-
-EXPERIMENT, METRICS, CHECKPOINTS, LOCK = "experiment.json", "metrics.jsonl", "checkpoints", ".lock"
+EXPERIMENT, METRICS, CHECKPOINTS = "experiment.json", "metrics.jsonl", "checkpoints"
 
 
 @contextlib.contextmanager
@@ -47,7 +44,7 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
         # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
             old = Experiment.from_json(_read_experiment(stored))
-            old = dataclasses.replace(old, **{part: complete(getattr(old, part), TABLES[part]) for part in TABLES})
+            old = dataclasses.replace(old, **{part: with_defaults(getattr(old, part), TABLES[part]) for part in TABLES})
             _check_same(run_dir, old.to_json(), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
@@ -63,7 +60,7 @@ def _read_experiment(path: Path) -> dict[str, Any]:
 def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
     """More epochs extend a run, and its data may have moved; anything else makes it another one."""
     old, new = _flat(stored), _flat(given)
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in MAY_CHANGE]
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in may_change()]
     if changed:
         told = "; ".join(f"{key} is {old.get(key, 'unset')} there, {new.get(key, 'unset')} here" for key in changed)
         raise ValueError(f"{run_dir} holds another experiment: {told}. Choose another --run-dir")
@@ -74,45 +71,19 @@ def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) ->
         )
 
 
+def may_change() -> set[str]:
+    """Returns what may change in an experiment without making it another one.
+
+    The data itself is known by the digest of its splits.
+    """
+    return {"training.epochs", "training.save_minutes", "training.resident", *(f"data.{name}" for name in places())}
+
+
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in tree.items():
         out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return out
-
-
-@contextlib.contextmanager
-def lock(folder: Path, told: str) -> Iterator[None]:
-    """Holds a folder that exists; the operating system drops the lock with the process, however it ends.
-
-    Args:
-      folder: where the file `.lock` is made, which stays.
-      told: the error's text.
-
-    Raises:
-      ValueError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock, two processes in one directory go unnoticed
-        yield
-        return
-    with open(folder / LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(told) from error
-        except OSError as error:
-            told = f"{folder} lies on a file system without locks ({error}); let no other process write there"
-            warnings.warn(told, stacklevel=3)
-        yield
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
 
 
 def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[str, float]]:
@@ -133,12 +104,3 @@ def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
     """Replaces the history."""
     if is_first_process():
         write_text(run_dir / METRICS, "".join(json.dumps(without_nan(row)) + "\n" for row in rows))
-
-
-def without_nan(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: null stands for a number that could not be measured, however deep."""
-    if isinstance(value, dict):
-        return {name: without_nan(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [without_nan(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,11 +13,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rich.console import Console
 
-from cnnlab import compile_cache
+from cnnlab.console import console
+from cnnlab.runtime import compile_cache
+from cnnlab.runtime.devices import data_mesh
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint, progress
-from cnnlab.training.devices import data_mesh
 from cnnlab.training.epoch import compile_steps, run_epoch
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.loop import finish_epoch, fresh_state, step_function, train_plan
@@ -74,7 +76,7 @@ def train_seeds(
             with contextlib.ExitStack() as stack:
                 for made, folder in zip(plans, folders, strict=True):
                     stack.enter_context(open_run(folder, made.experiment))
-                _train_together(plans, folders, progress.console(quiet))
+                _train_together(plans, folders, console(quiet))
             return [load(f, network=made.network, task=made.task) for made, f in zip(plans, folders, strict=True)]
         except _OutOfStep:  # killed between the saves of two seeds
             if together:
@@ -91,7 +93,7 @@ class _OutOfStep(ValueError):
     """The runs stand at different steps."""
 
 
-def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: progress.Console) -> None:
+def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console) -> None:
     compile_cache.keep_compilations()
     first = plans[0]
     with contextlib.ExitStack() as stack:

@@ -10,9 +10,9 @@ import optax
 from flax import struct
 
 from cnnlab import nn as cnn
-from cnnlab.compile import jit
 from cnnlab.data import as_float
 from cnnlab.nn import frozen
+from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Task
 
 Metrics = dict[str, jax.Array]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnlab.data.spec import NORMALISATIONS
-from cnnlab.models.torch_weights import NORMALISED, head_of, import_torch
+from cnnlab.models import MODELS, import_torch
 from cnnlab.nn.apply import Variables
 from cnnlab.training import checkpoint
 from cnnlab.training.plan import Plan
@@ -48,7 +48,7 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
     def choose(path, leaf: jax.Array) -> jax.Array:
         found = flat.get(name := jax.tree_util.keystr(path))
         if found is None or found.shape != leaf.shape:
-            if published and path[1].key != head_of(made.experiment.model.name):
+            if published and path[1].key != MODELS[made.experiment.model.name].weights.head[0]:
                 there, channels = "none" if found is None else found.shape, made.dataset.spec.channels
                 raise ValueError(
                     f"{source} holds {name} {there}, this network has {leaf.shape}; its images have {channels} channels"
@@ -69,7 +69,7 @@ def _published(path: str | Path, made: Plan, tell: Callable[[str], None]) -> Var
     """A state dict's variables, and a word where the images are not normalised as it expects."""
     name = made.experiment.model.name
     _, variables = import_torch(name, path)
-    spec, expected = made.dataset.spec, NORMALISED[name]
+    spec, expected = made.dataset.spec, MODELS[name].weights.normalisation
     if (spec.mean, spec.std) != NORMALISATIONS[expected]:
         tell(f"these weights expect images normalised otherwise: set --data.normalisation {expected} for a folder")
     return variables

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.ops.boxes import iou
+from cnnlab.geometry.boxes import iou
 from cnnlab.tasks import Prediction
+from cnnlab.uncertainty.moments import entropy, mutual_information
 
 
 class Found(NamedTuple):
@@ -62,17 +63,23 @@ def group_passes(passes: Prediction, *, iou_threshold: float = 0.5, score_thresh
     groups = _groups(boxes, score, owner, iou_threshold)
     groups.sort(key=len, reverse=True)  # stable: equally frequent ones stay in order of their best score
     mean = np.array([probs[group].mean(0) for group in groups]).reshape(-1, probs.shape[-1])
-    inside = np.array([_entropy(probs[group]).mean() for group in groups])
-    total = _entropy(mean)
+    inside = np.array([entropy(probs[group]).mean() for group in groups])
+    total = entropy(mean)
     return Found(
         np.array([boxes[group].mean(0) for group in groups]).reshape(-1, 4),
         np.array([boxes[group].std(0) for group in groups]).reshape(-1, 4),
         mean,
         np.array([score[group].mean() for group in groups]),
         total,
-        np.maximum(total - inside, 0),
+        mutual_information(total, inside),
         np.array([len(group) / len(passes.score) for group in groups]),
     )
+
+
+def grouped(passes: Prediction) -> Prediction:
+    """Returns the objects of `group_passes` as a prediction, from which a task makes records and drawings."""
+    objects = group_passes(passes)
+    return Prediction(objects._asdict(), classes=objects.probs.argmax(-1))
 
 
 def _groups(boxes: np.ndarray, score: np.ndarray, owner: np.ndarray, threshold: float) -> list[np.ndarray]:
@@ -92,8 +99,3 @@ def _groups(boxes: np.ndarray, score: np.ndarray, owner: np.ndarray, threshold: 
         free[group] = False
         groups.append(np.array(group))
     return groups
-
-
-def _entropy(probs: np.ndarray) -> np.ndarray:
-    """In nats, over the last axis; 0 log 0 = 0."""
-    return -(probs * np.log(np.where(probs > 0, probs, 1))).sum(-1)

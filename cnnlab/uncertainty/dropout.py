@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from cnnlab import nn as cnn
+from cnnlab.kernels.dropout_mask import drop
 from cnnlab.nn.apply import Variables
-from cnnlab.ops.dropout import drop
+from cnnlab.nn.taps import first_input, tap
 from cnnlab.trained import Trained
 
 
@@ -33,25 +34,22 @@ def sampled_logits(
       Logits `[B, ...]` float32.
     """
 
-    def sample(call, args, kwargs, context):
-        module = context.module
-        if context.method_name != "__call__":
-            return call(*args, **kwargs)
+    def sample(module: nn.Module, call, args, kwargs):
         if visit is not None:
             visit(module)
-        if not (isinstance(module, nn.Dropout) and is_active(module)):
+        if not is_active(module):
             return call(*args, **kwargs)
-        inputs = args[0] if args else kwargs["inputs"]
-        return drop(inputs, module.make_rng(module.rng_collection), module.rate, shared=tuple(module.broadcast_dims))
+        mask_key = module.make_rng(module.rng_collection)
+        return drop(first_input(args, kwargs), mask_key, module.rate, shared=tuple(module.broadcast_dims))
 
     streams = {"dropout": key, "params": key}  # "params" serves streams of other names
-    with nn.intercept_methods(sample):
+    with tap(sample):
         return cnn.apply(network, variables, x, rngs=streams)
 
 
-def is_active(dropout: nn.Dropout) -> bool:
-    """Whether this layer drops anything."""
-    return dropout.rate > 0
+def is_active(module: nn.Module) -> bool:
+    """Whether this module is a dropout that drops anything."""
+    return isinstance(module, nn.Dropout) and module.rate > 0
 
 
 def has_dropout(trained: Trained) -> bool:
@@ -82,7 +80,7 @@ def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
         path = "/".join(module.path) or "(the network itself)"
         rate = f" of rate {module.rate:g}" if isinstance(module, nn.Dropout) else ""
         met[path] = f"{path}: {type(module).__name__}{rate}"
-        if isinstance(module, nn.Dropout) and is_active(module):
+        if is_active(module):
             active.append(path)
 
     yield visit

@@ -2,7 +2,7 @@
 
 A pass is traced once as a function of its key. Its equations fall in two: those that can be computed without the key
 (all that lies before the first dropout, skips included) and the rest. Only the rest goes into the loop over keys; and
-of a linear layer behind dropped feature maps only what `linear` leaves of it.
+of a linear layer behind dropped feature maps only what `spatial_masks` leaves of it.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from cnnlab.uncertainty import linear
+from cnnlab.uncertainty import spatial_masks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Late:
     """An array that depends on the key: its shape, and what is known of it."""
 
     aval: Any
-    made: linear.Made = linear.Made()
+    made: spatial_masks.Made = spatial_masks.Made()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +73,13 @@ def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *inputs], strict=True))
     for equation in jaxpr.eqns:
         given = [_read(var, values) for var in equation.invars]
-        if not any(map(linear.is_late, given)):
+        if not any(map(spatial_masks.is_late, given)):
             out = _bind(equation, *given)
         elif equation.primitive.name in ("jit", "pjit"):  # opened, because what it holds may be partly known
             out = _trace(equation.params["jaxpr"], given, steps)
         else:
-            out = [Late(var.aval, linear.recognise(equation, given)) for var in equation.outvars]
-            run, inputs = linear.rewritten(equation, given) or (_binder(equation), given)
+            out = [Late(var.aval, spatial_masks.recognise(equation, given)) for var in equation.outvars]
+            run, inputs = spatial_masks.rewritten(equation, given) or (_binder(equation), given)
             steps.append(Step(run, inputs, out, _largest(equation)))
         values.update(zip(equation.outvars, out, strict=True))
     return [_read(var, values) for var in jaxpr.outvars]

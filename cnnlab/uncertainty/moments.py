@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import scipy.special
 
 
 class Moments(NamedTuple):
@@ -28,12 +30,22 @@ class Moments(NamedTuple):
 
 
 def entropy(probs: jax.Array) -> jax.Array:
-    """`-sum p log p` over the last axis, in nats; `0 log 0 = 0`.
+    """Computes `-sum p log p` over the last axis, in nats; `0 log 0 = 0`. NumPy arrays give NumPy arrays.
 
     >>> round(float(entropy(jnp.array([0.5, 0.5]))), 4)
     0.6931
     """
-    return jax.scipy.special.entr(probs).sum(-1)
+    entr = scipy.special.entr if isinstance(probs, np.ndarray) else jax.scipy.special.entr
+    return entr(probs).sum(-1)
+
+
+def mutual_information(total: jax.Array, expected: jax.Array) -> jax.Array:
+    """Computes the entropy of the mean less the mean of the entropies: how far the passes disagree, in nats.
+
+    It is 0 or more (Jensen's inequality); rounding can leave -1e-8, which becomes 0.
+    """
+    xp = np if isinstance(total, np.ndarray) else jnp
+    return xp.maximum(total - expected, 0)
 
 
 def moments(
@@ -116,15 +128,30 @@ def moments(
 
 
 def stacked_moments(samples: Any) -> Moments:
-    """The same of samples in hand, `[T, ...]`: the members of an ensemble.
+    """Returns the moments of samples in hand, `[T, ...]`: the members of an ensemble.
 
     >>> stacked_moments(jnp.array([[1.0], [3.0]])).variance.tolist()
     [1.0]
     """
-    deviation = jax.tree.map(lambda leaf: ((leaf - leaf.mean(0)) ** 2).mean(0), samples)
-    others = (None if leaf is None else leaf.mean(0) for leaf in _of_probs(samples))
-    count = jnp.int32(len(jax.tree.leaves(samples)[0]))
-    return Moments(jax.tree.map(lambda leaf: leaf.mean(0), samples), deviation, *others, count, samples)
+    mean = jax.tree.map(lambda leaf: leaf.mean(0), samples)
+    variance = jax.tree.map(lambda leaf, mean: mean_over(lambda one: (one - mean) ** 2, leaf), samples, mean)
+    others = (None, None)
+    if has_probs(samples):
+        others = (mean_over(function, samples["probs"]) for function in (entropy, vote))
+    return Moments(mean, variance, *others, jnp.int32(len(jax.tree.leaves(samples)[0])), samples)
+
+
+def mean_over(function: Callable, samples: jax.Array) -> jax.Array:
+    """Computes the mean of a function over samples `[T, ...]`.
+
+    NumPy arrays are taken one sample at a time: temporaries of all samples would double the memory.
+    """
+    if not isinstance(samples, np.ndarray):
+        return function(samples).mean(0)
+    total = function(samples[0])
+    for sample in samples[1:]:
+        total += function(sample)
+    return total / len(samples)
 
 
 def _even(number: int, most: int) -> int:
@@ -143,8 +170,12 @@ def _of_probs(sample: Any) -> tuple[jax.Array | None, jax.Array | None]:
     """Entropy of the distributions, and a vote for the most probable class of each."""
     if not has_probs(sample):
         return None, None
-    probs = sample["probs"]
-    return entropy(probs), jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
+    return entropy(sample["probs"]), vote(sample["probs"])
+
+
+def vote(probs: jax.Array) -> jax.Array:
+    """Returns a vote of 1 for the most probable class of each distribution, shaped like `probs`."""
+    return jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
 
 
 def has_probs(sample: Any) -> bool:

@@ -1,21 +1,22 @@
 """MC-Dropout: the answer as a mean over stochastic passes, with its variance and entropies."""
 
+import functools
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab.compile import jit
-from cnnlab.data import check_images, normalise
+from cnnlab.data import check_images
+from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction
-from cnnlab.trained import Trained
+from cnnlab.tasks.task import Outputs, complete
+from cnnlab.trained import Passes, Trained, outputs
 from cnnlab.uncertainty.dropout import met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
-from cnnlab.uncertainty.moments import Moments, entropy, moments, standard_errors
+from cnnlab.uncertainty.moments import Moments, entropy, moments, mutual_information, standard_errors
 
-Passes = int | Literal["auto"]
 TOLERANCE = 0.01  # of auto: the standard error of a probability
 AUTO_LIMIT = 2500  # passes: enough for it, as the variance of a probability is at most 1/4
 CPU_CACHE, ACCELERATOR_MEMORY = 7 << 20, 1 << 30  # bytes
@@ -54,10 +55,13 @@ def mc_moments(
         raise ValueError(f"tolerance must be above 0, found {tolerance}")
     if chunk is not None and not chunk >= 1:
         raise ValueError(f"chunk must be 1 or more, found {chunk}")
-    x = normalise(images, trained.spec)
-    network, variables = trained.network, trained.variables
+    network = trained.network
     with met_dropout(network) as visit:
-        sample, largest = hoist(lambda k: trained.task.link(sampled_logits(network, variables, x, k, visit=visit)), key)
+
+        def one_pass(key: jax.Array) -> Outputs:
+            return outputs(trained, images, forward=functools.partial(sampled_logits, key=key, visit=visit))
+
+        sample, largest = hoist(one_pass, key)
     if not largest:
         raise ValueError(
             f"the dropout of {type(network).__name__} does not reach its output, so every pass would be the same and "
@@ -176,15 +180,14 @@ def summarise(trained: Trained, found: Moments) -> Prediction:
         prediction |= {
             "entropy": total,
             "expected_entropy": found.expected_entropy,
-            # Mathematically >= 0 (Jensen); rounding can leave -1e-8.
-            "mutual_information": jnp.maximum(total - found.expected_entropy, 0),
+            "mutual_information": mutual_information(total, found.expected_entropy),
             "variation_ratio": 1 - found.votes.max(-1),
         }
     return prediction
 
 
 def _unit(trained: Trained) -> Any:
-    return trained.task.unit() if hasattr(trained.task, "unit") else None
+    return complete(trained.task).unit()
 
 
 def _single(outputs: Any) -> Any:

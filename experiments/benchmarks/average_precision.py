@@ -25,8 +25,8 @@ import tyro
 from timing import print_rows, row, take_turns
 
 from cnnlab.data.annotations import read_annotations
-from cnnlab.metrics.detection import coco_scores
-from cnnlab.metrics.matching import Columns
+from cnnlab.metrics.detection.coco import coco_scores
+from cnnlab.metrics.detection.matching import Columns
 
 
 def drawn(images: int, classes: int, *, objects: int = 8, background: int = 30) -> tuple[Columns, Columns]:

@@ -25,7 +25,7 @@ from timing import device, take_turns
 from train_step import calls, train_program
 
 import cnnlab
-from cnnlab.plots.figures import new_figure
+from cnnlab.plots.canvas import new_figure
 
 Point = tuple[Callable[[], None], float]  # a call, and the megabytes of its program
 

@@ -40,7 +40,7 @@ from networks import Row, Ways, torch_ways
 from timing import Comparison, compare
 
 import cnnlab
-from cnnlab.ops import lowering
+from cnnlab.kernels import dispatch
 
 
 def cnnlab_pass(row: Row) -> Callable[[], None]:
@@ -57,7 +57,7 @@ def flax_pass(row: Row) -> Callable[[], None]:
 
     @jax.jit
     def plain(variables: Any, images: jax.Array) -> jax.Array:
-        with lowering.as_defined():
+        with dispatch.as_defined():
             return jax.nn.softmax(row.network.apply(variables, images))
 
     return lambda: jax.block_until_ready(plain(variables, images))

@@ -39,7 +39,7 @@ from jax import lax
 from timing import print_rows, row, take_turns
 
 import cnnlab
-from cnnlab.ops import lowering
+from cnnlab.kernels import dispatch
 
 
 class Layer(NamedTuple):
@@ -148,7 +148,7 @@ def main(
     for name in layers:
         layer = LAYERS[name]
         ways = {
-            "cnnlab": jax_parts(layer, lowering.convolution, cnnlab.jit),
+            "cnnlab": jax_parts(layer, dispatch.convolution, cnnlab.jit),
             "flax": jax_parts(layer, lax.conv_general_dilated, jax.jit),
         }
         if peers:

@@ -23,7 +23,7 @@ import tyro
 from mc_dropout import NETWORKS, cnnlab_calls, torch_calls
 from timing import print_rows, row, take_turns
 
-from cnnlab.plots.figures import new_figure
+from cnnlab.plots.canvas import new_figure
 
 PASSES, BATCHES = (1, 2, 5, 10, 20, 50, 100), (1, 16, 128)
 STYLES = {"cnnlab": "o-", "torch loop": "s:", "baal": "^--", "torch-uncertainty": "v-."}

@@ -15,7 +15,7 @@ import tyro
 from matplotlib.figure import Figure
 from timing import OWN
 
-from cnnlab.plots.figures import new_figure
+from cnnlab.plots.canvas import new_figure
 
 COLOURS = {"cnnlab": "#0072b2", "flax": "#bbbbbb"}
 NAMES = {"cnnlab": "cnnlab", "flax": "plain Flax"}

@@ -19,7 +19,7 @@ import tyro
 from timing import report, take_turns
 
 import cnnlab
-from cnnlab.ops.suppression import non_maximum_suppression
+from cnnlab.geometry.suppression import non_maximum_suppression
 
 
 def own(boxes: np.ndarray, scores: np.ndarray) -> Callable[[], None]:

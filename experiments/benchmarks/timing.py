@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from networks import ROWS, Row, Ways
 
 import cnnlab
-from cnnlab import huge_pages
+from cnnlab.runtime import huge_pages
 
 Variants = Mapping[str, Callable[[], None]]
 OWN = ("cnnlab", "flax")  # the variants that are no peers

@@ -61,7 +61,7 @@ from networks import Row, Ways, torch_ways
 from timing import Comparison, compare
 
 import cnnlab
-from cnnlab.ops import lowering
+from cnnlab.kernels import dispatch
 from cnnlab.training import create_optimizer, create_state, train_step
 
 LEARNING_RATE = 1e-3
@@ -77,7 +77,7 @@ def flax_step(row: Row) -> Callable[[], None]:
 
     def as_defined(step: Callable, **options: Any) -> Callable:
         def plain(*arguments: Any) -> Any:
-            with lowering.as_defined():
+            with dispatch.as_defined():
                 return step(*arguments)
 
         return jax.jit(plain, **options)

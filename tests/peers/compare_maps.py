@@ -19,8 +19,8 @@ from comparison import (
     torch_uncertainty,
 )
 
+from cnnlab.calibration import fit_calibration
 from cnnlab.metrics import classification
-from cnnlab.uncertainty.calibration import fit_calibration
 
 
 def torch_uncertainty_temperature() -> float:

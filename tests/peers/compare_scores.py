@@ -20,7 +20,8 @@ from comparison import (
     torch_uncertainty,
 )
 
-from cnnlab.metrics import calibration, classification, selective, separation
+from cnnlab.metrics import classification, selective, separation
+from cnnlab.metrics.calibration import errors as calibration
 from cnnlab.uncertainty import entropy, moments
 
 

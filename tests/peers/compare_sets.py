@@ -20,7 +20,7 @@ from comparison import (
     torch_uncertainty,
 )
 
-from cnnlab.uncertainty.conformal import Conformal, conformal_threshold, conformity_scores
+from cnnlab.calibration.conformal import Conformal, conformal_threshold, conformity_scores
 
 
 class Stated:

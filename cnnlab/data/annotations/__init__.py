@@ -1,21 +1,30 @@
-"""Readers of annotated photos: Pascal VOC, COCO, YOLO."""
+"""Annotations on disk: boxes by Pascal VOC, COCO and YOLO files, and masks. The tables are in `layout`."""
 
-from cnnlab.data.annotations.coco import read_coco
-from cnnlab.data.annotations.layout import find_format, read_annotations
+from cnnlab.data.annotations.format import Format, MaskLayout
+from cnnlab.data.annotations.layout import (
+    FORMATS,
+    MASK_LAYOUTS,
+    find_format,
+    holds_masks,
+    list_masks,
+    read_annotations,
+)
 from cnnlab.data.annotations.record import Annotations, Mended, Objects, class_table, mend
-from cnnlab.data.annotations.voc import read_voc
-from cnnlab.data.annotations.yolo import read_table, read_yolo
+from cnnlab.data.annotations.yolo import read_table
 
 __all__ = [
+    "FORMATS",
+    "MASK_LAYOUTS",
     "Annotations",
+    "Format",
+    "MaskLayout",
     "Mended",
     "Objects",
     "class_table",
     "find_format",
+    "holds_masks",
+    "list_masks",
     "mend",
     "read_annotations",
-    "read_coco",
     "read_table",
-    "read_voc",
-    "read_yolo",
 ]

@@ -5,11 +5,11 @@ Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014; format
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, told_size
 
@@ -17,21 +17,32 @@ MAX_BYTES = 600_000_000  # COCO's own training file has 448 MB
 SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
 
 
-def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> Annotations:
-    """Photos and boxes of one or several files; a `bbox` is x, y, width, height from the photo's corner.
+def holds_coco(root: Path, annotations: str | None = None) -> bool:
+    """Returns whether a folder has `annotations/*.json`, or the given one of annotations any JSON (or is a JSON)."""
+    if annotations is None:
+        return any((root / "annotations").glob("*.json"))
+    given = root / annotations
+    return given.suffix == ".json" if given.is_file() else any(given.glob("**/*.json"))
+
+
+def read_coco(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
+    """Reads the photos and boxes of one or several files; a `bbox` is x, y, width, height from the photo's corner.
 
     The split of a file is the word `train`, `val` or `test` in its name. Classes stand in the order of category ids.
     Crowds (`iscrowd` 1: many objects in one box) are marked.
 
     Args:
-      files: the JSON files.
       root: the folder; photos are looked for in the one named like the end of the file (`instances_train2017.json`:
         `root/train2017`, `root/images/train2017`), in `root/images` and in `root`.
-      photos: the folder of photos instead.
+      annotations: the JSON file or the folder of JSON files within it, if it is not `annotations`.
+      photos: the folder of photos within it instead.
 
     Raises:
       ValueError: a file is no JSON or lacks an entry, an id is unknown or occurs twice, or a photo is missing.
     """
+    given = root / (annotations or "annotations")
+    # The official archive has captions and keypoints beside the instances.
+    files = [given] if given.is_file() else sorted(given.glob("instances_*.json")) or sorted(given.glob("*.json"))
     tables = {path: load_coco(path) for path in files}
     categories: dict[int, str] = {}
     for path, table in tables.items():
@@ -44,7 +55,7 @@ def read_coco(files: Sequence[Path], root: Path, photos: Path | None = None) -> 
     splits = [next((s for word, s in SPLIT_WORDS.items() if word in path.stem.lower()), None) for path in files]
     objects, split = [], []
     for (path, table), part in zip(tables.items(), splits, strict=True):
-        found = _objects(path, table, categories, photos or _folder(root, path))
+        found = _objects(path, table, categories, root / photos if photos else _folder(root, path))
         objects += found
         split += [part] * len(found)
     if any(splits) and None in splits:
@@ -107,3 +118,6 @@ def _folder(root: Path, path: Path) -> Path:
     ending = path.stem.split("_")[-1]
     candidates = (root / ending, root / "images" / ending, root / "images", root)
     return next(folder for folder in candidates if folder.is_dir())
+
+
+FORMAT = Format("coco", "annotations/*.json", holds_coco, read_coco)

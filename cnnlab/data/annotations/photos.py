@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 
-from cnnlab.data.images import SUFFIXES, ImageError, read_header
+from cnnlab.files.images import SUFFIXES, ImageError, read_header
 
 
 def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, int] | None]:

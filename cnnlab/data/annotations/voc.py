@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, told_size
 
@@ -16,28 +17,34 @@ MAX_BYTES = 5_000_000  # an XML of a hundred objects has 40 kB
 SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
-def read_voc(annotations: Path, photos: Path, lists: Path) -> Annotations:
-    """All `*.xml` of a folder, or those that the lists `train.txt`, `val.txt`, `test.txt` name.
+def holds_voc(root: Path, annotations: str | None = None) -> bool:
+    """Returns whether a folder has `Annotations/*.xml`, or the given one of annotations any XML."""
+    return any((root / "Annotations").glob("*.xml") if annotations is None else (root / annotations).glob("**/*.xml"))
+
+
+def read_voc(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
+    """Reads `Annotations/*.xml`, or those that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
 
     VOC counts pixels from 1 and includes the last one, so a box becomes `[xmin - 1, ymin - 1, xmax, ymax]`: from its
     first pixel's left edge to its last one's right edge. `trainval.txt` is `train` where there is no `train.txt`.
 
     Args:
-      annotations: the folder of XML files.
-      photos: the folder of the photos that they name.
-      lists: the folder of the lists; it need not exist.
+      root: the folder.
+      annotations: the folder of XML files within it, if it is not `Annotations`.
+      photos: the folder of photos within it, if it is not `JPEGImages`.
 
     Raises:
       ValueError: a file is damaged, has a document type or entities, names no photo, or lies in two splits.
     """
-    splits = _splits(lists)
+    place = root / (annotations or "Annotations")
+    splits = read_lists(root / "ImageSets" / "Main")
     if splits:
-        paths = [(annotations / f"{name}.xml", split) for name, split in splits.items()]
+        paths = [(place / f"{name}.xml", split) for name, split in splits.items()]
     else:
-        paths = [(path, None) for path in sorted(annotations.glob("*.xml"))]
+        paths = [(path, None) for path in sorted(place.glob("*.xml"))]
     if not paths:
-        raise ValueError(f"{annotations} holds no *.xml; name the folder of annotations by --data.annotations")
-    objects = [read_xml(path, photos) for path, _ in paths]
+        raise ValueError(f"{place} holds no *.xml; name the folder of annotations by --data.annotations")
+    objects = [read_xml(path, root / (photos or "JPEGImages")) for path, _ in paths]
     return Annotations(objects, [split for _, split in paths] if splits else None, None, {})
 
 
@@ -78,8 +85,15 @@ def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
     return value
 
 
-def _splits(lists: Path) -> dict[str, str]:
-    """The split of every listed name; the first word of a line counts (class lists add a 1 or -1)."""
+def read_lists(lists: Path) -> dict[str, str]:
+    """Returns the split of every name that `train.txt`, `val.txt` and `test.txt` of a folder list.
+
+    The first word of a line counts: lists of one class add a 1 or -1. `trainval.txt` is `train` if neither `train.txt`
+    nor `val.txt` exists. Without any list the result is empty.
+
+    Raises:
+      ValueError: a name lies in two splits.
+    """
     files = {name: split for name, split in SPLIT_FILES.items() if (lists / f"{name}.txt").is_file()}
     if "train" not in files and (lists / "trainval.txt").is_file() and "val" not in files:
         files["trainval"] = "train"
@@ -92,3 +106,6 @@ def _splits(lists: Path) -> dict[str, str]:
             if out.setdefault(one, split) != split:
                 raise ValueError(f"{lists / name}.txt: {one!r} is of the split {out[one]} already; keep it in one")
     return out
+
+
+FORMAT = Format("voc", "Annotations/*.xml with JPEGImages", holds_voc, read_voc)

@@ -7,22 +7,29 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects, read_bounded
-from cnnlab.data.images import SUFFIXES
 from cnnlab.data.targets import SPLITS
+from cnnlab.files.images import SUFFIXES
 
 MAX_BYTES = 5_000_000
 TABLES = ("classes.txt", "obj.names", "classes.names", "data.yaml", "dataset.yaml")
 
 
-def holds_yolo(root: Path) -> bool:
-    """Whether a folder, or that of a split in it, has `images` and `labels`."""
-    return any((root / part / "images").is_dir() and (root / part / "labels").is_dir() for part in ("", *SPLITS))
+def holds_yolo(root: Path, annotations: str | None = None) -> bool:
+    """Returns whether a folder, or that of a split in it, has `images` and `labels`, and a file of class names.
+
+    A folder of annotations that is given is one if it holds any text file.
+    """
+    if annotations is not None:
+        return any((root / annotations).glob("**/*.txt"))
+    places = (root / part for part in ("", *SPLITS))
+    return any((one / "images").is_dir() and (one / "labels").is_dir() for one in places) and bool(_table(root))
 
 
-def read_yolo(root: Path, table: Path, *, labels: str | None = None, photos: str | None = None) -> Annotations:
-    """The photos of a folder with the text files of the same names.
+def read_yolo(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
+    """Reads the photos of a folder with the text files of the same names, classes by `read_table`.
 
     - `root/images` and `root/labels`, each with or without folders for the splits `train`, `validation` (or `valid`,
       `val`) and `test`. This layout counts if both exist, or if one of them is given by another name.
@@ -33,17 +40,18 @@ def read_yolo(root: Path, table: Path, *, labels: str | None = None, photos: str
 
     Args:
       root: the folder.
-      table: the file of class names, see `read_table`.
-      labels: the folder of text files within it, where it has another name.
-      photos: the folder of photos, likewise.
+      annotations: the folder of text files within it, if it is not `labels`.
+      photos: the folder of photos within it, if it is not `images`.
 
     Raises:
-      ValueError: a line does not hold a class of the table and finite numbers, a text file has no photo, or a folder of
-        photos none of text files.
+      ValueError: no file has the class names, a line does not hold one of these classes and finite numbers, a text file
+        has no photo, or a folder of photos has no folder of text files.
     """
+    if (table := _table(root)) is None:
+        raise ValueError(f"{root} needs {TABLES[0]}, one class a line in the order of their numbers, or data.yaml")
     classes = read_table(table)
     objects, split = [], []
-    for part, images, texts in _places(root, labels, photos):
+    for part, images, texts in _places(root, annotations, photos):
         found = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
         stems = {path.stem for path in found}
         for text in sorted(texts.glob("*.txt")):
@@ -71,6 +79,12 @@ def _places(root: Path, labels: str | None, photos: str | None) -> list[tuple[st
             if not folder.is_dir():
                 raise ValueError(f"{folder} is no folder; add it, or remove {other}")
     return found
+
+
+def _table(root: Path) -> Path | None:
+    """Returns the first file of class names: in the folder before its `labels`, text before YAML."""
+    places = (folder / name for folder in (root, root / "labels") for name in TABLES)
+    return next((path for path in places if path.is_file()), None)
 
 
 def read_table(path: Path) -> tuple[str, ...]:
@@ -151,3 +165,11 @@ def _corners(numbers: Sequence[float]) -> tuple[float, float, float, float]:
         return x - w / 2, y - h / 2, x + w / 2, y + h / 2
     xs, ys = numbers[::2], numbers[1::2]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+FORMAT = Format(
+    "yolo",
+    "labels and images (also in train, valid, test) with classes.txt or data.yaml",
+    holds_yolo,
+    read_yolo,
+)

@@ -1,0 +1,23 @@
+"""Probabilities and sets of classes that keep their word, fitted on a validation split after training."""
+
+from cnnlab.calibration.conformal import Conformal
+from cnnlab.calibration.isotonic import Isotonic
+from cnnlab.calibration.methods import CALIBRATIONS, Calibration, fit_calibration
+from cnnlab.calibration.platt import Platt
+from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
+from cnnlab.calibration.temperature import Temperature
+from cnnlab.calibration.vector import Vector
+
+__all__ = [
+    "CALIBRATIONS",
+    "Calibration",
+    "Conformal",
+    "Isotonic",
+    "Platt",
+    "PostHoc",
+    "Temperature",
+    "Vector",
+    "fit_calibration",
+    "load_post_hoc",
+    "save_post_hoc",
+]

@@ -1,0 +1,96 @@
+"""Probabilities made honest after training, by maps fitted on a validation split.
+
+Every map takes probabilities `[..., k]` and returns probabilities. The logits it works on are their logarithms: those
+of one pass differ from the network's own logits by a constant per example, which a softmax cancels. Probabilities
+averaged over passes of MC-Dropout or over an ensemble have no other logits: average first, calibrate the average
+(Rahaman and Thiery, Uncertainty Quantification and Deep Ensembles, NeurIPS 2021), and fit the map on averages of as
+many passes as it will see. A probability of 0 counts as float32's smallest, as in the likelihood.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnnlab.calibration.isotonic import Isotonic
+from cnnlab.calibration.platt import Platt
+from cnnlab.calibration.temperature import Temperature
+from cnnlab.calibration.vector import Vector
+from cnnlab.errors import unknown
+from cnnlab.files import strict_json
+
+
+class Calibration(Protocol):
+    """A fitted map of probabilities: a frozen dataclass of numbers, whose JSON is `strict_json.encode`'s.
+
+    A new method is a file with such a class and a line in `CALIBRATIONS`.
+    """
+
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """Returns the number of examples that a fit needs at least."""
+
+    @classmethod
+    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Calibration":
+        """Fits the map on probabilities `[n, k]` and labels `[n]` of a validation split."""
+
+    def apply(self, probs: np.ndarray) -> np.ndarray:
+        """Returns calibrated probabilities, of the shape of `probs`."""
+
+    def report(self) -> dict[str, float]:
+        """Returns the numbers that an evaluation shows of the map, by name."""
+
+
+CALIBRATIONS: dict[str, type[Calibration]] = {
+    "temperature": Temperature,
+    "vector": Vector,
+    "platt": Platt,
+    "isotonic": Isotonic,
+}
+"""Methods by name."""
+
+
+def fit_calibration(method: str, probs: np.ndarray, labels: np.ndarray) -> Calibration:
+    """The map of a name in `CALIBRATIONS`, fitted on a validation split.
+
+    Args:
+      method: `temperature`, `vector`, `platt` or `isotonic`.
+      probs: `[n, k]`.
+      labels: `[n]`.
+
+    Raises:
+      ValueError: the name is unknown, or the split does not do, see each map's `fit`.
+
+    >>> probs, labels = np.array([[0.99, 0.01]] * 100), np.array([0] * 75 + [1] * 25)  # right 3 times in 4
+    >>> fit_calibration("temperature", probs, labels).apply(probs[0]).round(6).tolist()
+    [0.75, 0.25]
+    """
+    return known_calibration(method).fit(probs, labels)
+
+
+def to_json(calibration: Calibration) -> dict[str, Any]:
+    """A fitted map as JSON's types: its name and its numbers.
+
+    >>> to_json(Temperature(1.5)), from_json({"method": "temperature", "temperature": 1.5})
+    ({'method': 'temperature', 'temperature': 1.5, 'log_error': 0.0}, Temperature(temperature=1.5, log_error=0.0))
+    """
+    (method,) = (name for name, kind in CALIBRATIONS.items() if type(calibration) is kind)
+    return {"method": method, **strict_json.encode(calibration)}
+
+
+def from_json(value: dict[str, Any]) -> Calibration:
+    """What `to_json` wrote.
+
+    Raises:
+      ValueError: the method or a key is unknown, or a number is missing or impossible.
+    """
+    if not isinstance(value, dict) or "method" not in value:
+        raise ValueError(f"a calibration must be an object with the key method, found {value!r}")
+    numbers = {key: item for key, item in value.items() if key != "method"}
+    return strict_json.decode(known_calibration(value["method"]), numbers, "calibration")
+
+
+def known_calibration(method: str) -> type[Calibration]:
+    """The map of a name; `ValueError` where there is none."""
+    if method not in CALIBRATIONS:
+        raise unknown("calibration", method, CALIBRATIONS)
+    return CALIBRATIONS[method]

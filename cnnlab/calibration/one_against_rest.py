@@ -1,0 +1,17 @@
+"""Functions of each class against all others, and the probabilities that they make together."""
+
+import numpy as np
+
+
+def against_rest(k: int) -> range:
+    """The classes that need a function of their own: of two, the second one."""
+    return range(1, 2) if k == 2 else range(k)
+
+
+def together(each: list[np.ndarray]) -> np.ndarray:
+    """Probabilities of one-against-rest functions, divided by their sum."""
+    if len(each) == 1:
+        return np.stack([1 - each[0], each[0]], -1)
+    probs = np.stack(each, -1)
+    total = probs.sum(-1, keepdims=True)
+    return np.divide(probs, total, out=np.full_like(probs, 1 / len(each)), where=total > 0)

@@ -1,0 +1,91 @@
+"""Calibration by a logistic function of each class against all others."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from scipy.special import expit
+
+from cnnlab.calibration.newton import Derivatives, minimise
+from cnnlab.calibration.one_against_rest import against_rest, together
+from cnnlab.calibration.validation_split import (
+    SMALLEST,
+    check_classes,
+    check_parameters,
+    log_probs,
+    validation_examples,
+)
+from cnnlab.files.strict_json import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Platt:
+    """`sigmoid(slope log(p / (1 - p)) + intercept)` for each class against all others, then divided by their sum.
+
+    Two classes need one sigmoid, of the second. Targets are `(n_1 + 1) / (n_1 + 2)` and `1 / (n_0 + 2)` instead of 1
+    and 0, so a finite optimum exists even where both sides are told apart. The logistic loss is convex.
+
+    Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999; Zadrozny and Elkan, Transforming Classifier
+    Scores into Accurate Multiclass Probability Estimates, KDD 2002, for more than two classes. As in scikit-learn's
+    `CalibratedClassifierCV(method="sigmoid")`, given the log-odds as decision function.
+    """
+
+    slope: tuple[float, ...]
+    intercept: tuple[float, ...]
+
+    def __post_init__(self):
+        check(self)
+        check_parameters(slope=self.slope, intercept=self.intercept)
+
+    def report(self) -> dict[str, float]:
+        """Nothing: the map has no single number that a report shows."""
+        return {}
+
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """How many examples a fit takes at least."""
+        return max(SMALLEST, 10 * 2 * len(against_rest(classes)))
+
+    @classmethod
+    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Platt":
+        """Slopes and intercepts of the largest likelihood.
+
+        Args: as in `Temperature.fit`.
+
+        Raises:
+          ValueError: fewer than 100 examples or 10 a parameter, or a class without an example.
+        """
+        k = np.shape(probs)[-1]
+        probs, labels = validation_examples("platt", probs, labels, smallest=cls.smallest(k), every_class=True)
+        odds, fitted = _log_odds(probs), []
+        for label in against_rest(k):
+            yes = labels == label
+            target = np.where(yes, (yes.sum() + 1) / (yes.sum() + 2), 1 / ((~yes).sum() + 2))
+            loss = functools.partial(_logistic_loss, odds=odds[:, label], target=target)
+            fitted.append(minimise(loss, np.array([1.0, 0.0])))
+        slope, intercept = np.transpose(fitted).tolist()
+        return cls(tuple(slope), tuple(intercept))
+
+    def apply(self, probs: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, of the shape of `probs`."""
+        k = 2 if len(self.slope) == 1 else len(self.slope)
+        odds = _log_odds(check_classes(probs, k))
+        each = [
+            expit(slope * odds[..., label] + intercept)
+            for label, slope, intercept in zip(against_rest(k), self.slope, self.intercept, strict=True)
+        ]
+        return together(each)
+
+
+def _logistic_loss(x: np.ndarray, *, odds: np.ndarray, target: np.ndarray) -> Derivatives:
+    """Mean cross-entropy by slope and intercept."""
+    logits = x[0] * odds + x[1]
+    yes = expit(logits)
+    features = np.stack([odds, np.ones_like(odds)], -1)
+    value = (np.logaddexp(0, logits) - target * logits).mean()
+    hessian = (features * (yes * (1 - yes))[:, None]).T @ features / len(odds)
+    return float(value), features.T @ (yes - target) / len(odds), hessian
+
+
+def _log_odds(probs: np.ndarray) -> np.ndarray:
+    return log_probs(probs) - log_probs(1 - probs)

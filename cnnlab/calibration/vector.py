@@ -1,0 +1,89 @@
+"""Calibration by a scale and a bias for each class."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+from cnnlab.calibration.newton import Derivatives, minimise
+from cnnlab.calibration.validation_split import (
+    SMALLEST,
+    check_classes,
+    check_parameters,
+    log_probs,
+    validation_examples,
+)
+from cnnlab.files.strict_json import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+    """`softmax(scale * log p + bias)`, a scale and a bias for each class; answers may change.
+
+    On log p it is the diagonal case of Kull et al., Beyond temperature scaling, NeurIPS 2019, and equals vector scaling
+    of the network's own logits (Guo et al. 2017) only where all scales are equal. Convex as temperature scaling is. The
+    biases sum to 0, as a constant added to all changes nothing.
+    """
+
+    scale: tuple[float, ...]
+    bias: tuple[float, ...]
+
+    def __post_init__(self):
+        check(self)
+        check_parameters(scale=self.scale, bias=self.bias)
+
+    def report(self) -> dict[str, float]:
+        """Nothing: the map has no single number that a report shows."""
+        return {}
+
+    @staticmethod
+    def smallest(classes: int) -> int:
+        """How many examples a fit takes at least."""
+        return max(SMALLEST, 10 * 2 * classes)
+
+    @classmethod
+    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Vector":
+        """Scales and biases of the largest likelihood.
+
+        Args: as in `Temperature.fit`.
+
+        Raises:
+          ValueError: fewer than 100 examples or 10 a parameter, a class without an example, or some classes are told
+            apart without an error, so that no finite scale is best.
+        """
+        k = np.shape(probs)[-1]
+        probs, labels = validation_examples("vector", probs, labels, smallest=cls.smallest(k), every_class=True)
+        loss = functools.partial(_vector_loss, logits=log_probs(probs), onehot=np.eye(k)[labels])
+        x = minimise(loss, np.r_[np.ones(k), np.zeros(k)])
+        flattest = np.linalg.eigvalsh(loss(x)[2])[1]  # after the bias that is free
+        if flattest < 1e-3 / len(labels):
+            raise ValueError(
+                f"some of the {k} classes are told apart without an error in {len(labels)} validation examples, so no "
+                "finite scale is best; use more examples, or temperature"
+            )
+        return cls(tuple(x[:k].tolist()), tuple((x[k:] - x[k:].mean()).tolist()))
+
+    def apply(self, probs: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, of the shape of `probs`."""
+        probs = check_classes(probs, len(self.scale))
+        return softmax(log_probs(probs) * self.scale + self.bias, axis=-1)
+
+
+def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> Derivatives:
+    """Mean `-log p(label)` by k scales and k biases."""
+    n, k = logits.shape
+    scaled = logits * x[:k] + x[k:]
+    probs = softmax(scaled, axis=1)
+    excess = probs - onehot
+    # Each logit is linear in its own scale and bias: the Hessian is the mean over examples of J^T (diag p - p p^T) J.
+    weighted = np.c_[probs * logits, probs]
+    hessian = -weighted.T @ weighted / n
+    own = np.arange(k)
+    cross = (probs * logits).mean(0)
+    hessian[own, own] += (probs * logits**2).mean(0)
+    hessian[own, own + k] += cross
+    hessian[own + k, own] += cross
+    hessian[own + k, own + k] += probs.mean(0)
+    value = (logsumexp(scaled, axis=1) - (scaled * onehot).sum(1)).mean()
+    return float(value), np.r_[(excess * logits).mean(0), excess.mean(0)], hessian

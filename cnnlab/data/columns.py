@@ -1,0 +1,61 @@
+"""The columns that examples may have: one table says all that the package must know of each."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+Columns = dict[str, np.ndarray]
+
+
+class Column(NamedTuple):
+    """What one column holds.
+
+    Attributes:
+      dtype: that arrays are cast to; None where the column keeps its own.
+      axes: names of the axes, `n` examples first; a number is the axis's length.
+      lowest: of class indices, the smallest one allowed; None for a column that holds no class indices.
+      follows: how the column follows where augmentation moves pixels: it is warped as `pixels`, `nearest` (indices, -1
+        where nothing is known) or `smooth` (weights), recomputed as `boxes`, or stays as it is (`still`). A column
+        that does not follow (`fixed`) forbids such augmentation.
+      training: whether training reads it; the others are for the evaluation alone.
+    """
+
+    dtype: type | None
+    axes: str
+    lowest: int | None = None
+    follows: Literal["pixels", "nearest", "smooth", "boxes", "still", "fixed"] = "still"
+    training: bool = True
+
+
+COLUMNS: dict[str, Column] = {
+    "image": Column(None, "n H W C", follows="pixels"),
+    "weight": Column(np.float32, "n"),
+    "label": Column(np.int32, "n", lowest=0),
+    "labels": Column(np.int32, "n k"),
+    "target": Column(np.float32, "n d", follows="fixed"),
+    "mask": Column(np.int32, "n H W", lowest=-1, follows="nearest"),
+    "pixel_weight": Column(np.float32, "n H W", follows="smooth"),
+    "instances": Column(np.int32, "n H W", follows="nearest"),
+    "boxes": Column(np.float32, "n m 4", follows="boxes"),
+    "classes": Column(np.int32, "n m", lowest=-1, follows="boxes"),
+    "learnt": Column(np.bool_, "n m"),
+    "difficult": Column(np.bool_, "n m", training=False),
+    "crowd": Column(np.bool_, "n m", training=False),
+    "area": Column(np.float32, "n m", training=False),
+    "photo_size": Column(np.int32, "n 2", training=False),
+    "frame": Column(np.float32, "n 4", training=False),
+}
+"""Columns by name; `Examples` says what each means. A column that is not listed is an array of numbers, which tasks of
+one's own may read."""
+
+EVALUATION_ONLY = tuple(name for name, column in COLUMNS.items() if not column.training)
+"""The columns that no training reads."""
+
+
+def follows(*ways: str) -> frozenset[str]:
+    """Returns the names of the columns that follow moved pixels in one of these ways.
+
+    >>> sorted(follows("smooth", "boxes"))
+    ['boxes', 'classes', 'pixel_weight']
+    """
+    return frozenset(name for name, column in COLUMNS.items() if column.follows in ways)

@@ -1,0 +1,97 @@
+"""Images with masks, whole or as windows of them, as datasets: what folders of pairs and sheets share."""
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnlab.data.columns import Columns
+from cnnlab.data.dataset import Dataset, Examples, statistics
+from cnnlab.data.masks import CLASSES, ClassTable, to_classes
+from cnnlab.data.spec import InputSpec
+from cnnlab.data.windows import Crops, Places, Region, drawn_places, tiled_places, windows
+from cnnlab.files.images import read_header, read_pixels
+from cnnlab.files.nodata import known_pixels
+from cnnlab.losses import border_weights
+from cnnlab.ops.arithmetic import at_least
+
+_MEASURED = 4096  # training images, for their mean and standard deviation
+
+
+def check_windows(window: int | None, crops: int) -> None:
+    """Raises `ValueError` unless the side of windows, where there are any, and their number are 1 or more."""
+    at_least("crops", crops, 1)
+    if window is not None:
+        at_least("window", window, 1)
+
+
+def check_known(masks: Mapping[str, Sequence[np.ndarray]], where: str | Path) -> None:
+    """Raises `ValueError` where nothing can be learnt from, and warns where a split has nothing to be measured on."""
+    for split, listed in masks.items():
+        if any((mask >= 0).any() for mask in listed):
+            continue
+        told = f"every pixel of the {split} split's masks in {where} is ignored"
+        if split == "train":
+            raise ValueError(f"{told}: nothing is left to learn from; see which values mean ignore, 255 or {CLASSES}'s")
+        warnings.warn(f"{told}: what is measured there is no number", stacklevel=3)
+
+
+def annotated_image(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, channels: int):
+    """One image uint8 `[H, W, C]` and its mask int32 `[H, W]`."""
+    own, _ = read_header(image)
+    if own != codes.shape:
+        raise ValueError(f"{image} has {own[0]}x{own[1]} pixels, its mask {mask} {codes.shape[0]}x{codes.shape[1]}")
+    wanted = own if size == "auto" else (size, size) if isinstance(size, int) else tuple(size)
+    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(wanted, own, strict=True))
+    nearest = np.ix_(rows, columns)
+    pixels, classes = read_pixels(image, size=wanted, channels=channels), to_classes(codes, table, str(mask))[nearest]
+    if (known := known_pixels(image)) is not None:
+        pixels, classes = pixels * known[nearest][..., None], np.where(known[nearest], classes, -1).astype(np.int32)
+    return pixels, classes
+
+
+def map_columns(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], border_weight: float) -> Columns:
+    """Columns `image`, `mask` and, where borders count more, `pixel_weight`."""
+    columns = {"image": _objects(images), "mask": _objects(masks)}
+    if border_weight:
+        columns["pixel_weight"] = _objects([border_weights(mask, height=border_weight) for mask in masks])
+    return columns
+
+
+def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """A list of arrays of any shapes as a column that can be indexed."""
+    out = np.empty(len(arrays), object)
+    for i, array in enumerate(arrays):
+        out[i] = array
+    return out
+
+
+def windowed_dataset(
+    name: str, parts, regions, classes, window: int, crops: int, seed: int, *, resized: bool = False
+) -> Dataset:
+    """Returns a dataset of windows: `train` draws `crops` of them anew in each epoch, other splits are covered once."""
+    size, splits = (window, window), {}
+    for split, part in parts.items():
+        pictures = {name: list(column) for name, column in part.items()}
+        if split != "train":
+            splits[split] = windows(pictures, tiled_places(regions[split], size), size, once=True)
+            continue
+        draw = functools.partial(_draw, regions[split], size, crops, pictures["mask"], seed)
+        splits[split] = Crops(windows(pictures, draw(seed, 0), size).columns, draw)
+    return whole_dataset(name, splits, classes, resized=resized)
+
+
+def _draw(
+    regions: Sequence[Region], size: tuple[int, int], crops: int, masks, data_seed: int, seed: int, epoch: int
+) -> Places:
+    return drawn_places(regions, size, crops, seed=(data_seed, seed, epoch), masks=masks)
+
+
+def whole_dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...], *, resized: bool) -> Dataset:
+    """Returns the splits as a dataset, normalised by the mean and standard deviation of its training images."""
+    images = splits["train"].column("image")
+    mean, std = statistics(images, sample=_MEASURED)
+    spec = InputSpec(images.shape[1:3], images.shape[3], mean, std, classes, resized=resized)
+    return Dataset(name, spec, {split: splits[split] for split in ("train", "validation", "test")})

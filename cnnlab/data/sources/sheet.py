@@ -1,0 +1,86 @@
+"""One big annotated sheet, cut into windows, as a dataset."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cnnlab.data.dataset import Dataset
+from cnnlab.data.masks import CLASSES, distinct, guess_classes, read_classes, read_codes
+from cnnlab.data.sources.annotated import annotated_image, check_known, check_windows, map_columns, windowed_dataset
+from cnnlab.files.images import SHEET_PIXELS, at_most
+from cnnlab.files.tiff import check_bands
+
+
+def sheet(
+    path: str,
+    mask: str,
+    *,
+    content: str | None = None,
+    classes: tuple[str, ...] = (),
+    window: int = 256,
+    crops: int = 1000,
+    axis: Literal["columns", "rows"] = "columns",
+    validation: tuple[int, int],
+    test: tuple[int, int],
+    channels: Literal[1, 3] = 3,
+    border_weight: float = 0.0,
+    seed: int = 0,
+) -> Dataset:
+    """One annotated sheet cut into windows: strips of it for validation and test, what lies before them for training.
+
+    It may have 500 megapixels, which take 20 bytes each while it is read; cut a larger one, for `pairs` with a
+    `window`. Where the image is a TIFF without data, nothing counts, as in `pairs`.
+
+    Args:
+      path: the image.
+      mask: its mask, of the same size; values as in `pairs`, a `classes.csv` lying beside it.
+      content: an image that is black where nothing counts, such as beyond the frame of a map.
+      classes: names, where there is no table.
+      window: side of the square windows, in pixels.
+      crops: windows an epoch that training draws, others in every epoch.
+      axis: whether the strips are columns or rows.
+      validation: first and (excluded) last column or row.
+      test: likewise.
+      channels: 1 for grey, 3 for RGB.
+      border_weight: as in `pairs`.
+      seed: of the crops.
+
+    Raises:
+      ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip, a
+        TIFF whose bands are not 1 or 3.
+    """
+    check_windows(window, crops)
+    check_bands([Path(path)])
+    with at_most(SHEET_PIXELS):
+        pixels, marks, table = _annotated(Path(path), Path(mask), content, classes, channels)
+    height, width = marks.shape
+    end = width if axis == "columns" else height
+    strips = {"train": (0, min(validation[0], test[0])), "validation": validation, "test": test}
+    low, high = sorted((tuple(validation), tuple(test)))
+    if not 0 < low[0] < low[1] <= high[0] < high[1] <= end:
+        raise ValueError(
+            f"validation and test must be strips of the {end} {axis} that leave some before them for training and do "
+            f"not overlap, found {tuple(validation)} and {tuple(test)}"
+        )
+    regions = {
+        split: [(0, a, height, b) if axis == "columns" else (a, 0, b, width)] for split, (a, b) in strips.items()
+    }
+    check_known({split: [marks[a:c, b:d]] for split, [(a, b, c, d)] in regions.items()}, mask)
+    part = map_columns([pixels], [marks], border_weight)
+    return windowed_dataset(Path(path).stem, dict.fromkeys(strips, part), regions, table.names, window, crops, seed)
+
+
+def _annotated(path: Path, mask: Path, content: str | None, names: tuple[str, ...], channels: int):
+    """A sheet's pixels and classes, -1 beyond its content, and what these mean."""
+    explained = mask.with_name(CLASSES)
+    table = read_classes(explained) if explained.is_file() else None
+    codes = read_codes(mask, coloured=table is not None and table.coloured)
+    table = table or guess_classes({str(mask): distinct(codes)}, names)
+    pixels, marks = annotated_image(path, mask, codes, table, "auto", channels)
+    if content is not None:
+        inside = read_codes(content, coloured=True)  # whatever is not black
+        if inside.shape != marks.shape:
+            raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
+        marks = np.where(inside > 0, marks, -1).astype(np.int32)
+    return pixels, marks, table

@@ -1,0 +1,47 @@
+"""The pictures that a training leaves in its run directory."""
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cnnlab.data import Dataset, augment
+from cnnlab.files.figures import save_figures
+from cnnlab.plots.augmentations import augmentations
+from cnnlab.plots.curves import curves
+from cnnlab.runtime.compile import jit
+from cnnlab.training.experiment import Experiment
+from cnnlab.training.restore import load_config
+from cnnlab.training.run import read_history
+
+
+def training_curves(run: str | Path, directory: Path) -> list[Path]:
+    """Loss and monitored metric of a run's epochs."""
+    monitor = load_config(run)["monitor"]
+    figure = curves(read_history(Path(run)), monitor["metric"], maximise=monitor["maximise"])
+    return save_figures({"curves": figure}, directory)
+
+
+def augmentation_sheet(
+    experiment: Experiment, dataset: Dataset, directory: Path, *, examples: int = 8, draws: int = 3
+) -> list[Path]:
+    """What a run is trained on: examples as they are above several draws of each; none where nothing is augmented."""
+    augmentation = experiment.training.augmentation
+    if not (augmentation.moves or augmentation.recolours):
+        return []
+    batch = dataset["train"][np.arange(min(examples, len(dataset["train"])))]
+    program = jit(functools.partial(augment, augmentation=augmentation))
+    drawn = [jax.device_get(program(batch, key)) for key in jax.random.split(jax.random.key(experiment.seed), draws)]
+    sheet = augmentations([batch, *drawn], ["original", *["drawn"] * draws], dataset.spec.classes)
+    return save_figures({"augmentation": sheet}, directory)
+
+
+def save_example(dataset: Dataset, path: Path) -> Path:
+    """Writes the first test image, to try a prediction with."""
+    from PIL import Image
+
+    image = dataset["test"][np.arange(1)]["image"][0]
+    image = image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    return path

@@ -1,0 +1,133 @@
+"""A task's rows of a split: by one pass, by many with dropout on, or by several networks."""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from cnnlab.calibration.image_draws import image_draws
+from cnnlab.data import Examples
+from cnnlab.runtime.compile import jit
+from cnnlab.tasks.task import complete
+from cnnlab.trained import Passes, Trained, evaluation_rows, one_pass_rows
+from cnnlab.uncertainty.dropout import require_dropout
+from cnnlab.uncertainty.ensemble import ensemble_moments, members_of
+from cnnlab.uncertainty.moments import Moments
+from cnnlab.uncertainty.monte_carlo import mc_moments, summarise
+from cnnlab.uncertainty.views import View, augmented_outputs, chosen_views
+
+Rows = dict[str, np.ndarray]
+UNCERTAINTY = ("entropy", "mutual_information", "num_samples", "standard_error")
+
+
+def answering(
+    members: Sequence[Trained],
+    *,
+    mc_samples: Passes | None = None,
+    views: str | Sequence[View] | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    draws: bool = False,
+) -> Callable[[Examples], Rows]:
+    """The way to answer: a function from examples to the task's rows, once each and in order.
+
+    Args:
+      members: one network, or several whose answers are averaged.
+      mc_samples: passes with dropout on, or `auto`; one pass without, if left out.
+      views: of each example, as in `augmented_predict`, whose answers are averaged.
+      seed: of the dropout masks.
+      batch_size: examples at a time, at most.
+      draws: add `draw`, a random number of each image, see `image_draws`.
+
+    Returns:
+      The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells), `num_samples` and
+      `standard_error`.
+
+    Raises:
+      ValueError: the members do not fit together, there are several and (`mc_samples` or `views`), both of these are
+      given, no dropout is active, or there is no such view.
+    """
+    members = members_of(members, mc_samples=mc_samples, views=views)
+    first = members[0]
+    if views is not None:
+        if mc_samples is not None:
+            raise ValueError(f"views are for one network in one pass, found mc_samples {mc_samples}; leave one out")
+        views = chosen_views(views, first.spec.size)
+    if mc_samples is not None:
+        require_dropout(first.network, first.variables, jax.ShapeDtypeStruct((1, *first.spec.shape), np.float32))
+
+    def answers(examples: Examples) -> Rows:
+        numbers = itertools.count()
+
+        def answer(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            if mc_samples is not None:
+                return _sampled_rows(first, batch, jax.random.key(seed), next(numbers), mc_samples)
+            if views is not None:
+                return _augmented_rows(first, batch, views)
+            return _member_rows(members, batch) if len(members) > 1 else one_pass_rows(first, batch)
+
+        def rows(_: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            return answer(batch) | ({"draw": _image_draws(batch["image"])} if draws else {})
+
+        return evaluation_rows(first, examples, batch_size=min(batch_size, len(examples)), rows=rows)
+
+    return answers
+
+
+def with_cost(
+    answers: Callable[[Examples], Rows], trained: Trained, examples: Examples, *, batch_size: int
+) -> tuple[Rows, dict[str, float]]:
+    """Rows and what they cost: `seconds`, and `passes_equivalent`, multiples of one deterministic pass; both warm."""
+    once = answering([trained], batch_size=batch_size)
+    first = Examples(examples[np.arange(min(batch_size, len(examples)))])
+    for program in (answers, once):
+        program(first)  # compiles
+    rows, seconds = _fastest(answers, examples)
+    return rows, {"seconds": seconds, "passes_equivalent": seconds / _fastest(once, examples)[1]}
+
+
+def _fastest(
+    answers: Callable[[Examples], Rows], examples: Examples, *, repeats: int = 3, enough: float = 2.0
+) -> tuple[Rows, float]:
+    """Rows and their seconds, the least of several; not measured again once `enough` were spent."""
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < enough:
+        started = time.perf_counter()
+        rows = answers(examples)
+        times.append(time.perf_counter() - started)
+    return rows, min(times)
+
+
+@jit(static_argnames="num_samples")
+def _sampled_rows(
+    trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, number: int, num_samples: Passes
+) -> dict[str, jax.Array]:
+    key = jax.random.fold_in(key, number)
+    found = mc_moments(trained, batch["image"], key, num_samples=num_samples)
+    return _rows_of(trained, batch, found, spread=num_samples != 1)
+
+
+@jit(static_argnames="views")
+def _augmented_rows(trained: Trained, batch: Mapping[str, jax.Array], views: tuple[View, ...]) -> dict[str, jax.Array]:
+    return trained.task.rows(augmented_outputs(trained, batch["image"], views), batch)
+
+
+@jit
+def _member_rows(members: tuple[Trained, ...], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return _rows_of(members[0], batch, ensemble_moments(members, batch["image"]))
+
+
+_image_draws = jit(image_draws)
+
+
+def _rows_of(
+    trained: Trained, batch: Mapping[str, jax.Array], found: Moments, *, spread: bool = True
+) -> dict[str, jax.Array]:
+    """The task's rows of the mean, with the uncertainty of each example; of one pass alone there is no `spread`."""
+    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in UNCERTAINTY}
+    outputs = found.mean
+    if spread and complete(trained.task).reads_variance:
+        outputs = outputs | {"variance": found.variance}
+    return trained.task.rows(outputs, batch) | kept

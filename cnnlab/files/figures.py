@@ -1,0 +1,23 @@
+"""Matplotlib figures as PNG files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths; a $ in a name is no formula.
+
+    A name may be within a folder: `images/0007`.
+    """
+    from matplotlib.text import Text
+
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        for text in figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text()):
+            text.set_parse_math("\\mathdefault" in text.get_text())  # a logarithmic axis's own
+        paths.append(directory / f"{name}.png")
+        paths[-1].parent.mkdir(exist_ok=True)
+        figure.savefig(paths[-1], bbox_inches="tight")
+    return paths

@@ -1,0 +1,106 @@
+"""Frozen dataclasses to JSON and back, strictly: a key or a value that does not belong is an error with its place."""
+
+import dataclasses
+import math
+import types
+from collections.abc import Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from cnnlab.errors import unknown
+
+
+def encode(value: Any) -> Any:
+    """A dataclass tree of numbers, strings, booleans, None and tuples as JSON's types."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    if isinstance(value, dict):
+        return {key: encode(item) for key, item in value.items()}
+    return [encode(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def decode(annotation: Any, value: Any, where: str) -> Any:
+    """JSON's value as the annotated type.
+
+    Args:
+      annotation: a dataclass, `int`, `float`, `bool`, `str`, `Any`, or a `Literal`, `tuple` or union of such.
+      value: from `json.loads`, or already of the type.
+      where: the value's place, for messages: `training.epochs`.
+
+    Raises:
+      ValueError: an unknown key (the valid ones are named), a missing one, or a value of another type.
+
+    >>> decode(tuple[float, ...], [1, 2.5], "optimizer.milestones")
+    (1.0, 2.5)
+    """
+    origin = get_origin(annotation)
+    if annotation is Any:
+        return tuple(value) if isinstance(value, list) else value
+    if dataclasses.is_dataclass(annotation):
+        return _decode_dataclass(annotation, value, where)
+    if origin is Literal and value in get_args(annotation):
+        return value
+    if origin in (Union, types.UnionType):
+        for option in get_args(annotation):
+            try:
+                return decode(option, value, where)
+            except ValueError:
+                continue
+    if origin in (list, Sequence) and isinstance(value, list | tuple):
+        return tuple(decode(get_args(annotation)[0], item, where) for item in value)
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = get_args(annotation)
+        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        if len(kinds) == len(value):
+            return tuple(decode(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if annotation in (int, bool, str) and type(value) is annotation:
+        return value
+    if annotation in (None, types.NoneType) and value is None:
+        return None
+    raise ValueError(f"{where} must be {describe(annotation)}, found {value!r}")
+
+
+def check(config: Any) -> None:
+    """Brings the fields of a frozen dataclass to their annotated types, or raises `ValueError`; for `__post_init__`."""
+    hints = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        object.__setattr__(config, field.name, decode(hints[field.name], getattr(config, field.name), field.name))
+
+
+def describe(annotation: Any) -> str:
+    """A type as a reader would say it: `float or none`, `sgd or adam`."""
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(describe(option) for option in get_args(annotation))
+    if annotation in (None, types.NoneType):
+        return "none"
+    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+
+
+def _decode_dataclass(kind: type, value: Any, where: str) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be an object with {kind.__name__}'s keys, found {value!r}")
+    if hasattr(kind, "from_json"):
+        return kind.from_json(value, where)
+    hints = get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind) if f.init]
+    for key in value:
+        if key not in names:
+            raise unknown("key", f"{where}.{key}".lstrip("."), [f"{where}.{name}".lstrip(".") for name in names])
+    for field in dataclasses.fields(kind):
+        if field.init and field.name not in value and field.default is field.default_factory:  # both are missing
+            raise ValueError(f"{where}.{field.name}".lstrip(".") + f" is missing; found {', '.join(value) or 'no key'}")
+    return kind(**{key: decode(hints[key], item, f"{where}.{key}".lstrip(".")) for key, item in value.items()})
+
+
+def without_nan(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity: null stands for a number that could not be measured, however deep."""
+    if isinstance(value, dict):
+        return {name: without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

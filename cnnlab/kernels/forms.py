@@ -1,0 +1,285 @@
+"""Convolutions written otherwise: each form equals the direct one and is, somewhere on a CPU, several times faster.
+
+All are plain compositions of products and sums, so they differentiate in both directions, batch and export.
+`dispatch.py` chooses among them.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+Pads = Sequence[tuple[int, int]]
+Form = Callable[[jax.Array, jax.Array], jax.Array]
+"""Image `[B, H, W, C]` and kernel `[h, w, C, K]` to `[B, H', W', K]`."""
+
+
+def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> Form:
+    """The first form, with the gradient that the second one has by its image and the third by its kernel.
+
+    Args:
+      value: what is computed.
+      input_gradient: an equal form; only its derivative by the image is used.
+      kernel_gradient: an equal form; only its derivative by the kernel is used.
+    """
+
+    @jax.custom_jvp
+    def form(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return value(x, kernel)
+
+    def tangent(primals, tangents):
+        (x, kernel), (dx, dkernel) = primals, tangents
+        parts = []
+        if not isinstance(dx, SymbolicZero):
+            parts.append(input_gradient(dx, kernel))
+        if not isinstance(dkernel, SymbolicZero):
+            parts.append(kernel_gradient(x, dkernel))
+        y = form(x, kernel)
+        return y, sum(parts) if parts else jnp.zeros_like(y)
+
+    form.defjvp(tangent, symbolic_zeros=True)
+    return form
+
+
+def apart(form: Form) -> Form:
+    """A form whose image and result stand in memory, for one that reads them in another order than they are made in.
+
+    A convolution's gradient by its kernel turns the image and the result's gradient round. XLA fuses what led to them
+    (batch norm, ReLU, the sum of a residual block) into that turn, which computes it anew, from places far apart.
+    Barriers hold where the compiler is asked to keep them, see `compile.py`.
+    """
+
+    def kept(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.optimization_barrier(form(lax.optimization_barrier(x), kernel))
+
+    return kept
+
+
+def by_groups(form: Form, images: int) -> Form:
+    """A form applied to so many images at a time, so that what it makes of them stays in the cache.
+
+    Args:
+      form: any.
+      images: a divisor of the batch. What the form makes of a group is made anew for the gradients.
+    """
+
+    def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        one = jax.checkpoint(form, prevent_cse=False)
+        out = lax.map(lambda group: one(group, kernel), x.reshape(-1, images, *x.shape[1:]))
+        return out.reshape(-1, *out.shape[2:])
+
+    return grouped
+
+
+def direct(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Sequence[int] = (1, 1),
+    pads: Pads = ((0, 0), (0, 0)),
+    dilation: Sequence[int] = (1, 1),
+) -> jax.Array:
+    """The operation itself."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, pads, None, dilation, numbers)
+
+
+def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """`x @ matrix`, of many rows, its gradient by the matrix in the quicker order: first what has fewer columns.
+
+    Milliseconds, two cores, jaxlib 0.10.2, of that gradient by either order: 6272x192 to 16: 1.7, .5; 6272x256 to 64:
+    2.2, 1.5; 6272x64 to 192: 1.1, 1.5; 131072x64 to 48: 9.5, 6.5; 131072x32 to 64: 5.0, 7.8.
+
+    Args:
+      x: `[n, C]`.
+      matrix: `[C, K]`.
+    """
+    if matrix.shape[0] <= matrix.shape[1]:
+        return x @ matrix
+    # Without the barrier the compiler turns the gradient's product back.
+    return with_gradients(jnp.matmul, jnp.matmul, lambda x, matrix: x @ lax.optimization_barrier(matrix.T).T)(x, matrix)
+
+
+def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax.Array:
+    """A 1x1 convolution as one matrix product over all pixels.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[1, 1, C, K]`.
+      strides: of rows and columns.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    x = x[:, :: strides[0], :: strides[1]]
+    out = product(x.reshape(-1, x.shape[-1]), kernel[0, 0])
+    return out.reshape(*x.shape[:3], kernel.shape[-1])
+
+
+def blocked_toeplitz(x: jax.Array, kernel: jax.Array, *, pads: Pads, block: int) -> jax.Array:
+    """Stride-1 cross-correlation as one matrix product a block of a row's outputs.
+
+    A block of m neighbouring outputs reads h x (w + m - 1) x C inputs; its matrix is the kernel written m times, each
+    copy one pixel further right (a Toeplitz band), so the product is h(w + m - 1)C by mK: wide enough for a CPU's
+    matrix units where C alone is not.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`.
+      pads: zeros `(before, after)` for rows and columns.
+      block: m.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    h, w, c, k = kernel.shape
+    rows = x.shape[1] + sum(pads[0]) - h + 1
+    columns = x.shape[2] + sum(pads[1]) - w + 1
+    blocks = -(-columns // block)
+    span = w + block - 1
+    spill = blocks * block - columns
+    x = jnp.pad(x, ((0, 0), pads[0], (pads[1][0], pads[1][1] + spill), (0, 0)))
+    windows = jnp.stack([x[:, :, i * block : i * block + span] for i in range(blocks)], 2)  # [B, H, blocks, span, C]
+    windows = jnp.stack([windows[:, i : i + rows] for i in range(h)], 3)  # [B, H', blocks, h, span, C]
+    band = jnp.stack([jnp.pad(kernel, ((0, 0), (j, block - 1 - j), (0, 0), (0, 0))) for j in range(block)], 3)
+    out = windows.reshape(-1, h * span * c) @ band.reshape(h * span * c, block * k)
+    return out.reshape(x.shape[0], rows, blocks * block, k)[:, :, :columns]
+
+
+def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
+    """A strided cross-correlation as a sum of unstrided ones: every s-th row and column of the image and the kernel.
+
+    Its gradient by the image needs no zeros between the pixels, the direct one's is s² times the work.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`.
+      strides: of rows and columns, no larger than the kernel.
+      pads: zeros `(before, after)` for rows and columns.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    rows, columns = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel.shape, strides, strict=False))
+    total = 0
+    for i in range(strides[0]):
+        for j in range(strides[1]):
+            part = kernel[i :: strides[0], j :: strides[1]]
+            image = x[:, i :: strides[0], j :: strides[1]]
+            image = image[:, : rows + part.shape[0] - 1, : columns + part.shape[1] - 1]
+            convolve = functools.partial(pointwise, strides=(1, 1)) if part.shape[:2] == (1, 1) else direct
+            total += convolve(image, part)
+    return total
+
+
+def shifted_products(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Sequence[int],
+    pads: Pads,
+    dilation: Sequence[int],
+    stacked: bool = False,
+) -> jax.Array:
+    """Depthwise cross-correlation as a sum of shifted images, each times one weight a channel.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, 1, C]`.
+      strides: of rows and columns.
+      pads: zeros `(before, after)` for rows and columns.
+      dilation: pixels from one weight to the next, for rows and columns.
+      stacked: cut it so that the gradient by the image is quick, where there are strides.
+
+    Returns:
+      `[B, H', W', C]`.
+    """
+    shifts = _shifts(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel.shape, strides, dilation, stacked)
+    return sum(image * kernel[i, j, 0] for (i, j), image in shifts)
+
+
+def spread_shifts(x: jax.Array, kernel: jax.Array, *, pads: Pads, dilation: Sequence[int]) -> jax.Array:
+    """`shifted_products` without strides, the other way round: every pixel times each weight is put where it counts.
+
+    So its gradient by the image is a sum of shifted images, where that of shifted images is put together by shifts.
+    """
+    extent = [(k - 1) * d for k, d in zip(kernel.shape[:2], dilation, strict=True)]
+    canvas = 0
+    for i, j in _taps(kernel.shape):
+        before = [e - k * d for e, k, d in zip(extent, (i, j), dilation, strict=True)]
+        margins = [(b, e - b, 0) for b, e in zip(before, extent, strict=True)]
+        canvas += lax.pad(x * kernel[i, j, 0], x.dtype.type(0), [(0, 0, 0), *margins, (0, 0, 0)])
+    crops = [(before - e, after - e, 0) for (before, after), e in zip(pads, extent, strict=True)]
+    return lax.pad(canvas, x.dtype.type(0), [(0, 0, 0), *crops, (0, 0, 0)])
+
+
+def _taps(kernel: Sequence[int]) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(kernel[0]) for j in range(kernel[1])]
+
+
+def _shifts(
+    x: jax.Array, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int], stacked: bool = False
+) -> list[tuple[tuple[int, int], jax.Array]]:
+    """What each weight of the kernel sees of a padded image; `stacked` by `_every`."""
+    starts = [[i * d for i in range(k)] for k, d in zip(kernel[:2], dilation, strict=True)]
+    if stacked:
+        rows = _every(x, 1, starts[0], strides[0])
+        images = [image for row in rows for image in _every(row, 2, starts[1], strides[1])]
+    else:
+        height, width = (n - last for n, (*_, last) in zip(x.shape[1:3], starts, strict=True))
+        corners = itertools.product(*starts)
+        images = [x[:, i : i + height : strides[0], j : j + width : strides[1]] for i, j in corners]
+    return list(zip(_taps(kernel), images, strict=True))
+
+
+def _every(x: jax.Array, axis: int, starts: Sequence[int], step: int) -> list[jax.Array]:
+    """From each start every step-th place of an axis, as many from each.
+
+    The step is taken by an axis of its own: a gradient is stacked, where those of strided slices are spread among zeros
+    and added up.
+    """
+    count = (x.shape[axis] - max(starts) - 1) // step + 1
+    length = count + max(starts) // step
+    x = lax.pad(x, x.dtype.type(0), [(0, (length * step - n) * (a == axis), 0) for a, n in enumerate(x.shape)])
+    x = x.reshape(*x.shape[:axis], length, step, *x.shape[axis + 1 :])
+    phases = [lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(step)]
+    return [lax.slice_in_dim(phases[i % step], i // step, i // step + count, axis=axis) for i in starts]
+
+
+def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[int], pads: Pads) -> jax.Array:
+    """The maximum over windows, axis after axis, each as one of shifted arrays.
+
+    The maxima of an axis stand in memory: a gradient would make them anew.
+
+    Args:
+      x: of any number of axes.
+      window: one number an axis.
+      strides: likewise.
+      pads: `(before, after)` of -inf, likewise.
+    """
+    x = jnp.pad(x, pads, constant_values=-jnp.inf)
+    for axis, (size, stride) in enumerate(zip(window, strides, strict=True)):
+        if size == stride == 1:
+            continue
+        x = lax.optimization_barrier(functools.reduce(jnp.maximum, _every(x, axis, range(size), stride)))
+    return x
+
+
+def spread_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A transposed convolution whose stride is its kernel's size, as one matrix product: no two outputs overlap.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`.
+
+    Returns:
+      `[B, h H, w W, K]`.
+    """
+    (b, height, width, c), (h, w, _, k) = x.shape, kernel.shape
+    out = x.reshape(-1, c) @ kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(c, h * w * k)
+    return out.reshape(b, height, width, h, w, k).transpose(0, 1, 3, 2, 4, 5).reshape(b, h * height, w * width, k)

@@ -1,0 +1,96 @@
+"""Convolutions written out, weight by weight or pixel by pixel, for a compiler to keep their parts in registers.
+
+XLA makes one loop of such a sum, over pixels with the channels innermost, and LLVM one fused multiply-add of each
+product. `dispatch.py` tells where that is faster than a convolution.
+"""
+
+import functools
+import itertools
+import operator
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnlab.kernels.forms import Pads
+from cnnlab.runtime.compile import with_wide_vectors
+
+LANES = 16  # floats in a vector of AVX-512
+WEIGHTS = 27  # vectors that stay in its 32 registers beside the sums
+_SUMS = 4  # that do not wait for one another
+
+
+def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
+    """Cross-correlation in one pass over the image, all weights of 16 output channels in registers.
+
+    More than 27 weights would take several passes, faster by themselves but not within a network, where what a pass
+    reads has left the cache.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[h, w, C, K]`, hwC at most 27, K a multiple of 16.
+      strides: of rows and columns.
+      pads: zeros `(before, after)` for rows and columns.
+
+    Returns:
+      `[B, H', W', K]`.
+    """
+    h, w, c, k = kernel.shape
+    x = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
+    rows, columns = x.shape[1] - h + 1, x.shape[2] - w + 1
+    weights = kernel.reshape(h, w, c, k // LANES, LANES)
+
+    @with_wide_vectors
+    def added(x: jax.Array, weights: jax.Array) -> jax.Array:
+        products = [
+            x[:, i : i + rows : strides[0], j : j + columns : strides[1], m, None, None] * weights[i, j, m]
+            for i, j, m in itertools.product(range(h), range(w), range(c))
+        ]
+        sums = [functools.reduce(operator.add, products[n::_SUMS]) for n in range(min(_SUMS, len(products)))]
+        return functools.reduce(operator.add, sums)
+
+    out = added(x, weights)
+    return out.reshape(*out.shape[:3], k)
+
+
+def depthwise_for_kernel(
+    x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads, dilation: Sequence[int], block: int = 8
+) -> jax.Array:
+    """Depthwise cross-correlation block by block of outputs, every block with a kernel of its own, all the same.
+
+    Its gradient by the kernel is added up within each block first, pixel by pixel, then over the blocks.
+
+    Args and result are those of `forms.shifted_products`; `block` is the most rows and columns of a block.
+    """
+    (b, *image, c), (h, w, _, _) = x.shape, kernel.shape
+    reach = [(n - 1) * d + 1 for n, d in zip((h, w), dilation, strict=True)]
+    size = [(n + sum(pad) - r) // s + 1 for n, pad, r, s in zip(image, pads, reach, strides, strict=True)]
+    blocks = [-(-n // block) for n in size]
+    sides = [-(-n // count) for n, count in zip(size, blocks, strict=True)]
+    steps = [side * s for side, s in zip(sides, strides, strict=True)]
+    seen = [step - s + r for step, s, r in zip(steps, strides, reach, strict=True)]
+    ends = [step * (count - 1) + m for step, count, m in zip(steps, blocks, seen, strict=True)]
+    margins = [(pad[0], end - n - pad[0], 0) for pad, end, n in zip(pads, ends, image, strict=True)]
+    x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *margins, (0, 0, 0)])
+
+    def window(i: jax.Array, j: jax.Array) -> jax.Array:
+        return lax.dynamic_slice(x, (0, i, j, 0), (b, *seen, c))
+
+    corners = [step * jnp.arange(count) for step, count in zip(steps, blocks, strict=True)]
+    windows = jax.vmap(jax.vmap(window, (None, 0), 1), (0, None), 1)(*corners)  # [B, down, across, rows, columns, C]
+    windows = lax.optimization_barrier(windows)
+    # A product with ones, whose gradient is one too: a broadcast's is a sum over several axes, which takes longer.
+    kernels = jnp.ones((b * blocks[0] * blocks[1], 1), x.dtype) @ kernel.reshape(1, -1)
+    kernels = lax.optimization_barrier(kernels.reshape(b, *blocks, h, w, c))
+    kernels = [jnp.copy(kernels) for _ in range(_SUMS)]
+    lines = []
+    for i in range(0, steps[0], strides[0]):
+        line = []
+        for j in range(0, steps[1], strides[1]):
+            part = windows[:, :, :, i : i + reach[0] : dilation[0], j : j + reach[1] : dilation[1]]
+            line.append((part * kernels[len(line) % _SUMS]).sum((3, 4)))
+        lines.append(jnp.stack(line, 3))
+    out = jnp.stack(lines, 2)  # [B, down, rows, across, columns, C]
+    out = out.reshape(b, blocks[0] * sides[0], blocks[1] * sides[1], c)
+    return out[:, : size[0], : size[1]]

@@ -1,0 +1,1 @@
+"""Metrics of probabilities: whether 90 % is right nine times in ten."""

@@ -1,0 +1,1 @@
+"""Metrics of boxes: average precision, calibration, causes of errors."""

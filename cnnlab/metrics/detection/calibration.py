@@ -1,0 +1,43 @@
+"""Whether a box scored .9 is right nine times in ten."""
+
+import numpy as np
+
+from cnnlab.metrics.calibration.errors import ece_floor, expected_calibration_error
+from cnnlab.metrics.detection.matching import Columns, match
+
+
+def scored_detections(
+    detections: Columns, truths: Columns, *, iou_threshold: float = 0.5, score_threshold: float = 0.3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every detection's score `[n]` and whether it found a free object of its class `[n]`, by COCO's matching.
+
+    Args:
+      detections: as in `coco_scores`.
+      truths: likewise; who finds a difficult object or a crowd is left out.
+      iou_threshold: from which a box finds an object.
+      score_threshold: detections scored lower are left out: most of them are background, and known to be.
+    """
+    found = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
+    counted = ~found.ignored[:, 0, 0]
+    return found.scores[counted], found.hit[counted, 0, 0]
+
+
+def detection_calibration(
+    detections: Columns, truths: Columns, *, bins: int = 15, iou_threshold: float = 0.5, score_threshold: float = 0.3
+) -> dict[str, float]:
+    """`ece`, the detection ECE by score alone, and the `ece_floor` of so many detections; NaN without any.
+
+    Source: Küppers et al., Multivariate Confidence Calibration for Object Detection, CVPR Workshops 2020, with the
+    score as the only variable.
+
+    Args: as in `scored_detections`, and the number of bins.
+
+    >>> box = [np.array([[0.0, 0, 10, 10]])]
+    >>> found = {"boxes": box, "scores": [np.array([0.75])], "classes": [np.array([0])]}
+    >>> detection_calibration(found, {"boxes": box, "classes": [np.array([0])]})["ece"]
+    0.25
+    """
+    scores, right = scored_detections(detections, truths, iou_threshold=iou_threshold, score_threshold=score_threshold)
+    if not len(scores):
+        return {"ece": float("nan"), "ece_floor": float("nan")}
+    return {"ece": expected_calibration_error(scores, right, bins), "ece_floor": ece_floor(scores, bins)}

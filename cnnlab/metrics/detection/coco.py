@@ -1,0 +1,146 @@
+"""Average precision of boxes."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.metrics.detection.matching import Columns, match
+from cnnlab.metrics.detection.voc import Curve
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # in double precision, as pycocotools: float32 would misplace matches
+RECALLS = np.linspace(0, 1, 101)
+RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])  # of area: all, small, medium, large
+LIMITS = (1, 10, 100)
+
+
+class Tables(NamedTuple):
+    """What COCO's numbers are means of, for K classes that have an object; -1 where none is of that area.
+
+    Attributes:
+      classes: `[K]`.
+      objects: `[K, areas]`.
+      precision: `[K, areas, thresholds]`, the average over 101 recalls.
+      recall: `[K, limits, areas, thresholds]`, with at most so many detections a class and image.
+    """
+
+    classes: np.ndarray
+    objects: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+
+
+def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
+    """COCO's 12 numbers, as pycocotools gives them: -1 where no class has an object to find.
+
+    Args:
+      detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
+        `classes` `[n]`, -1 = padding.
+      truths: likewise `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool: neither missed, nor is
+        its finder counted) and `area` (square pixels; that of the box where it is not given).
+
+    Returns:
+      `map`, `map50`, `map75`, `map_small`, `map_medium`, `map_large`: mean average precision over IoU .50 to .95,
+      at .50 and .75, and by the object's area (under 32², to 96², above); `mar_1`, `mar_10`, `mar_100`, `mar_small`,
+      `mar_medium`, `mar_large`: mean recall with at most so many detections a class and image.
+
+    Raises:
+      ValueError: detections and truths are not of equally many images.
+
+    >>> box, label = [np.array([[0.0, 0, 50, 50]])], [np.array([3])]
+    >>> found = coco_scores(
+    ...     {"boxes": box, "scores": [np.array([0.9])], "classes": label}, {"boxes": box, "classes": label}
+    ... )
+    >>> round(found["map"], 6), found["map_small"]
+    (1.0, -1.0)
+    """
+    _, _, precision, recall = coco_tables(detections, truths)
+    found = {
+        "map": precision[:, 0],
+        "map50": precision[:, 0, 0],
+        "map75": precision[:, 0, 5],
+        **{f"map_{name}": precision[:, i] for i, name in enumerate(("small", "medium", "large"), 1)},
+        **{f"mar_{limit}": recall[:, i, 0] for i, limit in enumerate(LIMITS)},
+        **{f"mar_{name}": recall[:, 2, i] for i, name in enumerate(("small", "medium", "large"), 1)},
+    }
+    return {name: float(v[v > -1].mean()) if (v > -1).any() else -1.0 for name, v in found.items()}
+
+
+def coco_tables(detections: Columns, truths: Columns) -> Tables:
+    """Average precision and recall of every class that has an object.
+
+    Args: as in `coco_scores`.
+    """
+    found = match(detections, truths, thresholds=THRESHOLDS, ranges=RANGES, limit=LIMITS[-1])
+    order = np.lexsort((-found.scores, found.classes))
+    order = order[np.isin(found.classes[order], found.present)]
+    begin = np.append(np.searchsorted(found.classes[order], found.present), len(order))
+    right, counted = (found.hit & ~found.ignored)[order], ~found.ignored[order]
+    share = np.maximum(found.objects, 1)
+    few = [right & (found.rank[order] < limit)[:, None, None] for limit in LIMITS]
+    recall = np.stack([np.diff(_before(part)[begin], axis=0) / share[..., None] for part in few], 1)
+    precision = _average_precision(right, counted, begin, share)
+    none = found.objects == 0
+    precision[none] = -1
+    recall[np.broadcast_to(none[:, None], recall.shape[:3])] = -1
+    return Tables(found.present, found.objects, precision, recall)
+
+
+def coco_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 0.5) -> dict[int, Curve]:
+    """The precision-recall curve of every class that has an object.
+
+    Args: as in `coco_scores`, and the smallest overlap of a detection with the object it finds.
+
+    >>> boxes = [np.array([[0.0, 0, 50, 50], [60, 0, 80, 20]])]
+    >>> found = {"boxes": boxes, "scores": [np.array([0.9, 0.8])], "classes": [np.array([3, 3])]}
+    >>> curve = coco_curves(found, {"boxes": [boxes[0][:1]], "classes": [np.array([3])]})[3]
+    >>> curve.precision.tolist(), curve.recall.tolist()
+    ([1.0, 0.5], [1.0, 1.0])
+    """
+    found = match(detections, truths, thresholds=np.array([iou_threshold]), limit=LIMITS[-1])
+    curves = {}
+    for k, objects in zip(found.present.tolist(), found.objects[:, 0].tolist(), strict=True):
+        mine = np.flatnonzero((found.classes == k) & ~found.ignored[:, 0, 0])
+        mine = mine[np.argsort(-found.scores[mine], kind="stable")]
+        right = found.hit[mine, 0, 0].cumsum()
+        precision, recall = right / np.arange(1, len(mine) + 1), right / max(objects, 1)
+        curves[k] = Curve(found.scores[mine], precision, recall, objects)
+    return curves
+
+
+def _average_precision(right: np.ndarray, counted: np.ndarray, begin: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Mean precision `[K, A, T]` at 101 recalls, 0 where a recall is not reached.
+
+    Args:
+      right: `[n, A, T]` bool, by class, then falling score.
+      counted: likewise, whether it counts for or against.
+      begin: `[K + 1]`, where each class begins, and n.
+      objects: `[K, A]`, 1 or more.
+    """
+    # Precision falls between two right detections: it is needed at those only, and the envelope is theirs.
+    some = np.flatnonzero(right.any((1, 2)))
+    first, edges = begin[np.searchsorted(begin, some, side="right") - 1], np.searchsorted(some, begin)
+    true, all_counted = (_before(part)[some + 1] - _before(part)[first] for part in (right, counted))
+    envelope = true / np.maximum(all_counted, 1)
+    for start, end in pairwise(edges):
+        envelope[start:end] = np.maximum.accumulate(envelope[start:end][::-1])[::-1]
+    # All in one row: area by area, threshold by threshold, class by class, the c-th right detection of each.
+    values = np.append(np.moveaxis(envelope, 0, -1)[np.moveaxis(right[some], 0, -1)], 0.0)
+    before = _before(right)[begin]  # [K + 1, A, T]
+    start = before[:-1] + (before[-1].cumsum().reshape(before[-1].shape) - before[-1])
+    number = np.diff(before, axis=0)[..., None]
+    needed = _needed(objects)[:, :, None]
+    place = np.where((needed <= number) & (number > 0), start[..., None] + np.maximum(needed - 1, 0), -1)
+    return values[place].mean(-1)
+
+
+def _before(x: np.ndarray) -> np.ndarray:
+    """How many of those before each place are true, `[n, ...]` to `[n + 1, ...]`."""
+    return np.concatenate([np.zeros((1, *x.shape[1:]), np.int64), x.cumsum(0)])
+
+
+def _needed(objects: np.ndarray) -> np.ndarray:
+    """How many of so many objects must be found for each recall, `[...]` to `[..., 101]`."""
+    numbers, place = np.unique(objects, return_inverse=True)
+    needed = np.array([np.searchsorted(np.arange(n + 1) / n, RECALLS) for n in numbers], int).reshape(-1, len(RECALLS))
+    return needed[place].reshape(*objects.shape, len(RECALLS))

@@ -1,0 +1,91 @@
+"""What goes wrong in detection: each wrong box and each object not found, by its cause."""
+
+import numpy as np
+
+from cnnlab.geometry.boxes import iou
+from cnnlab.metrics.detection.matching import Columns, share_within
+
+CAUSES = ("correct", "localisation", "confusion", "duplicate", "background", "both", "missed")
+
+
+def detection_errors(
+    detections: Columns,
+    truths: Columns,
+    *,
+    score_threshold: float = 0.3,
+    found_above: float = 0.5,
+    near_above: float = 0.1,
+) -> dict[str, int]:
+    """Counts of `CAUSES` over all images.
+
+    A detection is `correct` where it takes a free object of its class (best score first, largest overlap). Any other
+    one is off by `localisation` (near an object of its class, not on it), `confusion` (on an object of another class),
+    `duplicate` (on an object of its class that a better one took), `background` (near nothing) or `both` (near an
+    object of another class); the first that fits counts. An object is `missed` where no detection is on it, of whatever
+    class, and none of its own class near it. Difficult objects and crowds are not missed, and any other detection that
+    is on one of its class (within it, for a crowd) has no cause.
+
+    Source: the error types of Bolya et al., TIDE, ECCV 2020.
+
+    Args:
+      detections: as in `coco_scores`.
+      truths: likewise.
+      score_threshold: detections scored lower are left out.
+      found_above: IoU from which a box is on an object.
+      near_above: IoU from which it is near one.
+
+    >>> box = [np.array([[0.0, 0, 10, 10]])]
+    >>> found = {"boxes": box, "scores": [np.array([0.9])], "classes": [np.array([1])]}
+    >>> {name: n for name, n in detection_errors(found, {"boxes": box, "classes": [np.array([0])]}).items() if n}
+    {'confusion': 1}
+    """
+    if not 0 <= near_above <= found_above <= 1:
+        raise ValueError(f"0 <= near_above <= found_above <= 1 must hold, found {near_above} and {found_above}")
+    if len(detections["boxes"]) != len(truths["boxes"]):
+        raise ValueError(f"detections are of {len(detections['boxes'])} images, truths of {len(truths['boxes'])}")
+    counts = dict.fromkeys(CAUSES, 0)
+    for i in range(len(truths["boxes"])):
+        scores, classes = (np.asarray(detections[name][i]).ravel() for name in ("scores", "classes"))
+        kept = np.flatnonzero((scores >= score_threshold) & (classes >= 0))
+        kept = kept[np.argsort(-scores[kept], kind="stable")]
+        boxes, classes = np.asarray(detections["boxes"][i], np.float64).reshape(-1, 4)[kept], classes[kept]
+        labels = np.asarray(truths["classes"][i]).ravel()
+        true_boxes = np.asarray(truths["boxes"][i], np.float64).reshape(-1, 4)
+        difficult, crowd = (
+            np.asarray(truths[name][i], bool).ravel() if name in truths else np.zeros(len(labels), bool)
+            for name in ("difficult", "crowd")
+        )
+        overlap, same = iou(boxes, true_boxes), classes[:, None] == labels
+        on_crowd = share_within(boxes[:, None], true_boxes) >= found_above
+        excused = same & ((crowd & on_crowd) | (difficult & ~crowd & (overlap >= found_above)))
+        wanted = (labels >= 0) & ~crowd & ~difficult
+        overlap, same = overlap[:, wanted], same[:, wanted]
+        for cause in _causes(overlap, same, excused.any(1), found_above, near_above):
+            counts[cause] += 1
+        seen = (overlap >= found_above) | (same & (overlap >= near_above))
+        counts["missed"] += int((~seen.any(0)).sum())
+    return counts
+
+
+def _causes(
+    overlap: np.ndarray, same: np.ndarray, excused: np.ndarray, found_above: float, near_above: float
+) -> list[str]:
+    """The causes of detections, best first, from their overlaps with all objects `[n, m]`."""
+    taken, out = np.zeros(overlap.shape[1], bool), []
+    for row, alike, forgiven in zip(overlap, same, excused, strict=True):
+        free = np.where(alike & ~taken, row, 0)
+        mine, others = np.where(alike, row, 0).max(initial=0), np.where(alike, 0, row).max(initial=0)
+        if free.max(initial=0) >= found_above:
+            taken[free.argmax()] = True
+            out.append("correct")
+        elif forgiven:
+            continue
+        elif near_above <= mine < found_above:
+            out.append("localisation")
+        elif others >= found_above:
+            out.append("confusion")
+        elif mine >= found_above:
+            out.append("duplicate")
+        else:
+            out.append("background" if max(mine, others) < near_above else "both")
+    return out

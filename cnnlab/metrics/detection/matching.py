@@ -1,0 +1,190 @@
+"""Which detection finds which object: COCO's greedy rule, for all images, classes and thresholds at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.geometry import boxes as geometry
+
+Columns = Mapping[str, Sequence[np.ndarray]]
+Table = dict[str, np.ndarray]
+ANY_AREA = np.array([[0, np.inf]])
+
+
+class Matches(NamedTuple):
+    """All detections, by class, then image, then falling score; in A area ranges at T thresholds.
+
+    Attributes:
+      image: `[n]`.
+      place: `[n]` among the image's detections, as they were given.
+      classes: `[n]`.
+      scores: `[n]`.
+      rank: `[n]`, 0 for the best of its class and image.
+      hit: `[n, A, T]` bool, took an object.
+      ignored: `[n, A, T]` bool, counts neither for nor against.
+      present: `[K]`, the classes that have an object.
+      objects: `[K, A]`, how many of them were to be found.
+    """
+
+    image: np.ndarray
+    place: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+    rank: np.ndarray
+    hit: np.ndarray
+    ignored: np.ndarray
+    present: np.ndarray
+    objects: np.ndarray
+
+
+def match(
+    detections: Columns,
+    truths: Columns,
+    *,
+    thresholds: np.ndarray,
+    ranges: np.ndarray = ANY_AREA,
+    limit: float = np.inf,
+    score_threshold: float = -np.inf,
+) -> Matches:
+    """Each detection, best first, takes the free object of its class that it overlaps most, if by the threshold.
+
+    Objects outside the area range, difficult ones and crowds are taken only where no other fits; who takes one is
+    ignored, as is who takes none and lies outside the range itself. A crowd may be taken many times, its overlap is the
+    share of the detection within it. Of equal overlaps the last object is taken, of equal scores the first detection
+    goes first.
+
+    Source: pycocotools, `COCOeval.evaluateImg`.
+
+    Args:
+      detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
+        `classes` `[n]`, -1 = padding. Those scored NaN are left out.
+      truths: likewise `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool) and `area` (square
+        pixels; that of the box where it is not given).
+      thresholds: `[T]` of IoU.
+      ranges: `[A, 2]` of area, both ends within.
+      limit: of detections a class and image, the best.
+      score_threshold: detections scored lower are left out.
+
+    Raises:
+      ValueError: detections and truths are not of equally many images.
+    """
+    if len(detections["boxes"]) != len(truths["boxes"]):
+        images = len(detections["boxes"]), len(truths["boxes"])
+        raise ValueError(
+            f"detections are of {images[0]} images, truths of {images[1]}: give one entry an image to both"
+        )
+    found, real = _flat(detections, scored=True), _flat(truths, scored=False)
+    found = _rows(found, found["scores"] >= score_threshold)
+    found = _rows(found, np.lexsort((-found["scores"], found["image"], found["classes"])))
+    found["rank"] = _count_within(_starts(found["classes"], found["image"]))
+    found = _rows(found, found["rank"] < limit)
+    real = _rows(real, np.lexsort((real["image"], real["classes"])))
+    low, high = ranges.T
+    area = geometry.area(found["boxes"])[:, None]
+    outside = (area < low) | (area > high)  # [n, A]
+    size = real["area"][:, None]
+    skip = (real["crowd"] | real["difficult"])[:, None] | (size < low) | (size > high)  # [m, A]
+    hit, ignored = _take(found, real, skip, np.minimum(thresholds, 1 - 1e-10))
+    ignored |= ~hit & outside[..., None]
+    present, begin = np.unique(real["classes"], return_index=True)
+    objects = np.add.reduceat(~skip, begin, axis=0, dtype=np.int64) if len(begin) else np.zeros((0, len(ranges)), int)
+    told = (found[name] for name in ("image", "place", "classes", "scores", "rank"))
+    return Matches(*told, hit, ignored, present, objects)
+
+
+def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The share of each box that lies within the one at its place, `[..., 4]` to `[...]`; 0 of a box without area.
+
+    >>> share_within(np.array([0.0, 0, 10, 10]), np.array([5.0, 0, 100, 100])).tolist()
+    0.5
+    """
+    side = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0)
+    return side.prod(-1) / np.maximum(geometry.area(a), np.finfo(float).tiny)
+
+
+def _flat(columns: Columns, *, scored: bool) -> Table:
+    """All images' boxes in one table, padding left out; `image` and `place` say where each stood."""
+    labels = [np.asarray(one).ravel() for one in columns["classes"]]
+    lengths = [len(one) for one in labels]
+
+    def joined(name: str, kind: type, shape: tuple[int, ...] = (-1,)) -> np.ndarray:
+        parts = [np.asarray(one, kind).reshape(shape) for one in columns[name]]
+        return np.concatenate([np.zeros((0, *shape[1:]), kind), *parts])
+
+    table = {
+        "image": np.repeat(np.arange(len(labels)), lengths),
+        "place": _count_within(np.repeat(np.cumsum([0, *lengths])[:-1], lengths)),
+        "classes": joined("classes", np.int64),
+        "boxes": joined("boxes", np.float64, (-1, 4)),
+    }
+    n = len(table["classes"])
+    if scored:
+        table["scores"] = joined("scores", np.float64)
+    else:
+        table |= {name: joined(name, bool) if name in columns else np.zeros(n, bool) for name in ("crowd", "difficult")}
+        table["area"] = joined("area", np.float64) if "area" in columns else geometry.area(table["boxes"])
+    return _rows(table, table["classes"] >= 0)
+
+
+def _rows(table: Table, which: np.ndarray) -> Table:
+    return {name: column[which] for name, column in table.items()}
+
+
+def _starts(*keys: np.ndarray) -> np.ndarray:
+    """The place at which each entry's run of equal keys begins, of sorted entries."""
+    new = np.ones(len(keys[0]), bool)
+    new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
+
+
+def _count_within(starts: np.ndarray) -> np.ndarray:
+    """0, 1, 2, ... within each run."""
+    return np.arange(len(starts)) - starts
+
+
+def _take(found: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Who took an object, and whose does not count, `[n, A, T]`.
+
+    Turn by turn: in the first the best detection of every class and image that overlaps an object takes one, in the
+    second the second best, so a turn is one step for all of them.
+    """
+    hit = np.zeros((len(found["classes"]), skip.shape[1], len(thresholds)), bool)
+    ignored = np.zeros_like(hit)
+    free = np.ones((len(skip), *hit.shape[1:]), bool)
+    taker, thing, overlap = _candidates(found, real, thresholds.min())
+    if not len(taker):
+        return hit, ignored
+    takers, of_taker = np.unique(taker, return_inverse=True)
+    turn = _count_within(_starts(found["classes"][takers], found["image"][takers]))[of_taker]
+    by_turn = np.argsort(turn, kind="stable")
+    for part in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
+        of, at = thing[part], _starts(taker[part])
+        begin = np.unique(at)
+        most = len(part) + 1
+        liking = (most - _count_within(at))[:, None, None]  # the first of a detection is the dearest
+        fits = free[of] & (overlap[part, None, None] >= thresholds)
+        liking = liking * fits + most * (fits & ~skip[of][..., None])
+        best = np.maximum.reduceat(liking, begin, axis=0)
+        i, a, t = np.nonzero(best)
+        taken = of[begin[i] + -best[i, a, t] % most]
+        one = taker[part][begin[i]]
+        hit[one, a, t] = True
+        ignored[one, a, t] = skip[taken, a]
+        free[taken, a, t] = real["crowd"][taken]
+    return hit, ignored
+
+
+def _candidates(found: Table, real: Table, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of a detection and an object of its class and image that overlap by `least`: the places of both, and by how
+    much; detection by detection, the largest overlap first, of equal ones the last object."""
+    images = 1 + max(found["image"].max(initial=0), real["image"].max(initial=0))
+    mine, theirs = (one["classes"] * images + one["image"] for one in (found, real))
+    begin, end = (np.searchsorted(theirs, mine, side) for side in ("left", "right"))
+    taker = np.repeat(np.arange(len(mine)), end - begin)
+    thing = np.repeat(begin, end - begin) + _count_within(_starts(taker))
+    a, b, crowd = found["boxes"][taker], real["boxes"][thing], real["crowd"][thing]
+    overlap = np.where(crowd, share_within(a, b), geometry.iou(a, b, matched=True))
+    order = np.lexsort((-thing, -overlap, taker))
+    order = order[overlap[order] >= least]
+    return taker[order], thing[order], overlap[order]

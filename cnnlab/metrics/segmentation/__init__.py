@@ -1,0 +1,1 @@
+"""Metrics of masks: pixels, outlines, shapes, doubt."""

@@ -1,0 +1,47 @@
+"""Whether the doubt about single pixels is to be believed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cnnlab.metrics.calibration.errors import ece_floor, expected_calibration_error
+from cnnlab.metrics.selective import risk_at_coverage
+from cnnlab.metrics.separation import separation
+
+PIXELS = 200_000
+"""As many, evenly spread, decide: more change the third digit, and are sorted for longer than the network runs."""
+
+SET_ASIDE = (1, 5, 10)
+"""Per cent."""
+
+
+def doubt_scores(confidence: np.ndarray, correct: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """`ece`, `ece_floor`, `error_auroc_NAME` of every score, and `accuracy_without_1`, `_5`, `_10`.
+
+    `error_auroc_NAME` is the chance that a wrong pixel has a higher score than a right one (NaN without both);
+    `accuracy_without_5` the accuracy of the pixels that are left when the 5 % of least confidence are set aside. Pixels
+    count as independent for the floor, which neighbours are not: it is a lower bound.
+
+    Args:
+      confidence: `[n]`, the probability of the guess at each pixel.
+      correct: `[n]`, whether it was right.
+      scores: by name `[n]`, larger is less sure: variance, entropy, mutual information.
+
+    >>> found = doubt_scores(np.array([0.9, 0.8, 0.6]), np.array([1, 1, 0]), {"entropy": np.array([0.1, 0.5, 0.4])})
+    >>> found["error_auroc_entropy"], found["error_auroc_confidence"], round(found["accuracy_without_10"], 4)
+    (0.5, 1.0, 0.6667)
+    """
+    n = len(confidence)
+    if not n:
+        return {}
+    chosen = np.linspace(0, n - 1, min(n, PIXELS)).astype(np.int64)
+    confidence, correct = np.asarray(confidence, np.float64)[chosen], np.asarray(correct, bool)[chosen]
+    out = {"ece": expected_calibration_error(confidence, correct), "ece_floor": ece_floor(confidence, draws=20)}
+    scores = {"confidence": 1 - confidence} | {name: np.asarray(score)[chosen] for name, score in scores.items()}
+    for name, score in scores.items():
+        both = correct.any() and not correct.all()
+        out[f"error_auroc_{name}"] = separation(score[correct], score[~correct]).auroc if both else float("nan")
+    for share in SET_ASIDE:
+        risk = risk_at_coverage(confidence, correct, 1 - share / 100)
+        out[f"accuracy_without_{share}"] = 1 - risk
+    return out

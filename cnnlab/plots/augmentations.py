@@ -1,0 +1,47 @@
+"""Training examples as they are and as they were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.plots.canvas import BOX_COLOURS, GREY, new_figure, outline, show
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def augmentations(batches: Sequence[Mapping[str, np.ndarray]], titles: Sequence[str], classes: Sequence[str]) -> Figure:
+    """A column an example, a row a batch: as it is above, as it was drawn below; masks tinted, boxes with their class.
+
+    Args:
+      batches: the same examples, `image` `[n, H, W, C]` and, where there are any, `mask` `[n, H, W]` (0 shows as
+        background, -1 hatched) and `boxes` `[n, m, 4]` with `classes` `[n, m]`.
+      titles: one a batch.
+      classes: names.
+    """
+    n = len(batches[0]["image"])
+    height, width = batches[0]["image"].shape[1:3]
+    figure, axes = new_figure(len(batches), n, size=(1.5 * n + 0.3, 1.5 * len(batches) * height / width + 0.3))
+    for line, batch, title in zip(axes, batches, titles, strict=True):
+        for i, axis in enumerate(line):
+            show(axis, batch["image"][i])
+            if "mask" in batch:
+                _tint(axis, batch["mask"][i])
+            for box, label in zip(batch.get("boxes", [()] * n)[i], batch.get("classes", [()] * n)[i], strict=True):
+                if label >= 0:
+                    outline(axis, box, classes[label], BOX_COLOURS[label % len(BOX_COLOURS)])
+        line[0].text(-0.06, 0.5, title, transform=line[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
+    return figure
+
+
+def _tint(axis: Axes, mask: np.ndarray) -> None:
+    """A mask `[H, W]` over its image: classes from 1 on in colour, what is ignored hatched."""
+    shown = np.ma.masked_less(mask, 1)
+    axis.imshow(shown, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
+    if (mask == -1).any():
+        hatched = axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        hatched.set(edgecolor=GREY, linewidth=0)

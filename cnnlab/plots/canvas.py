@@ -1,0 +1,49 @@
+"""What figures share: axes outside of pyplot, one image, the outline of a box, colours. No global state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
+"""Okabe and Ito's colours: readers who are colour-blind can tell them apart."""
+
+BOX_COLOURS = (ORANGE, BLUE, "#009e73", "#cc79a7")
+
+
+def new_figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure with its axes `[rows, columns]`, outside of pyplot: nothing to close, no display needed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=120)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def show(axis: Axes, image: np.ndarray) -> None:
+    """One image `[H, W, C]`, uint8 or in [0, 1], grey or RGB."""
+    axis.imshow(
+        image if image.shape[-1] == 3 else image[..., 0],
+        cmap="gray",
+        vmin=0,
+        vmax=255 if image.dtype == np.uint8 else 1,
+    )
+    axis.axis("off")
+
+
+def outline(axis: Axes, box: np.ndarray, text: str, colour: str) -> None:
+    """A box and its name."""
+    from matplotlib.patches import Rectangle
+
+    axis.add_patch(rectangle_of(Rectangle, box, color=colour))
+    axis.text(box[0], box[1] - 1, text, color=colour, fontsize=6, clip_on=True)
+
+
+def rectangle_of(rectangle: type, box: np.ndarray, **style):
+    """Returns a matplotlib rectangle of a box `[4]` xyxy in pixels."""
+    # Coordinates are continuous, pixel centres lie at +0.5; imshow puts them at whole numbers.
+    return rectangle((box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, **style)

@@ -1,0 +1,32 @@
+"""True class against guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.plots.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Counts of true class (rows) and guess (columns), coloured by share of the row."""
+    k = len(counts)
+    side = min(12.0, 2.2 + 0.42 * k)
+    figure, axes = new_figure(size=(side + 0.8, side))
+    axis = axes[0, 0]
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if k <= 25:
+        for row, column in np.argwhere(counts):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axis.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=8)
+    axis.set_xticks(range(k), classes, rotation=45 if max(map(len, classes)) > 3 else 0)
+    axis.set_yticks(range(k), classes)
+    axis.set(xlabel="guess", ylabel="true class")
+    figure.colorbar(image, ax=axis, label="share of the true class", fraction=0.046)
+    return figure

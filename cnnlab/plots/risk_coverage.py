@@ -1,0 +1,46 @@
+"""Figures of what a network does with its doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.metrics.selective import RiskCoverage
+from cnnlab.plots.canvas import BLUE, GREY, ORANGE, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LINES = (BLUE, ORANGE, "#009e73", "#cc79a7")
+
+
+def risk_coverage_curves(curves: Mapping[str, RiskCoverage], *, coverage: float = 0.8) -> Figure:
+    """Error rate of the surest answers against their share, beside the best order of them and a random one.
+
+    Args:
+      curves: from `metrics.selective.risk_coverage`, by the name of the score that orders the answers.
+      coverage: marked, with the risk there.
+
+    >>> from cnnlab.metrics.selective import risk_coverage
+    >>> curve = risk_coverage(np.array([0.9, 0.8, 0.7]), np.array([1, 1, 0]))
+    >>> risk_coverage_curves({"probability": curve}).axes[0].get_ylabel()
+    'risk: share of answers that are wrong'
+    """
+    figure, axes = new_figure(size=(4.6, 3.6))
+    axis = axes[0, 0]
+    for colour, (name, curve) in zip(_LINES, curves.items(), strict=False):
+        risk = curve.risk[np.searchsorted(curve.coverage, coverage - 1e-9)]
+        axis.plot(*curve, color=colour, label=f"{name}: {100 * risk:.2f} % at {100 * coverage:.0f} %")
+        axis.plot(coverage, risk, "o", color=colour, markersize=4)
+    errors = max(curve.risk[-1] for curve in curves.values())
+    share = np.linspace(1e-3, 1, 500)
+    axis.plot(share, np.maximum(share - (1 - errors), 0) / share, ":", color=GREY, label="best order")
+    axis.axhline(errors, linestyle="--", color=GREY, label="random order")
+    axis.axvline(coverage, color=GREY, linewidth=0.6)
+    axis.set(xlabel="coverage: share of examples answered", ylabel="risk: share of answers that are wrong")
+    highest = max(curve.risk.max() for curve in curves.values())
+    axis.set(xlim=(0, 1), ylim=(0, 1.4 * highest or 1))
+    axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
+    return figure

@@ -1,0 +1,24 @@
+"""Prediction against truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.plots.canvas import BLUE, GREY, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def scatter(values: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Figure:
+    """Prediction against truth, one panel a target `[n, d]`."""
+    d = targets.shape[1]
+    figure, axes = new_figure(1, d, size=(3.4 * d, 3.2))
+    for i, axis in enumerate(axes[0]):
+        axis.plot(targets[:, i], values[:, i], ".", color=BLUE, alpha=0.5)
+        axis.axline((targets[:, i].mean(),) * 2, slope=1, color=GREY, linestyle="--")
+        axis.set(xlabel=f"true {names[i]}", ylabel=f"predicted {names[i]}")
+    return figure

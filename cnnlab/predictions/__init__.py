@@ -1,0 +1,1 @@
+"""Answers for files: records, pictures and videos."""

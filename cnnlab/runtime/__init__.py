@@ -1,0 +1,1 @@
+"""What programs run on: devices, memory, compiled programs and their cache."""

@@ -1,0 +1,211 @@
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+import cnnlab
+from cnnlab.calibration import PostHoc
+from cnnlab.calibration.store import load_post_hoc
+from cnnlab.cli import main
+from cnnlab.evaluation.decisions import decision_scores, doubts, outside_scores
+from cnnlab.evaluation.pictures import save_example
+from cnnlab.predictions.predict import predict_images
+
+
+def answers(n=400, right=0.75, seed=0):
+    """Always 90 % sure of class 0, right as often as said."""
+    label = (np.arange(n) >= right * n).astype(np.int32)
+    return np.tile([0.9, 0.1], (n, 1)), np.random.default_rng(seed).permutation(label)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return cnnlab.data.shapes(size=16, train=96, validation=200, test=40)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, dataset):
+    """LeNet5 with dropout, better than chance."""
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("lenet5", dropout=0.5),
+        data=cnnlab.Choice("shapes", size=16, train=96, validation=200, test=40),
+        optimizer=cnnlab.Optimizer(learning_rate=3e-3),
+        training=cnnlab.Training(epochs=12, batch_size=32),
+    )
+    path = tmp_path_factory.mktemp("runs") / "small"
+    cnnlab.train(experiment, path, quiet=True)
+    return path
+
+
+def test_the_scores_of_answers_that_are_all_alike_are_those_of_hand_arithmetic():
+    probs, label = answers()
+    found = decision_scores({"probs": probs, "label": label})
+    assert [found["mce"], found["ece_mass"]] == pytest.approx([0.15, 0.15])
+    assert found["ece_low"] <= 0.15 <= found["ece_high"]
+    assert found["risk_at_80"] == found["aurc"] == pytest.approx(0.25)  # no order: equal answers are taken at once
+    assert found["error_auroc_entropy"] == 0.5
+
+
+def test_doubts_are_large_where_answers_are_even():
+    found = doubts({"probs": np.array([[1.0, 0.0], [0.5, 0.5]])})
+    assert found["max_probability"].tolist() == [0, 0.5]
+    assert found["entropy"] == pytest.approx([0, math.log(2)])
+
+
+def test_images_that_are_always_doubted_more_are_found_without_fail():
+    inside, outside = {"probs": np.array([[0.9, 0.1]] * 20)}, {"probs": np.array([[0.6, 0.4]] * 10)}
+    found = outside_scores(inside, outside)
+    assert found["ood_auroc_entropy"] == found["ood_aupr_max_probability"] == 1
+    assert found["ood_fpr95_entropy"] == 0
+
+
+def test_sets_are_fitted_on_examples_that_the_calibration_has_not_seen():
+    found = PostHoc.fit(*answers(), method="temperature", error=0.2)
+    assert found.examples == 400
+    assert found.conformal.examples == 200
+
+
+def test_a_split_without_a_mistake_leaves_the_probabilities_as_they_are():
+    probs, label = answers(right=1)
+    with pytest.warns(UserWarning, match="all 400 validation examples it is fitted on are right"):
+        found = PostHoc.fit(probs, label, method="temperature")
+    assert found.apply(probs) is probs
+
+
+def test_unlabelled_examples_are_left_out_of_the_fit():
+    probs, label = answers()
+    label[np.flatnonzero(label == 1)[:50]] = -1  # 300 of 350 right
+    found = PostHoc.fit(probs, label, method="temperature")
+    assert found.apply(probs)[0, 0] == pytest.approx(300 / 350, abs=1e-6)
+
+
+def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsys, unexplained):
+    (tmp_path / "elsewhere").mkdir()
+    save_example(cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "elsewhere/a.png")
+    options = ["--mc", "4", "--calibrate", "temperature", "--conformal", "0.2", "--ood", str(tmp_path / "elsewhere")]
+    assert main(["evaluate", str(run), *options, "--figures", str(tmp_path / "report"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    names = "nll uncalibrated_nll temperature_low set_coverage set_size ood_aupr_in_mutual_information ece_low"
+    assert (report["calibrated"], report["ood_examples"]) == (1, 1)
+    for name in names.split():
+        assert math.isfinite(report[name])
+    assert not unexplained("Classification", report)
+    text = (tmp_path / "report" / "report.md").read_text()
+    for picture in ("risk_coverage", "reliability", "outside_entropy"):
+        assert f"({picture}.png)" in text
+    assert main(["predict", str(run), str(tmp_path / "elsewhere"), "--mc", "4", "--calibrated"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert set(one["set"]) <= {"disc", "square", "triangle"}
+    trained = cnnlab.load(run)
+    again = cnnlab.evaluate(run, mc_samples=4, calibrate="saved")
+    assert again["nll"] == pytest.approx(report["nll"], abs=1e-6)
+    assert load_post_hoc(run, trained, passes=4).passes == 4
+
+
+@pytest.mark.parametrize("option", [("--calibrate", "temperature"), ("--conformal", "0.2")])
+def test_each_decision_alone_has_its_report(run, option, tmp_path, capsys):
+    assert main(["evaluate", str(run), *option, "--figures", str(tmp_path)]) == 0
+    assert (tmp_path / "risk_coverage.png").is_file()
+    assert not list(tmp_path.glob("outside*"))
+
+
+def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
+    trained = cnnlab.load(run)
+    probs = np.asarray(cnnlab.predict(trained, dataset["validation"].column("image")).probs, np.float64)
+    fitted = cnnlab.calibration.Temperature.fit(probs, dataset["validation"].column("label"))
+    probs = np.asarray(cnnlab.predict(trained, dataset["test"].column("image")).probs, np.float64)
+    expected = -np.log(np.take_along_axis(fitted.apply(probs), dataset["test"].column("label")[:, None], 1)).mean()
+    assert cnnlab.evaluate(trained, dataset, calibrate="temperature")["nll"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"calibrate": "saved", "mc_samples": 3}, "the answers are made with --mc 3; give"),
+        ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
+        ({"calibrate": "temperature", "conformal": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
+        (
+            {"conformal": 0.005, "calibrate": "temperature"},
+            "temperature needs 100 validation examples and sets that miss 0.005 need 199 others, found 200 in all",
+        ),
+        ({"calibrate": "temperature", "split": "validation"}, "fitted on the validation split"),
+        ({"ood": "nowhere"}, "'nowhere' is no folder and no data"),
+        ({"ood": "digits"}, "shape (16, 16, 1), digits has (28, 28, 1)"),
+    ],
+)
+def test_what_cannot_be_decided_is_told(run, options, message):
+    cnnlab.evaluate(run, calibrate="temperature")
+    with pytest.raises(ValueError, match="(?s)" + message.replace("(", "\\(").replace(")", "\\)")):
+        cnnlab.evaluate(run, **options)
+
+
+@pytest.mark.parametrize(("method", "sets"), [("vector", "aps"), ("platt", "raps")])
+def test_predict_makes_the_sets_that_evaluate_made(run, dataset, method, sets):
+    options = {"calibrate": method, "conformal": 0.2, "sets": sets}
+    report = cnnlab.evaluate(run, **options)
+    trained, test = cnnlab.load(run), dataset["test"]
+    fitted = load_post_hoc(run, trained)
+    answers = predict_images(trained, iter(test.column("image")), batch_size=7, fitted=fitted)
+    found = np.stack([one["set"] for one in answers])
+    held = np.take_along_axis(found, test.column("label")[:, None], 1).mean()
+    assert held == pytest.approx(report["set_coverage"])
+
+
+def test_a_run_keeps_a_fit_for_each_number_of_passes(run):
+    once = cnnlab.evaluate(run, calibrate="temperature")
+    many = cnnlab.evaluate(run, mc_samples=4, calibrate="vector", conformal=0.2)
+    assert cnnlab.evaluate(run, calibrate="saved")["nll"] == pytest.approx(once["nll"])
+    assert cnnlab.evaluate(run, mc_samples=4, calibrate="saved")["set_size"] == pytest.approx(many["set_size"])
+
+
+def test_what_is_fitted_to_other_data_is_not_kept(run, tmp_path):
+    kept = cnnlab.evaluate(run, calibrate="temperature")
+    other = cnnlab.data.shapes(size=16, train=4, validation=200, test=40, seed=7)
+    with pytest.warns(UserWarning, match="other data than the run's is measured, and not kept"):
+        assert cnnlab.evaluate(run, other, calibrate="temperature")["temperature"] != kept["temperature"]
+    assert cnnlab.evaluate(run, calibrate="saved")["temperature"] == kept["temperature"]
+
+
+def test_what_a_second_fit_takes_away_is_told(run):
+    cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
+    with pytest.warns(UserWarning, match="held a calibration and sets for answers with no --mc; it now holds sets"):
+        cnnlab.evaluate(run, conformal=0.2)
+
+
+def test_a_split_without_a_mistake_keeps_nothing_and_says_so(run, monkeypatch):
+    monkeypatch.setattr(PostHoc, "fit", classmethod(lambda cls, probs, labels, passes, **_: cls(passes, len(labels))))
+    assert cnnlab.evaluate(run, mc_samples=7, calibrate="temperature")["calibrated"] == 0
+    with pytest.raises(ValueError, match="the answers are made with --mc 7"):
+        load_post_hoc(run, cnnlab.load(run), passes=7)
+
+
+def test_an_ensemble_is_of_networks_trained_apart(run, capsys):
+    with pytest.raises(ValueError, match="run names no network"):
+        cnnlab.evaluate([])
+    with pytest.raises(ValueError, match="small is given twice"):
+        cnnlab.evaluate([run, str(run)])
+    assert main(["predict", str(run), str(run), "a.png"]) == 2
+    assert "name a run twice" in capsys.readouterr().err
+
+
+def test_sets_without_an_error_are_misuse(run, capsys):
+    assert main(["evaluate", str(run), "--sets", "aps"]) == 2
+    assert "--sets aps needs --conformal ERROR" in capsys.readouterr().err
+
+
+def test_other_weights_refuse_the_map_that_a_run_keeps(run):
+    cnnlab.evaluate(run, calibrate="temperature")
+    trained = cnnlab.load(run)
+    other = trained.replace(variables=jax.tree.map(lambda leaf: leaf * 2, trained.variables))
+    with pytest.raises(ValueError, match="fitted for other weights"):
+        load_post_hoc(run, other)
+
+
+def test_regression_has_nothing_to_calibrate(tmp_path):
+    data = cnnlab.data.shapes("target", size=16, train=64, validation=16, test=16)
+    experiment = cnnlab.Experiment(task=cnnlab.Choice("regression"), training=cnnlab.Training(epochs=1, batch_size=32))
+    trained = cnnlab.train(experiment, tmp_path / "run", data=data, quiet=True)
+    with pytest.raises(ValueError, match="classification with one label"):
+        cnnlab.evaluate(trained, data, calibrate="temperature")

@@ -1,0 +1,135 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnlab import models, nn
+
+
+def parameters(network, shape):
+    variables = jax.eval_shape(lambda x: nn.init(network, x, jax.random.key(0)), jnp.zeros(shape))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def drawn(network, x):
+    """First variables, by one compiled program."""
+    return jax.jit(lambda x: nn.init(network, x, jax.random.key(0)))(x)
+
+
+def normal(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def test_the_papers_network_has_the_parameters_of_the_arithmetic_and_gives_388_pixels_of_572():
+    network = models.UNet(2, norm=False, border="valid")
+    widths = [64, 128, 256, 512, 1024]
+    double = lambda a, b: 9 * a * b + b + 9 * b * b + b  # noqa: E731
+    down = sum(double(a, b) for a, b in zip([1, *widths], widths, strict=False))
+    up = sum(4 * 2 * w * w + w + double(2 * w, w) for w in widths[:-1])
+    assert parameters(network, (1, 572, 572, 1)) == down + up + 64 * 2 + 2 == 31_030_658
+    variables = jax.eval_shape(lambda: nn.init(network, jnp.zeros((1, 188, 188, 1)), jax.random.key(0)))
+    assert jax.eval_shape(network.apply, variables, jnp.zeros((1, 572, 572, 1))).shape == (1, 388, 388, 2)
+
+
+def test_without_padding_it_equals_its_twin_in_torch():
+    torch = pytest.importorskip("torch")
+    from torch_twins import UNet
+
+    twin = UNet(width=3, depth=2)
+    assert sum(p.numel() for p in UNet().parameters()) == 31_030_658
+    kernel = lambda conv: {"kernel": conv.weight.detach().numpy().transpose(2, 3, 1, 0), "bias": conv.bias.detach()}  # noqa: E731
+    double = lambda two: {"conv1": {"conv": kernel(two[0])}, "conv2": {"conv": kernel(two[2])}}  # noqa: E731
+    params = {"classes": kernel(twin.classes), "bottleneck": double(twin.down[2])}
+    for i in (0, 1):
+        flipped = twin.up[i].weight.detach().numpy()[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+        params[f"up{i + 1}"] = {"kernel": flipped, "bias": twin.up[i].bias.detach()}
+        params |= {f"down{i + 1}": double(twin.down[i]), f"join{i + 1}": double(twin.join[i])}
+    x = np.random.default_rng(0).normal(size=(2, 44, 52, 1)).astype(np.float32)
+    network = models.UNet(2, width=3, depth=2, norm=False, border="valid")
+    got = jax.jit(network.apply)({"params": jax.tree.map(np.asarray, params)}, x)
+    want = twin(torch.from_numpy(x.transpose(0, 3, 1, 2))).detach().numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert got.shape == (2, 4, 12, 2)
+
+
+@pytest.mark.parametrize("border", ["zero", "mirror"])
+@pytest.mark.parametrize("size", [(1, 1), (17, 30), (32, 16)])
+def test_an_image_of_any_size_comes_back_in_its_size(border, size):
+    network = models.UNet(3, width=2, depth=3, border=border)
+    out = jax.eval_shape(lambda x: network.init_with_output(jax.random.key(0), x)[0], jnp.zeros((1, *size, 1)))
+    assert out.shape == (1, *size, 3)
+
+
+def test_without_padding_the_output_lies_over_the_middle_of_any_image():
+    network = models.UNet(2, width=2, depth=1, norm=False, border="valid")
+    x = normal(1, 27, 30, 1)
+    variables, apply = drawn(network, x), jax.jit(lambda v, x: nn.apply(network, v, x))
+    whole = apply(variables, x)
+    part = apply(variables, x[:, 2:26, 4:28])  # steps of 2, so the poolings meet the same pixels
+    assert whole.shape == (1, 11, 14, 2)
+    np.testing.assert_allclose(np.asarray(whole)[:, 2:10, 4:12], part, atol=1e-6)
+
+
+def test_mirroring_is_the_network_without_padding_on_the_mirrored_image():
+    mirror, valid = (models.UNet(2, width=2, depth=1, norm=False, border=border) for border in ("mirror", "valid"))
+    x = normal(1, 12, 12, 1)
+    beyond = np.pad(x, ((0, 0), (8, 8), (8, 8), (0, 0)), mode="symmetric")
+    apply = jax.jit(lambda v, x, beyond: (nn.apply(mirror, v, x), nn.apply(valid, v, beyond)))
+    np.testing.assert_allclose(*apply(drawn(mirror, x), x, beyond), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"residual": True}, {"skip": "add"}, {"residual": True, "border": "mirror"}])
+def test_additive_variants_learn_in_every_parameter(options):
+    network = models.UNet(2, width=4, depth=2, norm=False, **options)
+    x = normal(2, 12, 12, 1)
+    gradients = jax.device_get(jax.jit(jax.grad(lambda v: (nn.apply(network, v, x) ** 2).sum()))(drawn(network, x)))
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(gradients))
+
+
+def test_an_added_skip_halves_the_inputs_of_the_joining_blocks():
+    plain, added = (models.UNet(2, width=4, depth=1, skip=skip) for skip in ("concatenate", "add"))
+    assert parameters(plain, (1, 8, 8, 1)) - parameters(added, (1, 8, 8, 1)) == 9 * 4 * 4
+
+
+def seen_with_dropout(network, x):
+    """What every module gives in a pass with dropout."""
+    options = {"rngs": {"dropout": jax.random.key(2)}, "capture_intermediates": True}
+    seen = jax.jit(lambda v, x: network.apply(v, x, deterministic=False, **options)[1]["intermediates"])
+    return jax.device_get(seen(drawn(network, x), x))
+
+
+def test_dropout_drops_whole_maps_after_the_bottleneck_and_on_the_way_up():
+    network = models.UNet(2, width=4, depth=2, spatial_dropout=0.5)
+    x = normal(1, 8, 8, 1)
+    seen = seen_with_dropout(network, x)
+    assert {name for name in seen if "dropout" in name} == {"dropout_bottleneck", "dropout1", "dropout2"}
+    (before,), (after,) = seen["join2"]["__call__"], seen["dropout2"]["__call__"]
+    factor = np.where(before > 0, after / np.where(before > 0, before, 1), np.nan)
+    assert set(np.unique(factor[~np.isnan(factor)])) <= {0, 2}
+    assert all(len(np.unique(map_[~np.isnan(map_)])) <= 1 for map_ in factor.reshape(-1, 8).T)
+
+
+def test_central_dropout_drops_single_values_at_the_two_deepest_levels_alone():
+    network = models.UNet(2, width=4, depth=3, central_dropout=0.5)
+    x = normal(1, 32, 32, 1)
+    seen = seen_with_dropout(network, x)
+    names = {name for name in seen if "central" in name}
+    assert names == {f"central_{place}" for place in ("down2", "down3", "bottleneck", "join3", "join2")}
+    (before,), (after,) = seen["join2"]["__call__"], seen["central_join2"]["__call__"]
+    factor = np.asarray(after)[before > 0] / np.asarray(before)[before > 0]
+    assert set(factor) == {0, 2}
+    assert abs(factor.mean() - 1) < 0.2  # of about 500 values
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "message"),
+    [
+        ({"border": "valid"}, 184, "takes 184 rows and columns, the image has 184x184; give a larger one"),
+        ({"depth": 0}, 8, "width and depth must be 1 or more, found 64 and 0"),
+        ({"skip": "ad"}, 8, "unknown skip 'ad'; did you mean 'add'"),
+        ({"border": "zeros"}, 8, "unknown border 'zeros'; did you mean 'zero'"),
+    ],
+)
+def test_a_network_that_cannot_be_says_why(options, size, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(models.UNet(2, **options).init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
