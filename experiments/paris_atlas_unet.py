@@ -59,7 +59,7 @@ import cnnlab
 from cnnlab.metrics.segmentation.boundaries import boundary_counts, ridges
 from cnnlab.metrics.segmentation.panoptic import basins, panoptic_counts, require_watershed, shapes
 from cnnlab.metrics.separation import separation
-from cnnlab.plots.segmentation import answers
+from cnnlab.plots.segmentation import prediction_grid
 from cnnlab.uncertainty import DIHEDRAL
 
 EDGES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -249,7 +249,7 @@ def draw(sheet: np.ndarray, guess: np.ndarray, probability, variance, truth) -> 
     top, left = max((rows[0] + rows[-1] + 1 - PICTURE) // 2, 0), max((content.shape[1] - PICTURE) // 2, 0)
     shown = [sheet, np.where(content, wide, -1), guess.astype(int), probability, variance]
     image, mask, found, mean, spread = (one[top : top + PICTURE, left : left + PICTURE] for one in shown)
-    figure = answers([image], [mask], [found], {"E[y]": [mean], "Var[y]": [spread]}, 2)
+    figure = prediction_grid([image], [mask], [found], {"E[y]": [mean], "Var[y]": [spread]}, 2)
     figure.set_size_inches(16, 3)
     file = io.BytesIO()
     figure.savefig(file)

@@ -20,7 +20,7 @@ import tyro
 
 import cnnlab
 from cnnlab.data import Examples
-from cnnlab.evaluation.rows import answering
+from cnnlab.evaluation.rows import row_function
 from cnnlab.geometry.warp import affine, warp_images
 from cnnlab.plots.canvas import new_figure, show
 from cnnlab.training.restore import load_data
@@ -55,7 +55,7 @@ def main(
     if not runs:
         raise ValueError("no RUN given; name a run directory")
     examples = load_data(runs[0])["test"]
-    answers = [answering([cnnlab.load(run)], mc_samples=samples) for run in runs]
+    answers = [row_function([cnnlab.load(run)], mc_samples=samples) for run in runs]
     degrees, found = np.linspace(0, 180, angles), []
     print("degrees  " + "  ".join(f"{name.replace('_', ' '):>18}" for name in COLUMNS))
     for angle in degrees:

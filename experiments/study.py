@@ -9,7 +9,7 @@ import numpy as np
 
 import cnnlab
 from cnnlab.training.loop import train_plan
-from cnnlab.training.plan import plan
+from cnnlab.training.plan import make_plan
 from cnnlab.uncertainty.dropout import has_dropout
 
 Table = dict[str, np.ndarray]
@@ -46,17 +46,17 @@ def over_seeds(
     rows = []
     for seed in range(seeds):
         one = dataclasses.replace(experiment, seed=seed)
-        made = plan(vary(one, seed) if vary else one)
+        plan = make_plan(vary(one, seed) if vary else one)
         started = time.perf_counter()
-        trained = train_plan(made, runs / f"seed{seed}")
+        trained = train_plan(plan, runs / f"seed{seed}")
         row = {"train seconds": time.perf_counter() - started} | cnnlab.evaluate(
-            trained, made.dataset, calibrate=calibrate
+            trained, plan.dataset, calibrate=calibrate
         )
         if has_dropout(trained):
-            many = cnnlab.evaluate(trained, made.dataset, mc_samples=mc_samples, calibrate=calibrate)
+            many = cnnlab.evaluate(trained, plan.dataset, mc_samples=mc_samples, calibrate=calibrate)
             row |= {f"MC {name}": value for name, value in many.items() if name != "examples"}
         if views is not None:
-            mean = cnnlab.evaluate(trained, made.dataset, views=views)
+            mean = cnnlab.evaluate(trained, plan.dataset, views=views)
             row |= {f"{views} {name}": value for name, value in mean.items() if name != "examples"}
         rows.append(row)
     names = [name for name in rows[0] if all(name in row for row in rows)]  # some need a wrong answer

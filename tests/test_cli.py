@@ -18,7 +18,7 @@ from cnnlab.cli import main
 from cnnlab.commands.common import print_json
 from cnnlab.data import InputSpec
 from cnnlab.files.photo import Photo
-from cnnlab.predictions.records import save_pictures
+from cnnlab.predictions.records import save_drawings
 from cnnlab.tasks import Prediction, Segmentation
 from cnnlab.uncertainty.views import VIEWS
 
@@ -213,7 +213,7 @@ def test_masks_of_a_photo_lie_as_it_is_seen(tmp_path):
     prediction = Prediction(mask=np.zeros((8, 8), np.int32), probs=np.full((8, 8, 2), 0.5))
     spec = InputSpec((8, 8), classes=("a", "b"))
     photo = Photo(tmp_path / "photo.jpg")
-    found = save_pictures(Segmentation(), prediction, spec, photo, tmp_path / "photo")
+    found = save_drawings(Segmentation(), prediction, spec, photo, tmp_path / "photo")
     assert Image.open(found["mask"]).size == (40, 80)
     assert np.unique(Image.open(found["mean"])).tolist() == [128]  # half of 255
 

@@ -57,11 +57,11 @@ def test_onnx_without_its_extra_names_it(run, monkeypatch, capsys, tmp_path):
 
 def test_every_kind_of_task_exports():
     for preset in ("shapes-regression", "shapes-segmentation", "shapes-detection"):
-        from cnnlab.training.plan import plan
+        from cnnlab.training.plan import make_plan
 
-        made = plan(cnnlab.presets.get(preset))
-        variables = made.network.init(jax.random.key(0), np.zeros((1, *made.dataset.spec.shape), np.float32))
-        trained = cnnlab.Trained(variables, made.network, made.task, made.dataset.spec)
+        plan = make_plan(cnnlab.presets.get(preset))
+        variables = plan.network.init(jax.random.key(0), np.zeros((1, *plan.dataset.spec.shape), np.float32))
+        trained = cnnlab.Trained(variables, plan.network, plan.task, plan.dataset.spec)
         program = jax.export.deserialize(bytearray(cnnlab.export.export_stablehlo(trained, platforms=("cpu",))))
         found = program.call(images(trained, 3))
         want = cnnlab.predict(trained, images(trained, 3))

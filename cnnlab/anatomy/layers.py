@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from cnnlab.anatomy import reach, views
+from cnnlab.anatomy import reach, receptive
 from cnnlab.anatomy.products import is_product
-from cnnlab.anatomy.trace import Leaf, Step, Traced, is_resize
-from cnnlab.anatomy.views import View
+from cnnlab.anatomy.receptive import ReceptiveField
+from cnnlab.anatomy.trace import Leaf, Traced, TracedEquation, is_resize
 
-Pair = tuple[View | None, View | None]
+Pair = tuple[ReceptiveField | None, ReceptiveField | None]
 """How an array's units see rows and columns of pixels; None where a normalisation has summed over them."""
 
 _JOINS = ("add", "add_any", "sub", "mul", "max", "concatenate")
@@ -37,12 +37,12 @@ class Layer:
     inputs: tuple[int, ...]
     owned: bool
     leaves: list[Leaf] = dataclasses.field(default_factory=list)
-    steps: list[Step] = dataclasses.field(default_factory=list)
+    steps: list[TracedEquation] = dataclasses.field(default_factory=list)
 
 
 def see(traced: Traced, size: tuple[int, int]) -> dict[int, Pair]:
     """What the units of every array see of an image of this height and width, by the array's number."""
-    seen: dict[int, Pair] = {traced.image: (View((1,), reach.Reach()), View((2,), reach.Reach()))}
+    seen: dict[int, Pair] = {traced.image: (ReceptiveField((1,), reach.Reach()), ReceptiveField((2,), reach.Reach()))}
     for step in traced.steps:
         inputs = [seen.get(number) for number in step.reads]
         if any(inputs):
@@ -52,17 +52,19 @@ def see(traced: Traced, size: tuple[int, int]) -> dict[int, Pair]:
     return seen
 
 
-def _follow(traced: Traced, step: Step, given: list[View | None], size: int) -> list[View | None]:
+def _follow(
+    traced: Traced, step: TracedEquation, given: list[ReceptiveField | None], size: int
+) -> list[ReceptiveField | None]:
     if step.equation is None:
-        return [views.whole(size)] * len(step.writes)
+        return [receptive.whole(size)] * len(step.writes)
     # A statistic over the image would make all that is normalised by it see all of the image; it is left out.
     summed = step.equation.primitive.name.startswith("reduce_")
     if not any(given) or (summed and _is_normalisation(traced, step)):
         return [None] * len(step.writes)
-    return views.follow(step.equation, given, size)
+    return receptive.follow(step.equation, given, size)
 
 
-def _is_normalisation(traced: Traced, step: Step) -> bool:
+def _is_normalisation(traced: Traced, step: TracedEquation) -> bool:
     return traced.modules.get(step.module, "").endswith("Norm")
 
 
@@ -100,7 +102,9 @@ def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
     return layers
 
 
-def _layer(traced: Traced, step: Step, used: frozenset[int], sources: frozenset[int], seen, origin) -> Layer | None:
+def _layer(
+    traced: Traced, step: TracedEquation, used: frozenset[int], sources: frozenset[int], seen, origin
+) -> Layer | None:
     """The layer that the step begins, unless it goes on with one."""
     inputs = tuple(sorted(sources))
     if not used:
@@ -112,7 +116,7 @@ def _layer(traced: Traced, step: Step, used: frozenset[int], sources: frozenset[
     return Layer(module, "product" if is_product(step) else "variable", inputs, owned=True)
 
 
-def _going_on(layers: list[Layer], new: Layer, step: Step) -> int | None:
+def _going_on(layers: list[Layer], new: Layer, step: TracedEquation) -> int | None:
     """The layer that this one is part of: adding a bias goes on with a product, a second product does not."""
     for index in (index for index in new.inputs if index >= 0):
         old = layers[index]
@@ -124,7 +128,9 @@ def _going_on(layers: list[Layer], new: Layer, step: Step) -> int | None:
     return None
 
 
-def _function(traced: Traced, step: Step, seen: dict[int, Pair], origin: dict[int, frozenset[int]]) -> str | None:
+def _function(
+    traced: Traced, step: TracedEquation, seen: dict[int, Pair], origin: dict[int, frozenset[int]]
+) -> str | None:
     """What a function without variables does, where that makes a layer."""
     name = step.equation.primitive.name
     if is_product(step):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import jax
 from jax.extend import core
 
-from cnnlab.anatomy.trace import Step
+from cnnlab.anatomy.trace import TracedEquation
 from cnnlab.ops import arithmetic
 
 
-def is_product(step: Step) -> bool:
+def is_product(step: TracedEquation) -> bool:
     """Whether the step is a convolution or a matrix product."""
     return step.equation.primitive.name in ("conv_general_dilated", "dot_general")
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 from cnnlab.anatomy import reach
 from cnnlab.anatomy.layers import Layer, Pair, gather, see
 from cnnlab.anatomy.products import is_product, multiply_adds, xla_multiply_adds
-from cnnlab.anatomy.trace import Step, trace
+from cnnlab.anatomy.trace import TracedEquation, trace
 from cnnlab.models import create_model, known_network
 from cnnlab.ops.arithmetic import Field
 from cnnlab.trained import Trained
@@ -167,7 +167,7 @@ def _row(layer: Layer, name: str, seen: dict[int, Pair], size: tuple[int, int]) 
     return row._replace(**_window(main, layer, seen))
 
 
-def _window(main: Step, layer: Layer, seen: dict[int, Pair]) -> dict[str, Any]:
+def _window(main: TracedEquation, layer: Layer, seen: dict[int, Pair]) -> dict[str, Any]:
     """Kernel, stride and groups, where the layer has such."""
     equation, name = main.equation, main.equation.primitive.name
     params = equation.params

@@ -15,7 +15,7 @@ from cnnlab.kernels import dispatch
 from cnnlab.nn.taps import tap
 
 
-class Step(NamedTuple):
+class TracedEquation(NamedTuple):
     """One equation. Arrays are numbers; None is a constant.
 
     Attributes:
@@ -51,7 +51,7 @@ class Traced(NamedTuple):
       modules: class names by path.
     """
 
-    steps: list[Step]
+    steps: list[TracedEquation]
     image: int
     output: tuple[int, ...]
     leaves: dict[int, Leaf]
@@ -115,7 +115,7 @@ def _too_small(module: nn.Module, path: str, shape: tuple[int, ...]) -> ValueErr
     return ValueError(f"{path or type(module).__name__}: {window} is larger than the padded input {list(shape[1:])}")
 
 
-def _steps(jaxpr, names: dict, numbers: count, module: str) -> Iterator[Step]:
+def _steps(jaxpr, names: dict, numbers: count, module: str) -> Iterator[TracedEquation]:
     """The equations in order, those of inner programs in the place of the program."""
 
     def read(var) -> int | None:
@@ -131,10 +131,10 @@ def _steps(jaxpr, names: dict, numbers: count, module: str) -> Iterator[Step]:
             written = yield from _inlined(inner, reads[len(reads) - len(inner.invars) :], numbers, inside)
             if equation.primitive.name == "while":
                 written = [next(numbers) for _ in written]
-                yield Step(None, reads, tuple(written), inside)
+                yield TracedEquation(None, reads, tuple(written), inside)
         else:
             written = [next(numbers) for _ in equation.outvars]
-            yield Step(equation, reads, tuple(written), inside)
+            yield TracedEquation(equation, reads, tuple(written), inside)
         names.update(zip(equation.outvars, written, strict=True))
 
 
@@ -151,13 +151,13 @@ def _unrolled(equation, reads: tuple, numbers: count, module: str):
     carry, stacked = list(reads[consts : consts + carries]), reads[consts + carries :]
     slices = tuple(None if array is None else next(numbers) for array in stacked)
     for array, one in zip(stacked, slices, strict=True):
-        yield Step(None, (array,), (one,), module)
+        yield TracedEquation(None, (array,), (one,), module)
     outs: list = []
     for _ in range(params["length"]):
         out = yield from _inlined(params["jaxpr"].jaxpr, (*reads[:consts], *carry, *slices), numbers, module)
         carry, outs = out[:carries], [*outs, *out[carries:]]
     results = [next(numbers) for _ in equation.outvars[carries:]]
-    yield Step(None, tuple(outs), tuple(results), module)
+    yield TracedEquation(None, tuple(outs), tuple(results), module)
     return [*carry, *results]
 
 

@@ -22,7 +22,7 @@ DEFAULT = "digits-lenet5"
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class Launch:
     """What a training is asked for beside the experiment.
 
     Attributes:
@@ -36,7 +36,7 @@ class Wanted:
     json: bool = False
 
 
-def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
+def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     """The experiment, and what else is asked for.
 
     Raises:
@@ -69,9 +69,9 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Wanted]:
         first = whole[names_of_paths[0]]
         label = first.stem if first.is_file() else first.name
     experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
-    wanted = parsed.wanted
+    launch = parsed.launch
     return experiment, dataclasses.replace(
-        wanted, run_dir=wanted.run_dir or Path("runs") / _run_name(experiment, preset, label, wanted.init_from)
+        launch, run_dir=launch.run_dir or Path("runs") / _run_name(experiment, preset, label, launch.init_from)
     )
 
 
@@ -126,7 +126,7 @@ def _flags(base: Experiment) -> Any:
         ("optimizer", Optimizer, base.optimizer),
         ("training", Training, base.training),
         ("seed", int, base.seed),
-        ("wanted", tyro.conf.OmitArgPrefixes[Wanted], Wanted()),
+        ("launch", tyro.conf.OmitArgPrefixes[Launch], Launch()),
     ]
     return dataclasses.make_dataclass("Train", fields, frozen=True)
 

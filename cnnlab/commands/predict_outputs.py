@@ -18,14 +18,14 @@ from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
 from cnnlab.predictions.options import require_option
 from cnnlab.predictions.predict import predict_files
-from cnnlab.predictions.records import WRITERS, naming, save_pictures
+from cnnlab.predictions.records import WRITERS, naming, save_drawings
 from cnnlab.predictions.videos import predict_video
 from cnnlab.sheets import predict_sheet
 from cnnlab.sheets.scratch import FOLDER
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Record, complete
 from cnnlab.trained import Trained
-from cnnlab.uncertainty.boxes import grouped
+from cnnlab.uncertainty.detections import grouped_prediction
 
 
 def show_videos(trained: Trained, videos: Sequence[Path], request: Request) -> None:
@@ -94,10 +94,10 @@ def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name:
     """The records of one photo; its pictures are written, and named in a record that is the photo's only one."""
     task = complete(trained.task)
     if request.photos.group:
-        prediction = grouped(prediction.passes)
+        prediction = grouped_prediction(prediction.passes)
     records = task.record(prediction, trained.spec, photo)
     if request.output:
-        files = save_pictures(task, prediction, trained.spec, photo, Path(request.output) / name)
+        files = save_drawings(task, prediction, trained.spec, photo, Path(request.output) / name)
         if [one.get("file") for one in records] == [str(photo.path)]:
             records[0] |= files
     return records

@@ -4,7 +4,7 @@ from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
 from cnnlab.data.sources import SOURCES, Source, detect_source, load_data, places, register
-from cnnlab.data.sources.boxes import boxes
+from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
 from cnnlab.data.sources.pairs import pairs

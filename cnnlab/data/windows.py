@@ -1,4 +1,4 @@
-"""Windows of large annotated pictures as columns of examples, cut out when a batch asks for them."""
+"""Windows of large annotated images as columns of examples, cut out when a batch asks for them."""
 
 import dataclasses
 import hashlib
@@ -13,16 +13,16 @@ Region = tuple[int, int, int, int]
 
 
 class Places(NamedTuple):
-    """Where windows lie: of picture `picture[i]`, from row `top[i]` and column `left[i]` on.
+    """Where windows lie: of image `image[i]`, from row `top[i]` and column `left[i]` on.
 
     Attributes:
-      picture: `[n]`.
+      image: `[n]`.
       top: `[n]`.
       left: `[n]`.
       skip: `[n, 2]`, rows and columns at the start of a window that belong to the one before.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     top: np.ndarray
     left: np.ndarray
     skip: np.ndarray
@@ -30,29 +30,29 @@ class Places(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """An array `[n, h, w, ...]` indexed along its first axis, whose entries are cut out of pictures on demand.
+    """An array `[n, h, w, ...]` indexed along its first axis, whose entries are cut out of images on demand.
 
     Attributes:
-      pictures: arrays `[H, W, ...]` of one dtype.
+      images: arrays `[H, W, ...]` of one dtype.
       places: of the windows.
       size: their height and width.
       once: pixels that an earlier window has shown are -1 (of masks: ignored), so that each counts once.
     """
 
-    pictures: Sequence[np.ndarray]
+    images: Sequence[np.ndarray]
     places: Places
     size: tuple[int, int]
     once: bool = False
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the pictures."""
-        return self.pictures[0].dtype
+        """Of the images."""
+        return self.images[0].dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(n, h, w, ...)`."""
-        return (len(self), *self.size, *self.pictures[0].shape[2:])
+        return (len(self), *self.size, *self.images[0].shape[2:])
 
     def __len__(self) -> int:
         return len(self.places.top)
@@ -62,15 +62,15 @@ class Windows:
         return self._window(chosen) if chosen.ndim == 0 else np.stack([self._window(one) for one in chosen])
 
     def digest(self) -> str:
-        """Of the pictures and the places."""
+        """Of the images and the places."""
         digest = hashlib.sha256(f"{self.shape} {self.once}".encode())
-        for array in (*self.pictures, *self.places):
+        for array in (*self.images, *self.places):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def _window(self, i: int) -> np.ndarray:
-        picture, top, left, skip = (column[i] for column in self.places)
-        window = self.pictures[picture][top : top + self.size[0], left : left + self.size[1]]
+        image, top, left, skip = (column[i] for column in self.places)
+        window = self.images[image][top : top + self.size[0], left : left + self.size[1]]
         if self.once and skip.any():
             window = window.copy()
             window[: skip[0]] = -1
@@ -78,9 +78,9 @@ class Windows:
         return window
 
 
-def windows(pictures: Mapping[str, Sequence[np.ndarray]], places: Places, size, *, once=False) -> Examples:
+def windows(images: Mapping[str, Sequence[np.ndarray]], places: Places, size, *, once=False) -> Examples:
     """Examples of the windows at these places: `image` `[n, h, w, C]`, `mask` `[n, h, w]` and other maps."""
-    return Examples({name: Windows(p, places, size, once and name == "mask") for name, p in pictures.items()})
+    return Examples({name: Windows(p, places, size, once and name == "mask") for name, p in images.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +100,10 @@ class Crops(Examples):
 
 
 def tiled_places(regions: Sequence[Region], size: tuple[int, int]) -> Places:
-    """Windows side by side that cover a region of each picture; the last ones overlap and `skip` what was shown.
+    """Windows side by side that cover a region of each image; the last ones overlap and `skip` what was shown.
 
     Args:
-      regions: of each picture `(top, left, bottom, right)`.
+      regions: of each image `(top, left, bottom, right)`.
       size: of the windows.
 
     Raises:
@@ -114,11 +114,11 @@ def tiled_places(regions: Sequence[Region], size: tuple[int, int]) -> Places:
     ([0, 2], [[0, 0], [0, 2]])
     """
     found = []
-    for picture, region in enumerate(regions):
+    for image, region in enumerate(regions):
         _check(region, size)
         for row, skip_row in _starts(region[0], region[2], size[0]):
             for column, skip_column in _starts(region[1], region[3], size[1]):
-                found.append((picture, row, column, skip_row, skip_column))
+                found.append((image, row, column, skip_row, skip_column))
     table = np.array(found, np.int64)
     return Places(table[:, 0], table[:, 1], table[:, 2], table[:, 3:])
 
@@ -133,7 +133,7 @@ def drawn_places(
 ) -> Places:
     """So many windows anywhere in the regions, each with an annotated pixel at its centre; a function of the seed.
 
-    Large regions are drawn from more often. Args as in `tiled_places`, and the `masks` of the pictures.
+    Large regions are drawn from more often. Args as in `tiled_places`, and the `masks` of the images.
 
     Raises:
       ValueError: a region is smaller than a window, or holds no annotated pixel that can be a centre.
@@ -146,12 +146,12 @@ def drawn_places(
     kept: list[np.ndarray] = []
     drawn = 0
     while sum(map(len, kept)) < number:
-        picture = rng.choice(len(regions), number, p=share)
-        corner = np.array([region[:2] for region in regions])[picture]
-        corner = corner + np.floor(rng.random((number, 2)) * spans[picture]).astype(np.int64)
+        image = rng.choice(len(regions), number, p=share)
+        corner = np.array([region[:2] for region in regions])[image]
+        corner = corner + np.floor(rng.random((number, 2)) * spans[image]).astype(np.int64)
         centre = corner + np.array(size) // 2
-        known = np.array([masks[p][tuple(c)] >= 0 for p, c in zip(picture, centre, strict=True)], bool)
-        kept.append(np.column_stack([picture, corner])[known])
+        known = np.array([masks[p][tuple(c)] >= 0 for p, c in zip(image, centre, strict=True)], bool)
+        kept.append(np.column_stack([image, corner])[known])
         drawn += number
         if drawn >= 100 * number and not sum(map(len, kept)):
             raise ValueError("no window of the regions has an annotated pixel at its centre; all seem to be ignored")

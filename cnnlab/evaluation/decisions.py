@@ -32,7 +32,7 @@ def decision_report(
     Returns:
       `decision_scores`; of what was before `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; where one
       was fitted the `temperature` and its interval of 95 %, `temperature_low` and `temperature_high`; `set_scores`;
-      `outside_scores`.
+      `ood_scores`.
     """
     out = decision_scores(rows)
     if before is not None:
@@ -41,7 +41,7 @@ def decision_report(
         out |= fitted.calibration.report()
     if fitted is not None and fitted.conformal is not None:
         out |= set_scores(rows, fitted)
-    return out if outside is None else out | outside_scores(rows, outside)
+    return out if outside is None else out | ood_scores(rows, outside)
 
 
 def decision_scores(rows: Rows) -> dict[str, float]:
@@ -97,7 +97,7 @@ def set_scores(rows: Rows, fitted: PostHoc) -> dict[str, float]:
     }
 
 
-def outside_scores(rows: Rows, outside: Rows) -> dict[str, float]:
+def ood_scores(rows: Rows, outside: Rows) -> dict[str, float]:
     """`ood_examples`, how many lie outside, and for each of `doubts` `ood_auroc_NAME`, `ood_aupr_NAME` (of finding
     them; by chance their share among all), `ood_aupr_in_NAME` (of finding the others) and `ood_fpr95_NAME`, see
     `metrics.separation`."""

@@ -9,9 +9,9 @@ from cnnlab.calibration.conformal import Method, smallest_split
 from cnnlab.calibration.methods import known_calibration
 from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
 from cnnlab.data import Dataset, Examples
-from cnnlab.data.outside import outside_examples
+from cnnlab.data.out_of_distribution import ood_examples
 from cnnlab.evaluation import decisions
-from cnnlab.evaluation.rows import UNCERTAINTY, Rows, answering, with_cost
+from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.figures import save_figures
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
@@ -83,7 +83,7 @@ def evaluate(
     if views is not None and not (calibrate is None and conformal is None):
         raise ValueError(f"views {views!r} have no calibration and no conformal sets; leave out the ones or the others")
     options = {"mc_samples": mc_samples, "views": views, "seed": seed, "batch_size": batch_size}
-    answers = answering(members, draws=not (calibrate is None and conformal is None), **options)
+    answers = row_function(members, draws=not (calibrate is None and conformal is None), **options)
     trained, deciding = members[0], not (calibrate is None and conformal is None and ood is None)
     if deciding:
         _require_one_label(trained.task)
@@ -94,7 +94,7 @@ def evaluate(
             )
     dataset = data if isinstance(data, Dataset) else _own_data(runs[0], data)
     _check_data(trained, dataset)
-    examples, others = dataset[split], None if ood is None else outside_examples(ood, trained.spec)
+    examples, others = dataset[split], None if ood is None else ood_examples(ood, trained.spec)
     before, fitted = None, None
     if calibrate is not None or conformal is not None:
         options = {"method": calibrate, "error": conformal, "sets": sets}

@@ -22,7 +22,7 @@ Rows = dict[str, np.ndarray]
 UNCERTAINTY = ("entropy", "mutual_information", "num_samples", "standard_error")
 
 
-def answering(
+def row_function(
     members: Sequence[Trained],
     *,
     mc_samples: Passes | None = None,
@@ -80,7 +80,7 @@ def with_cost(
     answers: Callable[[Examples], Rows], trained: Trained, examples: Examples, *, batch_size: int
 ) -> tuple[Rows, dict[str, float]]:
     """Rows and what they cost: `seconds`, and `passes_equivalent`, multiples of one deterministic pass; both warm."""
-    once = answering([trained], batch_size=batch_size)
+    once = row_function([trained], batch_size=batch_size)
     first = Examples(examples[np.arange(min(batch_size, len(examples)))])
     for program in (answers, once):
         program(first)  # compiles

@@ -10,7 +10,7 @@ from cnnlab.files.atomic import replacing
 _ROWS = 512  # scaled at a time, so that a map may lie on disk
 
 
-class Picture(NamedTuple):
+class PngImage(NamedTuple):
     """What a PNG shows.
 
     Attributes:
@@ -24,7 +24,7 @@ class Picture(NamedTuple):
     white: float | None = None
 
 
-def write_png(path: Path, picture: Picture, *, size: tuple[int, int] | None = None) -> None:
+def write_png(path: Path, picture: PngImage, *, size: tuple[int, int] | None = None) -> None:
     """Writes a picture whole or not at all; with a `size` (height, width) each pixel is taken from the nearest one."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -41,7 +41,7 @@ def write_png(path: Path, picture: Picture, *, size: tuple[int, int] | None = No
         image.save(part, "png", pnginfo=text)
 
 
-def map_picture(name: str, values: np.ndarray, num_classes: int, *, largest: float) -> Picture:
+def map_image(name: str, values: np.ndarray, num_classes: int, *, largest: float) -> PngImage:
     """Returns a segmentation's map as a picture: a mask in the colours of its classes, any other map in grey.
 
     Args:
@@ -55,7 +55,7 @@ def map_picture(name: str, values: np.ndarray, num_classes: int, *, largest: flo
     for start in range(0, len(pixels), _ROWS):
         rows = np.nan_to_num(values[start : start + _ROWS] * np.float32(255 / white))
         pixels[start : start + _ROWS] = np.round(rows).clip(0, 255)
-    return Picture(pixels, class_colours(num_classes) if name == "mask" else None, white)
+    return PngImage(pixels, class_colours(num_classes) if name == "mask" else None, white)
 
 
 def white_of(name: str, num_classes: int, largest: float) -> float:

@@ -16,7 +16,7 @@ from cnnlab.geometry import boxes as geometry
 _OVERLAPS = {"iou": geometry.iou, "diou": geometry.diou}
 
 
-class Kept(NamedTuple):
+class Selection(NamedTuple):
     """The boxes that stay, by falling score, then padding."""
 
     indices: jax.Array  # [max_boxes] int32 into the input, 0 where padding
@@ -33,7 +33,7 @@ def non_maximum_suppression(
     score_threshold: float = 0.0,
     max_boxes: int | None = None,
     overlap: str = "iou",
-) -> Kept:
+) -> Selection:
     """Keeps the best box, drops those of its class that overlap it, and so on with the best of the rest.
 
     A box goes when its overlap is above the threshold, as in torchvision and as the text of the lecture has it; its
@@ -76,7 +76,7 @@ def non_maximum_suppression(
 
     keep, _ = lax.while_loop(lambda state: (state[0] != state[1]).any(), decide, (usable, ~usable))
     place = jnp.where(keep, jnp.cumsum(keep) - 1, size)  # those beyond the size are dropped
-    return Kept(
+    return Selection(
         jnp.zeros(size, jnp.int32).at[place].set(order, mode="drop"),
         jnp.zeros(size, ranked.dtype).at[place].set(ranked, mode="drop"),
         jnp.zeros(size, bool).at[place].set(True, mode="drop"),
@@ -93,7 +93,7 @@ def soft_non_maximum_suppression(
     iou_threshold: float = 0.5,
     score_threshold: float = 0.001,
     max_boxes: int | None = None,
-) -> Kept:
+) -> Selection:
     """Lowers the score of a box that overlaps a better one of its class, rather than dropping it.
 
     One step a kept box. Bad numbers and equal scores: as in `non_maximum_suppression`.
@@ -138,7 +138,7 @@ def soft_non_maximum_suppression(
     spare = (0, size - len(found))
     indices, found = jnp.pad(indices, spare), jnp.pad(found, spare, constant_values=-jnp.inf)
     kept = found > score_threshold
-    return Kept(jnp.where(kept, indices, 0), jnp.where(kept, found, 0), kept)
+    return Selection(jnp.where(kept, indices, 0), jnp.where(kept, found, 0), kept)
 
 
 def _check(boxes: jax.Array, scores: jax.Array, classes: jax.Array | None, max_boxes: int | None) -> int:

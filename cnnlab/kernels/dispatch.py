@@ -265,30 +265,15 @@ def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: f
 
     if _AS_DEFINED.get() or math.prod(window) > 9:
         return direct(x)
+    if tuple(window) == tuple(strides) == (1, 2, 2, 1) and not any(map(any, pads)):
+        return _halved(x)
     shifted = functools.partial(forms.shifted_maximum, window=window, strides=strides, pads=pads)
     return lax.platform_dependent(x, cpu=shifted, default=direct)
 
 
-def max_pool(x: jax.Array, window: tuple[int, int] = (2, 2)) -> jax.Array:
-    """Maximum over windows that do not overlap; a remainder at the right and bottom is dropped.
-
-    Windows of 2x2 by two comparisons, of rows, then of columns; equal maxima share the gradient. That of `jnp.max` is
-    the number of entries equal to the maximum under the fraction bar: where a compiler computes these entries anew,
-    rounded otherwise than in the maximum, it is none, and the gradient no number.
-
-    Args:
-      x: `[B, H, W, C]`.
-      window: height and width, also the stride.
-
-    Returns:
-      `[B, H // h, W // w, C]`.
-    """
+def _halved(x: jax.Array) -> jax.Array:
+    """Takes the maximum over 2x2 windows that do not overlap: first over pairs of rows, then over pairs of columns."""
     b, height, width, c = x.shape
-    h, w = window
-    if h > height or w > width:
-        raise ValueError(f"pooling window {window} is larger than its {height}x{width} input")
-    if _AS_DEFINED.get() or (h, w) != (2, 2):
-        return maximum(x, (1, h, w, 1), (1, h, w, 1), ((0, 0),) * 4)
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     x = _larger(x.reshape(b, height // 2, 2, width // 2 * 2, c), 2)
     return _larger(x.reshape(b, height // 2, width // 2, 2, c), 3)

@@ -1,7 +1,7 @@
 """Losses as pure functions of arrays: one value an element, whose means tasks take, or one an image."""
 
 from cnnlab.losses.borders import border_weights, class_weights
-from cnnlab.losses.boxes import BOXES, ciou_loss, diou_loss, giou_loss, iou_loss
+from cnnlab.losses.overlap import BOXES, ciou_loss, diou_loss, giou_loss, iou_loss
 from cnnlab.losses.pointwise import (
     PIXELS,
     POINTWISE,

@@ -7,11 +7,10 @@ import jax
 
 from cnnlab.kernels import dispatch
 from cnnlab.kernels.dropout_mask import drop
+from cnnlab.ops.pooling import max_pool as max_pool
 
 Conv = functools.partial(nn.Conv, conv_general_dilated=dispatch.convolution)
 """`nn.Conv`, computed the fastest way for the device: `Conv(features, (h, w), padding=..., name=...)`."""
-
-max_pool = dispatch.max_pool
 
 
 class Dropout(nn.Dropout):

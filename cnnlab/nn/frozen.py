@@ -31,7 +31,7 @@ def hold(params: Any, trainable: Sequence[str]) -> Any:
     return jax.tree.map(lambda leaf, trained: leaf if trained else jax.lax.stop_gradient(leaf), params, mask)
 
 
-def held_norms(trainable: Sequence[str]):
+def frozen_batch_norms(trainable: Sequence[str]):
     """A context in which batch norms that are not trained use their running averages, as when the network is in use:
     a frozen trunk stays the same function whatever the batch."""
 

@@ -1,4 +1,4 @@
-"""Pooling as it is defined: windows of any size, stride and padding. `dispatch.max_pool` is the fast common case."""
+"""Pooling over windows of any size, stride and padding."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from cnnlab.ops.windows import Padding, Sizes, floating, place_windows, window_a
 
 
 def max_pool(
-    x: ArrayLike, window: Sequence[int], *, stride: Sizes | None = None, padding: Padding = "valid"
+    x: ArrayLike, window: Sequence[int] = (2, 2), *, stride: Sizes | None = None, padding: Padding = "valid"
 ) -> jax.Array:
     """Maximum over every window; padding never wins. A remainder smaller than the window is dropped.
 

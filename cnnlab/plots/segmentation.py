@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def answers(
+def prediction_grid(
     images: Sequence[np.ndarray],
     truths: Sequence[np.ndarray],
     guesses: Sequence[np.ndarray],
@@ -30,7 +30,7 @@ def answers(
       k: number of classes.
 
     >>> mask = np.eye(8, dtype=int)
-    >>> figure = answers([np.zeros((8, 8, 1))], [mask], [mask], {"E[y]": [mask / 2]}, 2)
+    >>> figure = prediction_grid([np.zeros((8, 8, 1))], [mask], [mask], {"E[y]": [mask / 2]}, 2)
     >>> [axis.get_title() for axis in figure.axes[:5]]
     ['image', 'truth', 'guess', 'E[y]', 'errors']
     """

@@ -43,7 +43,7 @@ def _flat(one: Record) -> Record:
     return out
 
 
-def save_pictures(task: Task, prediction: Prediction, spec: InputSpec, photo: Photo, target: Path) -> dict[str, str]:
+def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Photo, target: Path) -> dict[str, str]:
     """Writes the pictures that the task draws of a photo's prediction, at the photo's own size, upright.
 
     Args:

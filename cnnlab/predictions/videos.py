@@ -23,7 +23,7 @@ from cnnlab.trained import Passes, Trained
 BATCH = 8  # frames that the network sees at once
 
 
-class Shown(NamedTuple):
+class VideoResult(NamedTuple):
     """The files and the pace of a video's prediction.
 
     Attributes:
@@ -50,7 +50,7 @@ def predict_video(
     seed: int = 0,
     rate: float = 25.0,
     quiet: bool = True,
-) -> Shown:
+) -> VideoResult:
     """Answers every frame, and writes `OUTPUT/NAME.mp4` and `OUTPUT/NAME.json`, both whole or not at all.
 
     The JSON holds the records of all frames, as for photos; COCO's `image_id` is the number of the frame, 1 the first.
@@ -97,7 +97,7 @@ def predict_video(
             write(frame._replace(pixels=drawn.pixels))
             note(task.record(prediction, trained.spec, photo))
             pace = tick()
-    return Shown(video, results, number, pace)
+    return VideoResult(video, results, number, pace)
 
 
 @contextlib.contextmanager

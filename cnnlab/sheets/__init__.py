@@ -3,6 +3,6 @@
 from cnnlab.sheets.polygons import Shape, polygons
 from cnnlab.sheets.predict import plan_sheet, predict_sheet
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.tiles import Axis, plan
+from cnnlab.sheets.tiles import Axis, tile_axis
 
-__all__ = ["Axis", "Shape", "Sheet", "open_sheet", "plan", "plan_sheet", "polygons", "predict_sheet"]
+__all__ = ["Axis", "Shape", "Sheet", "open_sheet", "plan_sheet", "polygons", "predict_sheet", "tile_axis"]

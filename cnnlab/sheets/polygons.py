@@ -32,7 +32,7 @@ class Shape(NamedTuple):
     rings: list[np.ndarray]
 
 
-class _Found(NamedTuple):
+class _Segments(NamedTuple):
     """Pieces of shapes, by label; label 0 is what has none.
 
     Attributes:
@@ -80,7 +80,7 @@ def polygons(
         touching = (strip[0] == above) & (above != _NOTHING)
         joined = np.unique(np.stack([labels_above[touching], labels[0][touching]], -1), axis=0)
         borders = _runs(np.vstack([above, strip]), np.vstack([labels_above, labels]), start)
-        parts.append(_Found(kinds, sums, joined, borders))
+        parts.append(_Segments(kinds, sums, joined, borders))
         above, labels_above = strip[-1], labels[-1]
         if sum(len(part.runs) for part in parts) > enough:
             whole, open_below, labels_above = _settle(parts, labels_above)
@@ -92,13 +92,13 @@ def polygons(
     yield from _shapes(whole, names, smallest)
 
 
-def _nothing(maps: int, *, labels: int) -> _Found:
-    return _Found(np.zeros(labels, int), np.zeros((labels, 1 + maps)), np.zeros((0, 2), int), np.zeros((0, 5), int))
+def _nothing(maps: int, *, labels: int) -> _Segments:
+    return _Segments(np.zeros(labels, int), np.zeros((labels, 1 + maps)), np.zeros((0, 2), int), np.zeros((0, 5), int))
 
 
-def _settle(parts: Sequence[_Found], last: np.ndarray) -> tuple[_Found, _Found, np.ndarray]:
+def _settle(parts: Sequence[_Segments], last: np.ndarray) -> tuple[_Segments, _Segments, np.ndarray]:
     """Whole shapes, a label each; those that reach the last row `[W]` of labels; and this row in labels of these."""
-    found = _Found(*map(np.concatenate, zip(*parts, strict=True)))
+    found = _Segments(*map(np.concatenate, zip(*parts, strict=True)))
     links = sparse.coo_array((np.ones(len(found.joined), bool), found.joined.T), 2 * found.kinds.shape)
     number, shape = sparse.csgraph.connected_components(links, directed=False)  # numbered as their first labels
     kinds, sums = np.zeros(number, int), np.zeros((number, found.sums.shape[1]))
@@ -108,9 +108,13 @@ def _settle(parts: Sequence[_Found], last: np.ndarray) -> tuple[_Found, _Found, 
     none = found.joined[:0]
     stays = np.unique(np.append(shape[last], 0))
     going_on = np.isin(runs[:, 0], stays)
-    open_below = _Found(kinds[stays], sums[stays], none, runs[going_on])
+    open_below = _Segments(kinds[stays], sums[stays], none, runs[going_on])
     open_below.runs[:, 0] = np.searchsorted(stays, open_below.runs[:, 0])
-    return _Found(kinds, sums, none, runs[~going_on]), open_below, np.searchsorted(stays, shape[last]).astype(np.int32)
+    return (
+        _Segments(kinds, sums, none, runs[~going_on]),
+        open_below,
+        np.searchsorted(stays, shape[last]).astype(np.int32),
+    )
 
 
 def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +142,7 @@ def _sums(labels: np.ndarray, strip: np.ndarray, maps: Mapping[str, np.ndarray],
 
 
 def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
-    """Straight borders as in `_Found`.
+    """Straight borders as in `_Segments`.
 
     Args:
       values: classes `[1 + h, w]`, the row above the strip first.
@@ -168,7 +172,7 @@ def _stretches(differ: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]
     return rows, first, last, marked[rows, first + 1].astype(int)
 
 
-def _shapes(whole: _Found, names: Sequence[str], smallest: int) -> Iterator[Shape]:
+def _shapes(whole: _Segments, names: Sequence[str], smallest: int) -> Iterator[Shape]:
     """What is whole, in the order of its labels."""
     owner = whole.runs[:, 0]
     wanted = whole.sums[owner, 0] >= smallest

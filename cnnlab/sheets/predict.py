@@ -34,7 +34,7 @@ from cnnlab.sheets.results import (
 )
 from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, note_published, open_scratch, published
-from cnnlab.sheets.tiles import Axis, check_tile, plan
+from cnnlab.sheets.tiles import Axis, check_tile, tile_axis
 from cnnlab.sheets.watershed import basin_classes, check_watershed
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import require_dropout
@@ -181,7 +181,7 @@ def plan_sheet(
             stacklevel=3,
         )
     options = {"tile": tile, "overlap": overlap, "margin": margin or 0, "stride": stride, "mix": mix}
-    return plan(size[0], **options), plan(size[1], **options)
+    return tile_axis(size[0], **options), tile_axis(size[1], **options)
 
 
 def _index(background: str, classes: Sequence[str]) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnnlab.files.images import MAX_PIXELS
-from cnnlab.files.png import class_colours, map_picture, write_png
+from cnnlab.files.png import class_colours, map_image, write_png
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.options import Vectors
@@ -52,7 +52,7 @@ def write_rasters(
         largest = _largest(values)
         for band, pixels in enumerate(values):
             names.append(f"{name}.png" if len(values) == 1 else f"{name}_{band}.png")
-            write_png(folder / names[-1], map_picture(name, pixels, len(classes), largest=largest))
+            write_png(folder / names[-1], map_image(name, pixels, len(classes), largest=largest))
     return names
 
 

@@ -63,7 +63,7 @@ def fade_in(ramp: int) -> np.ndarray:
     return (np.sin((np.arange(ramp) + 0.5) * (np.pi / 2 / max(ramp, 1))) ** 2).astype(np.float32)
 
 
-def plan(size: int, *, tile: int, overlap: int, margin: int = 0, stride: int = 1, mix: bool = True) -> Axis:
+def tile_axis(size: int, *, tile: int, overlap: int, margin: int = 0, stride: int = 1, mix: bool = True) -> Axis:
     """Windows that cover an axis evenly.
 
     Where the overlap is too small to keep the margin on both sides, half of it is mixed: the result then depends on
@@ -80,9 +80,9 @@ def plan(size: int, *, tile: int, overlap: int, margin: int = 0, stride: int = 1
     Raises:
       ValueError: a number is too small, the tile is no multiple of the stride, or the overlap more than half a tile.
 
-    >>> plan(1000, tile=256, overlap=64, margin=16, stride=4)
+    >>> tile_axis(1000, tile=256, overlap=64, margin=16, stride=4)
     Axis(size=1000, tile=256, starts=(0, 184, 372, 556, 744), ramp=32)
-    >>> plan(100, tile=256, overlap=64)
+    >>> tile_axis(100, tile=256, overlap=64)
     Axis(size=100, tile=100, starts=(0,), ramp=0)
     """
     at_least("size", size, 1)

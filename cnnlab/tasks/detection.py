@@ -16,10 +16,10 @@ from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.columns import EVALUATION_ONLY
 from cnnlab.errors import check_known
 from cnnlab.files.photo import Photo
-from cnnlab.files.png import Picture
+from cnnlab.files.png import PngImage
 from cnnlab.geometry.anchors import cluster_sizes
 from cnnlab.geometry.letterbox import from_frames
-from cnnlab.geometry.suppression import Kept, non_maximum_suppression, soft_non_maximum_suppression
+from cnnlab.geometry.suppression import Selection, non_maximum_suppression, soft_non_maximum_suppression
 from cnnlab.metrics.detection.calibration import detection_calibration
 from cnnlab.metrics.detection.coco import coco_curves, coco_scores, coco_tables
 from cnnlab.metrics.detection.errors import detection_errors
@@ -258,9 +258,9 @@ class Detection(Task):
         """The rows alone, as COCO's tools read them."""
         return list(records)
 
-    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, Picture]:
+    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
         """`boxes`: the photo with its surest boxes."""
-        return {"boxes": Picture(draw_boxes(photo.pixels, self.record(prediction, spec, photo)))}
+        return {"boxes": PngImage(draw_boxes(photo.pixels, self.record(prediction, spec, photo)))}
 
     def _size(self) -> tuple[int, int]:
         """Height and width of the image in pixels."""
@@ -277,7 +277,7 @@ class Detection(Task):
         return jnp.asarray(self.anchors, jnp.float32)
 
     @property
-    def _suppress(self) -> Callable[..., Kept]:
+    def _suppress(self) -> Callable[..., Selection]:
         if self.suppression == "hard":
             return non_maximum_suppression
         return functools.partial(soft_non_maximum_suppression, decay=self.suppression, sigma=self.sigma)

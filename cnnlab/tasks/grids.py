@@ -12,7 +12,7 @@ from cnnlab.geometry import grid
 from cnnlab.geometry.anchors import size_iou
 from cnnlab.geometry.boxes import iou
 from cnnlab.losses import yolo
-from cnnlab.losses.boxes import BoxLoss
+from cnnlab.losses.overlap import BoxLoss
 
 MOST_STRETCH = 6.0  # e^6 = 403 anchors wide: no float32 overflow from an untrained network
 LEAST_SIDE = 1e-3  # in pixels: gradients of overlaps divide by squared areas, which become 0 in float32 for tiny boxes

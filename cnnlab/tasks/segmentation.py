@@ -16,12 +16,12 @@ from cnnlab import losses
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import check_known
 from cnnlab.files.photo import Photo
-from cnnlab.files.png import Picture, map_picture
+from cnnlab.files.png import PngImage, map_image
 from cnnlab.metrics.segmentation import confusion as metrics
 from cnnlab.metrics.segmentation.doubt import doubt_scores
 from cnnlab.metrics.segmentation.shape_scores import shape_scores
 from cnnlab.plots.confusion import confusion_matrix
-from cnnlab.plots.segmentation import answers
+from cnnlab.plots.segmentation import prediction_grid
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Segmentation(Task):
         maps = ("entropy", "mutual_information")
         return [out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}]
 
-    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, Picture]:
+    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
         """The maps: `mask` holds class indices, shown in colours; `mean` is the second class's probability of two.
 
         255 is 1 in `mean`, log k in `entropy`, and the map's largest value in `variance` (of the guessed class's
@@ -208,7 +208,7 @@ class Segmentation(Task):
             maps["variance"] = np.take_along_axis(np.asarray(prediction.variance), mask[..., None], -1)[..., 0]
         maps |= {name: np.asarray(prediction[name]) for name in _DOUBTS[1:] if name in prediction}
         k = len(spec.classes)
-        return {name: map_picture(name, values, k, largest=np.max(values)) for name, values in maps.items()}
+        return {name: map_image(name, values, k, largest=np.max(values)) for name, values in maps.items()}
 
 
 def _picture(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:
@@ -217,7 +217,7 @@ def _picture(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> F
     maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
     if "variance" in rows:
         maps["Var[y]"] = rows["variance"][chosen]
-    return answers([rows["image"][i] for i in chosen], rows["mask"][chosen], guess, maps, k)
+    return prediction_grid([rows["image"][i] for i in chosen], rows["mask"][chosen], guess, maps, k)
 
 
 def _frequency_weights(masks, classes: tuple[str, ...], kind: str) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.files.photo import Photo
-from cnnlab.files.png import Picture
+from cnnlab.files.png import PngImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +131,7 @@ class Task(Protocol):
         """Returns what `predictions.json` holds."""
         return {"predictions": list(records)}
 
-    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, Picture]:
+    def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
         """Returns pictures of a photo's prediction by name, written beside the records as `PHOTO_NAME.png`.
 
         A task with the option `video` draws one picture of the photo's own size, which becomes the frame.

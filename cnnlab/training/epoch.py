@@ -53,7 +53,7 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
     if len(plans) == 1:
         key = plans[0].key
     else:
-        step, key = jax.vmap(step), jnp.stack([made.key for made in plans])
+        step, key = jax.vmap(step), jnp.stack([plan.key for plan in plans])
     if stays(plans[0], mesh):
         out.print("the training examples stay on the device (--training.resident False sends each batch)")
         steps = _resident(step, state, plans, key)
@@ -65,9 +65,9 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
     return steps
 
 
-def stays(made: Plan, mesh: Mesh) -> bool:
+def stays(plan: Plan, mesh: Mesh) -> bool:
     """Whether the training examples stay on the device: as asked, or on an accelerator where they can."""
-    wanted, examples, device = made.training.resident, made.dataset["train"], mesh.devices.flat[0]
+    wanted, examples, device = plan.training.resident, plan.dataset["train"], mesh.devices.flat[0]
     if wanted is False or (wanted is None and device.platform == "cpu"):
         return False
     told = _hindrance(examples, mesh)
@@ -76,7 +76,7 @@ def stays(made: Plan, mesh: Mesh) -> bool:
         return sum(column.nbytes for column in _learnt_from(examples).values()) <= SHARE * room
     if told and wanted:
         raise ValueError(
-            f"the training examples of {made.dataset.name} cannot stay on the device: {told}; "
+            f"the training examples of {plan.dataset.name} cannot stay on the device: {told}; "
             "leave --training.resident out"
         )
     return not told
@@ -98,11 +98,11 @@ def _learnt_from(examples: Examples) -> dict[str, np.ndarray]:
 
 def _sent(step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh: Mesh) -> Steps:
     """One program a step, each batch sent as it is read."""
-    made = plans[0]
+    plan = plans[0]
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
-        order = {"batch_size": made.training.batch_size, "epoch": epoch, "start": start}
-        each = [training_batches(made.dataset["train"], seed=one.experiment.seed, **order) for one in plans]
+        order = {"batch_size": plan.training.batch_size, "epoch": epoch, "start": start}
+        each = [training_batches(plan.dataset["train"], seed=one.experiment.seed, **order) for one in plans]
         for found in zip(*each, strict=True):
             yield found[0] if len(plans) == 1 else {name: np.stack([one[name] for one in found]) for name in found[0]}
 

@@ -24,7 +24,7 @@ from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, progress
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.experiment import Experiment
-from cnnlab.training.plan import Plan, plan
+from cnnlab.training.plan import Plan, make_plan
 from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
@@ -50,7 +50,7 @@ def train(
 
     Args:
       experiment: what to train.
-      run_dir: where it is kept; made if missing.
+      run_dir: where it is kept; plan if missing.
       data: a dataset of your own, in place of the experiment's.
       network: a Linen module of your own with the right number of outputs, in place of the experiment's.
       task: a task of your own, in place of the experiment's.
@@ -67,69 +67,69 @@ def train(
       Stopped: SIGTERM or Ctrl-C came; the run was saved, and the same call goes on.
     """
     return train_plan(
-        plan(experiment, data=data, network=network, task=task), run_dir, init_from=init_from, quiet=quiet
+        make_plan(experiment, data=data, network=network, task=task), run_dir, init_from=init_from, quiet=quiet
     )
 
 
-def train_plan(made: Plan, run_dir: str | Path, *, init_from: str | Path | None = None, quiet: bool = False) -> Trained:
-    """`train` for an experiment made concrete."""
-    if made.training.seeds > 1:
-        raise ValueError(f"{made.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
+def train_plan(plan: Plan, run_dir: str | Path, *, init_from: str | Path | None = None, quiet: bool = False) -> Trained:
+    """`train` for an experiment plan concrete."""
+    if plan.training.seeds > 1:
+        raise ValueError(f"{plan.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
     run_dir = Path(run_dir)
-    check_divides(made.training.batch_size, mesh := data_mesh())
-    with open_run(run_dir, made.experiment):
-        _train(made, run_dir, mesh, init_from, console(quiet or not is_first_process()))
-    return load(run_dir, network=made.network, task=made.task)
+    check_divides(plan.training.batch_size, mesh := data_mesh())
+    with open_run(run_dir, plan.experiment):
+        _train(plan, run_dir, mesh, init_from, console(quiet or not is_first_process()))
+    return load(run_dir, network=plan.network, task=plan.task)
 
 
-def _train(made: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: Console) -> None:
+def _train(plan: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: Console) -> None:
     compile_cache.keep_compilations()
-    state = fresh_state(made)
-    config = run_config(made) | {"init_from": None if init_from is None else str(init_from)}
+    state = fresh_state(plan)
+    config = run_config(plan) | {"init_from": None if init_from is None else str(init_from)}
     with (
-        checkpoint.open_manager(run_dir, monitor=made.monitor, maximise=made.maximise) as manager,
+        checkpoint.open_manager(run_dir, monitor=plan.monitor, maximise=plan.maximise) as manager,
         stop_signals() as stop,
     ):
         if init_from is not None and manager.latest_step() is None:
-            state = initial_variables(state, init_from, made, out.print)
+            state = initial_variables(state, init_from, plan, out.print)
         state, losses = resume(manager, state, config, out.print)
         history = read_history(run_dir, until_step=int(state.step) - bool(losses))
-        if _finished(history, made, state, losses):
+        if _finished(history, plan, state, losses):
             return
-        progress.describe(out, state.params, type(made.network).__name__, made.dataset)
+        progress.describe(out, state.params, type(plan.network).__name__, plan.dataset)
         state = replicate(state, mesh)
-        steps = compile_steps(step_function(made), state, [made], mesh, out)
-        validate(_evaluated(state, made), made, stop=stop)  # a metric that fails is found now, not after an epoch
-        with progress.bar(out, made.training, steps=made.steps, step=int(state.step)) as (tick, advance):
-            while not (stop() or _finished(history, made, state, losses)):
+        steps = compile_steps(step_function(plan), state, [plan], mesh, out)
+        validate(_evaluated(state, plan), plan, stop=stop)  # a metric that fails is found now, not after an epoch
+        with progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance):
+            while not (stop() or _finished(history, plan, state, losses)):
                 already, started = len(losses), time.perf_counter()
-                if already < made.steps:
-                    pause = until_pause(stop, made.training.save_minutes)
-                    state, (losses,) = run_epoch(steps, state, [made], [losses], pause, tick, [run_dir])
+                if already < plan.steps:
+                    pause = until_pause(stop, plan.training.save_minutes)
+                    state, (losses,) = run_epoch(steps, state, [plan], [losses], pause, tick, [run_dir])
                 trained = len(losses) - already
-                seconds = (time.perf_counter() - started) * made.steps / trained if trained else math.nan
-                if len(losses) == made.steps and finish_epoch(
-                    manager, state, made, config, run_dir, losses, history, seconds=seconds, stop=stop
+                seconds = (time.perf_counter() - started) * plan.steps / trained if trained else math.nan
+                if len(losses) == plan.steps and finish_epoch(
+                    manager, state, plan, config, run_dir, losses, history, seconds=seconds, stop=stop
                 ):
-                    advance(history[-1], made.monitor)
+                    advance(history[-1], plan.monitor)
                     losses = []
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
         manager.wait_until_finished()
-        if not _finished(history, made, state, losses):
+        if not _finished(history, plan, state, losses):
             raise Stopped(stop(), int(state.step), run_dir)
 
 
-def fresh_state(made: Plan) -> State:
+def fresh_state(plan: Plan) -> State:
     """The state before a run's first step."""
-    images = np.zeros((1, *made.dataset.spec.shape), np.uint8)
-    return create_state(made.network, made.optimizer(), images, init_key(made.key), ema=made.training.ema)
+    images = np.zeros((1, *plan.dataset.spec.shape), np.uint8)
+    return create_state(plan.network, plan.optimizer(), images, init_key(plan.key), ema=plan.training.ema)
 
 
 def finish_epoch(
     manager,
     state: State,
-    made: Plan,
+    plan: Plan,
     config: dict[str, Any],
     run_dir: Path,
     losses: list[float],
@@ -139,10 +139,10 @@ def finish_epoch(
     stop: Callable[[], Any] = bool,
 ) -> bool:
     """Validates, writes the epoch's row, which is appended to the history, and saves; false if stopped before that."""
-    measured = validate(_evaluated(state, made), made, stop=stop)
+    measured = validate(_evaluated(state, plan), plan, stop=stop)
     if measured is None:
         return False
-    row = {"epoch": int(state.step) // made.steps, "step": int(state.step), "loss": float(np.mean(losses))}
+    row = {"epoch": int(state.step) // plan.steps, "step": int(state.step), "loss": float(np.mean(losses))}
     row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
     history.append(row)
     write_history(run_dir, history)
@@ -150,9 +150,9 @@ def finish_epoch(
     return True
 
 
-def _evaluated(state: State, made: Plan) -> Trained:
+def _evaluated(state: State, plan: Plan) -> Trained:
     """The network as it stands, for evaluation on this process's own device."""
-    return Trained(local(evaluated_variables(state)), made.network, made.task, made.dataset.spec)
+    return Trained(local(evaluated_variables(state)), plan.network, plan.task, plan.dataset.spec)
 
 
 def init_key(key: jax.Array) -> jax.Array:
@@ -160,16 +160,16 @@ def init_key(key: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, 2**31 - 1)
 
 
-def step_function(made: Plan) -> Step:
+def step_function(plan: Plan) -> Step:
     """The train step of a run, as a function of state, batch and the run's key."""
-    prepare = functools.partial(prepare_batch, spec=made.dataset.spec, augmentation=made.training.augmentation)
+    prepare = functools.partial(prepare_batch, spec=plan.dataset.spec, augmentation=plan.training.augmentation)
     options = {
-        "network": made.network,
-        "task": made.task,
-        "optimizer": made.optimizer(),
+        "network": plan.network,
+        "task": plan.task,
+        "optimizer": plan.optimizer(),
         "prepare": prepare,
-        "trainable": made.experiment.optimizer.trainable,
-        "ema": made.training.ema,
+        "trainable": plan.experiment.optimizer.trainable,
+        "ema": plan.training.ema,
     }
     return lambda state, batch, key: train_step(state, batch, key=key, **options)
 
@@ -192,30 +192,30 @@ def _validation_rows(trained: Trained, batch: Batch) -> dict[str, jax.Array]:
     }
 
 
-def validate(trained: Trained, made: Plan, *, stop: Callable[[], Any] = bool) -> dict[str, float] | None:
+def validate(trained: Trained, plan: Plan, *, stop: Callable[[], Any] = bool) -> dict[str, float] | None:
     """The task's metrics on the validation split, and its `loss`; nothing if asked to stop between two batches."""
-    size = min(made.training.evaluation_batch_size, len(made.dataset["validation"]))
-    rows = evaluation_rows(trained, made.dataset["validation"], batch_size=size, rows=_validation_rows, stop=stop)
+    size = min(plan.training.evaluation_batch_size, len(plan.dataset["validation"]))
+    rows = evaluation_rows(trained, plan.dataset["validation"], batch_size=size, rows=_validation_rows, stop=stop)
     if rows is None:
         return None
     loss = np.average(rows["loss"], weights=rows["weight"]) if rows["weight"].any() else np.nan
     inner = {name.removeprefix("rows/"): rows[name] for name in rows if name.startswith("rows/")}
     found = {"loss": float(loss)} | {name: float(value) for name, value in trained.task.summary(inner).items()}
-    if made.monitor not in found:
-        raise ValueError(f"monitor {made.monitor!r} is no metric of this task; it has {', '.join(found)}")
+    if plan.monitor not in found:
+        raise ValueError(f"monitor {plan.monitor!r} is no metric of this task; it has {', '.join(found)}")
     return found
 
 
-def _finished(history: list[dict[str, float]], made: Plan, state: State, losses: list[float]) -> bool:
+def _finished(history: list[dict[str, float]], plan: Plan, state: State, losses: list[float]) -> bool:
     """Whether all epochs are done, or `patience` of them went by without a better one."""
     if losses:  # of an epoch that is not measured yet
         return False
-    if int(state.step) >= made.training.epochs * made.steps:
+    if int(state.step) >= plan.training.epochs * plan.steps:
         return True
-    if made.training.patience is None or not history:
+    if plan.training.patience is None or not history:
         return False
-    sign = 1 if made.maximise else -1
-    values = [sign * row[f"validation_{made.monitor}"] for row in history]
+    sign = 1 if plan.maximise else -1
+    values = [sign * row[f"validation_{plan.monitor}"] for row in history]
     values = [-np.inf if np.isnan(value) else value for value in values]
     best = values.index(max(values))
-    return len(values) - 1 - best >= made.training.patience
+    return len(values) - 1 - best >= plan.training.patience

@@ -1,4 +1,4 @@
-"""An experiment made concrete: the data loaded, everything `auto` resolved, everything checked before training."""
+"""An experiment plan concrete: the data loaded, everything `auto` resolved, everything checked before training."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Plan:
         return create_optimizer(self.experiment.optimizer, updates, accumulate=settings.accumulate)
 
 
-def plan(
+def make_plan(
     experiment: Experiment,
     *,
     data: Dataset | None = None,

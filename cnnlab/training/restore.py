@@ -43,20 +43,20 @@ def step_items(state: State) -> dict[str, Any]:
     return {"model": evaluated_variables(state), "optimizer": rest}
 
 
-def run_config(made: Plan) -> dict[str, Any]:
+def run_config(plan: Plan) -> dict[str, Any]:
     """All that evaluation must know, with everything `auto` resolved."""
-    task, dataset = made.task, made.dataset
+    task, dataset = plan.task, plan.dataset
     return {
         "schema": checkpoint.SCHEMA,
-        "experiment": made.experiment.to_json(),
-        "network": signature(made.network),
+        "experiment": plan.experiment.to_json(),
+        "network": signature(plan.network),
         "task": {
-            "name": made.experiment.task.name,
+            "name": plan.experiment.task.name,
             "options": encode(task) if type(task) in TASKS.values() else repr(task),
         },
         "spec": encode(dataset.spec),
         "outputs": task.head(dataset.spec),
-        "monitor": {"metric": made.monitor, "maximise": made.maximise},
+        "monitor": {"metric": plan.monitor, "maximise": plan.maximise},
         "data": {
             "name": dataset.name,
             "sizes": {split: len(examples) for split, examples in dataset.splits.items()},

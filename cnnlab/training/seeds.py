@@ -23,7 +23,7 @@ from cnnlab.training import checkpoint, progress
 from cnnlab.training.epoch import compile_steps, run_epoch
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.loop import finish_epoch, fresh_state, step_function, train_plan
-from cnnlab.training.plan import Plan, plan
+from cnnlab.training.plan import Plan, make_plan
 from cnnlab.training.restore import load, resume, run_config, step_items
 from cnnlab.training.run import open_run, read_history
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
@@ -63,25 +63,25 @@ def train_seeds(
     if number < 1:
         raise ValueError(f"seeds must be 1 or more, found {number}")
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
-    first = plan(single, **own)  # its data is loaded once for all
+    first = make_plan(single, **own)  # its data is loaded once for all
     plans = [
         dataclasses.replace(first, experiment=dataclasses.replace(first.experiment, seed=experiment.seed + n))
         for n in range(number)
     ]
-    folders = [Path(run_dir) / f"seed{made.experiment.seed}" for made in plans]
+    folders = [Path(run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
     if together and first.training.patience is not None:
         raise ValueError("patience stops each seed at its own epoch; train them in turn (together=False)")
     if together or (together is None and first.training.patience is None and _worth_it()):
         try:
             with contextlib.ExitStack() as stack:
-                for made, folder in zip(plans, folders, strict=True):
-                    stack.enter_context(open_run(folder, made.experiment))
+                for plan, folder in zip(plans, folders, strict=True):
+                    stack.enter_context(open_run(folder, plan.experiment))
                 _train_together(plans, folders, console(quiet))
-            return [load(f, network=made.network, task=made.task) for made, f in zip(plans, folders, strict=True)]
+            return [load(f, network=plan.network, task=plan.task) for plan, f in zip(plans, folders, strict=True)]
         except _OutOfStep:  # killed between the saves of two seeds
             if together:
                 raise
-    return [train_plan(made, folder, quiet=quiet) for made, folder in zip(plans, folders, strict=True)]
+    return [train_plan(plan, folder, quiet=quiet) for plan, folder in zip(plans, folders, strict=True)]
 
 
 def _worth_it() -> bool:
@@ -100,10 +100,10 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
         open_manager = functools.partial(checkpoint.open_manager, monitor=first.monitor, maximise=first.maximise)
         managers = [stack.enter_context(open_manager(folder)) for folder in folders]
         stop = stack.enter_context(stop_signals())
-        configs = [run_config(made) for made in plans]
+        configs = [run_config(plan) for plan in plans]
         begun = [
-            resume(manager, fresh_state(made), config, out.print)
-            for manager, made, config in zip(managers, plans, configs, strict=True)
+            resume(manager, fresh_state(plan), config, out.print)
+            for manager, plan, config in zip(managers, plans, configs, strict=True)
         ]
         at = {int(state.step) for state, _ in begun}
         if len(at) > 1:
@@ -133,8 +133,8 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
                         break
                     continue
                 seconds = (time.perf_counter() - started) * first.steps / (first.steps - place)
-                for manager, single, made, config, folder, lost, history in parts:
-                    finish_epoch(manager, single, made, config, folder, lost, history, seconds=seconds)
+                for manager, single, plan, config, folder, lost, history in parts:
+                    finish_epoch(manager, single, plan, config, folder, lost, history, seconds=seconds)
                 advance(_mean([history[-1] for history in histories]), first.monitor)
                 del singles, parts  # likewise
                 losses = [[] for _ in plans]

@@ -100,7 +100,7 @@ def train_step(
     batch = prepare(batch, prepare_key)
 
     def objective(params):
-        with frozen.held_norms(trainable):
+        with frozen.frozen_batch_norms(trainable):
             logits, stats = cnn.apply(
                 network,
                 {"params": frozen.hold(params, trainable), **state.stats},

@@ -15,14 +15,14 @@ from cnnlab.training.restore import first_good, load_config
 from cnnlab.training.step import State, start
 
 
-def initial_variables(state: State, source: str | Path, made: Plan, tell: Callable[[str], None]) -> State:
+def initial_variables(state: State, source: str | Path, plan: Plan, tell: Callable[[str], None]) -> State:
     """A fresh state that starts from other weights: every array of the same path and shape is taken.
 
     Args:
       state: before its first step.
       source: a run directory, whose best step counts; or a state dict that torchvision published, see
         `cnnlab.models.import_torch`.
-      made: the run that begins.
+      plan: the run that begins.
       tell: is told which arrays keep their fresh values, as a new head does.
 
     Raises:
@@ -31,16 +31,16 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
     """
     published = Path(source).is_file()
     if published:
-        given = _published(source, made, tell)
+        given = _published(source, plan, tell)
     else:
         given = first_good(
             source,
             "best",
             lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config),
         )
-        there, here = load_config(source)["spec"]["channels"], made.dataset.spec.channels
+        there, here = load_config(source)["spec"]["channels"], plan.dataset.spec.channels
         if there != here:
-            raise ValueError(f"{source} was trained on images of {there} channels, {made.dataset.name} has {here}")
+            raise ValueError(f"{source} was trained on images of {there} channels, {plan.dataset.name} has {here}")
     fresh = {"params": state.params, **state.stats}
     flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(given)}
     kept = []
@@ -48,8 +48,8 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
     def choose(path, leaf: jax.Array) -> jax.Array:
         found = flat.get(name := jax.tree_util.keystr(path))
         if found is None or found.shape != leaf.shape:
-            if published and path[1].key != MODELS[made.experiment.model.name].weights.head[0]:
-                there, channels = "none" if found is None else found.shape, made.dataset.spec.channels
+            if published and path[1].key != MODELS[plan.experiment.model.name].weights.head[0]:
+                there, channels = "none" if found is None else found.shape, plan.dataset.spec.channels
                 raise ValueError(
                     f"{source} holds {name} {there}, this network has {leaf.shape}; its images have {channels} channels"
                 )
@@ -62,14 +62,14 @@ def initial_variables(state: State, source: str | Path, made: Plan, tell: Callab
     if len(kept) == total:
         raise ValueError(f"no array of {source} has a place in this network; --init-from needs the same model's")
     tell(f"from {source}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
-    return start(variables, made.optimizer(), ema=made.training.ema)
+    return start(variables, plan.optimizer(), ema=plan.training.ema)
 
 
-def _published(path: str | Path, made: Plan, tell: Callable[[str], None]) -> Variables:
+def _published(path: str | Path, plan: Plan, tell: Callable[[str], None]) -> Variables:
     """A state dict's variables, and a word where the images are not normalised as it expects."""
-    name = made.experiment.model.name
+    name = plan.experiment.model.name
     _, variables = import_torch(name, path)
-    spec, expected = made.dataset.spec, MODELS[name].weights.normalisation
+    spec, expected = plan.dataset.spec, MODELS[name].weights.normalisation
     if (spec.mean, spec.std) != NORMALISATIONS[expected]:
         tell(f"these weights expect images normalised otherwise: set --data.normalisation {expected} for a folder")
     return variables

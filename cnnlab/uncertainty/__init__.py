@@ -1,6 +1,6 @@
 """How sure a network is."""
 
-from cnnlab.uncertainty.boxes import group_passes
+from cnnlab.uncertainty.detections import group_passes
 from cnnlab.uncertainty.ensemble import ensemble_predict
 from cnnlab.uncertainty.moments import Moments, entropy, moments
 from cnnlab.uncertainty.monte_carlo import mc_moments, mc_predict

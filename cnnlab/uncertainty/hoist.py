@@ -20,14 +20,14 @@ class Late:
     """An array that depends on the key: its shape, and what is known of it."""
 
     aval: Any
-    made: spatial_masks.Made = spatial_masks.Made()
+    origin: spatial_masks.Origin = spatial_masks.Origin()
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class LateOperation:
     """One computation of the loop: a function of inputs, each known or an earlier step's output, and its largest array.
 
-    That array, in bytes, may be one that is made on the way, such as the patches of a convolution.
+    That array, in bytes, may be one that is origin on the way, such as the patches of a convolution.
     """
 
     run: Callable[..., list]
@@ -67,7 +67,7 @@ def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
     return late, max((step.largest for step in steps), default=0)
 
 
-def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
+def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[LateOperation]) -> list:
     """Computes what is known and appends a step for all else; returns the outputs, each known or late."""
     jaxpr = closed.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *inputs], strict=True))
@@ -80,12 +80,12 @@ def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[Step]) -> list:
         else:
             out = [Late(var.aval, spatial_masks.recognise(equation, given)) for var in equation.outvars]
             run, inputs = spatial_masks.rewritten(equation, given) or (_binder(equation), given)
-            steps.append(Step(run, inputs, out, _largest(equation)))
+            steps.append(LateOperation(run, inputs, out, _largest(equation)))
         values.update(zip(equation.outvars, out, strict=True))
     return [_read(var, values) for var in jaxpr.outvars]
 
 
-def _needed(steps: list[Step], ends: list) -> list[Step]:
+def _needed(steps: list[LateOperation], ends: list) -> list[LateOperation]:
     """The steps that the ends depend on, in order."""
     wanted, kept = {end for end in ends if isinstance(end, Late)}, []
     for step in reversed(steps):

@@ -21,7 +21,7 @@ Rewritten = tuple[Callable[..., list], list]
 """A function of late arrays, and these."""
 
 
-class Made(NamedTuple):
+class Origin(NamedTuple):
     """How a late array was made, as far as it matters here.
 
     Attributes:
@@ -33,27 +33,27 @@ class Made(NamedTuple):
     mask: Any = None
 
 
-def recognise(equation: core.JaxprEqn, given: list) -> Made:
+def recognise(equation: core.JaxprEqn, given: list) -> Origin:
     """What an equation makes: a mask broadcast, a known array scaled by one, such an array flattened, or anything."""
     name, shape, first = equation.primitive.name, equation.outvars[0].aval.shape, given[0]
     if name == "broadcast_in_dim" and is_late(first) and first.aval.ndim == len(shape):
-        return Made(None, first)
+        return Origin(None, first)
     if name == "mul":
         known, late = given if is_late(given[1]) else given[::-1]
         if not is_late(known) and np.shape(known) == shape and late.aval.ndim == len(shape) > 1:
-            mask = late if late.made.known is not None or late.made.mask is None else late.made.mask
-            return Made(known, mask) if mask.aval.shape[0] == shape[0] else Made()
-    if name == "reshape" and first.made.known is not None and shape == (len(first.made.known), shape[-1]):
-        return first.made
-    return Made()
+            mask = late if late.origin.known is not None or late.origin.mask is None else late.origin.mask
+            return Origin(known, mask) if mask.aval.shape[0] == shape[0] else Origin()
+    if name == "reshape" and first.origin.known is not None and shape == (len(first.origin.known), shape[-1]):
+        return first.origin
+    return Origin()
 
 
 def rewritten(equation: core.JaxprEqn, given: list) -> Rewritten | None:
     """An equation on a scaled array as a function of its mask; None where that is not cheaper."""
     x, rule = given[0], _RULES.get(equation.primitive.name)
-    if rule is None or not is_late(x) or x.made.known is None:
+    if rule is None or not is_late(x) or x.origin.known is None:
         return None
-    known, mask = x.made
+    known, mask = x.origin
     shared = tuple(axis for axis in range(1, known.ndim) if mask.aval.shape[axis] == 1 < known.shape[axis])
     return rule(equation.params, known, mask, shared, *given) if shared else None
 
@@ -85,4 +85,4 @@ _RULES = {"reduce_sum": _sum, "dot_general": _product}
 
 def is_late(value: Any) -> bool:
     """Whether it depends on the key."""
-    return hasattr(value, "made")
+    return hasattr(value, "origin")

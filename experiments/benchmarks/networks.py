@@ -1,6 +1,6 @@
 """The networks that the benchmarks compare: in cnnlab, and the name of their twin in `torch_networks.py`.
 
-Plain Flax is the same network without the lowerings, `cnnlab.kernels.dispatch.as_defined`, under plain `jax.jit`.
+Plain Flax is the same network without fast convolutions (`cnnlab.kernels.dispatch.as_defined`) under plain `jax.jit`.
 """
 
 from collections.abc import Callable, Mapping

@@ -9,8 +9,8 @@ import cnnlab
 from cnnlab.calibration import PostHoc
 from cnnlab.calibration.store import load_post_hoc
 from cnnlab.cli import main
-from cnnlab.evaluation.decisions import decision_scores, doubts, outside_scores
-from cnnlab.evaluation.pictures import save_example
+from cnnlab.evaluation.decisions import decision_scores, doubts, ood_scores
+from cnnlab.evaluation.figures import save_example
 from cnnlab.predictions.predict import predict_images
 
 
@@ -56,7 +56,7 @@ def test_doubts_are_large_where_answers_are_even():
 
 def test_images_that_are_always_doubted_more_are_found_without_fail():
     inside, outside = {"probs": np.array([[0.9, 0.1]] * 20)}, {"probs": np.array([[0.6, 0.4]] * 10)}
-    found = outside_scores(inside, outside)
+    found = ood_scores(inside, outside)
     assert found["ood_auroc_entropy"] == found["ood_aupr_max_probability"] == 1
     assert found["ood_fpr95_entropy"] == 0
 

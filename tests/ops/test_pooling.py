@@ -2,7 +2,6 @@ import jax
 import numpy as np
 import pytest
 
-from cnnlab.kernels import dispatch
 from cnnlab.ops import average_pool, max_pool
 
 X = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype(np.float32)
@@ -29,10 +28,6 @@ def test_a_window_of_one_side_moves_along_one_axis():
     x = np.array([[1.0, -1], [5, -2], [3, -7]])
     assert max_pool(x, (2,), stride=1).tolist() == [[5, -1], [5, -2]]
     assert average_pool(x, (2,), stride=1, padding="same").tolist() == [[3, -1.5], [4, -4.5], [3, -7]]
-
-
-def test_windows_that_do_not_overlap_equal_the_fast_lowering():
-    np.testing.assert_array_equal(max_pool(X, (2, 2)), dispatch.max_pool(X))
 
 
 def test_the_gradient_of_a_maximum_goes_to_it_alone_and_that_of_a_mean_to_all():

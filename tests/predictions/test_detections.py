@@ -14,7 +14,7 @@ from cnnlab.data import InputSpec
 from cnnlab.files.photo import Photo
 from cnnlab.plots.overlay import draw_boxes
 from cnnlab.tasks.detection_records import coco_records
-from cnnlab.uncertainty.boxes import grouped
+from cnnlab.uncertainty.detections import grouped_prediction
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_detections_of_four_passes_are_grouped_into_objects_in_the_photos_pixels
         classes=np.array([[1], [1], [1], [-1]]),
         probs=np.broadcast_to([0.0, 1.0], (4, 1, 2)),
     )
-    records = coco_records(grouped(passes), spec, Photo(_photo((200, 100)), 1))
+    records = coco_records(grouped_prediction(passes), spec, Photo(_photo((200, 100)), 1))
     assert len(records) == 2  # the third pass overlaps by a half, not by more
     assert records[0]["frequency"] == 0.5
     assert records[0]["bbox"] == pytest.approx([50, 25, 50, 50])

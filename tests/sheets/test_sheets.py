@@ -91,7 +91,7 @@ def whole(trained, sheet, stride, **options):
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 100, 127, 129, 501])
 @pytest.mark.parametrize(("overlap", "margin", "stride"), [(0, 0, 1), (24, 5, 4), (32, 16, 8), (32, 20, 16)])
 def test_weights_sum_to_one_and_vanish_in_the_margin(size, overlap, margin, stride):
-    axis = sheets.plan(size, tile=64, overlap=overlap, margin=margin, stride=stride)
+    axis = sheets.tile_axis(size, tile=64, overlap=overlap, margin=margin, stride=stride)
     total = np.zeros(axis.size)
     for i, start in enumerate(axis.starts):
         weights = axis.weights(i)
@@ -106,7 +106,7 @@ def test_weights_sum_to_one_and_vanish_in_the_margin(size, overlap, margin, stri
 
 @pytest.mark.parametrize("size", [9, 40, 41])
 def test_windows_of_the_networks_stride_lie_side_by_side(size):
-    axis = sheets.plan(size, tile=8, overlap=4, margin=1, stride=8)
+    axis = sheets.tile_axis(size, tile=8, overlap=4, margin=1, stride=8)
     assert axis.starts == tuple(range(0, axis.size, 8))
     assert all((axis.weights(i) == 1).all() for i in range(len(axis.starts)))
 
@@ -123,7 +123,7 @@ def test_windows_of_the_networks_stride_lie_side_by_side(size):
 )
 def test_a_plan_that_cannot_be_is_refused(options, told):
     with pytest.raises(ValueError, match=told):
-        sheets.plan(**{"size": 100, "tile": 64, "overlap": 0} | options)
+        sheets.tile_axis(**{"size": 100, "tile": 64, "overlap": 0} | options)
 
 
 def test_the_margin_is_as_far_as_a_pixel_of_the_image_has_influence(halving):

@@ -14,9 +14,9 @@ import pytest
 
 import cnnlab
 from cnnlab.files.photo import Photo
-from cnnlab.files.png import Picture
+from cnnlab.files.png import PngImage
 from cnnlab.predictions.options import require_option, takes
-from cnnlab.predictions.records import save_pictures, write_csv, write_json
+from cnnlab.predictions.records import save_drawings, write_csv, write_json
 from cnnlab.tasks.task import Task, complete
 
 
@@ -101,7 +101,7 @@ def test_its_records_are_what_predictions_hold(tmp_path):
         write(records, file, task)
     assert json.loads(written[write_json].getvalue()) == {"predictions": [{"file": "1.png", "text": "abb"}]}
     assert written[write_csv].getvalue() == "file,text\n1.png,abb\n"
-    assert save_pictures(task, prediction, spec, Photo(Path("1.png")), tmp_path / "1") == {}
+    assert save_drawings(task, prediction, spec, Photo(Path("1.png")), tmp_path / "1") == {}
 
 
 def test_a_network_without_time_is_refused(strips, tmp_path):
@@ -134,9 +134,9 @@ def test_a_drawing_is_written_at_the_photos_own_size(tmp_path):
 
     class Drawing(Reading):
         def draw(self, prediction, spec, photo):
-            return {"alignment": Picture(np.full((2, 4), 7, np.uint8))}
+            return {"alignment": PngImage(np.full((2, 4), 7, np.uint8))}
 
     Image.new("L", (40, 20)).save(tmp_path / "a.png")
-    files = save_pictures(Drawing(), cnnlab.Prediction(), None, Photo(tmp_path / "a.png"), tmp_path / "out" / "a")
+    files = save_drawings(Drawing(), cnnlab.Prediction(), None, Photo(tmp_path / "a.png"), tmp_path / "out" / "a")
     assert files == {"alignment": str(tmp_path / "out" / "a_alignment.png")}
     assert Image.open(files["alignment"]).size == (40, 20)

@@ -8,7 +8,7 @@ from cnnlab import losses, tasks
 from cnnlab.data import from_arrays
 from cnnlab.metrics.segmentation.doubt import doubt_scores
 from cnnlab.training.experiment import Experiment
-from cnnlab.training.plan import plan
+from cnnlab.training.plan import make_plan
 
 KINDS = ["cross_entropy", "focal", *losses.REGIONS]
 LOGITS = jax.random.normal(jax.random.key(0), (2, 3, 4, 2))
@@ -157,7 +157,7 @@ def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
     model = cnnlab.Choice("unet", width=2, depth=1, border="valid")
     experiment = Experiment(model=model, task=cnnlab.Choice("segmentation"), training=cnnlab.Training(batch_size=4))
     with pytest.raises(ValueError, match="take --model.border mirror, which answers every pixel"):
-        plan(experiment, data=data)
+        make_plan(experiment, data=data)
 
 
 def test_the_mean_entropy_leaves_ignored_pixels_out():

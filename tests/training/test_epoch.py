@@ -7,7 +7,7 @@ import pytest
 
 import cnnlab
 from cnnlab.training import epoch, loop, seeds
-from cnnlab.training.plan import plan
+from cnnlab.training.plan import make_plan
 from cnnlab.training.run import read_history
 from cnnlab.training.stopping import Stopped
 
@@ -53,7 +53,7 @@ def test_examples_that_stay_on_the_device_train_the_same_network(plain, sent, tm
 @pytest.mark.parametrize("number", [1, 2])
 def test_an_epoch_in_parts_trains_the_same_network(plain, sent, tmp_path, monkeypatch, number):
     monkeypatch.setattr(epoch, "steps_at_once", lambda *_: number)
-    assert plan(plain).steps == 3
+    assert make_plan(plain).steps == 3
     assert_same(cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True), sent[0])
 
 
@@ -81,7 +81,7 @@ def test_metrics_are_read_on_the_host_a_program_late(plain, monkeypatch):
 
     monkeypatch.setattr(epoch.jax, "device_get", lambda found: (events.append(f"read {found['loss']:.0f}"), found)[1])
     state = epoch.State(np.int32(0), None, None, None)
-    _, losses = epoch.run_epoch(steps, state, [plan(plain)], [[]], lambda: False, lambda _: None, ["run"])
+    _, losses = epoch.run_epoch(steps, state, [make_plan(plain)], [[]], lambda: False, lambda _: None, ["run"])
     assert losses == [[0, 1, 2]]
     assert events == [0, 1, "read 0", 2, "read 1", "read 2"]
 
@@ -106,11 +106,11 @@ def test_another_seed_finds_the_compiled_program_of_the_first(plain, sent, tmp_p
 
 
 def test_examples_that_are_drawn_anew_or_shared_by_devices_cannot_stay(plain, monkeypatch):
-    made = plan(over(plain, resident=True))
+    plan = make_plan(over(plain, resident=True))
     devices = jax.devices()[:1]
-    assert epoch.stays(made, epoch.Mesh(np.array(devices), ("data",)))
+    assert epoch.stays(plan, epoch.Mesh(np.array(devices), ("data",)))
     with pytest.raises(ValueError, match="cannot stay on the device: 2 devices share each batch; leave --training"):
-        epoch.stays(made, epoch.Mesh(np.array(devices * 2), ("data",)))
-    monkeypatch.setattr(type(made.dataset["train"]), "of_epoch", lambda *_: None, raising=False)
+        epoch.stays(plan, epoch.Mesh(np.array(devices * 2), ("data",)))
+    monkeypatch.setattr(type(plan.dataset["train"]), "of_epoch", lambda *_: None, raising=False)
     with pytest.raises(ValueError, match="cannot stay on the device: they are read or drawn anew in every epoch"):
-        epoch.stays(made, epoch.Mesh(np.array(devices), ("data",)))
+        epoch.stays(plan, epoch.Mesh(np.array(devices), ("data",)))

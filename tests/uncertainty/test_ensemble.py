@@ -10,7 +10,7 @@ import pytest
 
 import cnnlab
 from cnnlab.cli import main
-from cnnlab.evaluation.pictures import save_example
+from cnnlab.evaluation.figures import save_example
 from cnnlab.files.images import read_pixels
 from cnnlab.tasks import Classification
 from cnnlab.uncertainty import ensemble_predict

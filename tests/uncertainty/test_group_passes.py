@@ -6,7 +6,7 @@ import pytest
 
 import cnnlab
 from cnnlab import tasks
-from cnnlab.uncertainty.boxes import group_passes
+from cnnlab.uncertainty.detections import group_passes
 
 
 def passes(*each, k=2):

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
-from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, told_size
+from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, stated_size
 
 MAX_BYTES = 600_000_000  # COCO's own training file has 448 MB
 SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
@@ -98,9 +98,9 @@ def _objects(path: Path, table: dict, categories: dict[int, str], photos: Path) 
         photo, size = find_photo(photos, str(_entry(image, "file_name", path)), str(path))
         boxes, names, crowd, area = zip(*inside[image["id"]], strict=True) if inside[image["id"]] else [()] * 4
         boxes = np.array(boxes, np.float64).reshape(-1, 4)
-        told = {"crowd": np.array(crowd, bool), "area": np.array(area, np.float64)}
-        told["told"] = told_size(image.get("height"), image.get("width"))
-        out.append(Objects(photo, size, boxes, names, str(path), **told))
+        marks = {"crowd": np.array(crowd, bool), "area": np.array(area, np.float64)}
+        marks["stated_size"] = stated_size(image.get("height"), image.get("width"))
+        out.append(Objects(photo, size, boxes, names, str(path), **marks))
     return out
 
 

@@ -21,7 +21,7 @@ class Objects(NamedTuple):
       difficult: `[m]` bool, marked so by VOC; none where the format has no such mark, like the two below.
       crowd: `[m]` bool, a region of many objects rather than one, by COCO.
       area: `[m]`, COCO's own in square pixels, that of the object's outline; NaN where an entry has none.
-      told: the height and width that the source has for the photo; None where it has none.
+      stated_size: the height and width that the source has for the photo; None where it has none.
     """
 
     photo: Path
@@ -32,13 +32,13 @@ class Objects(NamedTuple):
     difficult: np.ndarray | None = None
     crowd: np.ndarray | None = None
     area: np.ndarray | None = None
-    told: tuple[int, int] | None = None
+    stated_size: tuple[int, int] | None = None
 
 
-def told_size(height: object, width: object) -> tuple[int, int] | None:
+def stated_size(height: object, width: object) -> tuple[int, int] | None:
     """A size as a file states it; None where that is no pair of whole numbers above 0.
 
-    >>> told_size("480", 640), told_size(None, 640), told_size(0, 0)
+    >>> stated_size("480", 640), stated_size(None, 640), stated_size(0, 0)
     ((480, 640), None, None)
     """
     try:
@@ -68,7 +68,7 @@ class Mended(NamedTuple):
     """Boxes after `mend`, which of them are kept `[m]`, and how often each rule was used."""
 
     boxes: np.ndarray
-    kept: np.ndarray
+    keep: np.ndarray
     counts: dict[str, int]
 
 
@@ -82,7 +82,7 @@ def mend(boxes: np.ndarray, size: tuple[int, int]) -> Mended:
       size: height and width of the photo.
 
     >>> mended = mend(np.array([[9.0, 0, 5, 4], [-3, 0, 2, 2], [50, 0, 60, 5], [3, 3, 3, 3]]), (10, 10))
-    >>> mended.boxes[mended.kept].tolist()
+    >>> mended.boxes[mended.keep].tolist()
     [[5.0, 0.0, 9.0, 4.0], [0.0, 0.0, 2.0, 2.0], [3.0, 3.0, 3.0, 3.0]]
     >>> mended.counts
     {'reversed, put in order': 1, 'outside, dropped': 1, 'reaching out, clipped': 1, 'without area, kept': 1}

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
-from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, told_size
+from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, stated_size
 
 MAX_BYTES = 5_000_000  # an XML of a hundred objects has 40 kB
 SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
@@ -70,8 +70,8 @@ def read_xml(path: Path, photos: Path) -> Objects:
         names.append(name)
         difficult.append((entry.findtext("difficult") or "0").strip() == "1")
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
-    told = told_size(root.findtext("size/height"), root.findtext("size/width"))
-    return Objects(photo, size, boxes, tuple(names), str(path), difficult=np.array(difficult, bool), told=told)
+    stated = stated_size(root.findtext("size/height"), root.findtext("size/width"))
+    return Objects(photo, size, boxes, tuple(names), str(path), difficult=np.array(difficult, bool), stated_size=stated)
 
 
 def _number(entry: ElementTree.Element, side: str, path: Path) -> float:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from cnnlab.data.annotations import find_format, holds_masks
 from cnnlab.data.dataset import Dataset
-from cnnlab.data.sources.boxes import boxes
+from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
 from cnnlab.data.sources.pairs import pairs

@@ -74,12 +74,12 @@ def windowed_dataset(
     """Returns a dataset of windows: `train` draws `crops` of them anew in each epoch, other splits are covered once."""
     size, splits = (window, window), {}
     for split, part in parts.items():
-        pictures = {name: list(column) for name, column in part.items()}
+        images = {name: list(column) for name, column in part.items()}
         if split != "train":
-            splits[split] = windows(pictures, tiled_places(regions[split], size), size, once=True)
+            splits[split] = windows(images, tiled_places(regions[split], size), size, once=True)
             continue
-        draw = functools.partial(_draw, regions[split], size, crops, pictures["mask"], seed)
-        splits[split] = Crops(windows(pictures, draw(seed, 0), size).columns, draw)
+        draw = functools.partial(_draw, regions[split], size, crops, images["mask"], seed)
+        splits[split] = Crops(windows(images, draw(seed, 0), size).columns, draw)
     return whole_dataset(name, splits, classes, resized=resized)
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from cnnlab.data.dataset import Dataset, from_arrays
-from cnnlab.data.sources.boxes import check_wanted
+from cnnlab.data.sources.detection_folder import check_size_and_shares
 from cnnlab.data.sources.tfds_directory import advice, damaged, find_data_dir, find_prepared
-from cnnlab.data.sources.tfds_objects import boxes_dataset, class_names, found_in
+from cnnlab.data.sources.tfds_objects import boxes_dataset, class_names, photo_objects
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.splits import split_columns
 from cnnlab.data.targets import SPLITS
@@ -86,10 +86,12 @@ def tfds(
         raise ValueError(f"{set} has no split 'train'; it has {', '.join(builder.info.splits)}")
     read = functools.partial(_read, builder, path, image)
     if with_boxes:
-        check_wanted(size, validation, test)
+        check_size_and_shares(size, validation, test)
         classes = class_names(features[label], f"the feature {label!r} of {set}")
         spec = InputSpec(size, channels, classes=classes, fit="letterbox")
-        photos = {split: read(own, spec, lambda one: found_in(one[image], one[label])) for split, own in known.items()}
+        photos = {
+            split: read(own, spec, lambda one: photo_objects(one[image], one[label])) for split, own in known.items()
+        }
         shares = {"validation": validation, "test": test}
         return boxes_dataset(photos, spec, set, difficult=difficult, shares=shares, seed=seed)
     splits = {}

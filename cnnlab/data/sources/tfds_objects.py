@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnlab.data.annotations import Objects
 from cnnlab.data.dataset import Dataset, Examples, statistics
-from cnnlab.data.sources.boxes import box_columns
+from cnnlab.data.sources.detection_folder import box_columns
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.splits import set_aside
 from cnnlab.files.images import decode_header
@@ -19,7 +19,7 @@ MARKS = ("is_difficult", "is_crowd", "area")  # what TFDS's sets may say of an o
 REACH = 2  # a relative box may reach out of its photo a little; one in pixels lies hundreds of photos away
 
 
-class Found(NamedTuple):
+class PhotoObjects(NamedTuple):
     """What a record says of its photo.
 
     Attributes:
@@ -31,10 +31,12 @@ class Found(NamedTuple):
     objects: dict[str, np.ndarray]
 
 
-def found_in(encoded: bytes, objects: Mapping[str, list]) -> Found:
+def photo_objects(encoded: bytes, objects: Mapping[str, list]) -> PhotoObjects:
     """The same for one record's photo and objects; of them no more than is used."""
     parts = {name: np.array(objects[name]) for name in ("label", *MARKS) if name in objects}
-    return Found(decode_header(encoded)[0], {"bbox": np.array(objects["bbox"], np.float64).reshape(-1, 4)} | parts)
+    return PhotoObjects(
+        decode_header(encoded)[0], {"bbox": np.array(objects["bbox"], np.float64).reshape(-1, 4)} | parts
+    )
 
 
 def class_names(feature: Any, where: str) -> tuple[str, ...]:
@@ -68,7 +70,7 @@ def class_names(feature: Any, where: str) -> tuple[str, ...]:
 
 
 def boxes_dataset(
-    photos: Mapping[str, tuple[np.ndarray, list[Found]]],
+    photos: Mapping[str, tuple[np.ndarray, list[PhotoObjects]]],
     spec: InputSpec,
     name: str,
     *,
@@ -115,7 +117,7 @@ def boxes_dataset(
     return Dataset(name, spec, {split: Examples(table) for split, table in tables.items()})
 
 
-def _objects(found: Found, names: tuple[str, ...], source: str) -> Objects:
+def _objects(found: PhotoObjects, names: tuple[str, ...], source: str) -> Objects:
     """The objects of one photo with boxes in its pixels."""
     relative, label = found.objects["bbox"], found.objects["label"]
     if not (np.abs(relative) <= REACH).all():

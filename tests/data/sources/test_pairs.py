@@ -220,7 +220,7 @@ def test_pixels_without_data_are_ignored_and_black(tmp_path, kind):
     one = data.sheet(
         str(tmp_path / "sheet.tif"), str(tmp_path / "mask.png"), window=2, crops=4, validation=(2, 4), test=(4, 8)
     )
-    picture, mask = (one["test"].column(name).pictures[0] for name in ("image", "mask"))
+    picture, mask = (one["test"].column(name).images[0] for name in ("image", "mask"))
     np.testing.assert_array_equal(mask, np.where(known, np.eye(6, 8), -1))
     np.testing.assert_array_equal(picture[..., 2], np.where(known, 200, 0))
 
@@ -289,7 +289,7 @@ def test_drawn_windows_stay_in_their_regions_and_follow_the_seed():
     draw = lambda seed: drawn_places([(0, 5, 20, 30), (2, 0, 40, 9)], (8, 8), 200, seed=seed, masks=masks)  # noqa: E731
     places = draw(0)
     assert all((a == b).all() for a, b in zip(places, draw(0), strict=True))
-    first = places.picture == 0
+    first = places.image == 0
     assert (places.left[first].min(), places.left[first].max(), places.top[first].max()) == (5, 22, 12)
     assert places.top[~first].min() == 26  # whose centre is row 30
 

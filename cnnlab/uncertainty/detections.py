@@ -9,7 +9,7 @@ from cnnlab.tasks import Prediction
 from cnnlab.uncertainty.moments import entropy, mutual_information
 
 
-class Found(NamedTuple):
+class GroupedDetections(NamedTuple):
     """The objects of one image over T passes, the most frequent first.
 
     Attributes:
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     frequency: np.ndarray
 
 
-def group_passes(passes: Prediction, *, iou_threshold: float = 0.5, score_threshold: float = 0.1) -> Found:
+def group_passes(passes: Prediction, *, iou_threshold: float = 0.5, score_threshold: float = 0.1) -> GroupedDetections:
     """Groups the detections of all passes over one image, whatever their classes.
 
     The surest detection that is left starts a group; of every other pass the detection that overlaps it best joins, if
@@ -65,7 +65,7 @@ def group_passes(passes: Prediction, *, iou_threshold: float = 0.5, score_thresh
     mean = np.array([probs[group].mean(0) for group in groups]).reshape(-1, probs.shape[-1])
     inside = np.array([entropy(probs[group]).mean() for group in groups])
     total = entropy(mean)
-    return Found(
+    return GroupedDetections(
         np.array([boxes[group].mean(0) for group in groups]).reshape(-1, 4),
         np.array([boxes[group].std(0) for group in groups]).reshape(-1, 4),
         mean,
@@ -76,7 +76,7 @@ def group_passes(passes: Prediction, *, iou_threshold: float = 0.5, score_thresh
     )
 
 
-def grouped(passes: Prediction) -> Prediction:
+def grouped_prediction(passes: Prediction) -> Prediction:
     """Returns the objects of `group_passes` as a prediction, from which a task makes records and drawings."""
     objects = group_passes(passes)
     return Prediction(objects._asdict(), classes=objects.probs.argmax(-1))

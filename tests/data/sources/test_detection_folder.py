@@ -348,7 +348,7 @@ def test_bad_boxes_are_put_in_order_clipped_dropped_or_kept_and_counted(voc):
 
 def test_a_box_without_area_is_kept_where_it_lies():
     mended = mend(np.array([[3.0, 4, 3, 4], [0, 2, 0, 5], [40, 0, 45, 9], [-5, 0, 0, 9]]), (20, 40))
-    assert mended.kept.tolist() == [True, True, False, False]
+    assert mended.keep.tolist() == [True, True, False, False]
     assert mended.counts["without area, kept"] == 2
 
 

@@ -80,7 +80,7 @@ def boxes(
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one with annotated photos")
     size = (size, size) if isinstance(size, int) else tuple(size)
-    check_wanted(size, validation, test)
+    check_size_and_shares(size, validation, test)
     if fit not in ("letterbox", "stretch"):
         raise ValueError(f"fit must be letterbox or stretch, found {fit!r}")
     if normalisation in NORMALISATIONS and channels != 3:
@@ -103,7 +103,7 @@ def boxes(
     return Dataset(root.name or str(root), spec, {split: Examples(table) for split, table in tables.items()})
 
 
-def check_wanted(size: tuple[int, int], validation: float, test: float) -> None:
+def check_size_and_shares(size: tuple[int, int], validation: float, test: float) -> None:
     """Raises `ValueError` unless these are sides in pixels and shares that leave something to train on."""
     if not (len(size) == 2 and all(1 <= side <= 4096 for side in size)):
         raise ValueError(f"size must lie in 1..4096 pixels, found {size}")
@@ -166,7 +166,7 @@ def box_columns(
     for i, one in enumerate(objects):
         mended = mend(one.boxes, one.size)
         counts.update(mended.counts)
-        kept = np.flatnonzero(mended.kept)
+        kept = np.flatnonzero(mended.keep)
         boxes = mended.boxes[kept]
         of_boxes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
         area = of_boxes if one.area is None else np.where(np.isnan(one.area[kept]), of_boxes, one.area[kept])
@@ -182,8 +182,8 @@ def box_columns(
     counts["crowds, not learnt"] = int(columns["crowd"].sum())
     counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].sum())
     told = [f"{number} {reason}" for reason, number in counts.items() if number]
-    if other := [one for one in objects if one.told not in (None, one.size)]:
-        (height, width), (h, w) = other[0].told, other[0].size
+    if other := [one for one in objects if one.stated_size not in (None, one.size)]:
+        (height, width), (h, w) = other[0].stated_size, other[0].size
         told.append(
             f"{len(other)} photos of another size than they were annotated at, the first {other[0].photo} with {w}x{h} "
             f"instead of {width}x{height}: their boxes may lie elsewhere"

@@ -17,7 +17,7 @@ _MIXING = ("sort", "fft", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp
 """Primitives whose results have their operand's shape, but see more of it than what stands in their place."""
 
 
-class View(NamedTuple):
+class ReceptiveField(NamedTuple):
     """How an array's units see one axis of the image.
 
     Attributes:
@@ -29,17 +29,17 @@ class View(NamedTuple):
     reach: Reach
 
 
-def whole(size: int) -> View:
+def whole(size: int) -> ReceptiveField:
     """Every unit sees all of so many pixels."""
-    return View((), reach.fixed(0, size - 1))
+    return ReceptiveField((), reach.fixed(0, size - 1))
 
 
-def follow(equation: core.JaxprEqn, views: Sequence[View | None], size: int) -> list[View]:
+def follow(equation: core.JaxprEqn, fields: Sequence[ReceptiveField | None], size: int) -> list[ReceptiveField]:
     """What the results see of one axis of the image.
 
     Args:
       equation: whose operands and results these are.
-      views: one an operand; None for those that do not see the image.
+      fields: one an operand; None for those that do not see the image.
       size: pixels along the axis, all of which are seen where no rule is known.
     """
     name = equation.primitive.name
@@ -47,41 +47,41 @@ def follow(equation: core.JaxprEqn, views: Sequence[View | None], size: int) -> 
     if rule is None and name.startswith(("reduce_", "arg")) and "axes" in equation.params:
         rule = _reduce
     shapes = [var.aval.shape for var in equation.outvars]
-    seeing = [(var.aval.shape, view) for var, view in zip(equation.invars, views, strict=True) if view is not None]
+    seeing = [(var.aval.shape, field) for var, field in zip(equation.invars, fields, strict=True) if field is not None]
     if rule is None:
         alike = all(shape == shapes[0] for shape, _ in seeing) and len(set(shapes)) == 1
         pointwise = alike and name not in _MIXING
-        return [together([view for _, view in seeing], size) if pointwise else whole(size)] * len(shapes)
-    found = rule(equation, views, size)
+        return [together([field for _, field in seeing], size) if pointwise else whole(size)] * len(shapes)
+    found = rule(equation, fields, size)
     return found if isinstance(found, list) else [found] * len(shapes)
 
 
-def together(views: Sequence[View], size: int) -> View:
+def together(fields: Sequence[ReceptiveField], size: int) -> ReceptiveField:
     """What units see that depend on those in the same place of several arrays."""
-    first, *others = views
-    for view in others:
-        both = reach.union(first.reach, view.reach)
-        if first.axes != view.axes or both is None:
+    first, *others = fields
+    for field in others:
+        both = reach.union(first.reach, field.reach)
+        if first.axes != field.axes or both is None:
             return whole(size)
-        first = View(first.axes, both)
+        first = ReceptiveField(first.axes, both)
     return first
 
 
-def _only(views: Sequence[View | None]) -> View:
-    return next(view for view in views if view is not None)
+def _only(fields: Sequence[ReceptiveField | None]) -> ReceptiveField:
+    return next(field for field in fields if field is not None)
 
 
-def _convolution(equation, views, size) -> View:
+def _convolution(equation, fields, size) -> ReceptiveField:
     params = equation.params
     images, kernels, outputs = params["dimension_numbers"]
-    view, kernel = views[0], equation.invars[1].aval.shape
-    if view is None or views[1] is not None:
+    field, kernel = fields[0], equation.invars[1].aval.shape
+    if field is None or fields[1] is not None:
         return whole(size)
-    if not view.axes:
-        return view
-    if len(view.axes) > 1 or view.axes[0] not in images[2:]:
+    if not field.axes:
+        return field
+    if len(field.axes) > 1 or field.axes[0] not in images[2:]:
         return whole(size)
-    k = images[2:].index(view.axes[0])
+    k = images[2:].index(field.axes[0])
     seen = reach.window(
         kernel=kernel[kernels[2 + k]],
         stride=params["window_strides"][k],
@@ -89,14 +89,14 @@ def _convolution(equation, views, size) -> View:
         dilation=params["rhs_dilation"][k],
         spacing=params["lhs_dilation"][k],
     )
-    return View((outputs[2 + k],), reach.compose(view.reach, seen))
+    return ReceptiveField((outputs[2 + k],), reach.compose(field.reach, seen))
 
 
-def _reduce_window(equation, views, size) -> View:
-    params, view = equation.params, _only(views)
-    if len(view.axes) != 1:
-        return whole(size) if view.axes else view
-    (axis,) = view.axes
+def _reduce_window(equation, fields, size) -> ReceptiveField:
+    params, field = equation.params, _only(fields)
+    if len(field.axes) != 1:
+        return whole(size) if field.axes else field
+    (axis,) = field.axes
     seen = reach.window(
         kernel=params["window_dimensions"][axis],
         stride=params["window_strides"][axis],
@@ -104,70 +104,72 @@ def _reduce_window(equation, views, size) -> View:
         dilation=params["window_dilation"][axis],
         spacing=params["base_dilation"][axis],
     )
-    return View(view.axes, reach.compose(view.reach, seen))
+    return ReceptiveField(field.axes, reach.compose(field.reach, seen))
 
 
-def _dot(equation, views, size) -> View:
+def _dot(equation, fields, size) -> ReceptiveField:
     """Free axes keep what they see; those summed over are seen together."""
     contracted, batch = equation.params["dimension_numbers"]
     ranks = [len(var.aval.shape) for var in equation.invars]
     out = []
     start = len(batch[0])
-    for side, view in enumerate(views):
+    for side, field in enumerate(fields):
         free = [axis for axis in range(ranks[side]) if axis not in (*contracted[side], *batch[side])]
-        if view is not None:
+        if field is not None:
             places = dict(zip(batch[side], range(len(batch[side])), strict=True))
             places |= {axis: start + i for i, axis in enumerate(free)}
-            view = _without(view, contracted[side], equation.invars[side].aval.shape)
-            out.append(View(tuple(places[axis] for axis in view.axes), view.reach))
+            field = _without(field, contracted[side], equation.invars[side].aval.shape)
+            out.append(ReceptiveField(tuple(places[axis] for axis in field.axes), field.reach))
         start += len(free)
     return together(out, size)
 
 
-def _reduce(equation, views, size) -> View:
+def _reduce(equation, fields, size) -> ReceptiveField:
     axes, shape = equation.params["axes"], equation.invars[0].aval.shape
-    view = _without(_only(views), axes, shape)
-    return View(tuple(axis - sum(gone < axis for gone in axes) for axis in view.axes), view.reach)
+    field = _without(_only(fields), axes, shape)
+    return ReceptiveField(tuple(axis - sum(gone < axis for gone in axes) for axis in field.axes), field.reach)
 
 
-def _without(view: View, gone: Sequence[int], shape: Sequence[int]) -> View:
+def _without(field: ReceptiveField, gone: Sequence[int], shape: Sequence[int]) -> ReceptiveField:
     """What is seen once the units along some axes are taken together; the axes keep their numbers."""
-    while view.axes and set(view.axes) & set(gone):
-        *outer, inner = view.axes
+    while field.axes and set(field.axes) & set(gone):
+        *outer, inner = field.axes
         if inner not in gone or not outer:
-            return View((), reach.merge(view.reach, math.prod(shape[axis] for axis in view.axes)))
-        view = View(tuple(outer), reach.compose(view.reach, reach.window(kernel=shape[inner], stride=shape[inner])))
-    return view
+            return ReceptiveField((), reach.merge(field.reach, math.prod(shape[axis] for axis in field.axes)))
+        field = ReceptiveField(
+            tuple(outer), reach.compose(field.reach, reach.window(kernel=shape[inner], stride=shape[inner]))
+        )
+    return field
 
 
-def _reshape(equation, views, size) -> View:
+def _reshape(equation, fields, size) -> ReceptiveField:
     before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-    return reshaped(_only(views), before, after, size) if 0 not in before else whole(size)
+    return reshaped(_only(fields), before, after, size) if 0 not in before else whole(size)
 
 
-def reshaped(view: View, before: Sequence[int], after: Sequence[int], size: int) -> View:
+def reshaped(field: ReceptiveField, before: Sequence[int], after: Sequence[int], size: int) -> ReceptiveField:
     """Axes that are split go on together, as rows and columns of windows do; those merged with others repeat.
 
-    >>> reshaped(View((1,), Reach()), (1, 8, 3), (1, 4, 2, 3), 8).axes
+    >>> reshaped(ReceptiveField((1,), Reach()), (1, 8, 3), (1, 4, 2, 3), 8).axes
     (1, 2)
-    >>> reshaped(View((1,), Reach()), (1, 4, 2, 3), (1, 8, 3), 4)  # each row repeated
-    View(axes=(1,), reach=Reach(first=(0, 0), last=(0, 0), shift=1))
+    >>> reshaped(ReceptiveField((1,), Reach()), (1, 4, 2, 3), (1, 8, 3), 4)  # each row repeated
+    ReceptiveField(axes=(1,), reach=Reach(first=(0, 0), last=(0, 0), shift=1))
     """
-    axes = tuple(axis for axis in view.axes if before[axis] > 1)
-    view = View(axes, view.reach if axes else reach.fixed(*view.reach.of(0)))
+    axes = tuple(axis for axis in field.axes if before[axis] > 1)
+    field = ReceptiveField(axes, field.reach if axes else reach.fixed(*field.reach.of(0)))
     blocks = _blocks(before, after)
     while True:
-        touched = [block for block in blocks if set(block[0]) & set(view.axes)]
+        touched = [block for block in blocks if set(block[0]) & set(field.axes)]
         old = tuple(axis for axes, _ in touched for axis in axes)
         new = tuple(axis for _, axes in touched for axis in axes)
-        if old == view.axes:
-            return View(new, view.reach)
-        if len(touched) == 1 and old[: len(view.axes)] == view.axes:
-            times = math.prod(before[axis] for axis in old[len(view.axes) :])
-            return View(new, reach.compose(view.reach, reach.repeat(times)))
-        if len(view.axes) == 1:
+        if old == field.axes:
+            return ReceptiveField(new, field.reach)
+        if len(touched) == 1 and old[: len(field.axes)] == field.axes:
+            times = math.prod(before[axis] for axis in old[len(field.axes) :])
+            return ReceptiveField(new, reach.compose(field.reach, reach.repeat(times)))
+        if len(field.axes) == 1:
             return whole(size)
-        view = _without(view, view.axes[-1:], before)  # rows of a window become channels
+        field = _without(field, field.axes[-1:], before)  # rows of a window become channels
 
 
 def _blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -182,82 +184,88 @@ def _blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[tuple[int
     return blocks
 
 
-def _transpose(equation, views, size) -> View:
-    view, order = _only(views), equation.params["permutation"]
-    return View(tuple(order.index(axis) for axis in view.axes), view.reach)
+def _transpose(equation, fields, size) -> ReceptiveField:
+    field, order = _only(fields), equation.params["permutation"]
+    return ReceptiveField(tuple(order.index(axis) for axis in field.axes), field.reach)
 
 
-def _rev(equation, views, size) -> View:
-    view, shape = _only(views), equation.invars[0].aval.shape
+def _rev(equation, fields, size) -> ReceptiveField:
+    field, shape = _only(fields), equation.invars[0].aval.shape
     turned = {axis for axis in equation.params["dimensions"] if shape[axis] > 1}
-    return whole(size) if turned & set(view.axes) else view
+    return whole(size) if turned & set(field.axes) else field
 
 
-def _broadcast(equation, views, size) -> View:
-    view, places = _only(views), equation.params["broadcast_dimensions"]
+def _broadcast(equation, fields, size) -> ReceptiveField:
+    field, places = _only(fields), equation.params["broadcast_dimensions"]
     shape, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-    if any(shape[axis] != out[places[axis]] for axis in view.axes):
-        return View((), reach.fixed(*view.reach.of(0))) if len(view.axes) == 1 else whole(size)
-    return View(tuple(places[axis] for axis in view.axes), view.reach)
+    if any(shape[axis] != out[places[axis]] for axis in field.axes):
+        return ReceptiveField((), reach.fixed(*field.reach.of(0))) if len(field.axes) == 1 else whole(size)
+    return ReceptiveField(tuple(places[axis] for axis in field.axes), field.reach)
 
 
-def _slice(equation, views, size) -> View:
+def _slice(equation, fields, size) -> ReceptiveField:
     params = equation.params
     shape = equation.invars[0].aval.shape
     steps = params["strides"] or (1,) * len(shape)
-    return _picked(_only(views), shape, equation.outvars[0].aval.shape, params["start_indices"], steps, size)
+    return _picked(_only(fields), shape, equation.outvars[0].aval.shape, params["start_indices"], steps, size)
 
 
-def _picked(view: View, before, after, starts, steps, size) -> View:
-    changed = [axis for axis in view.axes if before[axis] != after[axis]]
+def _picked(field: ReceptiveField, before, after, starts, steps, size) -> ReceptiveField:
+    changed = [axis for axis in field.axes if before[axis] != after[axis]]
     if not changed:
-        return view
-    if len(view.axes) > 1:
+        return field
+    if len(field.axes) > 1:
         return whole(size)
     (axis,) = changed
-    return View(view.axes, reach.compose(view.reach, reach.window(kernel=1, stride=steps[axis], padding=-starts[axis])))
+    return ReceptiveField(
+        field.axes, reach.compose(field.reach, reach.window(kernel=1, stride=steps[axis], padding=-starts[axis]))
+    )
 
 
-def _split(equation, views, size) -> list[View]:
-    axis, view, shape = equation.params["axis"], _only(views), equation.invars[0].aval.shape
+def _split(equation, fields, size) -> list[ReceptiveField]:
+    axis, field, shape = equation.params["axis"], _only(fields), equation.invars[0].aval.shape
     found, start = [], 0
     for out in equation.outvars:
         starts = [start if i == axis else 0 for i in range(len(shape))]
-        found.append(_picked(view, shape, out.aval.shape, starts, (1,) * len(shape), size))
+        found.append(_picked(field, shape, out.aval.shape, starts, (1,) * len(shape), size))
         start += out.aval.shape[axis]
     return found
 
 
-def _pad(equation, views, size) -> View:
-    view = _only(views)
-    if len(view.axes) != 1:
-        return whole(size) if view.axes else view
-    low, _, inside = equation.params["padding_config"][view.axes[0]]
-    return View(view.axes, reach.compose(view.reach, reach.window(kernel=1, padding=low, spacing=inside + 1)))
+def _pad(equation, fields, size) -> ReceptiveField:
+    field = _only(fields)
+    if len(field.axes) != 1:
+        return whole(size) if field.axes else field
+    low, _, inside = equation.params["padding_config"][field.axes[0]]
+    return ReceptiveField(
+        field.axes, reach.compose(field.reach, reach.window(kernel=1, padding=low, spacing=inside + 1))
+    )
 
 
-def _concatenate(equation, views, size) -> View:
+def _concatenate(equation, fields, size) -> ReceptiveField:
     """Along the image, as in mirrored padding, the longest part goes on on both sides."""
     axis = equation.params["dimension"]
     lengths = [var.aval.shape[axis] for var in equation.invars]
-    if not any(view and axis in view.axes for view in views):
-        return together([view for view, length in zip(views, lengths, strict=True) if view and length], size)
+    if not any(field and axis in field.axes for field in fields):
+        return together([field for field, length in zip(fields, lengths, strict=True) if field and length], size)
     longest = int(np.argmax(lengths))
-    if views[longest] is None or views[longest].axes != (axis,):
+    if fields[longest] is None or fields[longest].axes != (axis,):
         return whole(size)
-    return View((axis,), reach.compose(views[longest].reach, reach.window(kernel=1, padding=sum(lengths[:longest]))))
+    return ReceptiveField(
+        (axis,), reach.compose(fields[longest].reach, reach.window(kernel=1, padding=sum(lengths[:longest])))
+    )
 
 
-def _resize(equation, views, size) -> View:
+def _resize(equation, fields, size) -> ReceptiveField:
     """Read off its transpose, which is linear: the pixels from which one output's gradient is not zero."""
-    view = _only(views)
-    if len(view.axes) != 1:
-        return whole(size) if view.axes else view
-    (axis,) = view.axes
+    field = _only(fields)
+    if len(field.axes) != 1:
+        return whole(size) if field.axes else field
+    (axis,) = field.axes
     before, after = equation.invars[0].aval, equation.outvars[0].aval
     ratio = Fraction(before.shape[axis], after.shape[axis])
     if ratio == 1:
-        return view
+        return field
     period, shift = ratio.denominator, ratio.numerator
     if period > 64:
         return whole(size)
@@ -273,7 +281,7 @@ def _resize(equation, views, size) -> View:
         cycles = middle // period * shift
         first.append(int(seen[0]) - cycles)
         last.append(int(seen[-1]) - cycles)
-    return View(view.axes, reach.compose(view.reach, Reach(tuple(first), tuple(last), shift)))
+    return ReceptiveField(field.axes, reach.compose(field.reach, Reach(tuple(first), tuple(last), shift)))
 
 
 _RULES = {

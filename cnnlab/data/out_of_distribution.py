@@ -11,7 +11,7 @@ from cnnlab.data.spec import InputSpec
 from cnnlab.files.images import find_images, read_pixels
 
 
-def outside_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
+def ood_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
     """Images of the spec's shape, with the label -1.
 
     Args:
