@@ -1,0 +1,124 @@
+"""Which files of a folder are images: one rule for training, evaluation and prediction."""
+
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"),
+)
+"""Suffixes of image files, in lower case. HEIC files count as images, and reading one says how to convert it."""
+
+_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF")
+_NAMED = 3  # files that a message names
+
+
+class Files(NamedTuple):
+    """The visible files below a folder, sorted by their paths.
+
+    Attributes:
+      images: image files, by their suffix in any case, or, without a suffix, by their first bytes.
+      others: all other files: of other suffixes, broken links, pipes and sockets.
+    """
+
+    images: list[Path]
+    others: list[Path]
+
+
+def is_visible(name: str) -> bool:
+    """Returns whether a file or folder of this name counts: hidden ones and what file managers leave behind do not.
+
+    >>> is_visible("a.png"), is_visible("._a.png"), is_visible("Thumbs.db")
+    (True, False, False)
+    """
+    return not name.startswith(".") and name.lower() not in _CLUTTER
+
+
+def has_image_suffix(path: str | Path) -> bool:
+    """Returns whether the path ends like an image file, in upper or lower case.
+
+    >>> has_image_suffix("a.JPG"), has_image_suffix("a.txt")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def list_files(folder: str | Path, *, deep: bool = True) -> Files:
+    """Lists the visible files of a folder.
+
+    Links to folders are followed, except those that lead back to a folder that holds them.
+
+    Args:
+      folder: the folder, which exists.
+      deep: whether subfolders count too.
+
+    Raises:
+      OSError: a folder cannot be listed; an unreadable folder is not an empty one.
+    """
+    files = Files([], [])
+    for path in sorted(_walk(Path(folder), deep, ())):
+        (files.images if _is_image(path) else files.others).append(path)
+    return files
+
+
+def warn_left_out(folder: str | Path, others: Sequence[Path], *, kind: str = "image") -> None:
+    """Warns of files that were left out because they are not of the kind that is read; names the first ones."""
+    if others:
+        names = ", ".join(str(path.relative_to(folder)) for path in others[:_NAMED])
+        rest = ", ..." if len(others) > _NAMED else ""
+        number = "1 file that is" if len(others) == 1 else f"{len(others):,} files that are"
+        warnings.warn(f"{folder}: left out {number} no {kind}: {names}{rest}", stacklevel=3)
+
+
+def stem_below(path: Path, folder: Path) -> str:
+    """Returns a file's path below a folder without its suffix, by which an image finds its mask or its labels.
+
+    Names that look the same are the same: Unicode's composed and decomposed forms are made one.
+
+    >>> stem_below(Path("images/night/a.b.jpg"), Path("images"))
+    'night/a.b'
+    """
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def _walk(folder: Path, deep: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    status = os.stat(folder)
+    here = (status.st_dev, status.st_ino)
+    if here in above:  # a link to a folder that holds it
+        return
+    with os.scandir(folder) as entries:
+        visible = [(Path(entry.path), _is_folder(entry)) for entry in entries if is_visible(entry.name)]
+    for path, is_folder in visible:
+        if not is_folder:
+            yield path
+        elif deep:
+            yield from _walk(path, deep, (*above, here))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+    except OSError:
+        return False
+    return has_image_suffix(path) if path.suffix else _begins_like_an_image(path)
+
+
+def _begins_like_an_image(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(8).startswith(_SIGNATURES)
+    except OSError:
+        return False

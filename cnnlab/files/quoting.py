@@ -1,0 +1,61 @@
+"""Text from files and users, quoted for each kind of output: a terminal, a CSV file, a Markdown page."""
+
+import unicodedata
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode's categories of control and format characters, lone surrogates, and separators of lines and paragraphs."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def for_terminal(text: object, *, lines: bool = False) -> str:
+    r"""Returns text without characters that a terminal obeys; each is written as its escape.
+
+    Args:
+      text: what is printed, converted by `str`.
+      lines: whether line breaks and tabs stay, as in a message of several lines.
+
+    >>> for_terminal("a\x1b[2J"), for_terminal("a\nb"), for_terminal("a\nb", lines=True)
+    ('a\\x1b[2J', 'a\\nb', 'a\nb')
+    """
+    return "".join(_visible(letter, "\n\t" if lines else "") for letter in str(text))
+
+
+def for_csv(cell: object) -> object:
+    """Returns a cell of a CSV file that no spreadsheet takes for a formula; numbers stay as they are.
+
+    Text that begins like a formula gets an apostrophe before it, which spreadsheets hide.
+
+    >>> for_csv("=1+1"), for_csv("-1.5"), for_csv(-1.5), for_csv("cat")
+    ("'=1+1", '-1.5', -1.5, 'cat')
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = for_terminal(cell)
+    return f"'{text}" if cell.startswith(_FORMULA) and not _is_number(cell) else text
+
+
+def for_markdown(text: object) -> str:
+    r"""Returns text for a Markdown page or a cell of its tables: no HTML, no markup, on one line.
+
+    >>> for_markdown("a|b <script>")
+    'a\\|b &lt;script&gt;'
+    """
+    out = for_terminal(text)
+    for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        out = out.replace(letter, entity)
+    return "".join(f"\\{letter}" if letter in "\\`*_[]|~$" else letter for letter in out)
+
+
+def _visible(letter: str, allowed: str) -> str:
+    if letter in allowed or unicodedata.category(letter) not in _HIDDEN:
+        return letter
+    return letter.encode("unicode_escape", "surrogatepass").decode()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
