@@ -1,0 +1,190 @@
+"""A damaged file is read, or refused by one error that names it: never a traceback of another kind."""
+
+import dataclasses
+import io
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from damage import damaged_bytes, damaged_json
+from hypothesis import given
+from PIL import Image
+
+from cnnlab.data.annotations import read_annotations, read_table
+from cnnlab.data.masks import read_classes, read_codes
+from cnnlab.data.sources import boxes
+from cnnlab.data.targets import read_targets
+from cnnlab.files.images import read_header, read_pixels
+from cnnlab.files.nodata import known_pixels
+from cnnlab.sheets import open_sheet
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A file that is damaged, and what reads it."""
+
+    file: Path
+    read: Callable[[], Any]
+
+
+def encoded(kind: str, pixels: np.ndarray = PIXELS, **options) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind, **options)
+    return out.getvalue()
+
+
+def photo(suffix: str, kind: str, pixels=PIXELS, **options):
+    def case(folder: Path) -> Case:
+        file = folder / f"a{suffix}"
+        file.write_bytes(encoded(kind, pixels, **options))
+        return Case(file, lambda: (read_header(file), read_pixels(file, size=(8, 8), channels=3), known_pixels(file)))
+
+    return case
+
+
+def mask(suffix: str, kind: str, pixels=PIXELS[..., 0]):
+    def case(folder: Path) -> Case:
+        file = folder / f"a{suffix}"
+        file.write_bytes(encoded(kind, pixels))
+        return Case(file, lambda: read_codes(file))
+
+    return case
+
+
+def read_whole(file: Path) -> None:
+    with open_sheet(file, channels=3) as sheet:
+        sheet.read(slice(0, sheet.size[0]), slice(0, sheet.size[1]))
+
+
+def sheet(suffix: str, kind: str):
+    def case(folder: Path) -> Case:
+        file = folder / f"a{suffix}"
+        file.write_bytes(encoded(kind))
+        return Case(file, lambda: read_whole(file))
+
+    return case
+
+
+def npy(folder: Path) -> Case:
+    file = folder / "a.npy"
+    np.save(file, PIXELS)
+    return Case(file, lambda: read_whole(file))
+
+
+def npz(folder: Path) -> Case:
+    np.savez(folder / "a.npz", PIXELS)
+    file = (folder / "a.npz").rename(folder / "a.npy")
+    return Case(file, lambda: read_whole(file))
+
+
+def photos(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encoded("JPEG"))
+
+
+def coco(folder: Path) -> Case:
+    photos(folder, "images/a.jpg", "images/b.jpg")
+    table = {
+        "images": [{"id": i, "file_name": f"{name}.jpg", "height": 24, "width": 20} for i, name in enumerate("ab")],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
+        "annotations": [
+            {"id": i, "image_id": i % 2, "category_id": 3 + 4 * (i % 2), "bbox": [1, 2, 8.5, 9], "area": 70, "iscrowd": 0}
+            for i in range(3)
+        ],
+    }
+    file = folder / "annotations" / "instances.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(table))
+    return Case(file, lambda: boxes(str(folder), size=16, validation=0.3, test=0.3))
+
+
+def voc(folder: Path) -> Case:
+    photos(folder, "JPEGImages/a.jpg")
+    file = folder / "Annotations" / "a.xml"
+    file.parent.mkdir()
+    file.write_text(
+        "<annotation><filename>a.jpg</filename><size><width>20</width><height>24</height></size><object><name>cat</name>"
+        "<difficult>0</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
+        "</annotation>"
+    )
+    return Case(file, lambda: read_annotations(folder))
+
+
+def yolo(folder: Path) -> Case:
+    photos(folder, "images/a.jpg")
+    (folder / "labels").mkdir()
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    file = folder / "labels" / "a.txt"
+    file.write_text("0 0.5 0.5 0.25 0.25\n1 0.1 0.1 0.5 0.5 0.2 0.4\n")
+    return Case(file, lambda: read_annotations(folder))
+
+
+def yaml(folder: Path) -> Case:
+    file = folder / "data.yaml"
+    file.write_text("path: ../data\ntrain: images/train\nnc: 2\nnames:\n  0: cat\n  1: 'dog'\n")
+    return Case(file, lambda: read_table(file))
+
+
+def classes(folder: Path) -> Case:
+    file = folder / "classes.csv"
+    file.write_text("class,colour\nroad,#ff8000\nignore,#000000\ntree,#00ff00\n")
+    return Case(file, lambda: read_classes(file))
+
+
+def targets(folder: Path) -> Case:
+    photos(folder, "a.jpg", "b.jpg")
+    file = folder / "targets.csv"
+    file.write_text("file,split,label\na.jpg,train,cat\nb.jpg,test,dog\n")
+    return Case(file, lambda: read_targets(folder))
+
+
+CASES = {
+    "png": photo(".png", "PNG"),
+    "jpeg": photo(".jpg", "JPEG"),
+    "gif": photo(".gif", "GIF"),
+    "bmp": photo(".bmp", "BMP"),
+    "webp": photo(".webp", "WEBP"),
+    "tiff": photo(".tif", "TIFF"),
+    "tiff, deflate": photo(".tif", "TIFF", compression="tiff_adobe_deflate"),
+    "tiff, 16 bits": photo(".tif", "TIFF", PIXELS[..., 0].astype(np.uint16) * 100),
+    "palette mask": mask(".png", "PNG"),
+    "tiff mask": mask(".tif", "TIFF"),
+    "sheet, tiff": sheet(".tif", "TIFF"),
+    "sheet, png": sheet(".png", "PNG"),
+    "npy": npy,
+    "npz": npz,
+    "coco": coco,
+    "voc": voc,
+    "yolo": yolo,
+    "yaml": yaml,
+    "classes": classes,
+    "targets": targets,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_damaged_file_is_read_or_named(name, tmp_path):
+    case = CASES[name](tmp_path)
+    original = case.file.read_bytes()
+    damaged = damaged_bytes(original)
+    if case.file.suffix == ".json":
+        damaged = damaged_json(original) | damaged
+
+    @given(damaged)
+    def read(data):
+        case.file.write_bytes(data)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                case.read()
+        except (ValueError, OSError) as error:
+            assert case.file.name in str(error) or case.file.parent.name in str(error), error
+
+    read()
