@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 _PLACE = st.floats(0, 1, exclude_max=True)
-_EDIT = st.tuples(st.sampled_from(["flip", "cut", "insert", "repeat", "zero"]), _PLACE, st.binary(min_size=1, max_size=8))
+_EDIT = st.tuples(
+    st.sampled_from(["flip", "cut", "insert", "repeat", "zero"]), _PLACE, st.binary(min_size=1, max_size=8)
+)
 _RAW = ["1e400", "-1e400", "9" * 400, "9" * 5000, "NaN", "Infinity", "[" * 2000, '"\\u0000"', '"\\ud800"']
 _VALUE = st.one_of(
     st.none(),

@@ -95,7 +95,14 @@ def coco(folder: Path) -> Case:
         "images": [{"id": i, "file_name": f"{name}.jpg", "height": 24, "width": 20} for i, name in enumerate("ab")],
         "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
         "annotations": [
-            {"id": i, "image_id": i % 2, "category_id": 3 + 4 * (i % 2), "bbox": [1, 2, 8.5, 9], "area": 70, "iscrowd": 0}
+            {
+                "id": i,
+                "image_id": i % 2,
+                "category_id": 3 + 4 * (i % 2),
+                "bbox": [1, 2, 8.5, 9],
+                "area": 70,
+                "iscrowd": 0,
+            }
             for i in range(3)
         ],
     }
