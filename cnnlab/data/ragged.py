@@ -1,4 +1,4 @@
-"""A column whose rows have different lengths, such as the boxes of photos: rows are padded when a batch asks for them."""
+"""A column whose rows have different lengths, such as the boxes of photos: a batch pads its rows."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,7 +1,11 @@
-"""Seconds in the suite; `HYPOTHESIS_PROFILE=long pytest tests/fuzz -n auto` tries thousands of damaged files a reader."""
+"""Each reader meets some damaged files in the suite.
+
+`HYPOTHESIS_PROFILE=long pytest tests/fuzz -n auto` tries thousands a reader, within a gigabyte and five seconds each.
+"""
 
 import os
 import resource
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -19,7 +23,7 @@ def at_most_a_gigabyte():
     if hypothesis.settings.get_current_profile_name() != "long":
         yield
         return
-    pages = int(open("/proc/self/statm").read().split()[0])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + GIGABYTE, before[1]))
     yield
