@@ -1,17 +1,24 @@
-"""Files that are written whole or not at all, and folders that one process holds."""
+"""Files that are written whole or not at all, and folders that one process holds.
+
+Nothing is written through a link that lies where a file is to be written: the link is replaced, its target stays.
+"""
 
 import contextlib
+import errno
+import hashlib
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 LOCK = ".lock"
+NAME_BYTES = 255  # of a file name, on all usual file systems
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields the path of a new file, which takes the place of `path` when the block ends; where it fails, none does.
+    """Yields the path of a new, empty file, which takes the place of `path` when the block ends without an error.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -20,7 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     [file.name for file in Path(folder).iterdir()]
     ['a.txt']
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(_part_name(path.name))
+    part.unlink(missing_ok=True)  # a rest of an earlier try, or a link
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666))
     try:
         yield part
         os.replace(part, path)
@@ -29,34 +38,34 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
+    """Writes a text file in UTF-8, whole or not at all."""
     with replacing(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file of bytes whole or not at all."""
+    """Writes a file of bytes, whole or not at all."""
     with replacing(path) as part:
         part.write_bytes(data)
 
 
 @contextlib.contextmanager
 def lock(folder: Path, message: str) -> Iterator[None]:
-    """Holds a folder that exists; the operating system drops the lock with the process, however it ends.
+    """Holds a folder that exists; the operating system drops the lock when the process ends, however it ends.
 
     Args:
-      folder: where the file `.lock` is made, which stays.
-      message: the error's text.
+      folder: the folder; an empty file `.lock` stays in it.
+      message: the text of the error for a folder that another process holds.
 
     Raises:
-      ValueError: another process holds it.
+      ValueError: another process holds the folder, or its file `.lock` is a link.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: no lock, two processes in one directory go unnoticed
+    except ImportError:  # Windows has no such locks, so two processes may write into one folder
         yield
         return
-    with open(folder / LOCK, "w") as file:
+    with _opened(folder / LOCK) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -65,3 +74,22 @@ def lock(folder: Path, message: str) -> Iterator[None]:
             unlocked = f"{folder} lies on a file system without locks ({error}); let no other process write there"
             warnings.warn(unlocked, stacklevel=3)
         yield
+
+
+def _part_name(name: str) -> str:
+    part = f".{name}.part"
+    return part if len(os.fsencode(part)) <= NAME_BYTES else f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path} is a link, through which nothing is written; remove it") from error
+        raise
+    try:
+        yield file
+    finally:
+        os.close(file)
