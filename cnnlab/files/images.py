@@ -4,7 +4,10 @@ import contextlib
 import contextvars
 import errno
 import io
+import os
+import stat
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,10 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.files.tiff import directories
+from cnnlab.files.listing import SUFFIXES, list_files, warn_left_out
+from cnnlab.files.tiff import HEIGHT, KIND, PHOTOMETRIC, WHITE_IS_ZERO, WIDTH, directories
 from cnnlab.geometry.letterbox import GREY, place
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM")
+"""The formats that Pillow may recognise by a file's content. Others run programs, or read files that they name."""
+
 MAX_PIXELS = 89_000_000  # a file may claim any size; Pillow warns above this one, where RGB takes 270 MB
 SHEET_PIXELS = 500_000_000  # 22,000 x 22,000, for one that is named; 1.5 GB
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF; 5 to 8 lie on their side
@@ -23,24 +29,24 @@ _limit = contextvars.ContextVar("limit", default=None)
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
-    """Files as they are given, folders as the images in them (sorted, subfolders too, hidden ones left out).
+    """Returns the image files of paths: files as they are, folders as the images below them (see `listing`).
 
     Raises:
       ValueError: a path does not exist, or a folder holds no image.
     """
-    found: list[Path] = []
+    images: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-            inside = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-            if not inside:
+            files = list_files(path)
+            if not files.images:
                 raise ValueError(f"{path} holds no image; looked for {', '.join(SUFFIXES)}")
-            found += inside
+            warn_left_out(path, files.others)
+            images += files.images
         elif path.exists():
-            found.append(path)
+            images.append(path)
         else:
             raise ValueError(f"{path} does not exist; give image files or folders")
-    return found
+    return images
 
 
 def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
@@ -82,7 +88,18 @@ def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str) -> 
     if channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
     with opened(file, name) as image:
-        return _fitted(_faithful(ImageOps.exif_transpose(image), name), size, channels, fit)
+        depth = _depth(image)  # before Pillow decodes the pixels and forgets how they were stored
+        return _fitted(_faithful(ImageOps.exif_transpose(image), name, **depth), size, channels, fit)
+
+
+def _depth(image) -> dict[str, bool]:
+    """What the file says of its values that Pillow's modes do not."""
+    tags = getattr(image, "tag_v2", {})
+    forms = [str(tile.args) for tile in getattr(image, "tile", ())]
+    return {
+        "sixteen_bits": any(";16" in form for form in forms) and image.mode in ("RGB", "RGBA", "LA"),
+        "white_is_zero": image.mode.startswith("I") and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
+    }
 
 
 def _fitted(image, size: tuple[int, int], channels: int, fit: str) -> np.ndarray:
@@ -116,27 +133,25 @@ def decode_header(encoded: bytes, *, name: str = "a record") -> tuple[tuple[int,
 def _header(file, name: str) -> tuple[tuple[int, int], int]:
     with opened(file, name) as image:
         # As stored: a TIFF's `size` is upright or not, by Pillow's version.
-        width, height = map(image.tag_v2.get, _STORED) if image.format == "TIFF" else image.size
+        width, height = map(image.tag_v2.get, (WIDTH, HEIGHT)) if image.format == "TIFF" else image.size
         turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
         size = (width, height) if turned else (height, width)
         return size, 1 if image.mode in _GREY or image.mode.startswith("I") else 3
 
 
-_STORED = (256, 257)  # the tags of a TIFF's width and height
 _GREY = ("1", "L", "LA")
 
 
 @contextlib.contextmanager
 def at_most(pixels: int) -> Iterator[None]:
-    """Within, files may have so many pixels, in place of `MAX_PIXELS`: for one that a user names, not for folders."""
-    from PIL import Image
+    """Within the block, files may have so many pixels instead of `MAX_PIXELS`: for a file that a user names.
 
-    before, token = Image.MAX_IMAGE_PIXELS, _limit.set(pixels)
-    Image.MAX_IMAGE_PIXELS = pixels
+    It holds for the thread (or the asyncio task) of the block alone.
+    """
+    token = _limit.set(pixels)
     try:
         yield
     finally:
-        Image.MAX_IMAGE_PIXELS = before
         _limit.reset(token)
 
 
@@ -146,7 +161,7 @@ def opened(file, name: str) -> Iterator:
     from PIL import Image
 
     try:
-        with _stream(file) as stream, Image.open(stream) as image:
+        with _stream(file) as stream, _open(stream) as image:
             pages = _pages(stream) if image.format == "TIFF" else 1  # frames of other kinds are an animation's
             if image.width * image.height > (most := _limit.get() or MAX_PIXELS):
                 raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {most:,}; shrink it")
@@ -164,29 +179,79 @@ def opened(file, name: str) -> Iterator:
         raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
 
 
+def _open(stream):
+    """Opens an image by Pillow, in one of `FORMATS`.
+
+    Pillow's own limit of pixels is one number for the whole process. It is lifted only while a larger image is opened,
+    by one thread at a time; the caller checks the limit of its block.
+    """
+    from PIL import Image
+
+    Image.init()
+    _check_directory(stream)
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    if _limit.get() is None:
+        return Image.open(stream, formats=formats)
+    with _LIFTED.lock:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(stream, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+class _Lifted:
+    """The lock of `_open`, a new one in a forked child, where no thread would release the old one."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_LIFTED = _Lifted()
+
+
+def _check_directory(stream) -> None:
+    """Raises `TiffError` for a TIFF that claims more than it can hold; Pillow would read every byte that it claims."""
+    if stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        with contextlib.suppress(struct.error):
+            next(directories(stream), None)
+    stream.seek(0)
+
+
 def _pages(stream) -> int:
-    """How many images of one size a TIFF holds, smaller copies and masks left out; the stream is left where it was."""
-    place, found = stream.tell(), []
+    """Counts the images of the first one's size in a TIFF, without smaller copies and masks; the stream stays."""
+    place, sizes = stream.tell(), []
     try:
         for tags in directories(stream):
-            if not tags.get(_KIND, 0) & _LESSER:
-                found.append([tags.get(tag) for tag in _STORED])
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        pass  # what lies behind the first image is damaged, and nobody asks for it
+            if not int(tags.get(KIND, 0)) & _LESSER:
+                sizes.append((tags.get(WIDTH), tags.get(HEIGHT)))
+    except (OSError, ValueError, TypeError, struct.error):
+        pass  # the first image is whole, and nobody asks for what lies behind it
     finally:
         stream.seek(place)
-    return max(found.count(found[0]), 1) if found else 1
+    return max(sizes.count(sizes[0]), 1) if sizes else 1
 
 
-_KIND, _LESSER = 254, 0b101  # TIFF 6.0's NewSubfileType: bit 0 a smaller copy, bit 2 a mask
+_LESSER = 0b101  # of TIFF 6.0's NewSubfileType: bit 0 is a smaller copy, bit 2 a mask
 
 
 @contextlib.contextmanager
 def _stream(file) -> Iterator:
-    """A path opened: Pillow maps the file of a path, and 13.0 so misreads a grey TIFF that lies on its side."""
+    """Opens a path, which must be a regular file: to open a pipe would wait for its writer.
+
+    Pillow maps the file of a path into memory, and then misreads a grey TIFF that lies on its side; hence a stream.
+    """
     if hasattr(file, "read"):
         yield file
         return
+    mode = os.stat(file).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ImageError(f"{file} is not a regular file but a pipe, a socket or a device; give an image file")
     with open(file, "rb") as stream:
         yield stream
 
@@ -231,16 +296,27 @@ def check_range(pixels: np.ndarray, name: str | Path) -> None:
         )
 
 
-def _faithful(image, name: str):
-    """Any mode as L, RGB or one that Pillow converts to them faithfully."""
+def _faithful(image, name: str, *, sixteen_bits: bool = False, white_is_zero: bool = False):
+    """Converts any mode to L, RGB, or one that Pillow converts to these without loss.
+
+    Args:
+      image: the image, upright.
+      name: what the warning calls it.
+      sixteen_bits: whether its colours were cut from 16 to 8 bits.
+      white_is_zero: whether 0 is white, which Pillow ignores in grey of 16 bits.
+    """
     from PIL import Image
 
     if image.mode.startswith("I"):  # whole numbers of 16 or 32 bits; Pillow's own conversion would clip at 255
         pixels = np.asarray(image)
-        if image.mode == "I" and pixels.max() <= 255:  # 8 bits kept in 32
+        if white_is_zero:
+            pixels = 65535 - pixels.astype(np.int64).clip(0, 65535)
+        elif image.mode == "I" and pixels.max() <= 255:  # 8 bits in a file of 32
             return Image.fromarray(pixels.clip(0).astype(np.uint8))
         check_range(pixels, name)
         return Image.fromarray(eight_bits(pixels.clip(0, 65535)))
+    if sixteen_bits:  # Pillow has cut them to 8
+        check_range(np.asarray(image).astype(np.int64) * 256, name)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

@@ -48,10 +48,10 @@ def helps(setting: str, environment: Mapping[str, str], *, cores: int, accelerat
       accelerator: whether the machine has a GPU or TPU.
 
     >>> madvise = "always [madvise] never"
-    >>> helps(madvise, {}, cores=2, accelerator=False), helps(madvise, {}, cores=2, accelerator=True)
+    >>> helps(madvise, {}, cores=2, accelerator=False), helps(madvise, {}, cores=8, accelerator=False)
     (True, False)
-    >>> helps(madvise, {"JAX_PLATFORMS": "cpu"}, cores=2, accelerator=True), helps(madvise, {}, cores=8, accelerator=False)
-    (True, False)
+    >>> [helps(madvise, {"JAX_PLATFORMS": name}, cores=2, accelerator=True) for name in ("", "cpu")]
+    [False, True]
     """
     platforms = environment.get("JAX_PLATFORMS") or environment.get("JAX_PLATFORM_NAME")
     on_cpu = platforms.split(",")[0].strip().lower() == "cpu" if platforms else not accelerator

@@ -37,7 +37,12 @@ def test_a_name_of_255_bytes_is_written(tmp_path):
 
 def test_what_fails_leaves_the_old_file_and_no_part(tmp_path):
     write_text(tmp_path / "a", "old")
-    with pytest.raises(RuntimeError), replacing(tmp_path / "a") as part:
-        part.write_text("ne")
-        raise RuntimeError
+
+    def fails():
+        with replacing(tmp_path / "a") as part:
+            part.write_text("ne")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "old")]
