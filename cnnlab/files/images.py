@@ -12,11 +12,12 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from cnnlab.files.listing import SUFFIXES, list_files, warn_left_out
-from cnnlab.files.tiff import HEIGHT, KIND, PHOTOMETRIC, WHITE_IS_ZERO, WIDTH, directories
+from cnnlab.files.tiff import BITS, HEIGHT, KIND, PHOTOMETRIC, WHITE_IS_ZERO, WIDTH, directories
 from cnnlab.geometry.letterbox import GREY, place
 
 FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM")
@@ -88,18 +89,22 @@ def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str) -> 
     if channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
     with opened(file, name) as image:
-        depth = _depth(image)  # before Pillow decodes the pixels and forgets how they were stored
-        return _fitted(_faithful(ImageOps.exif_transpose(image), name, **depth), size, channels, fit)
+        values = _stored(image)  # before Pillow decodes the pixels and forgets how they were stored
+        return _fitted(_faithful(ImageOps.exif_transpose(image), values, name), size, channels, fit)
 
 
-def _depth(image) -> dict[str, bool]:
-    """What the file says of its values that Pillow's modes do not."""
+class _Stored(NamedTuple):
+    """What a file says of its values that Pillow's modes do not: their bits, and whether 0 is white."""
+
+    bits: int
+    white_is_zero: bool
+
+
+def _stored(image) -> _Stored:
     tags = getattr(image, "tag_v2", {})
-    forms = [str(tile.args) for tile in getattr(image, "tile", ())]
-    return {
-        "sixteen_bits": any(";16" in form for form in forms) and image.mode in ("RGB", "RGBA", "LA"),
-        "white_is_zero": image.mode.startswith("I") and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
-    }
+    sixteen = image.mode.startswith("I;16") or any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    bits = int(np.max(tags.get(BITS, 16 if sixteen else 8)))
+    return _Stored(bits, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
 
 
 def _fitted(image, size: tuple[int, int], channels: int, fit: str) -> np.ndarray:
@@ -296,26 +301,27 @@ def check_range(pixels: np.ndarray, name: str | Path) -> None:
         )
 
 
-def _faithful(image, name: str, *, sixteen_bits: bool = False, white_is_zero: bool = False):
+def _faithful(image, stored: _Stored, name: str):
     """Converts any mode to L, RGB, or one that Pillow converts to these without loss.
 
     Args:
       image: the image, upright.
-      name: what the warning calls it.
-      sixteen_bits: whether its colours were cut from 16 to 8 bits.
-      white_is_zero: whether 0 is white, which Pillow ignores in grey of 16 bits.
+      stored: how the file holds its values. Pillow inverts grey whose 0 is white in 8 bits or fewer alone.
+      name: what the warning calls the image.
     """
     from PIL import Image
 
-    if image.mode.startswith("I"):  # whole numbers of 16 or 32 bits; Pillow's own conversion would clip at 255
+    if image.mode.startswith("I"):  # whole numbers of 9 to 32 bits; Pillow's own conversion would clip at 255
         pixels = np.asarray(image)
-        if white_is_zero:
-            pixels = 65535 - pixels.astype(np.int64).clip(0, 65535)
-        elif image.mode == "I" and pixels.max() <= 255:  # 8 bits in a file of 32
+        if image.mode == "I" and pixels.max() <= 255 and not stored.white_is_zero:  # 8 bits in a file of 32
             return Image.fromarray(pixels.clip(0).astype(np.uint8))
-        check_range(pixels, name)
-        return Image.fromarray(eight_bits(pixels.clip(0, 65535)))
-    if sixteen_bits:  # Pillow has cut them to 8
+        bits = min(stored.bits, 16)
+        pixels = pixels.clip(0, 2**bits - 1)
+        if bits == 16:
+            check_range(pixels, name)
+        grey = eight_bits(pixels, bits)
+        return Image.fromarray(255 - grey if stored.white_is_zero else grey)
+    if stored.bits == 16 and image.mode in ("RGB", "RGBA", "LA"):  # Pillow has cut the values to 8 bits
         check_range(np.asarray(image).astype(np.int64) * 256, name)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")

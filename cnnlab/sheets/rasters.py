@@ -23,7 +23,13 @@ from cnnlab.files.images import (
 )
 from cnnlab.sheets.georeference import Georeference, georeference
 
-GEOTIFF = (".tif", ".tiff", ".vrt", ".jp2")
+GEOTIFF = (".tif", ".tiff", ".jp2")
+DRIVERS = ("GTiff", "JPEG", "PNG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
+"""The formats that GDAL may recognise by a file's content. Others, such as VRT and WMS, read what a file names."""
+
+_NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SIDECAR_BYTES = 10_000_000  # of an .aux.xml file
 _PICTURES = (".png", ".jpg", ".jpeg")
 _PLACED = {33550, 34264}  # tags of a TIFF: its pixels' scale, its transform
 _CACHE = 256  # MB; holds a row of windows of a file that is stored row by row
@@ -55,7 +61,7 @@ def open_sheet(
 
     Args:
       source: a file, or `[H, W, C]` (a memory map too). Of files, `.npy` are read by windows, and where rasterio is
-        installed GeoTIFFs (and `.vrt`, `.jp2`) and the pictures that a world file places or that have more than
+        installed GeoTIFFs (and `.jp2`) and the pictures that a world file places or that have more than
         `MAX_PIXELS`; all others are decoded whole by Pillow, up to `SHEET_PIXELS`.
       channels: what the network takes; palettes become colours, colours grey or grey colours, as in training.
       bands: of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
@@ -69,6 +75,8 @@ def open_sheet(
     path = Path(source)
     if not path.is_file():
         raise ValueError(f"{path} is no file; give one sheet")
+    if path.suffix.lower() == ".vrt":
+        raise ImageError(f"{path} names other files, which are not followed; write it as a GeoTIFF: gdal_translate")
     identity = (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, list(bands or ()))
     if _is_raster(path):
         with _raster(path, channels, bands, identity) as sheet:
@@ -81,10 +89,7 @@ def open_sheet(
             )
         raise ValueError(f"bands can be chosen of GeoTIFFs, with rasterio (pip install 'cnnlab[geo]'), not of {path}")
     if path.suffix.lower() == ".npy":
-        try:
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError) as error:
-            raise ImageError(f"cannot read {path} as an array ({error})") from error
+        pixels = _memory_map(path)
     else:
         with at_most(SHEET_PIXELS):
             _warn_if_placed(path)
@@ -180,15 +185,41 @@ def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> She
     return Sheet(pixels.shape[:2], read, None, identity)
 
 
+def _memory_map(path: Path) -> np.ndarray:
+    """Maps the array of a `.npy` file into memory, if it is one of numbers: no pickle, no archive."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # NumPy's parser of headers raises whatever Python's does
+        raise ImageError(f"cannot read {path} as an array ({error}); save it by numpy.save") from error
+
+
+def _check_sidecars(path: Path) -> None:
+    """Refuses files beside a raster by which GDAL would open further ones: overviews and masks that are no TIFF."""
+    for suffix in (".ovr", ".msk", ".OVR", ".MSK"):
+        sidecar = path.with_name(path.name + suffix)
+        if sidecar.is_file():
+            with open(sidecar, "rb") as file:
+                if not file.read(4).startswith(_TIFF_MAGIC):
+                    raise ImageError(f"{sidecar} is no TIFF, as GDAL writes beside {path.name}; remove it")
+    description = path.with_name(f"{path.name}.aux.xml")
+    if description.is_file():
+        with open(description, "rb") as file:
+            text = file.read(_SIDECAR_BYTES + 1)
+        if len(text) > _SIDECAR_BYTES or b"OVERVIEW_FILE" in text:
+            raise ImageError(f"{description} names other files or is too large; remove it")
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator:
     import rasterio
+    from rasterio.io import DatasetReader
 
     # That a file has no georeference is no mistake.
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE, **_NO_NETWORK), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        _check_sidecars(path)
         try:
-            file = rasterio.open(path)
+            file = DatasetReader(str(path.absolute()), driver=list(DRIVERS))  # rasterio.open takes one driver alone
         except rasterio.errors.RasterioIOError as error:
             raise ImageError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
         with file:
@@ -205,6 +236,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
         colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
         chosen = list(bands or colours)
         palette = [dict(enumerate(file.colorinterp, 1)).get(band) for band in chosen] == [ColorInterp.palette]
+        palette = palette and file.dtypes[chosen[0] - 1] == "uint8"
         found = 3 if palette else len(chosen)
         turned = (bands is None or palette) and {found, channels} == {1, 3}
         if (found != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
@@ -226,7 +258,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
             with contextlib.suppress(rasterio.errors.RasterioIOError):
                 check_range(file.read(chosen, window=middle.intersection(Window(0, 0, file.width, file.height))), path)
         colours_of = _palette(file) if palette else None
-        white_is_zero = kinds == {"uint8"} and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+        white_is_zero = file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
 
         def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +270,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
                 raise ImageError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
             if pixels.dtype == np.uint16:
                 pixels = eight_bits(pixels, bits)
-            if palette:
+            if colours_of is not None:
                 pixels = colours_of[pixels[0]]
             else:
                 pixels = np.moveaxis(pixels, 0, -1)

@@ -241,7 +241,7 @@ def test_damaged_files_are_named_or_skipped_and_counted(photos, memory):
 
 
 def test_a_failing_disk_is_no_damaged_photo_and_skips_none(photos, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(Image, "open", fail)
