@@ -66,21 +66,46 @@ def _code(text: str, coloured: bool) -> int | None:
         return None
 
 
-def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
-    """One mask file, upright, as whole numbers `[H, W]`: values, places in the palette, or colours (see `ClassTable`);
-    uint8 where its pixels are, otherwise int32.
+def read_codes(path: str | Path, table: ClassTable | None = None) -> np.ndarray:
+    """Returns the codes of a mask file, upright, `[H, W]`; uint8 if its pixels are, otherwise int32.
+
+    Codes are the stored values of grey, indices of a palette, or colours if the table is one of colours. White of one
+    bit is 255, as every viewer shows it, so that such a file agrees with one of 0 and 255; it is 1 only for a table
+    that knows 1 and no 255.
+
+    Args:
+      path: the mask file.
+      table: what codes mean, from `classes.csv`; None without that file.
 
     Raises:
-      ValueError: the file cannot be read, or holds colours where values are asked for; it is named.
+      ValueError: the file cannot be read, or holds colours where the table has values; the file is named.
     """
+    return _codes(
+        path, table is not None and table.coloured, 1 if table and 1 in table.codes and 255 not in table.codes else 255
+    )
+
+
+def read_colours(path: str | Path) -> np.ndarray:
+    """Returns the colours of a file, upright, `[H, W]` int32, each as `65536 red + 256 green + blue`."""
+    return _codes(path, True, _BYTE)
+
+
+def _codes(path: str | Path, coloured: bool, white: int) -> np.ndarray:
     from PIL import ImageOps
 
     with opened(path, str(path)) as file:
+        bits, inverted = _grey(file)
         image = ImageOps.exif_transpose(file)  # as images are
         if coloured:
             red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), -1, 0)
             return 65536 * red + 256 * green + blue
-        if image.mode in ("1", "L", "P"):
+        if image.mode == "1":
+            return np.asarray(image).astype(np.uint8) * np.uint8(white)
+        if image.mode == "L" and bits < 8:  # Pillow scales to 0..255, and inverts where 0 is white
+            largest = 2**bits - 1
+            values = np.asarray(image) // (_BYTE // largest)
+            return largest - values if inverted else values
+        if image.mode in ("L", "P"):
             return np.asarray(image).astype(np.uint8)
         if image.mode.startswith("I"):
             return np.asarray(image).astype(np.int32)
@@ -88,6 +113,13 @@ def read_codes(path: str | Path, *, coloured: bool = False) -> np.ndarray:
             f"{path} is a mask in the mode {image.mode}, which holds colours; say what they mean in {CLASSES}: "
             "class,colour"
         )
+
+
+def _grey(image) -> tuple[int, bool]:
+    """The stored bits of a grey value (8 where Pillow does not scale it), and whether 0 is white."""
+    forms = [tile.args if isinstance(tile.args, str) else str(tile.args) for tile in image.tile]
+    bits = next((n for n in (2, 4) for form in forms if f"L;{n}" in form), 8)
+    return bits, any(f"L;{bits}I" in form for form in forms)
 
 
 def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] = ()) -> ClassTable:
@@ -104,6 +136,7 @@ def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] =
     ({0: 0, 255: 1}, {0: 0, 1: 1, 2: 2, 255: -1})
     """
     values = set().union(*found.values())
+    _check_convention(found)
     if values <= {0, _BYTE} and len(names) in (0, 2):
         return ClassTable(names or ("background", "foreground"), {0: 0, _BYTE: 1}, False)
     k = len(names) or min(set(range(len(values) + 1)) - values)
@@ -116,6 +149,18 @@ def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] =
                 f"{CLASSES} (class,value); or name the classes of 0, 1, 2, ... by --data.classes"
             )
     return ClassTable(names or tuple(map(str, range(k))), {i: i for i in range(k)} | {_BYTE: -1}, False)
+
+
+def _check_convention(codes: Mapping[str, Collection[int]]) -> None:
+    """Raises `ValueError` for masks of which some write yes as 1 and others as 255, so that 255 has two meanings."""
+    if not set().union(*codes.values()) <= {0, 1, _BYTE} or any({1, _BYTE} <= set(own) for own in codes.values()):
+        return
+    ones, bytes_ = ([name for name, own in codes.items() if value in own] for value in (1, _BYTE))
+    if ones and bytes_:
+        raise ValueError(
+            f"{ones[0]} is a mask of 0 and 1, {bytes_[0]} one of 0 and 255: is 255 the same class as 1, or ignored? "
+            f"Save all masks alike, or say what the values mean in {CLASSES} (class,value)"
+        )
 
 
 def _is_jpeg(name: str) -> bool:

@@ -74,10 +74,7 @@ def pairs(
         raise ValueError(f"no image of {root} is of the split 'train'; the splits are {', '.join(found) or 'empty'}")
     check_bands([image for listed in found.values() for image, _ in listed])
     table = read_classes(root / CLASSES) if (root / CLASSES).is_file() else None
-    codes = {
-        split: [read_codes(mask, coloured=table is not None and table.coloured) for _, mask in listed]
-        for split, listed in found.items()
-    }
+    codes = {split: [read_codes(mask, table) for _, mask in listed] for split, listed in found.items()}
     if table is None:
         files = [str(mask) for listed in found.values() for _, mask in listed]
         read = [one for listed in codes.values() for one in listed]

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from cnnlab.data.dataset import Dataset
-from cnnlab.data.masks import CLASSES, distinct, guess_classes, read_classes, read_codes
+from cnnlab.data.masks import CLASSES, distinct, guess_classes, read_classes, read_codes, read_colours
 from cnnlab.data.sources.annotated import annotated_image, check_known, check_windows, map_columns, windowed_dataset
 from cnnlab.files.images import SHEET_PIXELS, at_most
 from cnnlab.files.tiff import check_bands
@@ -75,11 +75,11 @@ def _annotated(path: Path, mask: Path, content: str | None, names: tuple[str, ..
     """A sheet's pixels and classes, -1 beyond its content, and what these mean."""
     explained = mask.with_name(CLASSES)
     table = read_classes(explained) if explained.is_file() else None
-    codes = read_codes(mask, coloured=table is not None and table.coloured)
+    codes = read_codes(mask, table)
     table = table or guess_classes({str(mask): distinct(codes)}, names)
     pixels, marks = annotated_image(path, mask, codes, table, "auto", channels)
     if content is not None:
-        inside = read_codes(content, coloured=True)  # whatever is not black
+        inside = read_colours(content)  # whatever is not black
         if inside.shape != marks.shape:
             raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
         marks = np.where(inside > 0, marks, -1).astype(np.int32)

@@ -457,3 +457,51 @@ def test_a_mask_is_turned_upright_as_its_image_is(tmp_path):
     turned[0x0112] = 3  # upside down
     Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8)).save(tmp_path / "mask.png", exif=turned)
     assert masks.read_codes(tmp_path / "mask.png").tolist() == [[3, 2], [1, 0]]
+
+
+def binary_masks(folder, *kinds):
+    """Ten pairs whose masks are stored in turn as each of the kinds: yes is 255, 1, or white of one bit."""
+    for i in range(10):
+        yes = np.arange(256).reshape(16, 16) % (i + 2) == 0
+        save(folder / "images" / f"{i}.png", yes * 255)
+        stored = {"bit": yes, "one": yes.astype(np.uint8), "byte": yes.astype(np.uint8) * 255}[kinds[i % len(kinds)]]
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(stored).save(folder / "masks" / f"{i}.png")
+
+
+@pytest.mark.parametrize("kinds", [("bit", "byte"), ("bit",), ("byte",)])
+def test_white_of_one_bit_is_255_beside_masks_of_0_and_255(tmp_path, kinds):
+    binary_masks(tmp_path, *kinds)
+    found = data.pairs(str(tmp_path))
+    assert found.spec.classes == ("background", "foreground")
+    for examples in found.splits.values():
+        yes = examples.column("image")[..., 0] == 255
+        np.testing.assert_array_equal(examples.column("mask"), yes)
+
+
+@pytest.mark.parametrize("other", ["bit", "byte"])
+def test_masks_of_0_and_1_beside_0_and_255_are_refused_with_a_file_of_each(tmp_path, other):
+    binary_masks(tmp_path, "one", other)
+    with pytest.raises(ValueError, match=r"0\.png is a mask of 0 and 1, .*1\.png one of 0 and 255"):
+        data.pairs(str(tmp_path))
+    (tmp_path / "classes.csv").write_text("class,value\nno,0\nyes,1\nyes,255\n")
+    found = data.pairs(str(tmp_path))
+    assert found.spec.classes == ("no", "yes")
+    assert values(found) == [0, 1]
+
+
+def test_a_table_of_0_and_1_reads_white_of_one_bit_as_1(tmp_path):
+    binary_masks(tmp_path, "bit")
+    (tmp_path / "classes.csv").write_text("class,value\nno,0\nyes,1\n")
+    assert values(data.pairs(str(tmp_path))) == [0, 1]
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("photometric", ["MINISBLACK", "MINISWHITE"])
+def test_grey_of_few_bits_counts_as_it_is_stored(tmp_path, bits, photometric):
+    rasterio = pytest.importorskip("rasterio")
+    stored = (np.arange(64).reshape(8, 8) % 2**bits).astype(np.uint8)
+    options = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "uint8", "nbits": bits}
+    with rasterio.open(tmp_path / "m.tif", "w", photometric=photometric, **options) as file:
+        file.write(stored[None])
+    np.testing.assert_array_equal(masks.read_codes(tmp_path / "m.tif"), stored)
