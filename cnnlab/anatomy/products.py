@@ -34,14 +34,23 @@ def multiply_adds(equation: core.JaxprEqn) -> int:
     return out[outputs[0]] * arithmetic.multiply_adds(*channels, kernel, size, groups=params["feature_group_count"])
 
 
-def xla_multiply_adds(equations: Sequence[core.JaxprEqn]) -> int:
-    """The same convolutions and products as XLA counts them, in half its floating-point operations.
+def xla_multiply_adds(equations: Sequence[core.JaxprEqn]) -> int | None:
+    """Counts the same convolutions and products as XLA does, in half its floating-point operations.
 
-    XLA's analysis leaves out what falls on padding or on the zeros of a transposed convolution.
+    XLA's analysis leaves out what falls on padding or on the zeros of a transposed convolution. Its CPU backend makes
+    it, also where an accelerator is used; None without such a backend.
     """
+    if not equations:
+        return 0
     inputs = [[jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in one.invars] for one in equations]
 
     def program(inputs):
         return [one.primitive.bind(*args, **one.params) for one, args in zip(equations, inputs, strict=True)]
 
-    return round(jax.jit(program).lower(inputs).cost_analysis()["flops"] / 2) if equations else 0
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names accelerators alone
+        return None
+    with jax.default_device(cpu):
+        analysis = jax.jit(program).lower(inputs).cost_analysis()
+    return round(analysis["flops"] / 2) if analysis and "flops" in analysis else None

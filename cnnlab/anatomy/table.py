@@ -60,7 +60,8 @@ class Summary(NamedTuple):
       parameters: all that are trained.
       statistics: numbers kept beside them.
       multiply_adds: of all convolutions and matrix products, those on padding included.
-      xla_multiply_adds: of the same, as XLA's analysis counts them: those on padding left out.
+      xla_multiply_adds: of the same, as XLA's analysis counts them: without those on padding;
+        None without XLA's CPU backend.
       bytes: of the outputs of all rows together.
     """
 
@@ -71,7 +72,7 @@ class Summary(NamedTuple):
     parameters: int
     statistics: int
     multiply_adds: int
-    xla_multiply_adds: int
+    xla_multiply_adds: int | None
     bytes: int
 
     def to_json(self) -> dict[str, Any]:

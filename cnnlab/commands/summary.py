@@ -74,17 +74,24 @@ def _print(found: Summary) -> None:
     for row in found.rows:
         table.add_row(*_cells(row))
     out.print(table)
-    share = found.xla_multiply_adds / (found.multiply_adds or 1)
     totals = {
         "parameters": f"{found.parameters:,}",
         "statistics": f"{found.statistics:,}  moving averages of normalisations",
         "multiply-adds": f"{found.multiply_adds:,}  of convolutions and matrix products, padding included",
-        "  by XLA": f"{found.xla_multiply_adds:,}  of the same, padding left out: {share:.3f} of it",
+        "  by XLA": _by_xla(found),
         "activations": f"{found.bytes / 2**20:,.2f} MiB  all outputs above, of one image",
     }
     out.print()
     for name, text in totals.items():
         out.print(f"{name:14} {text}", soft_wrap=True)
+
+
+def _by_xla(found: Summary) -> str:
+    """XLA's count, and its share of the field's count."""
+    if found.xla_multiply_adds is None:
+        return "unknown  (add cpu to JAX_PLATFORMS: XLA's CPU backend counts)"
+    share = found.xla_multiply_adds / (found.multiply_adds or 1)
+    return f"{found.xla_multiply_adds:,}  of the same, padding left out: {share:.3f} of it"
 
 
 def _draw(found: Summary, target: Path) -> Path:

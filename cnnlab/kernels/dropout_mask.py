@@ -58,5 +58,5 @@ def drop(x: jax.Array, key: jax.Array, rate: float, *, shared: tuple[int, ...] =
         return x if rate == 0 else jnp.zeros_like(x)
     axes = {axis % x.ndim for axis in shared}
     shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
-    kept = random_words(key, shape) >= jnp.uint32(round(rate * 2**32))
+    kept = random_words(key, shape) >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
     return x * jnp.where(kept, 1 / (1 - rate), 0).astype(x.dtype)

@@ -252,9 +252,10 @@ def _every(x: jax.Array, axis: int, starts: Sequence[int], step: int) -> list[ja
 
 
 def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[int], pads: Pads) -> jax.Array:
-    """The maximum over windows, axis after axis, each as one of shifted arrays.
+    """Computes the maximum over windows, axis after axis from the last one, each as the maximum of shifted arrays.
 
-    The maxima of an axis stand in memory: a gradient would make them anew.
+    In this order the first of equal maxima, row by row, takes the gradient. Barriers keep the maxima of an axis in
+    memory, or the gradient would compute them again.
 
     Args:
       x: of any number of axes.
@@ -263,11 +264,23 @@ def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[in
       pads: `(before, after)` of -inf, likewise.
     """
     x = jnp.pad(x, pads, constant_values=-jnp.inf)
-    for axis, (size, stride) in enumerate(zip(window, strides, strict=True)):
+    for axis, (size, stride) in reversed(list(enumerate(zip(window, strides, strict=True)))):
         if size == stride == 1:
             continue
-        x = lax.optimization_barrier(functools.reduce(jnp.maximum, _every(x, axis, range(size), stride)))
+        x = lax.optimization_barrier(functools.reduce(_larger, _every(x, axis, range(size), stride)))
     return x
+
+
+@jax.custom_jvp
+def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Computes the maximum; of equal values the first one takes the gradient."""
+    return jnp.maximum(a, b)
+
+
+@_larger.defjvp
+def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (a, b), (of_a, of_b) = primals, tangents
+    return _larger(a, b), jnp.where(a >= b, of_a, of_b)
 
 
 def spread_products(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -18,6 +18,8 @@ def max_pool(
 ) -> jax.Array:
     """Maximum over every window; padding never wins. A remainder smaller than the window is dropped.
 
+    Of equal maxima in a window the first one, row by row, takes the whole gradient, as in PyTorch.
+
     Args:
       x: `[..., W, C]` or `[..., H, W, C]`, as the window says.
       window: `(w,)` or `(h, w)` in pixels.

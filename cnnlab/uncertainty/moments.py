@@ -209,4 +209,14 @@ def _zeros(shapes: Any) -> Any:
 
 
 def _sum(weights: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Computes the weighted sum over the first axis, of many entries as a sum of partial sums, which rounds less."""
+    while len(weights) > _PART:
+        rest = -len(weights) % _PART
+        weights = jnp.pad(weights, (0, rest)).reshape(-1, _PART)
+        leaf = jnp.pad(leaf, [(0, rest)] + [(0, 0)] * (leaf.ndim - 1)).reshape(-1, _PART, *leaf.shape[1:])
+        leaf = jnp.einsum("pi,pi...->p...", weights, leaf, precision=jax.lax.Precision.HIGHEST)
+        weights = jnp.ones(len(leaf), leaf.dtype)
     return jnp.tensordot(weights, leaf, 1, precision=jax.lax.Precision.HIGHEST)
+
+
+_PART = 32  # terms that are added one after the other

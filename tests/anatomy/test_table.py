@@ -263,3 +263,10 @@ def test_a_network_registered_from_outside_is_summed_up_with_its_usual_input_and
     found = cnnlab.summary("mine")
     assert (found.input, found.output, found.parameters) == ((4, 5, 3), (2,), 4 * 5 * 3 * 2 + 2)
     assert cnnlab.summary("mine", (1, 1, 1), num_classes=7).parameters == 7 + 7
+
+
+def test_a_summary_without_xlas_analysis_has_all_but_its_count(monkeypatch, capsys):
+    monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", lambda _: None)
+    assert cnnlab.summary("lenet5").xla_multiply_adds is None
+    assert main(["summary", "lenet5"]) == 0
+    assert "by XLA       unknown" in capsys.readouterr().out

@@ -270,3 +270,32 @@ def test_the_maximum_over_overlapping_windows_equals_the_direct_one_in_value_and
     np.testing.assert_array_equal(jax.jit(ours)(x), direct(x))
     got, want = (jax.jit(jax.grad(lambda x, fn=fn: (fn(x) ** 2).sum()))(x) for fn in (ours, direct))
     np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+TIES = np.random.default_rng(0).integers(0, 3, (2, 9, 8, 8)).astype(np.float32)  # many equal maxima
+
+
+@pytest.mark.parametrize("channels", [3, 8])
+@pytest.mark.parametrize(
+    ("window", "stride", "padding"), [((2, 2), 2, 0), ((3, 3), 2, 1), ((2, 3), 1, 0), ((4, 4), 2, 1)]
+)
+def test_of_equal_maxima_the_first_takes_the_gradient_in_every_form_as_in_torch(channels, window, stride, padding):
+    torch = pytest.importorskip("torch")
+    x = TIES[..., :channels]
+
+    def weighted(x):
+        out = max_pool(x, window, stride=stride, padding=padding)
+        return (out * jnp.arange(1.0, 1 + out.size).reshape(out.shape)).sum()
+
+    nchw = torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=True)
+    out = torch.nn.functional.max_pool2d(nchw, window, stride=stride, padding=padding).permute(0, 2, 3, 1)
+    (out * torch.arange(1.0, 1 + out.numel()).reshape(out.shape)).sum().backward()
+    expected = nchw.grad.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(jax.jit(jax.grad(weighted))(x), expected)
+    with dispatch.as_defined():
+        np.testing.assert_array_equal(jax.jit(jax.grad(weighted))(x), expected)
+
+
+def test_of_three_equal_values_and_a_smaller_one_the_first_takes_the_whole_gradient():
+    x = jnp.array([[1.0, 1], [1, 0]])[None, ..., None]
+    assert jax.grad(lambda x: max_pool(x).sum())(x)[0, ..., 0].tolist() == [[1, 0], [0, 0]]

@@ -72,3 +72,9 @@ def test_the_dropout_layer_is_flaxs_with_another_mask():
     assert isinstance(layer, nn.Dropout)
     assert set(np.unique(layer.apply({}, x, rngs={"dropout": KEYS[0]}))) == {0, 2}
     assert (layer.clone(deterministic=None).apply({}, x, deterministic=True) == x).all()
+
+
+@pytest.mark.parametrize("rate", [0.9999999999, np.nextafter(1, 0), 5e-324, 1e-12])
+def test_rates_next_to_0_and_1_draw_a_mask(rate):
+    out = np.asarray(drop(jnp.ones(9), KEYS[0], rate))
+    assert (out == (0 if rate > 0.5 else 1)).all()

@@ -35,6 +35,18 @@ def test_streamed_moments_equal_those_of_the_stored_samples_in_float64():
     np.testing.assert_allclose(got.expected_entropy, -(probs * np.log(probs)).sum(-1).mean(0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("chunk", [10, 4000])
+def test_the_variance_of_4000_passes_keeps_its_digits_whatever_the_chunk(chunk):
+    def sample(key):
+        return {"value": 3 + jax.random.normal(key, (50,))}
+
+    got = moments(sample, jax.random.key(3), num_samples=4000, chunk=chunk)
+    keys = jax.vmap(lambda t: jax.random.fold_in(jax.random.key(3), t))(jnp.arange(4000))
+    samples = np.asarray(jax.vmap(sample)(keys)["value"], np.float64)
+    np.testing.assert_allclose(got.variance["value"], samples.var(0), rtol=2e-6)
+    np.testing.assert_allclose(got.mean["value"], samples.mean(0), rtol=1e-6)
+
+
 def test_entropy_of_certainty_is_0_and_of_ignorance_log_k():
     np.testing.assert_allclose(entropy(jnp.array([[1.0, 0, 0, 0], [0.25] * 4])), [0, np.log(4)], rtol=1e-6)
 
