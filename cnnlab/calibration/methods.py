@@ -83,8 +83,8 @@ def from_json(value: dict[str, Any]) -> Calibration:
     Raises:
       ValueError: the method or a key is unknown, or a number is missing or impossible.
     """
-    if not isinstance(value, dict) or "method" not in value:
-        raise ValueError(f"a calibration must be an object with the key method, found {value!r}")
+    if not isinstance(value, dict) or not isinstance(value.get("method"), str):
+        raise ValueError(f"a calibration must be an object with the key method, found {strict_json.shown(value)}")
     numbers = {key: item for key, item in value.items() if key != "method"}
     return strict_json.decode(known_calibration(value["method"]), numbers, "calibration")
 

@@ -17,6 +17,7 @@ from cnnlab.calibration.validation_split import Faultless
 from cnnlab.files import strict_json
 from cnnlab.files.atomic import write_text
 from cnnlab.files.digest import digest
+from cnnlab.files.text import read_json
 from cnnlab.trained import Passes, Trained
 
 FILE = "post_hoc.json"
@@ -136,7 +137,7 @@ def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
     fits[found.passes] = found
     path = Path(run) / FILE
     value = {"weights": _weights(trained), "fits": [_to_json(fit) for fit in fits.values()]}
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value | {"digest": _own_digest(value)}, indent=2) + "\n")
     return path
 
 
@@ -162,24 +163,28 @@ def _read(run: str | Path, trained: Trained) -> dict[Passes | None, PostHoc]:
     again = f"fit it by cnnlab evaluate {run} --calibrate temperature"
     if not path.is_file():
         raise ValueError(f"{run} holds no calibration; {again}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes; {again}")
     try:
-        value = json.loads(path.read_text())
+        value = read_json(path, limit=MAX_BYTES)
         stored = strict_json.decode(_Stored, value, FILE)
+        if stored.digest not in (None, _own_digest(value)):  # files of earlier versions have none
+            raise ValueError("its digest differs from its content")
+        fits = [_from_json(fit) for fit in stored.fits]
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {again}") from error
     if stored.weights != _weights(trained):
         raise ValueError(f"{path} was fitted for other weights than the run's best ones now; {again}")
-    return {
-        fit.passes: PostHoc(
-            fit.passes,
-            fit.examples,
-            None if fit.calibration is None else methods.from_json(dict(raw["calibration"])),
-            fit.conformal,
-        )
-        for fit, raw in zip(stored.fits, value["fits"], strict=True)
-    }
+    return {fit.passes: fit for fit in fits}
+
+
+def _from_json(fit: "_Fit") -> PostHoc:
+    calibration = None if fit.calibration is None else methods.from_json(fit.calibration)
+    return PostHoc(fit.passes, fit.examples, calibration, fit.conformal)
+
+
+def _own_digest(value: dict[str, Any]) -> str:
+    """The SHA-256 of all but the digest itself."""
+    rest = {name: part for name, part in value.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _to_json(fit: PostHoc) -> dict[str, Any]:
@@ -207,6 +212,7 @@ class _Stored:
 
     weights: str
     fits: tuple[_Fit, ...]
+    digest: str | None = None
 
 
 def _weights(trained: Trained) -> str:

@@ -52,13 +52,32 @@ def decode(annotation: Any, value: Any, where: str) -> Any:
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
         if len(kinds) == len(value):
             return tuple(decode(kind, item, where) for kind, item in zip(kinds, value, strict=True))
-    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool) and _fits(value):
         return float(value)
     if annotation in (int, bool, str) and type(value) is annotation:
         return value
     if annotation in (None, types.NoneType) and value is None:
         return None
-    raise ValueError(f"{where} must be {describe(annotation)}, found {value!r}")
+    raise ValueError(f"{where} must be {describe(annotation)}, found {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """Returns a value as messages show it: its `repr`, cut after 80 characters.
+
+    >>> shown("a" * 100)[-5:]
+    'aa...'
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _fits(value: float) -> bool:
+    """Whether a number fits into a float of 64 bits."""
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def check(config: Any) -> None:
@@ -83,7 +102,7 @@ def _decode_dataclass(kind: type, value: Any, where: str) -> Any:
     if isinstance(value, kind):
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be an object with {kind.__name__}'s keys, found {value!r}")
+        raise ValueError(f"{where} must be an object with {kind.__name__}'s keys, found {shown(value)}")
     if hasattr(kind, "from_json"):
         return kind.from_json(value, where)
     hints = get_type_hints(kind)

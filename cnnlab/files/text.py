@@ -30,17 +30,22 @@ def read_text(path: Path, *, limit: int, kind: str = "text") -> str:
         raise ValueError(f"cannot read {path} ({error.strerror}); repair or remove it") from error
 
 
-def read_json(path: Path, *, limit: int) -> Any:
+def read_json(path: Path, *, limit: int, strict: bool = True) -> Any:
     """Reads a JSON file.
 
+    Args:
+      path: the file.
+      limit: the largest size in bytes.
+      strict: whether NaN and infinity are refused, which JSON does not have but Python writes.
+
     Raises:
-      ValueError: as `read_text`; or the file is not strict JSON, which has no NaN and no infinity, is nested too
-        deeply, or has a whole number of too many digits.
+      ValueError: as `read_text`; or the file is not JSON, is nested too deeply, or has a whole number of too many
+        digits.
     """
-    return parse_json(read_text(path, limit=limit, kind="JSON"), str(path))
+    return parse_json(read_text(path, limit=limit, kind="JSON"), str(path), strict=strict)
 
 
-def parse_json(text: str, name: str) -> Any:
+def parse_json(text: str, name: str, *, strict: bool = True) -> Any:
     """Returns the value of a JSON text; `name` is what errors call it.
 
     Raises:
@@ -48,14 +53,14 @@ def parse_json(text: str, name: str) -> Any:
 
     >>> parse_json('{"a": [1, NaN]}', "a.json")
     Traceback (most recent call last):
-    ValueError: a.json is not valid JSON (NaN is not a number of JSON); repair or remove it
+    ValueError: a.json is not valid JSON (NaN is not a number of JSON); repair it
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse if strict else None)
     except RecursionError as error:
-        raise ValueError(f"{name} is not valid JSON (it is nested too deeply); repair or remove it") from error
+        raise ValueError(f"{name} is not valid JSON (it is nested too deeply); repair it") from error
     except ValueError as error:
-        raise ValueError(f"{name} is not valid JSON ({error}); repair or remove it") from error
+        raise ValueError(f"{name} is not valid JSON ({error}); repair it") from error
 
 
 def _refuse(constant: str) -> None:

@@ -20,11 +20,13 @@ import jax
 
 from cnnlab.files.atomic import write_text
 from cnnlab.files.digest import array_kind, digest
+from cnnlab.files.text import read_json
 from cnnlab.runtime.devices import is_first_process
 from cnnlab.training.run import CHECKPOINTS
 from cnnlab.version import VERSION
 
 SCHEMA = 2
+MAX_BYTES = 100_000_000  # of a JSON file of a step
 
 
 class Damaged(ValueError):
@@ -59,7 +61,7 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
     from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns about its own internals at every save
-    _set_aside_without_metrics(run_dir / CHECKPOINTS)
+    _set_aside_damaged(run_dir / CHECKPOINTS)
     worst = -math.inf if maximise else math.inf
 
     def metric(metrics: dict[str, float]) -> float:
@@ -92,7 +94,7 @@ def save(
         file = manager.directory / str(step) / "metrics" / "metrics"
         if is_first_process():
             file.parent.mkdir(exist_ok=True)
-            write_text(file, json.dumps(metrics))
+            write_text(file, json.dumps(_signed(metrics)))
         manager.reload()
         return
     config = config | {"digest": {"model": digest(model), "optimizer": digest(optimizer)}}
@@ -102,7 +104,7 @@ def save(
         optimizer=ocp.args.StandardSave(optimizer),
         config=ocp.args.JsonSave(config),
     )
-    manager.save(step, args=items, metrics=metrics)
+    manager.save(step, args=items, metrics=_signed(metrics))
 
 
 def read_config(manager, step: int) -> dict[str, Any]:
@@ -113,6 +115,8 @@ def read_config(manager, step: int) -> dict[str, Any]:
         config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
     except Exception as error:
         raise unreadable(f"config of step {step} in {manager.directory}", error) from error
+    if not isinstance(config, dict) or not {"schema", "versions"} <= config.keys():
+        raise Damaged(f"config of step {step} in {manager.directory} is damaged: it is no object with a schema")
     if config.pop("own_digest", known := _json_digest(config)) != known:
         raise Damaged(f"config of step {step} in {manager.directory} is damaged: its digest differs")
     if config.get("schema") != SCHEMA:
@@ -193,19 +197,46 @@ def set_aside(manager, step: int) -> None:
 
 
 def _move_away(step: Path) -> None:
-    target = step.parents[1] / "damaged" / f"{step.name}-{time.time_ns()}"
+    """Moves a step, or a file of one, to `RUN/damaged/`."""
+    run = step.parents[1] if step.name.isdigit() else step.parents[2]
+    target = run / "damaged" / f"{step.name}-{time.time_ns()}"
     target.parent.mkdir(exist_ok=True)
     step.rename(target)
 
 
-def _set_aside_without_metrics(directory: Path) -> None:
-    """Moves steps whose metrics are damaged away: with one of them, a manager cannot be opened."""
+def _set_aside_damaged(directory: Path) -> None:
+    """Moves away what keeps a manager from being opened, or lets it choose another best step, and warns of it.
+
+    A step goes with damaged metrics. Orbax's own notes beside a step go alone: nothing is read from them.
+    """
     for file in directory.glob("*/metrics/metrics"):
         try:
-            json.loads(file.read_text())
+            _check_metrics(read_json(file, limit=MAX_BYTES, strict=False), file)
         except ValueError as error:
-            warnings.warn(f"{file} is damaged ({error}); its step is moved to the run's folder damaged", stacklevel=4)
+            warnings.warn(f"damaged: {error}; the step is moved to the run's folder damaged", stacklevel=4)
             _move_away(file.parents[1])
+    for file in directory.glob("*/_CHECKPOINT_METADATA"):
+        try:
+            if not isinstance(read_json(file, limit=MAX_BYTES, strict=False), dict):
+                raise ValueError(f"{file} holds no object")
+        except ValueError as error:
+            warnings.warn(f"damaged: {error}; the file is moved to the run's folder damaged", stacklevel=4)
+            _move_away(file)
+
+
+def _signed(metrics: dict[str, float] | None) -> dict[str, Any] | None:
+    """The metrics with their digest."""
+    return None if metrics is None else metrics | {"own_digest": _json_digest(metrics)}
+
+
+def _check_metrics(metrics: Any, file: Path) -> None:
+    """Raises `ValueError` unless these are a step's metrics as they were saved; earlier versions saved no digest."""
+    if metrics is None:  # of a step amid an epoch
+        return
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{file} holds no object")
+    if metrics.get("own_digest", known := _json_digest(metrics)) != known:
+        raise ValueError(f"{file} is not what was saved: its digest differs")
 
 
 def candidates(manager, step: int | str) -> list[int]:

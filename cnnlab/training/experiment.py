@@ -13,7 +13,7 @@ import flax.linen as nn
 
 from cnnlab.data import SOURCES, Augmentation, Source
 from cnnlab.errors import unknown
-from cnnlab.files.strict_json import check, decode, encode
+from cnnlab.files.strict_json import check, decode, encode, shown
 from cnnlab.models import MODELS, Network
 from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
@@ -65,6 +65,10 @@ class Choice:
         """The inverse; options are checked where the name is known."""
         if "name" not in value:
             raise ValueError(f"{where} needs a key 'name', found {', '.join(value) or 'none'}")
+        if not isinstance(value["name"], str):
+            raise ValueError(f"{where}.name must be text, found {shown(value['name'])}")
+        if strange := [key for key in value if not key.isidentifier()]:
+            raise ValueError(f"{where} has a key {shown(strange[0])}, which names no option; remove it")
         options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "name"}
         return cls(value["name"], **options)
 
@@ -201,6 +205,8 @@ class Experiment:
         """The inverse of `to_json`, from its result or its text; an unknown key is a `ValueError`."""
         value = json.loads(value) if isinstance(value, str) else value
         names = [f.name for f in dataclasses.fields(cls)]
+        if not isinstance(value, Mapping):
+            raise ValueError(f"an experiment must be an object with the keys {', '.join(names)}, found {shown(value)}")
         for key in value:
             if key not in names:
                 raise unknown("key", key, names)

@@ -10,16 +10,19 @@ import contextlib
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cnnlab.data import places
 from cnnlab.files.atomic import LOCK, lock, write_text
-from cnnlab.files.strict_json import without_nan
+from cnnlab.files.strict_json import shown, without_nan
+from cnnlab.files.text import parse_json, read_json
 from cnnlab.runtime.devices import is_first_process
 from cnnlab.training.experiment import TABLES, Experiment, with_defaults
 
+MAX_BYTES = 100_000_000  # of a file of a run
 EXPERIMENT, METRICS, CHECKPOINTS = "experiment.json", "metrics.jsonl", "checkpoints"
 
 
@@ -43,18 +46,24 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
         stored = run_dir / EXPERIMENT
         # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
-            old = Experiment.from_json(_read_experiment(stored))
+            old = _read_experiment(stored)
             old = dataclasses.replace(old, **{part: with_defaults(getattr(old, part), TABLES[part]) for part in TABLES})
             _check_same(run_dir, old.to_json(), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
 
 
-def _read_experiment(path: Path) -> dict[str, Any]:
+def _read_experiment(path: Path) -> Experiment:
+    """Reads the experiment of a run.
+
+    Raises:
+      ValueError: the file is damaged, or holds a key or a value that no experiment has; file and place are named.
+    """
+    value = read_json(path, limit=MAX_BYTES)
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON ({error}); restore it, or choose another --run-dir") from error
+        return Experiment.from_json(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}; restore the file, or choose another --run-dir") from error
 
 
 def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
@@ -87,17 +96,33 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[str, float]]:
-    """One mapping an epoch: `epoch`, `step`, `loss`, `validation_*`, `seconds`; up to a step."""
+    """Reads the history: one mapping an epoch with `epoch`, `step`, `loss`, `validation_*`, `seconds`; up to a step.
+
+    A damaged line is left out with a warning that names it: the history is told, and nothing is computed from it but
+    when to stop.
+    """
     path = run_dir / METRICS
+    if not path.exists():
+        return []
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for number, line in enumerate(path.read_bytes()[:MAX_BYTES].splitlines(), 1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # the line that was being written when the run was stopped
-            break
+            row = _history_row(parse_json(line.decode(), f"{path} line {number}"), f"{path} line {number}")
+        except ValueError as error:
+            warnings.warn(f"{error}; the epoch is left out of the history", stacklevel=2)
+            continue
         if until_step is None or row["step"] <= until_step:
-            rows.append({name: math.nan if value is None else value for name, value in row.items()})
+            rows.append(row)
     return rows
+
+
+def _history_row(value: Any, where: str) -> dict[str, float]:
+    if not isinstance(value, dict) or type(value.get("step")) is not int or type(value.get("epoch")) is not int:
+        raise ValueError(f"{where} must be an object with the whole numbers epoch and step, found {shown(value)}")
+    for name, number in value.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
+            raise ValueError(f"{where}: {name} must be a number or null, found {shown(number)}")
+    return {name: math.nan if number is None else number for name, number in value.items()}
 
 
 def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
