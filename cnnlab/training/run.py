@@ -117,8 +117,8 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
 
 
 def _history_row(value: Any, where: str) -> dict[str, float]:
-    if not isinstance(value, dict) or type(value.get("step")) is not int or type(value.get("epoch")) is not int:
-        raise ValueError(f"{where} must be an object with the whole numbers epoch and step, found {shown(value)}")
+    if not isinstance(value, dict) or type(value.get("step")) is not int:
+        raise ValueError(f"{where} must be an object with the whole number step, found {shown(value)}")
     for name, number in value.items():
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
             raise ValueError(f"{where}: {name} must be a number or null, found {shown(number)}")

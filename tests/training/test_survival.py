@@ -292,7 +292,7 @@ def test_a_step_with_damaged_metrics_is_set_aside(small, tmp_path):
     cnnlab.train(epochs(experiment, 2), tmp_path / "run", quiet=True)
     _, last = sorted(saved(tmp_path / "run"), key=lambda path: int(path.name))
     (last / "metrics" / "metrics").write_text('{"nll"')
-    with pytest.warns(UserWarning, match="metrics is damaged .* its step is moved to the run's folder damaged"):
+    with pytest.warns(UserWarning, match="metrics is not valid JSON.*the step is moved to the run's folder damaged"):
         assert cnnlab.evaluate(tmp_path / "run") == expected
     assert len(list((tmp_path / "run" / "damaged").iterdir())) == 1
 
