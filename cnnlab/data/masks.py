@@ -41,7 +41,7 @@ def read_classes(path: Path) -> ClassTable:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no table in UTF-8 ({error}); save it as UTF-8, a row a class") from error
+        raise ValueError(f"{path} is no table in UTF-8 ({error}); save it as UTF-8, with one row per class") from error
     header = tuple(rows[0]) if rows else ()
     if header not in (("class", "value"), ("class", "colour")):
         raise ValueError(f"{path} must begin with class,value or class,colour, found {','.join(header)!r}")

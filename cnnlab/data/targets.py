@@ -86,7 +86,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     if "file" not in header or not set(header) - {"file", "split"}:
         raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {','.join(header)}")
     if not rows:
-        raise ValueError(f"{path} has a header and no row; add one row an image")
+        raise ValueError(f"{path} has a header and no row; add one row per image")
     for row, line in zip(rows, lines[1:], strict=True):
         if len(row) != len(header):
             raise ValueError(f"{path} line {line}: {len(row)} cells for {len(header)} columns; fix the row")

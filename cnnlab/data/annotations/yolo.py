@@ -52,7 +52,7 @@ def read_yolo(root: Path, annotations: str | None = None, photos: str | None = N
         has no photo, or a folder of photos has no folder of text files.
     """
     if (table := _table(root)) is None:
-        raise ValueError(f"{root} needs {TABLES[0]}, one class a line in the order of their numbers, or data.yaml")
+        raise ValueError(f"{root} needs {TABLES[0]}, one class per line in the order of their numbers, or data.yaml")
     classes = read_table(table)
     objects, split = [], []
     for part, images, texts in _places(root, annotations, photos):
