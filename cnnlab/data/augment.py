@@ -84,9 +84,9 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
     """Changes every example of a batch at random, each by its own draws; image, mask and boxes move together.
 
     Args:
-      batch: `image` `[B, H, W, C]`, uint8 or floating point in [0, 1]; optionally `mask` `[B, H, W]`, `boxes` `[B, N,
-        4]` with `classes` `[B, N]`, and `instances` `[B, H, W]`, for each pixel the index of its object among the
-        boxes. `label`, `labels` and `weight` stay the same. Or the images alone.
+      batch: `image` `[B, H, W, C]`, uint8 or floating point in [0, 1]; optionally `mask` `[B, H, W]`,
+        `boxes` `[B, N, 4]` with `classes` `[B, N]`, and `instances` `[B, H, W]`, for each pixel the index of its object
+        among the boxes. `label`, `labels` and `weight` stay the same. Or the images alone.
       key: random key of this batch; the same key draws the same changes.
       augmentation: the changes to draw.
 

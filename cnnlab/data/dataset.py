@@ -219,7 +219,7 @@ def _check_classes(columns: Columns, k: int, where: str) -> None:
 
 
 def statistics(images, *, sample: int | None = None, seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Computes the mean and standard deviation of each channel of images scaled to [0, 1], in portions.
+    """Computes the mean and standard deviation of each channel of images scaled to [0, 1]; reads them in portions.
 
     Args:
       images: `[n, H, W, C]`, an array or files on disk.

@@ -59,7 +59,7 @@ class InputSpec:
 
     @property
     def layout(self) -> dict[str, Any]:
-        """Returns the options `size`, `channels` and `fit` with which `files.images.read_pixels` reads a photo."""
+        """Returns the options `size`, `channels` and `fit` for reading a photo by `files.images.read_pixels`."""
         return {"size": self.size, "channels": self.channels, "fit": self.fit}
 
 

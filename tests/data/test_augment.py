@@ -66,9 +66,8 @@ def test_image_mask_and_box_move_together():
     geometric = dataclasses.replace(EVERYTHING, brightness=0, contrast=0, border="black")
     moved = jax.device_get(augment(batch, jax.random.key(1), geometric))
     known = moved["mask"] >= 0
-    assert (
-        np.abs(moved["image"][..., 0] - moved["mask"])[known] <= 0.75
-    ).all()  # the mask is warped by nearest, the image by bilinear interpolation
+    # The mask is warped by nearest, the image by bilinear interpolation.
+    assert (np.abs(moved["image"][..., 0] - moved["mask"])[known] <= 0.75).all()
     assert (moved["label"] == batch["label"]).all()
     assert (moved["classes"][:, 1] == -1).all()
     y, x = np.mgrid[:40, :40] + 0.5
@@ -129,9 +128,8 @@ def test_brightness_adds_and_contrast_keeps_the_mean():
 
 
 def test_saturation_mixes_with_the_grey_image_as_pillow_does():
-    image = np.random.default_rng(0).integers(
-        70, 186, (64, 6, 5, 3), np.uint8
-    )  # far from the values at which either side clips
+    # These values are far from those at which cnnlab or Pillow clips.
+    image = np.random.default_rng(0).integers(70, 186, (64, 6, 5, 3), np.uint8)
     got = np.asarray(augment(image, jax.random.key(0), Augmentation(saturation=0.5)))
     grey = np.stack([np.asarray(ImageEnhance.Color(Image.fromarray(one)).enhance(0.0)) for one in image]) / 255
     colour = image / 255 - grey

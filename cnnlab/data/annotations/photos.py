@@ -8,8 +8,8 @@ from cnnlab.files.images import SUFFIXES, ImageError, read_header
 def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, int] | None]:
     """Returns the path of a photo and its size (height, width) without decoding it.
 
-    The size is None if the file is not an image.
-    A name without the suffix of an image gets the first such suffix for which a file exists.
+    The size is None if the file is not an image. A name without the suffix of an image gets the first such suffix for
+    which a file exists.
 
     Raises:
       ValueError: the name leads out of the folder, or there is no such file.
