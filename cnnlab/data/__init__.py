@@ -1,4 +1,4 @@
-"""Examples in, batches out: datasets by name, arrays, drawn shapes."""
+"""Datasets by name or from arrays, and the splitting, augmentation and batching of their examples."""
 
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches

@@ -1,4 +1,4 @@
-"""Augmentation on the device, inside the compiled step: one affine warp an example, then its colours."""
+"""Augmentation on the device, inside the compiled training step: one warp per example, then changes of its colours."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,26 +17,31 @@ Batch = Mapping[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is drawn anew for every training example; all of it is off unless set.
+    """The random changes that are drawn for every training example; all are off by default.
 
-    The warp is the flips, then zoom and rotation about the image's centre, then the shift, then the elastic
+    The warp applies the flips, then zoom and rotation about the image's centre, then the shift, then the elastic
     deformation.
 
     Attributes:
-      horizontal_flip: the probability that left and right change places.
-      vertical_flip: the probability that top and bottom change places.
-      quarter_turns: turn by 0, 90, 180 or 270 degrees, each as likely; by 0 or 180 where the image is not square.
-      shift: the image moves by up to this share of its height and width, each drawn uniformly.
-      rotation: by up to so many degrees to either side, drawn uniformly.
-      zoom: magnified by a factor between 1 / (1 + zoom) and 1 + zoom, its logarithm drawn uniformly.
-      border: what enters from outside: black, or the nearest pixel of the edge. Masks get -1 (ignore) there.
-      brightness: up to this much is added to or taken from an image in [0, 1], drawn uniformly.
-      contrast: distances from the image's mean are multiplied by a factor in 1 - contrast .. 1 + contrast, drawn
-        uniformly; the result is clipped to [0, 1].
-      saturation: distances of a pixel's red, green and blue from its grey (ITU-R BT.601) are multiplied by a factor in
-        1 - saturation .. 1 + saturation, drawn uniformly; images of other than three channels keep theirs.
-      min_visible: a box of which less than this share stays in the image is dropped.
-      elastic: every pixel is displaced, smoothly, by so many pixels (standard deviation at the points of a 3x3 grid).
+      horizontal_flip: probability of swapping left and right.
+      vertical_flip: probability of swapping top and bottom.
+      quarter_turns: whether to turn by 0, 90, 180 or 270 degrees with equal probability; by 0 or 180 if the image is
+        not square.
+      shift: largest shift, as a share of the image's height and width; each is drawn uniformly.
+      rotation: largest rotation to either side in degrees, drawn uniformly.
+      zoom: limit of the magnification: its factor lies between 1 / (1 + zoom) and 1 + zoom, its logarithm is drawn
+        uniformly.
+      border: content of the area that enters from outside the image: black, or the nearest pixel of the edge. Masks get
+        -1 (ignored) there.
+      brightness: largest value that is added to or subtracted from an image in [0, 1], drawn uniformly.
+      contrast: limit of the contrast: distances from the image's mean are multiplied by a factor in 1 - contrast ..
+        1 + contrast, drawn uniformly; the result is clipped to [0, 1].
+      saturation: limit of the saturation: distances of a pixel's red, green and blue from its grey (ITU-R BT.601) are
+        multiplied by a factor in 1 - saturation .. 1 + saturation, drawn uniformly; images without three channels stay
+        the same.
+      min_visible: smallest share of a box that must stay in the image; a box with less is dropped.
+      elastic: strength of the smooth deformation: standard deviation in pixels of the displacements at the points of a
+        3x3 grid.
     """
 
     horizontal_flip: float = 0.0
@@ -62,32 +67,36 @@ class Augmentation:
 
     @property
     def moves(self) -> tuple[str, ...]:
-        """The names of what is on and moves pixels."""
-        return tuple(name for name, one in TRANSFORMS.items() if one.move is not None and getattr(self, name))
+        """Returns the names of the active transforms that move pixels."""
+        return tuple(
+            name for name, transform in TRANSFORMS.items() if transform.move is not None and getattr(self, name)
+        )
 
     @property
     def recolours(self) -> tuple[str, ...]:
-        """The names of what is on and changes colours."""
-        return tuple(name for name, one in TRANSFORMS.items() if one.recolour is not None and getattr(self, name))
+        """Returns the names of the active transforms that change colours."""
+        return tuple(
+            name for name, transform in TRANSFORMS.items() if transform.recolour is not None and getattr(self, name)
+        )
 
 
 def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation) -> dict[str, jax.Array] | jax.Array:
-    """A batch with every example changed by draws of its own; image, mask and boxes move together.
+    """Changes every example of a batch at random, each by its own draws; image, mask and boxes move together.
 
     Args:
-      batch: `image` `[B, H, W, C]`, uint8 or floating point in [0, 1]; where there are any `mask` `[B, H, W]`,
-        `boxes` `[B, N, 4]` with `classes` `[B, N]`, and `instances` `[B, H, W]`, the place among the boxes of the
-        object at every pixel. `label`, `labels` and `weight` stay as they are. Or images alone.
-      key: of this batch; the same key draws the same changes.
-      augmentation: what is drawn.
+      batch: `image` `[B, H, W, C]`, uint8 or floating point in [0, 1]; optionally `mask` `[B, H, W]`,
+        `boxes` `[B, N, 4]` with `classes` `[B, N]`, and `instances` `[B, H, W]`, for each pixel the index of its object
+        among the boxes. `label`, `labels` and `weight` stay the same. Or the images alone.
+      key: random key of this batch; the same key draws the same changes.
+      augmentation: the changes to draw.
 
     Returns:
-      The batch with images in float32, [0, 1], or the images alone. Boxes are the tight boxes of the warped inscribed
-      ellipses, or of the warped object in `instances` where it has pixels there; those out of sight become padding.
+      The batch with float32 images in [0, 1], or the images alone. A box becomes the tight box of its warped inscribed
+      ellipse, or of its warped object if `instances` has pixels of it. Boxes out of sight become padding.
 
     Raises:
-      ValueError: pixels are to move, but the batch holds a column that cannot move with them, such as `target`, or
-        boxes with an elastic deformation.
+      ValueError: the augmentation moves pixels, but the batch holds a column that cannot move with them, such as
+        `target`, or it holds boxes and the deformation is elastic.
 
     >>> batch = {"image": jnp.ones((2, 4, 4, 1)), "mask": jnp.zeros((2, 4, 4), jnp.int32)}
     >>> augment(batch, jax.random.key(0), Augmentation(rotation=30, shift=0.1))["mask"].shape
@@ -99,10 +108,10 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
     images = batch["image"]
     out = dict(batch)
     if augmentation.moves:
-        out |= _moved(batch, *_warp_of(key, len(images), images.shape[1:3], augmentation), augmentation)
+        out |= _warp_columns(batch, *_draw_warp(key, len(images), images.shape[1:3], augmentation), augmentation)
     out["image"] = as_float(out["image"])
     if augmentation.recolours:
-        mean = as_float(images).mean((1, 2, 3), keepdims=True)  # of each image before it moved
+        mean = as_float(images).mean((1, 2, 3), keepdims=True)  # of each image before the warp
         for name in augmentation.recolours:
             recolour = TRANSFORMS[name].recolour
             out["image"] = recolour(key, out["image"], mean, getattr(augmentation, name))
@@ -111,21 +120,24 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
 
 
 def check_columns(batch: Batch, augmentation: Augmentation) -> None:
-    """Raises `ValueError` where pixels are to move but not everything in the batch can follow."""
-    left = sorted(set(batch) - follows("pixels", "nearest", "smooth", "boxes", "still"))
+    """Raises `ValueError` if the augmentation moves pixels, but a column of the batch cannot move with them."""
+    fixed = sorted(set(batch) - follows("pixels", "nearest", "smooth", "boxes", "still"))
     if augmentation.elastic and "boxes" in batch:
         raise ValueError(
             "elastic deformation bends boxes, which stay straight; leave --training.augmentation.elastic out"
         )
-    if augmentation.moves and left:
+    if augmentation.moves and fixed:
         flags = ", ".join(f"--training.augmentation.{name.replace('_', '-')}" for name in augmentation.moves)
-        raise ValueError(f"augmentation cannot move {', '.join(left)} with the images; leave {flags} out")
+        raise ValueError(f"augmentation cannot move {', '.join(fixed)} with the images; leave {flags} out")
 
 
-def _warp_of(
+def _draw_warp(
     key: jax.Array, n: int, size: tuple[int, int], augmentation: Augmentation
 ) -> tuple[jax.Array, jax.Array | None]:
-    """One matrix `[n, 2, 3]` an example and, where something bends, a displacement `[n, H, W, 2]`: one warp for all."""
+    """Draws a matrix `[n, 2, 3]`, one per example, and a displacement `[n, H, W, 2]`, or None without deformation.
+
+    Together they are a single warp, so that pixels are interpolated only once.
+    """
     parts: dict[str, jax.Array] = {}
     for name in augmentation.moves:
         for part, value in TRANSFORMS[name].move(key, n, size, getattr(augmentation, name)).items():
@@ -134,8 +146,10 @@ def _warp_of(
     return jnp.broadcast_to(warp.affine(size, **parts), (n, 2, 3)), bend
 
 
-def _moved(batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation: Augmentation) -> dict[str, jax.Array]:
-    """The columns that move, warped."""
+def _warp_columns(
+    batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation: Augmentation
+) -> dict[str, jax.Array]:
+    """Warps the columns that move with the pixels."""
     fill = 0.0 if augmentation.border == "black" else "edge"
     out = {"image": warp.warp_images(batch["image"], matrix, fill=fill, displacement=bend)}
     for name in follows("nearest") & set(batch):
@@ -148,26 +162,27 @@ def _moved(batch: Batch, matrix: jax.Array, bend: jax.Array | None, augmentation
     visible = augmentation.min_visible
     boxes, classes = warp.warp_boxes(batch["boxes"], batch["classes"], matrix, size, min_visible=visible)
     if "instances" in batch:
-        _, drawn = warp.instance_boxes(batch["instances"], n)
-        tight, seen = warp.instance_boxes(out["instances"], n)
-        classes = jnp.where(drawn & ~seen, -1, classes)
-        boxes = jnp.where((drawn & (classes >= 0))[..., None], tight, boxes)
+        _, has_pixels = warp.instance_boxes(batch["instances"], n)
+        tight, stays_visible = warp.instance_boxes(out["instances"], n)
+        classes = jnp.where(has_pixels & ~stays_visible, -1, classes)
+        boxes = jnp.where((has_pixels & (classes >= 0))[..., None], tight, boxes)
         boxes = jnp.where((classes >= 0)[..., None], boxes, 0)
     return out | {"boxes": boxes, "classes": classes}
 
 
 class Transform(NamedTuple):
-    """One field of `Augmentation`: what it may be, and what it does.
+    """One field of `Augmentation`: its range and its effect.
 
-    A field that does neither is a setting of the others.
+    A field with neither `move` nor `recolour` is an option of the other transforms.
 
     Attributes:
-      limit: the largest value; 0 is the smallest, and off.
-      unit: of the limit, for messages.
-      move: `(key, n, (height, width), value)` to options of `warp.affine`, one entry `[n]` an example, or to
-        `displacement` `[n, H, W, 2]` in pixels. Equal options of several transforms are added.
-      recolour: `(key, images, mean, value)` to images; in [0, 1] before, clipped to it afterwards. `mean`
-        `[B, 1, 1, 1]` is that of each image before it moved.
+      limit: largest value; the smallest is 0, which turns the transform off.
+      unit: unit of the limit, for messages.
+      move: function from `(key, n, (height, width), value)` to options of `warp.affine`, each with one entry `[n]` per
+        example, or to `displacement` `[n, H, W, 2]` in pixels. Options of the same name from several transforms are
+        added.
+      recolour: function from `(key, images, mean, value)` to images. The images lie in [0, 1] before all recolouring
+        and are clipped to it afterwards. `mean` `[B, 1, 1, 1]` is the mean of each image before the warp.
     """
 
     limit: float
@@ -177,12 +192,15 @@ class Transform(NamedTuple):
 
 
 def drawn(key: jax.Array, n: int, number: int) -> jax.Array:
-    """Returns n numbers, uniform in -1..1, of a transform's own: another `number` gives independent ones."""
+    """Returns n uniform numbers in -1..1 for one transform; another `number` gives independent ones."""
     return jax.random.uniform(jax.random.fold_in(key, number), (n,), minval=-1, maxval=1)
 
 
 def _shared(key: jax.Array, n: int, *columns: int) -> list[jax.Array]:
-    """Columns of nine numbers an example that older transforms share; a new one takes `drawn`, its number 3 or more."""
+    """Returns columns of the nine random numbers per example that the older transforms share.
+
+    A new transform calls `drawn` instead, with a `number` of 3 or more.
+    """
     block = jax.random.uniform(key, (n, 9), minval=-1, maxval=1)
     return [block[:, column] for column in columns]
 
@@ -239,7 +257,7 @@ def _brightness(key: jax.Array, x: jax.Array, mean: jax.Array, brightness: float
     return x + brightness * draw[:, None, None, None]
 
 
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, ITU-R BT.601
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue, ITU-R BT.601
 
 TRANSFORMS: dict[str, Transform] = {
     "horizontal_flip": Transform(1, "as a probability", move=_horizontal_flip),
@@ -254,5 +272,5 @@ TRANSFORMS: dict[str, Transform] = {
     "brightness": Transform(1, "of the range of an image", recolour=_brightness),
     "min_visible": Transform(1, "of a box"),
 }
-"""One entry a field of `Augmentation`, colours in the order in which they change. A new transform is a field, its
-function and a line here; all that move pixels share one warp."""
+"""The transforms by field of `Augmentation`; colours change in this order. A new transform needs a field, a function
+and an entry here. All transforms that move pixels share one warp."""

@@ -1,4 +1,7 @@
-"""Batches as a pure function of examples, seed and epoch: nothing to store, nothing to resume."""
+"""Batches of examples for training and evaluation.
+
+Batches depend only on the examples, the seed and the epoch, so that resuming a run needs no stored state.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,10 +15,11 @@ from cnnlab.data.prefetch import ahead
 def training_batches(
     examples: Examples, *, batch_size: int, seed: int, epoch: int, start: int = 0
 ) -> Iterator[Columns]:
-    """One shuffled epoch from its step `start` on. The remainder is dropped: padding rows would spoil batch norm.
+    """Yields the batches of one shuffled epoch, beginning with its step `start`.
 
-    Examples that are decoded on demand are read two batches ahead, so that decoding overlaps the step. Those with
-    `of_epoch`, such as random crops, are drawn anew in each.
+    The remainder is dropped, because padding rows would distort batch normalisation. Examples that are decoded on
+    demand are read two batches ahead, so that decoding overlaps the training step. Examples with `of_epoch`, such as
+    random crops, are drawn anew in each epoch.
 
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
@@ -29,13 +33,13 @@ def training_batches(
 
 
 def epoch_order(n: int, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
-    """Which of n examples each step of a shuffled epoch takes: `[steps, batch_size]`, without the remainder."""
+    """Returns the indices of the examples in each step of a shuffled epoch: `[steps, batch_size]`, no remainder."""
     steps = n // batch_size
     return np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch_size].reshape(steps, batch_size)
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
-    """Whole batches in one epoch."""
+    """Returns the number of whole batches in one epoch."""
     if not 1 <= batch_size <= len(examples):
         raise ValueError(
             f"batch size must lie in 1..{len(examples)}, the number of training examples, found {batch_size}; "
@@ -45,7 +49,10 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
 
 
 def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Columns]:
-    """Every example once, in order; the last batch is filled up with rows of `weight` 0, so one compile serves all."""
+    """Yields every example once, in order.
+
+    The last batch is padded with rows of `weight` 0, so that all batches have one shape and compile once.
+    """
     if batch_size < 1:
         raise ValueError(f"batch size must be 1 or more, found {batch_size}")
     starts = range(0, len(examples), batch_size)
@@ -56,7 +63,7 @@ def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Colum
 
 
 def _gather(examples: Examples, portions: Iterable[np.ndarray]) -> Iterator[Columns]:
-    """The examples at each portion of indices, read ahead where reading takes time."""
+    """Yields the examples of each batch of indices, read ahead if they are not in memory."""
     if getattr(examples, "in_memory", False):
         return (examples[indices] for indices in portions)  # a thread would cost more than the gather
     return ahead(examples.__getitem__, portions)

@@ -1,4 +1,4 @@
-"""The columns that examples may have: one table says all that the package must know of each."""
+"""The table of the columns that examples may have, with the properties of each."""
 
 from typing import Literal, NamedTuple
 
@@ -8,16 +8,16 @@ Columns = dict[str, np.ndarray]
 
 
 class Column(NamedTuple):
-    """What one column holds.
+    """The properties of one column.
 
     Attributes:
-      dtype: that arrays are cast to; None where the column keeps its own.
-      axes: names of the axes, `n` examples first; a number is the axis's length.
-      lowest: of class indices, the smallest one allowed; None for a column that holds no class indices.
-      follows: how the column follows where augmentation moves pixels: it is warped as `pixels`, `nearest` (indices, -1
-        where nothing is known) or `smooth` (weights), recomputed as `boxes`, or stays as it is (`still`). A column
-        that does not follow (`fixed`) forbids such augmentation.
-      training: whether training reads it; the others are for the evaluation alone.
+      dtype: dtype to which arrays are cast; None if the column keeps its own.
+      axes: names of the axes, beginning with `n` for the examples; a number is the length of an axis.
+      lowest: smallest class index that is allowed; None if the column holds no class indices.
+      follows: how the column changes when augmentation moves pixels: it is warped as `pixels`, `nearest` (indices, -1
+        where nothing is known) or `smooth` (weights), recomputed as `boxes`, or stays the same (`still`). A column that
+        cannot change with the pixels (`fixed`) forbids such augmentation.
+      training: whether training reads the column; only the evaluation reads the others.
     """
 
     dtype: type | None
@@ -45,11 +45,11 @@ COLUMNS: dict[str, Column] = {
     "photo_size": Column(np.int32, "n 2", training=False),
     "frame": Column(np.float32, "n 4", training=False),
 }
-"""Columns by name; `Examples` says what each means. A column that is not listed is an array of numbers, which tasks of
-one's own may read."""
+"""Columns by name; `Examples` explains them. A column that is not listed here is an array of numbers, which a user's
+own task may read."""
 
 EVALUATION_ONLY = tuple(name for name, column in COLUMNS.items() if not column.training)
-"""The columns that no training reads."""
+"""The columns that only the evaluation reads."""
 
 
 def follows(*ways: str) -> frozenset[str]:

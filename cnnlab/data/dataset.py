@@ -1,4 +1,4 @@
-"""A dataset: named splits of examples with the spec of their images."""
+"""Datasets: named splits of examples, with the specification of their images."""
 
 import dataclasses
 import hashlib
@@ -15,18 +15,25 @@ from cnnlab.data.splits import split_columns
 class Examples:
     """Examples in memory: arrays that share their first axis.
 
-    `len(examples)` counts them, `examples[indices]` gathers a batch as a dict, `examples.column(name)` is one column.
-    Anything with these three and `digest()` can be a split. So can images on disk: any column may be an object that
-    is indexed like an array along its first axis and has `digest()`, like `ImageFiles`. A split with `of_epoch(seed,
-    epoch)`, like `Crops`, is trained on what this gives.
+    `len(examples)` counts the examples, `examples[indices]` gathers a batch as a dict, and `examples.column(name)`
+    returns one column. Any object with these three and `digest()` can be a split. A column can also stay on disk: it
+    may be any object that is indexed like an array along its first axis and has `digest()`, like `ImageFiles`. If a
+    split has `of_epoch(seed, epoch)`, like `Crops`, training uses the examples that it returns.
 
-    Columns: `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]) and what the task reads: `label` `[n]` int32;
-    `labels` `[n, k]` of 0 and 1; `target` `[n, d]` float32; `mask` `[n, H, W]` int32, -1 = ignore, and beside it
-    `pixel_weight` `[n, H, W]` float32, how much a pixel's loss counts; `boxes` `[n, m, 4]` float32 xyxy in pixels with
-    `classes` `[n, m]` int32, -1 = padding, and beside them, where they are known, `learnt` `[n, m]` bool, and for the
-    evaluation only: `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo; `photo_size`
-    `[n, 2]`, its height and width; `frame` `[n, 4]`, where it lies on the image (xyxy). For augmentation only:
-    `instances` `[n, H, W]` int32, the place 0..m-1 among the boxes of the object at every pixel, -1 = none.
+    Every split has the column `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]). A task reads some of these:
+
+    - `label` `[n]` int32;
+    - `labels` `[n, k]` of 0 and 1;
+    - `target` `[n, d]` float32;
+    - `mask` `[n, H, W]` int32, -1 = ignored, optionally with `pixel_weight` `[n, H, W]` float32, the weight of each
+      pixel in the loss;
+    - `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding, optionally with `learnt`
+      `[n, m]` bool.
+
+    Only the evaluation reads `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo;
+    `photo_size` `[n, 2]`, height and width of the photo; and `frame` `[n, 4]`, the rectangle (xyxy) of the photo on the
+    image. Only augmentation reads `instances` `[n, H, W]` int32: for each pixel the index 0..m-1 of its object among
+    the boxes, -1 = no object.
     """
 
     columns: Columns
@@ -38,22 +45,22 @@ class Examples:
         return {name: column[indices] for name, column in self.columns.items()}
 
     def column(self, name: str) -> np.ndarray:
-        """One column of all examples; images on disk stay unread until they are indexed."""
+        """Returns one column of all examples; images on disk are not read until they are indexed."""
         return self.columns[name]
 
     @property
     def in_memory(self) -> bool:
-        """Whether every column is an array, so that gathering a batch costs next to nothing."""
+        """Returns whether every column is an array, so that gathering a batch is cheap."""
         return all(isinstance(column, np.ndarray) for column in self.columns.values())
 
     def digest(self) -> str:
-        """Of all columns; it changes with any of them."""
+        """Returns a digest of all columns; it changes if any value changes."""
         return _digest(self.columns)
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Splits by name (`train`, `validation`, `test`) and the spec they share."""
+    """Named splits (`train`, `validation`, `test`) and the input specification that they share."""
 
     name: str
     spec: InputSpec
@@ -65,7 +72,7 @@ class Dataset:
         return self.splits[split]
 
     def fingerprint(self) -> dict[str, str]:
-        """A digest of every split, to tell whether a run is evaluated on the splits it was trained with."""
+        """Returns a digest of every split, which shows whether a run is evaluated on the splits of its training."""
         return {name: examples.digest() for name, examples in self.splits.items()}
 
 
@@ -90,16 +97,17 @@ def from_arrays(
     normalisation: bool = True,
     seed: int = 0,
 ) -> Dataset:
-    """A dataset from arrays, checked: one mapping of columns a split.
+    """Builds a dataset from arrays, one mapping of columns per split, and checks it.
 
     Args:
       splits: `{"train": {"image": [n, H, W, C], "label": [n]}, "test": ...}`; the columns are those of `Examples`.
         Images may lack the channel axis.
       classes: names of the classes, or of the regression targets; numbered if left out.
-      name: what messages call it.
-      validation: the share of `train` set aside (stratified, seeded) where no `validation` split is given.
-      normalisation: measure mean and standard deviation a channel on `train`; otherwise images stay in [0, 1].
-      seed: of the split.
+      name: name of the dataset in messages.
+      validation: share of `train` that is set aside (stratified, seeded) if there is no split `validation`.
+      normalisation: whether to measure the mean and standard deviation of each channel on `train`; otherwise images
+        stay in [0, 1].
+      seed: seed of the split.
 
     Raises:
       ValueError: a split is empty, lengths or image shapes differ, or a label lies outside the classes.
@@ -128,7 +136,7 @@ def from_arrays(
 
 
 def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
-    """Columns in the dtypes of the contract, after the checks that need no classes."""
+    """Casts columns to the dtypes of `COLUMNS` and checks everything that does not depend on the classes."""
     if "image" not in columns:
         raise ValueError(f"{where} has no column 'image'; found {', '.join(columns) or 'none'}")
     out = {column: _annotation(column, np.asarray(values), where) for column, values in columns.items()}
@@ -158,7 +166,7 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
 
 
 def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
-    """A column in its dtype and shape; other columns as they are, if they are numbers."""
+    """Casts a column to its dtype and checks its shape; a column that `COLUMNS` lacks only has to hold numbers."""
     if values.dtype.kind not in "buif":
         raise ValueError(
             f"{name} of {where} must hold numbers, found {values.dtype}; give class indices and their names"
@@ -180,7 +188,7 @@ def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
 
 
 def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
-    """Class names 0, 1, ... where the caller gave none."""
+    """Returns the class names 0, 1, ... for a caller that names no classes."""
     train = tables["train"]
     for column in ("target", "labels"):
         if column in train:
@@ -190,6 +198,7 @@ def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
 
 
 def _check_classes(columns: Columns, k: int, where: str) -> None:
+    """Raises `ValueError` unless all labels and class indices fit `k` classes."""
     if "labels" in columns:
         labels = columns["labels"]
         if labels.shape[1] != k or not np.isin(labels, (0, 1)).all():
@@ -210,19 +219,19 @@ def _check_classes(columns: Columns, k: int, where: str) -> None:
 
 
 def statistics(images, *, sample: int | None = None, seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel of images scaled to [0, 1], a portion at a time.
+    """Computes the mean and standard deviation of each channel of images scaled to [0, 1]; reads them in portions.
 
     Args:
       images: `[n, H, W, C]`, an array or files on disk.
-      sample: measure on so many images, drawn without replacement; on all if left out.
-      seed: of the sample.
+      sample: number of images to measure, drawn without replacement; all if left out.
+      seed: seed of the sample.
     """
     n = len(images)
     chosen = np.arange(n)
     if sample is not None and sample < n:
         chosen = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
     scale = 255.0 if images.dtype == np.uint8 else 1.0
-    # A portion of 16 million values in double precision takes 128 MB; whole sets would take eight times their size.
+    # Portions bound the memory: a whole set of uint8 in double precision would take eight times its size.
     portion = max(1, (1 << 24) // int(np.prod(images.shape[1:])))
     count, total, square = 0, 0.0, 0.0
     for start in range(0, len(chosen), portion):

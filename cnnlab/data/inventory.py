@@ -1,4 +1,4 @@
-"""What data there is, how big, and what to do for the rest."""
+"""The inventory of datasets: their state, their size on disk, and the command that uses or prepares each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +13,24 @@ Entry = dict[str, Any]
 
 
 def list_data(data_dir: str | Path | None = None) -> list[Entry]:
-    """One entry a set: `name`, `state` (`ready`, `not prepared` or `damaged`), `megabytes` on disk, and `next`.
+    """Lists the datasets, one entry each: `name`, `state`, `megabytes` on disk, and `next`.
 
-    `next` is the command that uses it, or that makes it usable. Nothing is read but directories.
+    `state` is `ready`, `not prepared` or `damaged`. `next` is the command that uses the dataset, or that makes it
+    usable. Only directories are read, not the data.
     """
     root = find_data_dir(data_dir)
-    ready = {"state": "ready", "megabytes": 0.0}  # what needs no preparation
-    entries = [{"name": name} | ready | {"next": one.command} for name, one in SOURCES.items() if one.command]
+    ready = {"state": "ready", "megabytes": 0.0}  # for sources that need no preparation
+    entries = [{"name": name} | ready | {"next": source.command} for name, source in SOURCES.items() if source.command]
     entries += [_standard(name, root) for name in STANDARD]
     return entries + list(_others(root)) + list(_leftovers(root))
 
 
 def _standard(name: str, root: Path) -> Entry:
+    """Returns the entry of a standard dataset."""
     path = prepared_path(name, root)
     if not path.exists():
         size = sum(file.size for file in STANDARD[name].files.values()) / 1e6
-        command = f"cnnlab data prepare {name} [--raw-dir DIR] (downloads {size:.0f} MB without)"
+        command = f"cnnlab data prepare {name} [--raw-dir DIR] (without --raw-dir it downloads {size:.0f} MB)"
         return {"name": name, "state": "not prepared", "megabytes": 0.0, "next": command}
     if not (path / "dataset_info.json").is_file():
         return _damaged(name, path)
@@ -37,7 +39,7 @@ def _standard(name: str, root: Path) -> Entry:
 
 
 def _others(root: Path) -> Iterator[Entry]:
-    """Sets that TFDS prepared besides ours: NAME/VERSION or NAME/CONFIG/VERSION."""
+    """Yields the entries of sets that TFDS itself prepared, in NAME/VERSION or NAME/CONFIG/VERSION."""
     for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
         for info in sorted(root.glob(pattern)):
             place = info.parent.relative_to(root)
@@ -47,7 +49,10 @@ def _others(root: Path) -> Iterator[Entry]:
 
 
 def _leftovers(root: Path) -> Iterator[Entry]:
-    """What an interrupted preparation left behind: TFDS writes there and renames at the end."""
+    """Yields the directories of interrupted preparations.
+
+    TFDS writes to a directory with `incomplete` in its name and renames it at the end.
+    """
     for pattern in ("*/*incomplete*", "*/*/*incomplete*"):
         for path in sorted(root.glob(pattern)):
             if path.is_dir() and path.relative_to(root).parts[0] != "downloads":

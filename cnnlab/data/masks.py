@@ -1,4 +1,4 @@
-"""Mask files as classes a pixel: index, palette or RGB-coded, with or without a table of classes."""
+"""Readers of mask files: values, palette indices or colours become one class index per pixel."""
 
 import csv
 from collections.abc import Collection, Mapping
@@ -12,15 +12,15 @@ from cnnlab.files.images import ImageError, opened
 CLASSES = "classes.csv"
 IGNORED = "ignore"
 _BYTE = 255
-_SHOWN = 8  # values in a message
+_MAX_LISTED = 8  # most values that a message lists
 
 
 class ClassTable(NamedTuple):
-    """What the values or colours of masks mean.
+    """The classes of masks, and the value or colour that stands for each.
 
     Attributes:
-      names: of the classes, in order.
-      codes: a value, or a colour as `65536 red + 256 green + blue`, by code the class's index, -1 = ignored.
+      names: names of the classes, in order.
+      codes: class index of each code, -1 = ignored; a code is a value, or a colour as `65536 red + 256 green + blue`.
       coloured: whether the codes are colours.
     """
 
@@ -30,18 +30,18 @@ class ClassTable(NamedTuple):
 
 
 def read_classes(path: Path) -> ClassTable:
-    """The table `classes.csv`: a row a class, `class,value` or `class,colour`, colours as `#ff8000`.
+    """Reads the table `classes.csv`: one row per class, `class,value` or `class,colour`, with colours like `#ff8000`.
 
-    Rows of one name share a class; the class `ignore` is none: its pixels carry -1.
+    Rows with the same name share a class. Pixels of the class `ignore` get -1.
 
     Raises:
-      ValueError: the header, a value or a colour does not fit, or one is given twice; the line is named.
+      ValueError: the header, a value or a colour does not fit, or a code occurs twice; the message names the line.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no table in UTF-8 ({error}); save it as UTF-8, a row a class") from error
+        raise ValueError(f"{path} is no table in UTF-8 ({error}); save it as UTF-8, with one row per class") from error
     header = tuple(rows[0]) if rows else ()
     if header not in (("class", "value"), ("class", "colour")):
         raise ValueError(f"{path} must begin with class,value or class,colour, found {','.join(header)!r}")
@@ -49,8 +49,8 @@ def read_classes(path: Path) -> ClassTable:
     for line, row in enumerate(rows[1:], 2):
         code = _code(row[1], coloured) if len(row) == 2 and row[0] else None
         if code is None or code in codes:
-            wanted = "a colour such as #ff8000" if coloured else "a whole number"
-            raise ValueError(f"{path}, row {line}: must be a class and {wanted}, none of them twice, found {row}")
+            expected = "a colour such as #ff8000" if coloured else "a whole number"
+            raise ValueError(f"{path}, row {line}: must be a class and {expected}, none of them twice, found {row}")
         if row[0] != IGNORED and row[0] not in names:
             names.append(row[0])
         codes[code] = -1 if row[0] == IGNORED else names.index(row[0])
@@ -60,6 +60,7 @@ def read_classes(path: Path) -> ClassTable:
 
 
 def _code(text: str, coloured: bool) -> int | None:
+    """Parses a value or a colour, or returns None if the text is neither."""
     try:
         return int(text.removeprefix("#"), 16) if coloured and len(text.removeprefix("#")) == 6 else int(text)
     except ValueError:
@@ -80,9 +81,8 @@ def read_codes(path: str | Path, table: ClassTable | None = None) -> np.ndarray:
     Raises:
       ValueError: the file cannot be read, or holds colours where the table has values; the file is named.
     """
-    return _codes(
-        path, table is not None and table.coloured, 1 if table and 1 in table.codes and 255 not in table.codes else 255
-    )
+    white = 1 if table is not None and 1 in table.codes and _BYTE not in table.codes else _BYTE
+    return _codes(path, table is not None and table.coloured, white)
 
 
 def read_colours(path: str | Path) -> np.ndarray:
@@ -95,7 +95,7 @@ def _codes(path: str | Path, coloured: bool, white: int) -> np.ndarray:
 
     with opened(path, str(path)) as file:
         bits, inverted = _grey(file)
-        image = ImageOps.exif_transpose(file)  # as images are
+        image = ImageOps.exif_transpose(file)  # as images are turned
         if coloured:
             red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), -1, 0)
             return 65536 * red + 256 * green + blue
@@ -122,30 +122,30 @@ def _grey(image) -> tuple[int, bool]:
     return bits, any(f"L;{bits}I" in form for form in forms)
 
 
-def guess_classes(found: Mapping[str, Collection[int]], names: tuple[str, ...] = ()) -> ClassTable:
-    """The table of masks that come without one, from the values that occur in each file.
+def guess_classes(values_by_file: Mapping[str, Collection[int]], names: tuple[str, ...] = ()) -> ClassTable:
+    """Guesses the table of masks without `classes.csv` from the values that occur in each file.
 
-    0 and 255 alone are no and yes, unless there are other than two names; otherwise 255 is ignored and 0, 1, ... are
-    the classes.
+    If only 0 and 255 occur, they mean no and yes, unless there are names for more or fewer than two classes. Otherwise
+    255 is ignored, and 0, 1, ... are the classes.
 
     Raises:
-      ValueError: without names, there is a gap between the values, or they come from a JPEG, which makes up values of
-        its own; the file is named.
+      ValueError: there are no names, and the values have a gap or come from a JPEG, whose compression creates values of
+        its own; the message names the file.
 
     >>> guess_classes({"a.png": {0, 255}}).codes, guess_classes({"a.png": {0, 255}, "b.png": {1, 2}}).codes
     ({0: 0, 255: 1}, {0: 0, 1: 1, 2: 2, 255: -1})
     """
-    values = set().union(*found.values())
-    _check_convention(found)
+    values = set().union(*values_by_file.values())
+    _check_convention(values_by_file)
     if values <= {0, _BYTE} and len(names) in (0, 2):
         return ClassTable(names or ("background", "foreground"), {0: 0, _BYTE: 1}, False)
     k = len(names) or min(set(range(len(values) + 1)) - values)
-    for name, own in found.items() if not names else ():
-        odd = sorted(set(own) - {*range(k), _BYTE})
-        if odd or k > _BYTE or (_is_jpeg(name) and not set(own) <= {0, _BYTE}):
+    for name, file_values in values_by_file.items() if not names else ():
+        odd = sorted(set(file_values) - {*range(k), _BYTE})
+        if odd or k > _BYTE or (_is_jpeg(name) and not set(file_values) <= {0, _BYTE}):
             raise ValueError(
-                f"{name} is a mask with the values {_listed(own)}: without names, classes are 0 and 255, or 0, 1, 2, "
-                "... without a gap. Smoothing and JPEG make up values between: save masks as PNG; or write "
+                f"{name} is a mask with the values {_listed(file_values)}: without names, classes are 0 and 255, or 0, "
+                "1, 2, ... without a gap. Smoothing and JPEG make up values between: save masks as PNG; or write "
                 f"{CLASSES} (class,value); or name the classes of 0, 1, 2, ... by --data.classes"
             )
     return ClassTable(names or tuple(map(str, range(k))), {i: i for i in range(k)} | {_BYTE: -1}, False)
@@ -168,15 +168,16 @@ def _is_jpeg(name: str) -> bool:
 
 
 def _listed(values: Collection[int]) -> str:
-    first = ", ".join(map(str, sorted(values)[:_SHOWN]))
-    return first + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+    """Joins the smallest values for a message."""
+    first = ", ".join(map(str, sorted(values)[:_MAX_LISTED]))
+    return first + (f" and {len(values) - _MAX_LISTED} more" if len(values) > _MAX_LISTED else "")
 
 
 def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
-    """Codes `[H, W]` as classes int32, -1 = ignored.
+    """Converts codes `[H, W]` to class indices int32, -1 = ignored.
 
     Raises:
-      ValueError: a code is of no class; it is named with its number of pixels and the file.
+      ValueError: a code belongs to no class; the message names the code, its number of pixels and the file.
 
     >>> to_classes(np.array([[0, 255]]), guess_classes({"one.png": {0, 255}}), "one.png").tolist()
     [[0, 1]]
@@ -185,10 +186,10 @@ def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
         if code not in table.codes:
             pixels = int((codes == code).sum())
             shown = f"#{code:06x}" if table.coloured else code
-            known = ", ".join(f"#{one:06x}" if table.coloured else str(one) for one in sorted(table.codes))
+            known = ", ".join(f"#{other:06x}" if table.coloured else str(other) for other in sorted(table.codes))
             raise ValueError(
                 f"{name} has {pixels:,} pixels of {shown}, which is no class; known are {known}: add it to {CLASSES} "
-                f"(as {IGNORED}, if it is to be left out) or mend the mask"
+                f"(as {IGNORED}, to leave it out) or repair the mask"
             )
     classes = np.empty(codes.shape, np.int32)
     for code in distinct(codes):
@@ -197,7 +198,7 @@ def to_classes(codes: np.ndarray, table: ClassTable, name: str) -> np.ndarray:
 
 
 def distinct(codes: np.ndarray) -> list[int]:
-    """The values that occur, in order; small ones are counted: to sort those of a sheet takes seconds.
+    """Returns the distinct values in order; small values are counted, because sorting those of a whole sheet is slow.
 
     >>> distinct(np.array([[3, 0], [3, 3]]))
     [0, 3]

@@ -1,4 +1,4 @@
-"""Images unlike those that a network learnt from, to see whether it notices."""
+"""Out-of-distribution images, to test whether a network recognises that they differ from its training data."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from cnnlab.files.images import find_images, read_pixels
 
 
 def ood_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
-    """Images of the spec's shape, with the label -1.
+    """Returns out-of-distribution images in the shape of the network's input, each with the label -1.
 
     Args:
-      source: a dataset, a folder or file, whose images are resized, or the name of a dataset, one prepared by TFDS
-        included. Of datasets the `test` split is taken.
-      spec: of the network.
+      source: a dataset, the name of a dataset (also of one that TFDS prepared), a folder of photos, or one photo. Of a
+        dataset, the `test` split is used. Photos are resized.
+      spec: input specification of the network.
 
     Raises:
-      ValueError: it is none of these, or the dataset's images have another shape.
+      ValueError: the source is none of these, or the dataset's images have another shape.
     """
     dataset = source if isinstance(source, Dataset) else _named(str(source))
     if dataset is not None and dataset.spec.shape != spec.shape:
@@ -38,6 +38,7 @@ def ood_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:
 
 
 def _named(name: str) -> Dataset | None:
+    """Loads the dataset of that name, or returns None if there is none."""
     if name in SOURCES:
         return load_data(name)
     return load_data("tfds", set=name) if not Path(name).exists() and is_known(name) else None

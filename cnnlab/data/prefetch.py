@@ -1,4 +1,4 @@
-"""Work done ahead of its consumer, on a thread of its own."""
+"""Computation of results ahead of their consumer, on a separate thread."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def ahead(function: Callable[[Any], Any], arguments: Iterable[Any], *, depth: int = 2) -> Iterator[Any]:
-    """`map(function, arguments)`, in order, with up to `depth` results computed while the consumer is busy.
+    """Yields `map(function, arguments)` in order, and computes up to `depth` results ahead while the consumer is busy.
 
-    An exception of `function` is raised where its result would have come. A consumer that stops early cancels what
-    has not begun and waits for the one call that has, so that no thread outlives the loop.
+    An exception of `function` is raised in place of its result. If the consumer stops early, the calls that have not
+    begun are cancelled, and the one that has begun is awaited, so that no thread outlives the loop.
 
     >>> list(ahead(abs, [-1, 2, -3]))
     [1, 2, 3]

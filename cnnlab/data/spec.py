@@ -1,4 +1,4 @@
-"""What a network's input is: size, channels, normalisation, and the names of what comes out."""
+"""The specification of a network's input (size, channels, normalisation) and the names of its outputs."""
 
 import dataclasses
 from typing import Any, Literal
@@ -21,12 +21,12 @@ class InputSpec:
     Attributes:
       size: height and width in pixels.
       channels: 1 for grey, 3 for RGB.
-      mean: what is subtracted from images in [0, 1]: one number, or one a channel.
-      std: what they are divided by afterwards.
+      mean: value subtracted from images in [0, 1]: one number, or one per channel.
+      std: value by which images are divided after the subtraction: one number, or one per channel.
       classes: names of the classes (for regression: of the targets), in the order of the network's outputs.
-      fit: how a photo of another shape is brought to the size: stretched, or laid whole on grey.
-      resized: whether images with masks were brought to another size to be learnt from, so that the scale of a sheet's
-        pixels is not known.
+      fit: how a photo of another shape is brought to `size`: `stretch`, or `letterbox`, which scales the whole photo to
+        fit and pads it with grey.
+      resized: whether images with masks were resized for training. If so, the scale of a sheet's pixels is not known.
     """
 
     size: tuple[int, int]
@@ -54,17 +54,17 @@ class InputSpec:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`."""
+        """Returns `(height, width, channels)`."""
         return (*self.size, self.channels)
 
     @property
     def layout(self) -> dict[str, Any]:
-        """The options `size`, `channels` and `fit` of `files.images.read_pixels`, which bring a photo to this input."""
+        """Returns the options `size`, `channels` and `fit` for reading a photo by `files.images.read_pixels`."""
         return {"size": self.size, "channels": self.channels, "fit": self.fit}
 
 
 def as_float(images: jax.Array) -> jax.Array:
-    """Images as float32: uint8 0..255 becomes [0, 1], floating point is taken as it is."""
+    """Converts images to float32: uint8 0..255 becomes [0, 1]; floating-point values stay the same."""
     images = jnp.asarray(images)
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255
@@ -74,11 +74,11 @@ def as_float(images: jax.Array) -> jax.Array:
 
 
 def normalise(images: jax.Array, spec: InputSpec) -> jax.Array:
-    """`(image - mean) / std` on images in [0, 1].
+    """Computes `(image - mean) / std` for images in [0, 1].
 
     Args:
       images: `[B, H, W, C]`, uint8, or floating point in [0, 1].
-      spec: whose `mean` and `std` are used.
+      spec: input specification with the `mean` and `std` to use.
 
     >>> import numpy as np
     >>> spec = InputSpec(size=(1, 1), mean=(0.5,), std=(0.25,))
@@ -94,19 +94,19 @@ def standardise(images: jax.Array, spec: InputSpec) -> jax.Array:
 
 
 def check_images(images, spec: InputSpec, *, any_size: bool = False) -> None:
-    """Raises `ValueError` unless images are `[B, H, W, C]` as `spec` says (`any_size`: H and W are free)."""
+    """Raises `ValueError` unless images are `[B, H, W, C]` as `spec` requires; `any_size` lets H and W be free."""
     shape = tuple(images.shape)
-    wanted = ("B", "H", "W", spec.channels) if any_size else ("B", *spec.shape)
-    fits = len(shape) == 4 and all(not isinstance(w, int) or w == n for w, n in zip(wanted, shape, strict=True))
+    expected = ("B", "H", "W", spec.channels) if any_size else ("B", *spec.shape)
+    fits = len(shape) == 4 and all(not isinstance(w, int) or w == n for w, n in zip(expected, shape, strict=True))
     if not fits:
         raise ValueError(
-            f"images must be [{', '.join(map(str, wanted))}] for this network, found {list(shape)}; "
+            f"images must be [{', '.join(map(str, expected))}] for this network, found {list(shape)}; "
             "resize them, convert their channels, or add the batch axis"
         )
     if shape[0] == 0:
         raise ValueError("images hold no example (B = 0)")
-    measured = spec.mean != (0.0,) or spec.std != (1.0,)
-    if measured and isinstance(images, np.ndarray) and images.dtype.kind == "f" and not 0 <= images.max() <= 1:
+    normalised = spec.mean != (0.0,) or spec.std != (1.0,)
+    if normalised and isinstance(images, np.ndarray) and images.dtype.kind == "f" and not 0 <= images.max() <= 1:
         raise ValueError(
             f"floating-point images must lie in [0, 1], found a maximum of {images.max():g}; divide by 255"
         )

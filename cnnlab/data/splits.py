@@ -1,4 +1,4 @@
-"""Examples in disjoint splits."""
+"""Splitting of examples into disjoint parts."""
 
 from collections.abc import Mapping
 
@@ -8,16 +8,18 @@ from cnnlab.data.columns import Columns
 
 
 def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -> dict[str, Columns]:
-    """Columns in disjoint splits, stratified by `label`, of several `labels` by each example's rarest one.
+    """Splits columns into disjoint parts in proportion to `shares`, stratified by `label`.
 
-    Without either, they are drawn from all examples alike. A pure function of the seed.
+    Several `labels` are stratified by each example's rarest label. Without either column, all examples are one stratum.
+    The result depends only on the columns and the seed.
     """
     n = len(columns["image"])
     strata = _rarest(columns["labels"]) if "labels" in columns else columns.get("label", np.zeros(n, np.int32))
     edges = np.cumsum([0.0, *shares.values()]) / sum(shares.values())
 
-    def drawn(random: bool) -> dict[str, np.ndarray]:
-        # Each example's place within its class, in (0, 1): cutting there gives every class the same shares.
+    def draw(random: bool) -> dict[str, np.ndarray]:
+        # Each example gets a position in (0, 1) within its class. Cutting all classes at the same positions gives
+        # every class the same shares.
         generator, place = np.random.default_rng(seed), np.empty(n)
         for stratum in np.unique(strata):
             members = generator.permutation(np.flatnonzero(strata == stratum))
@@ -26,9 +28,9 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
         cuts = zip(shares, edges[:-1], edges[1:], strict=True)
         return {split: np.flatnonzero((low <= place) & (place < high)) for split, low, high in cuts}
 
-    chosen = drawn(random=False)
+    chosen = draw(random=False)
     if not all(map(len, chosen.values())):
-        chosen = drawn(random=True)  # of many small classes, each gives another split its odd example
+        chosen = draw(random=True)  # random offsets give the odd examples of small classes to different splits
     for split, indices in chosen.items():
         if not len(indices):
             raise ValueError(
@@ -38,13 +40,16 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
 
 
 def _rarest(labels: np.ndarray) -> np.ndarray:
-    """Of `[n, k]` labels each example's rarest, k where it has none: rare ones are those that chance would misplace."""
+    """Returns the rarest label of each example, or k if it has none, for labels `[n, k]`.
+
+    Rare labels decide the stratum, because chance would spread them most unevenly.
+    """
     count = np.where(labels > 0, labels.astype(bool).sum(0), len(labels) + 1)
     return np.where(labels.any(1), count.argmin(1), labels.shape[1]).astype(np.int32)
 
 
 def set_aside(tables: dict[str, Columns], shares: dict[str, float], seed: int) -> dict[str, Columns]:
-    """`train` and the splits of `shares`; those that the tables lack are drawn from `train`, by photo."""
+    """Returns `train` and the splits in `shares`; draws those that `tables` lacks from the photos of `train`."""
     missing = {name: share for name, share in shares.items() if name not in tables}
     if missing:
         tables = tables | split_columns(tables["train"], {"train": 1 - sum(missing.values()), **missing}, seed=seed)

@@ -1,4 +1,4 @@
-"""Image files as a column of examples: decoded when a batch asks for them, by a few threads, never all at once."""
+"""Image files as a column of examples: a few threads decode the files of a batch when it is read."""
 
 import concurrent.futures
 import dataclasses
@@ -11,21 +11,21 @@ import numpy as np
 
 from cnnlab.files.images import ImageError, read_pixels
 
-HASHED_FILES = 1000  # of a streamed split; every file's name and size enter its digest besides
-HASHED_BYTES = 1 << 20  # of each of them
+HASHED_FILES = 1000  # files whose content enters the digest of a streamed split; the names and sizes of all do
+HASHED_BYTES = 1 << 20  # bytes that are hashed of each of these files
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """Image files that behave like an array `[n, H, W, C]` uint8 which is indexed along its first axis only.
+    """Image files that behave like an array `[n, H, W, C]` uint8 that is indexed along its first axis only.
 
-    `files[3]` is one image, `files[[3, 5]]` a batch; memory holds what was asked for and nothing else.
+    `files[3]` decodes one image, `files[[3, 5]]` decodes a batch. No image stays in memory.
 
     Attributes:
-      root: the folder.
-      names: of the files, relative to it.
-      size: height and width in pixels; files are resized to it (see `read_pixels`).
-      channels: 1 or 3.
+      root: folder of the files.
+      names: paths of the files relative to it.
+      size: height and width in pixels to which every file is resized (see `read_pixels`).
+      channels: 1 for grey, 3 for RGB.
       fit: `stretch` or `letterbox`.
     """
 
@@ -39,7 +39,7 @@ class ImageFiles:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """`(n, H, W, C)`."""
+        """Returns `(n, H, W, C)`."""
         return (len(self.names), *self.size, self.channels)
 
     def __len__(self) -> int:
@@ -55,16 +55,20 @@ class ImageFiles:
         return out
 
     def take(self, indices) -> "ImageFiles":
-        """The files at these places, still unread."""
+        """Returns the files at these indices without reading them."""
         return dataclasses.replace(self, names=self.names[indices])
 
     def readable(self) -> tuple[np.ndarray, list[str]]:
-        """Decodes every file once and keeps none: which can be read, `[n]` bool, and what is wrong with the others."""
+        """Decodes every file once. Returns which ones can be read, `[n]` bool, and the error messages of the others."""
         wrong = list(_threads().map(self._error, self.names))
         return np.array([message is None for message in wrong]), [message for message in wrong if message]
 
     def digest(self) -> str:
-        """Of all names and sizes, and of the first mebibyte of up to 1,000 files spread evenly: seconds, not hours."""
+        """Returns a digest of all names and sizes, and of the content of some files.
+
+        Only the first mebibyte of up to 1,000 files, spread evenly, is read, because hashing every file of a large set
+        would take hours.
+        """
         digest = hashlib.sha256(f"{self.shape}{'' if self.fit == 'stretch' else self.fit}".encode())
         for name in self.names:
             digest.update(f"{name} {(self.root / name).stat().st_size}\n".encode())
@@ -80,6 +84,7 @@ class ImageFiles:
             raise skippable(error) from error
 
     def _error(self, name: str) -> str | None:
+        """Returns the error message of a file that cannot be read, otherwise None."""
         try:
             read_pixels(self.root / name, size=self.size, channels=self.channels)
         except ImageError as error:
@@ -88,11 +93,14 @@ class ImageFiles:
 
 
 def skippable(error: ImageError) -> ImageError:
-    """The error with the way to go on without the file."""
+    """Returns the error with advice on how to continue without the file."""
     return ImageError(f"{error}; --data.skip-unreadable leaves such files out")
 
 
 @functools.cache
 def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    """One pool for all: Pillow decodes without Python's lock, so more threads than cores gain nothing."""
+    """Returns the thread pool that all columns share.
+
+    Pillow decodes without Python's lock, so threads run in parallel, and more threads than cores gain nothing.
+    """
     return concurrent.futures.ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="decode")

@@ -1,4 +1,4 @@
-"""`targets.csv`: what belongs to each image file of a folder, as a class, several labels, or numbers."""
+"""The table `targets.csv`, which gives each image file of a folder a class, several labels, or numbers."""
 
 import csv
 import math
@@ -17,13 +17,13 @@ SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "
 
 
 class Listing(NamedTuple):
-    """The files of a folder and what is known of them; nothing is decoded yet.
+    """The files of a folder with their annotations, before any image is decoded.
 
     Attributes:
-      names: of the files, relative to the folder, `[n]`.
+      names: paths of the files relative to the folder, `[n]`.
       columns: `label`, `labels` or `target`, as in `Examples`.
-      classes: names of the classes, or of the targets.
-      split: of each file, `[n]`; none where the folder does not say.
+      classes: names of the classes, or of the regression targets.
+      split: split of each file, `[n]`; None if the folder defines no splits.
     """
 
     names: np.ndarray
@@ -33,16 +33,16 @@ class Listing(NamedTuple):
 
 
 def read_targets(root: Path) -> Listing:
-    """The listing of `root/targets.csv`, UTF-8, one row a file.
+    """Reads `root/targets.csv`, a UTF-8 table with one row per file.
 
-    The header is `file`, optionally `split` (train, validation or test; all rows or no column), and
+    The header is `file`, optionally `split` (train, validation or test; in all rows or not at all), and one of these:
 
-    - `labels`: names separated by `;`, any number of them, also none, or
-    - `label` or `class`: one name, or
-    - any other names: numbers. A single column without any number in it holds classes.
+    - `labels`: any number of names, also none, separated by `;`.
+    - `label` or `class`: one name.
+    - Columns of any other names: numbers. A single column without any number holds classes.
 
     Raises:
-      ValueError: the header or a row does not fit; the row's line and what is wrong are named.
+      ValueError: the header or a row does not fit; the message names the row's line and the error.
     """
     path = root / TARGETS
     if path.stat().st_size > MAX_BYTES:
@@ -62,7 +62,7 @@ def read_targets(root: Path) -> Listing:
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """The header, the rows, and the line that each row ends on."""
+    """Reads the header, the rows, and the number of the line on which each row ends."""
     rows, lines = [], []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -81,12 +81,12 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     for name in header:
         if not name or header.count(name) > 1:
             raise ValueError(f"{path}: column names must be unique and not empty, found {','.join(header)}")
-    if len(header) == 1 and (found := [sign for sign in (";", "\t") if sign in header[0]]):
-        raise ValueError(f"{path} has {found[0]!r} between its cells; save it with commas")
+    if len(header) == 1 and (separators := [sign for sign in (";", "\t") if sign in header[0]]):
+        raise ValueError(f"{path} has {separators[0]!r} between its cells; save it with commas")
     if "file" not in header or not set(header) - {"file", "split"}:
         raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {','.join(header)}")
     if not rows:
-        raise ValueError(f"{path} has a header and no row; add one row an image")
+        raise ValueError(f"{path} has a header and no row; add one row per image")
     for row, line in zip(rows, lines[1:], strict=True):
         if len(row) != len(header):
             raise ValueError(f"{path} line {line}: {len(row)} cells for {len(header)} columns; fix the row")
@@ -94,11 +94,12 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
 
 
 def _at(root: Path, line: int) -> str:
+    """Returns the path and the line for a message."""
     return f"{root / TARGETS} line {line}"
 
 
 def _check_files(root: Path, files: Sequence[str], lines: Sequence[int]) -> None:
-    """Every row names another file, and it is there, inside the folder."""
+    """Raises `ValueError` unless every row names a different file, which exists inside the folder."""
     first: dict[PurePosixPath, int] = {}
     for name, line in zip(files, lines, strict=True):
         if not name:
@@ -107,7 +108,7 @@ def _check_files(root: Path, files: Sequence[str], lines: Sequence[int]) -> None
         if place.is_absolute() or ".." in place.parts:
             raise ValueError(f"{_at(root, line)}: file must be relative to {root} and inside it, found {name!r}")
         if place in first:
-            raise ValueError(f"{_at(root, line)}: {name!r} stands in line {first[place]} already; keep one of the rows")
+            raise ValueError(f"{_at(root, line)}: {name!r} already occurs in line {first[place]}; keep one of the rows")
         first[place] = line
         if not (root / name).is_file():
             raise ValueError(f"{_at(root, line)}: there is no file {root / name}; add it or remove the row")
@@ -116,17 +117,17 @@ def _check_files(root: Path, files: Sequence[str], lines: Sequence[int]) -> None
 def _annotations(
     root: Path, column: dict[str, tuple[str, ...]], lines: Sequence[int]
 ) -> tuple[Columns, tuple[str, ...]]:
-    """The columns that a task reads, and the names of their classes or targets."""
+    """Returns the columns that a task reads, and the names of their classes or targets."""
     kinds = [name for name in ("labels", "label", "class") if name in column]
     if kinds and len(column) > 1:
         raise ValueError(
             f"{root / TARGETS}: {kinds[0]!r} must stand alone beside file and split, found {sorted(column)}"
         )
     if "labels" in column:
-        return _several(root, column["labels"])
+        return _label_columns(root, column["labels"])
     only = next(iter(column)) if len(column) == 1 else None
     if kinds or (only and not any(map(_is_number, column[only]))):
-        return _one(root, column[only], lines)
+        return _class_column(root, column[only], lines)
     target = np.empty((len(lines), len(column)), np.float32)
     for place, (name, cells) in enumerate(column.items()):
         for row, (cell, line) in enumerate(zip(cells, lines, strict=True)):
@@ -144,7 +145,8 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _one(root: Path, cells: Sequence[str], lines: Sequence[int]) -> tuple[Columns, tuple[str, ...]]:
+def _class_column(root: Path, cells: Sequence[str], lines: Sequence[int]) -> tuple[Columns, tuple[str, ...]]:
+    """Returns the column `label` and the sorted class names from one class per row."""
     for cell, line in zip(cells, lines, strict=True):
         if not cell:
             raise ValueError(f"{_at(root, line)}: the row has no class; fill it in or remove the row")
@@ -152,7 +154,8 @@ def _one(root: Path, cells: Sequence[str], lines: Sequence[int]) -> tuple[Column
     return {"label": label.astype(np.int32)}, tuple(map(str, classes))
 
 
-def _several(root: Path, cells: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
+def _label_columns(root: Path, cells: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
+    """Returns the column `labels` and the sorted class names from several labels per row."""
     rows = [{name.strip() for name in cell.split(";")} - {""} for cell in cells]
     classes = tuple(sorted(set().union(*rows)))
     if not classes:

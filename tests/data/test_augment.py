@@ -16,7 +16,7 @@ EVERYTHING = Augmentation(0.5, 0.5, True, 0.2, 30, 0.3, "edge", 0.2, 0.2)
 
 
 def scene(b=64, size=40):
-    """Bright squares of 12 pixels on black with their mask, box and instance map; the second box is padding."""
+    """Returns a batch of bright squares of 12 pixels on black with masks and boxes; the second box is padding."""
     corner = np.random.default_rng(0).integers(4, size - 16, (b, 2))
     y, x = np.mgrid[:size, :size]
     mask = (abs(x - corner[:, :1, None] - 5.5) < 6) & (abs(y - corner[:, 1:, None] - 5.5) < 6)
@@ -66,13 +66,14 @@ def test_image_mask_and_box_move_together():
     geometric = dataclasses.replace(EVERYTHING, brightness=0, contrast=0, border="black")
     moved = jax.device_get(augment(batch, jax.random.key(1), geometric))
     known = moved["mask"] >= 0
-    assert (np.abs(moved["image"][..., 0] - moved["mask"])[known] <= 0.75).all()  # nearest beside bilinear
+    # The mask is warped by nearest, the image by bilinear interpolation.
+    assert (np.abs(moved["image"][..., 0] - moved["mask"])[known] <= 0.75).all()
     assert (moved["label"] == batch["label"]).all()
     assert (moved["classes"][:, 1] == -1).all()
     y, x = np.mgrid[:40, :40] + 0.5
     for mask, box, kind in zip(moved["mask"], moved["boxes"][:, 0], moved["classes"][:, 0], strict=True):
         inside = (mask == 1) & ((x < box[0]) | (x > box[2]) | (y < box[1]) | (y > box[3]))
-        # The ellipse's box leaves out at most the corners of a square.
+        # The box of the inscribed ellipse may miss the corners of the square.
         assert kind == -1 or inside.sum() <= 0.25 * (mask == 1).sum() + 8
 
 
@@ -127,7 +128,8 @@ def test_brightness_adds_and_contrast_keeps_the_mean():
 
 
 def test_saturation_mixes_with_the_grey_image_as_pillow_does():
-    image = np.random.default_rng(0).integers(70, 186, (64, 6, 5, 3), np.uint8)  # far from where the two would clip
+    # These values are far from those at which cnnlab or Pillow clips.
+    image = np.random.default_rng(0).integers(70, 186, (64, 6, 5, 3), np.uint8)
     got = np.asarray(augment(image, jax.random.key(0), Augmentation(saturation=0.5)))
     grey = np.stack([np.asarray(ImageEnhance.Color(Image.fromarray(one)).enhance(0.0)) for one in image]) / 255
     colour = image / 255 - grey
@@ -182,7 +184,7 @@ def test_elastic_deformation_bends_image_mask_and_weight_alike_and_smoothly():
 
 def test_elastic_displacements_have_the_deviation_of_their_grid():
     drawn = warp.elastic_displacement(jax.random.key(0), 400, (9, 9))
-    # with half-pixel centres the grid's points lie at pixels 1, 4 and 7
+    # With half-pixel centres the grid's points lie at pixels 1, 4 and 7.
     assert drawn[:, 1::3, 1::3].std() == pytest.approx(1, abs=0.05)
 
 

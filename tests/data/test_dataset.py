@@ -127,11 +127,11 @@ def test_a_rare_one_of_several_labels_reaches_every_split():
 def test_many_small_classes_fill_every_split(size):
     label = np.repeat(np.arange(100), size)
     columns = {"image": np.zeros((len(label), 1, 1, 1), np.uint8), "label": label}
-    if size == 1:  # each stays in training, where it is needed
+    if size == 1:  # the single example of each class stays in training
         with pytest.raises(ValueError, match="100 examples are too few to split .* add some, or give it more"):
             data.split_columns(columns, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=0)
         return
     parts = data.split_columns(columns, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=0)
-    found = {split: len(part["label"]) / len(label) for split, part in parts.items()}
-    assert found == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.05)
+    shares = {split: len(part["label"]) / len(label) for split, part in parts.items()}
+    assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.05)
     assert set(parts["train"]["label"]) == set(range(100))

@@ -1,4 +1,4 @@
-"""Annotations on disk: boxes by Pascal VOC, COCO and YOLO files, and masks. The tables are in `layout`."""
+"""Readers of annotations: boxes in Pascal VOC, COCO and YOLO files, and masks. `layout` holds the tables of formats."""
 
 from cnnlab.data.annotations.format import Format, MaskLayout
 from cnnlab.data.annotations.layout import (

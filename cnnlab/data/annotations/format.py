@@ -1,4 +1,4 @@
-"""The records of a format of annotation files and of a layout of masks; a new one is a file with such a record."""
+"""The records that describe an annotation format and a mask layout."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +8,15 @@ from cnnlab.data.annotations.record import Annotations
 
 
 class Format(NamedTuple):
-    """One format of files that say where objects are: an entry of `layout.FORMATS`.
+    """One format of annotation files with boxes: an entry of `layout.FORMATS`.
 
     Attributes:
-      name: what `find_format` calls it.
-      layout: the files that it needs, in words, for error messages.
-      finds: tells whether a folder is in this format. Its arguments are the folder and the name of the folder (or file)
-        of annotations within it, None where the user names none.
-      read: reads the folder. Its arguments are those of `finds` and the name of the folder of photos, None as above.
+      name: name that `find_format` returns.
+      layout: description of the files that the format needs, for error messages.
+      finds: function that returns whether a folder is in this format. Its arguments are the folder and the name of the
+        folder (or file) of annotations within it, None if the user names none.
+      read: function that reads the folder. Its arguments are those of `finds` and the name of the folder of photos, or
+        None.
     """
 
     name: str
@@ -25,16 +26,17 @@ class Format(NamedTuple):
 
 
 class MaskLayout(NamedTuple):
-    """One way to lay out images with a mask each: an entry of `layout.MASK_LAYOUTS`.
+    """One layout of images with one mask each: an entry of `layout.MASK_LAYOUTS`.
 
     The arguments of both functions are the folder and the names of the folders of images and masks.
 
     Attributes:
-      layout: the files that it needs, in words, for error messages; `{images}` and `{masks}` stand for the names.
-      finds: tells whether a folder is laid out like this.
-      pairs: lists the image and the mask of each example, by split.
-      beside_boxes: whether such folders usually hold boxes too. A folder that does is then one of boxes, unless the
-        user asks for masks.
+      layout: description of the files that the layout needs, for error messages; `{images}` and `{masks}` stand for the
+        names of the folders.
+      finds: function that returns whether a folder has this layout.
+      pairs: function that lists the image and the mask of each example, by split.
+      beside_boxes: whether such folders usually hold boxes too. A folder that does is read as boxes, unless the user
+        asks for masks.
     """
 
     layout: str

@@ -1,4 +1,4 @@
-"""Images and masks in two folders, paired by their stems: `DIR/images`, `DIR/masks`, or the two in a folder a split."""
+"""Folders of images and masks that share their stems: `DIR/images` and `DIR/masks`, also in a folder per split."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ from cnnlab.files.images import SUFFIXES
 
 
 def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Returns the files of two folders that share a stem, sorted.
+    """Pairs the image and mask files that share a stem, sorted by stem.
 
     Raises:
-      ValueError: a folder is missing or empty, or files have no partner or two; they are named.
+      ValueError: a folder is missing or empty, a file has no partner, or two files of a folder share a stem; the
+        message names them.
     """
-    found = []
+    folders = []
     for place in (images, masks):
         if not place.is_dir():
             raise ValueError(f"{place} is no folder; images and masks lie in two folders, paired by their names")
@@ -21,14 +22,14 @@ def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
         by_stem = {file.stem: file for file in files}
         if len(by_stem) < len(files):
             raise ValueError(f"{place} has files of one name and several suffixes; keep one of each")
-        found.append(by_stem)
-    alone = [str(f) for a, b in (found, found[::-1]) for stem, f in a.items() if stem not in b]
-    if alone:
-        shown = ", ".join(alone[:20]) + (f" and {len(alone) - 20} more" if len(alone) > 20 else "")
-        raise ValueError(f"files without a partner of the same name in {images} and {masks}: {shown}")
-    if not found[0]:
+        folders.append(by_stem)
+    unmatched = [str(f) for a, b in (folders, folders[::-1]) for stem, f in a.items() if stem not in b]
+    if unmatched:
+        names = ", ".join(unmatched[:20]) + (f" and {len(unmatched) - 20} more" if len(unmatched) > 20 else "")
+        raise ValueError(f"files without a partner of the same name in {images} and {masks}: {names}")
+    if not folders[0]:
         raise ValueError(f"{images} holds no image; looked for {', '.join(SUFFIXES)}")
-    return [(found[0][stem], found[1][stem]) for stem in sorted(found[0])]
+    return [(folders[0][stem], folders[1][stem]) for stem in sorted(folders[0])]
 
 
 def _holds(root: Path, images: str, masks: str) -> bool:

@@ -1,4 +1,4 @@
-"""Photos by the names that annotation files give them, never outside their folder."""
+"""Search for photos by the names in annotation files, restricted to the folder of photos."""
 
 from pathlib import Path, PurePosixPath
 
@@ -6,9 +6,10 @@ from cnnlab.files.images import SUFFIXES, ImageError, read_header
 
 
 def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, int] | None]:
-    """The photo of that name and its size (height, width), pixels left unread; None for a file that is no image.
+    """Returns the path of a photo and its size (height, width) without decoding it.
 
-    A name without the suffix of an image gets the first of them that exists.
+    The size is None if the file is not an image. A name without the suffix of an image gets the first such suffix for
+    which a file exists.
 
     Raises:
       ValueError: the name leads out of the folder, or there is no such file.
@@ -27,7 +28,7 @@ def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, i
         raise ValueError(f"{source} names a photo that is missing: {path}; add it or remove the annotation")
     try:
         return path, read_header(path)[0]
-    except ImageError:  # told, or left out, by those who read the pixels
+    except ImageError:  # callers that read the pixels report this file or leave it out
         return path, None
 
 

@@ -1,4 +1,4 @@
-"""What annotation files say of a photo, and what is done about boxes that cannot be."""
+"""Records of the objects that annotation files describe, and the repair of invalid boxes."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,15 +13,16 @@ class Objects(NamedTuple):
     """The objects of one photo.
 
     Attributes:
-      photo: the image file.
-      size: its height and width in pixels, upright; None where the file is no image.
-      boxes: `[m, 4]` xyxy in its pixels, continuous coordinates.
-      names: the class of each.
-      source: the file (and line) that says so, for messages.
-      difficult: `[m]` bool, marked so by VOC; none where the format has no such mark, like the two below.
-      crowd: `[m]` bool, a region of many objects rather than one, by COCO.
-      area: `[m]`, COCO's own in square pixels, that of the object's outline; NaN where an entry has none.
-      stated_size: the height and width that the source has for the photo; None where it has none.
+      photo: path of the photo.
+      size: height and width of the upright photo in pixels; None if the file is not an image.
+      boxes: `[m, 4]` xyxy in pixels of the photo, continuous coordinates.
+      names: class name of each object.
+      source: file (and line) of the annotation, for messages.
+      difficult: `[m]` bool, whether VOC marks the object as difficult; None if the format has no such mark, as for
+        `crowd` and `area`.
+      crowd: `[m]` bool, whether COCO marks a region of many objects instead of one object.
+      area: `[m]`, COCO's area of the object's outline in square pixels; NaN for an entry without one.
+      stated_size: height and width of the photo in pixels as the source states them; None if it states none.
     """
 
     photo: Path
@@ -36,7 +37,7 @@ class Objects(NamedTuple):
 
 
 def stated_size(height: object, width: object) -> tuple[int, int] | None:
-    """A size as a file states it; None where that is no pair of whole numbers above 0.
+    """Returns the size (height, width) that a file states, or None unless both are whole numbers above 0.
 
     >>> stated_size("480", 640), stated_size(None, 640), stated_size(0, 0)
     ((480, 640), None, None)
@@ -49,13 +50,13 @@ def stated_size(height: object, width: object) -> tuple[int, int] | None:
 
 
 class Annotations(NamedTuple):
-    """All photos of a folder.
+    """The annotations of all photos of a folder.
 
     Attributes:
-      objects: one entry a photo.
-      split: of each photo; none where the folder does not say.
-      classes: names in the order of the format's own table; none where it has none.
-      left_out: how many objects the reader left out, by reason.
+      objects: objects of each photo.
+      split: split of each photo; None if the folder defines no splits.
+      classes: class names in the order of the format's own table; None if it has no table.
+      left_out: number of objects that the reader left out, by reason.
     """
 
     objects: list[Objects]
@@ -65,7 +66,7 @@ class Annotations(NamedTuple):
 
 
 class Mended(NamedTuple):
-    """Boxes after `mend`, which of them are kept `[m]`, and how often each rule was used."""
+    """The result of `mend`: the boxes, a mask `[m]` of those to keep, and how often each rule applied."""
 
     boxes: np.ndarray
     keep: np.ndarray
@@ -73,13 +74,13 @@ class Mended(NamedTuple):
 
 
 def mend(boxes: np.ndarray, size: tuple[int, int]) -> Mended:
-    """Makes boxes valid: corners put in order, what lies outside the photo cut off.
+    """Makes boxes valid: puts their corners in order and clips them to the photo.
 
-    A box that lies wholly outside is dropped. A box without area is kept: it still says where an object is.
+    A box wholly outside the photo is dropped. A box without area is kept, because it still says where an object is.
 
     Args:
       boxes: `[m, 4]` xyxy in pixels, finite.
-      size: height and width of the photo.
+      size: height and width of the photo in pixels.
 
     >>> mended = mend(np.array([[9.0, 0, 5, 4], [-3, 0, 2, 2], [50, 0, 60, 5], [3, 3, 3, 3]]), (10, 10))
     >>> mended.boxes[mended.keep].tolist()
@@ -92,44 +93,44 @@ def mend(boxes: np.ndarray, size: tuple[int, int]) -> Mended:
     outside = ((low > limit) | (high < 0)).any(1) | (((low == limit) | (high == 0)) & (low < high)).any(1)
     ordered = np.concatenate([low, high], 1)
     clipped = np.clip(ordered, 0, np.tile(limit, 2))
-    kept = ~outside
+    keep = ~outside
     counts = {
         "reversed, put in order": int((ordered != boxes).any(1).sum()),
         "outside, dropped": int(outside.sum()),
-        "reaching out, clipped": int(((clipped != ordered).any(1) & kept).sum()),
-        "without area, kept": int(((clipped[:, :2] == clipped[:, 2:]).any(1) & kept).sum()),
+        "reaching out, clipped": int(((clipped != ordered).any(1) & keep).sum()),
+        "without area, kept": int(((clipped[:, :2] == clipped[:, 2:]).any(1) & keep).sum()),
     }
-    return Mended(clipped, kept, counts)
+    return Mended(clipped, keep, counts)
 
 
 def class_table(objects: Iterable[Objects], classes: Sequence[str] | None) -> tuple[str, ...]:
-    """The table, checked against every object; all names in sorted order where none is given.
+    """Returns the class names after checking every object against them; without `classes`, all names in sorted order.
 
     Raises:
-      ValueError: an object has a class that the table lacks (its file is named), or there is no object at all.
+      ValueError: an object has a class that the table lacks (the message names its file), or there is no object at all.
     """
     objects = list(objects)
     if not classes:
-        classes = tuple(sorted({name for one in objects for name in one.names}))
+        classes = tuple(sorted({name for photo in objects for name in photo.names}))
     if not classes:
         raise ValueError("no photo has an object, so there is no class to learn; check the annotation files")
-    for one in objects:
-        for name in one.names:
+    for photo in objects:
+        for name in photo.names:
             if name not in classes:
-                raise ValueError(f"{one.source}: {unknown('class', name, classes)}")
+                raise ValueError(f"{photo.source}: {unknown('class', name, classes)}")
     return tuple(classes)
 
 
 def read_bounded(path: Path, limit: int) -> str:
-    """A text file in UTF-8.
+    """Reads a UTF-8 text file of at most `limit` bytes.
 
     Raises:
-      ValueError: it is missing, larger than `limit` bytes, or not UTF-8.
+      ValueError: the file is missing, larger than `limit` bytes, or not UTF-8.
     """
     try:
-        found = path.stat().st_size
-        if found > limit:
-            raise ValueError(f"{path} has {found:,} bytes, more than {limit:,}; this is no annotation file, remove it")
+        size = path.stat().st_size
+        if size > limit:
+            raise ValueError(f"{path} has {size:,} bytes, more than {limit:,}; this is no annotation file, remove it")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error

@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file a photo.
+"""Reader of Pascal VOC's boxes: one XML file per photo.
 
 Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2010, and its development kit.
 """
@@ -13,28 +13,30 @@ from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, stated_size
 
-MAX_BYTES = 5_000_000  # an XML of a hundred objects has 40 kB
+MAX_BYTES = 5_000_000  # far more than a file of a hundred objects needs
 SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
 def holds_voc(root: Path, annotations: str | None = None) -> bool:
-    """Returns whether a folder has `Annotations/*.xml`, or the given one of annotations any XML."""
+    """Returns whether a folder has `Annotations/*.xml`, or whether its folder `annotations` has any XML file."""
     return any((root / "Annotations").glob("*.xml") if annotations is None else (root / annotations).glob("**/*.xml"))
 
 
 def read_voc(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
-    """Reads `Annotations/*.xml`, or those that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
+    """Reads `Annotations/*.xml`, or only the files that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
 
-    VOC counts pixels from 1 and includes the last one, so a box becomes `[xmin - 1, ymin - 1, xmax, ymax]`: from its
-    first pixel's left edge to its last one's right edge. `trainval.txt` is `train` where there is no `train.txt`.
+    VOC counts pixels from 1 and includes the last one. A box therefore becomes `[xmin - 1, ymin - 1, xmax, ymax]`, from
+    the left edge of its first pixel to the right edge of its last. `trainval.txt` counts as `train` if neither
+    `train.txt` nor `val.txt` exists.
 
     Args:
       root: the folder.
-      annotations: the folder of XML files within it, if it is not `Annotations`.
-      photos: the folder of photos within it, if it is not `JPEGImages`.
+      annotations: name of the folder of XML files within it, if it is not `Annotations`.
+      photos: name of the folder of photos within it, if it is not `JPEGImages`.
 
     Raises:
-      ValueError: a file is damaged, has a document type or entities, names no photo, or lies in two splits.
+      ValueError: a file is damaged, has a document type or entities, or names no existing photo, or a photo is in two
+        splits.
     """
     place = root / (annotations or "Annotations")
     splits = read_lists(root / "ImageSets" / "Main")
@@ -49,7 +51,7 @@ def read_voc(root: Path, annotations: str | None = None, photos: str | None = No
 
 
 def read_xml(path: Path, photos: Path) -> Objects:
-    """One file's objects."""
+    """Reads the objects of one XML file."""
     text = read_bounded(path, MAX_BYTES)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"{path} declares a document type or entities, which annotations never need; remove them")
@@ -64,7 +66,7 @@ def read_xml(path: Path, photos: Path) -> Objects:
         if not name:
             raise ValueError(f"{path}: an object has no <name>; add it or remove the object")
         x1, y1, x2, y2 = (_number(entry, side, path) for side in ("xmin", "ymin", "xmax", "ymax"))
-        # Reversed corners stay reversed, so that the rule for them sees it; the pixel is added on the larger side.
+        # Reversed corners stay reversed, so that `mend` counts them; 1 is subtracted from the smaller.
         (x1, x2), (y1, y2) = ((a - 1, b) if a <= b else (a, b - 1) for a, b in ((x1, x2), (y1, y2)))
         boxes.append((x1, y1, x2, y2))
         names.append(name)
@@ -75,6 +77,7 @@ def read_xml(path: Path, photos: Path) -> Objects:
 
 
 def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
+    """Returns one side of an object's box; raises `ValueError` unless it is a finite number."""
     text = entry.findtext(f"bndbox/{side}")
     try:
         value = float(text)
@@ -86,13 +89,13 @@ def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
 
 
 def read_lists(lists: Path) -> dict[str, str]:
-    """Returns the split of every name that `train.txt`, `val.txt` and `test.txt` of a folder list.
+    """Reads `train.txt`, `val.txt` and `test.txt` of a folder and returns the split of every name in them.
 
-    The first word of a line counts: lists of one class add a 1 or -1. `trainval.txt` is `train` if neither `train.txt`
-    nor `val.txt` exists. Without any list the result is empty.
+    Only the first word of a line counts, because lists of one class add a 1 or -1. `trainval.txt` counts as `train` if
+    neither `train.txt` nor `val.txt` exists. Without any list the result is empty.
 
     Raises:
-      ValueError: a name lies in two splits.
+      ValueError: a name is in two splits.
     """
     files = {name: split for name, split in SPLIT_FILES.items() if (lists / f"{name}.txt").is_file()}
     if "train" not in files and (lists / "trainval.txt").is_file() and "val" not in files:
@@ -102,9 +105,9 @@ def read_lists(lists: Path) -> dict[str, str]:
         for line in read_bounded(lists / f"{name}.txt", MAX_BYTES).splitlines():
             if not line.strip():
                 continue
-            one = line.split()[0]
-            if out.setdefault(one, split) != split:
-                raise ValueError(f"{lists / name}.txt: {one!r} is of the split {out[one]} already; keep it in one")
+            stem = line.split()[0]
+            if out.setdefault(stem, split) != split:
+                raise ValueError(f"{lists / name}.txt: {stem!r} is already in the split {out[stem]}; keep it in one")
     return out
 
 

@@ -1,4 +1,4 @@
-"""Pascal VOC's masks of classes: a palette PNG a photo, whose value 255 is the ignored border of objects.
+"""Pascal VOC's class masks: one palette PNG per photo, in which 255 marks the ignored borders of objects.
 
 Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2010, and its development kit.
 """
@@ -13,20 +13,23 @@ _LISTS, _MASKS, _PHOTOS = "ImageSets/Segmentation", "SegmentationClass", "JPEGIm
 
 
 def _holds(root: Path, images: str, masks: str) -> bool:
-    """Tells by the lists: photos without a mask lie in the same folder as the others."""
+    """Returns whether the folder has masks and lists of photos.
+
+    The lists are necessary, because photos without a mask are in the same folder as the others.
+    """
     return (root / _MASKS).is_dir() and any((root / _LISTS).glob("*.txt"))
 
 
 def _pairs(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, Path]]]:
-    """Lists the photos of `train.txt`, `val.txt` and `test.txt`; the names of VOC's folders are fixed."""
-    found: dict[str, list[tuple[Path, Path]]] = {}
+    """Lists the photos and masks of `train.txt`, `val.txt` and `test.txt`; VOC's folder names are fixed."""
+    pairs: dict[str, list[tuple[Path, Path]]] = {}
     for name, split in read_lists(root / _LISTS).items():
         mask = root / _MASKS / f"{name}.png"
         photo, _ = find_photo(root / _PHOTOS, name, str(root / _LISTS))
         if not mask.is_file():
             raise ValueError(f"{root / _LISTS} names a mask that is missing: {mask}; add it or remove the line")
-        found.setdefault(split, []).append((photo, mask))
-    return found
+        pairs.setdefault(split, []).append((photo, mask))
+    return pairs
 
 
 LAYOUT = MaskLayout(f"{_PHOTOS} and {_MASKS} with {_LISTS}/*.txt", _holds, _pairs, beside_boxes=True)

@@ -1,4 +1,4 @@
-"""YOLO's text files: one a photo, one line an object: class, then centre, width and height relative to the photo."""
+"""Reader of YOLO's text files: one per photo, with a class and a relative box on each line."""
 
 import math
 from collections.abc import Sequence
@@ -18,54 +18,58 @@ TABLES = ("classes.txt", "obj.names", "classes.names", "data.yaml", "dataset.yam
 
 
 def holds_yolo(root: Path, annotations: str | None = None) -> bool:
-    """Returns whether a folder, or that of a split in it, has `images` and `labels`, and a file of class names.
+    """Returns whether a folder has a file of class names, and it or the folder of a split has `images` and `labels`.
 
-    A folder of annotations that is given is one if it holds any text file.
+    If the caller names the folder `annotations`, it only has to hold a text file.
     """
     if annotations is not None:
         return any((root / annotations).glob("**/*.txt"))
     places = (root / part for part in ("", *SPLITS))
-    return any((one / "images").is_dir() and (one / "labels").is_dir() for one in places) and bool(_table(root))
+    return any((place / "images").is_dir() and (place / "labels").is_dir() for place in places) and bool(_table(root))
 
 
 def read_yolo(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
-    """Reads the photos of a folder with the text files of the same names, classes by `read_table`.
+    """Reads the photos of a folder with the text files of the same stems; `read_table` reads the classes.
+
+    Each line holds a class, then the centre, width and height of a box relative to the photo. Two layouts are
+    supported:
 
     - `root/images` and `root/labels`, each with or without folders for the splits `train`, `validation` (or `valid`,
-      `val`) and `test`. This layout counts if both exist, or if one of them is given by another name.
+      `val`) and `test`. This layout applies if both exist, or if the caller names one of them.
     - Otherwise `root/train/images` and `root/train/labels`, and so on for each split.
 
     A photo without a text file, or with an empty one, has no objects. A line with six or more coordinates is a polygon,
-    x and y in turn, of which the tight box is taken. Lines of key points are not for this reader: some look the same.
+    x and y in turn, and becomes its tight box. Files of key points are not supported, because some of their lines look
+    the same.
 
     Args:
       root: the folder.
-      annotations: the folder of text files within it, if it is not `labels`.
-      photos: the folder of photos within it, if it is not `images`.
+      annotations: name of the folder of text files within it, if it is not `labels`.
+      photos: name of the folder of photos within it, if it is not `images`.
 
     Raises:
       ValueError: no file has the class names, a line does not hold one of these classes and finite numbers, a text file
         has no photo, or a folder of photos has no folder of text files.
     """
     if (table := _table(root)) is None:
-        raise ValueError(f"{root} needs {TABLES[0]}, one class a line in the order of their numbers, or data.yaml")
+        raise ValueError(f"{root} needs {TABLES[0]}, one class per line in the order of their numbers, or data.yaml")
     classes = read_table(table)
     objects, split = [], []
     for part, images, texts in _places(root, annotations, photos):
-        found = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
-        stems = {path.stem for path in found}
+        files = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
+        stems = {path.stem for path in files}
         for text in sorted(texts.glob("*.txt")):
             if text.stem not in stems and text.name not in TABLES:
                 raise ValueError(f"{text} names a photo that is missing in {images}; add it or remove the file")
-        objects += [_objects(path, texts / f"{path.stem}.txt", classes) for path in found]
-        split += [part] * len(found)
+        objects += [_objects(path, texts / f"{path.stem}.txt", classes) for path in files]
+        split += [part] * len(files)
     if not objects:
         raise ValueError(f"{root / (photos or '')} holds no image; looked for {', '.join(SUFFIXES)}")
     return Annotations(objects, None if None in split else split, classes, {})
 
 
 def _places(root: Path, labels: str | None, photos: str | None) -> list[tuple[str | None, Path, Path]]:
-    """Each split with its folder of photos and that of its text files; None for one of no split."""
+    """Returns each split with its folders of photos and text files; the split is None if there are no splits."""
     images, texts = root / (photos or "images"), root / (labels or "labels")
     if labels or photos or (images.is_dir() and texts.is_dir()):
         pairs = {name: (images / name, texts / name) for name in SPLITS}
@@ -73,12 +77,12 @@ def _places(root: Path, labels: str | None, photos: str | None) -> list[tuple[st
     else:
         pairs = {name: (root / name / "images", root / name / "labels") for name in SPLITS}
         whole = []
-    found = [(SPLITS[name], *pair) for name, pair in pairs.items() if any(map(Path.is_dir, pair))] or whole
-    for _, *pair in found:
+    places = [(SPLITS[name], *pair) for name, pair in pairs.items() if any(map(Path.is_dir, pair))] or whole
+    for _, *pair in places:
         for folder, other in (pair, pair[::-1]):
             if not folder.is_dir():
                 raise ValueError(f"{folder} is no folder; add it, or remove {other}")
-    return found
+    return places
 
 
 def _table(root: Path) -> Path | None:
@@ -88,13 +92,13 @@ def _table(root: Path) -> Path | None:
 
 
 def read_table(path: Path) -> tuple[str, ...]:
-    """Class names in the order of their numbers: one a line, or the `names` of a YAML file.
+    """Reads the class names in the order of their numbers: one per line, or the `names` of a YAML file.
 
     `names` is a list, or a mapping of numbers to names (`{0: cat, 1: dog}`). The folders that a YAML file names as
-    `path`, `train` or `val` are not followed, as they are often those of another machine.
+    `path`, `train` or `val` are ignored, because they are often those of another machine.
 
     Raises:
-      ValueError: there is no name, one stands twice, a number is left out, or the file is not of its kind.
+      ValueError: there is no name, a name occurs twice, a number is left out, or the file is not valid.
     """
     if path.suffix in (".yaml", ".yml"):
         names = _yaml_names(path)
@@ -107,10 +111,10 @@ def read_table(path: Path) -> tuple[str, ...]:
 
 
 def _yaml_names(path: Path) -> list[str]:
-    """`names` in the order of their numbers, as text."""
+    """Reads the `names` of a YAML file in the order of their numbers."""
     text = read_bounded(path, MAX_BYTES)
     try:
-        # A few lines of aliases that name each other can grow beyond any memory.
+        # Nested aliases on a few lines can expand beyond any memory.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("aliases are not read, write them out")
         table = yaml.safe_load(text)
@@ -131,6 +135,7 @@ def _yaml_names(path: Path) -> list[str]:
 
 
 def _objects(photo: Path, text: Path, classes: tuple[str, ...]) -> Objects:
+    """Reads the objects of one photo from its text file."""
     photo, size = find_photo(photo.parent, photo.name, str(text))
     height, width = size or (1, 1)
     boxes, names = [], []
@@ -155,7 +160,7 @@ def _objects(photo: Path, text: Path, classes: tuple[str, ...]) -> Objects:
 
 
 def _corners(numbers: Sequence[float]) -> tuple[float, float, float, float]:
-    """The box of a centre and a size, or the tight one of a polygon.
+    """Converts the numbers of a line, a centre and a size or a polygon, to the corners of the tight box.
 
     >>> _corners([0.5, 0.5, 0.5, 1]), _corners([0.25, 0, 0.75, 0.5, 0.5, 1])
     ((0.25, 0.0, 0.75, 1.0), (0.25, 0, 0.75, 1))

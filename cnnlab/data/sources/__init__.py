@@ -1,4 +1,7 @@
-"""Data by name. A new source is a file here, with a function that returns a `Dataset`, and a line in `SOURCES`."""
+"""The registry of dataset sources by name.
+
+A new source is a file here with a function that returns a `Dataset`, and an entry in `SOURCES`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +21,15 @@ from cnnlab.errors import unknown
 
 
 class Source(NamedTuple):
-    """What the package must know of one source.
+    """One source of datasets.
 
     Attributes:
-      build: a function of keyword options that returns a `Dataset`.
-      paths: options that name files or folders; the first one is what `--data.path` gives.
-      detect: whether a folder given by `--data.path` alone is of this source.
-      command: how a user trains on it; None for a set that `data list` describes in another way.
-      moves: options that say where prepared data lies, not what it is.
+      build: function of keyword options that returns a `Dataset`.
+      paths: options that name files or folders; `--data.path` sets the first one.
+      detect: function that returns whether the folder of `--data.path` belongs to this source, for users who name no
+        source.
+      command: command that trains on the source; None for a set that `data list` describes in another way.
+      moves: options that say where prepared data lies and do not change the data.
     """
 
     build: Callable[..., Dataset]
@@ -64,16 +68,16 @@ SOURCES: dict[str, Source] = {
     "tfds": Source(tfds, moves=("data_dir",)),
     "shapes": Source(shapes, command="cnnlab train --data.name shapes"),
 }
-"""Sources by name. A folder is of the first source whose `detect` says so."""
+"""Sources by name. A folder belongs to the first source whose `detect` accepts it."""
 
 
 def register(name: str, source: Callable[..., Dataset]) -> None:
-    """Makes `--data.name NAME` call `source(**options)`, a function that returns a `Dataset`."""
+    """Registers `source(**options)`, a function that returns a `Dataset`, for `--data.name NAME`."""
     SOURCES[name] = Source(source)
 
 
 def load_data(name: str, **options) -> Dataset:
-    """Returns the dataset of that name.
+    """Loads the dataset of the source with that name.
 
     >>> load_data("digits").spec.shape
     (28, 28, 1)
@@ -84,13 +88,15 @@ def load_data(name: str, **options) -> Dataset:
 
 
 def detect_source(path: Path) -> str:
-    """Returns the name of the source that reads a folder, by what lies in it; `folder` where no other fits."""
-    return next((name for name, one in SOURCES.items() if one.detect is not None and one.detect(path)), "folder")
+    """Returns the name of the source that reads a folder, judged by its content; `folder` if no other source fits."""
+    return next(
+        (name for name, source in SOURCES.items() if source.detect is not None and source.detect(path)), "folder"
+    )
 
 
 def places() -> frozenset[str]:
-    """Returns the options that say where data lies, not what it is: data that has moved is the same data."""
-    return frozenset(option for one in SOURCES.values() for option in (*one.paths, *one.moves))
+    """Returns the options that say where data lies, because data that was moved is still the same data."""
+    return frozenset(option for source in SOURCES.values() for option in (*source.paths, *source.moves))
 
 
 __all__ = ["SOURCES", "Source", "detect_source", "load_data", "places", "register"]

@@ -1,4 +1,4 @@
-"""Images with masks, whole or as windows of them, as datasets: what folders of pairs and sheets share."""
+"""Datasets of images with masks, whole or cut into windows: the code that `pairs` and `sheet` share."""
 
 import functools
 import warnings
@@ -17,43 +17,45 @@ from cnnlab.files.nodata import known_pixels
 from cnnlab.losses import border_weights
 from cnnlab.ops.arithmetic import at_least
 
-_MEASURED = 4096  # training images, for their mean and standard deviation
+_STATISTICS_IMAGES = 4096  # training images that are sampled for the mean and standard deviation
 
 
 def check_windows(window: int | None, crops: int) -> None:
-    """Raises `ValueError` unless the side of windows, where there are any, and their number are 1 or more."""
+    """Raises `ValueError` unless the number of crops and the side of the windows, if there is one, are 1 or more."""
     at_least("crops", crops, 1)
     if window is not None:
         at_least("window", window, 1)
 
 
 def check_known(masks: Mapping[str, Sequence[np.ndarray]], where: str | Path) -> None:
-    """Raises `ValueError` where nothing can be learnt from, and warns where a split has nothing to be measured on."""
-    for split, listed in masks.items():
-        if any((mask >= 0).any() for mask in listed):
+    """Raises `ValueError` if every pixel of the training masks is ignored, and warns if that is so in another split."""
+    for split, split_masks in masks.items():
+        if any((mask >= 0).any() for mask in split_masks):
             continue
-        told = f"every pixel of the {split} split's masks in {where} is ignored"
+        message = f"every pixel of the {split} split's masks in {where} is ignored"
         if split == "train":
-            raise ValueError(f"{told}: nothing is left to learn from; see which values mean ignore, 255 or {CLASSES}'s")
-        warnings.warn(f"{told}: what is measured there is no number", stacklevel=3)
+            raise ValueError(
+                f"{message}: nothing is left to learn from; check which values mean ignore: 255, or those in {CLASSES}"
+            )
+        warnings.warn(f"{message}: its metrics will be NaN", stacklevel=3)
 
 
 def annotated_image(image: Path, mask: Path, codes: np.ndarray, table: ClassTable, size, channels: int):
-    """One image uint8 `[H, W, C]` and its mask int32 `[H, W]`."""
+    """Reads an image uint8 `[H, W, C]` and its mask int32 `[H, W]`, resized unless `size` is `auto`."""
     own, _ = read_header(image)
     if own != codes.shape:
         raise ValueError(f"{image} has {own[0]}x{own[1]} pixels, its mask {mask} {codes.shape[0]}x{codes.shape[1]}")
-    wanted = own if size == "auto" else (size, size) if isinstance(size, int) else tuple(size)
-    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(wanted, own, strict=True))
+    target = own if size == "auto" else (size, size) if isinstance(size, int) else tuple(size)
+    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(target, own, strict=True))
     nearest = np.ix_(rows, columns)
-    pixels, classes = read_pixels(image, size=wanted, channels=channels), to_classes(codes, table, str(mask))[nearest]
+    pixels, classes = read_pixels(image, size=target, channels=channels), to_classes(codes, table, str(mask))[nearest]
     if (known := known_pixels(image)) is not None:
         pixels, classes = pixels * known[nearest][..., None], np.where(known[nearest], classes, -1).astype(np.int32)
     return pixels, classes
 
 
 def map_columns(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], border_weight: float) -> Columns:
-    """Columns `image`, `mask` and, where borders count more, `pixel_weight`."""
+    """Builds the columns `image`, `mask` and, if `border_weight` is not 0, `pixel_weight`."""
     columns = {"image": _objects(images), "mask": _objects(masks)}
     if border_weight:
         columns["pixel_weight"] = _objects([border_weights(mask, height=border_weight) for mask in masks])
@@ -61,7 +63,7 @@ def map_columns(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], borde
 
 
 def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """A list of arrays of any shapes as a column that can be indexed."""
+    """Packs arrays of any shapes into one column that can be indexed."""
     out = np.empty(len(arrays), object)
     for i, array in enumerate(arrays):
         out[i] = array
@@ -71,7 +73,7 @@ def _objects(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def windowed_dataset(
     name: str, parts, regions, classes, window: int, crops: int, seed: int, *, resized: bool = False
 ) -> Dataset:
-    """Returns a dataset of windows: `train` draws `crops` of them anew in each epoch, other splits are covered once."""
+    """Builds a dataset of windows: `train` draws `crops` of them anew in each epoch, other splits are tiled once."""
     size, splits = (window, window), {}
     for split, part in parts.items():
         images = {name: list(column) for name, column in part.items()}
@@ -86,12 +88,13 @@ def windowed_dataset(
 def _draw(
     regions: Sequence[Region], size: tuple[int, int], crops: int, masks, data_seed: int, seed: int, epoch: int
 ) -> Places:
+    """Draws the positions of an epoch's windows; the seed of the data and the seed of training both decide."""
     return drawn_places(regions, size, crops, seed=(data_seed, seed, epoch), masks=masks)
 
 
 def whole_dataset(name: str, splits: dict[str, Examples], classes: tuple[str, ...], *, resized: bool) -> Dataset:
-    """Returns the splits as a dataset, normalised by the mean and standard deviation of its training images."""
+    """Builds a dataset from its splits, normalised by the mean and standard deviation of the training images."""
     images = splits["train"].column("image")
-    mean, std = statistics(images, sample=_MEASURED)
+    mean, std = statistics(images, sample=_STATISTICS_IMAGES)
     spec = InputSpec(images.shape[1:3], images.shape[3], mean, std, classes, resized=resized)
     return Dataset(name, spec, {split: splits[split] for split in ("train", "validation", "test")})

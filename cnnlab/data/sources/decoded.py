@@ -1,4 +1,4 @@
-"""What was decoded once is kept decoded: 70,000 PNGs take five seconds, their arrays a tenth of one."""
+"""A cache of decoded columns on disk, because loading arrays is much faster than decoding thousands of PNGs."""
 
 import contextlib
 import hashlib
@@ -15,19 +15,19 @@ from cnnlab.data.columns import Columns
 STAMP = "stamp.json"
 
 
-def kept(target: Path, source: Path, read: Callable[[], Columns]) -> Columns:
-    """The columns that `read` decodes from the files below `source`, from `target` if they lie there.
+def load_or_decode(target: Path, source: Path, read: Callable[[], Columns]) -> Columns:
+    """Loads the columns from `target` if they are stored there; otherwise decodes them with `read` and stores them.
 
-    They are decoded again where the files have changed since or what was kept is damaged; where they cannot be kept
-    (a full or read-only disk) they are merely decoded.
+    The columns are decoded again if the files have changed or the stored arrays are damaged. If the arrays cannot be
+    stored (on a full or read-only disk), they are only decoded.
 
     Args:
-      target: a directory, which appears whole or not at all.
-      source: a directory of files.
-      read: decodes them.
+      target: directory of the stored arrays, which is written as a whole or not at all.
+      source: directory of the files to decode.
+      read: function that decodes the files.
     """
     files = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(source.iterdir())}
-    # A damaged file is whatever NumPy and JSON make of it: decoding again answers them all.
+    # NumPy and JSON raise various errors for damaged files; decoding again handles all of them.
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stamp = json.loads((target / STAMP).read_text())
         if stamp["files"] == files:
@@ -36,11 +36,12 @@ def kept(target: Path, source: Path, read: Callable[[], Columns]) -> Columns:
                 return columns
     columns = read()
     with contextlib.suppress(OSError):
-        _keep(target, columns, files)
+        _store(target, columns, files)
     return columns
 
 
-def _keep(target: Path, columns: Columns, files: dict) -> None:
+def _store(target: Path, columns: Columns, files: dict) -> None:
+    """Writes the columns to a temporary directory, which then replaces `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

@@ -7,16 +7,16 @@ from cnnlab.data.splits import split_columns
 
 
 def digits(*, size: int = 28, seed: int = 0) -> Dataset:
-    """The 1,797 handwritten digits that scikit-learn ships: 8x8 pixels, resized bilinearly.
+    """Loads the 1,797 handwritten digits of scikit-learn, resized bilinearly from 8x8 pixels.
 
-    Split 70 : 10 : 20 into train, validation and test, stratified by digit. The split is a function of `seed`, which
-    is the data's own and not the experiment's: seeds of training share one split.
+    The split into train, validation and test is 70 : 10 : 20, stratified by digit. It depends on `seed`, which belongs
+    to the data and not to the experiment, so that all seeds of training share one split.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998.
 
     Args:
-      size: height and width in pixels.
-      seed: of the split.
+      size: height and width of the images in pixels.
+      seed: seed of the split.
     """
     from PIL import Image
     from sklearn.datasets import load_digits
@@ -25,7 +25,7 @@ def digits(*, size: int = 28, seed: int = 0) -> Dataset:
         raise ValueError(f"size must lie in 8..256 pixels, found {size}")
     raw = load_digits()
     small = np.round(raw.images * (255 / 16)).astype(np.uint8)
-    image = np.stack([Image.fromarray(one).resize((size, size), Image.Resampling.BILINEAR) for one in small])
+    image = np.stack([Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR) for pixels in small])
     columns = {"image": image, "label": raw.target.astype(np.int32)}
     splits = split_columns(columns, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=seed)
     return from_arrays(splits, classes=tuple("0123456789"), name="digits")

@@ -1,4 +1,4 @@
-"""Any folder of images as a dataset: its splits, its classes, in memory or read as it is needed."""
+"""Datasets from folders of images, kept in memory or read from disk batch by batch."""
 
 import os
 import warnings
@@ -15,10 +15,10 @@ from cnnlab.data.streaming import ImageFiles, skippable
 from cnnlab.data.targets import SPLITS, TARGETS, Listing, read_targets
 from cnnlab.files.images import ImageError, read_header
 
-AUTO_SIDE = 128  # the longer side of `auto`: photos of 20 megapixels are no input for a network
-AUTO_HEADERS = 100  # files whose headers decide `auto` channels
-STATISTICS_FILES = 4096  # of a streamed training split, to measure its normalisation on
-_EXPERIMENT = "experiment.json"  # lies in every run directory
+AUTO_SIDE = 128  # largest side in pixels that `auto` chooses, because whole photos are too large for a network
+AUTO_HEADERS = 100  # files whose headers decide the channels of `auto`
+STATISTICS_FILES = 4096  # training images that are sampled to normalise a streamed set
+_EXPERIMENT = "experiment.json"  # a file in every run directory
 _LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
@@ -35,30 +35,32 @@ def folder(
     memory_megabytes: int = 1000,
     normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
 ) -> Dataset:
-    """Images on disk, in one of three layouts; the first that is found counts.
+    """Reads a folder of images in the first of these layouts that matches.
 
-    - `DIR/targets.csv`: see `cnnlab.data.targets.read_targets`; a class, several labels or numbers for each file.
+    - `DIR/targets.csv`: a class, several labels or numbers for each file; see `cnnlab.data.targets.read_targets`.
     - `DIR/<split>/<class>/*`: splits `train`, `validation` (or `valid`, `val`) and `test`.
     - `DIR/<class>/*`.
 
-    Splits that the folder does not give are set aside from its training images, stratified by class (of several labels,
-    by the rarest); which, is a function of `seed` and the names. Subfolders of a class belong to it; hidden files are
-    left out, any other file must be an image.
+    Splits that the folder lacks are set aside from its training images, stratified by class (with several labels, by
+    the rarest). The choice depends only on `seed` and the file names. Images in subfolders of a class belong to it.
+    Hidden files are left out; every other file must be an image.
 
     Args:
       path: the folder.
-      size: height and width in pixels, one number for squares; every whole image is resized to it. `auto` takes the
-        first training image's size, shrunk so that its longer side has at most 128 pixels.
-      channels: 1 for grey, 3 for RGB; `auto` is grey where up to 100 training files, spread evenly, are all grey.
-      validation: share of all images, where the folder has no such split; of its `train` where it has a `test`.
-      test: likewise.
-      seed: of the split and of samples.
-      skip_unreadable: leave damaged files out, with a warning that counts them, instead of stopping at the first. A
-        set that does not fit in memory is decoded once to find them.
-      memory_megabytes: a set that takes more, decoded, is read from disk batch by batch; its normalisation is then
-        measured on 4,096 training images.
-      normalisation: mean and standard deviation `measured` on the training images; or, as pretrained networks expect,
-        those of `imagenet`, or `symmetric`: .5 and .5, which gives -1..1.
+      size: height and width in pixels, or one number for a square; every whole image is resized to it. `auto` takes the
+        size of the first training image, shrunk so that its longer side has at most 128 pixels.
+      channels: 1 for grey, 3 for RGB; `auto` is grey if up to 100 training files, spread evenly, are all grey.
+      validation: share of all images in the validation split, if the folder has no such split; if it has a `test`
+        split, the share of its `train`.
+      test: share of all images in the test split, if the folder has no such split; if it has a `validation` split, the
+        share of its `train`.
+      seed: seed of the split and of samples.
+      skip_unreadable: whether to leave out damaged files, with a warning that counts them, instead of stopping at the
+        first. All files are decoded once to detect them if the set does not fit in memory.
+      memory_megabytes: largest decoded size of a set that is kept in memory, in MB. A larger set is read from disk
+        batch by batch, and its normalisation is measured on 4,096 training images.
+      normalisation: mean and standard deviation: `measured` on the training images; or those that pretrained networks
+        expect: `imagenet`, or `symmetric` (0.5 and 0.5, which gives -1..1).
 
     Raises:
       ValueError: the folder is missing or empty, has one class only, a split has a class that `train` lacks, or a
@@ -82,7 +84,7 @@ def folder(
     size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable)
     if normalisation != "measured" and channels != 3:
         raise ValueError(
-            f"the normalisation {normalisation!r} is of 3 channels, the images have {channels}; set channels to 3"
+            f"the normalisation {normalisation!r} needs 3 channels, the images have {channels}; set channels to 3"
         )
     splits = {
         split: columns | {"image": ImageFiles(root, columns["image"], size, channels)}
@@ -105,7 +107,7 @@ def folder(
 
 
 def _list(root: Path) -> Listing:
-    """The files, by the first layout that is found."""
+    """Lists the files of the first layout that matches."""
     if (root / TARGETS).is_file():
         return read_targets(root)
     inside = _folders(root)
@@ -117,15 +119,15 @@ def _list(root: Path) -> Listing:
             )
         parts = {name: _folders(root / name) for name in inside}
         classes = tuple(parts["train"])
-        for name, found in parts.items():
-            for extra in found:
+        for name, part_classes in parts.items():
+            for extra in part_classes:
                 if extra not in classes and _files(root / name / extra):
                     raise ValueError(
                         f"{root / name} has a class {extra!r} that train lacks (it has {', '.join(classes)}); add "
                         "training images of it or remove it"
                     )
-        folders = [(name, label, found) for name in inside for label, found in enumerate(classes)]
-        paths = [(SPLITS[name], label, Path(name) / found) for name, label, found in folders]
+        folders = [(name, label, class_name) for name in inside for label, class_name in enumerate(classes)]
+        paths = [(SPLITS[name], label, Path(name) / class_name) for name, label, class_name in folders]
     else:
         if splits := [name for name in inside if name.lower() in _LIKE_SPLITS and _folders(root / name)]:
             raise ValueError(
@@ -139,12 +141,12 @@ def _list(root: Path) -> Listing:
         raise ValueError(f"{root} holds no folder of images{loose}; make one for each class, or add {TARGETS}")
     names, labels, split = [], [], []
     for part, label, place in paths:
-        found = _files(root / place) if (root / place).is_dir() else []
-        if not found and part in (None, "train"):
+        files = _files(root / place) if (root / place).is_dir() else []
+        if not files and part in (None, "train"):
             raise ValueError(f"{root / place} holds no image; add some or remove the folder")
-        names += [str(place / name) for name in found]
-        labels += [label] * len(found)
-        split += [part] * len(found)
+        names += [str(place / name) for name in files]
+        labels += [label] * len(files)
+        split += [part] * len(files)
     known = None if split[0] is None else np.array(split, object)
     return Listing(np.array(names, object), {"label": np.array(labels, np.int32)}, classes, known)
 
@@ -154,32 +156,33 @@ def _visible(name: str) -> bool:
 
 
 def _folders(root: Path) -> list[str]:
+    """Lists the visible folders in a folder, without those of runs, sorted."""
     with os.scandir(root) as entries:
-        found = sorted(entry.name for entry in entries if entry.is_dir() and _visible(entry.name))
-    return [name for name in found if not _holds_runs(root / name)]
+        names = sorted(entry.name for entry in entries if entry.is_dir() and _visible(entry.name))
+    return [name for name in names if not _holds_runs(root / name)]
 
 
 def _holds_runs(folder: Path) -> bool:
-    """Whether a folder is a run's, or the one where runs lie if none is told: of a training amid its images."""
+    """Returns whether a folder is a run directory, or the default folder `runs` of a training among its images."""
     return (folder / _EXPERIMENT).is_file() or (folder.name == "runs" and any(folder.glob(f"*/{_EXPERIMENT}")))
 
 
 def _files(root: Path, *, deep: bool = True) -> list[str]:
-    """All files below (or right in) a folder, relative to it, sorted."""
-    found = []
+    """Lists all files below (or directly in) a folder, relative to it, sorted."""
+    paths = []
     for here, folders, files in os.walk(root, onerror=_raise):
         folders[:] = [name for name in folders if deep and _visible(name)]
-        found += [os.path.relpath(os.path.join(here, name), root) for name in files if _visible(name)]
-    return sorted(found)
+        paths += [os.path.relpath(os.path.join(here, name), root) for name in files if _visible(name)]
+    return sorted(paths)
 
 
 def _raise(error: OSError) -> None:
-    """A folder that cannot be listed is no empty one."""
+    """Raises the error of `os.walk`, which otherwise takes a folder that it cannot list for an empty one."""
     raise error
 
 
 def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[str, Columns]:
-    """Columns a split, `image` being names; splits that are missing are set aside from `train`."""
+    """Groups the columns by split, with names in `image`, and sets missing splits aside from `train`."""
     columns = {"image": listing.names} | listing.columns
     if listing.split is None:
         return split_columns(
@@ -191,7 +194,7 @@ def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[
         if len(chosen):
             tables[split] = {name: column[chosen] for name, column in columns.items()}
     if "train" not in tables:
-        raise ValueError(f"no file is of the split 'train'; the splits are {', '.join(tables)}")
+        raise ValueError(f"no file is in the split 'train'; the splits are {', '.join(tables)}")
     shares = {"train": 1.0, "validation": validation, "test": test}
     missing = {split: share for split, share in shares.items() if split not in tables}
     if missing:
@@ -201,13 +204,13 @@ def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[
 
 
 def _check_labels(tables: dict[str, Columns], classes: tuple[str, ...], root: Path) -> None:
-    """Every class occurs in training."""
+    """Raises `ValueError` unless every class occurs in the training split."""
     column = {split: columns.get("label", columns.get("labels")) for split, columns in tables.items()}
     if column["train"] is None:
         return
     count = {s: np.bincount(c, minlength=len(classes)) if c.ndim == 1 else c.sum(0) for s, c in column.items()}
-    for split, found in count.items():
-        strange = np.flatnonzero((found > 0) & (count["train"] == 0))
+    for split, occurrences in count.items():
+        strange = np.flatnonzero((occurrences > 0) & (count["train"] == 0))
         if len(strange):
             raise ValueError(
                 f"{root}: {split} has a class {classes[strange[0]]!r} that train lacks; add images or remove it"
@@ -217,14 +220,14 @@ def _check_labels(tables: dict[str, Columns], classes: tuple[str, ...], root: Pa
 
 
 def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: bool) -> tuple[tuple[int, int], int]:
-    """Size and channels with `auto` filled in from headers, no pixel decoded."""
-    given = (size, size) if isinstance(size, int) else size
-    if given != "auto" and not (len(given) == 2 and all(1 <= side <= 4096 for side in given)):
+    """Returns the size and the channels, with `auto` resolved from image headers; no pixel is decoded."""
+    sides = (size, size) if isinstance(size, int) else size
+    if sides != "auto" and not (len(sides) == 2 and all(1 <= side <= 4096 for side in sides)):
         raise ValueError(f"size must lie in 1..4096 pixels or be 'auto', found {size}")
     if channels not in ("auto", 1, 3):
         raise ValueError(f"channels must be 1, 3 or 'auto', found {channels}")
-    if given != "auto" and channels != "auto":
-        return tuple(given), channels
+    if sides != "auto" and channels != "auto":
+        return tuple(sides), channels
     headers = []
     for place in np.linspace(0, len(names) - 1, min(len(names), AUTO_HEADERS)).astype(int):
         try:
@@ -237,12 +240,12 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
     height, width = headers[0][0]
     scale = min(1.0, AUTO_SIDE / max(height, width))
     auto = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return auto if given == "auto" else tuple(given), max(c for _, c in headers) if channels == "auto" else channels
+    return auto if sides == "auto" else tuple(sides), max(c for _, c in headers) if channels == "auto" else channels
 
 
 def _readable(splits: dict[str, Columns], root: Path) -> dict[str, Columns]:
-    """The splits without the files that cannot be read, and a warning that counts them."""
-    kept, wrong = {}, []
+    """Returns the splits without the files that cannot be read, and warns with their number."""
+    readable_splits, wrong = {}, []
     for split, columns in splits.items():
         good, messages = columns["image"].readable()
         wrong += messages
@@ -250,8 +253,8 @@ def _readable(splits: dict[str, Columns], root: Path) -> dict[str, Columns]:
             raise ValueError(f"none of the {len(good)} {split} images of {root} can be read; the first: {messages[0]}")
         places = np.flatnonzero(good)
         rest = {name: column[places] for name, column in columns.items() if name != "image"}
-        kept[split] = rest | {"image": columns["image"].take(places)}
+        readable_splits[split] = rest | {"image": columns["image"].take(places)}
     if wrong:
         total = sum(len(columns["image"]) for columns in splits.values())
         warnings.warn(f"{len(wrong)} of {total} files of {root} skipped; the first: {wrong[0]}", stacklevel=3)
-    return kept
+    return readable_splits

@@ -1,4 +1,4 @@
-"""Folders of images with a mask each as datasets."""
+"""Datasets from folders of images with one mask each."""
 
 from pathlib import Path
 from typing import Literal
@@ -35,55 +35,61 @@ def pairs(
     test: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
-    """Images with a mask of the same stem each: `DIR/images/a.jpg`, `DIR/masks/a.png`; or so in `DIR/<split>`.
+    """Reads images with masks of the same stem: `DIR/images/a.jpg` and `DIR/masks/a.png`, also in `DIR/<split>`.
 
-    Or Pascal VOC's: `DIR/JPEGImages` and `DIR/SegmentationClass`, split by the lists in `DIR/ImageSets/Segmentation`.
+    Pascal VOC's layout is read too: `DIR/JPEGImages` and `DIR/SegmentationClass`, split by the lists in
+    `DIR/ImageSets/Segmentation`.
 
-    Masks hold values, places of a palette, or colours, explained by `DIR/classes.csv` (`class,value` or
-    `class,colour`; the class `ignore` is left out). Without it 0 and 255 are no and yes, otherwise 0, 1, ... without a
-    gap the classes and 255 ignored. Where a TIFF image has no data (its nodata value in every band, or alpha of 0), the
-    mask is ignored and the image black, as in sheets that are predicted.
+    Masks hold values, palette indices, or colours. `DIR/classes.csv` gives their classes (`class,value` or
+    `class,colour`); pixels of its class `ignore` are ignored. Without this file, 0 and 255 alone mean no and yes;
+    otherwise the classes are 0, 1, ... without a gap, and 255 is ignored. Where a TIFF image has no data (its nodata
+    value in every band, or alpha of 0), the mask is ignored and the image black, as in the prediction of sheets.
 
     Args:
       path: the folder.
-      images: the name of the images' folder.
-      masks: likewise of the masks'.
-      classes: names, where there is no table.
-      size: height and width in pixels to which all are resized, masks by the nearest pixel. `auto`: they stay as they
-        are, which must be one size unless a `window` is given.
-      window: side of square windows; training draws `crops` of them, the other splits are covered by them.
-      crops: windows an epoch; others in every epoch, functions of the seeds and the epoch.
+      images: name of the folder of images.
+      masks: name of the folder of masks.
+      classes: names of the classes, if there is no `classes.csv`.
+      size: height and width in pixels to which images and masks are resized, masks by the nearest pixel. With `auto`
+        all keep their size, which must be the same for all unless there is a `window`.
+      window: side of square windows in pixels; training draws `crops` of them, and the other splits are tiled with
+        them.
+      crops: number of training windows per epoch. Each epoch draws others, which depend only on the seeds and the
+        epoch.
       channels: 1 for grey, 3 for RGB.
-      border_weight: how much more a pixel of the first class counts in a gap between shapes of the others, U-Net's
-        w_0 (there 10): the height of `losses.border_weights`; 0 for all alike.
-      validation: share of all pairs, where the folder has no such split.
-      test: likewise.
-      seed: of the split and of the crops.
+      border_weight: additional weight of a pixel of the first class in a gap between shapes of the others: U-Net's w_0
+        (there 10), the height of `losses.border_weights`; 0 weighs all pixels alike.
+      validation: share of all pairs in the validation split, if the folder has no such split.
+      test: share of all pairs in the test split, if the folder has no such split.
+      seed: seed of the split and of the crops.
 
     Raises:
-      ValueError: an image without a mask or a mask without an image (all are named), sizes that differ, a mask's value
-        that is no class or from which none can be told, a TIFF with another number of bands than the others, a file
-        that cannot be read.
+      ValueError: an image has no mask or a mask no image (the message names all of them), sizes differ, a value of a
+        mask belongs to no class or the classes cannot be guessed from the values, a TIFF has another number of bands
+        than the others, or a file cannot be read.
     """
     check_windows(window, crops)
     root = Path(path)
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one with images and masks")
-    found = list_masks(root, images, masks)
-    if "train" not in found:
-        raise ValueError(f"no image of {root} is of the split 'train'; the splits are {', '.join(found) or 'empty'}")
-    check_bands([image for listed in found.values() for image, _ in listed])
+    files_of = list_masks(root, images, masks)
+    if "train" not in files_of:
+        raise ValueError(f"no image of {root} is in the split 'train'; the splits are {', '.join(files_of) or 'empty'}")
+    check_bands([image for listed in files_of.values() for image, _ in listed])
     table = read_classes(root / CLASSES) if (root / CLASSES).is_file() else None
-    codes = {split: [read_codes(mask, table) for _, mask in listed] for split, listed in found.items()}
+    codes = {split: [read_codes(mask, table) for _, mask in listed] for split, listed in files_of.items()}
     if table is None:
-        files = [str(mask) for listed in found.values() for _, mask in listed]
-        read = [one for listed in codes.values() for one in listed]
+        files = [str(mask) for listed in files_of.values() for _, mask in listed]
+        read = [mask_codes for listed in codes.values() for mask_codes in listed]
         table = guess_classes(dict(zip(files, map(distinct, read), strict=True)), classes)
     parts, resized = {}, False
-    for split, listed in found.items():
+    for split, listed in files_of.items():
         own = codes.pop(split)
-        read = [annotated_image(*pair, one, table, size, channels) for pair, one in zip(listed, own, strict=True)]
-        resized |= any(one.shape != mask.shape for one, (_, mask) in zip(own, read, strict=True))
+        read = [
+            annotated_image(*pair, mask_codes, table, size, channels)
+            for pair, mask_codes in zip(listed, own, strict=True)
+        ]
+        resized |= any(mask_codes.shape != mask.shape for mask_codes, (_, mask) in zip(own, read, strict=True))
         parts[split] = map_columns(*zip(*read, strict=True), border_weight)
     missing = {split: share for split, share in (("validation", validation), ("test", test)) if split not in parts}
     if missing:
@@ -91,9 +97,9 @@ def pairs(
     name = root.resolve().name
     check_known({split: part["mask"] for split, part in parts.items()}, root)
     if window is not None:
-        regions = {split: [(0, 0, *one.shape) for one in part["mask"]] for split, part in parts.items()}
+        regions = {split: [(0, 0, *mask.shape) for mask in part["mask"]] for split, part in parts.items()}
         return windowed_dataset(name, parts, regions, table.names, window, crops, seed, resized=resized)
-    sizes = sorted({one.shape for part in parts.values() for one in part["mask"]})
+    sizes = sorted({mask.shape for part in parts.values() for mask in part["mask"]})
     if len(sizes) > 1:
         raise ValueError(f"the images of {root} have sizes from {sizes[0]} to {sizes[-1]}; set size or window")
     splits = {split: Examples({name: np.stack(part[name]) for name in part}) for split, part in parts.items()}

@@ -1,4 +1,4 @@
-"""The standard sets: where their files are published, how to know them again, and how to read them."""
+"""The standard datasets: the addresses and checksums of their published files, and readers of these files."""
 
 import dataclasses
 import gzip
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A published file: its size in bytes, its SHA-256, and where it is known that of its unpacked content."""
+    """A published file: its name, its size in bytes, its SHA-256 and, if known, the SHA-256 of its unpacked content."""
 
     name: str
     size: int
@@ -24,17 +24,18 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class Standard:
-    """A set of small images with one class each, 50,000 or 60,000 for training and 10,000 for testing."""
+    """A set of small images with one class each: 50,000 or 60,000 for training and 10,000 for testing."""
 
     about: str
     url: str
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
-    files: Mapping[str, File]  # train_images, train_labels, ..., or one archive
+    files: Mapping[str, File]  # keys train_images, train_labels, ..., or archive
     sizes: Mapping[str, int]
 
 
 def _idx(*rows: tuple[int, str, str | None]) -> dict[str, File]:
+    """Returns the four files of a set in IDX format, each row with its size and checksums."""
     names = {
         "train_images": "train-images-idx3-ubyte.gz",
         "train_labels": "train-labels-idx1-ubyte.gz",
@@ -139,29 +140,29 @@ STANDARD: dict[str, Standard] = {
 
 
 def find_raw(standard: Standard, directory: Path) -> dict[str, Path]:
-    """The set's files in a directory, packed or unpacked, each known by its SHA-256 or that of its content.
+    """Returns the set's files in a directory, packed or unpacked, after checking the SHA-256 of each or of its content.
 
     Raises:
       ValueError: a file is missing, or is not the published one.
     """
     if not directory.is_dir():
         raise ValueError(f"{directory} is no folder; --raw-dir is the one that holds {_names(standard)}")
-    found = {}
+    paths = {}
     for key, file in standard.files.items():
         candidates = [directory / file.name, directory / file.name.removesuffix(".gz")]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
             raise ValueError(f"{directory} lacks {file.name}; it must hold {_names(standard)}")
         _check(path, file, limit=_limit(standard))
-        found[key] = path
-    return found
+        paths[key] = path
+    return paths
 
 
 def read_split(standard: Standard, files: Mapping[str, Path], split: str) -> Iterator[tuple[np.ndarray, int]]:
-    """Images `[H, W, C]` uint8 with their labels, in the published order.
+    """Yields the images `[H, W, C]` uint8 of a split with their labels, in the published order.
 
     Raises:
-      ValueError: a file does not hold what its format says.
+      ValueError: a file does not match its format.
     """
     n, limit = standard.sizes[split], _limit(standard)
     if "archive" in files:
@@ -180,11 +181,12 @@ def _names(standard: Standard) -> str:
 
 
 def _limit(standard: Standard) -> int:
-    """The most bytes that a file may unpack to: all images and their labels, with room for headers."""
+    """Returns the largest size in bytes to which a file may unpack: all images and labels, with room for headers."""
     return sum(standard.sizes.values()) * (int(np.prod(standard.shape)) + 1) + 100_000
 
 
 def _check(path: Path, file: File, limit: int) -> None:
+    """Raises `ValueError` unless a file, or its unpacked content, has the published SHA-256."""
     with open(path, "rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     known = {file.sha256, file.content} - {None}
@@ -199,7 +201,7 @@ def _check(path: Path, file: File, limit: int) -> None:
 
 
 def _unpack(path: Path, limit: int) -> bytes:
-    """A file's content, unpacked where it is a gzip; no more than `limit` bytes are ever held."""
+    """Reads a file, unpacked if it is a gzip; memory never takes more than `limit` + 1 bytes of it."""
     try:
         with (gzip.open if path.suffix == ".gz" or _is_gzip(path) else open)(path, "rb") as file:
             content = file.read(limit + 1)
@@ -216,19 +218,22 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _read_idx(path: Path, shape: tuple[int, ...], limit: int) -> np.ndarray:
-    """IDX: two zero bytes, 8 for uint8, the number of axes, each axis as big-endian int32, then the values."""
+    """Reads an IDX file.
+
+    Its content is two zero bytes, 8 for uint8, the number of axes, each axis as big-endian int32, then the values.
+    """
     content = _unpack(path, limit)
     start = 4 + 4 * len(shape)
     if len(content) < start or content[:4] != bytes((0, 0, 8, len(shape))):
         raise ValueError(f"{path} is no IDX file of bytes with {len(shape)} axes; fetch the file again")
-    found = tuple(int(axis) for axis in np.frombuffer(content[4:start], ">i4"))
-    if found != shape or len(content) != start + int(np.prod(shape)):
-        raise ValueError(f"{path} must hold {shape}, found {found} in {len(content):,} bytes; fetch the file again")
+    axes = tuple(int(axis) for axis in np.frombuffer(content[4:start], ">i4"))
+    if axes != shape or len(content) != start + int(np.prod(shape)):
+        raise ValueError(f"{path} must hold {shape}, found {axes} in {len(content):,} bytes; fetch the file again")
     return np.frombuffer(content[start:], np.uint8).reshape(shape)
 
 
 def _read_cifar(path: Path, split: str, n: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Records of a label and the three colour planes, 10,000 a file."""
+    """Reads CIFAR-10's records, each a label and three colour planes, 10,000 records per file."""
     height, width, channels = shape
     record = 1 + height * width * channels
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]

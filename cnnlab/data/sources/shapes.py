@@ -1,4 +1,4 @@
-"""Drawn shapes: a seeded dataset for every task, for tests, lessons and first tries."""
+"""A dataset of drawn shapes with annotations for every task, for tests, lessons and first experiments."""
 
 from typing import Literal
 
@@ -22,19 +22,19 @@ def shapes(
     noise: float = 0.1,
     seed: int = 0,
 ) -> Dataset:
-    """Discs, squares and triangles on noisy grey images.
+    """Draws discs, squares and triangles on noisy grey images.
 
     Args:
-      annotation: what comes with each image. `label`: the kind of its one shape. `labels`: which kinds occur among
-        up to `kinds` shapes. `target`: x and y of the one shape's centre, in pixels. `mask`: the kind at every pixel,
+      annotation: annotation of each image. `label`: the kind of its only shape. `labels`: the kinds that occur among up
+        to `kinds` shapes. `target`: x and y of the only shape's centre, in pixels. `mask`: the kind at every pixel,
         0 = background. `boxes`: one or two shapes with their boxes, in different quarters of the image.
       size: height and width in pixels, 16 or more.
-      kinds: how many of disc, square, triangle occur, 2 or 3.
+      kinds: number of kinds (disc, square, triangle) that occur, 2 or 3.
       train: number of training examples.
       validation: number of validation examples.
       test: number of test examples.
       noise: standard deviation of the noise; images lie in [0, 1].
-      seed: of everything drawn.
+      seed: seed of everything that is drawn.
 
     >>> shapes("boxes", train=4, validation=2, test=2)["train"].columns["boxes"].shape
     (4, 2, 4)
@@ -56,7 +56,7 @@ def shapes(
 
 
 def _draw(annotation: Annotation, n: int, size: int, kinds: int, noise: float, rng: np.random.Generator) -> Columns:
-    """`n` images with one to four shapes, each in a quarter of its own, and all their annotations."""
+    """Draws `n` images with one to four shapes, each in its own quarter, and all their annotations."""
     count = {"labels": kinds, "boxes": 2}.get(annotation, 1)
     radius = rng.uniform(0.12, 0.22, (n, count)) * size
     if count == 1:
@@ -89,7 +89,7 @@ def _draw(annotation: Annotation, n: int, size: int, kinds: int, noise: float, r
 
 
 def _inside(dx: np.ndarray, dy: np.ndarray, kind: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Which pixels `[n, H, W]` lie inside a shape of that kind and radius, given their offsets from its centre."""
+    """Returns which pixels `[n, H, W]` lie inside a shape of that kind and radius, from their offsets to its centre."""
     kind, radius = kind[:, None, None], radius[:, None, None]
     disc = np.hypot(dx, dy) <= radius
     square = np.maximum(abs(dx), abs(dy)) <= 0.85 * radius
@@ -98,6 +98,6 @@ def _inside(dx: np.ndarray, dy: np.ndarray, kind: np.ndarray, radius: np.ndarray
 
 
 def _boxes(centre: np.ndarray, kind: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Tight boxes `[n, m, 4]` xyxy."""
+    """Returns the tight boxes `[n, m, 4]` xyxy."""
     half = np.where(kind == 1, 0.85, 1.0)[..., None] * radius[..., None]
     return np.concatenate([centre - half, centre + half], -1)

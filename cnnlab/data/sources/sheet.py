@@ -1,4 +1,4 @@
-"""One big annotated sheet, cut into windows, as a dataset."""
+"""Datasets from one large annotated sheet that is cut into windows."""
 
 from pathlib import Path
 from typing import Literal
@@ -27,33 +27,33 @@ def sheet(
     border_weight: float = 0.0,
     seed: int = 0,
 ) -> Dataset:
-    """One annotated sheet cut into windows: strips of it for validation and test, what lies before them for training.
+    """Cuts one annotated sheet into windows: two strips are validation and test, the part before them is training.
 
-    It may have 500 megapixels, which take 20 bytes each while it is read; cut a larger one, for `pairs` with a
-    `window`. Where the image is a TIFF without data, nothing counts, as in `pairs`.
+    The sheet may have 500 megapixels, which take 20 bytes each while it is read. Cut a larger one into pieces, for
+    `pairs` with a `window`. Where the image is a TIFF without data, pixels are ignored, as in `pairs`.
 
     Args:
-      path: the image.
-      mask: its mask, of the same size; values as in `pairs`, a `classes.csv` lying beside it.
-      content: an image that is black where nothing counts, such as beyond the frame of a map.
-      classes: names, where there is no table.
-      window: side of the square windows, in pixels.
-      crops: windows an epoch that training draws, others in every epoch.
+      path: path of the image.
+      mask: path of its mask, which has the same size. Its values are read as in `pairs`, with `classes.csv` beside it.
+      content: path of an image that is black where pixels are ignored, such as beyond the frame of a map.
+      classes: names of the classes, if there is no `classes.csv`.
+      window: side of the square windows in pixels.
+      crops: number of windows per epoch that training draws; each epoch draws others.
       axis: whether the strips are columns or rows.
-      validation: first and (excluded) last column or row.
-      test: likewise.
+      validation: first and last (excluded) column or row of the validation strip.
+      test: first and last (excluded) column or row of the test strip.
       channels: 1 for grey, 3 for RGB.
       border_weight: as in `pairs`.
-      seed: of the crops.
+      seed: seed of the crops.
 
     Raises:
-      ValueError: sizes that differ, strips that overlap or leave the sheet, a window that does not fit in a strip, a
-        TIFF whose bands are not 1 or 3.
+      ValueError: sizes differ, strips overlap or leave the sheet, a window does not fit in a strip, or a TIFF has bands
+        other than 1 or 3.
     """
     check_windows(window, crops)
     check_bands([Path(path)])
     with at_most(SHEET_PIXELS):
-        pixels, marks, table = _annotated(Path(path), Path(mask), content, classes, channels)
+        pixels, marks, table = _read_sheet(Path(path), Path(mask), content, classes, channels)
     height, width = marks.shape
     end = width if axis == "columns" else height
     strips = {"train": (0, min(validation[0], test[0])), "validation": validation, "test": test}
@@ -71,15 +71,15 @@ def sheet(
     return windowed_dataset(Path(path).stem, dict.fromkeys(strips, part), regions, table.names, window, crops, seed)
 
 
-def _annotated(path: Path, mask: Path, content: str | None, names: tuple[str, ...], channels: int):
-    """A sheet's pixels and classes, -1 beyond its content, and what these mean."""
+def _read_sheet(path: Path, mask: Path, content: str | None, names: tuple[str, ...], channels: int):
+    """Reads a sheet's pixels, its mask (-1 beyond its content) and its table of classes."""
     explained = mask.with_name(CLASSES)
     table = read_classes(explained) if explained.is_file() else None
     codes = read_codes(mask, table)
     table = table or guess_classes({str(mask): distinct(codes)}, names)
     pixels, marks = annotated_image(path, mask, codes, table, "auto", channels)
     if content is not None:
-        inside = read_colours(content)  # whatever is not black
+        inside = read_colours(content)  # not 0 where a pixel is not black
         if inside.shape != marks.shape:
             raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
         marks = np.where(inside > 0, marks, -1).astype(np.int32)

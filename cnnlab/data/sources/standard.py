@@ -1,7 +1,7 @@
-"""The standard sets through TFDS without TensorFlow: a builder of our own, prepared once, read back as arrays.
+"""The standard datasets MNIST, Fashion-MNIST, KMNIST and CIFAR-10, prepared and read by TFDS without TensorFlow.
 
-TFDS's own builders of these sets need TensorFlow to encode images. This one stores PNG bytes in array_record files
-under `DATA_DIR/cnnlab/NAME/VERSION`, beside whatever else TFDS keeps there.
+TFDS's own builders of these sets need TensorFlow to encode images. This builder stores PNG bytes in array_record files
+under `DATA_DIR/cnnlab/NAME/VERSION`, beside the other sets of TFDS.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import numpy as np
 
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, from_arrays
-from cnnlab.data.sources.decoded import kept
+from cnnlab.data.sources.decoded import load_or_decode
 from cnnlab.data.sources.published import STANDARD, File, Standard, find_raw, read_split
 from cnnlab.data.sources.tfds_directory import advice, damaged, find_data_dir, is_known
 from cnnlab.errors import unknown
@@ -28,16 +28,16 @@ VERSION = "1.0.0"
 
 
 def standard(name: str, /, *, data_dir: str | None = None, validation: float = 0.1, seed: int = 0) -> Dataset:
-    """A standard set, prepared before by `cnnlab data prepare NAME`; in the published order.
+    """Loads a standard set that `cnnlab data prepare NAME` has prepared, in the published order.
 
     Args:
       name: `mnist`, `fashion_mnist`, `kmnist` or `cifar10`.
-      data_dir: where it was prepared; TFDS's default if left out.
-      validation: share of the training images set aside, stratified by class.
-      seed: of the split.
+      data_dir: directory of prepared sets; TFDS's default if left out.
+      validation: share of the training images that is set aside, stratified by class.
+      seed: seed of the split.
 
     Raises:
-      ValueError: it is not prepared there (the commands to do so are named), or what is there is damaged.
+      ValueError: the set is not prepared there (the message names the commands that prepare it), or it is damaged.
     """
     root = find_data_dir(data_dir)
     path = prepared_path(name, root)
@@ -49,7 +49,7 @@ def standard(name: str, /, *, data_dir: str | None = None, validation: float = 0
         )
     about = STANDARD[name]
     splits = {
-        split: kept(
+        split: load_or_decode(
             root / "cnnlab-decoded" / name / VERSION / split,
             path,
             functools.partial(_read, path, split, n, about.shape),
@@ -60,19 +60,19 @@ def standard(name: str, /, *, data_dir: str | None = None, validation: float = 0
 
 
 def prepared_path(name: str, root: Path) -> Path:
-    """Where a standard set is or would be prepared."""
+    """Returns the directory in which a standard set is or would be prepared."""
     return root / "cnnlab" / name / VERSION
 
 
 def prepare(name: str, *, raw_dir: str | Path | None = None, data_dir: str | Path | None = None) -> Path:
-    """Prepares a standard set and returns its directory; one that is there already is checked and left as it is.
+    """Prepares a standard set and returns its directory; a set that is already there is checked and stays the same.
 
-    The directory appears whole or not at all: TFDS writes beside it and renames at the end.
+    The directory appears as a whole or not at all: TFDS writes to another directory and renames it at the end.
 
     Args:
-      name: of the set.
-      raw_dir: a directory with its published files; they are downloaded if left out.
-      data_dir: where to put it; TFDS's default if left out.
+      name: name of the set.
+      raw_dir: directory with its published files; they are downloaded if left out.
+      data_dir: directory of prepared sets; TFDS's default if left out.
 
     Raises:
       ValueError: there is no such set, a file is missing or has a wrong checksum, its publisher is out of reach, or a
@@ -97,20 +97,20 @@ def prepare(name: str, *, raw_dir: str | Path | None = None, data_dir: str | Pat
     builder.raw = raw
     config = tfds.download.DownloadConfig(force_checksums_validation=True)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; standard output is the result's
+        with contextlib.redirect_stdout(sys.stderr):  # TFDS prints, but standard output is for results only
             builder.download_and_prepare(file_format="array_record", download_config=config)
     except (ValueError, KeyboardInterrupt):
         raise
-    except Exception as error:  # TFDS has no common class for its own, downloads raise those of requests
+    except Exception as error:  # TFDS's errors share no class, and downloads raise those of requests
         hint = f"; or give the files: cnnlab data prepare {name} --raw-dir DIR" if raw_dir is None else ""
         raise ValueError(f"{name} could not be prepared in {root} ({type(error).__name__}: {error}){hint}") from error
     return path
 
 
 def _check_reachable(name: str, url: str) -> None:
-    """Without a network TFDS would go on trying for minutes."""
+    """Raises `ValueError` if the publisher's host is unknown; without a network TFDS would retry for minutes."""
     host = urllib.parse.urlsplit(url).hostname
-    if host is None or urllib.request.getproxies():  # a proxy finds it for us
+    if host is None or urllib.request.getproxies():  # a proxy resolves the host
         return
     try:
         socket.getaddrinfo(host, None)
@@ -123,11 +123,11 @@ def _check_reachable(name: str, url: str) -> None:
 
 @functools.cache
 def _builder_class() -> type:
-    """The TFDS builder, made when it is first needed: TFDS takes a while to import."""
+    """Returns the TFDS builder class, which is created on first use, because importing TFDS is slow."""
     import tensorflow_datasets as tfds
 
     class Cnnlab(tfds.core.GeneratorBasedBuilder):
-        """Standard sets of small images as PNG bytes, with their place in the published order."""
+        """Standard sets of small images as PNG bytes, with their index in the published order."""
 
         VERSION = tfds.core.Version(VERSION)
         BUILDER_CONFIGS = tuple(
@@ -161,6 +161,7 @@ def _builder_class() -> type:
 
 
 def _url_infos(table: Mapping[str, Standard]) -> dict[str, Any]:
+    """Returns TFDS's size and checksum of every published file, by its URL."""
     from tensorflow_datasets.core.download.checksums import UrlInfo
     from tensorflow_datasets.core.utils import Size
 
@@ -171,6 +172,7 @@ def _url_infos(table: Mapping[str, Standard]) -> dict[str, Any]:
 
 
 def _encode(image: np.ndarray) -> bytes:
+    """Encodes an image as PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -179,14 +181,14 @@ def _encode(image: np.ndarray) -> bytes:
 
 
 def _decode(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """The inverse; these files are our own, and `read_pixels`'s conversions would take most of the time."""
+    """Decodes such a PNG; the conversions of `read_pixels` are slow, and these files need none."""
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(encoded), formats=("PNG",))).reshape(shape)
 
 
 def _source(path: Path, split: str, n: int):
-    """A prepared split as a sequence of records, its size checked."""
+    """Opens a prepared split as a sequence of records and checks its length."""
     import tensorflow_datasets as tfds
 
     with damaged(path):
@@ -198,7 +200,7 @@ def _source(path: Path, split: str, n: int):
 
 
 def _read(path: Path, split: str, n: int, shape: tuple[int, int, int]) -> Columns:
-    """A split's images and labels in the published order; array_record files keep TFDS's hashed one."""
+    """Reads a split's images and labels in the published order; array_record files hold them in TFDS's hashed order."""
     source = _source(path, split, n)
     columns = {"image": np.empty((n, *shape), np.uint8), "label": np.full(n, -1, np.int32)}
     with damaged(path):

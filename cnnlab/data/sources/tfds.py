@@ -1,4 +1,4 @@
-"""Sets that TFDS prepared before, read back without TensorFlow: images with one class each, or photos with boxes."""
+"""Datasets that TFDS has prepared, read without TensorFlow: images with one class each, or photos with boxes."""
 
 import functools
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from cnnlab.data.splits import split_columns
 from cnnlab.data.targets import SPLITS
 from cnnlab.files.images import decode_pixels
 
-AUTO_SIDE = 64  # of images with one class each
-AUTO_SIDE_BOXES = 416  # as of folders
+AUTO_SIDE = 64  # side in pixels of images with one class each
+AUTO_SIDE_BOXES = 416  # side in pixels of photos with boxes, as in `boxes`
 
 
 def tfds(
@@ -35,39 +35,39 @@ def tfds(
     seed: int = 0,
     memory_megabytes: int = 4000,
 ) -> Dataset:
-    """A set that TFDS prepared as array_record, held in memory: images with one class each, or photos with boxes.
+    """Loads a set that TFDS prepared as array_record into memory: images with one class each, or photos with boxes.
 
-    Boxes are read where the set has no feature `label`, or where `--data.label` names a sequence. Photos are then
-    letterboxed, and all is as in `boxes`; a split without any object, such as the test photos of VOC 2012, counts as
-    missing. A photo that its EXIF tag turns is turned, as everywhere: its boxes are taken as those of the upright one.
+    Boxes are read if the set has no feature `label`, or if `--data.label` names a sequence. Photos are then letterboxed
+    and treated as in `boxes`. A split without any object, such as the test photos of VOC 2012, counts as missing. A
+    photo with an EXIF orientation is turned upright; its boxes are read as those of the upright photo.
 
     Args:
-      set: its TFDS name, `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`; the newest version if it gives none.
-      data_dir: where it was prepared; TFDS's default if left out.
-      image: the feature with the encoded image.
-      label: the feature with the class.
-      objects: the feature with the objects where there is none with the class: a sequence of `bbox` and `label`, and
-        where they are known `is_difficult`, `is_crowd` and `area`.
-      difficult: learn objects that are marked as difficult.
-      size: height and width in pixels, one number for squares; every whole image is resized to it. `auto` is 64, with
-        boxes 416.
+      set: name of the set in TFDS, `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`; the newest version if it names none.
+      data_dir: directory of prepared sets; TFDS's default if left out.
+      image: name of the feature with the encoded image.
+      label: name of the feature with the class.
+      objects: name of the feature with the objects, if there is no feature with the class: a sequence of `bbox` and
+        `label`, optionally with `is_difficult`, `is_crowd` and `area`.
+      difficult: whether to learn objects that are marked as difficult.
+      size: height and width in pixels, or one number for a square; every whole image is resized to it. `auto` is 64, or
+        416 with boxes.
       channels: 1 for grey, 3 for RGB.
-      validation: share of the training images set aside, where the set has no such split.
-      test: likewise.
-      seed: of the split.
-      memory_megabytes: refuse a set that takes more, decoded.
+      validation: share of the training images in the validation split, if the set has no such split.
+      test: share of the training images in the test split, if the set has no such split.
+      seed: seed of the split.
+      memory_megabytes: largest decoded size of the set in MB; a larger set is refused.
 
     Raises:
-      ValueError: it is not prepared there, is damaged, is stored in another format, or lacks these features.
+      ValueError: the set is not prepared there, is damaged, is stored in another format, or lacks these features.
     """
     path, builder = _open(set, find_data_dir(data_dir))
     import tensorflow_datasets
 
     features = builder.info.features
-    for wanted in ((image,), (label, objects) if label == "label" else (label,)):
-        if not any(name in features for name in wanted):
+    for candidates in ((image,), (label, objects) if label == "label" else (label,)):
+        if not any(name in features for name in candidates):
             raise ValueError(
-                f"{set} has no feature {' or '.join(map(repr, wanted))}; it has {', '.join(sorted(features))}: set "
+                f"{set} has no feature {' or '.join(map(repr, candidates))}; it has {', '.join(sorted(features))}: set "
                 "--data.image, --data.label or --data.objects"
             )
     label = label if label in features else objects
@@ -90,13 +90,14 @@ def tfds(
         classes = class_names(features[label], f"the feature {label!r} of {set}")
         spec = InputSpec(size, channels, classes=classes, fit="letterbox")
         photos = {
-            split: read(own, spec, lambda one: photo_objects(one[image], one[label])) for split, own in known.items()
+            split: read(stored_split, spec, lambda record: photo_objects(record[image], record[label]))
+            for split, stored_split in known.items()
         }
         shares = {"validation": validation, "test": test}
         return boxes_dataset(photos, spec, set, difficult=difficult, shares=shares, seed=seed)
     splits = {}
-    for split, own in known.items():
-        pixels, labels = read(own, InputSpec(size, channels), lambda one: one[label])
+    for split, stored_split in known.items():
+        pixels, labels = read(stored_split, InputSpec(size, channels), lambda record: record[label])
         splits[split] = {"image": pixels, "label": np.array(labels, np.int32)}
     if "test" not in splits:
         splits |= split_columns(splits["train"], {"train": 1 - test, "test": test}, seed=seed)
@@ -105,7 +106,7 @@ def tfds(
 
 
 def _open(name: str, root: Path) -> tuple[Path, Any]:
-    """Where a prepared set lies, and its builder."""
+    """Returns the directory of a prepared set and its builder."""
     path = find_prepared(name, root)
     if path is None:
         raise ValueError(f"{name} is not prepared in {root}. {advice(name, root)}")
@@ -125,18 +126,18 @@ def _open(name: str, root: Path) -> tuple[Path, Any]:
 def _read(
     builder, path: Path, image: str, split: str, spec: InputSpec, annotation: Callable[[dict], Any]
 ) -> tuple[np.ndarray, list]:
-    """A split's images, and the annotation of each of its records."""
+    """Reads the images of a split, and the annotation of each of its records."""
     import tensorflow_datasets
 
-    like = {"size": spec.size, "channels": spec.channels, "fit": spec.fit}
+    options = {"size": spec.size, "channels": spec.channels, "fit": spec.fit}
     with damaged(path):
-        # Left encoded: TFDS would decode images with TensorFlow.
+        # Images stay encoded, because TFDS would decode them with TensorFlow.
         source = builder.as_data_source(split, decoders={image: tensorflow_datasets.decode.SkipDecoding()})
         n = len(source)
         pixels, annotations = np.empty((n, *spec.shape), np.uint8), []
         for start in range(0, n, 1000):
             places = range(start, min(start + 1000, n))
             for place, record in zip(places, source.__getitems__(list(places)), strict=True):
-                pixels[place] = decode_pixels(record[image], **like, name=f"{split}[{place}]")
+                pixels[place] = decode_pixels(record[image], **options, name=f"{split}[{place}]")
                 annotations.append(annotation(record))
     return pixels, annotations

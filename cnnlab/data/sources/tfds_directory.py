@@ -1,4 +1,4 @@
-"""TFDS's directory of prepared sets: where it is, what lies there, and what to do for a set that does not."""
+"""TFDS's directory of prepared sets: its location, the sets in it, and advice on how to prepare others."""
 
 import contextlib
 import os
@@ -8,13 +8,16 @@ from pathlib import Path
 
 
 def find_data_dir(data_dir: str | Path | None = None) -> Path:
-    """Where prepared sets lie: the given directory, else TFDS_DATA_DIR, else TFDS's default in the home directory."""
+    """Returns the directory of prepared sets: `data_dir`, else TFDS_DATA_DIR, else TFDS's default."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 @contextlib.contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """Whatever TFDS and array_record raise for a half-prepared or damaged directory, as one clear error."""
+    """Turns any exception of TFDS and array_record into a `ValueError` that says that the directory is damaged.
+
+    For half-prepared and damaged directories they raise exceptions of many classes.
+    """
     try:
         yield
     except Exception as error:
@@ -31,18 +34,18 @@ INFO = "dataset_info.json"
 
 
 def find_prepared(name: str, root: Path) -> Path | None:
-    """The newest version of a set below TFDS's directory, if it is prepared there."""
+    """Returns the directory of a set's newest prepared version below TFDS's directory, or None."""
     if not NAME_PATTERN.fullmatch(name) or ".." in name:
         raise ValueError(f"set must be a TFDS name such as mnist or mnist/3.0.1, found {name!r}")
     for pattern in (INFO, f"*/{INFO}", f"*/*/{INFO}"):
-        found = [path.parent for path in (root / name).glob(pattern) if "incomplete" not in path.parent.name]
-        if found:
-            return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
+        versions = [path.parent for path in (root / name).glob(pattern) if "incomplete" not in path.parent.name]
+        if versions:
+            return max(versions, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
     return None
 
 
 def is_known(name: str, data_dir: str | None = None) -> bool:
-    """Whether TFDS ships a builder of that name or has prepared such a set."""
+    """Returns whether TFDS has a builder of that name or has prepared such a set."""
     if not NAME_PATTERN.fullmatch(name) or ".." in name:
         return False
     root = find_data_dir(data_dir)
@@ -50,7 +53,7 @@ def is_known(name: str, data_dir: str | None = None) -> bool:
 
 
 def advice(name: str, root: Path) -> str:
-    """What to do for a set that is not prepared."""
+    """Returns the instructions for a set that is not prepared."""
     if name.split("/")[0] not in _stock():
         return "TFDS knows no builder of that name; prepare it with a builder of your own (file_format='array_record')"
     return (
@@ -62,6 +65,7 @@ def advice(name: str, root: Path) -> str:
 
 
 def _stock() -> list[str]:
+    """Lists the names of TFDS's own builders."""
     import tensorflow_datasets
 
     return tensorflow_datasets.list_builders(with_community_datasets=False)

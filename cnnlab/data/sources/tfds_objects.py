@@ -1,4 +1,4 @@
-"""Photos with boxes out of TFDS records: relative boxes become pixels, and then count as those of any folder."""
+"""Datasets of photos with boxes from TFDS records, whose relative boxes become pixels."""
 
 import dataclasses
 import warnings
@@ -15,16 +15,16 @@ from cnnlab.data.spec import InputSpec
 from cnnlab.data.splits import set_aside
 from cnnlab.files.images import decode_header
 
-MARKS = ("is_difficult", "is_crowd", "area")  # what TFDS's sets may say of an object besides
-REACH = 2  # a relative box may reach out of its photo a little; one in pixels lies hundreds of photos away
+MARKS = ("is_difficult", "is_crowd", "area")  # optional properties of an object in TFDS's sets
+REACH = 2  # limit of relative coordinates: a box may leave its photo a little, but coordinates in pixels exceed this
 
 
 class PhotoObjects(NamedTuple):
-    """What a record says of its photo.
+    """The size and the objects of one record's photo.
 
     Attributes:
-      size: its height and width in pixels.
-      objects: `bbox` `[m, 4]`, relative; `label` `[m]`; and the marks that there are.
+      size: height and width of the photo in pixels.
+      objects: `bbox` `[m, 4]`, relative; `label` `[m]`; and those of the `MARKS` that the record has.
     """
 
     size: tuple[int, int]
@@ -32,7 +32,7 @@ class PhotoObjects(NamedTuple):
 
 
 def photo_objects(encoded: bytes, objects: Mapping[str, list]) -> PhotoObjects:
-    """The same for one record's photo and objects; of them no more than is used."""
+    """Extracts the size and the objects of a record's photo, without the parts that are not used."""
     parts = {name: np.array(objects[name]) for name in ("label", *MARKS) if name in objects}
     return PhotoObjects(
         decode_header(encoded)[0], {"bbox": np.array(objects["bbox"], np.float64).reshape(-1, 4)} | parts
@@ -40,11 +40,11 @@ def photo_objects(encoded: bytes, objects: Mapping[str, list]) -> PhotoObjects:
 
 
 def class_names(feature: Any, where: str) -> tuple[str, ...]:
-    """The classes of a sequence of objects.
+    """Returns the class names of a sequence of objects.
 
     Args:
-      feature: TFDS's sequence.
-      where: what errors call it.
+      feature: TFDS's feature of the sequence.
+      where: name of the feature in messages.
 
     Raises:
       ValueError: its objects lack a relative `bbox` or a `label` with named classes.
@@ -58,7 +58,7 @@ def class_names(feature: Any, where: str) -> tuple[str, ...]:
             "another feature by --data.label or --data.objects"
         )
     box, label = parts["bbox"], parts["label"]
-    # Sets prepared before TFDS knew several formats say none; all were this one.
+    # Sets from before TFDS had several box formats state none, but all use this one.
     if not isinstance(box, features.BBoxFeature) or getattr(box.bbox_format, "value", "REL_YXYX") != "REL_YXYX":
         raise ValueError(
             f"bbox of {where} must be a BBoxFeature of relative ymin, xmin, ymax, xmax (REL_YXYX), found "
@@ -78,37 +78,39 @@ def boxes_dataset(
     shares: dict[str, float],
     seed: int,
 ) -> Dataset:
-    """The dataset; a split without any object is taken for one that nobody annotated, and so for a missing one.
+    """Builds the dataset of letterboxed photos; a split without any object counts as not annotated, and so as missing.
 
     Args:
-      photos: letterboxed images and what was found in each, of `train` and the splits that there are.
-      spec: of the images; its normalisation is measured here.
-      name: of the set.
-      difficult: learn objects that are marked as difficult.
-      shares: of the splits that are set aside from `train` where they are missing.
-      seed: of the split.
+      photos: letterboxed images and their objects, of `train` and the other splits of the set.
+      spec: input specification without normalisation, which is measured here.
+      name: name of the set.
+      difficult: whether to learn objects that are marked as difficult.
+      shares: share of each split that is set aside from `train` if it is missing.
+      seed: seed of the split.
 
     Raises:
-      ValueError: a box or class is none, or `train` has no object.
+      ValueError: a box or class is not valid, or `train` has no object.
     """
-    bare = [split for split, (_, found) in photos.items() if not any(len(one.objects["label"]) for one in found)]
+    bare = [
+        split for split, (_, records) in photos.items() if not any(len(record.objects["label"]) for record in records)
+    ]
     if "train" in bare:
         raise ValueError(
             f"no photo of {name}'s split 'train' has an object, so there is no class to learn; check the set"
         )
     if bare:
-        told = f"no photo of {name}'s split {' or '.join(bare)} has an object; photos of train are set aside instead"
-        warnings.warn(told, stacklevel=3)
+        message = f"no photo of {name}'s split {' or '.join(bare)} has an object; photos of train are set aside instead"
+        warnings.warn(message, stacklevel=3)
     photos = {split: photos[split] for split in photos if split not in bare}
     objects = [
-        _objects(one, spec.classes, f"{name} {split}[{i}]")
-        for split, (_, found) in photos.items()
-        for i, one in enumerate(found)
+        _objects(record, spec.classes, f"{name} {split}[{i}]")
+        for split, (_, records) in photos.items()
+        for i, record in enumerate(records)
     ]
     columns = box_columns(objects, spec.classes, name, spec.size, spec.fit, difficult, {})
     tables, start = {}, 0
-    for split, (pixels, found) in photos.items():
-        stop = start + len(found)
+    for split, (pixels, records) in photos.items():
+        stop = start + len(records)
         tables[split] = {"image": pixels} | {key: column[start:stop] for key, column in columns.items()}
         start = stop
     tables = set_aside(tables, shares, seed)
@@ -117,9 +119,9 @@ def boxes_dataset(
     return Dataset(name, spec, {split: Examples(table) for split, table in tables.items()})
 
 
-def _objects(found: PhotoObjects, names: tuple[str, ...], source: str) -> Objects:
-    """The objects of one photo with boxes in its pixels."""
-    relative, label = found.objects["bbox"], found.objects["label"]
+def _objects(photo: PhotoObjects, names: tuple[str, ...], source: str) -> Objects:
+    """Returns the objects of one photo with boxes in its pixels."""
+    relative, label = photo.objects["bbox"], photo.objects["label"]
     if not (np.abs(relative) <= REACH).all():
         raise ValueError(
             f"bbox of {source} must be relative to the photo, 0..1, found {relative.tolist()}; prepare the set again so"
@@ -129,8 +131,8 @@ def _objects(found: PhotoObjects, names: tuple[str, ...], source: str) -> Object
             f"label of {source} must lie in 0..{len(names) - 1}, found {label.tolist()}; prepare the set again without "
             "such objects"
         )
-    height, width = found.size
+    height, width = photo.size
     boxes = relative[:, [1, 0, 3, 2]] * (width, height, width, height)
-    difficult, crowd, area = (found.objects.get(mark) for mark in MARKS)
+    difficult, crowd, area = (photo.objects.get(mark) for mark in MARKS)
     classes = tuple(names[k] for k in label)
-    return Objects(Path(source), found.size, boxes, classes, source, difficult=difficult, crowd=crowd, area=area)
+    return Objects(Path(source), photo.size, boxes, classes, source, difficult=difficult, crowd=crowd, area=area)

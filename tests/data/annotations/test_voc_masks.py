@@ -9,7 +9,7 @@ LISTS = "ImageSets/Segmentation"
 
 
 def save_mask(path, number):
-    """One object of class `number` in the background, with a border that belongs to neither."""
+    """Saves a mask of one object of class `number` on background, with an ignored border between them."""
     mask = np.zeros((10, 12), np.uint8)
     mask[2:8, 2:8] = 255
     mask[3:7, 3:7] = number
@@ -20,7 +20,7 @@ def save_mask(path, number):
 
 @pytest.fixture
 def voc(tmp_path):
-    """Three photos with masks, one a split, and one photo of no list, which has no mask."""
+    """Writes three photos with masks, one per split, and one photo without a mask that no list names."""
     for folder in ("JPEGImages", "SegmentationClass", LISTS):
         (tmp_path / folder).mkdir(parents=True)
     for name in "abcd":
@@ -32,12 +32,12 @@ def voc(tmp_path):
 
 
 def test_lists_make_the_splits_and_the_border_is_ignored(voc):
-    found = data.pairs(str(voc))
-    assert {split: len(examples) for split, examples in found.splits.items()} == dict.fromkeys(found.splits, 1)
-    assert set(found.splits) == {"train", "validation", "test"}
-    assert found.spec.classes == ("0", "1", "2")
+    dataset = data.pairs(str(voc))
+    assert {split: len(examples) for split, examples in dataset.splits.items()} == dict.fromkeys(dataset.splits, 1)
+    assert set(dataset.splits) == {"train", "validation", "test"}
+    assert dataset.spec.classes == ("0", "1", "2")
     for split, number in (("train", 1), ("validation", 2), ("test", 1)):
-        values, counts = np.unique(found[split].column("mask")[:], return_counts=True)
+        values, counts = np.unique(dataset[split].column("mask")[:], return_counts=True)
         assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {-1: 20, 0: 84, number: 16}
 
 
@@ -91,8 +91,8 @@ def without_lists(voc):
     [
         (without_mask, r"Segmentation names a mask that is missing: .*2007_a\.png; add it or remove the line"),
         (without_photo, r"Segmentation names a photo that is missing: .*2007_a"),
-        (in_two_splits, r"val\.txt: '2007_a' is of the split train already"),
-        (without_training, "is of the split 'train'; the splits are validation, test"),
+        (in_two_splits, r"val\.txt: '2007_a' is already in the split train"),
+        (without_training, "is in the split 'train'; the splits are validation, test"),
         (without_lists, r"no images with masks; looked for images and masks, .* with ImageSets/Segmentation/\*\.txt"),
     ],
 )

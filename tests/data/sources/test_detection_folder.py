@@ -1,4 +1,4 @@
-"""Readers of VOC, COCO and YOLO folders, and the letterbox."""
+"""Tests of the readers of VOC, COCO and YOLO folders, and of the letterbox."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ def xml(*objects, filename="0.png"):
 
 @pytest.fixture
 def voc(tmp_path):
-    """Nine photos of 40 x 20 pixels, three a split, the last of each split without objects."""
+    """Writes nine photos of 40 x 20 pixels, three per split; the last of each split has no objects."""
     names = [f"{i}.png" for i in range(9)]
     photos(tmp_path / "JPEGImages", *names)
     for folder in ("Annotations", "ImageSets/Main"):
@@ -121,10 +121,10 @@ def test_a_coco_box_is_corner_and_size_and_classes_stand_by_id(tmp_path):
     photos(tmp_path / "images", "0.png", "1.png")
     one = {"image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]}
     coco(tmp_path, [one, one | {"iscrowd": 1}])
-    found = read_annotations(tmp_path)
-    assert found.classes == ("ant", "zebra")
-    assert found.objects[0].boxes.tolist() == [[1, 2, 4, 6]] * 2
-    assert [one.crowd.tolist() for one in found.objects] == [[False, True], []]
+    annotations = read_annotations(tmp_path)
+    assert annotations.classes == ("ant", "zebra")
+    assert annotations.objects[0].boxes.tolist() == [[1, 2, 4, 6]] * 2
+    assert [one.crowd.tolist() for one in annotations.objects] == [[False, True], []]
 
 
 def test_a_photos_own_area_and_frame_stand_beside_its_boxes(tmp_path):
@@ -145,9 +145,9 @@ def test_coco_files_are_splits_by_the_word_in_their_name(tmp_path):
     for split in ("train2017", "val2017"):
         photos(tmp_path / split, "0.png", "1.png")
         coco(tmp_path, [{"image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]}], f"instances_{split}.json")
-    found = read_annotations(tmp_path)
-    assert found.split == ["train", "train", "validation", "validation"]
-    assert found.objects[2].photo == tmp_path / "val2017" / "0.png"
+    annotations = read_annotations(tmp_path)
+    assert annotations.split == ["train", "train", "validation", "validation"]
+    assert annotations.objects[2].photo == tmp_path / "val2017" / "0.png"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_coco_files_are_splits_by_the_word_in_their_name(tmp_path):
         ({"bbox": [1, 2, float("inf"), 4]}, "bbox must be 4 finite numbers"),
     ],
 )
-def test_a_wrong_coco_annotation_is_told(change, message, tmp_path):
+def test_a_wrong_coco_annotation_is_named(change, message, tmp_path):
     photos(tmp_path / "images", "0.png", "1.png")
     coco(tmp_path, [{"image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]} | change])
     with pytest.raises(ValueError, match=message):
@@ -173,7 +173,7 @@ def test_a_wrong_coco_annotation_is_told(change, message, tmp_path):
         ("categories", {"id": 3}, "name"),
     ],
 )
-def test_a_wrong_coco_table_is_told(part, entry, message, tmp_path):
+def test_a_wrong_coco_table_is_named(part, entry, message, tmp_path):
     photos(tmp_path / "images", "0.png", "1.png")
     coco(tmp_path, [])
     file = tmp_path / "annotations" / "all.json"
@@ -184,17 +184,17 @@ def test_a_wrong_coco_table_is_told(part, entry, message, tmp_path):
         read_annotations(tmp_path)
 
 
-def test_photos_of_another_size_than_annotated_are_told(tmp_path):
+def test_photos_of_another_size_than_annotated_are_reported(tmp_path):
     photos(tmp_path / "images", "0.png", "1.png")
     coco(tmp_path, [{"image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]}])
     file = tmp_path / "annotations" / "all.json"
     table = json.loads(file.read_text())
     height, width = read_header(tmp_path / "images" / "0.png")[0]
-    table["images"][0] |= {"height": width, "width": height}  # as a tool says that ignores the EXIF tag
+    table["images"][0] |= {"height": width, "width": height}  # as a tool that ignores the EXIF tag writes it
     table["images"][1] |= {"height": height, "width": width}
     file.write_text(json.dumps(table))
-    told = f"1 photos of another size .*0.png with {width}x{height} instead of {height}x{width}"
-    with pytest.warns(UserWarning, match=told), contextlib.suppress(ValueError):  # two photos are too few to split
+    message = f"1 photos have another size .*0.png with {width}x{height} instead of {height}x{width}"
+    with pytest.warns(UserWarning, match=message), contextlib.suppress(ValueError):  # two photos are too few to split
         boxes(str(tmp_path), size=32)
 
 
@@ -215,11 +215,11 @@ def yolo(root, text):
 
 
 def test_a_yolo_line_is_centre_and_size_relative_to_the_photo(tmp_path):
-    found = read_annotations(yolo(tmp_path, "1 0.5 0.5 0.25 0.5\n"))
-    assert found.objects[0].boxes.tolist() == [[15, 5, 25, 15]]
-    assert found.objects[0].names == ("dog",)
-    assert found.objects[1].names == ()
-    assert found.split == ["train", "train"]
+    annotations = read_annotations(yolo(tmp_path, "1 0.5 0.5 0.25 0.5\n"))
+    assert annotations.objects[0].boxes.tolist() == [[15, 5, 25, 15]]
+    assert annotations.objects[0].names == ("dog",)
+    assert annotations.objects[1].names == ()
+    assert annotations.split == ["train", "train"]
 
 
 @pytest.mark.parametrize(
@@ -241,13 +241,13 @@ def test_a_wrong_yolo_line_is_named(line, tmp_path):
 
 
 def test_of_a_yolo_polygon_the_tight_box_is_taken(tmp_path):
-    found = read_annotations(yolo(tmp_path, "0 .25 .5 .5 .1 .75 .9\n1 .5 .5 .25 .5\n"))  # of 40 x 20 pixels
-    np.testing.assert_allclose(found.objects[0].boxes, [[10, 2, 30, 18], [15, 5, 25, 15]])
-    assert found.objects[0].names == ("cat", "dog")
+    annotations = read_annotations(yolo(tmp_path, "0 .25 .5 .5 .1 .75 .9\n1 .5 .5 .25 .5\n"))  # of 40 x 20 pixels
+    np.testing.assert_allclose(annotations.objects[0].boxes, [[10, 2, 30, 18], [15, 5, 25, 15]])
+    assert annotations.objects[0].names == ("cat", "dog")
 
 
 def yolo_by_split(root, *splits):
-    """Two photos of a dog a split, the second without a text file."""
+    """Writes two photos per split, one of a dog and one without a text file."""
     for split in splits:
         photos(root / split / "images", "a.png", "b.png")
         (root / split / "labels").mkdir()
@@ -284,9 +284,9 @@ def test_a_yolo_split_without_photos_or_text_files_is_named(place, missing, othe
 def test_yolo_classes_may_stand_in_a_yaml_file(name, text, tmp_path):
     (yolo(tmp_path, "1 .5 .5 .25 .5") / "classes.txt").unlink()
     (tmp_path / name).write_text(text)
-    found = read_annotations(tmp_path)
-    assert found.classes == ("cat", "dog")
-    assert found.objects[0].names == ("dog",)
+    annotations = read_annotations(tmp_path)
+    assert annotations.classes == ("cat", "dog")
+    assert annotations.objects[0].names == ("dog",)
 
 
 def test_a_text_table_of_yolo_classes_comes_before_a_yaml_file(tmp_path):
@@ -400,13 +400,13 @@ def test_unreadable_photos_are_named_or_left_out_with_their_objects_and_counted(
     with pytest.raises(ValueError, match=r"cannot read .*0.png as an image .*--data.skip-unreadable"):
         boxes(str(voc), size=32, memory_megabytes=memory)
     with pytest.warns(UserWarning, match=r"2 of 9 files of .* skipped; the first: cannot read .*0.png"):
-        found = boxes(str(voc), size=32, memory_megabytes=memory, skip_unreadable=True)
-    assert {split: len(examples) for split, examples in found.splits.items()} == {
+        dataset = boxes(str(voc), size=32, memory_megabytes=memory, skip_unreadable=True)
+    assert {split: len(examples) for split, examples in dataset.splits.items()} == {
         "train": 2,
         "validation": 2,
         "test": 3,
     }
-    assert (found["train"].column("classes") >= 0).sum(1).tolist() == [2, 0]  # photos 1 and 2
+    assert (dataset["train"].column("classes") >= 0).sum(1).tolist() == [2, 0]  # photos 1 and 2
 
 
 def test_a_yolo_photo_that_is_no_image_can_be_left_out(tmp_path):
@@ -419,8 +419,8 @@ def test_a_yolo_photo_that_is_no_image_can_be_left_out(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read .*3\.png"):
         boxes(str(tmp_path), size=32)
     with pytest.warns(UserWarning, match="1 of 6 files"):
-        found = boxes(str(tmp_path), size=32, skip_unreadable=True)
-    assert sum(len(examples) for examples in found.splits.values()) == 5
+        dataset = boxes(str(tmp_path), size=32, skip_unreadable=True)
+    assert sum(len(examples) for examples in dataset.splits.values()) == 5
 
 
 def test_a_folder_without_annotations_says_what_was_looked_for(tmp_path):

@@ -21,7 +21,7 @@ def draw(path, *, seed=0, size=(12, 10), mode="RGB"):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two classes of ten photos."""
+    """Writes two classes of ten photos."""
     for i in range(20):
         draw(tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i:02}.png", seed=i)
     return tmp_path / "photos"
@@ -33,15 +33,15 @@ def write_targets(root, text):
 
 
 def test_class_folders_are_split_stratified_by_the_seed(photos):
-    found, again, other = data.folder(photos), data.folder(photos), data.folder(photos, seed=1)
-    assert {split: len(examples) for split, examples in found.splits.items()} == {
+    dataset, again, other = data.folder(photos), data.folder(photos), data.folder(photos, seed=1)
+    assert {split: len(examples) for split, examples in dataset.splits.items()} == {
         "train": 14,
         "validation": 2,
         "test": 4,
     }
-    assert np.bincount(found["test"].column("label")).tolist() == [2, 2]
-    assert found.spec.classes == ("cat", "dog")
-    assert found.fingerprint() == again.fingerprint() != other.fingerprint()
+    assert np.bincount(dataset["test"].column("label")).tolist() == [2, 2]
+    assert dataset.spec.classes == ("cat", "dog")
+    assert dataset.fingerprint() == again.fingerprint() != other.fingerprint()
 
 
 def test_split_folders_are_kept_and_a_missing_validation_is_set_aside_from_train(tmp_path):
@@ -49,8 +49,8 @@ def test_split_folders_are_kept_and_a_missing_validation_is_set_aside_from_train
         for name in ("a", "b"):
             for i in range(n):
                 draw(tmp_path / split / name / f"{i}.png", seed=i)
-    found = data.folder(tmp_path, validation=0.2)
-    assert {split: len(examples) for split, examples in found.splits.items()} == {
+    dataset = data.folder(tmp_path, validation=0.2)
+    assert {split: len(examples) for split, examples in dataset.splits.items()} == {
         "train": 16,
         "validation": 4,
         "test": 6,
@@ -68,8 +68,8 @@ def test_folders_that_look_like_splits_are_no_classes(tmp_path, names):
     for i in range(8):
         draw(tmp_path / names[i % 2] / "ab"[i // 2 % 2] / f"{i}.png", seed=i)
     (tmp_path / names[0] / "labels.txt").write_text("a, b")
-    told = r"looks like a split, not a class: call the splits train, .*, and keep loose files out of train"
-    with pytest.raises(ValueError, match=told):
+    message = r"looks like a split, not a class: call the splits train, .*, and keep loose files out of train"
+    with pytest.raises(ValueError, match=message):
         data.folder(tmp_path)
 
 
@@ -117,50 +117,50 @@ def test_transparency_of_a_palette_is_laid_on_white(tmp_path):
 def test_what_systems_leave_in_folders_is_no_image(photos):
     for name in (".DS_Store", "Thumbs.db", "._00.png"):
         (photos / "cat" / name).write_bytes(b"none")
-    found = data.folder(str(photos))
-    assert sum(len(examples) for examples in found.splits.values()) == 20
+    dataset = data.folder(str(photos))
+    assert sum(len(examples) for examples in dataset.splits.values()) == 20
 
 
 def test_targets_may_begin_with_a_mark_and_quote_commas(photos):
     (photos / "cat" / "00.png").rename(photos / "cat" / "a, b.png")
     rows = "".join(f"{('cat', 'dog')[i % 2]}/{i:02}.png,{('tabby', 'pug')[i % 2]}\n" for i in range(1, 20))
-    found = data.folder(write_targets(photos, '\ufefffile,breed\n"cat/a, b.png",tabby\n' + rows))
-    assert sum(len(examples) for examples in found.splits.values()) == 20
+    dataset = data.folder(write_targets(photos, '\ufefffile,breed\n"cat/a, b.png",tabby\n' + rows))
+    assert sum(len(examples) for examples in dataset.splits.values()) == 20
 
 
 @pytest.mark.parametrize("sign", [";", "\t"])
-def test_targets_with_another_sign_between_cells_are_told(photos, sign):
+def test_targets_with_another_sign_between_cells_are_refused(photos, sign):
     with pytest.raises(ValueError, match="between its cells; save it with commas"):
         data.folder(write_targets(photos, f"file{sign}breed\ncat/00.png{sign}tabby\n"))
 
 
 def test_pretrained_networks_get_the_normalisation_of_imagenet(photos):
     assert data.folder(str(photos), normalisation="imagenet").spec.mean == (0.485, 0.456, 0.406)
-    with pytest.raises(ValueError, match="'imagenet' is of 3 channels, the images have 1"):
+    with pytest.raises(ValueError, match="'imagenet' needs 3 channels, the images have 1"):
         data.folder(str(photos), normalisation="imagenet", channels=1)
 
 
 def test_targets_with_one_class_column_label_the_files(photos):
     rows = "".join(f"{('cat', 'dog')[i % 2]}/{i:02}.png,{('tabby', 'pug')[i % 2]}\n" for i in range(20))
-    found = data.folder(write_targets(photos, "file,breed\n" + rows))
-    assert found.spec.classes == ("pug", "tabby")
-    assert len(found["train"]) == 14
+    dataset = data.folder(write_targets(photos, "file,breed\n" + rows))
+    assert dataset.spec.classes == ("pug", "tabby")
+    assert len(dataset["train"]) == 14
 
 
 def test_targets_with_several_labels_become_zeros_and_ones(photos):
     rows = "".join(f"{('cat', 'dog')[i % 2]}/{i:02}.png,{('old;small', 'small', '')[i % 3]}\n" for i in range(20))
-    found = data.folder(write_targets(photos, "file,labels\n" + rows))
-    assert found.spec.classes == ("old", "small")
-    # 20 files: 7 old and small, 7 small, 6 neither
-    assert sum(examples.column("labels").sum() for examples in found.splits.values()) == 21
+    dataset = data.folder(write_targets(photos, "file,labels\n" + rows))
+    assert dataset.spec.classes == ("old", "small")
+    # of 20 files, 7 are old and small, 7 are small, 6 are neither
+    assert sum(examples.column("labels").sum() for examples in dataset.splits.values()) == 21
 
 
 def test_targets_with_numbers_and_a_split_train_a_regression(photos, tmp_path):
     parts = ["train"] * 14 + ["val"] * 3 + ["test"] * 3
     rows = "".join(f"{('cat', 'dog')[i % 2]}/{i:02}.png,{i},{-i / 2},{parts[i]}\n" for i in range(20))
-    found = data.folder(write_targets(photos, "file,age,weight,split\n" + rows))
-    assert found.spec.classes == ("age", "weight")
-    assert found["test"].column("target").tolist() == [[17, -8.5], [18, -9], [19, -9.5]]
+    dataset = data.folder(write_targets(photos, "file,age,weight,split\n" + rows))
+    assert dataset.spec.classes == ("age", "weight")
+    assert dataset["test"].column("target").tolist() == [[17, -8.5], [18, -9], [19, -9.5]]
     experiment = cnnlab.Experiment(
         model=cnnlab.Choice("dense", features=(4,)),
         data=cnnlab.Choice("folder", path=str(photos)),
@@ -184,7 +184,7 @@ def test_targets_with_numbers_and_a_split_train_a_regression(photos, tmp_path):
         ("file,label\ncat/00.png,\n", "line 2: the row has no class"),
         ("file,age\ncat/00.png,3\ndog/01.png,old\n", "line 3: age must be a finite number, found 'old'"),
         ("file,age\ncat/00.png,3\ndog/01.png,nan\n", "line 3: age must be a finite number, found 'nan'"),
-        ("file,label\ncat/00.png,a\ncat/00.png,b\n", "line 3: 'cat/00.png' stands in line 2 already"),
+        ("file,label\ncat/00.png,a\ncat/00.png,b\n", "line 3: 'cat/00.png' already occurs in line 2"),
         ("file,label\n../secret.png,a\n", "must be relative to .* found '../secret.png'"),
         ("file,label,split\ncat/00.png,a,tset\n", "line 2: unknown split 'tset'; did you mean 'test'"),
         ("file,label\ncat/00.png,a\ndog/01.png,a\n", "has one class only"),
@@ -236,8 +236,8 @@ def test_damaged_files_are_named_or_skipped_and_counted(photos, memory):
     with pytest.raises(ValueError, match=r"cannot read .*(words|cut).png as an image .*--data.skip-unreadable"):
         data.folder(photos, memory_megabytes=memory)
     with pytest.warns(UserWarning, match="2 of 22 files of .* skipped; the first: cannot read"):
-        found = data.folder(photos, memory_megabytes=memory, skip_unreadable=True)
-    assert sum(len(examples) for examples in found.splits.values()) == 20
+        dataset = data.folder(photos, memory_megabytes=memory, skip_unreadable=True)
+    assert sum(len(examples) for examples in dataset.splits.values()) == 20
 
 
 def test_a_failing_disk_is_no_damaged_photo_and_skips_none(photos, monkeypatch):
@@ -283,19 +283,19 @@ def test_the_fingerprint_of_a_streamed_folder_sees_a_changed_file(photos):
 
 
 def test_streaming_holds_a_bounded_number_of_images(photos, monkeypatch):
-    held, most = [0], [0]
+    pending, most = [0], [0]
     read = streaming.ImageFiles.__getitem__
 
     def counted(self, indices):
-        held[0] += 1
-        most[0] = max(most[0], held[0])
+        pending[0] += 1
+        most[0] = max(most[0], pending[0])
         return read(self, indices)
 
     examples = data.folder(photos, memory_megabytes=0)["train"]
     monkeypatch.setattr(streaming.ImageFiles, "__getitem__", counted)
     for _ in data.training_batches(examples, batch_size=1, seed=0, epoch=0):
-        held[0] -= 1  # the step has used it
-    assert 1 <= most[0] <= 4  # three batches pending, one in the making
+        pending[0] -= 1  # the step has used it
+    assert 1 <= most[0] <= 4  # three batches pending, and one that is being read
 
 
 def test_an_epoch_of_streaming_takes_a_fraction_of_the_decoded_set(tmp_path):
@@ -328,7 +328,7 @@ def test_reading_ahead_keeps_order_passes_errors_on_and_stops_with_its_consumer(
         list(ahead(work, range(100)))
 
 
-def test_data_that_was_moved_is_found_where_one_says_and_trained_on(photos, tmp_path, monkeypatch, capsys):
+def test_data_that_was_moved_is_read_from_the_named_path(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ["--model.name", "linear", "--training.batch-size", "4", "--run-dir", "run", "--training.epochs"]
     assert main(["train", "--data.path", "photos", *flags, "1"]) == 0

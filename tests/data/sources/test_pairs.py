@@ -28,7 +28,7 @@ def save(path, pixels, mode=None, palette=None):
 
 @pytest.fixture
 def plots(tmp_path):
-    """Ten grey squares with a brighter one inside, and where it is."""
+    """Writes ten images of a bright square on grey, each with its mask."""
     rng = np.random.default_rng(0)
     for i in range(10):
         mask = np.zeros((16, 16), np.uint8)
@@ -39,21 +39,21 @@ def plots(tmp_path):
     return tmp_path / "plots"
 
 
-def values(found):
-    return sorted({int(v) for examples in found.splits.values() for v in np.unique(examples.column("mask"))})
+def values(dataset):
+    return sorted({int(v) for examples in dataset.splits.values() for v in np.unique(examples.column("mask"))})
 
 
 def test_pairs_are_matched_by_stem_and_split(plots):
-    found = data.pairs(str(plots))
-    assert {split: len(examples) for split, examples in found.splits.items()} == {
+    dataset = data.pairs(str(plots))
+    assert {split: len(examples) for split, examples in dataset.splits.items()} == {
         "train": 7,
         "validation": 1,
         "test": 2,
     }
-    assert found.spec.shape == (16, 16, 3)
-    assert found.spec.classes == ("background", "foreground")
-    batch = found["test"][np.arange(2)]
-    assert ((batch["image"][..., 0] > 130) == (batch["mask"] == 1)).mean() > 0.95  # but for the JPEG's blur
+    assert dataset.spec.shape == (16, 16, 3)
+    assert dataset.spec.classes == ("background", "foreground")
+    batch = dataset["test"][np.arange(2)]
+    assert ((batch["image"][..., 0] > 130) == (batch["mask"] == 1)).mean() > 0.95  # except for the JPEG's blur
 
 
 @pytest.mark.parametrize("window", [None, 8])
@@ -63,8 +63,8 @@ def test_gaps_between_shapes_weigh_more_where_that_is_asked_for(tmp_path, window
     for i in range(10):
         save(tmp_path / "images" / f"{i}.png", mask)
         save(tmp_path / "masks" / f"{i}.png", mask)
-    found = data.pairs(str(tmp_path), border_weight=10, window=window, crops=4)
-    for examples in found.splits.values():
+    dataset = data.pairs(str(tmp_path), border_weight=10, window=window, crops=4)
+    for examples in dataset.splits.values():
         weight, label = (examples.column(name)[:] for name in ("pixel_weight", "mask"))
         np.testing.assert_allclose(weight[label == 0], 1 + 10 * np.exp(-(3**2) / 50), rtol=1e-6)
         assert (weight[label == 1] == 1).all()
@@ -91,10 +91,10 @@ def test_masks_of_values_palettes_and_colours_read_the_same_by_a_table(plots, ki
         coloured[index == 7], coloured[index == 9] = (0, 255, 0), (255, 0, 0)
         palette = [0] * 768 if kind == "palette" else None
         save(plots / "masks" / f"{i}.png", coloured if kind == "colours" else index, palette=palette)
-    found = data.pairs(str(plots))
-    assert found.spec.classes == ("street", "house")
-    assert (found["test"].column("mask")[0, 2:8, 2:8] == 1).all()
-    assert values(found) == [-1, 0, 1]
+    dataset = data.pairs(str(plots))
+    assert dataset.spec.classes == ("street", "house")
+    assert (dataset["test"].column("mask")[0, 2:8, 2:8] == 1).all()
+    assert values(dataset) == [-1, 0, 1]
 
 
 def test_without_a_table_255_beside_other_values_is_ignored(plots):
@@ -103,9 +103,9 @@ def test_without_a_table_255_beside_other_values_is_ignored(plots):
     save(plots / "masks" / "0.png", mask)
     for i in range(1, 10):
         save(plots / "masks" / f"{i}.png", np.ones((16, 16)))
-    found = data.pairs(str(plots))
-    assert values(found) == [-1, 0, 1, 2]
-    assert found.spec.classes == ("0", "1", "2")
+    dataset = data.pairs(str(plots))
+    assert values(dataset) == [-1, 0, 1, 2]
+    assert dataset.spec.classes == ("0", "1", "2")
 
 
 def test_splits_on_disk_are_kept_and_folders_may_have_other_names(plots):
@@ -113,19 +113,19 @@ def test_splits_on_disk_are_kept_and_folders_may_have_other_names(plots):
         for i in range(3):
             save(plots / "three" / split / "photo" / f"{i}.tif", np.zeros((8, 8)))
             save(plots / "three" / split / "gt" / f"{i}.tif", 255 * np.eye(8))
-    found = data.pairs(str(plots / "three"), images="photo", masks="gt", channels=1)
-    assert {split: len(examples) for split, examples in found.splits.items()} == {
+    dataset = data.pairs(str(plots / "three"), images="photo", masks="gt", channels=1)
+    assert {split: len(examples) for split, examples in dataset.splits.items()} == {
         "train": 3,
         "validation": 3,
         "test": 3,
     }
-    assert found.spec.shape == (8, 8, 1)
+    assert dataset.spec.shape == (8, 8, 1)
 
 
 def test_resized_masks_take_the_nearest_pixel(plots):
-    found = data.pairs(str(plots), size=8)
-    assert found.spec.size == (8, 8)
-    assert values(found) == [0, 1]
+    dataset = data.pairs(str(plots), size=8)
+    assert dataset.spec.size == (8, 8)
+    assert values(dataset) == [0, 1]
 
 
 def missing_mask(plots):
@@ -208,21 +208,21 @@ def test_pixels_without_data_are_ignored_and_black(tmp_path, kind):
     pixels, known = np.full((6, 8, 3), 200, np.uint8), np.ones((6, 8), bool)
     known[:2], known[:, 7] = False, False
     if kind == "16 bits":
-        found = np.where(known, 200 * 257, 65535).astype(np.uint16)
+        stored = np.where(known, 200 * 257, 65535).astype(np.uint16)
     elif kind == "alpha":
-        found = np.dstack([pixels, 255 * known.astype(np.uint8)])
+        stored = np.dstack([pixels, 255 * known.astype(np.uint8)])
     else:
-        found = np.where(known[..., None], pixels, 9).astype(np.uint8)
-        found[3, 3] = (9, 9, 200) if kind == "all bands" else 200  # of one band alone: data
+        stored = np.where(known[..., None], pixels, 9).astype(np.uint8)
+        stored[3, 3] = (9, 9, 200) if kind == "all bands" else 200  # nodata in one band only is data
     nodata = {"nodata": "9", "all bands": "9", "16 bits": "65535"}
-    save_tiff(tmp_path / "sheet.tif", found, **({"t42113": nodata[kind]} if kind in nodata else {}))
+    save_tiff(tmp_path / "sheet.tif", stored, **({"t42113": nodata[kind]} if kind in nodata else {}))
     save(tmp_path / "mask.png", np.eye(6, 8) > 0)
     one = data.sheet(
         str(tmp_path / "sheet.tif"), str(tmp_path / "mask.png"), window=2, crops=4, validation=(2, 4), test=(4, 8)
     )
-    picture, mask = (one["test"].column(name).images[0] for name in ("image", "mask"))
+    image, mask = (one["test"].column(name).images[0] for name in ("image", "mask"))
     np.testing.assert_array_equal(mask, np.where(known, np.eye(6, 8), -1))
-    np.testing.assert_array_equal(picture[..., 2], np.where(known, 200, 0))
+    np.testing.assert_array_equal(image[..., 2], np.where(known, 200, 0))
 
 
 def write_colours(path, **profile):
@@ -232,13 +232,13 @@ def write_colours(path, **profile):
         file.write(np.full((3, 6, 8), 9, np.uint16))
 
 
-def test_colours_of_16_bits_whose_nodata_cannot_be_told_are_refused(tmp_path):
+def test_colours_of_16_bits_with_unrecognisable_nodata_are_refused(tmp_path):
     write_colours(tmp_path / "sheet.tif", photometric="RGB", nodata=65535)
     with pytest.raises(ValueError, match=r"sheet.tif holds colours of 16 bits, where pixels without data \(65535\)"):
         known_pixels(tmp_path / "sheet.tif")
 
 
-def test_three_bands_that_are_not_said_to_be_colours_are_told_what_to_do(tmp_path):
+def test_three_bands_that_are_not_marked_as_colours_are_refused_with_advice(tmp_path):
     write_colours(tmp_path / "sheet.tif", photometric="MINISBLACK")
     with pytest.raises(ValueError, match="sheet.tif as an image .* gdal_translate -co PHOTOMETRIC=RGB"):
         read_pixels(tmp_path / "sheet.tif", size=(6, 8), channels=3)
@@ -256,7 +256,7 @@ def test_a_tiff_with_other_bands_than_the_others_is_named(plots, count):
     for i in range(3):
         (plots / "images" / f"{i}.jpg").unlink()
         pixels = np.zeros((16, 16, count if i == 2 else 3), np.uint8)
-        # An alpha band is none of them; the fourth here is one of no meaning.
+        # An alpha band does not count, so the fourth band must be of no meaning.
         Image.fromarray(pixels, "LA" if pixels.shape[-1] == 2 else None).save(plots / "images" / f"{i}.tif")
     (plots / "images" / "2.tif").write_bytes(without_alpha((plots / "images" / "2.tif").read_bytes()))
     with pytest.raises(ValueError, match=rf"2.tif has {count} bands, 2 of 3 TIFFs have 3; keep .*gdal_translate"):
@@ -264,13 +264,13 @@ def test_a_tiff_with_other_bands_than_the_others_is_named(plots, count):
 
 
 def without_alpha(tiff):
-    """The file with its band of transparency (ExtraSamples 2 or 1) of no meaning (0)."""
+    """Returns the file with its alpha band (ExtraSamples 2 or 1) declared as a band of no meaning (0)."""
     at = next(i for i in range(len(tiff)) if tiff[i : i + 8] == struct.pack("<HHI", 338, 3, 1))
     return tiff[: at + 8] + bytes(4) + tiff[at + 12 :]
 
 
 def test_a_sheet_of_five_bands_says_what_to_do(atlas):
-    header = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 277, 3, 1, 5, 0)  # nothing but SamplesPerPixel
+    header = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 277, 3, 1, 5, 0)  # the only tag is SamplesPerPixel
     (atlas / "sheet.tif").write_bytes(header)
     with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, an image has 1 or 3; keep"):
         data.sheet(str(atlas / "sheet.tif"), str(atlas / "mask.png"), validation=(50, 60), test=(60, 90))
@@ -291,12 +291,12 @@ def test_drawn_windows_stay_in_their_regions_and_follow_the_seed():
     assert all((a == b).all() for a, b in zip(places, draw(0), strict=True))
     first = places.image == 0
     assert (places.left[first].min(), places.left[first].max(), places.top[first].max()) == (5, 22, 12)
-    assert places.top[~first].min() == 26  # whose centre is row 30
+    assert places.top[~first].min() == 26  # the centre of this window is row 30
 
 
 @pytest.fixture
 def atlas(tmp_path):
-    """A sheet of stripes with its mask, nothing drawn in its first five rows."""
+    """Writes a sheet of stripes with its mask, and a content image without its first five rows."""
     stripes = np.tile(np.arange(90) % 6 < 3, (24, 1))
     save(tmp_path / "sheet.png", np.where(stripes, 30, 220))
     save(tmp_path / "mask.png", 255 * stripes)
@@ -312,22 +312,22 @@ def test_a_sheet_is_cut_into_strips_and_nothing_counts_beyond_its_content(atlas)
         "validation": (50, 60),
         "test": (60, 90),
     }
-    found = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
-    known = {split: int((examples.column("mask")[:] >= 0).sum()) for split, examples in found.splits.items()}
+    dataset = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
+    known = {split: int((examples.column("mask")[:] >= 0).sum()) for split, examples in dataset.splits.items()}
     assert known["test"] == 30 * 19
     assert known["validation"] == 10 * 19
-    batch = found["train"][np.arange(20)]
+    batch = dataset["train"][np.arange(20)]
     right = (batch["image"][..., 0] < 100) == (batch["mask"] == 1)
     assert right[batch["mask"] >= 0].all()
-    assert found["train"].column("image").places.left.max() + 8 <= 50
+    assert dataset["train"].column("image").places.left.max() + 8 <= 50
 
 
-def test_a_named_sheet_may_be_larger_than_the_pictures_of_a_folder(atlas, monkeypatch):
+def test_a_named_sheet_may_be_larger_than_the_images_of_a_folder(atlas, monkeypatch):
     monkeypatch.setattr("cnnlab.files.images.MAX_PIXELS", 2000)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # Pillow raises above twice as many
     strips = {"window": 8, "validation": (50, 60), "test": (60, 90)}
-    found = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **strips)
-    assert len(found["test"].column("image")) == 12
+    dataset = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **strips)
+    assert len(dataset["test"].column("image")) == 12
     with pytest.raises(ValueError, match="decompression bomb"):
         read_header(atlas / "sheet.png")
     monkeypatch.setitem(data.sheet.__globals__, "SHEET_PIXELS", 2100)
@@ -343,7 +343,7 @@ def test_every_epoch_draws_other_crops_and_a_resumed_one_the_same(atlas):
     epoch = lambda n, **k: [b["image"] for b in data.training_batches(train, batch_size=10, seed=3, epoch=n, **k)]  # noqa: E731
     first, rest, second = epoch(0), epoch(0, start=2), epoch(1)
     np.testing.assert_array_equal(np.stack(first[2:]), np.stack(rest))
-    shown = [{window.tobytes() for batch in found for window in batch} for found in (first, second)]
+    shown = [{window.tobytes() for batch in batches for window in batch} for batches in (first, second)]
     assert len(shown[0] & shown[1]) < 10
     allowed = np.lib.stride_tricks.sliding_window_view(noise[:, :50].astype(np.uint8), (8, 8)).reshape(-1, 64)
     assert {window[..., 0].tobytes() for window in np.concatenate(second)} <= {one.tobytes() for one in allowed}
@@ -367,14 +367,14 @@ def test_a_run_on_crops_that_was_extended_ends_as_one_in_a_go(atlas, tmp_path):
     assert len(losses[0]) == 3
 
 
-def test_a_content_mask_may_be_coloured_and_a_split_without_content_is_told(atlas):
+def test_a_content_mask_may_be_coloured_and_a_split_without_content_is_reported(atlas):
     content = np.zeros((24, 90, 3))
     content[5:, :60] = (0, 0, 9)
     save(atlas / "content.png", content)
     options = {"content": str(atlas / "content.png"), "window": 8, "validation": (50, 60), "test": (60, 90)}
     with pytest.warns(UserWarning, match=r"every pixel of the test split's masks in .*mask.png is ignored"):
-        found = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
-    assert (found["validation"].column("mask")[:] >= 0).sum() == 10 * 19
+        dataset = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **options)
+    assert (dataset["validation"].column("mask")[:] >= 0).sum() == 10 * 19
 
 
 @pytest.mark.parametrize(
@@ -410,9 +410,9 @@ def test_a_table_beside_a_sheets_mask_explains_its_colours(tmp_path):
     save(tmp_path / "mask.png", colours)
     (tmp_path / "classes.csv").write_text("class,colour\npaper,#000000\nhouse,#ff8000\n")
     strips = {"window": 8, "crops": 4, "validation": (20, 40), "test": (40, 60)}
-    found = data.sheet(str(tmp_path / "sheet.png"), str(tmp_path / "mask.png"), **strips)
-    assert found.spec.classes == ("paper", "house")
-    assert (found["test"][np.arange(1)]["mask"][0, :, ::2] == 1).all()
+    dataset = data.sheet(str(tmp_path / "sheet.png"), str(tmp_path / "mask.png"), **strips)
+    assert dataset.spec.classes == ("paper", "house")
+    assert (dataset["test"][np.arange(1)]["mask"][0, :, ::2] == 1).all()
 
 
 def test_a_sheet_that_was_moved_with_its_mask_is_measured_where_it_is(atlas, tmp_path):

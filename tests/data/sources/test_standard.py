@@ -15,7 +15,7 @@ from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.data import inventory
 from cnnlab.data.sources import standard as builders
-from cnnlab.data.sources.decoded import kept
+from cnnlab.data.sources.decoded import load_or_decode
 from cnnlab.data.sources.published import STANDARD, File, Standard, find_raw
 from cnnlab.data.sources.tfds import tfds
 
@@ -29,7 +29,7 @@ def idx(values):
 
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
-    """A directory with a tiny `mnist` of 60 and 20 images, known to the table."""
+    """Writes the files of a tiny `mnist` of 60 and 20 images, and enters it in the table of standard sets."""
     contents = {
         "train_images": idx(IMAGES[60]),
         "train_labels": idx(np.arange(60) % 10),
@@ -55,15 +55,15 @@ def tiny(name, files, sizes) -> Standard:
 
 def test_a_set_prepared_from_files_reads_back_the_same_pixels_in_the_published_order(raw):
     builders.prepare("mnist", raw_dir=raw)
-    found = data.load_data("mnist")
-    assert (found["test"].column("image")[..., 0] == IMAGES[20]).all()
-    assert found["test"].column("label").tolist() == [i % 10 for i in range(20)]
-    assert len(found["train"]) + len(found["validation"]) == 60
-    assert found.spec.classes == tuple("0123456789")
+    dataset = data.load_data("mnist")
+    assert (dataset["test"].column("image")[..., 0] == IMAGES[20]).all()
+    assert dataset["test"].column("label").tolist() == [i % 10 for i in range(20)]
+    assert len(dataset["train"]) + len(dataset["validation"]) == 60
+    assert dataset.spec.classes == tuple("0123456789")
 
 
-def test_decoded_arrays_are_kept_and_made_anew_where_anything_changed(tmp_path):
-    source, target, decoded = tmp_path / "files", tmp_path / "kept" / "train", []
+def test_decoded_arrays_are_stored_and_decoded_again_if_anything_changed(tmp_path):
+    source, target, decoded = tmp_path / "files", tmp_path / "stored" / "train", []
     source.mkdir()
     (source / "a").write_text("1")
 
@@ -72,20 +72,20 @@ def test_decoded_arrays_are_kept_and_made_anew_where_anything_changed(tmp_path):
         return {"image": np.arange(600).reshape(6, 100), "label": np.arange(6)}
 
     for _ in range(2):
-        assert kept(target, source, read)["image"].sum() == 599 * 300
+        assert load_or_decode(target, source, read)["image"].sum() == 599 * 300
     assert decoded == ["1"]
     raw = bytearray((target / "image.npy").read_bytes())
     raw[-1] ^= 1
     (target / "image.npy").write_bytes(raw)
-    assert kept(target, source, read)["image"].sum() == 599 * 300
+    assert load_or_decode(target, source, read)["image"].sum() == 599 * 300
     (source / "a").write_text("22")
-    kept(target, source, read)
+    load_or_decode(target, source, read)
     assert decoded[-2:] == ["1", "22"]
 
 
-def test_a_disk_that_cannot_keep_arrays_loses_nothing(tmp_path):
+def test_a_disk_that_cannot_store_arrays_loses_nothing(tmp_path):
     (tmp_path / "file").write_text("no directory")
-    assert kept(tmp_path / "file" / "train", tmp_path, lambda: {"label": np.arange(3)})["label"].sum() == 3
+    assert load_or_decode(tmp_path / "file" / "train", tmp_path, lambda: {"label": np.arange(3)})["label"].sum() == 3
 
 
 def test_repacked_and_unpacked_files_are_known_by_their_content(raw):
@@ -110,9 +110,9 @@ def test_cifar_records_are_label_and_three_colour_planes(tmp_path, monkeypatch):
     file = File(path.name, 0, hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setitem(STANDARD, "cifar10", tiny("cifar10", {"archive": file}, {"train": 20, "test": 4}))
     builders.prepare("cifar10", raw_dir=tmp_path, data_dir=tmp_path / "out")
-    found = data.load_data("cifar10", data_dir=str(tmp_path / "out"), validation=0.2)["test"][np.array([3])]
-    assert (found["image"][0] == image).all()
-    assert found["label"].tolist() == [7]
+    batch = data.load_data("cifar10", data_dir=str(tmp_path / "out"), validation=0.2)["test"][np.array([3])]
+    assert (batch["image"][0] == image).all()
+    assert batch["label"].tolist() == [7]
 
 
 def test_an_unprepared_set_names_both_commands(raw):
@@ -201,9 +201,9 @@ def test_a_publisher_out_of_reach_is_named_at_once(monkeypatch):
 
 def test_any_other_prepared_set_is_read_by_its_tfds_name(raw, tmp_path):
     builders.prepare("mnist", raw_dir=raw)
-    found = tfds("cnnlab/mnist", size=14, channels=1)
-    assert found.spec.shape == (14, 14, 1)
-    assert len(found["test"]) == 20
+    dataset = tfds("cnnlab/mnist", size=14, channels=1)
+    assert dataset.spec.shape == (14, 14, 1)
+    assert len(dataset["test"]) == 20
     with pytest.raises(ValueError, match="has no feature 'mask'; it has image, index, label"):
         tfds("cnnlab/mnist", label="mask")
     with pytest.raises(ValueError, match="has 80 examples, more than 0 MB"):

@@ -1,4 +1,4 @@
-"""Photos with boxes that TFDS prepared, read back without TensorFlow."""
+"""Tests of photos with boxes that TFDS prepared, read without TensorFlow."""
 
 import io
 
@@ -21,7 +21,7 @@ def png(width, height):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """Prepares a set `tiny`: splits of photos, 40 x 20 pixels unless told, each with its objects."""
+    """Returns a function that prepares a set `tiny` of photos, 40 x 20 pixels by default, with objects."""
     import tensorflow_datasets as tfds
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
@@ -47,9 +47,13 @@ def store(tmp_path, monkeypatch):
 
             def _generate_examples(self, photos):
                 for i, photo in enumerate(photos):
-                    found = [{name: np.array(one[name]) for name in objects.feature} for one in photo]
-                    told = {"image/filename": f"{i}.png", sequence: found, "labels": [one["label"] for one in photo]}
-                    yield i, {"image": io.BytesIO(image or png(*size))} | told | more
+                    objects_by_name = [{name: np.array(one[name]) for name in objects.feature} for one in photo]
+                    record = {
+                        "image/filename": f"{i}.png",
+                        sequence: objects_by_name,
+                        "labels": [one["label"] for one in photo],
+                    }
+                    yield i, {"image": io.BytesIO(image or png(*size))} | record | more
 
         Tiny(data_dir=tmp_path).download_and_prepare(file_format="array_record")
 
@@ -57,7 +61,7 @@ def store(tmp_path, monkeypatch):
 
 
 def every(*photos):
-    """The same photos in all three splits."""
+    """Returns the same photos for all three splits."""
     return dict.fromkeys(("train", "validation", "test"), photos)
 
 
@@ -134,8 +138,8 @@ def test_a_split_that_nobody_annotated_counts_as_missing(store):
 def test_boxes_are_mended_by_the_rules_of_folders(store):
     corners = [(0.5, 0.5, 0.25, 0.25), (0.25, 0.5, 0.5, 1.25), (0.5, 0.5, 0.5, 0.5), (0.0, 1.5, 1.0, 2.0)]
     store(every([CAT | {"bbox": one} for one in corners]), form=None)
-    told = "3 reversed, put in order; 3 outside, dropped; 3 reaching out, clipped; 3 without area, kept"
-    with pytest.warns(UserWarning, match=told):
+    message = "3 reversed, put in order; 3 outside, dropped; 3 reaching out, clipped; 3 without area, kept"
+    with pytest.warns(UserWarning, match=message):
         one = first(size=(20, 40))
     assert one["boxes"].tolist() == [[[10, 5, 20, 10], [20, 5, 40, 10], [20, 10, 20, 10], [0, 0, 0, 0]]]
     assert one["classes"].tolist() == [[0, 0, 0, -1]]
@@ -202,7 +206,7 @@ def test_a_damaged_photo_is_named(store):
         first()
 
 
-def test_sizes_and_shares_out_of_range_and_too_little_memory_are_told(store):
+def test_sizes_and_shares_out_of_range_and_too_little_memory_are_refused(store):
     store(every([CAT]))
     with pytest.raises(ValueError, match="size must lie in 1..4096 pixels, found "):
         first(size=(0, 8))
