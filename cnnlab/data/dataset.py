@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cnnlab.data.columns import COLUMNS, Columns
+from cnnlab.data.ragged import Ragged
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.splits import split_columns
 
@@ -51,7 +52,7 @@ class Examples:
     @property
     def in_memory(self) -> bool:
         """Returns whether every column is an array, so that gathering a batch is cheap."""
-        return all(isinstance(column, np.ndarray) for column in self.columns.values())
+        return all(isinstance(column, np.ndarray | Ragged) for column in self.columns.values())
 
     def digest(self) -> str:
         """Returns a digest of all columns; it changes if any value changes."""
@@ -79,12 +80,12 @@ class Dataset:
 def _digest(columns: Columns) -> str:
     digest = hashlib.sha256()
     for name in sorted(columns):
-        if not isinstance(columns[name], np.ndarray):
-            digest.update(f"{name} {columns[name].digest()} ".encode())
+        column = columns[name]
+        if not isinstance(column, np.ndarray | Ragged):
+            digest.update(f"{name} {column.digest()} ".encode())
             continue
-        column = np.ascontiguousarray(columns[name])
         digest.update(f"{name} {column.dtype} {column.shape} ".encode())
-        digest.update(column.data)
+        column.update(digest) if isinstance(column, Ragged) else digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()[:16]
 
 

@@ -1,7 +1,8 @@
 """A column whose rows have different lengths, such as the boxes of photos: a batch pads its rows."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,11 @@ class Ragged:
         return (len(self.ends), self.width, *self.values.shape[1:])
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of the padded array."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    @property
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
@@ -78,6 +84,11 @@ class Ragged:
         """Adds the bytes of the padded array to a digest, a portion of the rows at a time."""
         for start in range(0, len(self), PORTION):
             digest.update(np.ascontiguousarray(self[start : start + PORTION]).data)
+
+
+def take_rows(columns: Mapping[str, Any], indices) -> dict[str, Any]:
+    """Returns the same rows of each column; ragged columns stay ragged, others are indexed."""
+    return {name: c.take(indices) if isinstance(c, Ragged) else c[indices] for name, c in columns.items()}
 
 
 def _ends(rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnlab.data.columns import Columns
+from cnnlab.data.ragged import take_rows
 
 
 def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -> dict[str, Columns]:
@@ -36,7 +37,7 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
             raise ValueError(
                 f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty; add some, or give it more"
             )
-    return {split: {name: column[indices] for name, column in columns.items()} for split, indices in chosen.items()}
+    return {split: take_rows(columns, indices) for split, indices in chosen.items()}
 
 
 def _rarest(labels: np.ndarray) -> np.ndarray:

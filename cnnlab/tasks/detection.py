@@ -108,7 +108,7 @@ class Detection(Task):
             raise ValueError(f"anchors must be widths and heights above 0 in pixels, found {self.anchors}")
 
     def resolve(self, dataset: Dataset) -> Detection:
-        boxes, classes = (dataset["train"].column(name) for name in self.columns)
+        boxes, classes = (np.asarray(dataset["train"].column(name)) for name in self.columns)
         real = boxes[classes >= 0]
         wrong = real[~(np.isfinite(real).all(-1) & (real[:, 2:] >= real[:, :2]).all(-1))]
         if len(wrong):
@@ -118,7 +118,7 @@ class Detection(Task):
             made["image_size"] = dataset.spec.size
         if self.kind == "anchors" and self.anchors == "auto":
             train = dataset["train"]
-            flags = {"learnt": train.column("learnt")} if "learnt" in train[np.arange(1)] else {}
+            flags = {"learnt": np.asarray(train.column("learnt"))} if "learnt" in train[np.arange(1)] else {}
             learnt = boxes[_learnt({"classes": classes} | flags) >= 0]
             anchors = cluster_sizes(learnt[:, 2:] - learnt[:, :2], self.num_anchors)
             made["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
@@ -126,9 +126,11 @@ class Detection(Task):
 
     def remarks(self, dataset: Dataset, shape: tuple[int, ...]) -> list[str]:
         train = dataset["train"]
-        classes = _learnt({n: train.column(n) for n in ("classes", "learnt") if n in train[np.arange(1)]})
+        names = ("boxes", *(name for name in ("classes", "learnt") if name in train[np.arange(1)]))
+        columns = {name: np.asarray(train.column(name)) for name in names}
+        classes = _learnt(columns)
         cells, slots = shape[1:3], 1 if self.kind == "cells" else self._count()
-        lost = grids.crowded_out(train.column("boxes"), classes, size=self._size(), cells=cells, slots=slots)
+        lost = grids.crowded_out(columns["boxes"], classes, size=self._size(), cells=cells, slots=slots)
         if not lost:
             return []
         held = "one object" if slots == 1 else f"{slots} objects"

@@ -123,7 +123,7 @@ def _resident(step: Step, state: State, plans: Sequence[Plan], key: jax.Array) -
     a GPU ask the host before each round.
     """
     examples = plans[0].dataset["train"]
-    columns = jax.device_put(_learnt_from(examples))
+    columns = jax.device_put({name: np.asarray(column) for name, column in _learnt_from(examples).items()})
 
     def orders(epoch: int) -> np.ndarray:
         order = {"batch_size": plans[0].training.batch_size, "epoch": epoch}

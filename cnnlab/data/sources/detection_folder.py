@@ -11,11 +11,14 @@ import numpy as np
 from cnnlab.data.annotations import Annotations, Objects, class_table, mend, read_annotations, read_table
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
+from cnnlab.data.ragged import Ragged, take_rows
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import set_aside
 from cnnlab.data.streaming import ImageFiles
 from cnnlab.geometry.letterbox import to_canvas
 
+MAX_OBJECTS = 1000  # of a photo; a batch has as many places as the photo of most objects needs
+_PADDING = {"boxes": 0, "classes": -1, "area": 0, "difficult": False, "crowd": False, "learnt": True}
 STATISTICS_FILES = 1024  # training photos that are sampled to normalise a streamed set
 
 
@@ -146,7 +149,9 @@ def box_columns(
     difficult: bool,
     left_out: dict[str, int],
 ) -> Columns:
-    """Builds the padded columns of boxes that `Examples` describes, and warns with the number of repaired boxes.
+    """Builds the ragged columns of boxes that `Examples` describes, and warns with the number of repaired boxes.
+
+    The first `MAX_OBJECTS` objects of a photo count.
 
     Args:
       objects: objects of each photo.
@@ -158,37 +163,32 @@ def box_columns(
       left_out: number of objects that the reader left out, by reason.
     """
     counts = Counter({f"{reason}, left out": number for reason, number in left_out.items()})
-    n, most = len(objects), max(1, *(len(photo.names) for photo in objects))
-    columns = {
-        "boxes": np.zeros((n, most, 4), np.float32),
-        "classes": np.full((n, most), -1, np.int32),
-        "area": np.zeros((n, most), np.float32),
-        "difficult": np.zeros((n, most), bool),
-        "crowd": np.zeros((n, most), bool),
-        "photo_size": np.array([photo.size for photo in objects], np.int32),
-        "frame": np.zeros((n, 4), np.float32),
-    }
+    width = max(1, *(min(len(photo.names), MAX_OBJECTS) for photo in objects))
+    number = {name: i for i, name in enumerate(names)}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in _PADDING}
+    frames = np.zeros((len(objects), 4), np.float32)
     for i, photo in enumerate(objects):
         mended = mend(photo.boxes, photo.size)
         counts.update(mended.counts)
         indices = np.flatnonzero(mended.keep)
-        boxes = mended.boxes[indices]
-        of_boxes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        area = (
-            of_boxes if photo.area is None else np.where(np.isnan(photo.area[indices]), of_boxes, photo.area[indices])
-        )
-        whole = np.array([0, 0, photo.size[1], photo.size[0]])
-        columns["boxes"][i, : len(indices)] = _scale_boxes(boxes, photo.size, size, fit)
-        columns["frame"][i] = _scale_boxes(whole, photo.size, size, fit)
-        columns["classes"][i, : len(indices)] = [names.index(photo.names[j]) for j in indices]
-        columns["area"][i, : len(indices)] = area
-        for name in ("difficult", "crowd"):
-            if getattr(photo, name) is not None:
-                columns[name][i, : len(indices)] = getattr(photo, name)[indices]
-    columns["learnt"] = ~columns["crowd"] & (difficult | ~columns["difficult"])
-    counts["crowds, not learnt"] = int(columns["crowd"].sum())
-    counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].sum())
-    notes = [f"{number} {reason}" for reason, number in counts.items() if number]
+        if len(indices) > MAX_OBJECTS:
+            counts[f"objects beyond the first {MAX_OBJECTS:,} of {photo.photo}, left out"] = len(indices) - MAX_OBJECTS
+            indices = indices[:MAX_OBJECTS]
+        boxes, marks = mended.boxes[indices], np.zeros(len(indices), bool)
+        crowd, hard = (marks if flags is None else flags[indices] for flags in (photo.crowd, photo.difficult))
+        area = np.full(len(indices), np.nan) if photo.area is None else photo.area[indices]
+        rows["boxes"].append(_scale_boxes(boxes, photo.size, size, fit).astype(np.float32))
+        rows["classes"].append(np.array([number[photo.names[j]] for j in indices], np.int32))
+        rows["area"].append(np.where(np.isnan(area), (boxes[:, 2:] - boxes[:, :2]).prod(1), area).astype(np.float32))
+        rows["difficult"].append(hard)
+        rows["crowd"].append(crowd)
+        rows["learnt"].append(~crowd & (difficult | ~hard))
+        frames[i] = _scale_boxes(np.array([0, 0, photo.size[1], photo.size[0]]), photo.size, size, fit)
+    columns = {name: Ragged.from_rows(entries, fill=_PADDING[name], width=width) for name, entries in rows.items()}
+    columns |= {"photo_size": np.array([photo.size for photo in objects], np.int32), "frame": frames}
+    counts["crowds, not learnt"] = int(columns["crowd"].values.sum())
+    counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].values.sum())
+    notes = [f"{count:,} {reason}" for reason, count in counts.items() if count]
     if other := [photo for photo in objects if photo.stated_size not in (None, photo.size)]:
         (height, width), (h, w) = other[0].stated_size, other[0].size
         notes.append(
@@ -212,5 +212,5 @@ def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], 
     parts = np.array(split or ["train"] * len(columns["image"]))
     if "train" not in parts:
         raise ValueError(f"no photo is in the split 'train'; the splits are {', '.join(sorted(set(parts)))}")
-    tables = {name: {key: column[parts == name] for key, column in columns.items()} for name in {*parts}}
+    tables = {name: take_rows(columns, parts == name) for name in {*parts}}
     return set_aside(tables, shares, seed)

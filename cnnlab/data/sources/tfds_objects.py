@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnlab.data.annotations import Objects
 from cnnlab.data.dataset import Dataset, Examples, statistics
+from cnnlab.data.ragged import take_rows
 from cnnlab.data.sources.detection_folder import box_columns
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.splits import set_aside
@@ -111,7 +112,7 @@ def boxes_dataset(
     tables, start = {}, 0
     for split, (pixels, records) in photos.items():
         stop = start + len(records)
-        tables[split] = {"image": pixels} | {key: column[start:stop] for key, column in columns.items()}
+        tables[split] = {"image": pixels} | take_rows(columns, slice(start, stop))
         start = stop
     tables = set_aside(tables, shares, seed)
     mean, std = statistics(tables["train"]["image"])
