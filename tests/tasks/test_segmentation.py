@@ -156,7 +156,7 @@ def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
     data = from_arrays(dict.fromkeys(("train", "validation", "test"), part), classes=("a", "b"))
     model = cnnlab.Choice("unet", width=2, depth=1, border="valid")
     experiment = Experiment(model=model, task=cnnlab.Choice("segmentation"), training=cnnlab.Training(batch_size=4))
-    with pytest.raises(ValueError, match="take --model.border mirror, which answers every pixel"):
+    with pytest.raises(ValueError, match="take --model.border mirror, which predicts every pixel"):
         make_plan(experiment, data=data)
 
 
