@@ -163,7 +163,7 @@ def test_a_run_keeps_a_fit_for_each_number_of_passes(run):
 def test_what_is_fitted_to_other_data_is_not_kept(run, tmp_path):
     kept = cnnlab.evaluate(run, calibrate="temperature")
     other = cnnlab.data.shapes(size=16, train=4, validation=200, test=40, seed=7)
-    with pytest.warns(UserWarning, match="other data than the run's is measured, and not kept"):
+    with pytest.warns(UserWarning, match="other data than the run's is evaluated, but not stored"):
         assert cnnlab.evaluate(run, other, calibrate="temperature")["temperature"] != kept["temperature"]
     assert cnnlab.evaluate(run, calibrate="saved")["temperature"] == kept["temperature"]
 

@@ -123,7 +123,7 @@ def test_a_photo_that_the_annotation_file_lacks_is_named(run, photos, tmp_path, 
     (tmp_path / "instances.json").write_text(json.dumps(table))
     options = ["--output", str(tmp_path / "out"), "--ids", str(tmp_path / "instances.json")]
     assert main(["predict", str(run), str(photos), *options]) == 1
-    assert "0.png is no photo of --ids" in capsys.readouterr().err
+    assert "0.png is not in --ids" in capsys.readouterr().err
 
 
 def test_pictures_of_an_earlier_call_are_not_predicted(run, photos):
