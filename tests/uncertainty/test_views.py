@@ -19,12 +19,12 @@ def trained(network, task, classes="abc", size=(8, 8)):
 
 
 def pointwise():
-    """1x1 convolutions: turning the image turns the answer."""
+    """Creates a network of 1x1 convolutions, whose prediction turns with the image."""
     return nn.Conv(3, (1, 1), bias_init=nn.initializers.normal())
 
 
 class Corner(nn.Module):
-    """Logits are the top left and the bottom right pixel: as far from equivariant as can be."""
+    """A network whose logits are the top left and the bottom right pixel, which is far from equivariant."""
 
     @nn.compact
     def __call__(self, x):
@@ -32,7 +32,7 @@ class Corner(nn.Module):
 
 
 class Bright(nn.Module):
-    """A detector whose box is its 4x4 cell's own, shifted within it by where the light lies."""
+    """A detector that predicts a box in each 4x4 cell, shifted towards the bright pixels."""
 
     @nn.compact
     def __call__(self, x):
