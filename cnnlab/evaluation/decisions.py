@@ -30,9 +30,9 @@ def decision_report(
       ood: rows of out-of-distribution images, computed like `rows`.
 
     Returns:
-      `decision_scores`; with `before` also `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; with a
-      calibration its parameters, such as `temperature` and the ends of its 95 % interval, `temperature_low` and
-      `temperature_high`; with conformal sets `set_scores`; with `ood` `ood_scores`.
+      `decision_scores`; with `before` also `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; with
+      temperature scaling `temperature` and the ends of its 95 % interval, `temperature_low` and `temperature_high`;
+      with conformal sets `set_scores`; with `ood` `ood_scores`.
     """
     out = decision_scores(rows)
     if before is not None:

@@ -70,7 +70,7 @@ class Classification(Task):
         if k < 2 and self.kind != "multilabel":
             raise ValueError(f"classification needs two classes or more, {dataset.name} has {k}")
         if self.kind == "sigmoid" and k != 2:
-            raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; set --task.kind softmax")
+            raise ValueError(f"a sigmoid separates two classes, {dataset.name} has {k}; set --task.kind softmax")
         if self.class_weights is None:
             return self
         if self.kind == "multilabel":

@@ -40,7 +40,7 @@ def coco_records(prediction: Prediction, spec: InputSpec, photo: Photo) -> list[
 
 
 def _records(columns: Mapping[str, np.ndarray], spec: InputSpec, photo: Photo) -> list[Record]:
-    """Returns record record per row of the columns. Their boxes and deviations are in pixels of the network's input."""
+    """Returns one record per row of the columns. Their boxes and deviations are in pixels of the network's input."""
     height, width = photo.size
     boxes = on_photo(np.asarray(columns["boxes"], np.float64), photo.size, spec)
     boxes = np.clip(boxes, 0, np.tile([width, height], 2))

@@ -94,7 +94,7 @@ class Segmentation(Task):
         if k < 2:
             raise ValueError(f"segmentation needs two classes or more, {dataset.name} has {dataset.spec.classes}")
         if self.sigmoid and k != 2:
-            raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; leave --task.sigmoid out")
+            raise ValueError(f"a sigmoid separates two classes, {dataset.name} has {k}; leave --task.sigmoid out")
         weights = self.class_weights
         if isinstance(weights, str):
             weights = _frequency_weights(masks, dataset.spec.classes, weights)

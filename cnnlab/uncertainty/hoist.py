@@ -17,7 +17,7 @@ from cnnlab.uncertainty import spatial_masks
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Late:
-    """An array that depends on the key.
+    """An array that depends on the random key of a pass.
 
     Attributes:
       aval: its abstract value (shape and dtype).
@@ -91,7 +91,7 @@ def _trace(closed: core.ClosedJaxpr, inputs: list, operations: list[LateOperatio
             out = _trace(equation.params["jaxpr"], operands, operations)
         else:
             out = [Late(var.aval, spatial_masks.recognise(equation, operands)) for var in equation.outvars]
-            run, inputs = spatial_masks.rewritten(equation, operands) or (_binder(equation), operands)
+            run, inputs = spatial_masks.rewrite(equation, operands) or (_binder(equation), operands)
             operations.append(LateOperation(run, inputs, out, _largest(equation)))
         values.update(zip(equation.outvars, out, strict=True))
     return [_read(var, values) for var in jaxpr.outvars]

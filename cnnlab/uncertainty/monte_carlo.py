@@ -142,7 +142,7 @@ def warn_of_limit(standard_error: float) -> None:
 
 
 def fitting_chunk(largest: int) -> int:
-    """Returns the number of passes per chunk that fits the cache of a CPU or the memory of an accelerator best.
+    """Returns the number of passes per chunk whose largest array best fits a CPU's cache or an accelerator's memory.
 
     On a CPU, larger chunks save loop iterations, but slow down once their arrays no longer fit the cache.
 

@@ -50,7 +50,7 @@ def recognise(equation: core.JaxprEqn, inputs: list) -> Origin:
     return Origin()
 
 
-def rewritten(equation: core.JaxprEqn, inputs: list) -> Rewritten | None:
+def rewrite(equation: core.JaxprEqn, inputs: list) -> Rewritten | None:
     """Rewrites an equation on a scaled array as a function of its mask; returns None if that is not cheaper."""
     x, rule = inputs[0], _RULES.get(equation.primitive.name)
     if rule is None or not is_late(x) or x.origin.known is None:

@@ -39,7 +39,7 @@ def run(tmp_path_factory, dataset):
     return path
 
 
-def test_the_scores_of_answers_that_are_all_alike_are_those_of_hand_arithmetic():
+def test_scores_of_equal_predictions_match_hand_arithmetic():
     probs, label = predictions()
     scores = decision_scores({"probs": probs, "label": label})
     assert [scores["mce"], scores["ece_mass"]] == pytest.approx([0.15, 0.15])
@@ -48,13 +48,13 @@ def test_the_scores_of_answers_that_are_all_alike_are_those_of_hand_arithmetic()
     assert scores["error_auroc_entropy"] == 0.5
 
 
-def test_doubts_are_large_where_answers_are_even():
+def test_doubts_are_large_where_probabilities_are_even():
     scores = doubts({"probs": np.array([[1.0, 0.0], [0.5, 0.5]])})
     assert scores["max_probability"].tolist() == [0, 0.5]
     assert scores["entropy"] == pytest.approx([0, math.log(2)])
 
 
-def test_images_that_are_always_doubted_more_are_found_without_fail():
+def test_images_that_always_have_more_doubt_are_detected_without_error():
     rows, ood_rows = {"probs": np.array([[0.9, 0.1]] * 20)}, {"probs": np.array([[0.6, 0.4]] * 10)}
     scores = ood_scores(rows, ood_rows)
     assert scores["ood_auroc_entropy"] == scores["ood_aupr_max_probability"] == 1
@@ -135,7 +135,7 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
         ({"ood": "digits"}, "shape (16, 16, 1), digits has (28, 28, 1)"),
     ],
 )
-def test_what_cannot_be_decided_is_told(run, options, message):
+def test_options_that_do_not_fit_raise_a_clear_error(run, options, message):
     cnnlab.evaluate(run, calibrate="temperature")
     with pytest.raises(ValueError, match="(?s)" + message.replace("(", "\\(").replace(")", "\\)")):
         cnnlab.evaluate(run, **options)
@@ -160,7 +160,7 @@ def test_a_run_keeps_a_fit_for_each_number_of_passes(run):
     assert cnnlab.evaluate(run, mc_samples=4, calibrate="saved")["set_size"] == pytest.approx(many["set_size"])
 
 
-def test_what_is_fitted_to_other_data_is_not_kept(run, tmp_path):
+def test_a_fit_to_other_data_is_not_stored(run, tmp_path):
     stored = cnnlab.evaluate(run, calibrate="temperature")
     other = cnnlab.data.shapes(size=16, train=4, validation=200, test=40, seed=7)
     with pytest.warns(UserWarning, match="other data than the run's is evaluated, but not stored"):
@@ -168,7 +168,7 @@ def test_what_is_fitted_to_other_data_is_not_kept(run, tmp_path):
     assert cnnlab.evaluate(run, calibrate="saved")["temperature"] == stored["temperature"]
 
 
-def test_what_a_second_fit_takes_away_is_told(run):
+def test_a_second_fit_warns_of_what_it_removes(run):
     cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
     with pytest.warns(UserWarning, match="held a calibration and sets for answers with no --mc; it now holds sets"):
         cnnlab.evaluate(run, conformal=0.2)

@@ -77,7 +77,7 @@ def test_the_spread_over_passes_is_read_where_the_box_lay_and_scaled_to_the_phot
 
 
 @pytest.mark.parametrize("passes", [(), ("--mc", "3")])
-def test_predict_writes_coco_results_and_a_picture_of_each_photo(run, passes, tmp_path, capsys):
+def test_predict_writes_coco_results_and_a_drawing_of_each_photo(run, passes, tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()
     for i in range(2):
@@ -126,7 +126,7 @@ def test_a_photo_that_the_annotation_file_lacks_is_named(run, photos, tmp_path, 
     assert "0.png is not in --ids" in capsys.readouterr().err
 
 
-def test_pictures_of_an_earlier_call_are_not_predicted(run, photos):
+def test_drawings_of_an_earlier_call_are_not_predicted(run, photos):
     first = predicted(run, photos)
     assert predicted(run, photos) == first
 

@@ -226,7 +226,7 @@ def test_the_old_result_stays_where_a_new_one_fails(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == old
 
 
-def test_every_frame_is_found_as_a_photo_is(detector, tmp_path):
+def test_every_frame_is_predicted_like_a_photo(detector, tmp_path):
     frames = [np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8) for i in range(11)]
     (tmp_path / "frames").mkdir()
     for i, pixels in enumerate(frames):
@@ -280,7 +280,7 @@ def test_memory_holds_a_few_frames_of_a_long_film(detector, tmp_path, monkeypatc
     assert max(alive) <= videos.BATCH + 2
 
 
-def test_the_command_draws_films_beside_photos_and_tells_the_pace(detector, tmp_path, monkeypatch, capsys):
+def test_the_command_draws_films_beside_photos_and_prints_the_frame_rate(detector, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cnnlab, "load", lambda run: detector)
     film(tmp_path / "clip.mp4", greys(3))
     (tmp_path / "frames").mkdir()

@@ -151,7 +151,7 @@ def test_a_unet_begins_to_learn_drawn_shapes_and_doubts_where_it_errs(tmp_path):
     assert set(drawn) <= {f"{i:04}.png" for i in range(32)}
 
 
-def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
+def test_a_unet_that_predicts_fewer_pixels_than_its_input_raises_an_error_with_a_remedy():
     part = {"image": np.zeros((4, 64, 64, 1), np.uint8), "mask": np.zeros((4, 64, 64), np.int32)}
     data = from_arrays(dict.fromkeys(("train", "validation", "test"), part), classes=("a", "b"))
     model = cnnlab.Choice("unet", width=2, depth=1, border="valid")

@@ -120,7 +120,7 @@ def test_of_two_objects_in_one_cell_the_first_stays_whole_and_the_other_is_count
 
 
 @pytest.mark.parametrize(("kind", "message"), [("cells", "holds one object"), ("anchors", None)])
-def test_training_objects_that_find_no_slot_are_told_before_the_first_step(kind, message):
+def test_training_objects_without_a_slot_are_reported_before_the_first_step(kind, message):
     boxes = np.array([[[1.0, 1, 5, 5], [2, 2, 7, 7], [20, 20, 30, 30]]], np.float32)
     columns = {"image": np.zeros((1, 32, 32, 1), np.uint8), "boxes": boxes, "classes": np.array([[0, 1, 2]])}
     data = cnnlab.data.from_arrays(dict.fromkeys(("train", "validation"), columns))
@@ -186,7 +186,7 @@ def test_a_gaussian_regression_adds_its_noise_to_the_variance_over_passes():
         (tasks.Segmentation(), "label", "reads the column 'mask'"),
         (tasks.Detection(), "label", "reads the column 'boxes'"),
         (tasks.Regression(), "label", "reads the column 'target'"),
-        (tasks.Classification(kind="sigmoid"), "label", "tells two classes apart, shapes-label has 3"),
+        (tasks.Classification(kind="sigmoid"), "label", "separates two classes, shapes-label has 3"),
         (tasks.Classification(class_weights=(1.0, 2.0)), "label", "must hold 3 numbers for 3 classes, found 2"),
     ],
 )
@@ -209,7 +209,7 @@ def test_predictions_read_as_attributes_and_name_what_they_hold():
         prediction.mask  # noqa: B018
 
 
-def test_a_task_from_outside_trains_by_name(tmp_path, monkeypatch, small):
+def test_a_registered_task_trains_by_name(tmp_path, monkeypatch, small):
     @dataclasses.dataclass(frozen=True)
     class Sure(tasks.Classification):
         gain: float = 2.0

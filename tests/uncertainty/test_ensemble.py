@@ -28,7 +28,7 @@ def images():
     return np.random.default_rng(0).random((4, 16, 16, 1), np.float32)
 
 
-def test_the_answer_is_the_mean_over_members_of_any_architecture(images):
+def test_the_prediction_is_the_mean_over_members_of_any_architecture(images):
     members = [member(0), member(1), member(2, "lenet5")]
     prediction = ensemble_predict(members, images)
     probs = np.stack([np.asarray(cnnlab.predict(trained, images).probs, np.float64) for trained in members])
@@ -49,12 +49,12 @@ def test_the_answer_is_the_mean_over_members_of_any_architecture(images):
         (lambda: [member(0), member(1).replace(task=Classification(label_smoothing=0.1))], "must share their task"),
     ],
 )
-def test_members_that_do_not_belong_together_are_told_apart(members, message, images):
+def test_members_that_do_not_fit_together_raise_an_error(members, message, images):
     with pytest.raises(ValueError, match=message):
         ensemble_predict(members(), images)
 
 
-def test_predict_gives_the_answers_of_several_runs_together(run, small, tmp_path, capsys):
+def test_predict_averages_the_predictions_of_several_runs(run, small, tmp_path, capsys):
     cnnlab.train(dataclasses.replace(small, seed=1), tmp_path / "other", quiet=True)
     photo = str(tmp_path / "photo.png")
     save_example(cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "photo.png")

@@ -28,7 +28,7 @@ def passes(*each, k=2):
 BOX, NEAR, FAR = (0, 0, 10, 10), (0, 0, 10, 8), (50, 50, 60, 60)
 
 
-def test_an_object_has_its_mean_its_spread_and_how_often_it_was_found():
+def test_an_object_has_its_mean_its_spread_and_its_frequency():
     objects = group_passes(
         passes([(BOX, 0.9, (1, 0))], [(NEAR, 0.5, (0, 1)), (FAR, 0.8, (1, 0))], [(BOX, 0.7, (1, 0))], [])
     )

@@ -40,7 +40,7 @@ def test_entropy_of_certainty_is_0_and_of_ignorance_log_k():
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 10])
-def test_the_answer_does_not_depend_on_the_chunk(chunk):
+def test_the_prediction_does_not_depend_on_the_chunk(chunk):
     trained, x = lenet(dropout=0.5, spatial_dropout=0.2)
     expected = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=5)
     actual = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=chunk)
@@ -48,7 +48,7 @@ def test_the_answer_does_not_depend_on_the_chunk(chunk):
         np.testing.assert_allclose(actual[name], expected[name], atol=1e-6)
 
 
-def test_the_same_key_gives_the_same_answer_and_another_key_another():
+def test_the_same_key_gives_the_same_prediction_and_another_key_another():
     trained, x = lenet(dropout=0.5)
     a, b, c = (cnnlab.mc_predict(trained, x, key=jax.random.key(k), num_samples=3).mean for k in (0, 0, 1))
     assert (a == b).all()
@@ -281,7 +281,7 @@ def test_2500_passes_are_enough_for_any_probability():
     assert 2400 < int(actual.count) <= AUTO_LIMIT
 
 
-def test_passes_that_do_not_suffice_are_told():
+def test_passes_that_do_not_suffice_cause_a_warning():
     with pytest.warns(UserWarning, match="after 2,500 passes the largest standard error of a mean is 0.03"):
         warn_of_limit(0.03)
 
