@@ -1,4 +1,4 @@
-"""How good a network is on a split, and how far its answers can be acted on."""
+"""Evaluation: metrics of a network on a split, with calibration, conformal sets and out-of-distribution detection."""
 
 from cnnlab.evaluation.evaluate import evaluate
 

@@ -1,4 +1,4 @@
-"""The pictures that a training leaves in its run directory."""
+"""The figures that training stores in its run directory."""
 
 import functools
 from pathlib import Path
@@ -17,7 +17,7 @@ from cnnlab.training.run import read_history
 
 
 def training_curves(run: str | Path, directory: Path) -> list[Path]:
-    """Loss and monitored metric of a run's epochs."""
+    """Draws the loss and the monitored metric of a run against epochs."""
     monitor = load_config(run)["monitor"]
     figure = curves(read_history(Path(run)), monitor["metric"], maximise=monitor["maximise"])
     return save_figures({"curves": figure}, directory)
@@ -26,7 +26,7 @@ def training_curves(run: str | Path, directory: Path) -> list[Path]:
 def augmentation_sheet(
     experiment: Experiment, dataset: Dataset, directory: Path, *, examples: int = 8, draws: int = 3
 ) -> list[Path]:
-    """What a run is trained on: examples as they are above several draws of each; none where nothing is augmented."""
+    """Draws training examples above augmented versions of each; writes no figure if nothing is augmented."""
     augmentation = experiment.training.augmentation
     if not (augmentation.moves or augmentation.recolours):
         return []
@@ -38,7 +38,7 @@ def augmentation_sheet(
 
 
 def save_example(dataset: Dataset, path: Path) -> Path:
-    """Writes the first test image, to try a prediction with."""
+    """Writes the first test image to a file, on which a prediction can be tried."""
     from PIL import Image
 
     image = dataset["test"][np.arange(1)]["image"][0]

@@ -1,4 +1,4 @@
-"""A task's rows of a split: by one pass, by many with dropout on, or by several networks."""
+"""Computes a task's rows of a split: in one pass, over passes with dropout on, over views, or over several networks."""
 
 import itertools
 import time
@@ -31,23 +31,23 @@ def row_function(
     batch_size: int = 256,
     draws: bool = False,
 ) -> Callable[[Examples], Rows]:
-    """The way to answer: a function from examples to the task's rows, once each and in order.
+    """Returns a function from examples to the task's rows, with one row per example, in order.
 
     Args:
-      members: one network, or several whose answers are averaged.
-      mc_samples: passes with dropout on, or `auto`; one pass without, if left out.
-      views: of each example, as in `augmented_predict`, whose answers are averaged.
-      seed: of the dropout masks.
-      batch_size: examples at a time, at most.
-      draws: add `draw`, a random number of each image, see `image_draws`.
+      members: one network, or several whose predictions are averaged.
+      mc_samples: number of passes with dropout on, or `auto`; by default one pass with dropout off.
+      views: views of each example to average over, as in `augmented_predict`.
+      seed: seed of the dropout masks.
+      batch_size: largest number of examples at a time.
+      draws: whether to add the column `draw`, a random number per image, see `image_draws`.
 
     Returns:
-      The rows; of a mean also `entropy` and `mutual_information` (nats, a mean over pixels or cells), `num_samples` and
-      `standard_error`.
+      A function that returns the task's rows; over passes or members also `entropy` and `mutual_information` (nats, for
+      each pixel or cell where there are any), `num_samples` and `standard_error`.
 
     Raises:
-      ValueError: the members do not fit together, there are several and (`mc_samples` or `views`), both of these are
-      given, no dropout is active, or there is no such view.
+      ValueError: the members do not fit together, several members are combined with `mc_samples` or `views`,
+        `mc_samples` is combined with `views`, no dropout is active, or a view is unknown.
     """
     members = members_of(members, mc_samples=mc_samples, views=views)
     first = members[0]
@@ -58,10 +58,10 @@ def row_function(
     if mc_samples is not None:
         require_dropout(first.network, first.variables, jax.ShapeDtypeStruct((1, *first.spec.shape), np.float32))
 
-    def answers(examples: Examples) -> Rows:
+    def compute_rows(examples: Examples) -> Rows:
         numbers = itertools.count()
 
-        def answer(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        def predict_batch(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
             if mc_samples is not None:
                 return _sampled_rows(first, batch, jax.random.key(seed), next(numbers), mc_samples)
             if views is not None:
@@ -69,33 +69,36 @@ def row_function(
             return _member_rows(members, batch) if len(members) > 1 else one_pass_rows(first, batch)
 
         def rows(_: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-            return answer(batch) | ({"draw": _image_draws(batch["image"])} if draws else {})
+            return predict_batch(batch) | ({"draw": _image_draws(batch["image"])} if draws else {})
 
         return evaluation_rows(first, examples, batch_size=min(batch_size, len(examples)), rows=rows)
 
-    return answers
+    return compute_rows
 
 
 def with_cost(
-    answers: Callable[[Examples], Rows], trained: Trained, examples: Examples, *, batch_size: int
+    compute_rows: Callable[[Examples], Rows], trained: Trained, examples: Examples, *, batch_size: int
 ) -> tuple[Rows, dict[str, float]]:
-    """Rows and what they cost: `seconds`, and `passes_equivalent`, multiples of one deterministic pass; both warm."""
+    """Computes rows and their cost: `seconds`, and `passes_equivalent`, as a multiple of one deterministic pass.
+
+    Both times exclude compilation.
+    """
     once = row_function([trained], batch_size=batch_size)
     first = Examples(examples[np.arange(min(batch_size, len(examples)))])
-    for program in (answers, once):
+    for program in (compute_rows, once):
         program(first)  # compiles
-    rows, seconds = _fastest(answers, examples)
+    rows, seconds = _fastest(compute_rows, examples)
     return rows, {"seconds": seconds, "passes_equivalent": seconds / _fastest(once, examples)[1]}
 
 
 def _fastest(
-    answers: Callable[[Examples], Rows], examples: Examples, *, repeats: int = 3, enough: float = 2.0
+    compute_rows: Callable[[Examples], Rows], examples: Examples, *, repeats: int = 3, enough: float = 2.0
 ) -> tuple[Rows, float]:
-    """Rows and their seconds, the least of several; not measured again once `enough` were spent."""
+    """Computes rows and the shortest of several times in seconds; stops once `enough` seconds are spent."""
     times: list[float] = []
     while len(times) < repeats and sum(times) < enough:
         started = time.perf_counter()
-        rows = answers(examples)
+        rows = compute_rows(examples)
         times.append(time.perf_counter() - started)
     return rows, min(times)
 
@@ -105,8 +108,8 @@ def _sampled_rows(
     trained: Trained, batch: Mapping[str, jax.Array], key: jax.Array, number: int, num_samples: Passes
 ) -> dict[str, jax.Array]:
     key = jax.random.fold_in(key, number)
-    found = mc_moments(trained, batch["image"], key, num_samples=num_samples)
-    return _rows_of(trained, batch, found, spread=num_samples != 1)
+    stats = mc_moments(trained, batch["image"], key, num_samples=num_samples)
+    return _rows_of(trained, batch, stats, spread=num_samples != 1)
 
 
 @jit(static_argnames="views")
@@ -123,11 +126,11 @@ _image_draws = jit(image_draws)
 
 
 def _rows_of(
-    trained: Trained, batch: Mapping[str, jax.Array], found: Moments, *, spread: bool = True
+    trained: Trained, batch: Mapping[str, jax.Array], stats: Moments, *, spread: bool = True
 ) -> dict[str, jax.Array]:
-    """The task's rows of the mean, with the uncertainty of each example; of one pass alone there is no `spread`."""
-    kept = {name: leaf for name, leaf in summarise(trained, found).items() if name in UNCERTAINTY}
-    outputs = found.mean
+    """Returns the task's rows of the mean, with each example's uncertainty; `spread` is false for a single pass."""
+    uncertainty = {name: leaf for name, leaf in summarise(trained, stats).items() if name in UNCERTAINTY}
+    outputs = stats.mean
     if spread and complete(trained.task).reads_variance:
-        outputs = outputs | {"variance": found.variance}
-    return trained.task.rows(outputs, batch) | kept
+        outputs = outputs | {"variance": stats.variance}
+    return trained.task.rows(outputs, batch) | uncertainty

@@ -1,1 +1,1 @@
-"""Pictures: arrays in, matplotlib figures out. Matplotlib is imported when the first one is drawn."""
+"""Functions that draw arrays as matplotlib figures. Matplotlib is imported when the first figure is drawn."""

@@ -1,4 +1,4 @@
-"""A network drawn as in the papers: a solid a layer, skips as arrows above."""
+"""Draws a network as papers do: each layer as a solid, skip connections as arrows above."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = {"convolution": "#56b4e9", "pool": "#e69f00", "dense": "#009e73", "join": "#cc79a7", "other": "#bbbbbb"}
-_DEPTH = (0.36, 0.26)  # how far a pixel of width goes right and up
+_DEPTH = (0.36, 0.26)  # how far one unit of depth moves right and up
 _GAP = 0.5
 
 
 class Solid(NamedTuple):
-    """One layer, or several alike.
+    """A solid of the drawing: one layer, or several equal layers.
 
     Attributes:
-      shape: `(h, w, c)`, or `(n,)` of a vector.
-      kind: convolution, pool, dense, join or other; it gives the colour.
-      above: what is computed.
-      below: whose output it is.
-      inputs: indices of the solids it reads; -1 is the one before the first.
+      shape: shape of the output: `(h, w, c)`, or `(n,)` for a vector.
+      kind: `convolution`, `pool`, `dense`, `join` or `other`; it determines the colour.
+      above: text above the solid, the operation.
+      below: text below the solid, the name of the layer.
+      inputs: indices of the solids that it reads; -1 is the network's input.
     """
 
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class Solid(NamedTuple):
 
 
 def architecture(solids: Sequence[Solid], title: str = "") -> Figure:
-    """A figure as wide as the network is long."""
+    """Draws a network as a figure, whose width grows with the number of layers."""
     from matplotlib.figure import Figure
 
     figure = Figure(dpi=120)
@@ -48,7 +48,10 @@ def architecture(solids: Sequence[Solid], title: str = "") -> Figure:
 
 
 def draw_solids(axis: Axes, solids: Sequence[Solid]) -> Axes:
-    """Height and depth grow with the logarithm of the rows and columns, width with that of the channels."""
+    """Draws solids on an axis and returns it.
+
+    Height and depth grow with the logarithm of the rows and columns, width with the logarithm of the channels.
+    """
     x, places = 0.0, []
     for solid in solids:
         width, height, depth = _extent(solid.shape)
@@ -75,7 +78,7 @@ def draw_solids(axis: Axes, solids: Sequence[Solid]) -> Axes:
 
 
 def _extent(shape: tuple[int, ...]) -> tuple[float, float, float]:
-    """Width, height and depth of a solid."""
+    """Returns the width, height and depth of a solid."""
     if len(shape) != 3:
         return 0.18, 0.4 * math.log2(1 + math.prod(shape)), 0.18
     height, width, channels = shape
@@ -109,7 +112,7 @@ def _below(solid: Solid) -> str:
 
 
 def _draw_skips(axis: Axes, solids: Sequence[Solid], places: Sequence[tuple], tallest: float) -> float:
-    """Arrows over what they skip, the longer the higher; returns the height they take."""
+    """Draws skip connections as arrows above the solids, longer ones higher; returns the height that they take."""
     skips = [(i, j) for j, solid in enumerate(solids) for i in solid.inputs if 0 <= i < j - 1]
     lengths = sorted({j - i for i, j in skips})
     for i, j in skips:

@@ -1,4 +1,4 @@
-"""Training examples as they are and as they were drawn."""
+"""Draws training examples and their augmented versions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def augmentations(batches: Sequence[Mapping[str, np.ndarray]], titles: Sequence[str], classes: Sequence[str]) -> Figure:
-    """A column an example, a row a batch: as it is above, as it was drawn below; masks tinted, boxes with their class.
+    """Draws one column per example and one row per batch, with masks tinted and boxes labelled by class.
 
     Args:
-      batches: the same examples, `image` `[n, H, W, C]` and, where there are any, `mask` `[n, H, W]` (0 shows as
-        background, -1 hatched) and `boxes` `[n, m, 4]` with `classes` `[n, m]`.
-      titles: one a batch.
-      classes: names.
+      batches: original and augmented versions of the same examples: `image` `[n, H, W, C]`, and optionally `mask`
+        `[n, H, W]` (0 is not tinted, -1 is hatched) and `boxes` `[n, m, 4]` with `classes` `[n, m]`.
+      titles: one title per batch.
+      classes: names of the classes.
     """
     n = len(batches[0]["image"])
     height, width = batches[0]["image"].shape[1:3]
@@ -39,9 +39,9 @@ def augmentations(batches: Sequence[Mapping[str, np.ndarray]], titles: Sequence[
 
 
 def _tint(axis: Axes, mask: np.ndarray) -> None:
-    """A mask `[H, W]` over its image: classes from 1 on in colour, what is ignored hatched."""
-    shown = np.ma.masked_less(mask, 1)
-    axis.imshow(shown, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
+    """Draws a mask `[H, W]` over its image: classes from 1 on in colour, ignored pixels hatched."""
+    classes = np.ma.masked_less(mask, 1)
+    axis.imshow(classes, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
     if (mask == -1).any():
         hatched = axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
         hatched.set(edgecolor=GREY, linewidth=0)

@@ -1,4 +1,4 @@
-"""What figures share: axes outside of pyplot, one image, the outline of a box, colours. No global state."""
+"""Helpers of all figures: axes without pyplot and its global state, images, outlines of boxes, and colours."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
-"""Okabe and Ito's colours: readers who are colour-blind can tell them apart."""
+"""Okabe and Ito's colours, which colour-blind readers can distinguish."""
 
 BOX_COLOURS = (ORANGE, BLUE, "#009e73", "#cc79a7")
 
 
 def new_figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    """A figure with its axes `[rows, columns]`, outside of pyplot: nothing to close, no display needed."""
+    """Creates a figure and its axes `[rows, columns]` without pyplot, so that it needs no display and no closing."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", dpi=120)
@@ -25,7 +25,7 @@ def new_figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float]) ->
 
 
 def show(axis: Axes, image: np.ndarray) -> None:
-    """One image `[H, W, C]`, uint8 or in [0, 1], grey or RGB."""
+    """Draws an image `[H, W, C]`, uint8 or in [0, 1], grey or RGB, on an axis."""
     axis.imshow(
         image if image.shape[-1] == 3 else image[..., 0],
         cmap="gray",
@@ -36,7 +36,7 @@ def show(axis: Axes, image: np.ndarray) -> None:
 
 
 def outline(axis: Axes, box: np.ndarray, text: str, colour: str) -> None:
-    """A box and its name."""
+    """Draws a box `[4]` xyxy in pixels with a text above it."""
     from matplotlib.patches import Rectangle
 
     axis.add_patch(rectangle_of(Rectangle, box, color=colour))
@@ -44,6 +44,6 @@ def outline(axis: Axes, box: np.ndarray, text: str, colour: str) -> None:
 
 
 def rectangle_of(rectangle: type, box: np.ndarray, **style):
-    """Returns a matplotlib rectangle of a box `[4]` xyxy in pixels."""
-    # Coordinates are continuous, pixel centres lie at +0.5; imshow puts them at whole numbers.
+    """Creates a matplotlib rectangle from a box `[4]` xyxy in pixels."""
+    # A box has continuous coordinates, with pixel centres at +0.5; imshow puts pixel centres at integers.
     return rectangle((box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, **style)

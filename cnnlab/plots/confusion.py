@@ -1,4 +1,4 @@
-"""True class against guess."""
+"""Draws confusion matrices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Counts of true class (rows) and guess (columns), coloured by share of the row."""
+    """Draws a confusion matrix, coloured by each count's share of its row.
+
+    Args:
+      counts: `[k, k]` counts, by true class (rows) and predicted class (columns).
+      classes: names of the classes.
+    """
     k = len(counts)
     side = min(12.0, 2.2 + 0.42 * k)
     figure, axes = new_figure(size=(side + 0.8, side))

@@ -1,4 +1,4 @@
-"""Loss and a metric against epochs."""
+"""Draws learning curves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def curves(history: Sequence[Mapping[str, float]], monitor: str, *, maximise: bool) -> Figure:
-    """Loss and the monitored validation metric against epochs.
+    """Draws the loss and the monitored validation metric against epochs.
 
     Args:
-      history: one mapping an epoch with `epoch`, `loss` and `validation_*` entries.
-      monitor: the name of the metric without its prefix.
-      maximise: whether more of it is better.
+      history: one mapping per epoch, with entries `epoch`, `loss` and `validation_*`.
+      monitor: name of the metric, without the prefix `validation_`.
+      maximise: whether a larger value of the metric is better.
     """
     figure, axes = new_figure(1, 2, size=(8, 3.2))
     epochs = [row["epoch"] for row in history]
@@ -34,7 +34,7 @@ def curves(history: Sequence[Mapping[str, float]], monitor: str, *, maximise: bo
         best = int(np.nanargmax(values) if maximise else np.nanargmin(values))
         place = (epochs[best], values[best])
         right.plot(*place, "o", color=ORANGE)
-        side = "right" if 2 * best > len(values) else "left"  # away from the nearer edge
+        side = "right" if 2 * best > len(values) else "left"  # writes away from the nearer edge
         right.annotate(f"{values[best]:.4f}", place, (0, 8), textcoords="offset points", ha=side)
     right.set(xlabel="epoch", ylabel=f"validation {monitor}")
     right.margins(y=0.15)

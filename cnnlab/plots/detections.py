@@ -1,4 +1,4 @@
-"""Images with true and predicted boxes."""
+"""Draws images with true and predicted boxes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def detections(images: Sequence[np.ndarray], found: Sequence, truths: Sequence, classes: Sequence[str]) -> Figure:
-    """Images with their true boxes (dashed) and the found ones with class and score.
+def detections(images: Sequence[np.ndarray], predictions: Sequence, truths: Sequence, classes: Sequence[str]) -> Figure:
+    """Draws images with their true boxes (dashed), and their predicted boxes with class and score.
 
     Args:
-      images: each `[H, W, C]`.
-      found: for each image a list of `(box, class, score)`.
-      truths: for each image a list of `(box, class)`.
-      classes: names.
+      images: images `[H, W, C]`.
+      predictions: a list of `(box, class, score)` for each image.
+      truths: a list of `(box, class)` for each image.
+      classes: names of the classes.
     """
     from matplotlib.patches import Rectangle
 
@@ -29,7 +29,7 @@ def detections(images: Sequence[np.ndarray], found: Sequence, truths: Sequence, 
     figure, axes = new_figure(rows, columns, size=(2.2 * columns, 2.2 * rows))
     for axis in axes.flat:
         axis.axis("off")
-    for axis, image, boxes, true in zip(axes.flat, images, found, truths, strict=False):
+    for axis, image, boxes, true in zip(axes.flat, images, predictions, truths, strict=False):
         show(axis, image)
         for box, _ in true:
             axis.add_patch(rectangle_of(Rectangle, box, color="white", linestyle="--"))

@@ -1,4 +1,4 @@
-"""Images with titles."""
+"""Draws images with titles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, title: str = "", columns: int = 5) -> Figure:
-    """Images `[H, W, C]` with a title each, and one above them all."""
+    """Draws images `[H, W, C]` with a title each, and a common `title` above."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure, axes = new_figure(rows, columns, size=(1.7 * columns, 2.05 * rows))

@@ -1,4 +1,4 @@
-"""Boxes drawn on a photo, pixel by pixel: the only file here that draws with Pillow, so that a photo keeps its size."""
+"""Draws boxes on a photo, with Pillow instead of matplotlib, so that the photo keeps its size in pixels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-"""Okabe and Ito's colours: readers who are colour-blind can tell them apart."""
+"""Okabe and Ito's colours, which colour-blind readers can distinguish."""
 
 SURE = 0.3
-"""The score from which a box is drawn."""
+"""The lowest score of a box that is drawn."""
 
 
 def draw_boxes(pixels: np.ndarray, records: Sequence[Mapping[str, Any]], *, sure: float = SURE) -> np.ndarray:
-    """Returns a photo with its surest boxes, the best on top; boxes over many passes also show their corners' spread.
+    """Draws the boxes of a photo on a copy of it, the best on top.
 
     Args:
-      pixels: `[H, W, 3]` uint8.
-      records: of its boxes, in COCO's results format. Two standard deviations (`bbox_std`) of the upper left and of
-        the lower right corner are drawn as ellipses.
-      sure: boxes with a lower score are left out.
+      pixels: the photo `[H, W, 3]` uint8.
+      records: records of its boxes in COCO's results format. If a record has standard deviations (`bbox_std`, over
+        several passes), those of the upper left and the lower right corner are drawn as ellipses, two deviations wide.
+      sure: lowest score of a box that is drawn.
 
     >>> box = {"bbox": [2, 2, 9, 9], "score": 0.9, "category": "cat", "category_id": 1}
     >>> draw_boxes(np.zeros((16, 16, 3), np.uint8), [box])[2, 5].tolist()  # on the upper edge: the colour of class 1
@@ -31,15 +31,15 @@ def draw_boxes(pixels: np.ndarray, records: Sequence[Mapping[str, Any]], *, sure
     pen = ImageDraw.Draw(image, "RGBA")
     line = max(1, round(min(pixels.shape[:2]) / 300))
     font = ImageFont.load_default(10 + line)
-    for one in reversed([one for one in records if one["score"] >= sure]):
-        x, y, w, h = one["bbox"]
-        colour = COLOURS[one["category_id"] % len(COLOURS)]
+    for record in reversed([record for record in records if record["score"] >= sure]):
+        x, y, w, h = record["bbox"]
+        colour = COLOURS[record["category_id"] % len(COLOURS)]
         pen.rectangle((x, y, x + w, y + h), outline=colour, width=line)
-        if "bbox_std" in one:
-            left, top, right, bottom = (2 * side for side in one["bbox_std"])
+        if "bbox_std" in record:
+            left, top, right, bottom = (2 * side for side in record["bbox_std"])
             for cx, cy, rx, ry in ((x, y, left, top), (x + w, y + h, right, bottom)):
                 pen.ellipse((cx - rx, cy - ry, cx + rx, cy + ry), fill=f"{colour}80", outline="white")
-        name = f"{one['category']} {one['score']:.2f}"
+        name = f"{record['category']} {record['score']:.2f}"
         x1, y1, x2, y2 = pen.textbbox((x + line, y + line), name, font=font)
         pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), fill=colour)
         pen.text((x + line, y + line), name, font=font, fill="black")

@@ -1,4 +1,4 @@
-"""Accuracy against confidence."""
+"""Draws reliability diagrams."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 def reliability_diagram(
     bins: Reliability, ece: float, floor: float, *, interval: tuple[float, float] | None = None
 ) -> Figure:
-    """Accuracy against confidence, the noise of each bin shaded, and its count below.
+    """Draws accuracy against confidence, and the number of examples in each bin.
 
-    Shaded is where 95 of 100 perfectly calibrated models would lie with as many examples of this confidence.
+    The shaded band contains 95 of 100 perfectly calibrated models that have as many examples with this confidence.
 
     Args:
-      bins: from `metrics.calibration.errors.reliability`.
-      ece: the expected calibration error.
-      floor: what a perfectly calibrated model of this size would score.
-      interval: of the ECE, shown beside it.
+      bins: the bins, from `metrics.calibration.errors.reliability`.
+      ece: expected calibration error (ECE).
+      floor: ECE of a perfectly calibrated model with as many examples.
+      interval: lower and upper end of the ECE's interval, for the title.
     """
     from scipy.stats import binom
 
@@ -47,7 +47,7 @@ def reliability_diagram(
     top.legend(loc="best", frameon=False, fontsize=9)
     bottom.bar(left, count, width, align="edge", color=BLUE, edgecolor="white", linewidth=0.8)
     for x, w, n in zip(left + width / 2, width, count, strict=True):
-        if w > 0.05:  # narrower bins would write over each other
+        if w > 0.05:  # the numbers of narrower bins would overlap
             bottom.annotate(_short(n), (x, n), (0, 1), textcoords="offset points", ha="center", va="bottom", fontsize=6)
     bottom.set(xlabel="confidence", ylabel="examples", xlim=(0, 1))
     if filled.any():
@@ -56,7 +56,7 @@ def reliability_diagram(
 
 
 def _short(n: int) -> str:
-    """A count in at most four characters: 950, 12k, 3M."""
+    """Formats a count with at most four characters: 950, 12k, 3M."""
     for unit, letter in ((10**6, "M"), (10**3, "k")):
         if n >= unit:
             return f"{n / unit:.1f}{letter}" if n < 10 * unit else f"{n / unit:.0f}{letter}"

@@ -1,4 +1,4 @@
-"""Figures of what a network does with its doubt."""
+"""Draws risk-coverage curves."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ _LINES = (BLUE, ORANGE, "#009e73", "#cc79a7")
 
 
 def risk_coverage_curves(curves: Mapping[str, RiskCoverage], *, coverage: float = 0.8) -> Figure:
-    """Error rate of the surest answers against their share, beside the best order of them and a random one.
+    """Draws the error rate of the most confident predictions against their share.
+
+    Two more lines show the best possible order of the predictions and a random order.
 
     Args:
-      curves: from `metrics.selective.risk_coverage`, by the name of the score that orders the answers.
-      coverage: marked, with the risk there.
+      curves: curves from `metrics.selective.risk_coverage`, by the name of the score that orders the predictions.
+      coverage: coverage at which the risk is marked and printed.
 
     >>> from cnnlab.metrics.selective import risk_coverage
     >>> curve = risk_coverage(np.array([0.9, 0.8, 0.7]), np.array([1, 1, 0]))
     >>> risk_coverage_curves({"probability": curve}).axes[0].get_ylabel()
-    'risk: share of answers that are wrong'
+    'risk: share of predictions that are wrong'
     """
     figure, axes = new_figure(size=(4.6, 3.6))
     axis = axes[0, 0]
@@ -39,7 +41,7 @@ def risk_coverage_curves(curves: Mapping[str, RiskCoverage], *, coverage: float 
     axis.plot(share, np.maximum(share - (1 - errors), 0) / share, ":", color=GREY, label="best order")
     axis.axhline(errors, linestyle="--", color=GREY, label="random order")
     axis.axvline(coverage, color=GREY, linewidth=0.6)
-    axis.set(xlabel="coverage: share of examples answered", ylabel="risk: share of answers that are wrong")
+    axis.set(xlabel="coverage: share of predictions accepted", ylabel="risk: share of predictions that are wrong")
     highest = max(curve.risk.max() for curve in curves.values())
     axis.set(xlim=(0, 1), ylim=(0, 1.4 * highest or 1))
     axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")

@@ -1,4 +1,4 @@
-"""Prediction against truth."""
+"""Draws predicted against true values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scatter(values: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Figure:
-    """Prediction against truth, one panel a target `[n, d]`."""
+    """Draws predicted values `[n, d]` against true targets `[n, d]`, with one panel per target."""
     d = targets.shape[1]
     figure, axes = new_figure(1, d, size=(3.4 * d, 3.2))
     for i, axis in enumerate(axes[0]):

@@ -1,4 +1,4 @@
-"""Figures of what a network says of every pixel, and how sure it is."""
+"""Draws segmentations and the uncertainty of each pixel."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def prediction_grid(
     maps: Mapping[str, Sequence[np.ndarray]],
     k: int,
 ) -> Figure:
-    """One row an image: the image, truth, guess, each map with its scale, and the errors in red.
+    """Draws one row per image: the image, truth, guess, each map with its scale, and the errors in red.
 
     Args:
-      images: `[H, W, C]` each.
-      truths: `[H, W]` of k classes, -1 = ignored.
-      guesses: `[H, W]`.
-      maps: by title numbers `[H, W]`: `E[y]`, `Var[y]`.
+      images: images `[H, W, C]`.
+      truths: true masks `[H, W]` of k classes, -1 = ignored.
+      guesses: predicted masks `[H, W]`.
+      maps: one map `[H, W]` per image, by title, such as `E[y]` and `Var[y]`.
       k: number of classes.
 
     >>> mask = np.eye(8, dtype=int)
@@ -41,10 +41,10 @@ def prediction_grid(
         show(row[0], images[i])
         for axis, mask in ((row[1], truths[i]), (row[2], guesses[i])):
             _classes(axis, mask, k)
-        for axis, (title, each) in zip(row[3:-1], maps.items(), strict=True):
-            top = 1.0 if title == "E[y]" else max(float(np.max(each[i])), 1e-9)
-            drawn = axis.imshow(each[i], cmap="viridis" if title == "E[y]" else "magma", vmin=0, vmax=top)
-            figure.colorbar(drawn, ax=axis, fraction=0.046)
+        for axis, (title, values) in zip(row[3:-1], maps.items(), strict=True):
+            top = 1.0 if title == "E[y]" else max(float(np.max(values[i])), 1e-9)
+            heatmap = axis.imshow(values[i], cmap="viridis" if title == "E[y]" else "magma", vmin=0, vmax=top)
+            figure.colorbar(heatmap, ax=axis, fraction=0.046)
             axis.axis("off")
         wrong = (guesses[i] != truths[i]) & (truths[i] >= 0)
         row[-1].imshow(np.where(wrong[..., None], (213, 94, 0), (255, 255, 255)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""A score's histogram inside and outside of the training distribution."""
+"""Draws histograms of a score for in-distribution and out-of-distribution images."""
 
 from __future__ import annotations
 
@@ -14,33 +14,38 @@ if TYPE_CHECKING:
 
 
 def separation_histogram(
-    inside: np.ndarray, outside: np.ndarray, *, score: str, names: tuple[str, str] = ("inside", "outside")
+    scores: np.ndarray,
+    ood_scores: np.ndarray,
+    *,
+    score: str,
+    names: tuple[str, str] = ("in distribution", "out of distribution"),
 ) -> Figure:
-    """How a score is spread over examples like those trained on and over others.
+    """Draws histograms of a score for in-distribution and for out-of-distribution examples.
 
     Args:
-      inside: `[n]`, scores that should be small.
-      outside: `[m]`, scores that should be large.
-      score: its name.
-      names: of the two sets.
+      scores: scores `[n]` of in-distribution examples, which should be small.
+      ood_scores: scores `[m]` of out-of-distribution examples, which should be large.
+      score: name of the score.
+      names: names of the two sets of examples.
 
     >>> figure = separation_histogram(np.array([0.1, 0.2]), np.array([0.6, 0.9]), score="entropy", names=("a", "b"))
     >>> figure.axes[0].get_title()
-    'AUROC 1.0000\\n0.0 % of a lost where 95 % of b are found'
+    'AUROC 1.0000\\n0.0 % of a rejected where 95 % of b are detected'
     """
-    inside, outside = np.asarray(inside, np.float64), np.asarray(outside, np.float64)
-    found = separation(inside, outside)
+    scores, ood_scores = np.asarray(scores, np.float64), np.asarray(ood_scores, np.float64)
+    quality = separation(scores, ood_scores)
     figure, axes = new_figure(size=(4.8, 3.2))
     axis = axes[0, 0]
-    both = np.concatenate([inside, outside])
+    both = np.concatenate([scores, ood_scores])
     edges = np.linspace(both.min(), max(both.max(), both.min() + 1e-6), 41)
-    for values, name, colour in ((inside, names[0], BLUE), (outside, names[1], ORANGE)):
+    for values, name, colour in ((scores, names[0], BLUE), (ood_scores, names[1], ORANGE)):
         weights = np.full(len(values), 1 / len(values))
         axis.hist(values, edges, weights=weights, color=colour, alpha=0.5, label=f"{name} ({len(values):,})")
         axis.hist(values, edges, weights=weights, color=colour, histtype="step")
-    axis.axvline(np.sort(outside)[int(0.05 * len(outside) + 1e-9)], linestyle="--", color=GREY, label="95 % found")
+    threshold = np.sort(ood_scores)[int(0.05 * len(ood_scores) + 1e-9)]
+    axis.axvline(threshold, linestyle="--", color=GREY, label="95 % detected")
     axis.set(xlabel=score, ylabel="share of examples")
-    lost = f"{100 * found.fpr95:.1f} % of {names[0]} lost where 95 % of {names[1]} are found"
-    axis.set_title(f"AUROC {found.auroc:.4f}\n{lost}", fontsize=9)
+    rejected = f"{100 * quality.fpr95:.1f} % of {names[0]} rejected where 95 % of {names[1]} are detected"
+    axis.set_title(f"AUROC {quality.auroc:.4f}\n{rejected}", fontsize=9)
     axis.legend(frameon=False, fontsize=8)
     return figure

@@ -1,1 +1,1 @@
-"""Answers for files: records, pictures and videos."""
+"""Predictions for files: records, drawings and videos."""

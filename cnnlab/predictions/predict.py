@@ -1,4 +1,4 @@
-"""Predictions for images, as a stream of any length or from files."""
+"""Predicts images, from files or from a stream of any length."""
 
 import itertools
 from collections import deque
@@ -32,30 +32,29 @@ def predict_files(
 ) -> Iterator[tuple[Path, Prediction]]:
     """Yields each file and its prediction, as NumPy arrays without the batch axis; each file is read once.
 
-    A network that answers each pixel, and learnt from images that were not resized, answers a photo at its own size
-    where it can; all other photos are resized to the size that the network learnt from.
+    A network that predicts each pixel, and was trained on images that were not resized, predicts a photo at the photo's
+    own size if it can. All other photos are resized to the size of the training images.
 
     Args:
-      trained: the network, or several, whose answers are averaged as by `ensemble_predict`.
+      trained: one network, or several whose predictions are averaged as in `ensemble_predict`.
       files: image files, in the order of the results.
-      mc_samples: passes with dropout on, or `auto`; one without, if left out.
-      seed: of the dropout masks.
-      batch_size: images at a time; the last batch is filled up, so one compile serves all.
-      fitted: calibrates `probs` and adds `set` `[k]`, the classes of the conformal set, where there is one. Entropies
-        stay those of the passes.
-      each_pass: adds `passes`, what each of `mc_samples` passes, or each network, alone is decoded to, with a leading
-        axis.
-      unreadable: is called with the error of a file that cannot be read, which is then left out; if it is left out
-        itself, the first such error is raised.
+      mc_samples: number of passes with dropout on, or `auto`; by default one pass with dropout off.
+      seed: seed of the dropout masks.
+      batch_size: number of images at a time; the last batch is padded, so that one compilation serves all batches.
+      fitted: calibration of `probs`; with conformal sets the prediction also holds `set` `[k]`, which is true for the
+        classes in the set. Entropies remain those before calibration.
+      each_pass: whether to add `passes`, the decoded prediction of each pass or of each network, with a leading axis.
+      unreadable: callback that gets the error of a file that cannot be read; the file is then left out. Without a
+        callback the first such error is raised.
 
     Raises:
-      ValueError: a file is missing or no image; it is named. Several networks do not fit together, or are to make
-        several passes each.
+      ValueError: a file is missing or is no image (the error names it), several networks do not fit together, or
+        several networks are combined with `mc_samples`.
     """
     members = members_of(trained, mc_samples=mc_samples)
     if fitted is not None:
         fitted.require_passes(mc_samples)
-    read: deque[Path] = deque()  # and not yet answered
+    read: deque[Path] = deque()  # files that are read, but not yet predicted
 
     def images() -> Iterator[np.ndarray]:
         fitting = _fitting_size(members[0])
@@ -88,14 +87,14 @@ def predict_images(
     """Yields each image's prediction, as NumPy arrays without the batch axis; memory holds one batch.
 
     Args:
-      trained: as in `predict_files`.
-      images: `[H, W, C]` uint8 each, as the network takes them.
-      batch_size: images at a time; the last batch is filled up, so one compile serves all. Images of another size than
-        the network learnt from go one by one.
-      mc_samples: as in `predict_files`, with the rest.
-      seed: of the dropout masks, other ones in every batch.
-      fitted: calibrates `probs`.
-      each_pass: adds `passes`.
+      trained: one network, or several, as in `predict_files`.
+      images: images `[H, W, C]` uint8, with the channels that the network takes.
+      batch_size: number of images at a time; the last batch is padded, so that one compilation serves all batches.
+        Images of another size than the training images are predicted one at a time.
+      mc_samples: number of passes with dropout on, as in `predict_files`.
+      seed: seed of the dropout masks, which differ between batches.
+      fitted: calibration of `probs`, as in `predict_files`.
+      each_pass: whether to add `passes`, as in `predict_files`.
     """
     members = members_of(trained, mc_samples=mc_samples)
     key = jax.random.key(seed)
@@ -103,39 +102,39 @@ def predict_images(
         filled = batch_size if batch[0].shape == members[0].spec.shape else len(batch)
         stack = np.stack(batch + batch[-1:] * (filled - len(batch)))
         if len(members) > 1:
-            answer = ensemble_average(members, stack)
+            prediction = ensemble_average(members, stack)
         elif mc_samples is None:
-            answer = predict(members[0], stack)
+            prediction = predict(members[0], stack)
         else:
             options = {"num_samples": mc_samples, "return_samples": each_pass}
-            answer = mc_predict(members[0], stack, key=jax.random.fold_in(key, number), **options)
+            prediction = mc_predict(members[0], stack, key=jax.random.fold_in(key, number), **options)
         if each_pass:
-            answer = Prediction({**answer, "passes": _decode_each(members[0], answer.samples)})
-        answer = jax.device_get(Prediction({name: leaf for name, leaf in answer.items() if name != "samples"}))
+            prediction = Prediction({**prediction, "passes": _decode_each(members[0], prediction.samples)})
+        prediction = jax.device_get(Prediction({name: leaf for name, leaf in prediction.items() if name != "samples"}))
         if fitted is not None:
-            answer = _calibrated(answer, fitted, stack)
+            prediction = _calibrated(prediction, fitted, stack)
         for i in range(len(batch)):
-            yield jax.tree.map(lambda leaf, i=i: leaf[i], answer)
+            yield jax.tree.map(lambda leaf, i=i: leaf[i], prediction)
 
 
 def _fitting_size(trained: Trained) -> Callable[[Path], tuple[int, int]]:
-    """Returns a function from a file to the size that it is answered at: its own, where the network can."""
+    """Returns a function from a file to the size at which it is predicted: its own size if the network allows it."""
     spec = trained.spec
     if not trained.any_size or spec.resized:
         return lambda path: spec.size
-    answered = {spec.size: True}
+    possible = {spec.size: True}
 
     def size(path: Path) -> tuple[int, int]:
         own = read_header(path)[0]
-        if own not in answered:
-            answered[own] = _answers_all(trained, own)
-        return own if answered[own] else spec.size
+        if own not in possible:
+            possible[own] = _predicts_all(trained, own)
+        return own if possible[own] else spec.size
 
     return size
 
 
-def _answers_all(trained: Trained, size: tuple[int, int]) -> bool:
-    """Whether the network answers every pixel of an image of this size; some need multiples of their stride."""
+def _predicts_all(trained: Trained, size: tuple[int, int]) -> bool:
+    """Returns whether a network predicts every pixel of an image of this size; some need multiples of their stride."""
     image = jax.ShapeDtypeStruct((1, *size, trained.spec.channels), np.uint8)
     try:
         return jax.eval_shape(lambda x: predict(trained, x)["mask"], image).shape[1:] == size
@@ -144,7 +143,7 @@ def _answers_all(trained: Trained, size: tuple[int, int]) -> bool:
 
 
 def _batches(images: Iterable[np.ndarray], most: int, usual: tuple[int, ...]) -> Iterator[list[np.ndarray]]:
-    """In order; `most` of the usual shape at a time, others alone."""
+    """Yields batches in order: at most `most` images of the usual shape, and single images of other shapes."""
     for shape, alike in itertools.groupby(images, key=np.shape):
         while batch := list(itertools.islice(alike, most if shape == usual else 1)):
             yield batch
@@ -152,13 +151,13 @@ def _batches(images: Iterable[np.ndarray], most: int, usual: tuple[int, ...]) ->
 
 @jit
 def _decode_each(trained: Trained, samples: Outputs) -> Prediction:
-    """Each pass `[B, T, ...]` by itself."""
+    """Decodes each pass of `samples` `[B, T, ...]` separately."""
     return jax.lax.map(trained.task.decode, samples)
 
 
-def _calibrated(answer: Prediction, fitted: PostHoc, images: np.ndarray) -> Prediction:
-    probs = fitted.apply(answer["probs"])
+def _calibrated(prediction: Prediction, fitted: PostHoc, images: np.ndarray) -> Prediction:
+    probs = fitted.apply(prediction["probs"])
     sets = {}
     if fitted.conformal is not None:
         sets = {"set": fitted.conformal.sets(probs, uniform=image_draws(images))}
-    return Prediction(answer | {"probs": probs, "label": probs.argmax(-1)} | sets)
+    return Prediction(prediction | {"probs": probs, "label": probs.argmax(-1)} | sets)

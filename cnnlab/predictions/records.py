@@ -1,4 +1,4 @@
-"""Predictions as files: records in JSON and CSV, pictures as PNGs. What they hold, the task says."""
+"""Writes predictions to files: records as JSON and CSV, drawings as PNG. The task defines their content."""
 
 import csv
 import itertools
@@ -15,15 +15,15 @@ from cnnlab.tasks.task import Record, complete
 
 
 def write_json(records: Sequence[Record], file: TextIO, task: Task) -> None:
-    """Writes what the task makes of all records as JSON."""
+    """Writes the task's document of all records as JSON."""
     json.dump(complete(task).document(records), file, indent=2)
     file.write("\n")
 
 
 def write_csv(records: Sequence[Record], file: TextIO, task: Task) -> None:
-    """Writes one line a record: numbers by class become columns `probs.cat`, lists become JSON in their cell."""
-    flat = [_flat(one) for one in records]
-    columns = list(dict.fromkeys(name for one in flat for name in one))
+    """Writes one CSV line per record. Numbers by class become columns such as `probs.cat`, lists become JSON text."""
+    flat = [_flat(record) for record in records]
+    columns = list(dict.fromkeys(name for record in flat for name in record))
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
@@ -33,9 +33,9 @@ WRITERS: dict[str, Callable[[Sequence[Record], TextIO, Task], None]] = {"json": 
 """Formats of `predictions.FORMAT` by name."""
 
 
-def _flat(one: Record) -> Record:
+def _flat(record: Record) -> Record:
     out: Record = {}
-    for name, value in one.items():
+    for name, value in record.items():
         if isinstance(value, dict):
             out |= {f"{name}.{key}": item for key, item in value.items()}
         else:
@@ -44,40 +44,40 @@ def _flat(one: Record) -> Record:
 
 
 def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Photo, target: Path) -> dict[str, str]:
-    """Writes the pictures that the task draws of a photo's prediction, at the photo's own size, upright.
+    """Writes the task's drawings of a photo's prediction, upright, at the photo's own size.
 
     Args:
-      task: of the network.
-      prediction: of the photo.
-      spec: of the network.
+      task: task of the network.
+      prediction: prediction of the photo, without a batch axis.
+      spec: input specification of the network.
       photo: the photo.
-      target: the files' common beginning: `out/photo` gives `out/photo_mask.png`.
+      target: common beginning of the files' paths: `out/photo` gives `out/photo_mask.png`.
 
     Returns:
-      The files by name.
+      Paths of the files by the name of the drawing.
     """
     files = {}
-    for name, picture in complete(task).draw(prediction, spec, photo).items():
+    for name, drawing in complete(task).draw(prediction, spec, photo).items():
         file = target.with_name(f"{target.name}_{name}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_png(file, picture, size=photo.size)
+        write_png(file, drawing, size=photo.size)
         files[name] = str(file)
     return files
 
 
 def naming() -> Callable[[Path], str]:
-    """Returns a function that gives each file another name: its stem, with a number where that was given before.
+    """Returns a function that gives each file a unique name: its stem, with a number if the stem is already in use.
 
     >>> name = naming()
     >>> [name(Path(path)) for path in ("a.png", "a.jpg", "a-2.png")]
     ['a', 'a-2', 'a-2-2']
     """
-    given: set[str] = set()
+    used: set[str] = set()
 
     def name(path: Path) -> str:
         numbered = (f"{path.stem}-{i}" for i in itertools.count(2))
-        chosen = next(name for name in itertools.chain([path.stem], numbered) if name not in given)
-        given.add(chosen)
+        chosen = next(name for name in itertools.chain([path.stem], numbered) if name not in used)
+        used.add(chosen)
         return chosen
 
     return name

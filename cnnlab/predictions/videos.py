@@ -1,4 +1,4 @@
-"""Videos in, drawn videos out: frame by frame, so that memory holds a few frames however long the film is."""
+"""Predicts videos frame by frame and draws the detections, so that memory holds only a few frames."""
 
 import contextlib
 import json
@@ -20,18 +20,18 @@ from cnnlab.predictions.predict import predict_images
 from cnnlab.tasks.task import Record, complete
 from cnnlab.trained import Passes, Trained
 
-BATCH = 8  # frames that the network sees at once
+BATCH = 8  # frames per batch
 
 
 class VideoResult(NamedTuple):
-    """The files and the pace of a video's prediction.
+    """The files and the frame rate of a video's prediction.
 
     Attributes:
-      video: the drawn video.
-      results: its detections, a JSON file.
-      frames: how many.
-      rate: frames a second, everything included but the first batch, which waits for the compiler; of a shorter
-        video all frames by all seconds.
+      video: path of the drawn video.
+      results: path of the JSON file with its detections.
+      frames: number of frames.
+      rate: frames per second of the whole prediction, without the first batch, which includes compilation; a video
+        of at most one batch counts it.
     """
 
     video: Path
@@ -51,20 +51,20 @@ def predict_video(
     rate: float = 25.0,
     quiet: bool = True,
 ) -> VideoResult:
-    """Answers every frame, and writes `OUTPUT/NAME.mp4` and `OUTPUT/NAME.json`, both whole or not at all.
+    """Predicts every frame of a video, and writes `OUTPUT/NAME.mp4` and `OUTPUT/NAME.json`.
 
-    The JSON holds the records of all frames, as for photos; COCO's `image_id` is the number of the frame, 1 the first.
-    The drawn video has the frames' own times and no sound.
+    The JSON file holds the records of all frames, as for photos; COCO's `image_id` is the number of the frame, starting
+    at 1. The drawn video keeps the times of the frames and has no sound. If an error occurs, neither file is written.
 
     Args:
       trained: a network whose task draws frames: a detector.
-      source: a video, or a folder of frames.
-      output: the directory.
-      name: of the files; the source's, if left out.
-      mc_samples: passes a frame with dropout on, or `auto`; one without, if left out.
-      seed: of the dropout masks, which are the same in all batches of frames.
-      rate: frames a second of a folder.
-      quiet: no progress bar on standard error.
+      source: a video file, or a folder of frames.
+      output: directory of the two files.
+      name: name of the two files; by default that of the source.
+      mc_samples: number of passes per frame with dropout on, or `auto`; by default one pass with dropout off.
+      seed: seed of the dropout masks, which differ between batches of frames.
+      rate: frames per second of a folder.
+      quiet: whether to hide the progress bar on standard error.
 
     Raises:
       ValueError: the task draws no frames, `cnnlab.files.video` cannot read or write, or the drawn video would replace
@@ -78,39 +78,39 @@ def predict_video(
     if video.exists() and video.samefile(source):
         raise ValueError(f"the drawn video would replace {source}; give another output directory")
     with contextlib.ExitStack() as stack:
-        film = stack.enter_context(open_video(source, rate=rate))
-        note = stack.enter_context(_list_file(results))
-        write = stack.enter_context(write_video(video, size=film.size, rate=film.rate))
-        tick = stack.enter_context(_progress(quiet, film.length))
-        waiting: deque[Frame] = deque()  # read, and not yet shown: the frames of one batch
+        reader = stack.enter_context(open_video(source, rate=rate))
+        add_records = stack.enter_context(_list_file(results))
+        write = stack.enter_context(write_video(video, size=reader.size, rate=reader.rate))
+        tick = stack.enter_context(_progress(quiet, reader.length))
+        waiting: deque[Frame] = deque()  # frames that are read, but not yet predicted: at most one batch
 
         def images() -> Iterator[np.ndarray]:
-            for frame in film.frames:
+            for frame in reader.frames:
                 waiting.append(frame)
                 yield fit_pixels(frame.pixels, **trained.spec.layout)
 
-        answers = predict_images(trained, images(), batch_size=BATCH, mc_samples=mc_samples, seed=seed)
-        for number, prediction in enumerate(answers, 1):
+        predictions = predict_images(trained, images(), batch_size=BATCH, mc_samples=mc_samples, seed=seed)
+        for number, prediction in enumerate(predictions, 1):
             frame = waiting.popleft()
             photo = Photo(source, number, frame=frame.pixels)
-            (drawn,) = task.draw(prediction, trained.spec, photo).values()
-            write(frame._replace(pixels=drawn.pixels))
-            note(task.record(prediction, trained.spec, photo))
+            (drawing,) = task.draw(prediction, trained.spec, photo).values()
+            write(frame._replace(pixels=drawing.pixels))
+            add_records(task.record(prediction, trained.spec, photo))
             pace = tick()
     return VideoResult(video, results, number, pace)
 
 
 @contextlib.contextmanager
 def _list_file(path: Path) -> Iterator[Callable[[list[Record]], None]]:
-    """Yields a function that adds records to a JSON list; the file is there when the block ends, whole."""
+    """Yields a function that adds records to a JSON list; the complete file appears when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("w") as file:
         before = "["
 
         def add(records: list[Record]) -> None:
             nonlocal before
-            for one in records:
-                file.write(f"{before}\n{json.dumps(one)}")
+            for record in records:
+                file.write(f"{before}\n{json.dumps(record)}")
                 before = ","
 
         yield add
@@ -119,7 +119,7 @@ def _list_file(path: Path) -> Iterator[Callable[[list[Record]], None]]:
 
 @contextlib.contextmanager
 def _progress(quiet: bool, length: int | None) -> Iterator[Callable[[], float]]:
-    """Draws a bar over the frames; yields a function that counts one and returns the frames a second so far."""
+    """Draws a progress bar; yields a function that counts a frame and returns the frames per second so far."""
     number, counted, since = 0, 0, time.monotonic()
     texts = {"label": "frames", "rate": "{task.fields[speed]:.1f} frames/s"}
     with progress_bar(console(quiet), texts=texts, total=length, speed=0.0) as update:
@@ -129,7 +129,7 @@ def _progress(quiet: bool, length: int | None) -> Iterator[Callable[[], float]]:
             number, counted, now = number + 1, counted + 1, time.monotonic()
             speed = counted / (now - since)
             update(completed=number, speed=speed)
-            if number == BATCH:  # the compiler is paid; from here on it is the pace of a long video
+            if number == BATCH:  # leaves the first batch out of the rate, because it includes compilation
                 counted, since = 0, now
             return speed
 

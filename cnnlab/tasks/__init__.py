@@ -1,4 +1,4 @@
-"""Tasks by name. A new one is a file beside `classification.py` and a line in `TASKS`."""
+"""The registry of tasks by name. To add a task, write a file beside `classification.py` and add a line to `TASKS`."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,12 @@ TASKS: dict[str, Callable[..., Task]] = {
 
 
 def register(name: str, task: Callable[..., Task]) -> None:
-    """Makes `create_task(name, **options)` and `--task.name NAME` build `task`, a frozen dataclass."""
+    """Registers a task, a frozen dataclass, for `create_task(name, **options)` and `--task.name NAME`."""
     TASKS[name] = task
 
 
 def create_task(name: str, **options) -> Task:
-    """The task of that name.
+    """Creates a task from its name and its options.
 
     >>> create_task("classification", kind="sigmoid").kind
     'sigmoid'

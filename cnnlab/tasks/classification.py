@@ -1,4 +1,4 @@
-"""Classification: one class of k, yes or no, or several labels at once."""
+"""Classification: one class of k, yes or no, or several labels per image."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from cnnlab.plots.reliability import reliability_diagram
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 BINS = 15
-_SHOWN = 20
+_GALLERY_SIZE = 20  # images in the figure `wrong`
 
 
 @dataclasses.dataclass(frozen=True)
 class Classification(Task):
-    """Reads `label` `[B]` (`softmax`, `sigmoid`) or `labels` `[B, k]` of 0 and 1 (`multilabel`).
+    """A task that predicts one class of k, yes or no, or several labels for each image.
 
-    Every kind links to `probs` with a distribution on the last axis: `[B, k]` for softmax, `[B, 2]` (no, yes) for one
-    sigmoid, `[B, k, 2]` for several labels.
+    It reads the column `label` `[B]` (`softmax`, `sigmoid`) or `labels` `[B, k]` of 0 and 1 (`multilabel`).
+
+    Every kind links logits to `probs`, a distribution on the last axis: `[B, k]` for `softmax`, `[B, 2]` (no, yes) for
+    `sigmoid`, `[B, k, 2]` for `multilabel`.
 
     Attributes:
-      kind: `softmax` over k classes; one logit and a `sigmoid` for yes or no; `multilabel`, a sigmoid a class.
-      label_smoothing: share of the target that is spread over all classes.
-      class_weights: one weight a class, or `balanced`: inverse to the class's frequency in training, mean 1 an example.
+      kind: `softmax` predicts one of k classes, `sigmoid` yes or no from one logit, `multilabel` yes or no per class.
+      label_smoothing: share of the target probability that is spread evenly over all classes.
+      class_weights: loss weight of each class, or `balanced`: weights inversely proportional to the class frequencies
+        in the training split, with mean 1 over its examples.
     """
 
     kind: Literal["softmax", "sigmoid", "multilabel"] = "softmax"
@@ -67,11 +70,11 @@ class Classification(Task):
         if k < 2 and self.kind != "multilabel":
             raise ValueError(f"classification needs two classes or more, {dataset.name} has {k}")
         if self.kind == "sigmoid" and k != 2:
-            raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; set --task.kind softmax")
+            raise ValueError(f"a sigmoid separates two classes, {dataset.name} has {k}; set --task.kind softmax")
         if self.class_weights is None:
             return self
         if self.kind == "multilabel":
-            raise ValueError("class_weights are for one label an example; leave them out for multilabel")
+            raise ValueError("class_weights need one label per example; leave them out for multilabel")
         weights = self.class_weights
         if weights == "balanced":
             labels = dataset["train"].column("label")
@@ -112,9 +115,9 @@ class Classification(Task):
         return {"probs": outputs["probs"], "label": batch[self.columns[0]]}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece` and its `ece_floor`.
+        """Computes `accuracy`, `balanced_accuracy`, `nll`, `brier`, `ece` and its `ece_floor`.
 
-        k labels at once count as k yes-or-no examples.
+        With kind `multilabel`, an image's k labels count as k yes-or-no examples.
         """
         probs, label = _flat(rows)
         confidence, correct = probs.max(-1), probs.argmax(-1) == label
@@ -132,36 +135,36 @@ class Classification(Task):
         confidence, correct = probs.max(-1), probs.argmax(-1) == label
         bins = calibration.reliability(confidence, correct, BINS)
         ece = calibration.ece_estimate(confidence, correct, BINS)
-        drawn = reliability_diagram(bins, ece.value, ece.floor, interval=(ece.low, ece.high))
-        out = {"reliability": drawn}
+        diagram = reliability_diagram(bins, ece.value, ece.floor, interval=(ece.low, ece.high))
+        out = {"reliability": diagram}
         if self.kind == "multilabel":
             return out
         names = rows["class_names"]
         counts = metrics.confusion(label, probs.argmax(-1), len(names))
-        # The most confident mistakes first; where there is none, the least confident answers.
-        shown = np.argsort(np.where(correct, confidence, -confidence), kind="stable")
-        wrong = shown[~correct[shown]]
-        shown = (wrong if len(wrong) else shown)[:_SHOWN]
-        title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least sure answers"
-        titles = [f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in shown]
+        # The most confident mistakes come first. If there is no mistake, the least confident predictions are drawn.
+        order = np.argsort(np.where(correct, confidence, -confidence), kind="stable")
+        wrong = order[~correct[order]]
+        order = (wrong if len(wrong) else order)[:_GALLERY_SIZE]
+        title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least confident predictions"
+        titles = [f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in order]
         out["confusion"] = confusion_matrix(counts, names)
-        out["wrong"] = gallery([rows["image"][i] for i in shown], titles, title=title)
+        out["wrong"] = gallery([rows["image"][i] for i in order], titles, title=title)
         return out
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """One row: the name of the class (of several labels those that are yes), numbers by class, the conformal set.
+        """Returns one record: the class name, the numbers by class, and the conformal set.
 
-        The number of one of several labels is the probability of yes.
+        With kind `multilabel`, the record lists the labels that are yes, and its numbers are those of yes.
         """
         names, out = spec.classes, {"file": str(photo.path)}
         for name, value in prediction.items():
             value = np.asarray(value)
             if name == "mean":
-                continue  # what was decoded
+                continue  # the averaged outputs, from which the prediction was decoded
             if name == "label" and value.ndim == 0:
                 out[name] = names[int(value)]
             elif name in ("label", "set"):
-                out[name] = [one for one, yes in zip(names, value, strict=True) if yes]
+                out[name] = [class_name for class_name, yes in zip(names, value, strict=True) if yes]
             elif name in ("probs", "variance"):
                 out[name] = by_class(names, value[:, 1] if value.ndim == 2 else value)
             else:
@@ -170,6 +173,6 @@ class Classification(Task):
 
 
 def _flat(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities `[n, k]` and labels `[n]`; each of several labels becomes an example."""
+    """Returns probabilities `[n, k]` and labels `[n]`. Each label of a multilabel image becomes an example."""
     probs = np.asarray(rows["probs"], np.float64)
     return probs.reshape(-1, probs.shape[-1]), np.asarray(rows["label"]).reshape(-1)

@@ -1,4 +1,4 @@
-"""Detection on a grid: every cell answers for the objects whose centres it holds."""
+"""Detection on a grid: each cell predicts the objects whose centres lie in it."""
 
 from __future__ import annotations
 
@@ -32,45 +32,50 @@ from cnnlab.tasks import grids
 from cnnlab.tasks.detection_records import coco_records
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task
 
-_SHOWN = 8
-_SURE = 0.3  # of a detection that is drawn
+_FIGURE_IMAGES = 8
+_SURE = 0.3  # lowest score of a detection that figures draw
 _DOUBTS = ("entropy", "mutual_information")
 
 
 @dataclasses.dataclass(frozen=True)
 class Detection(Task):
-    """Reads `boxes` `[B, n, 4]` xyxy in pixels and `classes` `[B, n]`, -1 = padding, and what else `Examples` names.
+    """A task that finds objects: their boxes, classes and scores.
 
-    Logits `[B, S, S', 5 b + k]` (`kind` cells) or `[B, S, S', a (5 + k)]` (anchors); see `cnnlab.tasks.grids`. Links
-    to what can be averaged on the grid, m being b or a: `boxes` `[B, S, S', m, 4]`, `score` `[B, S, S', m]` that there
-    is an object, `probs` `[B, S, S', k]`, of anchors `[B, S, S', m, k]`. Decodes to the boxes left by non-maximum
-    suppression, the best first: `boxes` `[B, n, 4]` within the image, `score` `[B, n]` (that of an object times its
-    class's), `classes` `[B, n]` (-1 and a score of 0 after the last), `probs` `[B, n, k]`, and their `place` `[B, n]`
-    among the boxes of the grid.
+    It reads the columns `boxes` `[B, n, 4]` (xyxy in pixels) and `classes` `[B, n]` (-1 = padding), and the optional
+    columns about boxes in `cnnlab.data.columns`.
+
+    Logits are `[B, S, S', 5 b + k]` with kind `cells` and `[B, S, S', a (5 + k)]` with kind `anchors`; see
+    `cnnlab.tasks.grids`. `link` returns arrays on the grid that can be averaged over passes, with m = b or m = a boxes
+    per cell: `boxes` `[B, S, S', m, 4]`, `score` `[B, S, S', m]` (the probability of an object), and `probs`
+    `[B, S, S', k]`, with anchors `[B, S, S', m, k]`. `decode` returns the boxes that remain after non-maximum
+    suppression, the best first: `boxes` `[B, n, 4]` clipped to the image, `score` `[B, n]` (the object's probability
+    times its class's), `classes` `[B, n]` (-1, with a score of 0, after the last box), `probs` `[B, n, k]`, and `place`
+    `[B, n]`, the index of each box among the boxes of the grid.
 
     Source: Redmon et al., You Only Look Once, CVPR 2016; with anchors Redmon and Farhadi, YOLO9000, CVPR 2017.
 
     Attributes:
-      kind: `cells`: YOLO V1, one object and one set of class probabilities a cell; `anchors`: one of each an anchor,
-        for cells that hold several objects.
-      image_size: height and width in pixels; `auto` takes the data's.
-      boxes_per_cell: b, boxes that compete for a cell's object.
-      num_anchors: a, how many anchors `auto` makes.
-      anchors: their widths and heights in pixels; `auto` clusters the training boxes.
-      box_loss: loss of an object's box. `squared` sums the squared errors of the centre (in cells) and of the size (its
-        square roots in shares of the image; with anchors, its logarithms in anchors). `iou`, `giou` (Rezatofighi et
-        al., CVPR 2019), `diou` and `ciou` (Zheng et al., AAAI 2020) are one less the overlap of box and object, both
-        xyxy in pixels.
-      box_weight: weight of `box_loss`; 5 is the lambda_coord of `squared`, 1 suits the others, whose values are larger.
-      no_object_weight: of the confidence of boxes without an object (lambda_noobj).
-      ignore_above: an anchor without an object is not called wrong where its box overlaps one by more than this.
-      iou_threshold: of two boxes of one class that overlap by more, the worse one is suppressed.
-      score_threshold: boxes scored no better are left out.
-      max_boxes: how many are kept.
-      suppression: what happens to a box that overlaps a better one of its class. `hard` drops it. Soft-NMS (Bodla et
-        al., ICCV 2017) lowers its score: `linear` by the factor `1 - IoU` where the IoU is above `iou_threshold`,
-        `gaussian` by `exp(-IoU^2 / sigma)` at any IoU.
-      sigma: width of the Gaussian.
+      kind: `cells` (YOLO V1) predicts one object and one set of class probabilities per cell; `anchors` predicts both
+        per anchor, so that a cell can hold several objects.
+      image_size: height and width of the input in pixels; `auto` takes the data's.
+      boxes_per_cell: number of boxes b that compete for a cell's object.
+      num_anchors: number of anchors a, if `anchors` is `auto`.
+      anchors: width and height of each anchor in pixels; `auto` clusters the training boxes.
+      box_loss: loss of an object's box. `squared` sums the squared errors of the centre (in cells) and of the size
+        (with `cells`, square roots of the image's share; with `anchors`, logarithms relative to the anchor). `iou`,
+        `giou` (Rezatofighi et al., CVPR 2019), `diou` and `ciou` (Zheng et al., AAAI 2020) are 1 minus the overlap of
+        box and object, both xyxy in pixels.
+      box_weight: weight of `box_loss`. Use 5 with `squared` (the paper's lambda_coord) and 1 with the other losses,
+        whose values are larger.
+      no_object_weight: weight of the confidence loss of boxes without an object (lambda_noobj).
+      ignore_above: a box without an object is not penalised if its IoU with any object is above this; for `anchors`.
+      iou_threshold: if the IoU of two boxes of one class is above this, the one with the lower score is suppressed.
+      score_threshold: boxes with this score or a lower one are dropped.
+      max_boxes: largest number of boxes per image.
+      suppression: treatment of a box that overlaps a better one of its class. `hard` drops it. Soft-NMS (Bodla et al.,
+        ICCV 2017) lowers its score: `linear` by the factor `1 - IoU` if the IoU is above `iou_threshold`, `gaussian` by
+        `exp(-IoU^2 / sigma)` at any IoU.
+      sigma: width of the Gaussian in `gaussian` suppression.
     """
 
     kind: Literal["cells", "anchors"] = "cells"
@@ -113,16 +118,16 @@ class Detection(Task):
         wrong = real[~(np.isfinite(real).all(-1) & (real[:, 2:] >= real[:, :2]).all(-1))]
         if len(wrong):
             raise ValueError(f"boxes of {dataset.name} must be xyxy with x1 <= x2, y1 <= y2, found {wrong[0].tolist()}")
-        made = {}
+        options = {}
         if self.image_size == "auto":
-            made["image_size"] = dataset.spec.size
+            options["image_size"] = dataset.spec.size
         if self.kind == "anchors" and self.anchors == "auto":
             train = dataset["train"]
             flags = {"learnt": np.asarray(train.column("learnt"))} if "learnt" in train[np.arange(1)] else {}
             learnt = boxes[_learnt({"classes": classes} | flags) >= 0]
             anchors = cluster_sizes(learnt[:, 2:] - learnt[:, :2], self.num_anchors)
-            made["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
-        return dataclasses.replace(self, **made)
+            options["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
+        return dataclasses.replace(self, **options)
 
     def remarks(self, dataset: Dataset, shape: tuple[int, ...]) -> list[str]:
         train = dataset["train"]
@@ -133,10 +138,10 @@ class Detection(Task):
         lost = grids.crowded_out(columns["boxes"], classes, size=self._size(), cells=cells, slots=slots)
         if not lost:
             return []
-        held = "one object" if slots == 1 else f"{slots} objects"
+        room = "one object" if slots == 1 else f"{slots} objects"
         return [
             f"{lost:,} of {(classes >= 0).sum():,} training objects are not learnt: a cell of the "
-            f"{cells[0]}x{cells[1]} grid holds {held}; take a smaller stride or larger images, or --task.kind anchors"
+            f"{cells[0]}x{cells[1]} grid holds {room}; take a smaller stride or larger images, or --task.kind anchors"
         ]
 
     def head(self, spec: InputSpec) -> int:
@@ -169,14 +174,14 @@ class Detection(Task):
             cells = grids.read_cells(logits, self.boxes_per_cell)
             boxes = grids.cells_boxes(cells, size=self._size())
             return {"boxes": boxes, "score": cells.confidence, "probs": cells.probs}
-        found = grids.read_anchored(logits, self._count())
-        boxes = grids.anchored_boxes(found, self._anchors(), size=self._size())
-        return {"boxes": boxes, "score": jax.nn.sigmoid(found.score), "probs": jax.nn.softmax(found.logits)}
+        anchored = grids.read_anchored(logits, self._count())
+        boxes = grids.anchored_boxes(anchored, self._anchors(), size=self._size())
+        return {"boxes": boxes, "score": jax.nn.sigmoid(anchored.score), "probs": jax.nn.softmax(anchored.logits)}
 
     def decode(self, outputs: Outputs) -> Prediction:
         probs = outputs["probs"]
         best, classes = probs.max(-1), probs.argmax(-1)
-        if self.kind == "cells":  # each box of a cell has its classes; XLA takes minutes over a maximum of the copies
+        if self.kind == "cells":  # copied after the maximum: XLA compiles a maximum over the copies very slowly
             probs, best, classes = (
                 jnp.broadcast_to(x[:, :, :, None], (*outputs["score"].shape, *x.shape[3:]))
                 for x in (probs, best, classes)
@@ -185,7 +190,7 @@ class Detection(Task):
         score = outputs["score"] * best
         flat = [x.reshape(len(x), -1, *x.shape[4:]) for x in (outputs["boxes"], score, classes, probs)]
 
-        def one(boxes: jax.Array, score: jax.Array, classes: jax.Array, probs: jax.Array) -> Prediction:
+        def decode_image(boxes: jax.Array, score: jax.Array, classes: jax.Array, probs: jax.Array) -> Prediction:
             boxes = jnp.clip(boxes, 0, jnp.array([width, height, width, height], jnp.float32))
             place, score, valid = self._suppress(
                 boxes,
@@ -195,41 +200,45 @@ class Detection(Task):
                 score_threshold=self.score_threshold,
                 max_boxes=min(self.max_boxes, len(boxes)),
             )
-            kept = {"boxes": boxes[place], "score": score, "probs": probs[place]}
-            kept = {name: jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x, 0) for name, x in kept.items()}
-            return Prediction(kept, classes=jnp.where(valid, classes[place], -1), place=place)
+            selected = {"boxes": boxes[place], "score": score, "probs": probs[place]}
+            selected = {name: jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x, 0) for name, x in selected.items()}
+            return Prediction(selected, classes=jnp.where(valid, classes[place], -1), place=place)
 
-        return jax.vmap(one)(*flat)
+        return jax.vmap(decode_image)(*flat)
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
-        found = self.decode(outputs)
-        kept = {name: found[name] for name in ("boxes", "score", "classes", "place")}
+        prediction = self.decode(outputs)
+        boxes = {name: prediction[name] for name in ("boxes", "score", "classes", "place")}
         lost = self._placed(batch, outputs["score"].shape[1:3]).lost
-        told = {name: batch[name] for name in EVALUATION_ONLY if name in batch}
-        return kept | told | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
+        flags = {name: batch[name] for name in EVALUATION_ONLY if name in batch}
+        return boxes | flags | {"true_boxes": batch["boxes"], "true_classes": batch["classes"], "lost": lost}
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """COCO's 12 numbers; the detection `ece` and its `ece_floor`; how many objects found their cell full
-        (`crowded_out`); of many passes also `false_positive_auroc_` of `entropy`, `mutual_information` and `score` (1
-        less it): the chance that of the boxes scored .3 or more a wrong one is doubted more than a right one.
+        """Computes COCO's 12 scores, the detection `ece`, its `ece_floor`, and `crowded_out`.
 
-        Areas are in pixels of the photo where the data knows it, of the network's input otherwise.
+        `crowded_out` counts the objects whose cell was already full. Over several passes the summary also holds
+        `false_positive_auroc_NAME` for `entropy`, `mutual_information` and `score` (as 1 - score): the probability that
+        a false box is more uncertain than a correct one, among the boxes that score .3 or more.
+
+        Areas are in the photo's pixels if the data has its size, otherwise in pixels of the network's input.
         """
-        found, truths = _columns(rows)
-        measured = coco_scores(found, truths) | detection_calibration(found, truths, score_threshold=_SURE)
+        predictions, truths = _columns(rows)
+        measured = coco_scores(predictions, truths) | detection_calibration(predictions, truths, score_threshold=_SURE)
         measured |= {"crowded_out": float(rows["lost"].sum())}
         if _DOUBTS[0] not in rows:
             return measured
         doubts = {name: self._at_boxes(rows[name], rows["place"]) for name in _DOUBTS} | {"score": 1 - rows["score"]}
-        aurocs = false_positive_auroc(found, truths, doubts, score_threshold=_SURE)
+        aurocs = false_positive_auroc(predictions, truths, doubts, score_threshold=_SURE)
         return measured | {f"false_positive_auroc_{name}": value for name, value in aurocs.items()}
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
-        """`classes`: of each class its `objects`, `ap` (IoU .50 to .95), `ap50` and `ar_100`, -1 without objects; and
-        `errors`: how many boxes scored .3 or more and objects have which of `detection_errors.CAUSES`.
+        """Returns the tables `classes` and `errors`.
+
+        `classes` holds for each class its `objects`, `ap` (IoU .50 to .95), `ap50` and `ar_100`, -1 without objects.
+        `errors` counts boxes that score .3 or more, and missed objects, by cause (`metrics.detection.errors.CAUSES`).
         """
-        found, truths = _columns(rows)
-        tables = coco_tables(found, truths)
+        predictions, truths = _columns(rows)
+        tables = coco_tables(predictions, truths)
         columns = {
             "objects": tables.objects[:, 0],
             "ap": tables.precision[:, 0].mean(-1),
@@ -239,33 +248,33 @@ class Detection(Task):
         measured = {k: {name: x[i].item() for name, x in columns.items()} for i, k in enumerate(tables.classes)}
         none = {"objects": 0, "ap": -1.0, "ap50": -1.0, "ar_100": -1.0}
         classes = [{"class": name} | measured.get(k, none) for k, name in enumerate(rows["class_names"])]
-        return {"classes": classes, "errors": detection_errors(found, truths, score_threshold=_SURE)}
+        return {"classes": classes, "errors": detection_errors(predictions, truths, score_threshold=_SURE)}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
-        curves = {rows["class_names"][k]: one for k, one in coco_curves(*_columns(rows)).items()}
-        found, truths = [], []
-        for i in range(min(_SHOWN, len(rows["boxes"]))):
+        curves = {rows["class_names"][k]: curve for k, curve in coco_curves(*_columns(rows)).items()}
+        predictions, truths = [], []
+        for i in range(min(_FIGURE_IMAGES, len(rows["boxes"]))):
             sure, real = rows["score"][i] >= _SURE, rows["true_classes"][i] >= 0
-            found.append(list(zip(*(rows[name][i][sure] for name in ("boxes", "classes", "score")), strict=True)))
+            predictions.append(list(zip(*(rows[name][i][sure] for name in ("boxes", "classes", "score")), strict=True)))
             truths.append(list(zip(*(rows[name][i][real] for name in ("true_boxes", "true_classes")), strict=True)))
-        images = [rows["image"][i] for i in range(len(found))]
-        drawn = detections(images, found, truths, rows["class_names"])
-        return {"boxes": drawn, "precision_recall": precision_recall(curves)}
+        images = [rows["image"][i] for i in range(len(predictions))]
+        figure = detections(images, predictions, truths, rows["class_names"])
+        return {"boxes": figure, "precision_recall": precision_recall(curves)}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """One row a box, in COCO's results format; see `coco_records`."""
+        """Returns one record per box, in COCO's results format; see `coco_records`."""
         return coco_records(prediction, spec, photo)
 
     def document(self, records: Sequence[Record]) -> list[Record]:
-        """The rows alone, as COCO's tools read them."""
+        """Returns the records as a plain list, the format that COCO's tools read."""
         return list(records)
 
     def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
-        """`boxes`: the photo with its surest boxes."""
+        """Returns the drawing `boxes`: the photo with its most confident boxes."""
         return {"boxes": PngImage(draw_boxes(photo.pixels, self.record(prediction, spec, photo)))}
 
     def _size(self) -> tuple[int, int]:
-        """Height and width of the image in pixels."""
+        """Returns the height and width of the input in pixels."""
         if self.image_size == "auto":
             raise ValueError("image_size is still 'auto'; set it, or train by cnnlab.train, which takes the data's")
         return self.image_size
@@ -289,13 +298,13 @@ class Detection(Task):
         return grids.place_objects(batch["boxes"], _learnt(batch), size=self._size(), cells=cells, anchors=anchors)
 
     def _at_boxes(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """A map over the grid `[B, ...]` read where boxes lie `[B, n]`; the boxes of a cell share its value."""
+        """Reads a map over the grid `[B, ...]` at the boxes' places `[B, n]`. The boxes of a cell share its value."""
         sharing = self.boxes_per_cell if self.kind == "cells" else 1
         return np.take_along_axis(values.reshape(len(values), -1), place // sharing, 1)
 
 
 def _learnt(batch: Batch) -> jax.Array:
-    """The classes `[B, n]` with padding in place of what is not to be learnt."""
+    """Returns the classes `[B, n]`, with -1 (padding) for objects that training leaves out."""
     if "learnt" not in batch:
         return batch["classes"]
     xp = np if isinstance(batch["classes"], np.ndarray) else jnp
@@ -303,11 +312,11 @@ def _learnt(batch: Batch) -> jax.Array:
 
 
 def _columns(rows: Mapping[str, np.ndarray]) -> tuple[Columns, Columns]:
-    """Detections and truths as the metrics read them, in the photos' own pixels where those are known."""
-    found = {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]}
+    """Returns predicted and true boxes as the metrics read them, in the photos' pixels if the rows have their sizes."""
+    predictions = {"boxes": rows["boxes"], "scores": rows["score"], "classes": rows["classes"]}
     truths = {"boxes": rows["true_boxes"], "classes": rows["true_classes"]}
     truths |= {name: rows[name] for name in ("difficult", "crowd", "area") if name in rows}
     if "frame" in rows:
-        for columns in (found, truths):
+        for columns in (predictions, truths):
             columns["boxes"] = from_frames(columns["boxes"], rows["frame"], rows["photo_size"])
-    return found, truths
+    return predictions, truths

@@ -1,4 +1,8 @@
-"""What the numbers of a cell mean: a few boxes that share the cell's classes, or anchors with classes of their own."""
+"""Converts a detector's logits per cell to boxes, and computes their loss terms.
+
+A cell holds either a few boxes that share its class probabilities (`Cells`), or anchors that each have their own
+(`Anchored`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ LEAST_SIDE = 1e-3  # in pixels: gradients of overlaps divide by squared areas, w
 
 
 class Placed(NamedTuple):
-    """Objects at their cells and slots, `[B, rows, columns, slots, ...]`, and how many found no slot `[B]`."""
+    """Objects in the slots of their cells, `[B, rows, columns, slots, ...]`, and the number without a slot, `[B]`."""
 
     present: jax.Array
     boxes: jax.Array
@@ -35,39 +39,39 @@ def place_objects(
     cells: tuple[int, int],
     anchors: jax.Array | None = None,
 ) -> Placed:
-    """Objects in the cells of their centres: one a cell, or one an anchor.
+    """Assigns each object to a slot of the cell that contains its centre: one slot per cell, or one per anchor.
 
-    An object takes the free anchor of its cell whose shape is nearest by IoU, so the first of several in a cell comes
-    first; one that finds no slot is lost, and counted.
+    An object takes the free anchor of its cell whose shape has the largest IoU with its own. Objects choose in their
+    order. An object without a free slot is lost, and counted.
 
     Args:
-      boxes: `[B, n, 4]` xyxy in pixels.
-      classes: `[B, n]`, -1 = padding.
-      size: height and width of the image.
-      cells: rows and columns.
-      anchors: `[a, 2]` width and height in pixels; one slot a cell without them.
+      boxes: object boxes `[B, n, 4]`, xyxy in pixels.
+      classes: object classes `[B, n]`, -1 = padding.
+      size: height and width of the image in pixels.
+      cells: number of rows and columns of the grid.
+      anchors: widths and heights `[a, 2]` of the anchors in pixels; without anchors a cell has one slot.
     """
     slots = 1 if anchors is None else len(anchors)
 
-    def one(boxes: jax.Array, classes: jax.Array) -> Placed:
+    def place_image(boxes: jax.Array, classes: jax.Array) -> Placed:
         cell = grid.cell_of(boxes, size=size, grid=cells)
         wish = jnp.zeros((len(boxes), 1)) if anchors is None else size_iou(boxes[:, 2:] - boxes[:, :2], anchors)
         slot = grid.assign(cell, wish, classes >= 0, cells=cells[0] * cells[1])
-        told = {"grid": cells, "slots": slots}
+        shape = {"grid": cells, "slots": slots}
         return Placed(
-            grid.put(jnp.ones(len(boxes)), cell, slot, empty=0, **told),
-            grid.put(boxes, cell, slot, empty=0, **told),
-            grid.put(classes, cell, slot, empty=-1, **told),
+            grid.put(jnp.ones(len(boxes)), cell, slot, empty=0, **shape),
+            grid.put(boxes, cell, slot, empty=0, **shape),
+            grid.put(classes, cell, slot, empty=-1, **shape),
             ((slot < 0) & (classes >= 0)).sum(),
         )
 
-    return jax.vmap(one)(boxes, classes)
+    return jax.vmap(place_image)(boxes, classes)
 
 
 def crowded_out(
     boxes: np.ndarray, classes: np.ndarray, *, size: tuple[int, int], cells: tuple[int, int], slots: int
 ) -> int:
-    """How many objects of a whole split find their cell's slots taken; see `place_objects`.
+    """Counts the objects of a split that get no slot because their cell is full; see `place_objects`.
 
     >>> crowded_out(np.tile([0.0, 0, 2, 2], (1, 3, 1)), np.array([[0, 1, -1]]), size=(8, 8), cells=(2, 2), slots=1)
     1
@@ -78,18 +82,18 @@ def crowded_out(
 
 
 class Cells(NamedTuple):
-    """`5 b + k` numbers a cell: x, y, width, height and confidence of each box, then the classes of the cell."""
+    """The `5 b + k` numbers of each cell: x, y, width, height and confidence of b boxes, then k class probabilities."""
 
     centre: jax.Array  # [..., b, 2] relative to the cell
-    root: jax.Array  # [..., b, 2] square roots of the extent relative to the image
+    root: jax.Array  # [..., b, 2] square roots of width and height relative to the image
     confidence: jax.Array  # [..., b]
     probs: jax.Array  # [..., k]
 
 
 def read_cells(logits: jax.Array, boxes: int) -> Cells:
-    """YOLO V1's numbers, kept in range by sigmoids and a softmax where the paper's last layer is linear.
+    """Reads logits as YOLO V1's numbers, with sigmoids and a softmax where the paper's last layer is linear.
 
-    So confidences and classes are probabilities, whose means over passes are probabilities too.
+    Confidences and class scores are therefore probabilities, and so are their means over passes.
     """
     of_boxes = logits[..., : 5 * boxes].reshape(*logits.shape[:-1], boxes, 5)
     inside = jax.nn.sigmoid(of_boxes)
@@ -97,12 +101,12 @@ def read_cells(logits: jax.Array, boxes: int) -> Cells:
 
 
 def cells_boxes(cells: Cells, *, size: tuple[int, int]) -> jax.Array:
-    """`[B, rows, columns, b, 4]` xyxy in pixels."""
+    """Computes boxes `[B, rows, columns, b, 4]`, xyxy in pixels."""
     return grid.to_boxes(cells.centre, jnp.square(cells.root), size=size)
 
 
 def cells_terms(cells: Cells, placed: Placed, *, size: tuple[int, int], box_loss: BoxLoss | None = None) -> yolo.Terms:
-    """The five terms, `[B, rows, columns]`; with a `box_loss`, the term `box` replaces `centre` and `size`."""
+    """Computes the five loss terms `[B, rows, columns]`. With a `box_loss`, `box` replaces `centre` and `size`."""
     boxes = cells_boxes(cells, size=size)
     centre, extent = grid.from_boxes(placed.boxes, size=size)
     return yolo.five_terms(
@@ -117,7 +121,7 @@ def cells_terms(cells: Cells, placed: Placed, *, size: tuple[int, int], box_loss
 
 
 class Anchored(NamedTuple):
-    """`a (5 + k)` numbers a cell: x, y, the logarithms of width and height in anchors, score and classes of each."""
+    """The `5 + k` numbers of each anchor: x, y, logarithms of width and height in anchors, score, k class logits."""
 
     centre: jax.Array  # [..., a, 2] relative to the cell
     stretch: jax.Array  # [..., a, 2]
@@ -126,20 +130,20 @@ class Anchored(NamedTuple):
 
 
 def read_anchored(logits: jax.Array, anchors: int) -> Anchored:
-    """The numbers of each anchor, the centre kept in its cell by a sigmoid."""
+    """Reads the logits of each anchor. A sigmoid confines its centre to the cell."""
     each = logits.reshape(*logits.shape[:-1], anchors, -1)
     stretch = jnp.clip(each[..., 2:4], -MOST_STRETCH, MOST_STRETCH)
     return Anchored(jax.nn.sigmoid(each[..., :2]), stretch, each[..., 4], each[..., 5:])
 
 
-def anchored_boxes(found: Anchored, anchors: jax.Array, *, size: tuple[int, int]) -> jax.Array:
-    """`[B, rows, columns, a, 4]` xyxy in pixels."""
-    extent = jnp.exp(found.stretch) * anchors / jnp.array([size[1], size[0]], jnp.float32)
-    return grid.to_boxes(found.centre, extent, size=size)
+def anchored_boxes(anchored: Anchored, anchors: jax.Array, *, size: tuple[int, int]) -> jax.Array:
+    """Computes boxes `[B, rows, columns, a, 4]`, xyxy in pixels."""
+    extent = jnp.exp(anchored.stretch) * anchors / jnp.array([size[1], size[0]], jnp.float32)
+    return grid.to_boxes(anchored.centre, extent, size=size)
 
 
 def anchored_terms(
-    found: Anchored,
+    anchored: Anchored,
     placed: Placed,
     truths: tuple[jax.Array, jax.Array],
     anchors: jax.Array,
@@ -148,26 +152,26 @@ def anchored_terms(
     ignore_above: float,
     box_loss: BoxLoss | None = None,
 ) -> yolo.Terms:
-    """The five terms, `[B, rows, columns, a]`.
+    """Computes the five loss terms `[B, rows, columns, a]`.
 
     Args:
-      found: the network's numbers.
-      placed: the objects.
-      truths: all boxes `[B, n, 4]` and classes `[B, n]`, to find what overlaps one of them.
-      anchors: `[a, 2]` in pixels.
-      size: of the image.
-      ignore_above: a box without an object is not called wrong where its IoU with any object is above this.
-      box_loss: where given, its term `box` replaces `centre` and `size`.
+      anchored: the network's numbers.
+      placed: the objects in their slots.
+      truths: boxes `[B, n, 4]` and classes `[B, n]` of all objects, lost ones included.
+      anchors: widths and heights `[a, 2]` of the anchors in pixels.
+      size: height and width of the image in pixels.
+      ignore_above: a box without an object is not penalised if its IoU with any object is above this.
+      box_loss: loss of a box; with it the term `box` replaces `centre` and `size`.
     """
-    boxes = anchored_boxes(found, anchors, size=size)
+    boxes = anchored_boxes(anchored, anchors, size=size)
     overlap = jax.vmap(iou)(jax.lax.stop_gradient(boxes).reshape(len(boxes), -1, 4), truths[0])
     best = jnp.where(truths[1][:, None] >= 0, overlap, 0).max(-1).reshape(boxes.shape[:-1])
     centre, extent = grid.from_boxes(placed.boxes, size=size)
     pixels = extent * jnp.array([size[1], size[0]], jnp.float32)
-    # An object without area has no logarithm: the smallest stretch that can be read stands for it.
+    # The logarithm of an object without area is not finite, so it gets the smallest stretch that can be predicted.
     true_stretch = jnp.log(jnp.maximum(pixels / anchors, jnp.exp(-MOST_STRETCH)))
     return yolo.anchor_terms(
-        *found,
+        *anchored,
         present=placed.present,
         ignored=(best > ignore_above).astype(jnp.float32),
         true_centre=jnp.clip(centre, 0, 1),
@@ -178,17 +182,17 @@ def anchored_terms(
 
 
 def box_term(box_loss: BoxLoss, boxes: jax.Array, placed: Placed) -> jax.Array:
-    """Computes the loss of each box against the object at its cell and slot, 0 where there is none.
+    """Computes the loss of each box against the object in its slot, 0 if the slot is empty.
 
-    Its gradient is finite for boxes and objects of any size, also without area.
+    The gradient is finite for boxes and objects of any size, even without area.
 
     Args:
       box_loss: one of `cnnlab.losses.BOXES`.
-      boxes: `[B, rows, columns, m, 4]` xyxy in pixels.
-      placed: the objects; one slot stands against all m boxes of a cell.
+      boxes: predicted boxes `[B, rows, columns, m, 4]`, xyxy in pixels.
+      placed: the objects; if a cell has one slot, all m boxes are compared with its object.
 
     Returns:
-      `[B, rows, columns, m]`.
+      Losses `[B, rows, columns, m]`.
     """
     present = placed.present > 0
     low, high = boxes[..., :2], boxes[..., 2:]

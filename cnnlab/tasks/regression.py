@@ -1,4 +1,4 @@
-"""Regression: one number or several, in their own units."""
+"""Regression: one number or several per image, in their own units."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ KINDS = (*losses.POINTWISE, "gaussian")
 
 @dataclasses.dataclass(frozen=True)
 class Regression(Task):
-    """Reads `target` `[B, d]`. The network predicts standardised targets; `value` `[B, d]` is in the targets' units.
+    """A task that predicts one number or several for each image.
 
-    Two variances may stand beside the value: `noise` `[B, d]`, which a `gaussian` network predicts (aleatoric), and
-    that over MC-Dropout's passes or an ensemble's members (epistemic). The predictive variance is their sum (Kendall
+    It reads the column `target` `[B, d]`. The network predicts standardised targets; `value` `[B, d]` is in the
+    targets' units.
+
+    A prediction can have two variances: the aleatoric `noise` `[B, d]`, which a `gaussian` network predicts, and the
+    epistemic variance over MC-Dropout's passes or an ensemble's members. The predictive variance is their sum (Kendall
     and Gal, What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision, NeurIPS 2017, equation 9).
 
     Attributes:
-      kind: the loss: `mse`, `huber` (delta 1 standard deviation), `l1`, or `gaussian`: negative log likelihood, from
-        two outputs a target, its mean and the logarithm of its variance.
-      mean: of each target in training; `auto` measures it.
-      std: likewise.
+      kind: loss: `mse`, `huber` (delta of 1 standard deviation), `l1`, or `gaussian`, the negative log likelihood, for
+        which the network has two outputs per target, its mean and the logarithm of its variance.
+      mean: mean of each target, in its unit; `auto` computes it from the training split.
+      std: standard deviation of each target, in its unit; `auto` computes it from the training split.
     """
 
     kind: Literal[KINDS] = "mse"
@@ -83,7 +86,10 @@ class Regression(Task):
         return {"value": value * std + mean, "noise": jnp.exp(log_variance) * std**2}
 
     def unit(self) -> Outputs:
-        """Of the standard errors at which passes suffice: the targets' deviation for values, none for their noise."""
+        """Returns the units in which `auto` passes compare standard errors with the tolerance.
+
+        A value's unit is the standard deviation of its target. The noise has an infinite unit, so it never matters.
+        """
         _, std = self._scale()
         return {"value": std} | ({"noise": jnp.inf} if self.kind == "gaussian" else {})
 
@@ -97,27 +103,29 @@ class Regression(Task):
         return {"value": outputs["value"], "target": batch["target"]} | parts | spread
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`rmse` and `mae` in the targets' units, `r2`; where a variance is known, also `gaussian_scores` and its
-        parts, `aleatoric` (the noise that the network has learnt) and `epistemic` (the spread of the passes), each the
-        root of its mean over examples and targets, in the targets' units (Kendall and Gal, NeurIPS 2017).
+        """Computes `rmse` and `mae` in the targets' units, and `r2`; with a variance also `gaussian_scores`.
 
-        Of every kind but `gaussian` the variance is that of the passes alone, without the targets' noise: its intervals
-        cover less than they say.
+        With a variance the summary also holds its parts `aleatoric` (the noise that the network predicts) and
+        `epistemic` (the spread of the passes), each the square root of its mean over examples and targets, in the
+        targets' units (Kendall and Gal, NeurIPS 2017).
+
+        With every kind except `gaussian` the variance is only that of the passes, without the targets' noise, so its
+        intervals cover less than their nominal share.
         """
-        found = errors(rows["value"], rows["target"])
+        scores = errors(rows["value"], rows["target"])
         if "variance" not in rows:
-            return found
-        found |= gaussian_scores(rows["value"], rows["variance"], rows["target"])
+            return scores
+        scores |= gaussian_scores(rows["value"], rows["variance"], rows["target"])
         parts = {name: rows[name] for name in ("aleatoric", "epistemic") if name in rows}
-        return found | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
+        return scores | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         return {"scatter": scatter(rows["value"], rows["target"], rows["class_names"])}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """One row: numbers by target, and `low` and `high`, the ends of the central 95 % interval.
+        """Returns one record: numbers by target, and `low` and `high`, the ends of the central 95 % interval.
 
-        The interval is that of the passes, of the noise that the network has learnt, or of both.
+        The interval includes the spread of the passes, the noise that the network predicts, or both.
         """
         parts = {name: _of_value(value) for name, value in prediction.items() if name != "mean"}
         out: Record = {"file": str(photo.path)}
@@ -125,19 +133,19 @@ class Regression(Task):
             of_targets = name in ("value", "noise", "variance")
             out[name] = by_class(spec.classes, value) if of_targets else np.asarray(value).tolist()
         variances = [np.asarray(parts[name], np.float64) for name in ("variance", "noise") if name in parts]
-        one_pass = "noise" not in parts and np.all(parts.get("num_samples", 2) == 1)  # which has no spread
+        one_pass = "noise" not in parts and np.all(parts.get("num_samples", 2) == 1)  # one pass has no spread
         if variances and not one_pass:
             ends = central_interval(prediction.value, sum(variances))
             out |= {name: by_class(spec.classes, end) for name, end in zip(("low", "high"), ends, strict=True)}
         return [out]
 
     def _scale(self) -> tuple[jax.Array, jax.Array]:
-        """Mean and standard deviation; targets count as standardised where neither was measured."""
+        """Returns the targets' mean and standard deviation, which are 0 and 1 as long as they are `auto`."""
         mean = 0.0 if self.mean == "auto" else self.mean
         std = 1.0 if self.std == "auto" else self.std
         return jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
 
 
 def _of_value(part: Any) -> Any:
-    """That of the value, where a part holds one array an output."""
+    """Returns the array that belongs to `value` if a part of a prediction holds one array per output."""
     return part["value"] if isinstance(part, dict) else part

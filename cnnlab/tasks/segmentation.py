@@ -1,4 +1,4 @@
-"""Segmentation: one class a pixel."""
+"""Segmentation: one class per pixel."""
 
 from __future__ import annotations
 
@@ -29,30 +29,32 @@ if TYPE_CHECKING:
 
 Kind = Literal[(*losses.PIXELS, *losses.REGIONS)]
 
-_SHOWN = 6  # of the worst images, in one picture
-_PICTURES = 20  # of them, one each
+_GRID_IMAGES = 6  # worst images in the figure `masks`
+_IMAGE_FIGURES = 20  # worst images with a figure of their own
 _DOUBTS = ("variance", "entropy", "mutual_information")
-_PORTION = 64  # masks at a time
+_PORTION = 64  # masks in memory at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation(Task):
-    """Reads `mask` `[B, H, W]`, -1 = ignore; links to `probs` `[B, H, W, k]`, decodes to `mask`.
+    """A task that predicts a class for each pixel.
 
-    An image's loss is the mean over its pixels that are not ignored, weighted by class and by `pixel_weight`
-    `[B, H, W]` where the data has such a column (see `losses.border_weights`); the image weighs as much as they do
-    together. Losses of regions are measured in each image by itself.
+    It reads the column `mask` `[B, H, W]`, -1 = ignored. `link` returns `probs` `[B, H, W, k]`, `decode` adds `mask`.
+
+    An image's loss is the weighted mean over its pixels that are not ignored. A pixel's weight is that of its class
+    times the column `pixel_weight` `[B, H, W]`, if the data has one (see `losses.border_weights`). The image's weight
+    is proportional to the sum of its pixels' weights. Region losses are computed per image.
 
     Attributes:
-      kind: the loss, or several whose sum it is: `cross_entropy` and `focal` of pixels; `dice`, `generalised_dice`,
-        `jaccard` and `tversky` of regions.
-      class_weights: of the losses of pixels: one weight a class; `balanced`: inverse to the class's share of the
-        training pixels, mean 1 a pixel; `median`: the median share over the class's own, shares taken over the images
-        that show the class (Eigen and Fergus, ICCV 2015).
-      sigmoid: one logit for two classes, a binary cross-entropy.
-      gamma: of `focal`: how much it forgets what is easy.
-      alpha: of `tversky`: what a pixel that is guessed and not true costs.
-      beta: likewise one that is true and not guessed.
+      kind: loss, or several losses that are added: the pixel losses `cross_entropy` and `focal`, and the region losses
+        `dice`, `generalised_dice`, `jaccard` and `tversky`.
+      class_weights: weight of each class in the pixel losses; `balanced`: inversely proportional to the class's share
+        of the training pixels, with mean 1 over the pixels; `median`: the median of all classes' shares divided by the
+        class's share, where a share is taken over the images that contain the class (Eigen and Fergus, ICCV 2015).
+      sigmoid: predict two classes from one logit, with a binary cross-entropy.
+      gamma: exponent of `focal`; the larger it is, the less easy pixels count.
+      alpha: weight of false positives in `tversky`.
+      beta: weight of false negatives in `tversky`.
     """
 
     kind: Kind | tuple[Kind, ...] = "cross_entropy"
@@ -92,7 +94,7 @@ class Segmentation(Task):
         if k < 2:
             raise ValueError(f"segmentation needs two classes or more, {dataset.name} has {dataset.spec.classes}")
         if self.sigmoid and k != 2:
-            raise ValueError(f"a sigmoid tells two classes apart, {dataset.name} has {k}; leave --task.sigmoid out")
+            raise ValueError(f"a sigmoid separates two classes, {dataset.name} has {k}; leave --task.sigmoid out")
         weights = self.class_weights
         if isinstance(weights, str):
             weights = _frequency_weights(masks, dataset.spec.classes, weights)
@@ -117,13 +119,13 @@ class Segmentation(Task):
         return value, total / mask[0].size
 
     def _with_options(self, loss: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        """The loss with those of its keyword parameters that are fields of the task."""
-        keywords = [name for name, one in inspect.signature(loss).parameters.items() if one.kind is one.KEYWORD_ONLY]
+        """Binds those keyword parameters of a loss that are fields of the task."""
+        keywords = [name for name, x in inspect.signature(loss).parameters.items() if x.kind is x.KEYWORD_ONLY]
         fields = {field.name for field in dataclasses.fields(self)}
         return functools.partial(loss, **{name: getattr(self, name) for name in keywords if name in fields})
 
     def _of_classes(self, logits: jax.Array) -> jax.Array:
-        """A sigmoid's logit z as those of two classes: 0 and z."""
+        """Returns the logits of all classes; a sigmoid's logit z becomes the logits 0 and z of two classes."""
         return jnp.concatenate([jnp.zeros_like(logits), logits], -1) if self.sigmoid else logits
 
     def link(self, logits: jax.Array) -> Outputs:
@@ -137,7 +139,7 @@ class Segmentation(Task):
         k = probs.shape[-1]
         guess = probs.argmax(-1)
         pair = jnp.where(mask >= 0, mask * k + guess, k * k)
-        count = jax.vmap(lambda one: jnp.bincount(one.ravel(), length=k * k + 1)[:-1].reshape(k, k))
+        count = jax.vmap(lambda pairs: jnp.bincount(pairs.ravel(), length=k * k + 1)[:-1].reshape(k, k))
         small = jnp.int8 if k <= 128 else jnp.int32
         rows = {"confusion": count(pair), "guess": guess.astype(small), "mask": mask.astype(small)}
         rows["confidence"] = probs.max(-1)
@@ -147,26 +149,26 @@ class Segmentation(Task):
         return rows
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """`pixel_accuracy`, `mean_iou` and `dice` over all pixels of all images; `foreground_iou`, of the second class
-        of two; and of their doubt as in `doubt_scores`.
+        """Computes `pixel_accuracy`, `mean_iou` and `dice` over all pixels of all images, and the `doubt_scores`.
 
-        Over passes or members the doubt is also measured by `variance` (of the guessed class's probability), `entropy`
-        and `mutual_information`.
+        With two classes the summary also holds `foreground_iou`, the IoU of the second class. Over several passes or
+        members, doubt is measured by `variance` (of the predicted class's probability), `entropy` and
+        `mutual_information` as well as by confidence.
         """
         confusion = rows["confusion"].sum(0, dtype=np.int64)
-        found = metrics.scores(confusion)
+        scores = metrics.scores(confusion)
         if len(confusion) == 2:
-            found["foreground_iou"] = float(metrics.class_scores(confusion)["iou"][1])
+            scores["foreground_iou"] = float(metrics.class_scores(confusion)["iou"][1])
         known = rows["mask"] >= 0
         doubts = {name: rows[name][known] for name in _DOUBTS if name in rows}
         correct = (rows["guess"] == rows["mask"])[known]
-        return found | doubt_scores(rows["confidence"][known], correct, doubts)
+        return scores | doubt_scores(rows["confidence"][known], correct, doubts)
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
-        """`classes`: of each class its `pixels` in the masks, `iou`, `dice`, and its `shape_scores`."""
+        """Returns the table `classes`: `pixels` in the true masks, `iou`, `dice` and `shape_scores` of each class."""
         confusion = rows["confusion"].sum(0, dtype=np.int64)
-        found = {"pixels": confusion.sum(1), **metrics.class_scores(confusion)}
-        columns = {name: found[name].tolist() for name in ("pixels", "iou", "dice")}
+        scores = {"pixels": confusion.sum(1), **metrics.class_scores(confusion)}
+        columns = {name: scores[name].tolist() for name in ("pixels", "iou", "dice")}
         columns |= shape_scores(rows["guess"], rows["mask"], len(confusion))
         return {
             "classes": [
@@ -180,14 +182,14 @@ class Segmentation(Task):
         k = confusion.shape[-1]
         right = np.trace(confusion, axis1=1, axis2=2) / np.maximum(confusion.sum((1, 2)), 1)
         worst = np.argsort(right, kind="stable")
-        drawn = {
+        figures = {
             "confusion": confusion_matrix(confusion.sum(0, dtype=np.int64), rows["class_names"]),
-            "masks": _picture(rows, worst[:_SHOWN], k),
+            "masks": _figure(rows, worst[:_GRID_IMAGES], k),
         }
-        return drawn | {f"images/{i:04}": _picture(rows, [i], k) for i in worst[:_PICTURES]}
+        return figures | {f"images/{i:04}": _figure(rows, [i], k) for i in worst[:_IMAGE_FIGURES]}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """One row: the share of each class, and the means of the entropies over the pixels."""
+        """Returns one record: the share of each class, and the means of the entropies over the pixels."""
         mask, names = np.asarray(prediction.mask), spec.classes
         out = {
             "file": str(photo.path),
@@ -197,10 +199,11 @@ class Segmentation(Task):
         return [out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}]
 
     def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
-        """The maps: `mask` holds class indices, shown in colours; `mean` is the second class's probability of two.
+        """Returns the maps of a prediction as images: class indices in colours, and uncertainties in grey.
 
-        255 is 1 in `mean`, log k in `entropy`, and the map's largest value in `variance` (of the guessed class's
-        probability) and `mutual_information`.
+        The maps are `mask`, with two classes `mean` (the second class's probability), and, where the prediction has
+        them, `variance` (of the predicted class's probability), `entropy` and `mutual_information`. Grey value 255
+        stands for 1 in `mean`, log k in `entropy`, and the map's largest value in `variance` and `mutual_information`.
         """
         mask, probs = np.asarray(prediction.mask), np.asarray(prediction.probs)
         maps = {"mask": mask} | ({"mean": probs[..., 1]} if probs.shape[-1] == 2 else {})
@@ -211,8 +214,8 @@ class Segmentation(Task):
         return {name: map_image(name, values, k, largest=np.max(values)) for name, values in maps.items()}
 
 
-def _picture(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:
-    """Image, truth, guess, how sure it is and errors of some examples, one below the other."""
+def _figure(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:
+    """Draws image, truth, guess, confidence and errors of the chosen examples, one row per example."""
     guess, confidence = rows["guess"][chosen], rows["confidence"][chosen]
     maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
     if "variance" in rows:
@@ -221,18 +224,21 @@ def _picture(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> F
 
 
 def _frequency_weights(masks, classes: tuple[str, ...], kind: str) -> tuple[float, ...]:
-    """Weights by the classes' shares of the pixels that are not ignored, a portion of the masks at a time."""
+    """Computes class weights from the classes' shares of the pixels that are not ignored.
+
+    Masks are read a portion at a time, so that memory does not hold them all.
+    """
     k = len(classes)
-    count, shown = np.zeros(k), np.zeros(k)
+    count, extent = np.zeros(k), np.zeros(k)
     for start in range(0, len(masks), _PORTION):
         for mask in masks[np.arange(start, min(start + _PORTION, len(masks)))]:
-            here = np.bincount(mask[mask >= 0], minlength=k)
-            count += here
-            shown += (here > 0) * here.sum()
+            counts = np.bincount(mask[mask >= 0], minlength=k)
+            count += counts
+            extent += (counts > 0) * counts.sum()
     if not count.all():
         raise ValueError(
             f"{kind} class weights need every class in training; {classes[int(count.argmin())]!r} is missing"
         )
-    share = count / shown
+    share = count / extent
     weights = count.sum() / (k * count) if kind == "balanced" else np.median(share) / share
     return tuple(round(float(weight), 6) for weight in weights)

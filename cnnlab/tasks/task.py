@@ -1,4 +1,4 @@
-"""What a network's numbers mean: the protocol that training, evaluation, Monte-Carlo and every face serve."""
+"""The protocol of a task: how to train on, average, decode, score, draw and store a network's outputs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ Record = dict[str, Any]
 
 @jax.tree_util.register_pytree_with_keys_class
 class Prediction(dict):
-    """Named arrays `[B, ...]` that read as attributes: `.probs`, `.label`, `.mask`, `.boxes`, `.value` ...
+    """The decoded output of a network: arrays `[B, ...]` by name, also readable as attributes such as `.probs`.
 
-    The task decides which ones there are; `list(prediction)` names them. A pytree.
+    The task decides which arrays there are (`.probs`, `.label`, `.mask`, `.boxes`, `.value` ...); `list(prediction)`
+    returns their names. A prediction is a pytree.
     """
 
     def __getattr__(self, name: str):
@@ -48,23 +49,24 @@ class Prediction(dict):
 
 
 class Task(Protocol):
-    """A frozen dataclass of pure functions: all that a task means, also for commands, videos, sheets and reports.
+    """A frozen dataclass of pure functions that define a task for training, evaluation and prediction.
 
-    A new task is one file with a class that inherits from this one, and a line in `TASKS`. Methods without a body here
-    are its own; the others have a default. `complete` gives the defaults to a class that does not inherit.
+    To add a task, write a file with a class that inherits from this one, and add a line to `TASKS`. A task must define
+    the methods that have no body here; the others have a default. `complete` adds the defaults to an object whose class
+    does not inherit.
 
     Attributes:
-      logits: what the logits are over: `vector` `[B, K]`, `map` `[B, H, W, K]` (every pixel gets an answer), `grid`
-        `[B, S, S', K]` or `time` `[B, T, K]`. None leaves the network's outputs unchecked.
-      columns: the columns of the data that the task reads, besides `image`.
-      monitor: the entry of `summary` by which the best step is chosen.
-      maximise: whether a larger value of it is better.
-      reads_variance: whether `rows` reads the outputs' variances over passes or members, by name, in
-        `outputs["variance"]`.
-      decides: whether an answer is one distribution over classes `[B, k]`, named `probs`, which can be calibrated, put
-        into sets and compared with images from elsewhere.
-      predict_options: the options of `cnnlab predict` that only such tasks take: `calibrated`; `ids` and `group`;
-        `tile`; `video`.
+      logits: axes of the logits: `vector` `[B, K]`, `map` `[B, H, W, K]` (a prediction per pixel), `grid`
+        `[B, S, S', K]` or `time` `[B, T, K]`. With None the network's outputs are not checked.
+      columns: columns of the data that the task reads, in addition to `image`.
+      monitor: entry of `summary` by which the best step is selected.
+      maximise: whether a larger value of `monitor` is better.
+      reads_variance: whether `rows` reads the variances of the outputs over passes or members, which it finds by name
+        in `outputs["variance"]`.
+      decides: whether a prediction is one distribution over classes `[B, k]`, named `probs`, which can be calibrated,
+        turned into conformal sets and compared with out-of-distribution images.
+      predict_options: options of `cnnlab predict` that only some tasks take: `calibrated`, `ids`, `group`, `tile`,
+        `video`.
     """
 
     logits: Literal["vector", "map", "grid", "time"] | None = None
@@ -76,81 +78,80 @@ class Task(Protocol):
     predict_options: tuple[str, ...] = ()
 
     def head(self, spec: InputSpec) -> int:
-        """Returns the number of outputs that the network needs."""
+        """Returns the number of outputs (the last axis of the logits) that the network needs."""
 
     def loss(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """Returns value `[B]` and weight `[B]` of each example; a weight of 0 means that all of it is ignored."""
+        """Returns the loss `[B]` and the weight `[B]` of each example; an example of weight 0 is ignored."""
 
     def link(self, logits: jax.Array) -> Outputs:
-        """Returns one pass as leaves that may be averaged over passes: probabilities, boxes on the grid, values.
+        """Converts the logits of one pass to arrays that can be averaged over passes: probabilities, boxes, values.
 
-        A leaf named `probs` holds a distribution on its last axis.
+        An array named `probs` holds a distribution on its last axis.
         """
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """Returns the answer, once, after averaging: `label`, `mask`, `boxes`, `value`, beside the outputs."""
+        """Decodes averaged outputs to a prediction: the outputs, and `label`, `mask`, `boxes` or `value`."""
 
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
-        """Returns what the summary needs of each example, `[B, ...]`; it is jitted."""
+        """Returns arrays `[B, ...]` per example, from which `summary` computes the metrics; this method is jitted."""
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Returns metrics over the rows of all examples, in double precision."""
+        """Computes metrics from the rows of all examples, in double precision."""
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-        """Returns pictures of a split.
+        """Draws figures of a split, by name.
 
-        `rows` are those of the whole split and, added by the evaluation, `image` (indexable by example) and
-        `class_names`.
+        `rows` holds the rows of the whole split. The evaluation adds `image` (indexable by example) and `class_names`.
         """
 
     def resolve(self, dataset: Dataset) -> Task:
-        """Returns the task with everything `"auto"` filled in; raises `ValueError` where the data does not fit."""
+        """Returns the task with every `"auto"` replaced by a value; raises `ValueError` if the data does not fit."""
         return self
 
     def remarks(self, dataset: Dataset, shape: tuple[int, ...]) -> list[str]:
-        """Returns sentences that a user should read before the first step, for logits `[B, ...]` of that shape."""
+        """Returns sentences that are printed before the first step, for logits `[B, ...]` of this shape."""
         return []
 
     def unit(self) -> Outputs | None:
-        """Returns the units of the standard errors by which `auto` passes suffice, like an output; None is 1."""
+        """Returns the unit of each output in which `auto` passes measure the standard error; None is 1 for all."""
         return None
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
-        """Returns tables by name, each a list of records or a mapping of counts; called like `figures`."""
+        """Returns tables by name, each a list of records or a mapping of counts; `rows` is that of `figures`."""
         return {}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """Returns a photo's prediction as records of JSON's types: rows of `predictions.json` and `.csv`.
+        """Converts a photo's prediction to records of JSON types, the rows of `predictions.json` and `.csv`.
 
-        `prediction` is without a batch axis.
+        `prediction` has no batch axis.
         """
         arrays = {name: value for name, value in prediction.items() if not isinstance(value, dict)}
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
 
     def document(self, records: Sequence[Record]) -> Any:
-        """Returns what `predictions.json` holds."""
+        """Returns the content of `predictions.json`: the records of all photos."""
         return {"predictions": list(records)}
 
     def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
-        """Returns pictures of a photo's prediction by name, written beside the records as `PHOTO_NAME.png`.
+        """Returns drawings of a photo's prediction by name, which are stored beside the records as `PHOTO_NAME.png`.
 
-        A task with the option `video` draws one picture of the photo's own size, which becomes the frame.
+        A task with the option `video` returns one drawing of the photo's size, which becomes the frame.
         """
         return {}
 
 
 def task_name(task: Task) -> str:
-    """Returns what messages call a task."""
+    """Returns the name of a task in messages."""
     return type(task).__name__.lower()
 
 
 def complete(task: Any) -> Task:
-    """Returns the task itself where it inherits from `Task`, else the task with the protocol's defaults added."""
+    """Adds the defaults of `Task` to a task whose class does not inherit from it; returns any other task unchanged."""
     return task if Task in type(task).__mro__ else _Completed(task)
 
 
 class _Completed:
-    """A task of one's own, with the defaults of `Task` for whatever it leaves out."""
+    """A wrapper that gives an object the defaults of `Task` for the attributes and methods that it lacks."""
 
     def __init__(self, task: Any):
         self._task = task
@@ -163,7 +164,7 @@ class _Completed:
 
 
 def by_class(names: Sequence[str], values: Any) -> dict[str, Any]:
-    """Returns numbers by the names that they belong to.
+    """Returns a dict from names to the numbers at the same positions.
 
     >>> by_class(("cat", "dog"), np.array([0.25, 0.75]))
     {'cat': 0.25, 'dog': 0.75}
@@ -172,27 +173,27 @@ def by_class(names: Sequence[str], values: Any) -> dict[str, Any]:
 
 
 def require_columns(dataset: Dataset, columns: Sequence[str], task: str) -> None:
-    """Raises `ValueError` where the training split lacks a column; the error says what the task reads."""
-    held = dataset["train"][np.arange(1)]
+    """Raises `ValueError` if the training split lacks one of the columns that a task reads."""
+    present = dataset["train"][np.arange(1)]
     for column in columns:
-        if column not in held:
+        if column not in present:
             raise ValueError(
-                f"the task {task} reads the column {column!r}, but {dataset.name} holds {', '.join(held)}; "
+                f"the task {task} reads the column {column!r}, but {dataset.name} holds {', '.join(present)}; "
                 "choose another --task.name or other data"
             )
 
 
 def check_logits(task: Task, shape: tuple[int, ...], spec: InputSpec, network: str) -> None:
-    """Raises `ValueError` where logits of this shape `[B, ...]` are not what the task reads."""
+    """Raises `ValueError` if logits of this shape `[B, ...]` do not fit the task."""
     kind, k = complete(task).logits, task.head(spec)
-    wanted = {"vector": (k,), "map": (*spec.size, k), "grid": ("S", "S'", k), "time": ("T", k)}.get(kind)
-    if wanted is None:
+    expected = {"vector": (k,), "map": (*spec.size, k), "grid": ("S", "S'", k), "time": ("T", k)}.get(kind)
+    if expected is None:
         return
-    given = shape[1:]
-    if len(given) != len(wanted) or any(w != g for w, g in zip(wanted, given, strict=True) if isinstance(w, int)):
-        smaller = kind == "map" and len(given) == 3 and given[-1] == k and given < wanted
-        cure = "take --model.border mirror, which answers every pixel" if smaller else "choose another model or task"
+    actual = shape[1:]
+    if len(actual) != len(expected) or any(e != a for e, a in zip(expected, actual, strict=True) if isinstance(e, int)):
+        smaller = kind == "map" and len(actual) == 3 and actual[-1] == k and actual < expected
+        remedy = "take --model.border mirror, which predicts every pixel" if smaller else "choose another model or task"
         raise ValueError(
-            f"{task_name(task)} needs logits [B, {', '.join(map(str, wanted))}], but {network} gives "
-            f"[B, {', '.join(map(str, given))}] for images {list(spec.shape)}; {cure}"
+            f"{task_name(task)} needs logits [B, {', '.join(map(str, expected))}], but {network} gives "
+            f"[B, {', '.join(map(str, actual))}] for images {list(spec.shape)}; {remedy}"
         )

@@ -1,4 +1,4 @@
-"""How sure a network is."""
+"""Estimates of a network's uncertainty: MC-Dropout, deep ensembles and test-time augmentation."""
 
 from cnnlab.uncertainty.detections import group_passes
 from cnnlab.uncertainty.ensemble import ensemble_predict

@@ -1,4 +1,4 @@
-"""Dropout switched on in any network, from outside."""
+"""Stochastic passes: switches on the dropout of any Linen network without changing its code."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -17,18 +17,18 @@ from cnnlab.trained import Trained
 def sampled_logits(
     network: nn.Module, variables: Variables, x: jax.Array, key: jax.Array, *, visit: Callable | None = None
 ) -> jax.Array:
-    """One stochastic pass: every `nn.Dropout` with a rate drops, everything else is as in use.
+    """Computes one stochastic pass: every `nn.Dropout` with a rate above 0 drops, all other layers are as in inference.
 
-    The layers are intercepted, so the network needs no switch for it, and batch norm keeps its running averages.
+    The dropout layers are intercepted, so the network needs no switch, and batch norm uses its running averages.
 
     Source: Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016.
 
     Args:
       network: any Linen module.
-      variables: of the network.
+      variables: the network's variables.
       x: normalised images `[B, H, W, C]`.
-      key: the pass's own.
-      visit: called with every module met, once a call.
+      key: random key of this pass.
+      visit: callback that gets every module at each of its calls.
 
     Returns:
       Logits `[B, ...]` float32.
@@ -42,18 +42,18 @@ def sampled_logits(
         mask_key = module.make_rng(module.rng_collection)
         return drop(first_input(args, kwargs), mask_key, module.rate, shared=tuple(module.broadcast_dims))
 
-    streams = {"dropout": key, "params": key}  # "params" serves streams of other names
+    streams = {"dropout": key, "params": key}  # Flax uses the stream "params" for streams of other names
     with tap(sample):
         return cnn.apply(network, variables, x, rngs=streams)
 
 
 def is_active(module: nn.Module) -> bool:
-    """Whether this module is a dropout that drops anything."""
+    """Returns whether a module is a dropout layer with a rate above 0."""
     return isinstance(module, nn.Dropout) and module.rate > 0
 
 
 def has_dropout(trained: Trained) -> bool:
-    """Whether stochastic passes of this network would differ."""
+    """Returns whether a network has an active dropout layer, so that its stochastic passes differ."""
     images = jax.ShapeDtypeStruct((1, *trained.spec.shape), jnp.float32)
     try:
         require_dropout(trained.network, trained.variables, images)
@@ -63,7 +63,7 @@ def has_dropout(trained: Trained) -> bool:
 
 
 def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> None:
-    """Raises `ValueError`, naming the layers it looked at, where no dropout is active: the variance would be 0."""
+    """Raises `ValueError`, with a list of all layers, if no dropout is active, because the variance would be 0."""
     with met_dropout(network) as visit:
         jax.eval_shape(
             lambda v, images, key: sampled_logits(network, v, images, key, visit=visit), variables, x, jax.random.key(0)
@@ -72,14 +72,14 @@ def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> N
 
 @contextlib.contextmanager
 def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
-    """What `sampled_logits` visits within must hold an active dropout; else as `require_dropout`."""
-    met: dict[str, str] = {}
+    """Yields a callback for `sampled_logits(visit=...)`; on exit raises `ValueError` unless it saw active dropout."""
+    layers: dict[str, str] = {}
     active = []
 
     def visit(module: nn.Module) -> None:
         path = "/".join(module.path) or "(the network itself)"
         rate = f" of rate {module.rate:g}" if isinstance(module, nn.Dropout) else ""
-        met[path] = f"{path}: {type(module).__name__}{rate}"
+        layers[path] = f"{path}: {type(module).__name__}{rate}"
         if is_active(module):
             active.append(path)
 
@@ -87,6 +87,6 @@ def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
     if not active:
         raise ValueError(
             f"no dropout is active in {type(network).__name__}, so every pass would be the same and the variance 0; "
-            f"looked at {', '.join(met.values())}. Train with a dropout rate above 0 (--model.dropout 0.5), and use "
+            f"looked at {', '.join(layers.values())}. Train with a dropout rate above 0 (--model.dropout 0.5), and use "
             "flax.linen.Dropout in networks of your own"
         )

@@ -1,4 +1,4 @@
-"""Deep ensembles: the answer as a mean over networks trained apart, with the same moments as MC-Dropout."""
+"""Deep ensembles: predictions averaged over independently trained networks, with the moments of MC-Dropout."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,20 +15,20 @@ from cnnlab.uncertainty.monte_carlo import summarise
 
 
 def ensemble_predict(members: Sequence[Trained], images: jax.Array) -> Prediction:
-    """The answer averaged over networks, dropout off, and how much they disagree.
+    """Predicts images by the mean over several networks, dropout off, and measures how much they disagree.
 
     Source: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles,
     NeurIPS 2017.
 
     Args:
-      members: of one task and one input size; their networks may differ.
+      members: networks with the same task, classes and input; their architectures may differ.
       images: `[B, H, W, C]`, as in `predict`.
 
     Returns:
-      What `mc_predict` returns, a member in place of a pass, with `samples` `[B, members, ...]`.
+      A prediction as from `mc_predict`, with members instead of passes, and `samples` `[B, members, ...]`.
 
     Raises:
-      ValueError: there is no member, or they differ in task, classes or input.
+      ValueError: there is no member, or the members differ in task, classes or input.
 
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model
@@ -36,8 +36,8 @@ def ensemble_predict(members: Sequence[Trained], images: jax.Array) -> Predictio
     >>> net, images = create_model("linear", num_classes=2), jnp.ones((3, 4, 4, 1))
     >>> keys, spec = jax.random.split(jax.random.key(0), 5), InputSpec((4, 4), classes="ab")
     >>> members = [Trained(net.init(key, images), net, Classification(), spec) for key in keys]
-    >>> found = ensemble_predict(members, images)
-    >>> found.mean.shape, found.samples.shape, int(found.num_samples[0])
+    >>> prediction = ensemble_predict(members, images)
+    >>> prediction.mean.shape, prediction.samples.shape, int(prediction.num_samples[0])
     ((3, 2), (3, 5, 2), 5)
     """
     members = members_of(members)
@@ -46,15 +46,15 @@ def ensemble_predict(members: Sequence[Trained], images: jax.Array) -> Predictio
 
 
 def members_of(trained: Trained | Sequence[Trained], **alone: Any) -> tuple[Trained, ...]:
-    """Returns one network or several as a tuple, checked once for all that follows.
+    """Returns one network or several as a tuple, after checking that they fit together.
 
     Args:
-      trained: the network, or several.
-      **alone: options, by name, that one network alone can have; None where they are not asked for.
+      trained: one network, or several.
+      **alone: options by name that only a single network can take; None if an option is not used.
 
     Raises:
-      ValueError: there is no network, several do not answer the same question about the same images, or an option of
-        one network alone is asked for.
+      ValueError: there is no network, the networks differ in task, classes or input, or several networks get an option
+        that only a single network can take.
     """
     members = (trained,) if isinstance(trained, Trained) else tuple(trained)
     if not members:
@@ -73,7 +73,7 @@ def members_of(trained: Trained | Sequence[Trained], **alone: Any) -> tuple[Trai
 
 
 def check_alone(number: int, **alone: Any) -> None:
-    """Raises `ValueError` where several networks are asked for what one network alone can have.
+    """Raises `ValueError` if several networks get an option that only a single network can take.
 
     >>> check_alone(2, mc_samples=50, views=None)
     Traceback (most recent call last):
@@ -85,12 +85,12 @@ def check_alone(number: int, **alone: Any) -> None:
 
 
 def ensemble_moments(members: Sequence[Trained], images: jax.Array) -> Moments:
-    """Moments over the members of what the task links a pass to; a plain function, to be compiled by its caller."""
+    """Computes the moments of the linked outputs over the members; not jitted, as its caller compiles it."""
     each = [outputs(member, images) for member in members]
     return stacked_moments(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
 
 
 @jit
 def ensemble_average(members: tuple[Trained, ...], images: jax.Array) -> Prediction:
-    """Computes `ensemble_predict` for networks and images that are checked."""
+    """Computes `ensemble_predict` without checking networks and images."""
     return summarise(members[0], ensemble_moments(members, images))

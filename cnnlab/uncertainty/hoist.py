@@ -1,8 +1,8 @@
-"""What does not depend on the random key is computed once, whatever the network looks like.
+"""Splits a pass into a part that does not depend on its random key, which is computed once, and the rest.
 
-A pass is traced once as a function of its key. Its equations fall in two: those that can be computed without the key
-(all that lies before the first dropout, skips included) and the rest. Only the rest goes into the loop over keys; and
-of a linear layer behind dropped feature maps only what `spatial_masks` leaves of it.
+A pass is traced once as a function of its key. The equations that can be computed without the key (everything before
+the first dropout, skips included) are evaluated immediately. Only the other equations go into the loop over keys.
+`spatial_masks` simplifies those of a linear layer that follows dropped feature maps. This works for any network.
 """
 
 import dataclasses
@@ -17,7 +17,12 @@ from cnnlab.uncertainty import spatial_masks
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Late:
-    """An array that depends on the key: its shape, and what is known of it."""
+    """An array that depends on the random key of a pass.
+
+    Attributes:
+      aval: its abstract value (shape and dtype).
+      origin: how it was computed, as far as `spatial_masks` needs it.
+    """
 
     aval: Any
     origin: spatial_masks.Origin = spatial_masks.Origin()
@@ -25,9 +30,13 @@ class Late:
 
 @dataclasses.dataclass(frozen=True)
 class LateOperation:
-    """One computation of the loop: a function of inputs, each known or an earlier step's output, and its largest array.
+    """One operation in the loop over keys.
 
-    That array, in bytes, may be one that is origin on the way, such as the patches of a convolution.
+    Attributes:
+      run: function of the inputs' values that returns the outputs' values.
+      inputs: early arrays, or outputs of earlier operations.
+      outputs: arrays that the operation computes.
+      largest: bytes of its largest array, temporaries included, such as the patches of a convolution.
     """
 
     run: Callable[..., list]
@@ -37,15 +46,15 @@ class LateOperation:
 
 
 def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
-    """`fn` as a function of its key that repeats only what depends on the key, and the size of that.
+    """Computes the part of `fn` that does not depend on its key, and returns a function for the rest.
 
     Args:
       fn: `key -> pytree` of arrays; may close over arrays, traced or not.
       key: an example of a key.
 
     Returns:
-      `(late, largest)`: a function equal to `fn`, whose early part is computed here and now, in the caller's trace;
-      and the bytes of the largest array that depends on the key, those inside its functions included.
+      `(late, largest)`. `late` is a function equal to `fn`; its early part is computed immediately, in the caller's
+      trace. `largest` is the size in bytes of the largest array that depends on the key, temporaries included.
 
     >>> import jax.numpy as jnp
     >>> late, largest = hoist(lambda key: jnp.arange(3.0).sum() + jax.random.uniform(key), jax.random.key(0))
@@ -53,46 +62,49 @@ def hoist(fn: Callable, key: jax.Array) -> tuple[Callable, int]:
     (True, 4)
     """
     closed, shapes = jax.make_jaxpr(fn, return_shape=True)(key)
-    start, steps = Late(closed.in_avals[0]), []
-    ends = _trace(closed, [start], steps)
-    steps = _needed(steps, ends)
+    start, operations = Late(closed.in_avals[0]), []
+    ends = _trace(closed, [start], operations)
+    operations = _needed(operations, ends)
     treedef = jax.tree.structure(shapes)
 
     def late(key: jax.Array) -> Any:
         values = {start: key}
-        for step in steps:
-            values.update(zip(step.outputs, step.run(*_look_up(step.inputs, values)), strict=True))
+        for operation in operations:
+            values.update(zip(operation.outputs, operation.run(*_look_up(operation.inputs, values)), strict=True))
         return jax.tree.unflatten(treedef, _look_up(ends, values))
 
-    return late, max((step.largest for step in steps), default=0)
+    return late, max((operation.largest for operation in operations), default=0)
 
 
-def _trace(closed: core.ClosedJaxpr, inputs: list, steps: list[LateOperation]) -> list:
-    """Computes what is known and appends a step for all else; returns the outputs, each known or late."""
+def _trace(closed: core.ClosedJaxpr, inputs: list, operations: list[LateOperation]) -> list:
+    """Evaluates the equations without late inputs, and appends an operation to `operations` for each other equation.
+
+    Returns the outputs of `closed`; each is an early array or a `Late`.
+    """
     jaxpr = closed.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *inputs], strict=True))
     for equation in jaxpr.eqns:
-        given = [_read(var, values) for var in equation.invars]
-        if not any(map(spatial_masks.is_late, given)):
-            out = _bind(equation, *given)
-        elif equation.primitive.name in ("jit", "pjit"):  # opened, because what it holds may be partly known
-            out = _trace(equation.params["jaxpr"], given, steps)
+        operands = [_read(var, values) for var in equation.invars]
+        if not any(map(spatial_masks.is_late, operands)):
+            out = _bind(equation, *operands)
+        elif equation.primitive.name in ("jit", "pjit"):  # traced too, because only a part of it may depend on the key
+            out = _trace(equation.params["jaxpr"], operands, operations)
         else:
-            out = [Late(var.aval, spatial_masks.recognise(equation, given)) for var in equation.outvars]
-            run, inputs = spatial_masks.rewritten(equation, given) or (_binder(equation), given)
-            steps.append(LateOperation(run, inputs, out, _largest(equation)))
+            out = [Late(var.aval, spatial_masks.recognise(equation, operands)) for var in equation.outvars]
+            run, inputs = spatial_masks.rewrite(equation, operands) or (_binder(equation), operands)
+            operations.append(LateOperation(run, inputs, out, _largest(equation)))
         values.update(zip(equation.outvars, out, strict=True))
     return [_read(var, values) for var in jaxpr.outvars]
 
 
-def _needed(steps: list[LateOperation], ends: list) -> list[LateOperation]:
-    """The steps that the ends depend on, in order."""
-    wanted, kept = {end for end in ends if isinstance(end, Late)}, []
-    for step in reversed(steps):
-        if wanted.intersection(step.outputs):
-            wanted.update(one for one in step.inputs if isinstance(one, Late))
-            kept.append(step)
-    return kept[::-1]
+def _needed(operations: list[LateOperation], ends: list) -> list[LateOperation]:
+    """Returns the operations that the outputs `ends` depend on, in order."""
+    required, needed = {end for end in ends if isinstance(end, Late)}, []
+    for operation in reversed(operations):
+        if required.intersection(operation.outputs):
+            required.update(array for array in operation.inputs if isinstance(array, Late))
+            needed.append(operation)
+    return needed[::-1]
 
 
 def _binder(equation: core.JaxprEqn) -> Callable[..., list]:
@@ -110,14 +122,14 @@ def _read(var, values: dict):
 
 
 def _look_up(inputs: list, values: dict) -> list:
-    return [values[one] if isinstance(one, Late) else one for one in inputs]
+    return [values[array] if isinstance(array, Late) else array for array in inputs]
 
 
 def _largest(equation: core.JaxprEqn) -> int:
-    """The bytes of the largest array that it makes, those of the functions that it holds included."""
+    """Returns the bytes of the largest array that an equation computes, including those in its inner functions."""
     inner = [getattr(leaf, "jaxpr", leaf) for leaf in jax.tree.leaves(equation.params)]
-    held = [one for jaxpr in inner if isinstance(jaxpr, core.Jaxpr) for one in jaxpr.eqns]
-    return max([*map(_bytes, equation.outvars), *map(_largest, held)], default=0)
+    equations = [each for jaxpr in inner if isinstance(jaxpr, core.Jaxpr) for each in jaxpr.eqns]
+    return max([*map(_bytes, equation.outvars), *map(_largest, equations)], default=0)
 
 
 def _bytes(var: core.Var) -> int:

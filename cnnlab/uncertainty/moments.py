@@ -1,4 +1,4 @@
-"""Mean, variance and entropies of a random function, streamed: no sample is kept unless asked for."""
+"""Mean, variance and entropies of a random function, computed in a stream without storing the samples."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,15 +10,15 @@ import scipy.special
 
 
 class Moments(NamedTuple):
-    """Over T samples of a pytree of arrays.
+    """Moments over T samples of a pytree of arrays.
 
     Attributes:
       mean: E[y] = 1/T sum f_t, structured as a sample.
-      variance: 1/T sum f_t^2 - E[y]^2, likewise; accumulated as squared deviations, so never negative.
+      variance: 1/T sum f_t^2 - E[y]^2, structured as a sample; accumulated as squared deviations, so never negative.
       expected_entropy: mean over samples of the entropy of `probs`, in nats (the aleatoric part); None without `probs`.
       votes: share of samples in which each class of `probs` is the most probable; None without `probs`.
       count: T.
-      samples: all of them, `[T, ...]`, where they were asked for.
+      samples: all samples, `[T, ...]`; None unless requested.
     """
 
     mean: Any
@@ -40,9 +40,9 @@ def entropy(probs: jax.Array) -> jax.Array:
 
 
 def mutual_information(total: jax.Array, expected: jax.Array) -> jax.Array:
-    """Computes the entropy of the mean less the mean of the entropies: how far the passes disagree, in nats.
+    """Computes the entropy of the mean minus the mean entropy, in nats, which measures how much passes disagree.
 
-    It is 0 or more (Jensen's inequality); rounding can leave -1e-8, which becomes 0.
+    It is never negative (Jensen's inequality); small negative values from rounding become 0.
     """
     xp = np if isinstance(total, np.ndarray) else jnp
     return xp.maximum(total - expected, 0)
@@ -59,22 +59,23 @@ def moments(
     block: int = 10,
     keep: bool = False,
 ) -> Moments:
-    """Moments of `sample(fold_in(key, t))` for t = 0, 1, ..., whatever the chunk.
+    """Computes the moments of `sample(fold_in(key, t))` for t = 0, 1, ...; they do not depend on the chunk.
 
-    Chunks are merged by Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
+    Chunks are merged as in Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances, 1979.
 
     Args:
-      sample: one draw, a pytree of arrays; in a dict, `probs` holds a distribution on its last axis.
-      key: all randomness comes from it.
-      num_samples: T; with a tolerance, the most that are taken.
-      chunk: samples computed at a time, by `vmap`; memory grows with it.
-      tolerance: stop after the first block at which the standard error of every mean of `probs` (of every mean, where
-        there are no `probs`) is at most this.
-      unit: of these standard errors, where there are no `probs`: like a sample, what broadcasts to its arrays; 1 if
-        left out.
-      block: samples between two looks at the standard error.
-      keep: return the samples too; not together with a tolerance.
+      sample: function from a key to one sample, a pytree of arrays; in a dict, `probs` holds a distribution on its last
+        axis.
+      key: source of all randomness.
+      num_samples: number of samples T; with a tolerance, the largest number.
+      chunk: number of samples computed at a time, by `vmap`; memory grows with it.
+      tolerance: stop after the first block at which the standard error of every mean of `probs` (without `probs`, of
+        every mean) is at most this.
+      unit: units of these standard errors if a sample has no `probs`: a pytree like a sample, whose arrays broadcast to
+        the sample's; 1 by default.
+      block: number of samples between two checks of the standard error.
+      keep: whether to return the samples too; not possible with a tolerance.
 
     >>> got = moments(lambda key: {"x": jax.random.uniform(key)}, jax.random.key(0), num_samples=4, chunk=3)
     >>> draws = jnp.stack([jax.random.uniform(jax.random.fold_in(jax.random.key(0), t)) for t in range(4)])
@@ -89,15 +90,15 @@ def moments(
         return out, _of_probs(out)
 
     def add(carry: _Sums, places: jax.Array, end: jax.Array) -> tuple[_Sums, Any]:
-        used = (places < end).astype(jnp.float32)  # the last chunk may be partly filled
+        used = (places < end).astype(jnp.float32)  # the last chunk may be only partly filled
         values, others = jax.vmap(draw)(places)
         new, total = used.sum(), carry.count + used.sum()
         new_mean = jax.tree.map(lambda leaf: _sum(used, leaf) / new, values)
-        inside = jax.tree.map(lambda leaf, mean: _sum(used, (leaf - mean) ** 2), values, new_mean)
+        within = jax.tree.map(lambda leaf, mean: _sum(used, (leaf - mean) ** 2), values, new_mean)
         shift = jax.tree.map(jnp.subtract, new_mean, carry.mean)
         mean = jax.tree.map(lambda a, s: a + s * (new / total), carry.mean, shift)
         between = jax.tree.map(lambda s: s**2 * (carry.count * new / total), shift)
-        deviation = jax.tree.map(lambda a, b, c: a + b + c, carry.deviation, inside, between)
+        deviation = jax.tree.map(lambda a, b, c: a + b + c, carry.deviation, within, between)
         others = jax.tree.map(lambda a, leaf: a + _sum(used, leaf), carry.others, others)
         return _Sums(total, mean, deviation, others), values if keep else None
 
@@ -113,7 +114,9 @@ def moments(
         sums, samples = extend(sums, num_samples)
     else:
         if keep:
-            raise ValueError("samples cannot be kept where their number is not known before; give num_samples a number")
+            raise ValueError(
+                "samples are not returned with a tolerance, as their number is unknown; give num_samples a number"
+            )
         block = min(block, num_samples)
         size = _even(block, chunk)
         sums = jax.lax.while_loop(
@@ -128,13 +131,13 @@ def moments(
 
 
 def stacked_moments(samples: Any) -> Moments:
-    """Returns the moments of samples in hand, `[T, ...]`: the members of an ensemble.
+    """Computes the moments of stored samples `[T, ...]`, such as those of an ensemble's members.
 
     >>> stacked_moments(jnp.array([[1.0], [3.0]])).variance.tolist()
     [1.0]
     """
     mean = jax.tree.map(lambda leaf: leaf.mean(0), samples)
-    variance = jax.tree.map(lambda leaf, mean: mean_over(lambda one: (one - mean) ** 2, leaf), samples, mean)
+    variance = jax.tree.map(lambda leaf, mean: mean_over(lambda x: (x - mean) ** 2, leaf), samples, mean)
     others = (None, None)
     if has_probs(samples):
         others = (mean_over(function, samples["probs"]) for function in (entropy, vote))
@@ -144,7 +147,7 @@ def stacked_moments(samples: Any) -> Moments:
 def mean_over(function: Callable, samples: jax.Array) -> jax.Array:
     """Computes the mean of a function over samples `[T, ...]`.
 
-    NumPy arrays are taken one sample at a time: temporaries of all samples would double the memory.
+    NumPy arrays are processed one sample at a time, because temporaries of all samples would double the memory.
     """
     if not isinstance(samples, np.ndarray):
         return function(samples).mean(0)
@@ -155,7 +158,7 @@ def mean_over(function: Callable, samples: jax.Array) -> jax.Array:
 
 
 def _even(number: int, most: int) -> int:
-    """The size of equal chunks of so many at most: 50 by 34 are twice 25, not 34 and 16 with as many for nothing."""
+    """Returns the size of equal chunks of at most `most`: 50 samples by 34 become two chunks of 25, without padding."""
     return -(-number // -(-number // most))
 
 
@@ -163,11 +166,11 @@ class _Sums(NamedTuple):
     count: jax.Array
     mean: Any
     deviation: Any  # sum of squared deviations from the mean
-    others: Any  # sums of what only its mean is wanted of
+    others: Any  # sums of quantities of which only the mean is reported
 
 
 def _of_probs(sample: Any) -> tuple[jax.Array | None, jax.Array | None]:
-    """Entropy of the distributions, and a vote for the most probable class of each."""
+    """Returns the entropy of each distribution in `probs` and its vote for a class; None without `probs`."""
     if not has_probs(sample):
         return None, None
     return entropy(sample["probs"]), vote(sample["probs"])
@@ -179,19 +182,20 @@ def vote(probs: jax.Array) -> jax.Array:
 
 
 def has_probs(sample: Any) -> bool:
-    """Whether a sample holds distributions by the name that says so."""
+    """Returns whether a sample is a dict with distributions named `probs`."""
     return isinstance(sample, dict) and "probs" in sample
 
 
 def standard_errors(deviation: Any, count: jax.Array, unit: Any = None) -> list[jax.Array]:
-    """The standard error of each mean that passes are to suffice for, sqrt(deviation / (T - 1) / T), by array.
+    """Computes the standard errors of the means, sqrt(deviation / (T - 1) / T), one array per array of a sample.
 
-    Of probabilities as if one pass more had differed by 1/2: a few passes that happen to agree are not certainty.
+    With `probs`, only their standard errors are returned. They count one more pass that differs by 1/2, because a few
+    passes that agree by chance are no certainty.
 
     Args:
-      deviation: sums of squared deviations from the mean, structured as a sample; of them `probs` count, if there.
-      count: T.
-      unit: as in `moments`.
+      deviation: sums of squared deviations from the mean, structured as a sample.
+      count: number of samples T.
+      unit: units of the standard errors, as in `moments`.
     """
     if has_probs(deviation):
         return [jnp.sqrt((deviation["probs"] + 0.25) / (count * (count + 1)))]

@@ -1,4 +1,4 @@
-"""MC-Dropout: the answer as a mean over stochastic passes, with its variance and entropies."""
+"""MC-Dropout: predictions as means over stochastic passes, with their variances and entropies."""
 
 import functools
 import warnings
@@ -17,9 +17,9 @@ from cnnlab.uncertainty.dropout import met_dropout, sampled_logits
 from cnnlab.uncertainty.hoist import hoist
 from cnnlab.uncertainty.moments import Moments, entropy, moments, mutual_information, standard_errors
 
-TOLERANCE = 0.01  # of auto: the standard error of a probability
-AUTO_LIMIT = 2500  # passes: enough for it, as the variance of a probability is at most 1/4
-CPU_CACHE, ACCELERATOR_MEMORY = 7 << 20, 1 << 30  # bytes
+TOLERANCE = 0.01  # default standard error of a probability at which `auto` stops
+AUTO_LIMIT = 2500  # passes that always reach this tolerance, because a probability's variance is at most 1/4
+CPU_CACHE, ACCELERATOR_MEMORY = 7 << 20, 1 << 30  # bytes for the largest array of a chunk of passes
 
 
 def mc_moments(
@@ -32,21 +32,21 @@ def mc_moments(
     tolerance: float = TOLERANCE,
     keep: bool = False,
 ) -> Moments:
-    """Moments of what the task links each stochastic pass to; a plain function, to be compiled by its caller.
+    """Computes the moments of the linked outputs over stochastic passes.
 
-    What lies before the first dropout is computed once.
+    Everything before the first dropout is computed once. This function is not jitted; its caller compiles it.
 
     Args:
       trained: the network.
       images: `[B, H, W, C]`, uint8 or in [0, 1].
-      key: pass t draws its masks from `fold_in(key, t)`.
-      num_samples: passes, or `auto`; as in `mc_predict`, with the rest.
-      chunk: likewise.
-      tolerance: likewise.
-      keep: return the samples too.
+      key: random key; pass t draws its masks from `fold_in(key, t)`.
+      num_samples: number of passes, or `auto`, as in `mc_predict`.
+      chunk: number of passes computed at a time, as in `mc_predict`.
+      tolerance: standard error at which `auto` stops, as in `mc_predict`.
+      keep: whether to return the samples too.
 
     Raises:
-      ValueError: no dropout is active (the layers looked at are named), or an argument is out of range.
+      ValueError: no dropout is active (the error lists the layers), or an argument is out of range.
     """
     auto = isinstance(num_samples, str) and num_samples == "auto"
     if not auto and (not isinstance(num_samples, int | np.integer) or num_samples < 1):
@@ -83,36 +83,38 @@ def mc_predict(
     tolerance: float = TOLERANCE,
     return_samples: bool = False,
 ) -> Prediction:
-    """The answer averaged over passes with dropout on, and how much the passes disagree.
+    """Predicts images by the mean over passes with dropout on, and measures how much the passes disagree.
 
     Source: Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016; mutual information as in Houlsby et
     al., Bayesian Active Learning, 2011.
 
     Args:
-      trained: the network; it must hold an active `flax.linen.Dropout`.
+      trained: the network; it must contain an active `flax.linen.Dropout`.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
-      key: the same key gives the same answer, whatever the chunk.
-      num_samples: passes T, 1 or more; `auto` takes tens of them until every probability's standard error is within
-        the tolerance, at most 2,500 (`standard_error` tells); of probabilities, since few may agree by chance, 50 or
-        more for .01, for which 2,500 are always enough.
-      chunk: passes computed at a time; as many as fit `fitting_chunk`'s memory, if left out.
-      tolerance: of `auto`: the largest standard error of a probability; of a regression's value in standard deviations
-        of the training targets.
-      return_samples: keep what the task links each pass to, at T times the memory; not with `auto`.
+      key: random key; the same key gives the same prediction, whatever the chunk.
+      num_samples: number of passes T, 1 or more. `auto` adds ten passes at a time until the standard error of every
+        probability is within the tolerance, with at most 2,500 passes; check `standard_error`. With a tolerance of .01
+        it takes at least 50 passes, because a few passes may agree by chance, and 2,500 passes always suffice.
+      chunk: number of passes computed at a time; by default as many as fit `fitting_chunk`'s memory.
+      tolerance: largest standard error of a probability at which `auto` stops; for a regression's value, in standard
+        deviations of the training targets.
+      return_samples: whether to return the linked outputs of each pass, which needs T times the memory; not with
+        `auto`.
 
     Returns:
-      What `predict` returns, decoded from the mean, and
-      `mean`, `variance`: E[y] and 1/T sum y^2 - E[y]^2 of what the task links a pass to: an array where that is one
-      (`probs`, `value`), a dict by name otherwise (detection);
-      `entropy`, `expected_entropy`, `mutual_information`: of the class probabilities, where there are any: the
-      entropy of the mean, its aleatoric part (the mean of the entropies) and its epistemic part (the rest), in nats;
-      `variation_ratio`: the share of passes that do not vote for the most voted class;
-      `standard_error`: the largest one of an example's means, of its probabilities where there are any, otherwise as
-      in `tolerance`; of one pass alone it tells nothing;
-      `num_samples`: T, the same for every image; and `samples` `[B, T, ...]`, if asked for.
+      The prediction of `predict`, decoded from the mean, with these entries:
+      `mean`, `variance`: E[y] and 1/T sum y^2 - E[y]^2 of the linked outputs: an array if the task links to one array
+      (`probs`, `value`), otherwise a dict by name (detection);
+      `entropy`, `expected_entropy`, `mutual_information`: in nats, for tasks with class probabilities: the entropy of
+      the mean, its aleatoric part (the mean of the entropies) and its epistemic part (the difference);
+      `variation_ratio`: for tasks with class probabilities, the share of passes that do not vote for the class with the
+      most votes;
+      `standard_error`: the largest standard error of an example's mean probabilities, or, without probabilities, of its
+      means in the units of `tolerance`; meaningless for a single pass;
+      `num_samples`: T, the same for every image; and `samples` `[B, T, ...]`, if requested.
 
     Raises:
-      ValueError: no dropout is active (the layers looked at are named), or an argument is out of range.
+      ValueError: no dropout is active (the error lists the layers), or an argument is out of range.
 
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification
@@ -130,7 +132,7 @@ def mc_predict(
 
 
 def warn_of_limit(standard_error: float) -> None:
-    """Says so where `auto` took all the passes it may and a mean is still less certain than asked for."""
+    """Warns if the standard error is above the default tolerance after the largest number of `auto` passes."""
     if standard_error > TOLERANCE:
         warnings.warn(
             f"after {AUTO_LIMIT:,} passes the largest standard error of a mean is {standard_error:.3g}, above the "
@@ -140,12 +142,12 @@ def warn_of_limit(standard_error: float) -> None:
 
 
 def fitting_chunk(largest: int) -> int:
-    """Passes at a time whose largest array, of so many bytes in one pass, comes nearest to the memory that pays.
+    """Returns the number of passes per chunk whose largest array best fits a CPU's cache or an accelerator's memory.
 
-    On a CPU that is its cache, and a turn of the loop has its own price. In ms, 50 passes by 1 / 2 / 5 / 10 / 25 / 50
-    cost LeNet5 (batch 128) with dropout in its head (61 kB) 3.0 / 2.5 / 2.3 / 2.3 / 2.1 / 1.9, with spatial dropout
-    after its convolutions (4.6 MB of patches) 42 / 25 / 42 / 53 / 70 / 76, and on 32 images (1.2 MB) 18 / 8.6 / 6.8 /
-    6.6 / 12 / 16 (two cores of an AMD EPYC, 2026-11-23).
+    On a CPU, larger chunks save loop iterations, but slow down once their arrays no longer fit the cache.
+
+    Args:
+      largest: bytes of the largest array of one pass that depends on the key.
     """
     budget = CPU_CACHE if jax.default_backend() == "cpu" else ACCELERATOR_MEMORY
     return max(1, round(budget / max(largest, 1)))
@@ -165,23 +167,22 @@ def _mc_predict(
     return summarise(trained, mc_moments(trained, images, key, **options))
 
 
-def summarise(trained: Trained, found: Moments) -> Prediction:
-    """The decoded mean with `mean`, `variance`, `num_samples`, `standard_error` and, where there are probabilities, the
-    entropies."""
-    prediction = Prediction(trained.task.decode(found.mean), mean=_single(found.mean), variance=_single(found.variance))
-    prediction |= {"num_samples": jnp.broadcast_to(found.count, len(jax.tree.leaves(found.mean)[0]))}
-    deviation = jax.tree.map(lambda leaf: leaf * found.count, found.variance)
-    errors = standard_errors(deviation, found.count, _unit(trained))
+def summarise(trained: Trained, stats: Moments) -> Prediction:
+    """Decodes the mean to a prediction, and adds the entries that `mc_predict` documents."""
+    prediction = Prediction(trained.task.decode(stats.mean), mean=_single(stats.mean), variance=_single(stats.variance))
+    prediction |= {"num_samples": jnp.broadcast_to(stats.count, len(jax.tree.leaves(stats.mean)[0]))}
+    deviation = jax.tree.map(lambda leaf: leaf * stats.count, stats.variance)
+    errors = standard_errors(deviation, stats.count, _unit(trained))
     prediction |= {"standard_error": jnp.stack([leaf.reshape(len(leaf), -1).max(1) for leaf in errors]).max(0)}
-    if found.samples is not None:
-        prediction |= {"samples": _single(jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), found.samples))}
-    if found.expected_entropy is not None:
-        total = entropy(found.mean["probs"])
+    if stats.samples is not None:
+        prediction |= {"samples": _single(jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), stats.samples))}
+    if stats.expected_entropy is not None:
+        total = entropy(stats.mean["probs"])
         prediction |= {
             "entropy": total,
-            "expected_entropy": found.expected_entropy,
-            "mutual_information": mutual_information(total, found.expected_entropy),
-            "variation_ratio": 1 - found.votes.max(-1),
+            "expected_entropy": stats.expected_entropy,
+            "mutual_information": mutual_information(total, stats.expected_entropy),
+            "variation_ratio": 1 - stats.votes.max(-1),
         }
     return prediction
 
@@ -191,6 +192,6 @@ def _unit(trained: Trained) -> Any:
 
 
 def _single(outputs: Any) -> Any:
-    """The one array of a task that links to one, all of them otherwise."""
+    """Returns the only array of linked outputs that hold one array; returns any other outputs unchanged."""
     leaves = jax.tree.leaves(outputs)
     return leaves[0] if len(leaves) == 1 else outputs

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the answer averaged over flipped and turned views of each image."""
+"""Test-time augmentation: predictions averaged over flipped and rotated views of each image."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,37 +16,37 @@ from cnnlab.trained import Trained, outputs
 
 
 class View(NamedTuple):
-    """An image flipped left to right or not, then turned counter-clockwise by so many quarters."""
+    """A view of an image: an optional flip from left to right, then a number of counter-clockwise quarter turns."""
 
     flip: bool = False
     turns: int = 0
 
 
 FLIPS = (View(), View(flip=True))
-"""As it is and mirrored: for photographs, where up is up."""
+"""The image and its mirror image, for photographs, which have an upright direction."""
 DIHEDRAL = tuple(View(flip, turns) for flip in (False, True) for turns in range(4))
-"""All eight views of a square: for what is seen from above or through a microscope."""
+"""All eight symmetries of a square, for aerial and microscope images, which have no upright direction."""
 VIEWS = {"flips": FLIPS, "dihedral": DIHEDRAL}
 
 
 def augmented_predict(trained: Trained, images: jax.Array, *, views: str | Sequence[View] = FLIPS) -> Prediction:
-    """The answer averaged over views of each image, dropout off; one pass a view.
+    """Predicts images by the mean over views of each image, dropout off, with one pass per view.
 
-    What lies on a grid (the pixels of a segmentation, the cells of a detector) is mapped back by the inverse warp
-    before averaging, boxes included. Class probabilities and regression values are averaged as they are, so a
-    regression target should be one that a flip leaves alone: a count, not a position.
+    Outputs on a grid (the pixels of a segmentation, the cells of a detector) are mapped back by the inverse warp before
+    averaging, boxes included. Class probabilities and regression values are averaged unchanged, so a regression target
+    should not change in a flip: a count is suitable, a position is not.
 
     Args:
       trained: the network.
       images: `[B, H, W, C]`, as in `predict`.
-      views: `flips` (the image and its mirror image), `dihedral` (all eight), or any of the eight; odd quarter turns
-        need square images.
+      views: `flips` (the image and its mirror image), `dihedral` (all eight views), or a sequence of views; an odd
+        number of quarter turns needs square images.
 
     Returns:
-      What `predict` returns, decoded from the mean.
+      The prediction of `predict`, decoded from the mean.
 
     Raises:
-      ValueError: there is no view, the name is none, or one turns images that are not square.
+      ValueError: there is no view, the name is unknown, or a view turns images that are not square by a quarter.
 
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model
@@ -66,7 +66,7 @@ def _augmented_predict(trained: Trained, images: jax.Array, views: tuple[View, .
 
 
 def chosen_views(views: str | Sequence[View], size: tuple[int, int]) -> tuple[View, ...]:
-    """The views of that name or in that list, if images of this height and width have them all."""
+    """Returns views by name or from a sequence; raises `ValueError` if images of this height and width lack one."""
     if isinstance(views, str):
         if views not in VIEWS:
             raise unknown("set of views", views, VIEWS)
@@ -81,17 +81,17 @@ def chosen_views(views: str | Sequence[View], size: tuple[int, int]) -> tuple[Vi
 
 
 def augmented_outputs(trained: Trained, images: jax.Array, views: Sequence[View]) -> Outputs:
-    """What the task links logits to, averaged over the views."""
+    """Computes the linked outputs of images, averaged over the views."""
     images = as_float(images)
     each = [_one_view(trained, images, view) for view in views]
     return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each)
 
 
 def _one_view(trained: Trained, images: jax.Array, view: View) -> Outputs:
-    """What the task links the pass of one view to, mapped back to the image as it is."""
+    """Computes the linked outputs of one view, mapped back to the original image."""
     size = images.shape[1:3]
     linked = outputs(trained, _warp(images, _matrix(view, size)))
-    if complete(trained.task).logits in ("vector", "time"):  # nothing that lies on the image
+    if complete(trained.task).logits in ("vector", "time"):  # no array on the image's grid
         return linked
     back = {name: _move_back(leaf, view) for name, leaf in linked.items()}
     if "boxes" in linked:
@@ -108,13 +108,13 @@ def _warp(leaf: jax.Array, matrix: jax.Array) -> jax.Array:
 
 
 def _move_back(leaf: jax.Array, view: View) -> jax.Array:
-    """A leaf `[B, S, S', ...]` on its own grid by the inverse warp."""
+    """Maps an array `[B, S, S', ...]` back to the original image by the inverse warp on its own grid."""
     flat = leaf.reshape(*leaf.shape[:3], -1)
     return _warp(flat, invert(_matrix(view, leaf.shape[1:3]))).reshape(leaf.shape)
 
 
 def _move_points(boxes: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Boxes `[..., 4]` xyxy by a matrix of flips and quarter turns."""
+    """Transforms boxes `[..., 4]` xyxy by a matrix of flips and quarter turns."""
     corners = boxes.reshape(*boxes.shape[:-1], 2, 2)
     moved = matrix[:, 0] * corners[..., :1] + matrix[:, 1] * corners[..., 1:] + matrix[:, 2]
     return jnp.concatenate([moved.min(-2), moved.max(-2)], -1)

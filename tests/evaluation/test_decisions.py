@@ -14,8 +14,8 @@ from cnnlab.evaluation.figures import save_example
 from cnnlab.predictions.predict import predict_images
 
 
-def answers(n=400, right=0.75, seed=0):
-    """Always 90 % sure of class 0, right as often as said."""
+def predictions(n=400, right=0.75, seed=0):
+    """Returns probabilities that are always .9 for class 0, and labels of which a share `right` is class 0."""
     label = (np.arange(n) >= right * n).astype(np.int32)
     return np.tile([0.9, 0.1], (n, 1)), np.random.default_rng(seed).permutation(label)
 
@@ -27,7 +27,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, dataset):
-    """LeNet5 with dropout, better than chance."""
+    """Trains LeNet5 with dropout until it is better than chance."""
     experiment = cnnlab.Experiment(
         model=cnnlab.Choice("lenet5", dropout=0.5),
         data=cnnlab.Choice("shapes", size=16, train=96, validation=200, test=40),
@@ -39,46 +39,46 @@ def run(tmp_path_factory, dataset):
     return path
 
 
-def test_the_scores_of_answers_that_are_all_alike_are_those_of_hand_arithmetic():
-    probs, label = answers()
-    found = decision_scores({"probs": probs, "label": label})
-    assert [found["mce"], found["ece_mass"]] == pytest.approx([0.15, 0.15])
-    assert found["ece_low"] <= 0.15 <= found["ece_high"]
-    assert found["risk_at_80"] == found["aurc"] == pytest.approx(0.25)  # no order: equal answers are taken at once
-    assert found["error_auroc_entropy"] == 0.5
+def test_scores_of_equal_predictions_match_hand_arithmetic():
+    probs, label = predictions()
+    scores = decision_scores({"probs": probs, "label": label})
+    assert [scores["mce"], scores["ece_mass"]] == pytest.approx([0.15, 0.15])
+    assert scores["ece_low"] <= 0.15 <= scores["ece_high"]
+    assert scores["risk_at_80"] == scores["aurc"] == pytest.approx(0.25)  # equal confidences count together
+    assert scores["error_auroc_entropy"] == 0.5
 
 
-def test_doubts_are_large_where_answers_are_even():
-    found = doubts({"probs": np.array([[1.0, 0.0], [0.5, 0.5]])})
-    assert found["max_probability"].tolist() == [0, 0.5]
-    assert found["entropy"] == pytest.approx([0, math.log(2)])
+def test_doubts_are_large_where_probabilities_are_even():
+    scores = doubts({"probs": np.array([[1.0, 0.0], [0.5, 0.5]])})
+    assert scores["max_probability"].tolist() == [0, 0.5]
+    assert scores["entropy"] == pytest.approx([0, math.log(2)])
 
 
-def test_images_that_are_always_doubted_more_are_found_without_fail():
-    inside, outside = {"probs": np.array([[0.9, 0.1]] * 20)}, {"probs": np.array([[0.6, 0.4]] * 10)}
-    found = ood_scores(inside, outside)
-    assert found["ood_auroc_entropy"] == found["ood_aupr_max_probability"] == 1
-    assert found["ood_fpr95_entropy"] == 0
+def test_images_that_always_have_more_doubt_are_detected_without_error():
+    rows, ood_rows = {"probs": np.array([[0.9, 0.1]] * 20)}, {"probs": np.array([[0.6, 0.4]] * 10)}
+    scores = ood_scores(rows, ood_rows)
+    assert scores["ood_auroc_entropy"] == scores["ood_aupr_max_probability"] == 1
+    assert scores["ood_fpr95_entropy"] == 0
 
 
 def test_sets_are_fitted_on_examples_that_the_calibration_has_not_seen():
-    found = PostHoc.fit(*answers(), method="temperature", error=0.2)
-    assert found.examples == 400
-    assert found.conformal.examples == 200
+    fitted = PostHoc.fit(*predictions(), method="temperature", error=0.2)
+    assert fitted.examples == 400
+    assert fitted.conformal.examples == 200
 
 
 def test_a_split_without_a_mistake_leaves_the_probabilities_as_they_are():
-    probs, label = answers(right=1)
+    probs, label = predictions(right=1)
     with pytest.warns(UserWarning, match="all 400 validation examples it is fitted on are right"):
-        found = PostHoc.fit(probs, label, method="temperature")
-    assert found.apply(probs) is probs
+        fitted = PostHoc.fit(probs, label, method="temperature")
+    assert fitted.apply(probs) is probs
 
 
 def test_unlabelled_examples_are_left_out_of_the_fit():
-    probs, label = answers()
+    probs, label = predictions()
     label[np.flatnonzero(label == 1)[:50]] = -1  # 300 of 350 right
-    found = PostHoc.fit(probs, label, method="temperature")
-    assert found.apply(probs)[0, 0] == pytest.approx(300 / 350, abs=1e-6)
+    fitted = PostHoc.fit(probs, label, method="temperature")
+    assert fitted.apply(probs)[0, 0] == pytest.approx(300 / 350, abs=1e-6)
 
 
 def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsys, unexplained):
@@ -93,11 +93,11 @@ def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsy
         assert math.isfinite(report[name])
     assert not unexplained("Classification", report)
     text = (tmp_path / "report" / "report.md").read_text()
-    for picture in ("risk_coverage", "reliability", "outside_entropy"):
-        assert f"({picture}.png)" in text
+    for figure in ("risk_coverage", "reliability", "outside_entropy"):
+        assert f"({figure}.png)" in text
     assert main(["predict", str(run), str(tmp_path / "elsewhere"), "--mc", "4", "--calibrated"]) == 0
-    (one,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert set(one["set"]) <= {"disc", "square", "triangle"}
+    (record,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert set(record["set"]) <= {"disc", "square", "triangle"}
     trained = cnnlab.load(run)
     again = cnnlab.evaluate(run, mc_samples=4, calibrate="saved")
     assert again["nll"] == pytest.approx(report["nll"], abs=1e-6)
@@ -135,7 +135,7 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
         ({"ood": "digits"}, "shape (16, 16, 1), digits has (28, 28, 1)"),
     ],
 )
-def test_what_cannot_be_decided_is_told(run, options, message):
+def test_options_that_do_not_fit_raise_a_clear_error(run, options, message):
     cnnlab.evaluate(run, calibrate="temperature")
     with pytest.raises(ValueError, match="(?s)" + message.replace("(", "\\(").replace(")", "\\)")):
         cnnlab.evaluate(run, **options)
@@ -147,10 +147,10 @@ def test_predict_makes_the_sets_that_evaluate_made(run, dataset, method, sets):
     report = cnnlab.evaluate(run, **options)
     trained, test = cnnlab.load(run), dataset["test"]
     fitted = load_post_hoc(run, trained)
-    answers = predict_images(trained, iter(test.column("image")), batch_size=7, fitted=fitted)
-    found = np.stack([one["set"] for one in answers])
-    held = np.take_along_axis(found, test.column("label")[:, None], 1).mean()
-    assert held == pytest.approx(report["set_coverage"])
+    results = predict_images(trained, iter(test.column("image")), batch_size=7, fitted=fitted)
+    members = np.stack([prediction["set"] for prediction in results])
+    coverage = np.take_along_axis(members, test.column("label")[:, None], 1).mean()
+    assert coverage == pytest.approx(report["set_coverage"])
 
 
 def test_a_run_keeps_a_fit_for_each_number_of_passes(run):
@@ -160,15 +160,15 @@ def test_a_run_keeps_a_fit_for_each_number_of_passes(run):
     assert cnnlab.evaluate(run, mc_samples=4, calibrate="saved")["set_size"] == pytest.approx(many["set_size"])
 
 
-def test_what_is_fitted_to_other_data_is_not_kept(run, tmp_path):
-    kept = cnnlab.evaluate(run, calibrate="temperature")
+def test_a_fit_to_other_data_is_not_stored(run, tmp_path):
+    stored = cnnlab.evaluate(run, calibrate="temperature")
     other = cnnlab.data.shapes(size=16, train=4, validation=200, test=40, seed=7)
-    with pytest.warns(UserWarning, match="other data than the run's is measured, and not kept"):
-        assert cnnlab.evaluate(run, other, calibrate="temperature")["temperature"] != kept["temperature"]
-    assert cnnlab.evaluate(run, calibrate="saved")["temperature"] == kept["temperature"]
+    with pytest.warns(UserWarning, match="other data than the run's is evaluated, but not stored"):
+        assert cnnlab.evaluate(run, other, calibrate="temperature")["temperature"] != stored["temperature"]
+    assert cnnlab.evaluate(run, calibrate="saved")["temperature"] == stored["temperature"]
 
 
-def test_what_a_second_fit_takes_away_is_told(run):
+def test_a_second_fit_warns_of_what_it_removes(run):
     cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
     with pytest.warns(UserWarning, match="held a calibration and sets for answers with no --mc; it now holds sets"):
         cnnlab.evaluate(run, conformal=0.2)

@@ -1,4 +1,4 @@
-"""Videos: read, drawn and written frame by frame, with COCO's results by frame, and clear errors."""
+"""Videos: reading, drawing and writing frame by frame, records of each frame, and errors."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ def _here(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def detector():
-    """An untrained detector of two classes, sure enough to find something everywhere."""
+    """Creates an untrained detector of two classes, which detects something everywhere."""
     network = cnnlab.create_model("grid_detector", num_classes=12, features=(4, 4))
     task = cnnlab.tasks.Detection(image_size=(16, 16), score_threshold=0.0, max_boxes=3)
     spec = InputSpec((16, 16), 3, classes=("ant", "bee"), fit="letterbox")
@@ -40,7 +40,7 @@ def detector():
 
 
 def greys(number, size=(48, 64)):
-    """Frames of one colour each, told apart by their brightness."""
+    """Returns grey frames that differ in their brightness."""
     return [np.full((*size, 3), 40 + 10 * i, np.uint8) for i in range(number)]
 
 
@@ -53,7 +53,7 @@ def film(path, frames, times=None):
 
 
 def other_film(path, number, codec, *, size=(48, 64), faststart=False):
-    """A film that is not written by the code under test."""
+    """Writes a video without the code under test."""
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as container:
         stream = container.add_stream(codec, rate=25)
@@ -68,11 +68,11 @@ def other_film(path, number, codec, *, size=(48, 64), faststart=False):
 def test_frames_come_back_in_order_with_their_times_however_uneven(tmp_path):
     times = [Fraction(t, 1000) for t in (0, 40, 45, 200, 1333)]
     path = film(tmp_path / "a.mp4", greys(5), times)
-    with open_video(path) as found:
-        frames = list(found.frames)
-    assert (found.size, found.length) == ((48, 64), 5)
-    assert [round(float(one.seconds), 3) for one in frames] == [0, 0.04, 0.045, 0.2, 1.333]
-    assert [round(one.pixels.mean() / 10) * 10 for one in frames] == [40, 50, 60, 70, 80]
+    with open_video(path) as opened:
+        frames = list(opened.frames)
+    assert (opened.size, opened.length) == ((48, 64), 5)
+    assert [round(float(frame.seconds), 3) for frame in frames] == [0, 0.04, 0.045, 0.2, 1.333]
+    assert [round(frame.pixels.mean() / 10) * 10 for frame in frames] == [40, 50, 60, 70, 80]
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_frames_come_back_in_order_with_their_times_however_uneven(tmp_path):
 )
 def test_other_containers_are_read(ending, codec, tmp_path):
     path = other_film(tmp_path / f"a.{ending}", 10, codec)
-    with open_video(path) as found:
-        assert found.rate == 25
-        assert [float(one.seconds) for one in found.frames] == pytest.approx(np.arange(10) / 25, abs=2e-3)
+    with open_video(path) as opened:
+        assert opened.rate == 25
+        assert [float(frame.seconds) for frame in opened.frames] == pytest.approx(np.arange(10) / 25, abs=2e-3)
 
 
 def test_odd_sides_are_filled_up_with_their_last_row_and_column(tmp_path):
     pixels = np.full((47, 63, 3), 200, np.uint8)
-    with open_video(film(tmp_path / "a.mp4", [pixels])) as found:
-        assert found.size == (48, 64)
-        assert abs(next(found.frames).pixels.astype(int) - 200).max() < 6
+    with open_video(film(tmp_path / "a.mp4", [pixels])) as opened:
+        assert opened.size == (48, 64)
+        assert abs(next(opened.frames).pixels.astype(int) - 200).max() < 6
 
 
 def test_a_film_on_its_side_is_turned_upright(tmp_path):
@@ -101,9 +101,9 @@ def test_a_film_on_its_side_is_turned_upright(tmp_path):
     data = path.read_bytes()
     at = data.index(matrix[0], data.index(b"tkhd"))
     path.write_bytes(data[:at] + matrix[1] + data[at + 36 :])  # the display matrix of a phone held upright
-    with open_video(path) as found:
-        first = next(found.frames).pixels.mean(-1)
-    assert found.size == first.shape == (64, 48)
+    with open_video(path) as opened:
+        first = next(opened.frames).pixels.mean(-1)
+    assert opened.size == first.shape == (64, 48)
     assert first[:, 30:].mean() > 200  # a quarter turn clockwise brings the top to the right
     assert first[:, :18].mean() < 50
 
@@ -111,18 +111,18 @@ def test_a_film_on_its_side_is_turned_upright(tmp_path):
 def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
     for number, pixels in zip((1, 2, 10), greys(3), strict=True):
         Image.fromarray(pixels).save(tmp_path / f"frame{number}.png")
-    with open_video(tmp_path, rate=12.5) as found:
-        frames = list(found.frames)
-    assert [one.pixels[0, 0, 0] for one in frames] == [40, 50, 60]
-    assert [one.seconds for one in frames] == [0, Fraction(2, 25), Fraction(4, 25)]
-    assert (found.size, found.length, found.rate) == ((48, 64), 3, Fraction(25, 2))
+    with open_video(tmp_path, rate=12.5) as opened:
+        frames = list(opened.frames)
+    assert [frame.pixels[0, 0, 0] for frame in frames] == [40, 50, 60]
+    assert [frame.seconds for frame in frames] == [0, Fraction(2, 25), Fraction(4, 25)]
+    assert (opened.size, opened.length, opened.rate) == ((48, 64), 3, Fraction(25, 2))
 
 
 def test_the_frames_of_a_folder_must_be_alike(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
     Image.new("RGB", (8, 9)).save(tmp_path / "2.png")
-    with open_video(tmp_path) as found, pytest.raises(ValueError, match=r"2.png has 8x9 pixels, the first frame 8x8"):
-        list(found.frames)
+    with open_video(tmp_path) as opened, pytest.raises(ValueError, match=r"2.png has 8x9 pixels, the first frame 8x8"):
+        list(opened.frames)
 
 
 def test_the_rate_of_a_folder_is_checked(tmp_path):
@@ -140,8 +140,8 @@ def test_a_film_that_was_cut_off_is_named_and_leaves_nothing(name, detector, tmp
     path = other_film(tmp_path / name, 60, codec, faststart=name == "a.mp4")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10])
-    told = "cannot read .*late.mp4 as a video" if name == "late.mp4" else f"{name} is cut off or damaged after frame"
-    with pytest.raises(ValueError, match=told):
+    message = "cannot read .*late.mp4 as a video" if name == "late.mp4" else f"{name} is cut off or damaged after frame"
+    with pytest.raises(ValueError, match=message):
         predict_video(detector, path, tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
     assert not list(tmp_path.glob("out/.*"))
@@ -156,13 +156,13 @@ def test_a_film_with_a_hole_is_named_with_its_last_good_frame(name, tmp_path):
     path.write_bytes(data)
     with (
         pytest.raises(ValueError, match=rf"{name} is cut off or damaged after frame [1-5]\d "),
-        open_video(path) as found,
+        open_video(path) as opened,
     ):
-        list(found.frames)
+        list(opened.frames)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "cannot read"),
         (b"hello", "cannot read"),
@@ -170,10 +170,10 @@ def test_a_film_with_a_hole_is_named_with_its_last_good_frame(name, tmp_path):
         (None, "does not exist"),
     ],
 )
-def test_what_is_no_video_is_named(content, told, tmp_path):
+def test_what_is_no_video_is_named(content, message, tmp_path):
     if content is not None:
         (tmp_path / "a.mp4").write_bytes(content)
-    with pytest.raises(ValueError, match=told) as error, open_video(tmp_path / "a.mp4"):
+    with pytest.raises(ValueError, match=message) as error, open_video(tmp_path / "a.mp4"):
         pass
     assert "a.mp4" in str(error.value)
 
@@ -226,33 +226,33 @@ def test_the_old_result_stays_where_a_new_one_fails(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == old
 
 
-def test_every_frame_is_found_as_a_photo_is(detector, tmp_path):
+def test_every_frame_is_predicted_like_a_photo(detector, tmp_path):
     frames = [np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8) for i in range(11)]
     (tmp_path / "frames").mkdir()
     for i, pixels in enumerate(frames):
         Image.fromarray(pixels).save(tmp_path / "frames" / f"{i}.png")
-    shown = predict_video(detector, tmp_path / "frames", tmp_path / "out")
-    records = json.loads(shown.results.read_text())
-    assert shown.frames == 11
-    assert shown.rate > 0
-    assert {one["image_id"] for one in records} == set(range(1, 12))
-    found = predictions.predict_files(detector, [tmp_path / "frames" / "10.png"])
-    (_, last), *_ = found
+    result = predict_video(detector, tmp_path / "frames", tmp_path / "out")
+    records = json.loads(result.results.read_text())
+    assert result.frames == 11
+    assert result.rate > 0
+    assert {record["image_id"] for record in records} == set(range(1, 12))
+    results = predictions.predict_files(detector, [tmp_path / "frames" / "10.png"])
+    (_, last), *_ = results
     photo = detector.task.record(last, detector.spec, Photo(tmp_path / "frames" / "10.png", 11))
-    mine = [one for one in records if one["image_id"] == 11]
-    assert [one["score"] for one in mine] == pytest.approx([one["score"] for one in photo], abs=1e-5)
-    assert [one["bbox"] for one in mine] == [pytest.approx(one["bbox"], abs=1e-3) for one in photo]
+    mine = [record for record in records if record["image_id"] == 11]
+    assert [record["score"] for record in mine] == pytest.approx([record["score"] for record in photo], abs=1e-5)
+    assert [record["bbox"] for record in mine] == [pytest.approx(record["bbox"], abs=1e-3) for record in photo]
 
 
 def test_a_film_is_drawn_at_its_own_size_and_times(detector, tmp_path):
     times = [Fraction(t, 100) for t in (0, 4, 9, 30)]
     path = film(tmp_path / "clip.mp4", greys(4), times)
-    shown = predict_video(detector, path, tmp_path / "out", mc_samples=None)
-    with open_video(shown.video) as found:
-        frames = list(found.frames)
-    assert found.size == (48, 64)
-    assert [round(float(one.seconds), 2) for one in frames] == [0, 0.04, 0.09, 0.3]
-    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["clip.json", "clip.mp4"]
+    result = predict_video(detector, path, tmp_path / "out", mc_samples=None)
+    with open_video(result.video) as opened:
+        frames = list(opened.frames)
+    assert opened.size == (48, 64)
+    assert [round(float(frame.seconds), 2) for frame in frames] == [0, 0.04, 0.09, 0.3]
+    assert sorted(frame.name for frame in (tmp_path / "out").iterdir()) == ["clip.json", "clip.mp4"]
 
 
 def test_a_film_is_not_replaced_by_its_own_drawing(detector, tmp_path):
@@ -266,34 +266,34 @@ def test_a_film_is_not_replaced_by_its_own_drawing(detector, tmp_path):
 def test_memory_holds_a_few_frames_of_a_long_film(detector, tmp_path, monkeypatch):
     read, alive = [], []
 
-    def frame(*_, **__):
+    def read_frame(*_, **__):
         pixels = np.zeros((8, 8, 3), np.uint8)
         read.append(weakref.ref(pixels))
-        alive.append(sum(one() is not None for one in read))
+        alive.append(sum(reference() is not None for reference in read))
         return pixels
 
     for i in range(40):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr(video, "read_pixels", frame)
+    monkeypatch.setattr(video, "read_pixels", read_frame)
     predict_video(detector, tmp_path, tmp_path / "out")
     assert len(read) == 40
     assert max(alive) <= videos.BATCH + 2
 
 
-def test_the_command_draws_films_beside_photos_and_tells_the_pace(detector, tmp_path, monkeypatch, capsys):
+def test_the_command_draws_films_beside_photos_and_prints_the_frame_rate(detector, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cnnlab, "load", lambda run: detector)
     film(tmp_path / "clip.mp4", greys(3))
     (tmp_path / "frames").mkdir()
     Image.fromarray(greys(1)[0]).save(tmp_path / "frames" / "1.png")
     Image.fromarray(greys(1)[0]).save(tmp_path / "photo.png")
     assert main(["predict", "run", "clip.mp4", "frames", "photo.png", "--video", "--output", "out"]) == 0
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     named = ["out/clip.mp4", "out/clip.json", "out/frames.mp4", "out/frames.json", "out/predictions.json"]
-    assert told.out.split() == named
-    assert "clip.mp4: 3 frames, " in told.err
-    assert "frames/s" in told.err
+    assert output.out.split() == named
+    assert "clip.mp4: 3 frames, " in output.err
+    assert "frames/s" in output.err
     assert all((tmp_path / name).stat().st_size > 0 for name in named)
-    assert {one["image_id"] for one in json.loads((tmp_path / "out" / "clip.json").read_text())} == {1, 2, 3}
+    assert {record["image_id"] for record in json.loads((tmp_path / "out" / "clip.json").read_text())} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("options", [(), ("--output", "out", "--format", "csv")])

@@ -1,4 +1,4 @@
-"""Detection's evaluation: in the photos' own pixels, with what does not count, tables, curves and doubt."""
+"""Evaluation of detection: in the photos' pixels, with objects that do not count, tables, curves and doubt."""
 
 import json
 
@@ -21,7 +21,7 @@ TASK = tasks.Detection(image_size=(32, 32))
 
 
 def rows(**others):
-    """One image of 32 x 32 pixels with two objects, of which the first is found twice, the second not at all."""
+    """Returns rows of one image of 32 x 32 pixels with two objects: one is detected twice, the other is missed."""
     boxes = np.array([[[0.0, 8, 8, 16], [0, 8, 8, 15], [0, 0, 0, 0]]])
     return {
         "boxes": boxes,
@@ -44,8 +44,8 @@ def test_areas_are_those_of_the_photo():
 
 
 def test_cocos_own_area_comes_before_that_of_the_box():
-    found = TASK.summary(rows(**PHOTO, area=np.array([[900.0, 9000]])))
-    assert (found["map_small"], found["map_medium"], found["map_large"]) == (1, 0, -1)
+    scores = TASK.summary(rows(**PHOTO, area=np.array([[900.0, 9000]])))
+    assert (scores["map_small"], scores["map_medium"], scores["map_large"]) == (1, 0, -1)
 
 
 def test_boxes_reaching_into_the_bars_are_cut_to_the_photo():
@@ -63,21 +63,21 @@ def test_a_frame_carries_boxes_back_like_the_letterbox(photo):
 
 @pytest.mark.parametrize("flag", ["difficult", "crowd"])
 def test_what_does_not_count_reaches_the_metrics(flag):
-    found = TASK.summary(rows(**{flag: np.array([[False, True]])}))
-    assert found["map"] == 1  # the class of the one that is not found has no object left
+    scores = TASK.summary(rows(**{flag: np.array([[False, True]])}))
+    assert scores["map"] == 1  # the class of the missed object has no object that counts
     table = TASK.details(rows(class_names=("a", "b"), **{flag: np.array([[False, True]])}))
     assert [one["objects"] for one in table["classes"]] == [1, 0]
     assert table["errors"]["missed"] == 0
 
 
 def test_the_table_has_a_record_of_every_class_and_the_causes_of_error():
-    found = TASK.details(rows(class_names=("a", "b", "c")))
-    assert found["classes"] == [
+    tables = TASK.details(rows(class_names=("a", "b", "c")))
+    assert tables["classes"] == [
         {"class": "a", "objects": 1, "ap": 1.0, "ap50": 1.0, "ar_100": 1.0},
         {"class": "b", "objects": 1, "ap": 0.0, "ap50": 0.0, "ar_100": 0.0},
         {"class": "c", "objects": 0, "ap": -1.0, "ap50": -1.0, "ar_100": -1.0},
     ]
-    assert {name: n for name, n in found["errors"].items() if n} == {"correct": 1, "duplicate": 1, "missed": 1}
+    assert {name: n for name, n in tables["errors"].items() if n} == {"correct": 1, "duplicate": 1, "missed": 1}
 
 
 @pytest.mark.parametrize(("kind", "boxes"), [("cells", 2), ("anchors", 1)])
@@ -85,10 +85,10 @@ def test_doubt_is_read_where_the_boxes_lie(kind, boxes):
     entropy = np.zeros((1, 4, 4 // boxes))
     entropy[0].flat[[3 // boxes, 5 // boxes]] = [0.1, 0.4]  # of the right box and of its duplicate
     task = tasks.Detection(kind=kind, anchors=((4.0, 4.0),), image_size=(32, 32))
-    found = task.summary(rows(entropy=entropy, mutual_information=-entropy))
-    assert found["false_positive_auroc_entropy"] == 1
-    assert found["false_positive_auroc_mutual_information"] == 0
-    assert found["false_positive_auroc_score"] == 1
+    scores = task.summary(rows(entropy=entropy, mutual_information=-entropy))
+    assert scores["false_positive_auroc_entropy"] == 1
+    assert scores["false_positive_auroc_mutual_information"] == 0
+    assert scores["false_positive_auroc_score"] == 1
     assert not any("auroc" in name for name in task.summary(rows()))
 
 
@@ -163,5 +163,5 @@ def test_evaluate_writes_one_object_with_tables_and_draws_the_curves(tmp_path, c
     main(command)
     assert "ar 100" in capsys.readouterr().out
     assert "| class | objects | ap | ap50 | ar 100 |" in (tmp_path / "figures" / "report.md").read_text()
-    found = cnnlab.evaluate(tmp_path / "run")
-    assert all(isinstance(value, float | int) for value in found.values())
+    summary = cnnlab.evaluate(tmp_path / "run")
+    assert all(isinstance(value, float | int) for value in summary.values())

@@ -1,4 +1,4 @@
-"""A task is one class: whatever training, passes, files and pictures need of it, it says itself."""
+"""The protocol of a task: one class defines all that training, passes, files and drawings need."""
 
 import dataclasses
 import io
@@ -22,7 +22,7 @@ from cnnlab.tasks.task import Task, complete
 
 @dataclasses.dataclass(frozen=True)
 class Reading(Task):
-    """Reads strings: logits over time, trained by connectionist temporal classification."""
+    """A task that reads strings: logits over time, trained by connectionist temporal classification."""
 
     logits = "time"
     columns = ("text",)

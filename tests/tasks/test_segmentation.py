@@ -47,13 +47,13 @@ def test_the_weighted_loss_of_a_batch_equals_torch():
     torch = pytest.importorskip("torch")
     mask = jnp.array([[[0, 1, 1, -1]] * 3, [[1, 0, 0, 0]] * 3])
     value, weight = tasks.Segmentation(class_weights=(0.3, 2.0)).loss(LOGITS, {"mask": mask})
-    want = torch.nn.functional.cross_entropy(
+    expected = torch.nn.functional.cross_entropy(
         torch.from_numpy(np.moveaxis(np.array(LOGITS), -1, 1)),
         torch.from_numpy(np.array(mask, np.int64)),
         weight=torch.tensor([0.3, 2.0]),
         ignore_index=-1,
     )
-    assert ((value * weight).sum() / weight.sum()).item() == pytest.approx(want.item(), rel=1e-5)
+    assert ((value * weight).sum() / weight.sum()).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_pixel_of_weight_3_counts_as_three():
@@ -67,8 +67,8 @@ def test_one_sigmoid_is_the_binary_cross_entropy():
     task = tasks.Segmentation(sigmoid=True)
     logits = LOGITS[..., :1]
     value, _ = task.loss(logits, {"mask": MASK})
-    want = losses.binary_cross_entropy(logits[0, ..., 0], MASK[0]).sum() / 9
-    assert value[0].item() == pytest.approx(want.item(), rel=1e-6)
+    expected = losses.binary_cross_entropy(logits[0, ..., 0], MASK[0]).sum() / 9
+    assert value[0].item() == pytest.approx(expected.item(), rel=1e-6)
     np.testing.assert_allclose(task.link(logits)["probs"][..., 1], jax.nn.sigmoid(logits[..., 0]), rtol=1e-6)
 
 
@@ -78,7 +78,7 @@ def masked(*masks):
 
 
 def test_weights_by_frequency_follow_their_formulas():
-    # a: 4 + 2 of 8, in both images; b: 1 and c: 1, in the second, of whose 4 pixels each is a quarter
+    # Of 8 pixels, a has 4 + 2, in both images; b and c have 1 each, a quarter of the second image.
     data = masked([[0, 0], [0, 0]], [[0, 0], [1, 2]])
     resolve = lambda kind: tasks.Segmentation(class_weights=kind).resolve(data).class_weights  # noqa: E731
     assert resolve("balanced") == pytest.approx((8 / 18, 8 / 3, 8 / 3), abs=1e-6)
@@ -109,20 +109,20 @@ def test_pixels_are_scored_by_their_doubt_and_ignored_ones_left_out():
     probs = jnp.array([[[[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]]]])
     variance = {"probs": jnp.array([[[[0.1] * 2, [0.2] * 2, [0.3] * 2, [9.0] * 2]]])}
     rows = tasks.Segmentation().rows({"probs": probs, "variance": variance}, {"mask": jnp.array([[[0, 0, 0, -1]]])})
-    found = tasks.Segmentation().summary(jax.tree.map(np.asarray, rows))
-    assert found["pixel_accuracy"] == pytest.approx(2 / 3)
-    assert found["error_auroc_variance"] == found["error_auroc_confidence"] == 1
-    # bins hold one pixel each: (.1 + .2 + .7) / 3
-    assert found["ece"] == pytest.approx(1 / 3, abs=1e-6)
+    scores = tasks.Segmentation().summary(jax.tree.map(np.asarray, rows))
+    assert scores["pixel_accuracy"] == pytest.approx(2 / 3)
+    assert scores["error_auroc_variance"] == scores["error_auroc_confidence"] == 1
+    # each bin holds one pixel: (.1 + .2 + .7) / 3
+    assert scores["ece"] == pytest.approx(1 / 3, abs=1e-6)
 
 
 def test_setting_the_least_sure_tenth_aside_leaves_the_accuracy_of_the_others():
     confidence = np.linspace(0.5, 1, 100)
     correct = np.arange(100) >= 8
     correct[50] = False
-    found = doubt_scores(confidence, correct, {})
-    assert found["accuracy_without_10"] == pytest.approx(89 / 90)
-    assert found["accuracy_without_1"] == pytest.approx(91 / 99)
+    scores = doubt_scores(confidence, correct, {})
+    assert scores["accuracy_without_10"] == pytest.approx(89 / 90)
+    assert scores["accuracy_without_1"] == pytest.approx(91 / 99)
     assert np.isnan(doubt_scores(confidence, correct | True, {})["error_auroc_confidence"])
     assert doubt_scores(confidence[:0], correct[:0], {}) == {}
 
@@ -137,7 +137,7 @@ def test_a_unet_begins_to_learn_drawn_shapes_and_doubts_where_it_errs(tmp_path):
     )
     trained = cnnlab.train(experiment, tmp_path / "run", quiet=True)
     assert cnnlab.load(tmp_path / "run").task == trained.task
-    report = cnnlab.evaluate(tmp_path / "run", mc_samples=4, figures=tmp_path / "pictures", details=True)
+    report = cnnlab.evaluate(tmp_path / "run", mc_samples=4, figures=tmp_path / "figures", details=True)
     assert np.mean([one["iou"] for one in report["classes"]]) == pytest.approx(report["mean_iou"])
     assert all(0 <= one[name] <= 1 for one in report["classes"] for name in ("boundary_f1", "panoptic_quality"))
     assert all({"v_rand", "v_info"} <= set(one) for one in report["classes"])
@@ -145,18 +145,18 @@ def test_a_unet_begins_to_learn_drawn_shapes_and_doubts_where_it_errs(tmp_path):
     assert report["error_auroc_entropy"] > 0.8
     assert 0 <= report["error_auroc_variance"] <= 1
     assert report["accuracy_without_10"] > report["pixel_accuracy"]
-    assert (tmp_path / "pictures" / "masks.png").stat().st_size > 1000
-    drawn = [path.name for path in (tmp_path / "pictures" / "images").iterdir()]
+    assert (tmp_path / "figures" / "masks.png").stat().st_size > 1000
+    drawn = [path.name for path in (tmp_path / "figures" / "images").iterdir()]
     assert len(drawn) == 20
     assert set(drawn) <= {f"{i:04}.png" for i in range(32)}
 
 
-def test_a_unet_that_answers_fewer_pixels_than_it_is_given_is_told_what_to_do():
+def test_a_unet_that_predicts_fewer_pixels_than_its_input_raises_an_error_with_a_remedy():
     part = {"image": np.zeros((4, 64, 64, 1), np.uint8), "mask": np.zeros((4, 64, 64), np.int32)}
     data = from_arrays(dict.fromkeys(("train", "validation", "test"), part), classes=("a", "b"))
     model = cnnlab.Choice("unet", width=2, depth=1, border="valid")
     experiment = Experiment(model=model, task=cnnlab.Choice("segmentation"), training=cnnlab.Training(batch_size=4))
-    with pytest.raises(ValueError, match="take --model.border mirror, which answers every pixel"):
+    with pytest.raises(ValueError, match="take --model.border mirror, which predicts every pixel"):
         make_plan(experiment, data=data)
 
 
@@ -197,4 +197,4 @@ def test_a_loss_of_ones_own_is_a_line_in_its_table_and_gets_the_options_it_names
     monkeypatch.setitem(losses.PIXELS, "flat", lambda logits, labels, *, gamma: jnp.full(labels.shape, gamma))
     task = tasks.Segmentation(kind=("missed", "flat"), beta=0.5, gamma=3.0)
     value, _ = task.loss(jnp.zeros((2, 3, 4, 2)), {"mask": MASK})
-    assert value.tolist() == [0.5 * 6 * 0.5 + 3, 0]  # six pixels of class 1, each missed by one half
+    assert value.tolist() == [0.5 * 6 * 0.5 + 3, 0]  # six pixels of class 1, each with a probability of one half

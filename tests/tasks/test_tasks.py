@@ -40,7 +40,7 @@ def test_each_task_learns_its_drawn_shapes_in_seconds(preset, task, data, metric
         ),
         training=dataclasses.replace(experiment.training, epochs=8, batch_size=16),
     )
-    started = time.process_time()  # of all cores, so that waiting for other programs does not count
+    started = time.process_time()  # summed over all cores, so that waiting for other programs does not count
     trained = cnnlab.train(experiment, tmp_path / "run", quiet=True)
     report = cnnlab.evaluate(tmp_path / "run", figures=tmp_path / "figures")
     assert time.process_time() - started < 2 * 60  # a minute of two cores
@@ -104,9 +104,9 @@ def test_a_box_goes_to_the_cell_of_its_centre_and_comes_back():
     logit = lambda p: float(np.log(p / (1 - p)))  # noqa: E731
     cell = [-20.0, logit(0.75), logit((8 / 64) ** 0.5), logit((12 / 32) ** 0.5), 9.0, 0.0, 0.0, 5.0]
     logits = jnp.full((1, 4, 8, 8), -9.0).at[0, 1, 5].set(jnp.array(cell))
-    found = cnnlab.jit(lambda logits: task.decode(task.link(logits)))(logits)
-    np.testing.assert_allclose(found.boxes[0, 0], [36, 8, 44, 20], atol=1e-4)
-    assert found.classes.tolist() == [[2]]
+    prediction = cnnlab.jit(lambda logits: task.decode(task.link(logits)))(logits)
+    np.testing.assert_allclose(prediction.boxes[0, 0], [36, 8, 44, 20], atol=1e-4)
+    assert prediction.classes.tolist() == [[2]]
 
 
 def test_of_two_objects_in_one_cell_the_first_stays_whole_and_the_other_is_counted():
@@ -120,14 +120,14 @@ def test_of_two_objects_in_one_cell_the_first_stays_whole_and_the_other_is_count
 
 
 @pytest.mark.parametrize(("kind", "message"), [("cells", "holds one object"), ("anchors", None)])
-def test_training_objects_that_find_no_slot_are_told_before_the_first_step(kind, message):
+def test_training_objects_without_a_slot_are_reported_before_the_first_step(kind, message):
     boxes = np.array([[[1.0, 1, 5, 5], [2, 2, 7, 7], [20, 20, 30, 30]]], np.float32)
     columns = {"image": np.zeros((1, 32, 32, 1), np.uint8), "boxes": boxes, "classes": np.array([[0, 1, 2]])}
     data = cnnlab.data.from_arrays(dict.fromkeys(("train", "validation"), columns))
     task = tasks.Detection(kind=kind, image_size=(32, 32), num_anchors=2)
-    told = task.remarks(data, (1, 2, 2, 13))
-    assert len(told) == (message is not None)
-    assert not told or (told[0].startswith("1 of 3 training objects are not learnt") and message in told[0])
+    remarks = task.remarks(data, (1, 2, 2, 13))
+    assert len(remarks) == (message is not None)
+    assert not remarks or (remarks[0].startswith("1 of 3 training objects are not learnt") and message in remarks[0])
 
 
 def test_regression_values_are_in_the_targets_units():
@@ -155,16 +155,16 @@ def test_one_pass_alone_has_no_spread_to_score():
     ],
 )
 def test_a_predicted_number_is_written_with_its_95_percent_interval(spread, half):
-    found = cnnlab.Prediction(value=np.array([7.0]), **spread)
-    (told,) = tasks.Regression().record(found, InputSpec((8, 8), classes=("age",)), Photo(Path("a.png")))
-    assert told["low"]["age"] == pytest.approx(7 - half, abs=1e-3)
-    assert told["high"]["age"] == pytest.approx(7 + half, abs=1e-3)
+    prediction = cnnlab.Prediction(value=np.array([7.0]), **spread)
+    (record,) = tasks.Regression().record(prediction, InputSpec((8, 8), classes=("age",)), Photo(Path("a.png")))
+    assert record["low"]["age"] == pytest.approx(7 - half, abs=1e-3)
+    assert record["high"]["age"] == pytest.approx(7 + half, abs=1e-3)
 
 
 def test_a_number_of_one_pass_has_no_interval():
-    found = cnnlab.Prediction(value=np.array([7.0]))
-    (told,) = tasks.Regression().record(found, InputSpec((8, 8), classes=("age",)), Photo(Path("a.png")))
-    assert told == {"file": "a.png", "value": {"age": 7.0}}
+    prediction = cnnlab.Prediction(value=np.array([7.0]))
+    (record,) = tasks.Regression().record(prediction, InputSpec((8, 8), classes=("age",)), Photo(Path("a.png")))
+    assert record == {"file": "a.png", "value": {"age": 7.0}}
 
 
 def test_a_gaussian_regression_adds_its_noise_to_the_variance_over_passes():
@@ -186,7 +186,7 @@ def test_a_gaussian_regression_adds_its_noise_to_the_variance_over_passes():
         (tasks.Segmentation(), "label", "reads the column 'mask'"),
         (tasks.Detection(), "label", "reads the column 'boxes'"),
         (tasks.Regression(), "label", "reads the column 'target'"),
-        (tasks.Classification(kind="sigmoid"), "label", "tells two classes apart, shapes-label has 3"),
+        (tasks.Classification(kind="sigmoid"), "label", "separates two classes, shapes-label has 3"),
         (tasks.Classification(class_weights=(1.0, 2.0)), "label", "must hold 3 numbers for 3 classes, found 2"),
     ],
 )
@@ -209,7 +209,7 @@ def test_predictions_read_as_attributes_and_name_what_they_hold():
         prediction.mask  # noqa: B018
 
 
-def test_a_task_from_outside_trains_by_name(tmp_path, monkeypatch, small):
+def test_a_registered_task_trains_by_name(tmp_path, monkeypatch, small):
     @dataclasses.dataclass(frozen=True)
     class Sure(tasks.Classification):
         gain: float = 2.0

@@ -1,4 +1,4 @@
-"""Ensembles: the mean over members, against NumPy."""
+"""Ensembles: the mean over members, compared with NumPy."""
 
 import dataclasses
 import json
@@ -28,16 +28,16 @@ def images():
     return np.random.default_rng(0).random((4, 16, 16, 1), np.float32)
 
 
-def test_the_answer_is_the_mean_over_members_of_any_architecture(images):
+def test_the_prediction_is_the_mean_over_members_of_any_architecture(images):
     members = [member(0), member(1), member(2, "lenet5")]
-    found = ensemble_predict(members, images)
-    probs = np.stack([np.asarray(cnnlab.predict(one, images).probs, np.float64) for one in members])
-    np.testing.assert_allclose(found.mean, probs.mean(0), atol=1e-6)
-    np.testing.assert_allclose(found.variance, probs.var(0), atol=1e-6)
-    assert found.label.tolist() == probs.mean(0).argmax(-1).tolist()
+    prediction = ensemble_predict(members, images)
+    probs = np.stack([np.asarray(cnnlab.predict(trained, images).probs, np.float64) for trained in members])
+    np.testing.assert_allclose(prediction.mean, probs.mean(0), atol=1e-6)
+    np.testing.assert_allclose(prediction.variance, probs.var(0), atol=1e-6)
+    assert prediction.label.tolist() == probs.mean(0).argmax(-1).tolist()
     total = -(probs.mean(0) * np.log(probs.mean(0))).sum(-1)
     expected = -(probs * np.log(probs)).sum(-1).mean(0)
-    np.testing.assert_allclose(found.mutual_information, total - expected, atol=1e-5)
+    np.testing.assert_allclose(prediction.mutual_information, total - expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -49,23 +49,23 @@ def test_the_answer_is_the_mean_over_members_of_any_architecture(images):
         (lambda: [member(0), member(1).replace(task=Classification(label_smoothing=0.1))], "must share their task"),
     ],
 )
-def test_members_that_do_not_belong_together_are_told_apart(members, message, images):
+def test_members_that_do_not_fit_together_raise_an_error(members, message, images):
     with pytest.raises(ValueError, match=message):
         ensemble_predict(members(), images)
 
 
-def test_predict_gives_the_answers_of_several_runs_together(run, small, tmp_path, capsys):
+def test_predict_averages_the_predictions_of_several_runs(run, small, tmp_path, capsys):
     cnnlab.train(dataclasses.replace(small, seed=1), tmp_path / "other", quiet=True)
     photo = str(tmp_path / "photo.png")
     save_example(cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "photo.png")
     assert main(["predict", str(run), str(tmp_path / "other"), photo]) == 0
-    (one,) = json.loads(capsys.readouterr().out)["predictions"]
+    (record,) = json.loads(capsys.readouterr().out)["predictions"]
     members = [cnnlab.load(path) for path in (run, tmp_path / "other")]
     each = [
         np.asarray(cnnlab.predict(m, read_pixels(photo, **m.spec.layout)[None]).probs[0], np.float64) for m in members
     ]
-    assert list(one["probs"].values()) == pytest.approx(np.mean(each, 0))
-    assert one["mutual_information"] > 0
+    assert list(record["probs"].values()) == pytest.approx(np.mean(each, 0))
+    assert record["mutual_information"] > 0
     assert main(["predict", str(run), str(tmp_path / "other"), photo, "--mc", "3"]) == 2
     assert "leave out --mc and --calibrated" in capsys.readouterr().err
 

@@ -24,15 +24,15 @@ def test_streamed_moments_equal_those_of_the_stored_samples_in_float64():
     def sample(key):
         return {"probs": jax.random.dirichlet(key, jnp.ones(5), (3,)), "value": 1000 + jax.random.normal(key, (2,))}
 
-    got = moments(sample, jax.random.key(3), num_samples=40, chunk=7)
+    actual = moments(sample, jax.random.key(3), num_samples=40, chunk=7)
     keys = [jax.random.fold_in(jax.random.key(3), t) for t in range(40)]
     for name in ("probs", "value"):
         samples = np.stack([np.asarray(sample(key)[name], np.float64) for key in keys])
-        np.testing.assert_allclose(got.mean[name], samples.mean(0), rtol=1e-6)
-        np.testing.assert_allclose(got.variance[name], samples.var(0), rtol=2e-5 if name == "value" else 1e-5)
-        assert (got.variance[name] >= 0).all()
+        np.testing.assert_allclose(actual.mean[name], samples.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(actual.variance[name], samples.var(0), rtol=2e-5 if name == "value" else 1e-5)
+        assert (actual.variance[name] >= 0).all()
     probs = np.stack([np.asarray(sample(key)["probs"], np.float64) for key in keys])
-    np.testing.assert_allclose(got.expected_entropy, -(probs * np.log(probs)).sum(-1).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(actual.expected_entropy, -(probs * np.log(probs)).sum(-1).mean(0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [10, 4000])
@@ -52,15 +52,15 @@ def test_entropy_of_certainty_is_0_and_of_ignorance_log_k():
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 10])
-def test_the_answer_does_not_depend_on_the_chunk(chunk):
+def test_the_prediction_does_not_depend_on_the_chunk(chunk):
     trained, x = lenet(dropout=0.5, spatial_dropout=0.2)
-    want = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=5)
-    got = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=chunk)
+    expected = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=5)
+    actual = cnnlab.mc_predict(trained, x, key=jax.random.key(1), num_samples=10, chunk=chunk)
     for name in ("mean", "variance", "entropy", "mutual_information"):
-        np.testing.assert_allclose(got[name], want[name], atol=1e-6)
+        np.testing.assert_allclose(actual[name], expected[name], atol=1e-6)
 
 
-def test_the_same_key_gives_the_same_answer_and_another_key_another():
+def test_the_same_key_gives_the_same_prediction_and_another_key_another():
     trained, x = lenet(dropout=0.5)
     a, b, c = (cnnlab.mc_predict(trained, x, key=jax.random.key(k), num_samples=3).mean for k in (0, 0, 1))
     assert (a == b).all()
@@ -98,7 +98,7 @@ def test_spatial_dropout_drops_whole_maps():
 
 
 def convolutions(jaxpr):
-    """How often a convolution stands in a program, loops and branches included."""
+    """Counts the convolutions in a program, loops and branches included."""
     return str(jaxpr).count("conv_general_dilated[")
 
 
@@ -142,14 +142,14 @@ def test_a_layer_behind_dropped_feature_maps_gives_what_it_gives_without_hoistin
 
 
 def test_the_largest_array_may_be_one_made_on_the_way():
-    held = jax.checkpoint(lambda x: jnp.outer(x, jnp.arange(10.0)).sum())  # of 3 numbers 30 inside
-    _, largest = hoist(lambda key: held(jax.random.uniform(key, (3,))), jax.random.key(0))
+    checkpointed = jax.checkpoint(lambda x: jnp.outer(x, jnp.arange(10.0)).sum())  # 30 numbers inside, from 3
+    _, largest = hoist(lambda key: checkpointed(jax.random.uniform(key, (3,))), jax.random.key(0))
     assert largest == 30 * 4
 
 
 def test_fifty_passes_by_34_are_computed_as_twice_25():
     program = jax.make_jaxpr(lambda key: moments(jax.random.uniform, key, num_samples=50, chunk=34))(jax.random.key(0))
-    (loop,) = (one for one in program.eqns if one.primitive.name == "scan")
+    (loop,) = (equation for equation in program.eqns if equation.primitive.name == "scan")
     assert loop.invars[-1].aval.shape == (2, 25)
 
 
@@ -182,9 +182,10 @@ def test_batch_norm_uses_its_running_averages_under_mc_dropout():
     variables = Net().init(jax.random.key(0), x)
     spec = cnnlab.InputSpec((16, 16), classes=("only",))
     trained = cnnlab.Trained(variables, Net(), Regression(), spec)
-    found, other = (cnnlab.mc_predict(trained, y, key=jax.random.key(1)) for y in (x, x.at[1:].mul(9)))
-    np.testing.assert_allclose(other.mean[0], found.mean[0], rtol=1e-6)  # by batch statistics the others would tell
-    assert found.variance[0] > 0
+    prediction, other = (cnnlab.mc_predict(trained, y, key=jax.random.key(1)) for y in (x, x.at[1:].mul(9)))
+    # With batch statistics the change of the other images would change the mean.
+    np.testing.assert_allclose(other.mean[0], prediction.mean[0], rtol=1e-6)
+    assert prediction.variance[0] > 0
 
 
 def test_a_network_without_active_dropout_is_refused_with_the_layers_looked_at():
@@ -258,14 +259,14 @@ def test_auto_takes_tens_of_passes_until_the_standard_error_is_small_enough():
 
 
 def test_auto_is_not_fooled_by_ten_passes_that_agree():
-    def sample(key):  # one class in 97 passes of 100
+    def sample(key):  # predicts the first class in 97 of 100 passes
         yes = jax.random.bernoulli(key, 0.97).astype(jnp.float32)
         return {"probs": jnp.stack([yes, 1 - yes])}
 
-    found = jax.jit(jax.vmap(lambda key: moments(sample, key, num_samples=1000, tolerance=0.01)))
-    mc = found(jax.random.split(jax.random.key(0), 400))
+    estimate = jax.jit(jax.vmap(lambda key: moments(sample, key, num_samples=1000, tolerance=0.01)))
+    mc = estimate(jax.random.split(jax.random.key(0), 400))
     assert mc.count.min() == 50
-    # Fifty agree in .97**50 = 22 % of runs, ten in 74 %: errors of .03 in so many of them.
+    # Fifty passes agree in .97**50 = 22 % of runs, ten in 74 %; these runs have an error of .03.
     assert np.sqrt(np.mean((mc.mean["probs"][:, 0] - 0.97) ** 2)) < 0.02
 
 
@@ -288,15 +289,15 @@ def test_2500_passes_are_enough_for_any_probability():
         yes = jax.random.bernoulli(key).astype(jnp.float32)
         return {"probs": jnp.stack([yes, 1 - yes])}
 
-    got = moments(sample, jax.random.key(0), num_samples=10_000, tolerance=TOLERANCE)
-    assert 2400 < int(got.count) <= AUTO_LIMIT
+    actual = moments(sample, jax.random.key(0), num_samples=10_000, tolerance=TOLERANCE)
+    assert 2400 < int(actual.count) <= AUTO_LIMIT
 
 
-def test_passes_that_do_not_suffice_are_told():
+def test_passes_that_do_not_suffice_cause_a_warning():
     with pytest.warns(UserWarning, match="after 2,500 passes the largest standard error of a mean is 0.03"):
         warn_of_limit(0.03)
 
 
 def test_auto_gives_up_at_its_limit():
-    got = moments(lambda key: jax.random.normal(key), jax.random.key(0), num_samples=45, tolerance=1e-9)
-    assert int(got.count) == 40
+    actual = moments(lambda key: jax.random.normal(key), jax.random.key(0), num_samples=45, tolerance=1e-9)
+    assert int(actual.count) == 40

@@ -19,12 +19,12 @@ def trained(network, task, classes="abc", size=(8, 8)):
 
 
 def pointwise():
-    """1x1 convolutions: turning the image turns the answer."""
+    """Creates a network of 1x1 convolutions, whose prediction turns with the image."""
     return nn.Conv(3, (1, 1), bias_init=nn.initializers.normal())
 
 
 class Corner(nn.Module):
-    """Logits are the top left and the bottom right pixel: as far from equivariant as can be."""
+    """A network whose logits are the top left and the bottom right pixel, which is far from equivariant."""
 
     @nn.compact
     def __call__(self, x):
@@ -32,7 +32,7 @@ class Corner(nn.Module):
 
 
 class Bright(nn.Module):
-    """A detector whose box is its 4x4 cell's own, shifted within it by where the light lies."""
+    """A detector that predicts a box in each 4x4 cell, shifted towards the bright pixels."""
 
     @nn.compact
     def __call__(self, x):
@@ -43,14 +43,14 @@ class Bright(nn.Module):
         return jnp.stack([right, down, size, size, size, size], -1)
 
 
-def test_an_equivariant_segmentation_answers_the_same_over_all_views():
+def test_an_equivariant_segmentation_predicts_the_same_over_all_views():
     network = trained(pointwise(), tasks.Segmentation())
     np.testing.assert_allclose(
         augmented_predict(network, IMAGES, views=DIHEDRAL).probs, cnnlab.predict(network, IMAGES).probs, atol=1e-6
     )
 
 
-def test_an_equivariant_detector_answers_the_same_over_all_views():
+def test_an_equivariant_detector_predicts_the_same_over_all_views():
     network = trained(Bright(), tasks.Detection(image_size=(8, 8), boxes_per_cell=1), classes="a")
     plain, averaged = cnnlab.predict(network, IMAGES), augmented_predict(network, IMAGES, views=DIHEDRAL)
     np.testing.assert_allclose(averaged.boxes, plain.boxes, atol=1e-5)
@@ -82,7 +82,7 @@ def test_evaluate_averages_over_the_views_of_each_example(run):
 
 
 @pytest.mark.parametrize("other", [{"mc_samples": 2}, {"calibrate": "temperature"}, {"conformal": 0.1}])
-def test_views_and_another_way_to_answer_are_refused_together(run, other):
+def test_views_and_another_way_to_predict_are_refused_together(run, other):
     with pytest.raises(ValueError, match="views"):
         cnnlab.evaluate(run, views="flips", **other)
 
