@@ -47,7 +47,8 @@ class Examples:
 
     def column(self, name: str) -> np.ndarray:
         """Returns one column of all examples; images on disk are not read until they are indexed."""
-        return self.columns[name]
+        column = self.columns[name]
+        return column[:] if isinstance(column, Ragged) else column
 
     @property
     def in_memory(self) -> bool:

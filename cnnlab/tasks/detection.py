@@ -113,7 +113,7 @@ class Detection(Task):
             raise ValueError(f"anchors must be widths and heights above 0 in pixels, found {self.anchors}")
 
     def resolve(self, dataset: Dataset) -> Detection:
-        boxes, classes = (np.asarray(dataset["train"].column(name)) for name in self.columns)
+        boxes, classes = (dataset["train"].column(name) for name in self.columns)
         real = boxes[classes >= 0]
         wrong = real[~(np.isfinite(real).all(-1) & (real[:, 2:] >= real[:, :2]).all(-1))]
         if len(wrong):
@@ -123,7 +123,7 @@ class Detection(Task):
             options["image_size"] = dataset.spec.size
         if self.kind == "anchors" and self.anchors == "auto":
             train = dataset["train"]
-            flags = {"learnt": np.asarray(train.column("learnt"))} if "learnt" in train[np.arange(1)] else {}
+            flags = {"learnt": train.column("learnt")} if "learnt" in train[np.arange(1)] else {}
             learnt = boxes[_learnt({"classes": classes} | flags) >= 0]
             anchors = cluster_sizes(learnt[:, 2:] - learnt[:, :2], self.num_anchors)
             options["anchors"] = tuple((round(float(w), 2), round(float(h), 2)) for w, h in anchors)
@@ -131,11 +131,9 @@ class Detection(Task):
 
     def remarks(self, dataset: Dataset, shape: tuple[int, ...]) -> list[str]:
         train = dataset["train"]
-        names = ("boxes", *(name for name in ("classes", "learnt") if name in train[np.arange(1)]))
-        columns = {name: np.asarray(train.column(name)) for name in names}
-        classes = _learnt(columns)
+        classes = _learnt({n: train.column(n) for n in ("classes", "learnt") if n in train[np.arange(1)]})
         cells, slots = shape[1:3], 1 if self.kind == "cells" else self._count()
-        lost = grids.crowded_out(columns["boxes"], classes, size=self._size(), cells=cells, slots=slots)
+        lost = grids.crowded_out(train.column("boxes"), classes, size=self._size(), cells=cells, slots=slots)
         if not lost:
             return []
         room = "one object" if slots == 1 else f"{slots} objects"
