@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnlab.data.columns import Columns
 from cnnlab.errors import unknown
+from cnnlab.files.listing import existing_file
 
 TARGETS = "targets.csv"
 MAX_BYTES = 200_000_000  # a million rows take some 50 MB
@@ -50,7 +51,7 @@ def read_targets(root: Path) -> Listing:
     header, rows, lines = _rows(path)
     column = dict(zip(header, zip(*rows, strict=True), strict=True))
     files = column.pop("file")
-    _check_files(root, files, lines)
+    files = _existing(root, files, lines)
     split = column.pop("split", None)
     if split is not None:
         for name, line in zip(split, lines, strict=True):
@@ -98,20 +99,28 @@ def _at(root: Path, line: int) -> str:
     return f"{root / TARGETS} line {line}"
 
 
-def _check_files(root: Path, files: Sequence[str], lines: Sequence[int]) -> None:
-    """Raises `ValueError` unless every row names a different file, which exists inside the folder."""
-    first: dict[PurePosixPath, int] = {}
+def _existing(root: Path, files: Sequence[str], lines: Sequence[int]) -> list[str]:
+    """Returns the file of each row relative to the folder; backslashes count as slashes.
+
+    Raises:
+      ValueError: a row names no file inside the folder, one that does not exist, or one that another row names.
+    """
+    first: dict[Path, int] = {}
+    out = []
     for name, line in zip(files, lines, strict=True):
         if not name:
             raise ValueError(f"{_at(root, line)}: the row names no file; fill in its cell 'file' or remove the row")
-        place = PurePosixPath(name)
+        place = PurePosixPath(name.replace("\\", "/"))
         if place.is_absolute() or ".." in place.parts:
             raise ValueError(f"{_at(root, line)}: file must be relative to {root} and inside it, found {name!r}")
-        if place in first:
-            raise ValueError(f"{_at(root, line)}: {name!r} already occurs in line {first[place]}; keep one of the rows")
-        first[place] = line
-        if not (root / name).is_file():
-            raise ValueError(f"{_at(root, line)}: there is no file {root / name}; add it or remove the row")
+        path = existing_file(root / name) or existing_file(root / place)
+        if path is None:
+            raise ValueError(f"{_at(root, line)}: there is no file {root / place}; add it or remove the row")
+        if path in first:
+            raise ValueError(f"{_at(root, line)}: {name!r} already occurs in line {first[path]}; keep one of the rows")
+        first[path] = line
+        out.append(path.relative_to(root).as_posix())
+    return out
 
 
 def _annotations(

@@ -1,5 +1,6 @@
 """Which files of a folder are images: one rule for training, evaluation and prediction."""
 
+import functools
 import os
 import unicodedata
 import warnings
@@ -73,6 +74,29 @@ def warn_left_out(folder: str | Path, others: Sequence[Path], *, kind: str = "im
         rest = ", ..." if len(others) > _NAMED else ""
         number = "1 file that is" if len(others) == 1 else f"{len(others):,} files that are"
         warnings.warn(f"{folder}: left out {number} no {kind}: {names}{rest}", stacklevel=3)
+
+
+def existing_file(path: Path) -> Path | None:
+    """Returns the file of this path, or one whose name looks the same but for the case of its suffix; None without."""
+    try:
+        if path.is_file():
+            return path
+        status = os.stat(path.parent)
+    except (OSError, ValueError):  # a name too long, or with a null character
+        return None
+    name = _names(path.parent, status.st_mtime_ns).get(_alike(path.name))
+    return None if name is None or not (path.parent / name).is_file() else path.parent / name
+
+
+@functools.lru_cache(maxsize=64)
+def _names(folder: Path, changed: int) -> dict[str, str]:
+    """The names in a folder by what is alike of them; read again when the folder has changed."""
+    return {_alike(name): name for name in sorted(os.listdir(folder), reverse=True)}
+
+
+def _alike(name: str) -> str:
+    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name))
+    return stem + suffix.lower()
 
 
 def stem_below(path: Path, folder: Path) -> str:

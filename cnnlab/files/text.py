@@ -22,7 +22,9 @@ def read_text(path: Path, *, limit: int, kind: str = "text") -> str:
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is not a regular file; give a {kind} file")
         if status.st_size > limit:
-            raise ValueError(f"{path} has {status.st_size:,} bytes, a {kind} file has at most {limit:,}; remove it")
+            raise ValueError(
+                f"{path} has {status.st_size:,} bytes, more than the {limit:,} of a {kind} file; remove it"
+            )
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error

@@ -67,6 +67,11 @@ class Classification(Task):
 
     def resolve(self, dataset: Dataset) -> Classification:
         k = len(dataset.spec.classes)
+        if "target" in dataset["train"][np.arange(1)]:
+            raise ValueError(
+                f"{dataset.name} has numbers to predict ({', '.join(dataset.spec.classes)}), and no classes: choose "
+                "--task.name regression, or call the column 'label' if its numbers stand for classes"
+            )
         if k < 2 and self.kind != "multilabel":
             raise ValueError(f"classification needs two classes or more, {dataset.name} has {k}")
         if self.kind == "sigmoid" and k != 2:

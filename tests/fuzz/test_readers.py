@@ -90,9 +90,10 @@ def photos(folder: Path, *names: str) -> None:
 
 
 def coco(folder: Path) -> Case:
-    photos(folder, "images/a.jpg", "images/b.jpg")
+    names = "abcdefghij"
+    photos(folder, *(f"images/{name}.jpg" for name in names))
     table = {
-        "images": [{"id": i, "file_name": f"{name}.jpg", "height": 24, "width": 20} for i, name in enumerate("ab")],
+        "images": [{"id": i, "file_name": f"{name}.jpg", "height": 24, "width": 20} for i, name in enumerate(names)],
         "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
         "annotations": [
             {

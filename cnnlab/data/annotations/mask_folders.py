@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnnlab.data.annotations.format import MaskLayout
 from cnnlab.data.targets import SPLITS
-from cnnlab.files.images import SUFFIXES
+from cnnlab.files.listing import SUFFIXES, list_files, stem_below, warn_left_out
 
 
 def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
@@ -18,10 +18,12 @@ def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     for place in (images, masks):
         if not place.is_dir():
             raise ValueError(f"{place} is no folder; images and masks lie in two folders, paired by their names")
-        files = [file for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES]
-        by_stem = {file.stem: file for file in files}
-        if len(by_stem) < len(files):
-            raise ValueError(f"{place} has files of one name and several suffixes; keep one of each")
+        files = list_files(place)
+        warn_left_out(place, files.others)
+        by_stem: dict[str, Path] = {}
+        for file in files.images:
+            if (other := by_stem.setdefault(stem_below(file, place), file)) != file:
+                raise ValueError(f"{other} and {file} have one name and two suffixes; keep one of them")
         folders.append(by_stem)
     unmatched = [str(f) for a, b in (folders, folders[::-1]) for stem, f in a.items() if stem not in b]
     if unmatched:

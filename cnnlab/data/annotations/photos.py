@@ -2,14 +2,21 @@
 
 from pathlib import Path, PurePosixPath
 
-from cnnlab.files.images import SUFFIXES, ImageError, read_header
+from cnnlab.files.images import ImageError, read_header
+from cnnlab.files.listing import SUFFIXES, existing_file, has_image_suffix
 
 
-def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, int] | None]:
+def find_photo(folder: Path, name: str, source: str, *, below: str = "") -> tuple[Path, tuple[int, int] | None]:
     """Returns the path of a photo and its size (height, width) without decoding it.
 
     The size is None if the file is not an image. A name without the suffix of an image gets the first such suffix for
-    which a file exists.
+    which a file exists. Upper and lower case of a suffix, and Unicode's forms of one letter, make no difference.
+
+    Args:
+      folder: the folder of photos.
+      name: the photo's path below it; backslashes count as slashes.
+      source: the file that names the photo, for messages.
+      below: the folder of that file below the folder of annotations, whose counterpart may hold the photo.
 
     Raises:
       ValueError: the name leads out of the folder, or there is no such file.
@@ -21,16 +28,13 @@ def find_photo(folder: Path, name: str, source: str) -> tuple[Path, tuple[int, i
     place = PurePosixPath(name.replace("\\", "/"))
     if not name or place.is_absolute() or ".." in place.parts:
         raise ValueError(f"{source}: a photo must lie inside {folder}, found {name!r}")
-    path = folder / place
-    if not path.suffix or path.suffix.lower() not in SUFFIXES:
-        path = next((path.with_name(path.name + end) for end in SUFFIXES if _is_file(path, end)), path)
-    if not path.is_file():
-        raise ValueError(f"{source} names a photo that is missing: {path}; add it or remove the annotation")
+    candidates = [folder / below / place, folder / place]
+    if not has_image_suffix(name):
+        candidates = [path.with_name(path.name + suffix) for path in candidates for suffix in SUFFIXES]
+    path = next((found for candidate in candidates if (found := existing_file(candidate))), None)
+    if path is None:
+        raise ValueError(f"{source} names a photo that is missing: {folder / place}; add it or remove the annotation")
     try:
         return path, read_header(path)[0]
     except ImageError:  # callers that read the pixels report this file or leave it out
         return path, None
-
-
-def _is_file(path: Path, suffix: str) -> bool:
-    return path.with_name(path.name + suffix).is_file()

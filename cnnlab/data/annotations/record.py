@@ -114,25 +114,9 @@ def class_table(objects: Iterable[Objects], classes: Sequence[str] | None) -> tu
         classes = tuple(sorted({name for photo in objects for name in photo.names}))
     if not classes:
         raise ValueError("no photo has an object, so there is no class to learn; check the annotation files")
+    known = set(classes)
     for photo in objects:
         for name in photo.names:
-            if name not in classes:
+            if name not in known:
                 raise ValueError(f"{photo.source}: {unknown('class', name, classes)}")
     return tuple(classes)
-
-
-def read_bounded(path: Path, limit: int) -> str:
-    """Reads a UTF-8 text file of at most `limit` bytes.
-
-    Raises:
-      ValueError: the file is missing, larger than `limit` bytes, or not UTF-8.
-    """
-    try:
-        size = path.stat().st_size
-        if size > limit:
-            raise ValueError(f"{path} has {size:,} bytes, more than {limit:,}; this is no annotation file, remove it")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
-    except OSError as error:
-        raise ValueError(f"cannot read {path} ({error.strerror}); repair or remove it") from error

@@ -4,30 +4,36 @@ Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2010
 """
 
 import math
-from pathlib import Path
+import re
+import unicodedata
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import numpy as np
 
 from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
-from cnnlab.data.annotations.record import Annotations, Objects, read_bounded, stated_size
+from cnnlab.data.annotations.record import Annotations, Objects, stated_size
+from cnnlab.files.listing import list_files, stem_below, warn_left_out
+from cnnlab.files.text import read_text
 
 MAX_BYTES = 5_000_000  # far more than a file of a hundred objects needs
+MAX_LIST_BYTES = 100_000_000  # a million names take about 20 MB
 SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
 def holds_voc(root: Path, annotations: str | None = None) -> bool:
     """Returns whether a folder has `Annotations/*.xml`, or whether its folder `annotations` has any XML file."""
-    return any((root / "Annotations").glob("*.xml") if annotations is None else (root / annotations).glob("**/*.xml"))
+    return bool(_files(root / (annotations or "Annotations")))
 
 
 def read_voc(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
     """Reads `Annotations/*.xml`, or only the files that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
 
     VOC counts pixels from 1 and includes the last one. A box therefore becomes `[xmin - 1, ymin - 1, xmax, ymax]`, from
-    the left edge of its first pixel to the right edge of its last. `trainval.txt` counts as `train` if neither
-    `train.txt` nor `val.txt` exists.
+    the left edge of its first pixel to the right edge of its last. Without `train.txt`, the names of `trainval.txt`
+    that are in no other list are `train`.
 
     Args:
       root: the folder.
@@ -39,27 +45,40 @@ def read_voc(root: Path, annotations: str | None = None, photos: str | None = No
         splits.
     """
     place = root / (annotations or "Annotations")
-    splits = read_lists(root / "ImageSets" / "Main")
-    if splits:
-        paths = [(place / f"{name}.xml", split) for name, split in splits.items()]
-    else:
-        paths = [(path, None) for path in sorted(place.glob("*.xml"))]
-    if not paths:
+    files = _files(place)
+    lists = root / "ImageSets" / "Main"
+    splits = read_lists(lists, files)
+    for name in splits:
+        if name not in files:
+            raise ValueError(f"{lists} names {name!r}, but there is no {place / name}.xml; add it or remove the line")
+    if not files:
         raise ValueError(f"{place} holds no *.xml; name the folder of annotations by --data.annotations")
-    objects = [read_xml(path, root / (photos or "JPEGImages")) for path, _ in paths]
-    return Annotations(objects, [split for _, split in paths] if splits else None, None, {})
+    chosen = list(splits or files)
+    parents = [str(PurePosixPath(name).parent) for name in chosen]
+    folder = root / (photos or "JPEGImages")
+    objects = [read_xml(files[name], folder, below=parent) for name, parent in zip(chosen, parents, strict=True)]
+    if splits and len(splits) < len(files):
+        others = [path for name, path in files.items() if name not in splits]
+        warn_left_out(place, others, kind="annotation that a list names")
+    return Annotations(objects, list(splits.values()) if splits else None, None, {})
 
 
-def read_xml(path: Path, photos: Path) -> Objects:
-    """Reads the objects of one XML file."""
-    text = read_bounded(path, MAX_BYTES)
+def _files(folder: Path) -> dict[str, Path]:
+    """Returns the XML files below a folder by their path without suffix; none if the folder does not exist."""
+    files = list_files(folder).others if folder.is_dir() else []
+    return {stem_below(path, folder): path for path in files if path.suffix.lower() == ".xml"}
+
+
+def read_xml(path: Path, photos: Path, *, below: str = "") -> Objects:
+    """Reads the objects of one XML file; `below` is its folder below that of annotations."""
+    text = read_text(path, limit=MAX_BYTES, kind="annotation")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError(f"{path} declares a document type or entities, which annotations never need; remove them")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is no well-formed XML ({error}); repair or remove it") from error
-    photo, size = find_photo(photos, (root.findtext("filename") or path.stem).strip(), str(path))
+    photo, size = find_photo(photos, (root.findtext("filename") or path.stem).strip(), str(path), below=below)
     boxes, names, difficult = [], [], []
     for entry in root.iter("object"):
         name = (entry.findtext("name") or "").strip()
@@ -88,27 +107,39 @@ def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
     return value
 
 
-def read_lists(lists: Path) -> dict[str, str]:
+def read_lists(lists: Path, known: Collection[str]) -> dict[str, str]:
     """Reads `train.txt`, `val.txt` and `test.txt` of a folder and returns the split of every name in them.
 
-    Only the first word of a line counts, because lists of one class add a 1 or -1. `trainval.txt` counts as `train` if
-    neither `train.txt` nor `val.txt` exists. Without any list the result is empty.
+    A line is a name, which may hold spaces. Lists of one class add 1, 0 or -1 to it, which is left out unless the whole
+    line is a known name. Without `train.txt`, the names of `trainval.txt` that are in no other list are `train`.
+    Without any list the result is empty.
+
+    Args:
+      lists: the folder of lists.
+      known: the names that exist.
 
     Raises:
       ValueError: a name is in two splits.
     """
     files = {name: split for name, split in SPLIT_FILES.items() if (lists / f"{name}.txt").is_file()}
-    if "train" not in files and (lists / "trainval.txt").is_file() and "val" not in files:
-        files["trainval"] = "train"
     out: dict[str, str] = {}
-    for name, split in files.items():
-        for line in read_bounded(lists / f"{name}.txt", MAX_BYTES).splitlines():
-            if not line.strip():
-                continue
-            stem = line.split()[0]
-            if out.setdefault(stem, split) != split:
-                raise ValueError(f"{lists / name}.txt: {stem!r} is already in the split {out[stem]}; keep it in one")
+    for file, split in files.items():
+        for name in _read_list(lists / f"{file}.txt", known):
+            if out.setdefault(name, split) != split:
+                raise ValueError(f"{lists / file}.txt: {name!r} is already in the split {out[name]}; keep it in one")
+    if "train" not in files and (lists / "trainval.txt").is_file():
+        train = dict.fromkeys(_read_list(lists / "trainval.txt", known), "train")
+        out = {name: split for name, split in train.items() if name not in out} | out
     return out
+
+
+def _read_list(path: Path, known: Collection[str]) -> list[str]:
+    names = []
+    for line in read_text(path, limit=MAX_LIST_BYTES, kind="list").splitlines():
+        if name := unicodedata.normalize("NFC", line.strip()):
+            marked = re.fullmatch(r"(.*\S)\s+(?:-1|0|1)", name)
+            names.append(marked[1] if marked and name not in known else name)
+    return names
 
 
 FORMAT = Format("voc", "Annotations/*.xml with JPEGImages", holds_voc, read_voc)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cnnlab.data.annotations.format import MaskLayout
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.voc import read_lists
+from cnnlab.files.listing import list_files, stem_below
 
 _LISTS, _MASKS, _PHOTOS = "ImageSets/Segmentation", "SegmentationClass", "JPEGImages"
 
@@ -23,11 +24,12 @@ def _holds(root: Path, images: str, masks: str) -> bool:
 def _pairs(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, Path]]]:
     """Lists the photos and masks of `train.txt`, `val.txt` and `test.txt`; VOC's folder names are fixed."""
     pairs: dict[str, list[tuple[Path, Path]]] = {}
-    for name, split in read_lists(root / _LISTS).items():
-        mask = root / _MASKS / f"{name}.png"
+    masks_of = {stem_below(path, root / _MASKS): path for path in list_files(root / _MASKS).images}
+    for name, split in read_lists(root / _LISTS, masks_of).items():
+        if (mask := masks_of.get(name)) is None:
+            missing = root / _MASKS / f"{name}.png"
+            raise ValueError(f"{root / _LISTS} names a mask that is missing: {missing}; add it or remove the line")
         photo, _ = find_photo(root / _PHOTOS, name, str(root / _LISTS))
-        if not mask.is_file():
-            raise ValueError(f"{root / _LISTS} names a mask that is missing: {mask}; add it or remove the line")
         pairs.setdefault(split, []).append((photo, mask))
     return pairs
 

@@ -98,6 +98,10 @@ def boxes(
     columns = {"image": _names(records.objects, root)}
     columns |= box_columns(records.objects, names, str(root), size, fit, difficult, records.left_out)
     tables = _split(columns, records.split, {"validation": validation, "test": test}, seed)
+    if not len(tables["train"]["classes"].values):
+        raise ValueError(
+            f"no training photo of {root} has an object; check that their annotations lie where the layout has them"
+        )
     in_memory = len(records.objects) * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
     for table in tables.values():
         files = ImageFiles(root, table["image"], size, channels, fit)

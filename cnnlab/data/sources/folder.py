@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +15,13 @@ from cnnlab.data.splits import split_columns
 from cnnlab.data.streaming import ImageFiles, skippable
 from cnnlab.data.targets import SPLITS, TARGETS, Listing, read_targets
 from cnnlab.files.images import ImageError, read_header
+from cnnlab.files.listing import is_visible, list_files, warn_left_out
 
 AUTO_SIDE = 128  # largest side in pixels that `auto` chooses, because whole photos are too large for a network
 AUTO_HEADERS = 100  # files whose headers decide the channels of `auto`
 STATISTICS_FILES = 4096  # training images that are sampled to normalise a streamed set
 _EXPERIMENT = "experiment.json"  # a file in every run directory
 _LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
-_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 def folder(
@@ -43,7 +44,7 @@ def folder(
 
     Splits that the folder lacks are set aside from its training images, stratified by class (with several labels, by
     the rarest). The choice depends only on `seed` and the file names. Images in subfolders of a class belong to it.
-    Hidden files are left out; every other file must be an image.
+    Hidden files are ignored; files without the suffix of an image are left out with a warning.
 
     Args:
       path: the folder.
@@ -139,6 +140,7 @@ def _list(root: Path) -> Listing:
     if not classes:
         loose = " (its images lie in no class)" if _files(root, deep=False) else ""
         raise ValueError(f"{root} holds no folder of images{loose}; make one for each class, or add {TARGETS}")
+    _warn_left_out(root, [place for _, _, place in paths])
     names, labels, split = [], [], []
     for part, label, place in paths:
         files = _files(root / place) if (root / place).is_dir() else []
@@ -151,14 +153,10 @@ def _list(root: Path) -> Listing:
     return Listing(np.array(names, object), {"label": np.array(labels, np.int32)}, classes, known)
 
 
-def _visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in _CLUTTER
-
-
 def _folders(root: Path) -> list[str]:
     """Lists the visible folders in a folder, without those of runs, sorted."""
     with os.scandir(root) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir() and _visible(entry.name))
+        names = sorted(entry.name for entry in entries if entry.is_dir() and is_visible(entry.name))
     return [name for name in names if not _holds_runs(root / name)]
 
 
@@ -168,17 +166,15 @@ def _holds_runs(folder: Path) -> bool:
 
 
 def _files(root: Path, *, deep: bool = True) -> list[str]:
-    """Lists all files below (or directly in) a folder, relative to it, sorted."""
-    paths = []
-    for here, folders, files in os.walk(root, onerror=_raise):
-        folders[:] = [name for name in folders if deep and _visible(name)]
-        paths += [os.path.relpath(os.path.join(here, name), root) for name in files if _visible(name)]
-    return sorted(paths)
+    """Lists the images below (or directly in) a folder, relative to it, sorted."""
+    return sorted(os.path.relpath(path, root) for path in list_files(root, deep=deep).images)
 
 
-def _raise(error: OSError) -> None:
-    """Raises the error of `os.walk`, which otherwise takes a folder that it cannot list for an empty one."""
-    raise error
+def _warn_left_out(root: Path, places: Sequence[Path]) -> None:
+    """Warns of files that belong to no class: in no folder of a class, or no images."""
+    loose = list_files(root, deep=False)
+    others = [path for place in places if (root / place).is_dir() for path in list_files(root / place).others]
+    warn_left_out(root, [*loose.images, *loose.others, *others], kind="image of a class")
 
 
 def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[str, Columns]:

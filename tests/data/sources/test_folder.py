@@ -67,7 +67,7 @@ def test_a_class_called_train_is_no_split(tmp_path):
 def test_folders_that_look_like_splits_are_no_classes(tmp_path, names):
     for i in range(8):
         draw(tmp_path / names[i % 2] / "ab"[i // 2 % 2] / f"{i}.png", seed=i)
-    (tmp_path / names[0] / "labels.txt").write_text("a, b")
+    draw(tmp_path / names[0] / "loose.png", seed=9)
     message = r"looks like a split, not a class: call the splits train, .*, and keep loose files out of train"
     with pytest.raises(ValueError, match=message):
         data.folder(tmp_path)
@@ -249,10 +249,10 @@ def test_a_failing_disk_is_no_damaged_photo_and_skips_none(photos, monkeypatch):
         data.folder(photos, skip_unreadable=True)
 
 
-def test_a_link_to_nothing_is_skipped_where_that_is_asked_for(photos):
+def test_a_link_to_nothing_is_left_out_with_a_warning(photos):
     (photos / "cat" / "gone.png").symlink_to(photos / "nowhere.png")
-    with pytest.warns(UserWarning, match=r"1 of 21 files of .* skipped; the first: .*gone.png"):
-        data.folder(photos, size=8, channels=3, skip_unreadable=True)
+    with pytest.warns(UserWarning, match=r"left out 1 file that is no image of a class: cat/gone.png"):
+        data.folder(photos, size=8, channels=3)
 
 
 def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(photos):
@@ -351,3 +351,16 @@ def test_a_folder_of_photos_is_trained_and_evaluated_by_two_commands(photos, tmp
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "runs" / "photos"), "--json"]) == 0
     assert '"examples": 4' in capsys.readouterr().out
+
+
+def test_subfolders_links_and_suffixes_in_any_case_count_and_other_files_are_named(tmp_path):
+    for i in range(20):
+        folder = tmp_path / (".elsewhere", "b")[i % 2] / ("night" if i > 9 else "")
+        draw(folder / f"{i}{('.png', '.PNG')[i % 4 == 0]}", seed=i)
+    (tmp_path / "a").symlink_to(tmp_path / ".elsewhere")
+    for name in ("a/._1.png", "b/Thumbs.db", "b/notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"left out 1 file that is no image of a class: b/notes\.txt$"):
+        found = data.folder(tmp_path)
+    assert found.spec.classes == ("a", "b")
+    assert sum(map(len, found.splits.values())) == 20
