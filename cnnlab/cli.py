@@ -1,9 +1,12 @@
 """The command line: finds the command, and tells how it ended.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
+Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed,
+2 misused, 130 interrupted.
 """
 
+import _thread
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,10 +14,12 @@ from collections.abc import Sequence
 from cnnlab.commands import COMMANDS
 from cnnlab.commands.common import Misuse
 from cnnlab.errors import unknown
+from cnnlab.quoting import for_terminal
 from cnnlab.training.stopping import Stopped
 from cnnlab.version import VERSION
 
 FAILED, MISUSED = 1, 2
+INTERRUPTED = 128 + signal.SIGINT  # as shells expect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         return _fail(unknown("command", name, COMMANDS), MISUSED)
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(f"cnnlab: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *_: _print_error(message)
             COMMANDS[name].run(rest)
         sys.stdout.flush()
     except SystemExit as stop:  # tyro's own: --help, or a flag that does not parse
@@ -46,13 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error, FAILED)
     except KeyboardInterrupt:
-        return _fail("interrupted", FAILED)
+        return _fail("interrupted", INTERRUPTED)
+    finally:
+        sys.unraisablehook = hook
     return 0
 
 
+def _interrupt_again(unraisable) -> None:
+    """Repeats an interrupt that came in a callback of the garbage collector, where Python prints and forgets it."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _thread.interrupt_main()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def _fail(error: object, code: int) -> int:
-    print(f"cnnlab: {error}", file=sys.stderr)
+    _print_error(error)
     return code
+
+
+def _print_error(message: object) -> None:
+    print(f"cnnlab: {for_terminal(message, lines=True)}", file=sys.stderr)
 
 
 def _overview() -> str:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def console(quiet: bool = False) -> Console:
     """Returns standard error as a console; a quiet one prints nothing."""
-    return Console(stderr=True, quiet=quiet, highlight=False)
+    return Console(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
 
 
 @contextlib.contextmanager

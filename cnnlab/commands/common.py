@@ -4,14 +4,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cnnlab.files.atomic import write_text
 from cnnlab.files.strict_json import without_nan
+from cnnlab.quoting import for_markdown, for_terminal
 
 T = TypeVar("T")
 
@@ -42,28 +43,35 @@ def print_json(report: dict) -> None:
 
 def print_report(report: Mapping[str, Any], title: str) -> None:
     """A short table; calibration errors stand beside their noise floor. Below it the report's own tables."""
-    console = Console(highlight=False)
-    console.print(f"[italic]{escape(title)}[/italic]", soft_wrap=True)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(for_terminal(title), style="italic", soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in _lines(report):
-        table.add_row(name, text)
+    for row in _lines(report):
+        table.add_row(*map(for_terminal, row))
     console.print(table)
     for name, columns, rows in _tables(report):
-        table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)
+        table = Table(title=f"\n{for_terminal(name)}", title_justify="left", box=None, pad_edge=False)
         for i, column in enumerate(columns):
-            table.add_column(column, justify="right" if i else "left")
+            table.add_column(for_terminal(column), justify="right" if i else "left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(for_terminal, row))
         console.print(table)
 
 
 def write_report(report: Mapping[str, Any], title: str, directory: Path, *, since: float = 0.0) -> Path:
     """The same tables as `directory/report.md`, with the pictures written there since a time (of `time.time`)."""
-    lines = [f"# {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in _lines(report)), ""]
+    lines = [f"# {for_markdown(title)}", "", "| | |", "|---|---|", *map(_markdown, _lines(report)), ""]
     for name, columns, rows in _tables(report):
-        lines += [f"## {name}", "", _markdown(columns), "|---" * len(columns) + "|", *map(_markdown, rows), ""]
+        lines += [
+            f"## {for_markdown(name)}",
+            "",
+            _markdown(columns),
+            "|---" * len(columns) + "|",
+            *map(_markdown, rows),
+            "",
+        ]
     pictures = [path for path in sorted(directory.glob("*.png")) if path.stat().st_mtime >= since]
-    lines += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures]
+    lines += [f"![{for_markdown(path.stem.replace('_', ' '))}]({quote(path.name)})\n" for path in pictures]
     path = directory / "report.md"
     write_text(path, "\n".join(lines))
     return path
@@ -99,4 +107,4 @@ def _text(value: float | str) -> str:
 
 
 def _markdown(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(for_markdown, cells))} |"

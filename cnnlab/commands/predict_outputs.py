@@ -20,6 +20,7 @@ from cnnlab.predictions.options import require_option
 from cnnlab.predictions.predict import predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
 from cnnlab.predictions.videos import predict_video
+from cnnlab.quoting import for_terminal
 from cnnlab.sheets import predict_sheet
 from cnnlab.sheets.scratch import FOLDER
 from cnnlab.tasks import Prediction
@@ -34,8 +35,8 @@ def show_videos(trained: Trained, videos: Sequence[Path], request: Request) -> N
     name = naming()
     for path in videos:
         shown = predict_video(trained, path, request.output, name=name(path), **options)
-        print(f"{path}: {shown.frames:,} frames, {shown.rate:.1f} frames/s", file=sys.stderr)
-        print(shown.video, shown.results, sep="\n")
+        print(f"{for_terminal(path)}: {shown.frames:,} frames, {shown.rate:.1f} frames/s", file=sys.stderr)
+        print(*map(for_terminal, (shown.video, shown.results)), sep="\n")
 
 
 def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
@@ -82,7 +83,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
 
 
 def _say_left_out(error: ImageError) -> None:
-    print(f"left out: {error}", file=sys.stderr)
+    print(f"left out: {for_terminal(error)}", file=sys.stderr)
 
 
 def _photo(path: Path, number: int, ids: CocoIds | None) -> Photo:
@@ -130,4 +131,4 @@ def _show(records: Sequence[Record], trained: Trained, request: Request) -> None
     target = Path(request.output) / f"predictions.{request.format}"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text.getvalue())
-    print(target)
+    print(for_terminal(target))

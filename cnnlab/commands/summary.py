@@ -13,6 +13,8 @@ from rich.table import Table
 from cnnlab.anatomy import Row, Summary, summary
 from cnnlab.commands.common import AsJson, Misuse, parse, print_json
 from cnnlab.errors import unknown
+from cnnlab.files.atomic import replacing
+from cnnlab.quoting import for_terminal
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -64,7 +66,7 @@ def _summary(network: str, size: tuple[int, int, int] | None, num_classes: int |
 
 def _print(found: Summary) -> None:
     """The table, 100 columns wide where the terminal does not say otherwise, and the totals."""
-    out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)
     title = f"{found.name}: {_times(found.input)} to {_times(found.output)}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
@@ -102,14 +104,15 @@ def _draw(found: Summary, target: Path) -> Path:
     path = target if target.suffix in (".png", ".svg", ".pdf") else target / f"{found.name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     title = f"{found.name}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds"
-    architecture(blocks(found), title).savefig(path)
+    with replacing(path) as part:
+        architecture(blocks(found), title).savefig(part, format=path.suffix[1:])
     return path
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     sizes = ["all" if row.sees_all else str(field.size) if field else "-" for field in row.fields]
     return (
-        row.name,
+        for_terminal(row.name),
         row.kind if row.groups == 1 else f"{row.kind} ÷{row.groups}",
         _times(row.shape),
         _times(row.kernel),

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     print_report(report, "test split")
     passes = " --mc 50" if has_dropout(trained) else ""
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     out.print(f"\ncheckpoint  {run_dir}")
     out.print(f"pictures    {', '.join(str(path) for path in sorted(figures.glob('*.png')))}")
     out.print(f"next        cnnlab evaluate {run_dir}{passes}")
@@ -65,7 +65,7 @@ def _over_seeds(experiment: Experiment, launch: Launch) -> None:
         spread = {f"{name}_sd": float(values.std(ddof=1)) for name, values in table.items()}
         print_json(mean | spread | {"seeds": len(trained), "examples": reports[0]["examples"]})
         return
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     out.print(f"test split, {len(trained)} seeds, mean ± standard deviation")
     for name, values in table.items():
         out.print(f"{name.replace('_', ' '):18} {values.mean():.4f} ± {values.std(ddof=1):.4f}")

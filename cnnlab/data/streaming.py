@@ -104,3 +104,7 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
     Pillow decodes without Python's lock, so threads run in parallel, and more threads than cores gain nothing.
     """
     return concurrent.futures.ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="decode")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads, and makes a pool of its own
+    os.register_at_fork(after_in_child=_threads.cache_clear)

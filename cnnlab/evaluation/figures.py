@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from cnnlab.data import Dataset, augment
+from cnnlab.files.atomic import replacing
 from cnnlab.files.figures import save_figures
 from cnnlab.plots.augmentations import augmentations
 from cnnlab.plots.curves import curves
@@ -43,5 +44,6 @@ def save_example(dataset: Dataset, path: Path) -> Path:
 
     image = dataset["test"][np.arange(1)]["image"][0]
     image = image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    with replacing(path) as part:
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part, format="png")
     return path

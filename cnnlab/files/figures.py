@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cnnlab.files.atomic import replacing
+
 
 def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
     """Writes each matplotlib figure as `directory/NAME.png` and returns the paths; a $ in a name is no formula.
@@ -19,5 +21,6 @@ def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
             text.set_parse_math("\\mathdefault" in text.get_text())  # a logarithmic axis's own
         paths.append(directory / f"{name}.png")
         paths[-1].parent.mkdir(exist_ok=True)
-        figure.savefig(paths[-1], bbox_inches="tight")
+        with replacing(paths[-1]) as part:
+            figure.savefig(part, bbox_inches="tight", format="png")
     return paths

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.plots.canvas import new_figure
+from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         for row, column in np.argwhere(counts):
             colour = "white" if share[row, column] > 0.5 else "black"
             axis.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=8)
+    classes = [for_figure(name) for name in classes]
     axis.set_xticks(range(k), classes, rotation=45 if max(map(len, classes)) > 3 else 0)
     axis.set_yticks(range(k), classes)
     axis.set(xlabel="guess", ylabel="true class")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.plots.canvas import BOX_COLOURS, new_figure, outline, rectangle_of, show
+from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,5 +36,5 @@ def detections(images: Sequence[np.ndarray], predictions: Sequence, truths: Sequ
             axis.add_patch(rectangle_of(Rectangle, box, color="white", linestyle="--"))
         for box, label, score in boxes:
             colour = BOX_COLOURS[label % len(BOX_COLOURS)]
-            outline(axis, box, f"{classes[label]} {score:.2f}", colour)
+            outline(axis, box, f"{for_figure(classes[label])} {score:.2f}", colour)
     return figure

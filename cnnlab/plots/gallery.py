@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnlab.plots.canvas import new_figure, show
+from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,5 +24,5 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, title: str =
         axis.axis("off")
     for axis, image, text in zip(axes.flat, images, titles, strict=False):
         show(axis, image)
-        axis.set_title(text, fontsize=8)
+        axis.set_title(for_figure(text), fontsize=8)
     return figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnlab.metrics.detection.voc import Curve
 from cnnlab.plots.canvas import new_figure
+from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +31,9 @@ def precision_recall(curves: Mapping[str, Curve]) -> Figure:
     figure, axes = new_figure(size=(4.6 + 1.4 * columns, 4.2))
     axis = axes[0, 0]
     for i, (name, curve) in enumerate(drawn.items()):
-        axis.plot(curve.recall, curve.precision, _LINES[i // 10 % len(_LINES)], color=f"C{i % 10}", label=name)
+        axis.plot(
+            curve.recall, curve.precision, _LINES[i // 10 % len(_LINES)], color=f"C{i % 10}", label=for_figure(name)
+        )
     axis.set(xlabel="recall", ylabel="precision at IoU .50", xlim=(0, 1.01), ylim=(0, 1.02))
     axis.grid(alpha=0.3)
     if drawn:

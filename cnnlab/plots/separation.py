@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnlab.metrics.separation import separation
 from cnnlab.plots.canvas import BLUE, GREY, ORANGE, new_figure
+from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ def separation_histogram(
     axis = axes[0, 0]
     both = np.concatenate([scores, ood_scores])
     edges = np.linspace(both.min(), max(both.max(), both.min() + 1e-6), 41)
+    names = (for_figure(names[0]), for_figure(names[1]))
     for values, name, colour in ((scores, names[0], BLUE), (ood_scores, names[1], ORANGE)):
         weights = np.full(len(values), 1 / len(values))
         axis.hist(values, edges, weights=weights, color=colour, alpha=0.5, label=f"{name} ({len(values):,})")

@@ -10,6 +10,7 @@ from typing import TextIO
 from cnnlab.data import InputSpec
 from cnnlab.files.photo import Photo
 from cnnlab.files.png import write_png
+from cnnlab.quoting import for_csv, for_file_name
 from cnnlab.tasks import Prediction, Task
 from cnnlab.tasks.task import Record, complete
 
@@ -24,9 +25,9 @@ def write_csv(records: Sequence[Record], file: TextIO, task: Task) -> None:
     """Writes one CSV line per record. Numbers by class become columns such as `probs.cat`, lists become JSON text."""
     flat = [_flat(record) for record in records]
     columns = list(dict.fromkeys(name for record in flat for name in record))
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(for_csv, columns))
+    writer.writerows([for_csv(record.get(name, "")) for name in columns] for record in flat)
 
 
 WRITERS: dict[str, Callable[[Sequence[Record], TextIO, Task], None]] = {"json": write_json, "csv": write_csv}
@@ -66,7 +67,9 @@ def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Ph
 
 
 def naming() -> Callable[[Path], str]:
-    """Returns a function that gives each file a unique name: its stem, with a number if the stem is already in use.
+    """Returns a function that names the output of each file: by its stem, with a number if the stem is in use.
+
+    A name is no path: it never leads out of the output directory.
 
     >>> name = naming()
     >>> [name(Path(path)) for path in ("a.png", "a.jpg", "a-2.png")]
@@ -75,8 +78,9 @@ def naming() -> Callable[[Path], str]:
     used: set[str] = set()
 
     def name(path: Path) -> str:
-        numbered = (f"{path.stem}-{i}" for i in itertools.count(2))
-        chosen = next(name for name in itertools.chain([path.stem], numbered) if name not in used)
+        stem = for_file_name(path.stem)
+        numbered = (f"{stem}-{i}" for i in itertools.count(2))
+        chosen = next(name for name in itertools.chain([stem], numbered) if name not in used)
         used.add(chosen)
         return chosen
 

@@ -17,6 +17,7 @@ from cnnlab.files.photo import Photo
 from cnnlab.files.video import Frame, open_video, write_video
 from cnnlab.predictions.options import require_option
 from cnnlab.predictions.predict import predict_images
+from cnnlab.quoting import for_file_name
 from cnnlab.tasks.task import Record, complete
 from cnnlab.trained import Passes, Trained
 
@@ -73,7 +74,7 @@ def predict_video(
     source, output = Path(source), Path(output)
     require_option(trained.task, "video", f"{source} is a video, which")
     task = complete(trained.task)
-    name = name or source.resolve().stem
+    name = name or for_file_name(source.resolve().stem)
     video, results = output / f"{name}.mp4", output / f"{name}.json"
     if video.exists() and video.samefile(source):
         raise ValueError(f"the drawn video would replace {source}; give another output directory")

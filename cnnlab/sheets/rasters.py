@@ -1,6 +1,7 @@
 """Sheets read window by window: GeoTIFFs by rasterio, pictures by Pillow, arrays as they are."""
 
 import contextlib
+import errno
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -197,16 +198,25 @@ def _check_sidecars(path: Path) -> None:
     """Refuses files beside a raster by which GDAL would open further ones: overviews and masks that are no TIFF."""
     for suffix in (".ovr", ".msk", ".OVR", ".MSK"):
         sidecar = path.with_name(path.name + suffix)
-        if sidecar.is_file():
-            with open(sidecar, "rb") as file:
-                if not file.read(4).startswith(_TIFF_MAGIC):
-                    raise ImageError(f"{sidecar} is no TIFF, as GDAL writes beside {path.name}; remove it")
+        if not (_beginning(sidecar, 4) or _TIFF_MAGIC[0]).startswith(_TIFF_MAGIC):
+            raise ImageError(f"{sidecar} is no TIFF, as GDAL writes beside {path.name}; remove it")
     description = path.with_name(f"{path.name}.aux.xml")
-    if description.is_file():
-        with open(description, "rb") as file:
-            text = file.read(_SIDECAR_BYTES + 1)
-        if len(text) > _SIDECAR_BYTES or b"OVERVIEW_FILE" in text:
-            raise ImageError(f"{description} names other files or is too large; remove it")
+    text = _beginning(description, _SIDECAR_BYTES + 1)
+    if len(text) > _SIDECAR_BYTES or b"OVERVIEW_FILE" in text:
+        raise ImageError(f"{description} names other files or is too large; remove it")
+
+
+def _beginning(path: Path, number: int) -> bytes:
+    """Returns the first bytes of a file; none if there is no such file, or can be none of so long a name."""
+    try:
+        if not path.is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(number)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return b""
+        raise
 
 
 @contextlib.contextmanager

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from cnnlab.files.atomic import write_text
+from cnnlab.files.text import read_json
 
 FOLDER = ".partial"
 DONE = ".done.json"
+MAX_BYTES = 10_000_000  # of each of them
 
 
 @dataclasses.dataclass
@@ -101,6 +103,9 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
     """
     folder = output / FOLDER
     journal = folder / "journal.json"
+    for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, through which nothing is written; remove it")
     if journal.exists():
         told = _told(journal, ("work", "finished"), f"delete {folder}")
         same = json.loads(json.dumps(work))
@@ -137,7 +142,8 @@ def finished(output: Path, work: Mapping, needed: Iterable[str] | None = None) -
     if not (output / DONE).is_file():
         return None
     told = _told(output / DONE, ("work", "files"), _ELSEWHERE)
-    files = {name: output / file for name, file in told["files"].items()}
+    names = told["files"] if isinstance(told["files"], dict) else {None: None}
+    files = dict(zip(names, map(output.joinpath, _plain(list(names.values()), output / DONE)), strict=True))
     same = told["work"] is not None and told["work"] | json.loads(json.dumps(work)) == told["work"]
     wanted = files if needed is None else needed
     return files if same and all(name in files and files[name].is_file() for name in wanted) else None
@@ -157,7 +163,9 @@ def note_published(output: Path, names: Sequence[str]) -> None:
 
 def published(output: Path) -> list[str]:
     """The names of the files that predictions left in a directory."""
-    return _told(output / DONE, (), _ELSEWHERE).get("published", []) if (output / DONE).is_file() else []
+    path = output / DONE
+    names = _told(path, (), _ELSEWHERE).get("published", []) if path.is_file() else []
+    return _plain(names, path)
 
 
 _ELSEWHERE = "delete it with the maps beside it, or choose another directory"
@@ -166,12 +174,21 @@ _ELSEWHERE = "delete it with the maps beside it, or choose another directory"
 def _told(path: Path, keys: Sequence[str], cure: str) -> dict:
     """What a file of ours tells; `ValueError` where it is damaged."""
     try:
-        told = json.loads(path.read_text())
+        told = read_json(path, limit=MAX_BYTES)
     except ValueError:
+        told = None
+    if isinstance(told, dict) and (type(told.get("finished", 0)) is not int or told.get("finished", 0) < 0):
         told = None
     if not isinstance(told, dict) or not all(key in told for key in keys):
         raise ValueError(f"{path} is damaged; {cure}")
     return told
+
+
+def _plain(names: object, path: Path) -> list[str]:
+    """The names of files, which must be names alone: what a file lists may be deleted, and only in its own folder."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise ValueError(f"{path} is damaged; {_ELSEWHERE}")
+    return names
 
 
 def check_room(output: Path, needed: int) -> None:

@@ -5,6 +5,7 @@ all that evaluation must know, and a digest of every array) and `metrics`.
 """
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -22,7 +23,7 @@ from cnnlab.files.atomic import write_text
 from cnnlab.files.digest import array_kind, digest
 from cnnlab.files.text import read_json
 from cnnlab.runtime.devices import is_first_process
-from cnnlab.training.run import CHECKPOINTS
+from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 from cnnlab.version import VERSION
 
 SCHEMA = 2
@@ -60,7 +61,8 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns about its own internals at every save
+    for name in ("absl", "asyncio"):  # Orbax logs its internals at every save, and a full disk once for every array
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _set_aside_damaged(run_dir / CHECKPOINTS)
     worst = -math.inf if maximise else math.inf
 
@@ -75,8 +77,25 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         best_mode="max" if maximise else "min",
         read_only=read_only,
     )
-    with ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options) as manager:
-        yield manager
+    try:
+        with ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options) as manager:
+            yield manager
+    except Exception as error:
+        if not read_only and (cause := _cause_outside(error, run_dir)):
+            raise OSError(cause) from error
+        raise
+
+
+def _cause_outside(error: Exception, run_dir: Path) -> str:
+    """Returns what stopped the writing of a run, if it lies outside the program; else the empty string."""
+    number, text = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or any(sign in text for sign in ("RESOURCE_EXHAUSTED", "No space left")):
+        if isinstance(error, jax.errors.JaxRuntimeError):  # the memory of a device is full
+            return ""
+        return f"the disk of {run_dir} is full; make room, and the same command goes on"
+    if not (run_dir / EXPERIMENT).exists():
+        return f"{run_dir} was moved or deleted while it was written; move it back, and the same command goes on"
+    return ""
 
 
 def save(

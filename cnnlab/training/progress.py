@@ -12,22 +12,25 @@ from rich.table import Table
 
 from cnnlab.console import progress_bar
 from cnnlab.data import Dataset
+from cnnlab.quoting import for_terminal
 from cnnlab.training.experiment import Training
 
 
 def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
     """The parameter table, the data and the device."""
-    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=for_terminal(name), title_justify="left", box=None, pad_edge=False)
     for column, side in (("parameter", "left"), ("shape", "left"), ("count", "right")):
         table.add_column(column, justify=side)
     leaves = flax.traverse_util.flatten_dict(params, sep="/")
     for path, leaf in leaves.items():
-        table.add_row(path, " × ".join(map(str, leaf.shape)), f"{leaf.size:,}")
+        table.add_row(for_terminal(path), " × ".join(map(str, leaf.shape)), f"{leaf.size:,}")
     table.add_row("total", "", f"{sum(leaf.size for leaf in leaves.values()):,}", style="bold")
     out.print(table)
     sizes = ", ".join(f"{split} {len(examples):,}" for split, examples in dataset.splits.items())
     height, width, channels = dataset.spec.shape
-    out.print(f"data: {dataset.name} {height}×{width}×{channels}, {len(dataset.spec.classes)} classes ({sizes})")
+    out.print(
+        f"data: {for_terminal(dataset.name)} {height}×{width}×{channels}, {len(dataset.spec.classes)} classes ({sizes})"
+    )
     device = jax.devices()[0]
     out.print(f"device: {jax.device_count()} × {device.device_kind} ({device.platform})")
 

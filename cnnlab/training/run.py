@@ -107,7 +107,9 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
     rows = []
     for number, line in enumerate(path.read_bytes()[:MAX_BYTES].splitlines(), 1):
         try:
-            row = _history_row(parse_json(line.decode(), f"{path} line {number}"), f"{path} line {number}")
+            row = _history_row(
+                parse_json(line.decode(errors="replace"), f"{path} line {number}"), f"{path} line {number}"
+            )
         except ValueError as error:
             warnings.warn(f"{error}; the epoch is left out of the history", stacklevel=2)
             continue

@@ -1,10 +1,12 @@
-"""Text from files and users, quoted for each kind of output: a terminal, a CSV file, a Markdown page."""
+"""Text from files and users, quoted for each kind of output: terminal, CSV, Markdown, figure, file name."""
 
+import hashlib
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of control and format characters, lone surrogates, and separators of lines and paragraphs."""
 
+_NAME_BYTES = 120  # a name of 255 bytes has room for an ending and for the name of a part
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -45,6 +47,29 @@ def for_markdown(text: object) -> str:
     for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         out = out.replace(letter, entity)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|~$" else letter for letter in out)
+
+
+def for_figure(text: object) -> str:
+    """Returns text for a figure: an underscore at its beginning would hide it from matplotlib's legends.
+
+    >>> for_figure("_cat") == "\u200b_cat", for_figure("cat")
+    (True, 'cat')
+    """
+    out = for_terminal(text, lines=True)
+    return f"\u200b{out}" if out.startswith("_") else out  # a space of no width
+
+
+def for_file_name(text: str) -> str:
+    """Returns text as the beginning of a file's name: without separators, not hidden, with room for what follows.
+
+    >>> for_file_name(".."), for_file_name("a/b"), for_file_name("photo 1.2"), len(for_file_name("x" * 300))
+    ('_..', 'a_b', 'photo 1.2', 118)
+    """
+    out = for_terminal(text).replace("/", "_").replace("\\", "_")
+    if len(out.encode()) > _NAME_BYTES:
+        digest = hashlib.sha256(out.encode()).hexdigest()[:16]
+        out = f"{out.encode()[: _NAME_BYTES - 19].decode(errors='ignore')}-{digest}"
+    return f"_{out}" if not out.strip(". ") else out
 
 
 def _visible(letter: str, allowed: str) -> str:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from cnnlab.files.quoting import for_csv, for_markdown, for_terminal
+from cnnlab.quoting import for_csv, for_markdown, for_terminal
 
 
 @pytest.mark.parametrize("letter", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\udc80", "\ufeff"])
