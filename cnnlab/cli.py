@@ -8,6 +8,7 @@ import _thread
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -59,9 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt_again(unraisable) -> None:
-    """Repeats an interrupt that came in a callback of the garbage collector, where Python prints and forgets it."""
+    """Repeats an interrupt that came in a callback of the garbage collector, where Python would print and forget it.
+
+    It comes a moment later, when the callback has returned.
+    """
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        _thread.interrupt_main()
+        threading.Timer(0.05, _thread.interrupt_main).start()
     else:
         sys.__unraisablehook__(unraisable)
 

@@ -244,3 +244,73 @@ def test_evaluate_takes_as_many_passes_as_are_needed_or_several_runs(run, tmp_pa
     assert json.loads(capsys.readouterr().out)["mutual_information"] == pytest.approx(0, abs=1e-6)
     assert main(["evaluate", "--json"]) == 2
     assert "no RUN given" in capsys.readouterr().err
+
+
+EVIL = ["a\x1b[31mX", "[/red]x", "=cmd|x", "<script>x", "$a$b"]
+
+
+def test_class_names_reach_no_output_as_code(tmp_path, capsys):
+    for name in EVIL:
+        for i in range(12):
+            (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((16, 16, 3), i * 20, np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    options = "--data.size 16 --model.name linear --training.epochs 1 --training.batch-size 8 --run-dir run"
+    assert main(["train", "--data.path", "photos", *options.split()]) == 0
+    assert main(["evaluate", "run", "--figures", "report"]) == 0
+    photo = str(next((tmp_path / "photos" / EVIL[0]).glob("*.png")))
+    assert main(["predict", "run", photo, "--format", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b[31m" not in out + err
+    header = next(line for line in out.splitlines() if line.startswith("file,"))
+    assert "probs.=cmd|x" in header  # a formula begins the cell, or is none
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "<script>" not in report
+    assert all(line.count("|") - line.count("\\|") in (0, 3) or "---" in line for line in report.splitlines()[:9])
+
+
+def test_files_of_any_name_are_written_below_the_output_alone(tmp_path, run, capsys):
+    names = ["...png", "x" * 251 + ".png", "\x1b[2Jb.png"]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        Image.new("L", (16, 16)).save(tmp_path / "in" / name, "PNG")
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".predictions.json.part").symlink_to(victim)
+    (tmp_path / "out" / "predictions.json").symlink_to(victim)
+    assert main(["predict", str(run), *(str(tmp_path / "in" / name) for name in names), "--output", "out"]) == 0
+    assert victim.read_text() == "precious"
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 3
+    assert {path.name for path in tmp_path.iterdir()} <= {"in", "out", "victim"}
+
+
+SWALLOWED = """
+import gc, sys, time
+from cnnlab import cli
+
+class Command:
+    def run(arguments):
+        def callback(*_):
+            gc.callbacks.remove(callback)
+            raise KeyboardInterrupt
+        gc.callbacks.append(callback)
+        gc.collect()
+        time.sleep(20)
+
+cli.COMMANDS["list"] = Command
+sys.exit(cli.main(["list"]))
+"""
+
+
+def test_an_interrupt_ends_a_command_with_130_also_from_a_callback_that_swallows_it():
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "cnnlab: interrupted\n")
+
+
+def test_an_interrupt_while_the_program_is_imported_ends_it_with_130_and_no_traceback():
+    code = "import builtins, sys\nfrom cnnlab.__main__ import main\nbefore = builtins.__import__\n"
+    code += "def fail(name, *rest, **more):\n    if name == 'cnnlab': raise KeyboardInterrupt\n"
+    code += "    return before(name, *rest, **more)\nbuiltins.__import__ = fail\nsys.exit(main())"
+    environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (130, "cnnlab: interrupted\n")

@@ -1,5 +1,6 @@
 """Measure a trained network, or several as an ensemble: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature]."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def run(arguments: Sequence[str]) -> None:
         sets: Method = "lac",
         ood: str | None = None,
         figures: str | None = None,
+        exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
         """Measure a trained network on a split of its data.
@@ -50,6 +52,7 @@ def run(arguments: Sequence[str]) -> None:
             sets: lac for the smallest sets; aps or raps for sets that grow with difficulty.
             ood: the name of a dataset, or a folder of images, that the network should doubt.
             figures: directory for the pictures and report.md; RUN/report with one of the last options.
+            exact: compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
         """
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood}
@@ -57,17 +60,19 @@ def run(arguments: Sequence[str]) -> None:
             figures = str(Path(runs[0]) / "report")
         chosen = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
         chosen["batch_size"] = batch_size
-        return runs, data_path, chosen | options, json
+        return runs, data_path, chosen | options, exact, json
 
-    runs, data, options, as_json = parse(command, arguments, "evaluate")
+    runs, data, options, exact, as_json = parse(command, arguments, "evaluate")
     if not runs:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
         raise Misuse(f"--sets {options['sets']} needs --conformal ERROR, such as 0.1")
     import cnnlab
+    from cnnlab.kernels.dispatch import exact_forms
 
     started = time.time() - 2  # clocks of files may be that coarse
-    report = cnnlab.evaluate(list(runs), data, **options, details=True)
+    with exact_forms() if exact else contextlib.nullcontext():
+        report = cnnlab.evaluate(list(runs), data, **options, details=True)
     title = f"{options['split']} split of {', '.join(runs)}{_asked(options)}"
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:

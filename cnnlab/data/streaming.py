@@ -21,6 +21,9 @@ class ImageFiles:
 
     `files[3]` decodes one image, `files[[3, 5]]` decodes a batch. No image stays in memory.
 
+    A forked process may read them. JAX itself supports no fork once it has run, so a loader should start its worker
+    processes by `spawn`, or before the first call of JAX.
+
     Attributes:
       root: folder of the files.
       names: paths of the files relative to it.

@@ -13,6 +13,12 @@ import numpy as np
 from cnnlab.files.atomic import replacing
 from cnnlab.files.images import MAX_PIXELS, find_images, read_header, read_pixels
 
+_SAFE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf",
+}
+"""What FFmpeg may open: files alone, and no playlist, which would name other files."""
+
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
 TICKS = 90_000  # a second; the written frames' unit of time
 SHORTER = 0.5  # seconds by which a file may end before the end that it tells
@@ -70,7 +76,7 @@ def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
     av = _require_av()
     try:
         # The prefix and the list keep the reader from addresses that a file's name or content may hold.
-        opened = av.open(f"file:{path.absolute()}", container_options={"protocol_whitelist": "file"})
+        opened = av.open(f"file:{path.absolute()}", container_options=_SAFE)
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"cannot read {path} as a video ({_reason(error)}); repair or remove it") from error
     with opened as container:

@@ -1,6 +1,8 @@
 """Winograd's convolution of 3x3 kernels: tiles of 4x4 outputs, 36 products each instead of 144.
 
-One form, written three times: as it is computed fastest, and for its gradients by the image and by the kernel.
+One form, written three times: as it is computed fastest, and for its gradients by the image and by the kernel. Its sums
+and differences round more than the direct form does: 5 to 9 times as much at 64 channels and more, and still about one
+part in 100,000 of the largest output. `dispatch.exact_forms` computes without it.
 """
 
 import functools

@@ -162,7 +162,10 @@ def import_torch(
         raise unknown("network with published weights", name, published)
     weights = published[name]
     state = torch_weights.load_state_dict(path, weights)
-    in_file = weights.classes(state)
+    try:
+        in_file = weights.classes(state)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no weights of {name}: {error}") from error
     classes = in_file if num_classes is None else num_classes
     network = create_model(name, num_classes=classes, **options)
     whole = network.clone(features_only=False) if options.get("features_only") else network

@@ -51,8 +51,15 @@ class Weights(NamedTuple):
         return next(reversed(self.prefixes))
 
     def classes(self, state: Mapping[str, np.ndarray]) -> int:
-        """Returns the number of classes of a state dict, 1,000 if its last layer has no bias."""
-        bias = state.get(f"{self.prefixes[self.head]}.bias")
+        """Returns the number of classes of a state dict, 1,000 if its last layer has no bias.
+
+        Raises:
+          ValueError: the bias of the last layer is empty.
+        """
+        key = f"{self.prefixes[self.head]}.bias"
+        bias = state.get(key)
+        if bias is not None and not bias.size:
+            raise ValueError(f"{key} must hold a number for each class, found none")
         return 1000 if bias is None else bias.size
 
 

@@ -107,9 +107,7 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
     rows = []
     for number, line in enumerate(path.read_bytes()[:MAX_BYTES].splitlines(), 1):
         try:
-            row = _history_row(
-                parse_json(line.decode(errors="replace"), f"{path} line {number}"), f"{path} line {number}"
-            )
+            row = _history_row(line.decode(errors="replace"), f"{path} line {number}")
         except ValueError as error:
             warnings.warn(f"{error}; the epoch is left out of the history", stacklevel=2)
             continue
@@ -118,7 +116,8 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
     return rows
 
 
-def _history_row(value: Any, where: str) -> dict[str, float]:
+def _history_row(text: str, where: str) -> dict[str, float]:
+    value = parse_json(text, where)
     if not isinstance(value, dict) or type(value.get("step")) is not int:
         raise ValueError(f"{where} must be an object with the whole number step, found {shown(value)}")
     for name, number in value.items():

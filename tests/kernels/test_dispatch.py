@@ -272,6 +272,23 @@ def test_the_maximum_over_overlapping_windows_equals_the_direct_one_in_value_and
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+def test_exact_forms_are_the_definition_also_of_a_program_that_was_compiled_before():
+    rng = np.random.default_rng(0)
+    x, k = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 16, 16, 64), (3, 3, 64, 64)))
+    padding = ((1, 1), (1, 1))
+
+    @jit
+    def convolve(x, k):
+        return dispatch.convolution(x, k, (1, 1), padding, dimension_numbers=NHWC)
+
+    direct = lax.conv_general_dilated(x, k, (1, 1), padding, dimension_numbers=NHWC)
+    fast = convolve(x, k)
+    with dispatch.exact_forms():
+        exact = convolve(x, k)
+    assert np.abs(exact - direct).max() <= 1e-6 * np.abs(direct).max()
+    assert 0 < np.abs(fast - direct).max() < 1e-4 * np.abs(direct).max()
+
+
 TIES = np.random.default_rng(0).integers(0, 3, (2, 9, 8, 8)).astype(np.float32)  # many equal maxima
 
 

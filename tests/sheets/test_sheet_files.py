@@ -540,3 +540,45 @@ def test_tiles_are_for_segmentation(tmp_path, capsys, monkeypatch):
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
     assert main(["predict", "digits", str(tmp_path / "sheet.png"), "--tile", "64"]) == 1
     assert "this run is classification" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["sheet.tif", "sheet.png", "sheet.vrt"])
+def test_a_file_that_names_other_files_is_not_followed(tmp_path, name):
+    Image.fromarray(np.full((32, 32), 200, np.uint8)).save(tmp_path / "secret.png")
+    source = f'<SourceFilename relativeToVRT="0">{tmp_path / "secret.png"}</SourceFilename><SourceBand>1</SourceBand>'
+    band = f'<VRTRasterBand dataType="Byte" band="1"><SimpleSource>{source}</SimpleSource></VRTRasterBand>'
+    (tmp_path / name).write_text(f'<VRTDataset rasterXSize="32" rasterYSize="32">{band}</VRTDataset>')
+    with pytest.raises(ImageError, match=name), open_sheet(tmp_path / name, channels=1):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [(".ovr", "<VRTDataset/>"), (".msk", "<GDAL_WMS/>"), (".aux.xml", "<MDI>OVERVIEW_FILE</MDI>")],
+)
+def test_a_file_beside_a_sheet_that_names_others_is_refused(tmp_path, suffix, content):
+    Image.fromarray(np.full((32, 32), 200, np.uint8)).save(tmp_path / "a.tif")
+    (tmp_path / f"a.tif{suffix}").write_text(content)
+    with pytest.raises(ImageError, match=rf"a\.tif\{suffix}"), open_sheet(tmp_path / "a.tif", channels=1):
+        pass
+
+
+@pytest.mark.parametrize("name", ["", "journal.json"])
+def test_links_among_the_arrays_of_a_sheet_are_not_written_through(tmp_path, name):
+    from cnnlab.sheets.scratch import FOLDER, open_scratch
+
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / FOLDER
+    if name:
+        folder.mkdir()
+    (folder / name if name else folder).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="is a link, through which nothing is written"):
+        open_scratch(tmp_path, {"sheet": "a"}, {"mean": ((1, 4, 4), np.float32)})
+
+
+def test_a_list_of_results_deletes_nothing_outside_its_folder(tmp_path):
+    from cnnlab.sheets.scratch import DONE, published
+
+    (tmp_path / DONE).write_text(json.dumps({"published": ["../precious"]}))
+    with pytest.raises(ValueError, match=r"\.done\.json is damaged"):
+        published(tmp_path)
