@@ -46,14 +46,14 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
         stored = run_dir / EXPERIMENT
         # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
-            old = _read_experiment(stored)
+            old = read_experiment(stored)
             old = dataclasses.replace(old, **{part: with_defaults(getattr(old, part), TABLES[part]) for part in TABLES})
             _check_same(run_dir, old.to_json(), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
 
 
-def _read_experiment(path: Path) -> Experiment:
+def read_experiment(path: Path) -> Experiment:
     """Reads the experiment of a run.
 
     Raises:

@@ -13,14 +13,20 @@ import pytest
 from damage import damaged_bytes, damaged_json
 from hypothesis import given
 from PIL import Image
+from safetensors.numpy import save_file
 
+from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
 from cnnlab.data.annotations import read_annotations, read_table
 from cnnlab.data.masks import read_classes, read_codes
 from cnnlab.data.sources import boxes
 from cnnlab.data.targets import read_targets
 from cnnlab.files.images import read_header, read_pixels
 from cnnlab.files.nodata import known_pixels
+from cnnlab.models import import_torch
 from cnnlab.sheets import open_sheet
+from cnnlab.trained import Trained
+from cnnlab.training.experiment import Experiment
+from cnnlab.training.run import read_experiment, read_history
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 
@@ -153,7 +159,44 @@ def targets(folder: Path) -> Case:
     return Case(file, lambda: read_targets(folder))
 
 
+def run_file(name: str, content: str, read: Callable[[Path], Any]):
+    def case(folder: Path) -> Case:
+        file = folder / name
+        file.write_text(content)
+        return Case(file, lambda: read(folder))
+
+    return case
+
+
+EXPERIMENT = json.dumps(Experiment().to_json())
+HISTORY = "".join(json.dumps({"epoch": i, "step": 3 * i, "loss": 0.5, "seconds": None}) + "\n" for i in range(1, 4))
+NETWORK = Trained({"params": {}}, None, None, None)
+
+
+def post_hoc(folder: Path) -> Case:
+    labels = np.arange(2000) % 2
+    probs = np.where(labels[:, None] == np.arange(2), 0.8, 0.2)
+    probs[::5] = probs[::5, ::-1]
+    for method in ("temperature", "isotonic"):
+        fit = PostHoc.fit(probs, labels, method=method, error=0.2, passes=None if method == "isotonic" else 5)
+        file = save_post_hoc(fit, NETWORK, folder)
+    value = json.loads(file.read_text())
+    del value["digest"]  # or every change is found by it
+    file.write_text(json.dumps(value))
+    return Case(file, lambda: load_post_hoc(folder, NETWORK))
+
+
+def weights(folder: Path) -> Case:
+    file = folder / "w.safetensors"
+    save_file({"fc.weight": np.ones((2, 3), np.float32), "fc.bias": np.ones(2, np.float32)}, file)
+    return Case(file, lambda: import_torch("resnet18", file))
+
+
 CASES = {
+    "experiment": run_file("experiment.json", EXPERIMENT, lambda folder: read_experiment(folder / "experiment.json")),
+    "history": run_file("metrics.jsonl", HISTORY, read_history),
+    "post_hoc": post_hoc,
+    "weights": weights,
     "png": photo(".png", "PNG"),
     "jpeg": photo(".jpg", "JPEG"),
     "gif": photo(".gif", "GIF"),
