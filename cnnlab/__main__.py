@@ -1,4 +1,4 @@
-"""The program `cnnlab`, also `python -m cnnlab`: large pages first, then the command line."""
+"""The program `cnnlab` (or `python -m cnnlab`): switches large memory pages on, then runs the command line."""
 
 import sys
 
@@ -6,7 +6,7 @@ from cnnlab.runtime import huge_pages
 
 
 def main() -> int:
-    """Runs the command line."""
+    """Restarts with large memory pages if that helps, runs the command line and returns its exit code."""
     huge_pages.restart()
     from cnnlab import cli  # slow to import
 

@@ -1,6 +1,7 @@
-"""The command line: finds the command, and tells how it ended.
+"""The command line: runs one command and turns errors into messages and exit codes.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 misused.
+Results go to standard output, progress and errors to standard error. The exit code is 0 for success, 1 for a failure
+and 2 for wrong arguments.
 """
 
 import os
@@ -34,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_: print(f"cnnlab: {message}", file=sys.stderr)
             COMMANDS[name].run(rest)
         sys.stdout.flush()
-    except SystemExit as stop:  # tyro's own: --help, or a flag that does not parse
+    except SystemExit as stop:  # tyro raises it for --help and for an option that does not parse
         return int(stop.code or 0)
     except Misuse as error:
         return _fail(error, MISUSED)
     except Stopped as stopped:
         return _fail(stopped, stopped.exit_code)
-    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, the interpreter flushes it at its end
+    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, the interpreter flushes it when it exits
         return FAILED
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error, FAILED)
@@ -51,13 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: object, code: int) -> int:
+    """Prints an error and returns the exit code."""
     print(f"cnnlab: {error}", file=sys.stderr)
     return code
 
 
 def _overview() -> str:
+    """Returns the help text: one line a command."""
     lines = [f"  {name:9} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help tells the options of each."])
+    return "\n".join(["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help shows the options of a command."])
 
 
 if __name__ == "__main__":
