@@ -1,10 +1,10 @@
-"""Convolutional networks in JAX and Flax: from images to an evaluated checkpoint that says how sure it is.
+"""Convolutional networks in JAX and Flax, from images to predictions with measured uncertainty.
 
 exp = cnnlab.presets.get("digits-lenet5")
 trained = cnnlab.train(exp, "runs/lenet5")
 report = cnnlab.evaluate("runs/lenet5", mc_samples=50)
 
-The public names are those of `__init__.pyi`; each is imported when it is first used.
+`__init__.pyi` lists the public names; each is imported at its first use.
 """
 
 import lazy_loader

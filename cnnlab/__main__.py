@@ -1,4 +1,4 @@
-"""The program `cnnlab`, also `python -m cnnlab`: large pages first, then the command line."""
+"""The program `cnnlab` (or `python -m cnnlab`): switches large memory pages on, then runs the command line."""
 
 import sys
 
@@ -8,7 +8,7 @@ INTERRUPTED = 130  # 128 and the number of SIGINT, as shells expect
 
 
 def main() -> int:
-    """Runs the command line and returns its exit code, also when it is interrupted while it is imported."""
+    """Restarts with large memory pages if that helps, runs the command line and returns its exit code."""
     try:
         huge_pages.restart()
         from cnnlab import cli  # slow to import

@@ -1,7 +1,7 @@
-"""The command line: finds the command, and tells how it ended.
+"""The command line: runs one command and turns errors into messages and exit codes.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed,
-2 misused, 130 interrupted.
+Results go to standard output, progress and errors to standard error. The exit code is 0 for success, 1 for a
+failure, 2 for wrong arguments and 130 for an interrupt.
 """
 
 import _thread
@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_: _print_error(message)
             COMMANDS[name].run(rest)
         sys.stdout.flush()
-    except SystemExit as stop:  # tyro's own: --help, or a flag that does not parse
+    except SystemExit as stop:  # tyro raises it for --help and for an option that does not parse
         return int(stop.code or 0)
     except Misuse as error:
         return _fail(error, MISUSED)
     except Stopped as stopped:
         return _fail(stopped, stopped.exit_code)
-    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, the interpreter flushes it at its end
+    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, the interpreter flushes it when it exits
         return FAILED
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(error, FAILED)
@@ -71,6 +71,7 @@ def _interrupt_again(unraisable) -> None:
 
 
 def _fail(error: object, code: int) -> int:
+    """Prints an error and returns the exit code."""
     _print_error(error)
     return code
 
@@ -80,8 +81,11 @@ def _print_error(message: object) -> None:
 
 
 def _overview() -> str:
+    """Returns the help text: one line a command."""
     lines = [f"  {name:9} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help tells the options of each."])
+    return "\n".join(
+        ["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help shows the options of a command."]
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What programs say while they work: on standard error, so that standard output stays the result's."""
+"""Progress bars and messages on standard error; standard output carries only results."""
 
 import contextlib
 import time
@@ -22,41 +22,41 @@ def progress_bar(
     Without a terminal, `update` prints the bar as a line, once a minute.
 
     Args:
-      out: where it is drawn.
-      texts: `label` stands before the bar, `rate` between count and remaining time, `note` at the end; each may be
-        left out.
-      total: units of work; None where nobody knows.
-      completed: units that were done before.
-      **fields: values that the texts show as `{task.fields[NAME]}`, and that `update` changes.
+      out: console that shows the bar.
+      texts: templates of the text columns: `label` stands before the bar, `rate` between count and remaining time,
+        `note` at the end; each is optional.
+      total: number of units of work; None if it is unknown.
+      completed: number of units that are done already.
+      **fields: values that the templates show as `{task.fields[NAME]}` and that `update` changes.
     """
     label, rate, note = ([TextColumn(texts[place])] if place in texts else [] for place in ("label", "rate", "note"))
     columns = (*label, BarColumn(bar_width=24), MofNCompleteColumn(), *rate, TimeRemainingColumn(), *note)
     with Progress(*columns, console=out, refresh_per_second=4) as progress:
         task = progress.add_task("", total=total, completed=completed, **fields)
-        say = now_and_then(progress)
+        print_line = now_and_then(progress)
 
         def update(**changes) -> None:
             progress.update(task, **changes)
-            say()
+            print_line()
 
         yield update
 
 
 def now_and_then(bar: Progress, seconds: float = 60) -> Callable[[], None]:
-    """Returns what a log has instead of a moving bar: a function that prints it as a line, at most once in a while.
+    """Returns a function that prints a progress bar as a line of a log, at most once in `seconds`.
+
+    On a terminal, where the bar moves, the function prints nothing.
 
     Args:
-      bar: which is printed.
-      seconds: between two lines.
-
-    On a terminal the function prints nothing.
+      bar: progress bar to print.
+      seconds: shortest time between two lines.
     """
     last = time.monotonic()
 
-    def say() -> None:
+    def print_line() -> None:
         nonlocal last
         if not bar.console.is_terminal and time.monotonic() - last >= seconds:
             bar.console.print(bar.get_renderable())
             last = time.monotonic()
 
-    return say
+    return print_line

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> ValueError:
-    """The error for a name that stands in no table: nearest names first, then all of them.
+    """Returns the error for a name that is not in a table; it lists similar names first, then all names.
 
     >>> str(unknown("model", "lenet", ["linear", "lenet5"]))
     "unknown model 'lenet'; did you mean 'lenet5'? Known: lenet5, linear."
@@ -17,6 +17,6 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Value
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Raises `unknown` where the name stands in no table."""
+    """Raises the error of `unknown` if the name is not in the table."""
     if name not in known:
         raise unknown(what, name, known)

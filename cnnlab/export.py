@@ -1,4 +1,4 @@
-"""A trained network for the world outside: its forward pass, normalisation included, as StableHLO or ONNX."""
+"""Export of a trained network's forward pass, including normalisation, as StableHLO or ONNX."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,17 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export_stablehlo(trained: Trained, *, platforms: tuple[str, ...] = PLATFORMS) -> bytes:
-    """The forward pass, serialised by `jax.export`: loaded with jax and flatbuffers alone, the batch size free.
+    """Serialises the forward pass with `jax.export`, for any batch size; loading it needs only jax and flatbuffers.
 
         program = jax.export.deserialize(open("model.stablehlo", "rb").read())
         program.call(images)["probs"]        # images [B, H, W, C] uint8
 
     Args:
       trained: the network; its variables become constants of the program.
-      platforms: on which it will run: `cpu`, `cuda`, `rocm`, `tpu`.
+      platforms: platforms that can run the program: `cpu`, `cuda`, `rocm`, `tpu`.
 
     Returns:
-      The bytes. The program maps uint8 images to what the task links a pass to: probabilities, values, boxes.
+      The serialised program. It maps uint8 images to the task's outputs: probabilities, values, or boxes.
     """
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *trained.spec.shape), jnp.uint8)
@@ -35,9 +35,9 @@ def export_stablehlo(trained: Trained, *, platforms: tuple[str, ...] = PLATFORMS
 
 
 def export_onnx(trained: Trained) -> bytes:
-    """The forward pass as an ONNX model, by jax2onnx (extra `onnx`): input `images` `[B, H, W, C]` float32 in [0, 1].
+    """Converts the forward pass to an ONNX model with jax2onnx (extra `onnx`).
 
-    The outputs are those of `export_stablehlo`, by the same names.
+    The input is `images` `[B, H, W, C]`, float32 in [0, 1]. The outputs have the same names as in `export_stablehlo`.
 
     Raises:
       ValueError: jax2onnx is not installed.
@@ -59,33 +59,34 @@ def export_onnx(trained: Trained) -> bytes:
 def export(
     trained: Trained, path: str | Path, *, kind: Literal["stablehlo", "onnx"] = "stablehlo"
 ) -> dict[str, list[int | str]]:
-    """Writes the forward pass to a file, whole or not at all, and beside it `FILE.json`: what goes in, what comes out.
+    """Writes the forward pass to a file and describes its input and outputs in `FILE.json`; both are atomic writes.
 
     Returns:
-      The shape of each output, `B` being the batch.
+      The shape of each output; `B` is the batch size.
     """
     path = Path(path)
     content = export_stablehlo(trained) if kind == "stablehlo" else export_onnx(trained)
     dtype, scale = ("uint8", "0..255") if kind == "stablehlo" else ("float32", "0..1")
     shapes = _shapes(trained)
-    told = {
+    description = {
         "images": {"shape": ["B", *trained.spec.shape], "dtype": dtype, "range": scale},
         "outputs": shapes,
         "classes": trained.spec.classes,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    for target, data in ((path, content), (path.with_name(f"{path.name}.json"), json.dumps(told, indent=2).encode())):
+    text = json.dumps(description, indent=2)
+    for target, data in ((path, content), (path.with_name(f"{path.name}.json"), text.encode())):
         write_bytes(target, data)
     return shapes
 
 
 def _shapes(trained: Trained) -> dict[str, list[int | str]]:
-    """Of each output, sorted by name, as a tree's leaves are."""
+    """Returns the shape of each output, sorted by name like the leaves of a pytree."""
     images = jax.ShapeDtypeStruct((1, *trained.spec.shape), np.uint8)
     shapes = jax.eval_shape(lambda images: _forward(trained, images), images)
     return {name: ["B", *shapes[name].shape[1:]] for name in sorted(shapes)}
 
 
 def _forward(trained: Trained, images: jax.Array) -> Outputs:
-    found = outputs(trained, images)
-    return found if isinstance(found, dict) else {"outputs": found}
+    result = outputs(trained, images)
+    return result if isinstance(result, dict) else {"outputs": result}

@@ -1,4 +1,4 @@
-"""A network with its variables, task and input spec: one pytree, and what can be asked of it in one pass."""
+"""A trained network (module, variables, task and input spec in one pytree) and its predictions in one pass."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,14 +15,15 @@ from cnnlab.tasks import Prediction, Task
 from cnnlab.tasks.task import Outputs, complete
 
 Passes = int | Literal["auto"]
-"""Stochastic passes with dropout on: a number, or as many as each batch needs."""
+"""Number of MC-Dropout passes; `auto` takes as many as each batch needs."""
 
 
 @struct.dataclass
 class Trained:
-    """A trained network. Its variables are traced, the rest is static and hashable, so it crosses `jit`.
+    """A trained network, a pytree that can be an argument of jitted functions.
 
-    Built by `cnnlab.train` and `cnnlab.load`, or by hand from any Linen module:
+    JAX traces the variables; the other fields are static and hashable. `cnnlab.train` and `cnnlab.load` return one, or
+    build one from any Linen module:
 
     >>> import jax.numpy as jnp
     >>> from cnnlab.models import create_model
@@ -40,12 +41,12 @@ class Trained:
 
     @property
     def any_size(self) -> bool:
-        """Whether images may have another height and width than those learnt from: it answers each pixel."""
+        """Whether images may differ in height and width from the training images, because each pixel is predicted."""
         return complete(self.task).logits == "map"
 
 
 Forward = Callable[[nn.Module, dict[str, Any], jax.Array], jax.Array]
-"""Network, variables and normalised images `[B, H, W, C]` to logits `[B, ...]`."""
+"""A function of network, variables and normalised images `[B, H, W, C]` that returns logits `[B, ...]`."""
 
 
 def logits(trained: Trained, images: jax.Array, *, forward: Forward = cnn.apply) -> jax.Array:
@@ -53,24 +54,27 @@ def logits(trained: Trained, images: jax.Array, *, forward: Forward = cnn.apply)
 
     Args:
       trained: the network.
-      images: `[B, H, W, C]`, uint8 or in [0, 1]; they are normalised here.
-      forward: how the network is run; with dropout off, if left out.
+      images: `[B, H, W, C]`, uint8 or in [0, 1]; this function normalises them.
+      forward: function that runs the network; by default dropout is off.
     """
     return forward(trained.network, trained.variables, normalise(images, trained.spec))
 
 
 def outputs(trained: Trained, images: jax.Array, *, forward: Forward = cnn.apply) -> Outputs:
-    """Returns what the task links one pass to: probabilities, values, boxes on the grid. Arguments as in `logits`."""
+    """Returns the task's outputs for one pass: probabilities, values, or boxes on the grid.
+
+    The arguments are those of `logits`.
+    """
     return trained.task.link(logits(trained, images, forward=forward))
 
 
 def predict(trained: Trained, images: jax.Array) -> Prediction:
-    """The answer for each image, dropout off.
+    """Predicts each image in one pass with dropout off.
 
     Args:
       trained: the network.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1]; H, W and C as in `trained.spec` (a segmentation
-        network takes any height and width that it can halve and double).
+        network accepts any height and width that its layers can halve and double).
 
     Returns:
       `Prediction`: `.probs` and `.label` for classification, `.value` for regression, `.probs` and `.mask` for
@@ -87,11 +91,12 @@ def _predict(trained: Trained, images: jax.Array) -> Prediction:
 
 @jit
 def one_pass_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """The task's rows of a batch, dropout off."""
+    """Computes the task's rows for a batch in one pass with dropout off."""
     return trained.task.rows(outputs(trained, batch["image"]), batch)
 
 
-def _real(rows: dict[str, jax.Array], real: np.ndarray) -> dict[str, np.ndarray]:
+def _without_padding(rows: dict[str, jax.Array], real: np.ndarray) -> dict[str, np.ndarray]:
+    """Copies rows to the host and drops those that only fill the batch."""
     return {name: leaf[real] for name, leaf in jax.device_get(rows).items()}
 
 
@@ -103,22 +108,22 @@ def evaluation_rows(
     rows=one_pass_rows,
     stop: Callable[[], Any] = bool,
 ) -> dict[str, np.ndarray] | None:
-    """The task's rows of every example, once each and in order, as NumPy.
+    """Computes the task's rows for every example, in order, as NumPy arrays.
 
     Args:
       trained: the network.
       examples: one split.
-      batch_size: all batches have it, so `rows` is compiled once.
-      rows: `(trained, batch) -> {name: [B, ...]}`; one deterministic pass by default.
-      stop: asked before every batch; nothing is returned once it is true.
+      batch_size: examples in each batch; all batches have the same size, so `rows` is compiled once.
+      rows: function `(trained, batch) -> {name: [B, ...]}`; by default one pass with dropout off.
+      stop: function that is called before every batch; if it returns true, the result is None.
     """
-    kept, pending = [], None
+    parts, pending = [], None
     for batch in evaluation_batches(examples, batch_size=batch_size):
         if stop():
             return None
         started = rows(trained, batch), batch["weight"] > 0
         if pending is not None:
-            kept.append(_real(*pending))
-        pending = started  # read a batch late, so that no device waits for the host
-    kept.append(_real(*pending))
-    return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
+            parts.append(_without_padding(*pending))
+        pending = started  # is read after the next batch starts, so that the device never waits for the host
+    parts.append(_without_padding(*pending))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,3 +1,3 @@
-"""The package's version, said once."""
+"""The version of the package."""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""From an experiment to a checkpoint."""
+"""Training: experiments, optimizers, the training loop and checkpoints."""
 
 from cnnlab.training import presets
 from cnnlab.training.experiment import Choice, Experiment, Training

@@ -1,7 +1,7 @@
-"""Checkpoints: the only file that knows Orbax.
+"""Saves, verifies and restores checkpoints; the only module that uses Orbax.
 
-A step holds `model` (the variables that evaluation uses), `optimizer` (what resuming needs besides), `config` (JSON:
-all that evaluation must know, and a digest of every array) and `metrics`.
+A checkpoint of one step has four items: `model` (the variables that evaluation uses), `optimizer` (the rest of the
+state, for resuming), `config` (JSON: the settings that evaluation needs, and a digest of every array) and `metrics`.
 """
 
 import contextlib
@@ -31,33 +31,41 @@ MAX_BYTES = 100_000_000  # of a JSON file of a step
 
 
 class Damaged(ValueError):
-    """A checkpoint that is not what was saved."""
+    """A checkpoint differs from what was saved."""
 
 
 def unreadable(what: str, error: Exception) -> Exception:
-    """The error for something that could not be read: `Damaged`, unless it may well be whole.
+    """Returns the error to raise for a part of a checkpoint that cannot be read.
 
-    Missing, truncated and garbled files fail in many ways, deep inside, some as a bare `Exception`. A lack of memory or
-    of permission proves no damage.
+    It is `Damaged`, unless the error may have another cause, such as a lack of memory or of permission. Missing,
+    truncated and garbled files raise many kinds of errors inside Orbax, some of them a bare `Exception`.
     """
-    told = str(error) or repr(error)
-    innocent = isinstance(error, MemoryError | jax.errors.JaxRuntimeError) or (
+    reason = str(error) or repr(error)
+    other_cause = isinstance(error, MemoryError | jax.errors.JaxRuntimeError) or (
         isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError)
     )
-    if innocent or any(cause in told for cause in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "Permission denied")):
-        return OSError(f"{what} cannot be read: {told.splitlines()[0]}")
-    return Damaged(f"{what} cannot be read: {told.splitlines()[0]}")
+    denials = ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "Permission denied")
+    if other_cause or any(denial in reason for denial in denials):
+        return OSError(f"{what} cannot be read: {reason.splitlines()[0]}")
+    return Damaged(f"{what} cannot be read: {reason.splitlines()[0]}")
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that the numbers depend on."""
+    """Returns the versions of the packages that affect numerical results."""
     others = ("jax", "jaxlib", "flax", "optax")
     return {"cnnlab": VERSION} | {name: importlib.metadata.version(name) for name in others}
 
 
 @contextlib.contextmanager
 def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, read_only: bool = False) -> Iterator:
-    """An Orbax manager that keeps the latest and the best step."""
+    """Yields an Orbax manager that keeps the latest and the best step.
+
+    Args:
+      run_dir: the run directory.
+      monitor: name of the metric that chooses the best step.
+      maximise: whether larger values of this metric are better.
+      read_only: whether the manager only reads and deletes no step.
+    """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
@@ -101,10 +109,18 @@ def _cause_outside(error: Exception, run_dir: Path) -> str:
 def save(
     manager, step: int, *, model: Any, optimizer: Any, config: dict[str, Any], metrics: dict[str, float] | None = None
 ) -> None:
-    """Saves a step in the background; a step that is not complete is never taken for one.
+    """Saves a step in the background; an incomplete step is never read as a checkpoint.
 
-    A step without metrics, saved amid an epoch or before it was measured, is kept only while it is the latest; saved
-    once more with metrics, it is given these.
+    A step without metrics, which is saved in the middle of an epoch or before validation, stays only while it is the
+    latest. Saving the same step again adds the metrics to it.
+
+    Args:
+      manager: manager from `open_manager`.
+      step: number of the step.
+      model: variables that evaluation uses.
+      optimizer: the rest of the state, for resuming.
+      config: settings to store as JSON.
+      metrics: validation metrics by name.
     """
     import orbax.checkpoint as ocp
 
@@ -127,7 +143,12 @@ def save(
 
 
 def read_config(manager, step: int) -> dict[str, Any]:
-    """The JSON stored with a step."""
+    """Reads the JSON config of a step.
+
+    Raises:
+      Damaged: the config cannot be read or its digest differs.
+      ValueError: another version of cnnlab wrote it with another schema.
+    """
     import orbax.checkpoint as ocp
 
     try:
@@ -147,14 +168,14 @@ def read_config(manager, step: int) -> dict[str, Any]:
 
 
 def restore(manager, step: int, item: str, like: Any, config: dict[str, Any]) -> Any:
-    """One item as arrays on this machine's devices, verified against its digest.
+    """Reads one item as arrays on a local device and verifies their digests.
 
     Args:
-      manager: from `open_manager`.
-      step: an existing step.
+      manager: manager from `open_manager`.
+      step: number of an existing step.
       item: `model` or `optimizer`.
-      like: a pytree of arrays or `jax.ShapeDtypeStruct` of the same structure.
-      config: of the step.
+      like: pytree of arrays or `jax.ShapeDtypeStruct` with the structure of the item.
+      config: config of the step.
 
     Raises:
       Damaged: the arrays are not those that were saved.
@@ -167,37 +188,43 @@ def restore(manager, step: int, item: str, like: Any, config: dict[str, Any]) ->
     check_structure(like, config["digest"][item], f"{item} of step {step} in {manager.directory}")
     where = f"{item} of step {step} in {manager.directory}"
     try:
-        found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
+        arrays = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
     except Exception as error:
         raise unreadable(where, error) from error
-    known = digest(found)
+    known = digest(arrays)
     for path, expected in config["digest"][item].items():
         if known[path] != expected:
             raise Damaged(f"{where} is damaged: the digest of {path} differs")
-    return found
+    return arrays
 
 
 def check_structure(like: Any, stored: dict[str, str], what: str) -> None:
-    """Raises `ValueError`, listing paths, where a checkpoint holds other arrays than the network needs."""
+    """Raises `ValueError`, listing paths, if a checkpoint holds other arrays than the network needs.
+
+    Args:
+      like: pytree of arrays or `jax.ShapeDtypeStruct` that the network needs.
+      stored: digest of each array of the checkpoint, by path.
+      what: name of the item in the error message.
+    """
     needed = {jax.tree_util.keystr(path): array_kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
     missing, extra = sorted(needed.keys() - stored.keys()), sorted(stored.keys() - needed.keys())
-    told = [f"missing {', '.join(missing)}"] * bool(missing) + [f"not used {', '.join(extra)}"] * bool(extra)
+    differences = [f"missing {', '.join(missing)}"] * bool(missing) + [f"not used {', '.join(extra)}"] * bool(extra)
     for path in sorted(needed.keys() & stored.keys()):
         saved = stored[path].split()[0]
         if saved != needed[path]:
-            told.append(f"{path} is {saved} there and {needed[path]} here")
-    if told:
-        raise ValueError(f"{what} does not fit this network: {'; '.join(told)}")
+            differences.append(f"{path} is {saved} there and {needed[path]} here")
+    if differences:
+        raise ValueError(f"{what} does not fit this network: {'; '.join(differences)}")
 
 
 def _json_digest(config: dict[str, Any]) -> str:
-    """The SHA-256 of all but the digest itself."""
+    """Computes the SHA-256 of a config without its own digest."""
     rest = {name: value for name, value in config.items() if name != "own_digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> Any:
-    """One item as nested dicts, whatever network it was, verified against its digest."""
+    """Reads one item as nested dicts, without knowing its network, and verifies its digests."""
     import orbax.checkpoint as ocp
 
     try:
@@ -210,7 +237,7 @@ def restore_as_saved(manager, step: int, item: str, config: dict[str, Any]) -> A
 
 
 def set_aside(manager, step: int) -> None:
-    """Moves a step out of the manager's sight, to `RUN/damaged/`: nothing is deleted."""
+    """Moves a step to `RUN/damaged/`, where the manager does not see it; nothing is deleted."""
     _move_away(Path(manager.directory) / str(step))
     manager.reload()
 
@@ -224,9 +251,9 @@ def _move_away(step: Path) -> None:
 
 
 def _set_aside_damaged(directory: Path) -> None:
-    """Moves away what keeps a manager from being opened, or lets it choose another best step, and warns of it.
+    """Moves damaged files to `RUN/damaged/` with a warning, because a manager cannot be opened with one of them.
 
-    A step goes with damaged metrics. Orbax's own notes beside a step go alone: nothing is read from them.
+    Damaged metrics take their step with them. Orbax's own notes beside a step go alone: nothing is read from them.
     """
     for file in directory.glob("*/metrics/metrics"):
         try:
@@ -244,13 +271,13 @@ def _set_aside_damaged(directory: Path) -> None:
 
 
 def _signed(metrics: dict[str, float] | None) -> dict[str, Any] | None:
-    """The metrics with their digest."""
+    """Returns the metrics with their digest."""
     return None if metrics is None else metrics | {"own_digest": _json_digest(metrics)}
 
 
 def _check_metrics(metrics: Any, file: Path) -> None:
     """Raises `ValueError` unless these are a step's metrics as they were saved; earlier versions saved no digest."""
-    if metrics is None:  # of a step amid an epoch
+    if metrics is None:  # the step lies within an epoch
         return
     if not isinstance(metrics, dict):
         raise ValueError(f"{file} holds no object")
@@ -259,19 +286,19 @@ def _check_metrics(metrics: Any, file: Path) -> None:
 
 
 def candidates(manager, step: int | str) -> list[int]:
-    """Steps in the order in which they should be tried.
+    """Returns the steps in the order in which to try them.
 
     Args:
-      manager: of a run.
-      step: `best`: by the run's metric, the earliest of equal ones first, those without it last; `latest`: from the
-        last one back; a number: that one alone.
+      manager: manager of a run.
+      step: `best` orders by the run's metric, with the earlier of equal steps first and steps without the metric last;
+        `latest` orders from the last step to the first; a number selects this step alone.
     """
     steps = sorted(manager.all_steps())
     if step != "best":
         return steps[::-1] if step == "latest" else [number for number in steps if number == step]
     values = {}
     for number in steps:
-        with contextlib.suppress(Exception):  # a step that cannot say how good it is comes last
+        with contextlib.suppress(Exception):  # a step whose metric cannot be read comes last
             monitor = read_config(manager, number)["monitor"]
             value = manager.metrics(number)[monitor["metric"]]
             values[number] = math.inf if math.isnan(value) else (-value if monitor["maximise"] else value)

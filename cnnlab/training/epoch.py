@@ -1,8 +1,8 @@
-"""One epoch's steps: each batch sent to the device, or many steps as one program over examples that stay there.
+"""The steps of one epoch, which either send each batch to the device or read examples that stay there.
 
-A small network's step on an accelerator takes less time than to send its batch and start it. On a CPU nothing is sent,
-and convolutions inside a loop lose their threads: as one program an epoch of LeNet5 takes as long there (.150 s, else
-.157), one of a U-Net of 8 channels ten times as long (14.6 s, else 1.5; two cores, jaxlib 0.10.2).
+If the examples stay on the device, one program takes many steps. On an accelerator a small network's step takes less
+time than sending its batch and starting the program. On a CPU nothing is sent, and XLA runs convolutions inside a loop
+without threads, so each step is a program of its own.
 """
 
 import functools
@@ -26,28 +26,31 @@ from cnnlab.training.plan import Plan
 from cnnlab.training.step import Batch, Metrics, State
 
 Step = Callable[[State, Batch, jax.Array], tuple[State, Metrics]]
-"""From a state, a batch and the run's key."""
+"""A function of a state, a batch and the run's key that takes one step and returns the new state and metrics."""
 
 Steps = Callable[[State, int, int], Iterator[tuple[State, Metrics]]]
-"""From a state, an epoch and the first of its steps to take: the states after one or more steps each, with the metrics
-of these steps, `[steps, runs]` (either axis may lack where it is 1). Every state is given up for the next one."""
+"""A function of a state, the number of an epoch and the index of the first step to take in it.
 
-SHARE = 0.1  # of a device's memory that examples may take without being asked
-SECONDS = 1.0  # in which the device should answer, for a bar that moves and a signal that is heard
+It yields the state after one or more steps, with the metrics of these steps, `[steps, runs]` (an axis of size 1 may be
+missing). Each state is donated to the next program.
+"""
+
+SHARE = 0.1  # largest share of a device's memory that the examples take by default
+SECONDS = 1.0  # longest time of one program, so that the progress bar moves and signals are noticed
 
 
 def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, out: Console) -> Steps:
-    """The steps of runs that differ in nothing but their seeds, compiled before the first so that its time is told.
+    """Compiles the steps of one run, or of several runs that differ only in their seeds, and prints the time.
 
     Args:
-      step: of one run; several take it as one vectorised program.
-      state: before the first step; of several runs, their states `[runs, ...]`.
-      plans: one a run.
-      mesh: the devices.
-      out: where the compilation is told.
+      step: step of one run; it is vectorised for several runs.
+      state: state before the first step; for several runs, their stacked states `[runs, ...]`.
+      plans: plan of each run.
+      mesh: devices that share each batch.
+      out: console for messages.
 
     Raises:
-      ValueError: `training.resident` is asked for and the examples cannot stay on the device.
+      ValueError: `training.resident` is true and the examples cannot stay on the device.
     """
     started, before = time.perf_counter(), compile_cache.hits()
     if len(plans) == 1:
@@ -56,34 +59,40 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
         step, key = jax.vmap(step), jnp.stack([plan.key for plan in plans])
     if stays(plans[0], mesh):
         out.print("the training examples stay on the device (--training.resident False sends each batch)")
-        steps = _resident(step, state, plans, key)
+        steps = _compile_resident(step, state, plans, key)
     else:
-        steps = _sent(step, state, plans, key, mesh)
-    kept = compile_cache.keep_compilations()
-    found = ", found in" if compile_cache.hits() > before else ", kept in"
-    out.print(f"compiled in {time.perf_counter() - started:.1f} s{f'{found} {kept}' if kept else ''}")
+        steps = _compile_sending(step, state, plans, key, mesh)
+    folder = compile_cache.keep_compilations()
+    action = ", read from" if compile_cache.hits() > before else ", stored in"
+    out.print(f"compiled in {time.perf_counter() - started:.1f} s{f'{action} {folder}' if folder else ''}")
     return steps
 
 
 def stays(plan: Plan, mesh: Mesh) -> bool:
-    """Whether the training examples stay on the device: as asked, or on an accelerator where they can."""
-    wanted, examples, device = plan.training.resident, plan.dataset["train"], mesh.devices.flat[0]
-    if wanted is False or (wanted is None and device.platform == "cpu"):
+    """Returns whether the training examples stay on the device.
+
+    `training.resident` decides. By default they stay on an accelerator if they are in memory and small enough.
+
+    Raises:
+      ValueError: `training.resident` is true and the examples cannot stay on the device.
+    """
+    resident, examples, device = plan.training.resident, plan.dataset["train"], mesh.devices.flat[0]
+    if resident is False or (resident is None and device.platform == "cpu"):
         return False
-    told = _hindrance(examples, mesh)
-    if wanted is None and not told:
+    hindrance = _hindrance(examples, mesh)
+    if resident is None and not hindrance:
         room = (device.memory_stats() or {}).get("bytes_limit", math.inf)
-        return sum(column.nbytes for column in _learnt_from(examples).values()) <= SHARE * room
-    if told and wanted:
+        return sum(column.nbytes for column in _training_columns(examples).values()) <= SHARE * room
+    if hindrance and resident:
         raise ValueError(
-            f"the training examples of {plan.dataset.name} cannot stay on the device: {told}; "
+            f"the training examples of {plan.dataset.name} cannot stay on the device: {hindrance}; "
             "leave --training.resident out"
         )
-    return not told
+    return not hindrance
 
 
 def _hindrance(examples: Examples, mesh: Mesh) -> str:
-    """Why the examples cannot stay on the device; nothing where they can."""
+    """Returns the reason why the examples cannot stay on the device; an empty string if they can."""
     if mesh.size > 1:
         return f"{mesh.size} devices share each batch"
     if not (isinstance(examples, Examples) and examples.in_memory) or hasattr(examples, "of_epoch"):
@@ -91,20 +100,23 @@ def _hindrance(examples: Examples, mesh: Mesh) -> str:
     return ""
 
 
-def _learnt_from(examples: Examples) -> dict[str, np.ndarray]:
-    """The columns that training reads."""
+def _training_columns(examples: Examples) -> dict[str, np.ndarray]:
+    """Returns the columns that training reads."""
     return {name: column for name, column in examples.columns.items() if name not in EVALUATION_ONLY}
 
 
-def _sent(step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh: Mesh) -> Steps:
-    """One program a step, each batch sent as it is read."""
+def _compile_sending(step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh: Mesh) -> Steps:
+    """Compiles one step as a program and sends each batch to it."""
     plan = plans[0]
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
         order = {"batch_size": plan.training.batch_size, "epoch": epoch, "start": start}
-        each = [training_batches(plan.dataset["train"], seed=one.experiment.seed, **order) for one in plans]
-        for found in zip(*each, strict=True):
-            yield found[0] if len(plans) == 1 else {name: np.stack([one[name] for one in found]) for name in found[0]}
+        streams = [training_batches(plan.dataset["train"], seed=run.experiment.seed, **order) for run in plans]
+        for group in zip(*streams, strict=True):
+            if len(plans) == 1:
+                yield group[0]
+            else:
+                yield {name: np.stack([batch[name] for batch in group]) for name in group[0]}
 
     program = jit(step, donate_argnums=0).lower(state, shard(next(batches(0, 0)), mesh), key).compile()
 
@@ -116,33 +128,34 @@ def _sent(step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh:
     return steps
 
 
-def _resident(step: Step, state: State, plans: Sequence[Plan], key: jax.Array) -> Steps:
-    """Many steps as one program, over examples that the device keeps.
+def _compile_resident(step: Step, state: State, plans: Sequence[Plan], key: jax.Array) -> Steps:
+    """Compiles many steps as one program that reads its examples from the device.
 
-    There are two programs, of one step and of many, because a loop whose length is not known when it is compiled makes
-    a GPU ask the host before each round.
+    There are two programs, one for a single step and one for many. A single program whose loop length is an argument
+    would make a GPU wait for the host before each iteration.
     """
     examples = plans[0].dataset["train"]
-    columns = jax.device_put({name: np.asarray(column) for name, column in _learnt_from(examples).items()})
+    columns = jax.device_put({name: np.asarray(column) for name, column in _training_columns(examples).items()})
 
     def orders(epoch: int) -> np.ndarray:
         order = {"batch_size": plans[0].training.batch_size, "epoch": epoch}
-        each = [epoch_order(len(examples), seed=one.experiment.seed, **order) for one in plans]
-        return each[0] if len(plans) == 1 else np.stack(each, 1)
+        rows = [epoch_order(len(examples), seed=plan.experiment.seed, **order) for plan in plans]
+        return rows[0] if len(plans) == 1 else np.stack(rows, 1)
 
     def compiled(number: int) -> Callable:
         program = jit(functools.partial(take_steps, step), donate_argnums=0)
         return program.lower(state, columns, orders(0)[:number], key).compile()
 
-    one = compiled(1)
-    number = steps_at_once(plans[0].steps, _seconds(lambda state: one(state, columns, orders(0)[:1], key)[0], state))
-    many = compiled(number) if number > 1 else one
+    single = compiled(1)
+    seconds = _seconds(lambda state: single(state, columns, orders(0)[:1], key)[0], state)
+    number = steps_at_once(plans[0].steps, seconds)
+    many = compiled(number) if number > 1 else single
 
     def steps(state: State, epoch: int, start: int):
         order = orders(epoch)
         while start < len(order):
             now = number if start + number <= len(order) else 1
-            state, metrics = (many if now > 1 else one)(state, columns, order[start : start + now], key)
+            state, metrics = (many if now > 1 else single)(state, columns, order[start : start + now], key)
             yield state, metrics
             start += now
 
@@ -150,7 +163,7 @@ def _resident(step: Step, state: State, plans: Sequence[Plan], key: jax.Array) -
 
 
 def _seconds(take: Callable[[State], State], state: State) -> float:
-    """What a step takes, tried on a copy of the state."""
+    """Measures the time of a step on a copy of the state."""
     times = []
     for _ in range(3):
         copy = jax.block_until_ready(jax.tree.map(jnp.copy, state))
@@ -161,7 +174,11 @@ def _seconds(take: Callable[[State], State], state: State) -> float:
 
 
 def steps_at_once(steps: int, seconds: float) -> int:
-    """How many of an epoch's steps are one program: all if they take at most `SECONDS`, else equal parts that do.
+    """Returns how many steps to run as one program: a whole epoch, or equal parts that take at most `SECONDS`.
+
+    Args:
+      steps: number of steps in an epoch.
+      seconds: time of one step.
 
     >>> steps_at_once(469, 0.0003), steps_at_once(1001, 0.01), steps_at_once(10, 2.0)
     (469, 91, 1)
@@ -170,21 +187,21 @@ def steps_at_once(steps: int, seconds: float) -> int:
 
 
 def take_steps(step: Step, state: State, columns: Batch, order: jax.Array, key: jax.Array) -> tuple[State, Metrics]:
-    """The state after some steps, and the metrics `[steps, ...]` of each.
+    """Takes several steps and returns the last state and the metrics `[steps, ...]`.
 
     Args:
-      step: of one run, or of several at once.
-      state: before the first of them.
-      columns: all examples.
-      order: those of each step's batch `[steps, B]`, or of several runs `[steps, runs, B]`.
-      key: of the run, or `[runs]` of them.
+      step: step of one run, or a vectorised step of several runs.
+      state: state before the first step.
+      columns: columns of all examples.
+      order: indices of the examples in each batch, `[steps, B]`, or `[steps, runs, B]` for several runs.
+      key: key of the run, or keys `[runs]`.
     """
 
-    def one(state: State, rows: jax.Array) -> tuple[State, Metrics]:
-        batch = {name: column[rows] for name, column in columns.items()} | {"weight": jnp.ones(rows.shape)}
+    def next_step(state: State, indices: jax.Array) -> tuple[State, Metrics]:
+        batch = {name: column[indices] for name, column in columns.items()} | {"weight": jnp.ones(indices.shape)}
         return step(state, batch, key)
 
-    return jax.lax.scan(one, state, order)
+    return jax.lax.scan(next_step, state, order)
 
 
 def run_epoch(
@@ -196,23 +213,32 @@ def run_epoch(
     tick: Callable[[int], None],
     folders: Sequence[Path],
 ) -> tuple[State, list[list[float]]]:
-    """The rest of an epoch after the steps whose losses are given: the state, and every run's losses of all its steps.
+    """Runs the remaining steps of an epoch and returns the state and the losses of all its steps for every run.
 
-    Asked to pause, it ends after the steps at hand. Metrics are read late, so that no device waits for the host.
+    The metrics of a program are read after the next program starts, so that the device never waits for the host.
+
+    Args:
+      steps: compiled steps from `compile_steps`.
+      state: state before the first remaining step.
+      plans: plan of each run.
+      losses: losses of the steps that the epoch already took, for every run.
+      pause: function that is called after each program; if it returns true, the epoch ends there.
+      tick: function that is called with the number of steps since the start of training.
+      folders: directory of each run, for error messages.
 
     Raises:
       FloatingPointError: a loss or a gradient is no longer finite.
     """
-    place, losses = len(losses[0]), [list(lost) for lost in losses]
+    place, losses = len(losses[0]), [list(values) for values in losses]
     first = int(np.ravel(state.step)[0])
     epoch = first // plans[0].steps
 
     def read(metrics: Metrics) -> None:
-        found = jax.device_get(metrics)  # on the host: an operation on the device would wait for the steps after it
-        each = (found[name].reshape(-1, len(plans)) for name in ("loss", "grad_norm"))
-        for row in zip(*each, strict=True):
-            for lost, folder, *found in zip(losses, folders, *row, strict=True):
-                lost.append(_checked(*map(float, found), epoch, len(lost), folder))
+        host = jax.device_get(metrics)  # an operation on the device would wait for the steps after it
+        columns = (host[name].reshape(-1, len(plans)) for name in ("loss", "grad_norm"))
+        for row in zip(*columns, strict=True):
+            for values, folder, loss, norm in zip(losses, folders, *row, strict=True):
+                values.append(_finite_loss(float(loss), float(norm), epoch, len(values), folder))
 
     pending = None
     for after, metrics in steps(state, epoch, place):
@@ -227,8 +253,8 @@ def run_epoch(
     return state, losses
 
 
-def _checked(loss: float, norm: float, epoch: int, place: int, run_dir: Path) -> float:
-    """The loss, or an error where it or the gradient is not finite."""
+def _finite_loss(loss: float, norm: float, epoch: int, place: int, run_dir: Path) -> float:
+    """Returns the loss, or raises `FloatingPointError` if the loss or the gradient norm is not finite."""
     if not (np.isfinite(loss) and np.isfinite(norm)):
         raise FloatingPointError(
             f"loss is {loss} with a gradient norm of {norm} at step {place + 1} of epoch {epoch + 1}; {run_dir} keeps "

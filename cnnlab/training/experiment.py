@@ -1,4 +1,4 @@
-"""An experiment: everything that decides what a run will be, as one frozen tree with a strict JSON form."""
+"""An experiment: all settings that determine a training run, as frozen dataclasses with a strict JSON form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
 
 Entry = Network | Source | Callable
-"""What a table holds under a name."""
+"""An entry of a table of models, data sources or tasks."""
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -49,20 +49,20 @@ class Choice:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options set; others keep their defaults."""
+        """The options of this choice by name; all other options have their defaults."""
         return dict(self._options)
 
     def replace(self, **options) -> Choice:
-        """The same name with these options changed."""
+        """Returns the same choice with other values of these options."""
         return Choice(self.name, **(self.options | options))
 
     def to_json(self) -> dict[str, Any]:
-        """`{"name": ..., option: value}`."""
+        """Returns the choice as `{"name": ..., option: value}`."""
         return {"name": self.name} | {key: encode(value) for key, value in self._options}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str) -> Choice:
-        """The inverse; options are checked where the name is known."""
+        """Builds a choice from the result of `to_json`; `check_choice` checks its options."""
         if "name" not in value:
             raise ValueError(f"{where} needs a key 'name', found {', '.join(value) or 'none'}")
         if not isinstance(value["name"], str):
@@ -74,7 +74,7 @@ class Choice:
 
 
 class Option(NamedTuple):
-    """An option of a registered function or class; `default` is `Option.required` where there is none."""
+    """The type and the default of an option of a model, data source or task; `Option.required` means no default."""
 
     kind: Any
     default: Any
@@ -83,7 +83,7 @@ class Option(NamedTuple):
 
 
 def options_of(target: Entry) -> dict[str, Option]:
-    """What can be set of a registered network, source or task: its parameters that JSON can hold."""
+    """Returns the options of a network, source or task: those of its parameters that JSON can represent."""
     inner = target = target.build if isinstance(target, Network | Source) else target
     while isinstance(inner, functools.partial):
         inner = inner.func
@@ -96,35 +96,38 @@ def options_of(target: Entry) -> dict[str, Option]:
         if name in hidden or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         kind = hints.get(name, Any)
-        if not ((callable(parameter.default) and parameter.default is not Option.required) or _holds(kind, Callable)):
+        if not (
+            (callable(parameter.default) and parameter.default is not Option.required) or _has_origin(kind, Callable)
+        ):
             out[name] = Option(kind, parameter.default)
     return out
 
 
-def _holds(kind: Any, wanted: Any) -> bool:
-    """Whether an annotation is, or has among its parts, that origin."""
-    return get_origin(kind) is wanted or any(_holds(part, wanted) for part in get_args(kind) if part is not kind)
+def _has_origin(kind: Any, origin: Any) -> bool:
+    """Returns whether an annotation or one of its parts has this origin."""
+    return get_origin(kind) is origin or any(_has_origin(part, origin) for part in get_args(kind) if part is not kind)
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How long and in what portions.
+    """Settings of the training loop: epochs, batches, augmentation, precision and saving.
 
     Attributes:
-      epochs: passes over the training split; more of them extend a finished run.
-      batch_size: examples a step.
-      augmentation: what is drawn anew for every training example.
-      patience: stop after so many epochs without a better monitored metric; never if left out.
-      monitor: the validation metric that chooses the best step; `auto` takes the task's.
-      maximise: whether more of it is better; needed only for metrics that cnnlab does not know.
-      precision: of the computation; parameters stay float32.
-      ema: decay of a moving average of all variables, used for evaluation; none if left out.
-      accumulate: steps whose gradients are averaged for one update.
-      evaluation_batch_size: examples a step of evaluation.
-      save_minutes: an epoch that takes longer is saved amid it, every so many minutes.
-      resident: the training examples stay on the device, and many steps are one program; on an accelerator where the
-        examples are in memory and take a tenth of its own at most, if left out.
-      seeds: networks to train, each in a run of its own: in turn on a CPU, all at once on an accelerator.
+      epochs: number of epochs; a larger number extends a finished run.
+      batch_size: number of examples in a step.
+      augmentation: random changes of each training example.
+      patience: number of epochs without a better monitored metric after which training stops; by default it does not.
+      monitor: validation metric that chooses the best step; `auto` is the task's own metric.
+      maximise: whether larger values of the metric are better; needed only for metrics that cnnlab does not know.
+      precision: floating-point type of the computation; parameters stay float32.
+      ema: decay of a moving average of all variables, which evaluation uses; by default there is no average.
+      accumulate: number of steps whose gradients are averaged for one update.
+      evaluation_batch_size: number of examples in a batch of evaluation.
+      save_minutes: minutes between two saves during a long epoch.
+      resident: whether the training examples stay on the device, where one program takes many steps; by default they
+        do on an accelerator, if they are in memory and take at most a tenth of the device's memory.
+      seeds: number of networks to train, each in a run of its own: one after the other on a CPU, all at once on an
+        accelerator.
     """
 
     epochs: int = 20
@@ -154,20 +157,20 @@ class Training:
 
 
 TABLES: dict[str, dict[str, Entry]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
-"""Where the names of an experiment's choices are looked up."""
+"""The table of each choice of an experiment, by the name of its field."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What is learnt, from what, by which network and how.
+    """The settings of a training run: network, data, task, optimizer, training loop and seed.
 
     Attributes:
-      model: a network's name and fields; its outputs follow the data and the task. A plain string is a `Choice`.
-      data: a source's name and options.
-      task: what the network's outputs mean.
-      optimizer: the method and its schedule.
-      training: epochs, batches, augmentation.
-      seed: of initialisation, batch order, augmentation and dropout.
+      model: name and fields of a network; data and task determine its number of outputs. A string becomes a `Choice`.
+      data: name and options of a data source.
+      task: name and options of a task, which gives the network's outputs their meaning.
+      optimizer: optimization method and learning-rate schedule.
+      training: epochs, batches and augmentation.
+      seed: seed of initialisation, batch order, augmentation and dropout.
 
     >>> exp = Experiment(model=Choice("dense", features=(32,)))
     >>> Experiment.from_json(exp.to_json()) == exp
@@ -190,7 +193,7 @@ class Experiment:
             raise ValueError(f"seed must be a whole number of 0 or more, found {self.seed}")
 
     def to_json(self) -> dict[str, Any]:
-        """The tree as JSON's types."""
+        """Returns the experiment as nested dicts of JSON types."""
         return {
             "model": self.model.to_json(),
             "data": self.data.to_json(),
@@ -202,7 +205,11 @@ class Experiment:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | str) -> Experiment:
-        """The inverse of `to_json`, from its result or its text; an unknown key is a `ValueError`."""
+        """Builds an experiment from the result of `to_json` or from its JSON text.
+
+        Raises:
+          ValueError: a key is unknown or a value has another type.
+        """
         value = json.loads(value) if isinstance(value, str) else value
         names = [f.name for f in dataclasses.fields(cls)]
         if not isinstance(value, Mapping):
@@ -219,7 +226,7 @@ class Experiment:
 
 
 def with_defaults(choice: Choice, table: Mapping[str, Entry]) -> Choice:
-    """The choice with the defaults of all its other options, so that what was meant is stored whatever they become."""
+    """Adds the defaults of all other options to a choice, so that a stored run does not change with later defaults."""
     if choice.name not in table:
         return choice
     defaults = {k: o.default for k, o in options_of(table[choice.name]).items() if o.default is not Option.required}
@@ -227,11 +234,12 @@ def with_defaults(choice: Choice, table: Mapping[str, Entry]) -> Choice:
 
 
 def check_choice(choice: Choice, table: Mapping[str, Entry], where: str) -> Choice:
-    """The choice with its options in their annotated types.
+    """Converts the options of a choice to their annotated types.
+
+    A name that is not in the table passes without a check: it may be a network or task of the caller's own.
 
     Raises:
-      ValueError: the name has no such option, or a value is of another type. A name that stands in no table passes:
-      it may be a network or task that the caller holds.
+      ValueError: an option is unknown, or a value has another type.
     """
     if choice.name not in table:
         return choice

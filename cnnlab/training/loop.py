@@ -1,4 +1,4 @@
-"""Training: from an experiment to the best step's network, through a run directory."""
+"""The training loop: trains an experiment in a run directory, with validation and checkpoints after each epoch."""
 
 import functools
 import math
@@ -42,29 +42,30 @@ def train(
     init_from: str | Path | None = None,
     quiet: bool = False,
 ) -> Trained:
-    """Trains, or goes on where the run stopped, and returns the best step's network.
+    """Trains a network in a run directory, or resumes the run, and returns the network of the best step.
 
-    The same experiment again resumes an interrupted run and leaves a finished one as it is; more epochs extend it.
-    Every epoch is validated and saved, one that lasts also amid it (`training.save_minutes`); the latest and the best
-    step are kept. All devices share each batch.
+    Calling it again with the same experiment resumes an interrupted run and leaves a finished run unchanged; a larger
+    number of epochs extends the run. Each epoch ends with a validation and a checkpoint; a long epoch also saves
+    checkpoints before its end (`training.save_minutes`). The directory keeps the latest and the best step. All devices
+    share each batch.
 
     Args:
-      experiment: what to train.
-      run_dir: where it is kept; plan if missing.
-      data: a dataset of your own, in place of the experiment's.
-      network: a Linen module of your own with the right number of outputs, in place of the experiment's.
-      task: a task of your own, in place of the experiment's.
-      init_from: a run whose best step gives the first parameters, or a state dict as `cnnlab.models.import_torch`
-        reads it; a head of another shape starts anew. Of no effect on a run that has begun.
-      quiet: show nothing.
+      experiment: settings of the run.
+      run_dir: run directory; it is created if missing.
+      data: dataset of your own, in place of the experiment's.
+      network: Linen module of your own with the right number of outputs, in place of the experiment's.
+      task: task of your own, in place of the experiment's.
+      init_from: run whose best step gives the initial parameters, or a state dict that `cnnlab.models.import_torch`
+        reads; a head of another shape keeps its random initial values. A run that has already begun ignores it.
+      quiet: whether to print nothing.
 
     Returns:
-      The network at its best step on the validation split.
+      The network of the best step on the validation split.
 
     Raises:
-      ValueError: the experiment does not fit its data, or the directory holds another one.
-      FloatingPointError: the loss is no longer finite; the last good checkpoint is kept.
-      Stopped: SIGTERM or Ctrl-C came; the run was saved, and the same call goes on.
+      ValueError: the experiment does not fit its data, or the directory holds another experiment.
+      FloatingPointError: the loss is no longer finite; the last good checkpoint remains.
+      Stopped: SIGTERM or Ctrl-C arrived; the run is saved, and the same call resumes it.
     """
     return train_plan(
         make_plan(experiment, data=data, network=network, task=task), run_dir, init_from=init_from, quiet=quiet
@@ -72,7 +73,7 @@ def train(
 
 
 def train_plan(plan: Plan, run_dir: str | Path, *, init_from: str | Path | None = None, quiet: bool = False) -> Trained:
-    """`train` for an experiment plan concrete."""
+    """Trains a plan in a run directory; see `train`."""
     if plan.training.seeds > 1:
         raise ValueError(f"{plan.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
     run_dir = Path(run_dir)
@@ -99,14 +100,14 @@ def _train(plan: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         progress.describe(out, state.params, type(plan.network).__name__, plan.dataset)
         state = replicate(state, mesh)
         steps = compile_steps(step_function(plan), state, [plan], mesh, out)
-        validate(_evaluated(state, plan), plan, stop=stop)  # a metric that fails is found now, not after an epoch
+        validate(_evaluated(state, plan), plan, stop=stop)  # a metric that fails does so now, not after an epoch
         with progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance):
             while not (stop() or _finished(history, plan, state, losses)):
-                already, started = len(losses), time.perf_counter()
-                if already < plan.steps:
+                before, started = len(losses), time.perf_counter()
+                if before < plan.steps:
                     pause = until_pause(stop, plan.training.save_minutes)
                     state, (losses,) = run_epoch(steps, state, [plan], [losses], pause, tick, [run_dir])
-                trained = len(losses) - already
+                trained = len(losses) - before
                 seconds = (time.perf_counter() - started) * plan.steps / trained if trained else math.nan
                 if len(losses) == plan.steps and finish_epoch(
                     manager, state, plan, config, run_dir, losses, history, seconds=seconds, stop=stop
@@ -121,7 +122,7 @@ def _train(plan: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
 
 
 def fresh_state(plan: Plan) -> State:
-    """The state before a run's first step."""
+    """Creates the state before the first step of a run."""
     images = np.zeros((1, *plan.dataset.spec.shape), np.uint8)
     return create_state(plan.network, plan.optimizer(), images, init_key(plan.key), ema=plan.training.ema)
 
@@ -138,30 +139,45 @@ def finish_epoch(
     seconds: float,
     stop: Callable[[], Any] = bool,
 ) -> bool:
-    """Validates, writes the epoch's row, which is appended to the history, and saves; false if stopped before that."""
-    measured = validate(_evaluated(state, plan), plan, stop=stop)
-    if measured is None:
+    """Validates at the end of an epoch, appends a row to the history, and writes the history and a checkpoint.
+
+    Args:
+      manager: manager of the run's checkpoints.
+      state: state after the epoch.
+      plan: plan of the run.
+      config: settings that the checkpoint stores.
+      run_dir: the run directory.
+      losses: losses of all steps of the epoch.
+      history: rows of the epochs before this one; the new row is appended.
+      seconds: training time of the epoch.
+      stop: function that is called between batches; if it returns true, validation stops.
+
+    Returns:
+      True; False if validation stopped early, in which case nothing is written.
+    """
+    metrics = validate(_evaluated(state, plan), plan, stop=stop)
+    if metrics is None:
         return False
     row = {"epoch": int(state.step) // plan.steps, "step": int(state.step), "loss": float(np.mean(losses))}
-    row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in measured.items()}
+    row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in metrics.items()}
     history.append(row)
     write_history(run_dir, history)
-    checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=measured)
+    checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=metrics)
     return True
 
 
 def _evaluated(state: State, plan: Plan) -> Trained:
-    """The network as it stands, for evaluation on this process's own device."""
+    """Returns the network in its current state, for evaluation on a device of this process."""
     return Trained(local(evaluated_variables(state)), plan.network, plan.task, plan.dataset.spec)
 
 
 def init_key(key: jax.Array) -> jax.Array:
-    """The key of the initial parameters: no step folds in so large a number."""
+    """Returns the key of the initial parameters; steps never fold in a number as large."""
     return jax.random.fold_in(key, 2**31 - 1)
 
 
 def step_function(plan: Plan) -> Step:
-    """The train step of a run, as a function of state, batch and the run's key."""
+    """Returns the training step of a run, a function of state, batch and the run's key."""
     prepare = functools.partial(prepare_batch, spec=plan.dataset.spec, augmentation=plan.training.augmentation)
     options = {
         "network": plan.network,
@@ -175,40 +191,48 @@ def step_function(plan: Plan) -> Step:
 
 
 def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation) -> Batch:
-    """A uint8 batch as the network takes it: augmented in [0, 1], then normalised."""
+    """Prepares a uint8 batch for the network: scales it to [0, 1], augments and normalises it."""
     batch = augment(batch, key, augmentation)
     if augmentation.moves:
-        # Keeps the first convolution from warping the same pixel once for each of its windows.
+        # Without a barrier XLA would compute the warp of a pixel again for each window of the first convolution.
         batch["image"] = jax.lax.optimization_barrier(batch["image"])
     return batch | {"image": standardise(batch["image"], spec)}
 
 
 @jit
 def _validation_rows(trained: Trained, batch: Batch) -> dict[str, jax.Array]:
-    found = logits(trained, batch["image"])
-    value, weight = trained.task.loss(found, batch)
-    return {"loss": value, "weight": weight} | {
-        f"rows/{name}": leaf for name, leaf in trained.task.rows(trained.task.link(found), batch).items()
-    }
+    raw = logits(trained, batch["image"])
+    value, weight = trained.task.loss(raw, batch)
+    rows = trained.task.rows(trained.task.link(raw), batch)
+    return {"loss": value, "weight": weight} | {f"rows/{name}": leaf for name, leaf in rows.items()}
 
 
 def validate(trained: Trained, plan: Plan, *, stop: Callable[[], Any] = bool) -> dict[str, float] | None:
-    """The task's metrics on the validation split, and its `loss`; nothing if asked to stop between two batches."""
+    """Computes the task's metrics and the mean `loss` on the validation split.
+
+    Args:
+      trained: the network.
+      plan: plan of the run.
+      stop: function that is called between batches; if it returns true, the result is None.
+
+    Raises:
+      ValueError: the metrics do not contain the monitored one.
+    """
     size = min(plan.training.evaluation_batch_size, len(plan.dataset["validation"]))
     rows = evaluation_rows(trained, plan.dataset["validation"], batch_size=size, rows=_validation_rows, stop=stop)
     if rows is None:
         return None
     loss = np.average(rows["loss"], weights=rows["weight"]) if rows["weight"].any() else np.nan
     inner = {name.removeprefix("rows/"): rows[name] for name in rows if name.startswith("rows/")}
-    found = {"loss": float(loss)} | {name: float(value) for name, value in trained.task.summary(inner).items()}
-    if plan.monitor not in found:
-        raise ValueError(f"monitor {plan.monitor!r} is no metric of this task; it has {', '.join(found)}")
-    return found
+    metrics = {"loss": float(loss)} | {name: float(value) for name, value in trained.task.summary(inner).items()}
+    if plan.monitor not in metrics:
+        raise ValueError(f"monitor {plan.monitor!r} is no metric of this task; it has {', '.join(metrics)}")
+    return metrics
 
 
 def _finished(history: list[dict[str, float]], plan: Plan, state: State, losses: list[float]) -> bool:
-    """Whether all epochs are done, or `patience` of them went by without a better one."""
-    if losses:  # of an epoch that is not measured yet
+    """Returns whether training is over: all epochs are done, or `patience` epochs brought no better metric."""
+    if losses:  # an epoch that is not validated yet
         return False
     if int(state.step) >= plan.training.epochs * plan.steps:
         return True

@@ -27,7 +27,7 @@ METHODS: dict[str, Callable[[Optimizer], optax.GradientTransformation]] = {
     "adam": _adam,
     "adamw": _adam,
 }
-"""What a method makes of the gradients, before the learning rate and decoupled weight decay, by name."""
+"""Optimization methods by name; the learning rate and decoupled weight decay are applied afterwards."""
 
 
 def _steps(config: Optimizer, steps: int) -> optax.Schedule:
@@ -41,30 +41,30 @@ SCHEDULES: dict[str, Callable[[Optimizer, int], optax.Schedule]] = {
     "step": _steps,
     "inverse_time": lambda config, steps: lambda t: config.learning_rate / (1 + config.decay_rate * t),
 }
-"""The learning rate over so many steps after the warm-up, by name."""
+"""Learning-rate schedules by name, as functions of the config and the number of steps after the warm-up."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """How parameters follow their gradients.
+    """Settings of the optimizer: method, learning-rate schedule, weight decay, clipping and trainable layers.
 
     Attributes:
       name: `sgd` with momentum, `rmsprop` (Hinton 2012), `adam` (Kingma and Ba 2015), `adamw` (Loshchilov and Hutter
-        2019: adam with decoupled decay).
-      learning_rate: the schedule's peak, above 0.
-      momentum: of sgd; Adam's first decay rate.
-      nesterov: look ahead along the momentum (sgd, adam).
-      schedule: `constant`; `cosine` to 0; `step`, times `factor` at each milestone; `inverse_time`,
+        2019: adam with decoupled weight decay).
+      learning_rate: highest learning rate of the schedule, above 0.
+      momentum: momentum of sgd; first decay rate of Adam.
+      nesterov: whether to use Nesterov momentum (sgd, adam).
+      schedule: `constant`; `cosine` falls to 0; `step` multiplies by `factor` at each milestone; `inverse_time` is
         `learning_rate / (1 + decay_rate t)` at step t.
-      warmup_steps: the rate rises linearly from 0 over so many steps first.
-      milestones: shares of all steps at which `step` acts.
-      factor: of `step`.
-      decay_rate: of `inverse_time`, a step.
-      weight_decay: never on biases and norms; `auto` is 0, and 0.01 for adamw.
-      weight_decay_kind: `decoupled` from the gradient's scaling, or `l2`, added to the gradient.
-      clip: largest global norm of the gradient; none if left out.
-      trainable: the layers that are trained, by name or path; all if left out. The rest is frozen, its batch norms on
-        their running averages: ("head",) trains a new head on a pretrained trunk.
+      warmup_steps: number of first steps during which the rate rises linearly from 0.
+      milestones: milestones of `step`, as shares of all steps.
+      factor: factor of `step`.
+      decay_rate: decay rate of `inverse_time` in a step.
+      weight_decay: weight decay, which spares biases and norms; `auto` is 0.01 for adamw and 0 otherwise.
+      weight_decay_kind: `decoupled` from the gradient's scaling, or `l2`, which is added to the gradient.
+      clip: largest global norm of the gradient; by default gradients are not clipped.
+      trainable: names or paths of the layers to train; by default all. The other layers are frozen and their batch
+        norms use the running averages: ("head",) trains a new head on a pretrained trunk.
     """
 
     name: Literal[tuple(METHODS)] = "adam"
@@ -100,7 +100,11 @@ class Optimizer:
 
 
 def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
-    """The rate at each step t of `steps`, warm-up first.
+    """Returns the learning rate as a function of the step: a linear warm-up, then the schedule.
+
+    Args:
+      config: settings of the optimizer.
+      steps: number of steps of warm-up and schedule together.
 
     >>> rate = learning_rate(Optimizer(learning_rate=1.0, schedule="inverse_time", decay_rate=0.5), 10)
     >>> float(rate(2))
@@ -114,12 +118,12 @@ def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
 
 
 def create_optimizer(config: Optimizer, steps: int, *, accumulate: int = 1) -> optax.GradientTransformation:
-    """The optax chain: clip, L2, the method, decoupled decay, rate.
+    """Creates the optax chain: clipping, L2 decay, method, decoupled decay, learning rate, frozen layers.
 
     Args:
-      config: the method and its numbers.
-      steps: updates that the schedule spans.
-      accumulate: train steps whose gradients are averaged for one update.
+      config: settings of the optimizer.
+      steps: number of updates in the schedule.
+      accumulate: number of training steps whose gradients are averaged for one update.
     """
     auto = 0.01 if config.name == "adamw" else 0.0
     weight = auto if config.weight_decay == "auto" else config.weight_decay
@@ -137,9 +141,10 @@ def create_optimizer(config: Optimizer, steps: int, *, accumulate: int = 1) -> o
 
 
 def _frozen(trainable: tuple[str, ...]):
+    """Returns a function that marks the frozen parameters."""
     return lambda params: jax.tree.map(lambda trained: not trained, trained_mask(params, trainable))
 
 
 def _decays(params):
-    """Kernels decay; biases, scales and other vectors do not."""
+    """Marks the parameters that decay: kernels, but no biases, scales and other vectors."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -1,4 +1,4 @@
-"""An experiment plan concrete: the data loaded, everything `auto` resolved, everything checked before training."""
+"""The plan of a run: an experiment with its data loaded, every `auto` resolved, and all checks done before training."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from cnnlab.training.optimizer import create_optimizer
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All that a run keeps from its first step to its last.
+    """The objects that stay the same during a run: experiment, dataset, network, task and monitored metric.
 
     Attributes:
-      experiment: with the names of what the caller gave in place of its choices.
-      dataset: with a `validation` split.
-      network: with the outputs that the task needs.
-      task: resolved.
-      monitor: the validation metric that chooses the best step.
-      maximise: whether more of it is better.
+      experiment: experiment; the caller's own data, network and task replace its choices by their names.
+      dataset: dataset with a `validation` split.
+      network: network with the number of outputs that the task needs.
+      task: task with every `auto` resolved.
+      monitor: validation metric that chooses the best step.
+      maximise: whether larger values of this metric are better.
     """
 
     experiment: Experiment
@@ -47,21 +47,21 @@ class Plan:
 
     @property
     def training(self) -> Training:
-        """How long and in what portions."""
+        """The settings of the training loop."""
         return self.experiment.training
 
     @property
     def steps(self) -> int:
-        """Steps an epoch."""
+        """The number of steps in an epoch."""
         return steps_per_epoch(self.dataset["train"], self.training.batch_size)
 
     @property
     def key(self) -> jax.Array:
-        """The run's key; everything random is derived from it."""
+        """The random key of the run, from which all other keys are derived."""
         return jax.random.key(self.experiment.seed)
 
     def optimizer(self) -> optax.GradientTransformation:
-        """The optax chain, its schedule spanning all epochs."""
+        """Creates the optax chain with a schedule over all epochs."""
         settings = self.training
         updates = max(1, settings.epochs * self.steps // settings.accumulate)
         return create_optimizer(self.experiment.optimizer, updates, accumulate=settings.accumulate)
@@ -74,7 +74,13 @@ def make_plan(
     network: nn.Module | None = None,
     task: Task | None = None,
 ) -> Plan:
-    """What the experiment says, with what the caller gives in its place.
+    """Makes the plan of an experiment: loads the data, builds network and task, and checks that they fit.
+
+    Args:
+      experiment: settings of the run.
+      data: dataset in place of the experiment's.
+      network: network in place of the experiment's.
+      task: task in place of the experiment's.
 
     Raises:
       ValueError: a name is unknown, or data, network, task and batch size do not fit each other.
@@ -87,7 +93,7 @@ def make_plan(
     parts = {p: Choice(own[p]) if own[p] else with_defaults(getattr(experiment, p), TABLES[p]) for p in TABLES}
     experiment = dataclasses.replace(experiment, **parts)
     dataset = data if data is not None else load_experiment_data(experiment)
-    dataset["train"], dataset["validation"]  # both are needed; a missing one is named
+    dataset["train"], dataset["validation"]  # raises an error that names a missing split
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
     if network is None:
@@ -99,13 +105,13 @@ def make_plan(
 
 
 def _monitor(training: Training, task: Task) -> tuple[str, bool]:
-    """The metric that chooses the best step, and whether more of it is better."""
-    told = complete(task)
-    name = told.monitor if training.monitor == "auto" else training.monitor
+    """Returns the metric that chooses the best step, and whether larger values are better."""
+    task = complete(task)
+    name = task.monitor if training.monitor == "auto" else training.monitor
     if training.maximise is not None:
         return name, training.maximise
-    if name == told.monitor:
-        return name, bool(told.maximise)
+    if name == task.monitor:
+        return name, bool(task.maximise)
     if name not in LARGER_IS_BETTER:
         raise ValueError(
             f"is more of the monitored metric {name!r} better, or less? Set --training.maximise True or False"
@@ -114,7 +120,7 @@ def _monitor(training: Training, task: Task) -> tuple[str, bool]:
 
 
 def load_experiment_data(experiment: Experiment) -> Dataset:
-    """The dataset that the experiment names."""
+    """Loads the dataset of an experiment."""
     if experiment.data.name not in SOURCES:
         raise unknown(
             "data", experiment.data.name, SOURCES, "Data of your own: pass data=..., to train as to evaluate."
@@ -124,7 +130,11 @@ def load_experiment_data(experiment: Experiment) -> Dataset:
 
 
 def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = None) -> Task:
-    """The task, resolved against the data: everything `auto` filled in, misfits raised."""
+    """Builds the task and resolves every `auto` from the data.
+
+    Raises:
+      ValueError: the task is unknown or does not fit the data.
+    """
     if task is None:
         if experiment.task.name not in TASKS:
             raise unknown(
@@ -137,7 +147,7 @@ def build_task(experiment: Experiment, dataset: Dataset, task: Task | None = Non
 
 
 def build_network(experiment: Experiment, outputs: int) -> nn.Module:
-    """The network with that many outputs, in the experiment's precision."""
+    """Builds the network with this number of outputs, in the experiment's precision."""
     if experiment.model.name not in MODELS:
         hint = "A network of your own: pass network=..., to train as to load."
         raise unknown("model", experiment.model.name, MODELS, hint)
@@ -147,7 +157,7 @@ def build_network(experiment: Experiment, outputs: int) -> nn.Module:
 
 
 def in_precision(network: nn.Module, precision: Literal["float32", "bfloat16"]) -> nn.Module:
-    """The network, computing in that precision; its parameters stay float32."""
+    """Returns the network with computations in this precision; its parameters stay float32."""
     if precision == "float32":
         return network
     if not hasattr(network, "dtype"):
@@ -158,10 +168,10 @@ def in_precision(network: nn.Module, precision: Literal["float32", "bfloat16"]) 
 
 
 def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
-    """The shapes of the network's variables.
+    """Checks that the network accepts the images and has the task's outputs, and returns its variables' shapes.
 
     Raises:
-      ValueError: the network cannot take the data's images, or its outputs are not the task's.
+      ValueError: the network does not accept the images, or its outputs do not fit the task.
     """
     images = jax.ShapeDtypeStruct((2, *dataset.spec.shape), jnp.float32)
     name = type(network).__name__
@@ -174,6 +184,6 @@ def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
             f"{name} cannot take the {height}x{width}x{channels} images of {dataset.name}: {error}"
         ) from error
     check_logits(task, logits.shape, dataset.spec, name)
-    for told in complete(task).remarks(dataset, logits.shape):
-        warnings.warn(told, stacklevel=2)
+    for remark in complete(task).remarks(dataset, logits.shape):
+        warnings.warn(remark, stacklevel=2)
     return variables

@@ -1,4 +1,4 @@
-"""Named experiments: data, not code."""
+"""Presets: experiments with a name."""
 
 import dataclasses
 
@@ -57,7 +57,7 @@ PRESETS: dict[str, Experiment] = {
 
 
 def get(name: str) -> Experiment:
-    """The preset of that name.
+    """Returns the experiment of a preset.
 
     >>> get("digits-lenet5").model.name
     'lenet5'

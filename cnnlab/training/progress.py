@@ -1,4 +1,4 @@
-"""What a run says while it works: on standard error, so that standard output stays the result's."""
+"""Messages and the progress bar of a training run, on standard error."""
 
 import contextlib
 import time
@@ -17,7 +17,14 @@ from cnnlab.training.experiment import Training
 
 
 def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
-    """The parameter table, the data and the device."""
+    """Prints the table of parameters, the data and the device.
+
+    Args:
+      out: console for the table.
+      params: parameters of the network.
+      name: title of the table.
+      dataset: dataset of the run.
+    """
     table = Table(title=for_terminal(name), title_justify="left", box=None, pad_edge=False)
     for column, side in (("parameter", "left"), ("shape", "left"), ("count", "right")):
         table.add_column(column, justify=side)
@@ -37,24 +44,27 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
 
 @contextlib.contextmanager
 def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
-    """Draws a bar over all steps of a run; yields `tick(step)` for steps and `advance(row, monitor)` for epochs.
+    """Draws a progress bar over all steps of a run.
 
-    Without a terminal a line is printed every minute, and after every tenth of the epochs. The rate is that of
-    training, without evaluation and saving.
+    Without a terminal it prints a line every minute, and ten lines over all epochs. The rate counts only training,
+    without evaluation and saving.
 
     Args:
-      out: where it is drawn.
-      training: how many epochs, of what batches.
-      steps: an epoch.
-      step: taken before.
+      out: console that shows the bar.
+      training: settings with the number of epochs and the batch size.
+      steps: number of steps in an epoch.
+      step: number of steps that are done already.
+
+    Yields:
+      Two functions: `tick(step)` after steps, and `advance(row, monitor)` after an epoch.
     """
     epochs, drawn, at = training.epochs, time.monotonic(), step
     texts = {
         "label": "epoch {task.fields[epoch]}/{task.fields[epochs]}",
         "rate": "{task.fields[rate]:,.0f} examples/s",
-        "note": "{task.fields[shown]}",
+        "note": "{task.fields[note]}",
     }
-    fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "shown": ""}
+    fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "note": ""}
     with progress_bar(out, total=epochs * steps, completed=step, texts=texts, **fields) as update:
 
         def tick(step: int) -> None:
@@ -66,9 +76,9 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
 
         def advance(row: dict[str, float], monitor: str) -> None:
             epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
-            shown = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
-            update(completed=row["step"], epoch=epoch, rate=rate, shown=shown)
+            note = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
+            update(completed=row["step"], epoch=epoch, rate=rate, note=note)
             if not out.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
-                out.print(f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {shown}")
+                out.print(f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {note}")
 
         yield tick, advance
