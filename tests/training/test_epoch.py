@@ -102,7 +102,7 @@ def test_a_gradient_that_is_not_finite_is_told_with_its_step_amid_many(plain, tm
 def test_another_seed_finds_the_compiled_program_of_the_first(plain, sent, tmp_path, capsys):
     del sent  # trained before
     cnnlab.train(dataclasses.replace(plain, seed=5), tmp_path / "run")
-    assert "found in" in capsys.readouterr().err
+    assert "read from" in capsys.readouterr().err
 
 
 def test_examples_that_are_drawn_anew_or_shared_by_devices_cannot_stay(plain, monkeypatch):
