@@ -1,17 +1,23 @@
-"""A damaged file is read, or refused by one error that names it: never a traceback of another kind."""
+"""A damaged file is read, or refused by one error that names it: never a traceback of another kind.
+
+Each reader meets some damaged files in the suite. `HYPOTHESIS_PROFILE=long pytest tests/fuzz -n auto` tries thousands a
+reader, each within a gigabyte and five seconds.
+"""
 
 import dataclasses
 import io
 import json
+import os
+import resource
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from damage import damaged_bytes, damaged_json
-from hypothesis import given
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -27,6 +33,26 @@ from cnnlab.sheets import open_sheet
 from cnnlab.trained import Trained
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.run import read_experiment, read_history
+
+COMMON = {"deadline": 5000, "suppress_health_check": list(hypothesis.HealthCheck), "database": None}
+hypothesis.settings.register_profile("suite", max_examples=40, derandomize=True, **COMMON)
+hypothesis.settings.register_profile("long", max_examples=2000, **COMMON)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+GIGABYTE = 1 << 30
+
+
+@pytest.fixture(autouse=True, scope="module")
+def at_most_a_gigabyte():
+    """In the long run, whatever asks for a gigabyte more than the process holds ends in a MemoryError."""
+    if hypothesis.settings.get_current_profile_name() != "long":
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + GIGABYTE, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 
@@ -239,7 +265,7 @@ def test_a_damaged_file_is_read_or_named(name, tmp_path):
     if case.file.suffix == ".json":
         damaged = damaged_json(original) | damaged
 
-    @given(damaged)
+    @hypothesis.given(damaged)
     def read(data):
         case.file.write_bytes(data)
         message = refusal(case.read)

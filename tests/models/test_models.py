@@ -107,7 +107,7 @@ def test_features_alone_are_a_map_whose_layers_are_those_of_the_whole(name):
     ("name", "side", "message"),
     [
         ("alexnet", 32, "kernel of 3 pixels is larger than its padded input of 1"),
-        ("vgg11", 16, "pooling window .2, 2. is larger than its 1x1 input"),
+        ("vgg11", 16, "kernel of 2 pixels is larger than its padded input of 1"),
         ("xception", 2, "kernel of 3 pixels is larger than its padded input of 2"),
     ],
 )
