@@ -92,7 +92,9 @@ def options_of(target: Entry) -> dict[str, Option]:
         if name in hidden or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         kind = hints.get(name, Any)
-        if not ((callable(parameter.default) and parameter.default is not Option.required) or _has_origin(kind, Callable)):
+        if not (
+            (callable(parameter.default) and parameter.default is not Option.required) or _has_origin(kind, Callable)
+        ):
             out[name] = Option(kind, parameter.default)
     return out
 

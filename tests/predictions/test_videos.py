@@ -192,7 +192,7 @@ def test_a_film_without_frames_or_pictures_is_named(tmp_path):
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
     with (
-        pytest.raises(ValueError, match=r"b.mp4 holds no pictures; its streams are audio"),
+        pytest.raises(ValueError, match=r"b.mp4 holds no video stream; its streams are audio"),
         open_video(tmp_path / "b.mp4"),
     ):
         pass

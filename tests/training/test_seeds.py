@@ -30,7 +30,7 @@ def test_a_run_of_several_seeds_is_extended_together_and_goes_on_alone(small, tm
         cnnlab.train_seeds(over(small, epochs=epochs), tmp_path, seeds=2, together=True, quiet=True)
     assert [row["epoch"] for row in read_history(tmp_path / "seed1")] == [1, 2]
     cnnlab.train(dataclasses.replace(over(small, epochs=3), seed=1), tmp_path / "seed1", quiet=True)
-    with pytest.raises(ValueError, match=r"the runs stand at the steps \[6, 9\]"):
+    with pytest.raises(ValueError, match=r"the runs are at the steps \[6, 9\]"):
         cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, together=True, quiet=True)
     monkeypatch.setattr("cnnlab.training.seeds.jax.default_backend", lambda: "gpu")
     assert len(cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, quiet=True)) == 2  # in turn

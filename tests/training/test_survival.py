@@ -306,7 +306,7 @@ def test_a_finished_run_without_its_history_is_not_trained_further(small, tmp_pa
 
 def test_init_from_a_run_of_another_model_is_refused(small, run, tmp_path):
     other = dataclasses.replace(small, model=cnnlab.Choice("linear"))
-    with pytest.raises(ValueError, match="no array of .* has a place in this network"):
+    with pytest.raises(ValueError, match="no array of .* fits this network"):
         cnnlab.train(other, tmp_path / "linear", init_from=run, quiet=True)
 
 
