@@ -25,7 +25,7 @@ _limit = contextvars.ContextVar("limit", default=None)
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
     """Lists image files: each path that is a file, and the images in each folder and its subfolders, sorted.
 
-    Hidden files and folders inside a folder are ignored.
+    Hidden files and folders inside a folder are left out.
 
     Raises:
       ValueError: a path does not exist, or a folder contains no image.

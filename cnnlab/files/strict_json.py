@@ -1,4 +1,4 @@
-"""Conversion of frozen dataclasses to JSON and back; an unknown key or a wrong value is an error that names its place."""
+"""Strict conversion of frozen dataclasses to JSON and back; an error names the unknown key or the wrong value."""
 
 import dataclasses
 import math

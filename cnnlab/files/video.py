@@ -50,7 +50,7 @@ class Video(NamedTuple):
 def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
     """Opens a video file, or a folder of image files in the order of their names, with numbers in order of value.
 
-    Frames have the times of the file, so the rate may vary. Videos of phones are rotated upright; sound is ignored.
+    Frames have the times of the file, so the rate may vary. Videos of phones are rotated upright; sound is left out.
     Damage is what FFmpeg reports: changed bytes that still decode go unnoticed.
 
     Args:
