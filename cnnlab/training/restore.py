@@ -115,7 +115,7 @@ def _report_versions(stored: dict[str, str], now: dict[str, str], report: Callab
     """Prints a message if the run began with other versions of the packages."""
     changed = [f"{name} {stored[name]}, now {now[name]}" for name in now if stored.get(name, now[name]) != now[name]]
     if changed:
-        report(f"begun with {'; '.join(changed)}: the rest may differ in its last bits")
+        report(f"the run began with {'; '.join(changed)}: later steps may differ in their last bits")
 
 
 def check_same(stored: dict[str, Any], config: dict[str, Any], run_dir) -> None:
@@ -133,12 +133,10 @@ def check_same(stored: dict[str, Any], config: dict[str, Any], run_dir) -> None:
         parts["task"] = {"name": stored["task"]["name"], "options": encode(_stored_task(stored))}
     for part, value in parts.items():
         if value != config[part]:
-            raise ValueError(
-                f"{run_dir} was begun with the {part} {value}, not {config[part]}; choose another --run-dir"
-            )
+            raise ValueError(f"{run_dir} began with the {part} {value}, not {config[part]}; choose another --run-dir")
     if "init_from" in stored and config.get("init_from") not in (None, stored["init_from"]):
         source = stored["init_from"] or "fresh weights"
-        raise ValueError(f"{run_dir} was begun from {source}, not {config['init_from']}; choose another --run-dir")
+        raise ValueError(f"{run_dir} began from {source}, not {config['init_from']}; choose another --run-dir")
     check_data(stored, config["data"]["fingerprint"], run_dir)
 
 
@@ -168,7 +166,7 @@ def open_run_checkpoints(path: str | Path) -> Iterator:
     """
     path = Path(path)
     if not (path / CHECKPOINTS).is_dir():
-        note = " (a run was begun there, but no epoch was saved)" if (path / EXPERIMENT).exists() else ""
+        note = " (a run began there, but saved no epoch)" if (path / EXPERIMENT).exists() else ""
         raise ValueError(f"{path} is no run{note}; give the --run-dir of a training")
     with checkpoint.open_manager(path, read_only=True) as manager:
         if not manager.all_steps():

@@ -267,7 +267,7 @@ def test_another_network_of_the_same_class_is_another_run(small, tmp_path):
         rate: float = 0.5
 
     cnnlab.train(small, tmp_path / "run", network=Half(3, rate=0.5), quiet=True)
-    with pytest.raises(ValueError, match=r"was begun with the network Half\("):
+    with pytest.raises(ValueError, match=r"began with the network Half\("):
         cnnlab.train(epochs(small, 2), tmp_path / "run", network=Half(3, rate=0.1), quiet=True)
 
 
