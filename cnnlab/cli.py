@@ -60,7 +60,9 @@ def _fail(error: object, code: int) -> int:
 def _overview() -> str:
     """Returns the help text: one line a command."""
     lines = [f"  {name:9} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help shows the options of a command."])
+    return "\n".join(
+        ["usage: cnnlab COMMAND ...", "", *lines, "", "cnnlab COMMAND --help shows the options of a command."]
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that one process holds."""
+"""Atomic writes of files and locks of folders."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields the path of a new file, which takes the place of `path` when the block ends; where it fails, none does.
+    """Yields the path of a temporary file that replaces `path` when the block ends; if the block fails, it is deleted.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -29,31 +29,31 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
+    """Writes a text file atomically: readers see the old file or the complete new one."""
     with replacing(path) as part:
         part.write_text(text)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file of bytes whole or not at all."""
+    """Writes bytes to a file atomically: readers see the old file or the complete new one."""
     with replacing(path) as part:
         part.write_bytes(data)
 
 
 @contextlib.contextmanager
 def lock(folder: Path, message: str) -> Iterator[None]:
-    """Holds a folder that exists; the operating system drops the lock with the process, however it ends.
+    """Locks an existing folder; the operating system releases the lock when the process ends, even after a crash.
 
     Args:
-      folder: where the file `.lock` is made, which stays.
-      message: the error's text.
+      folder: folder in which the file `.lock` is created; the file stays there.
+      message: message of the error.
 
     Raises:
-      ValueError: another process holds it.
+      ValueError: another process has locked the folder.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: no lock, two processes in one directory go unnoticed
+    except ImportError:  # Windows has no such lock, so a second process goes unnoticed
         yield
         return
     with open(folder / LOCK, "w") as file:
@@ -62,6 +62,6 @@ def lock(folder: Path, message: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise ValueError(message) from error
         except OSError as error:
-            unlocked = f"{folder} lies on a file system without locks ({error}); let no other process write there"
-            warnings.warn(unlocked, stacklevel=3)
+            warning = f"{folder} is on a file system without locks ({error}); let no other process write there"
+            warnings.warn(warning, stacklevel=3)
         yield

@@ -1,4 +1,4 @@
-"""What TIFFs tell beside their pixels: how many bands they have, and where they hold no data."""
+"""Tags of TIFF files: number of bands, bits, alpha band and nodata value."""
 
 import struct
 from collections import Counter
@@ -8,37 +8,37 @@ from typing import NamedTuple
 
 import numpy as np
 
-# TIFF 6.0, sections 8 and 18; GDAL's own, the value as text
+# Tags of TIFF 6.0, sections 8 and 18, and GDAL's tag of the nodata value, which is text.
 _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _NODATA = 258, 262, 277, 338, 42113
-WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1  # of _PHOTOMETRIC
+WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1  # values of _PHOTOMETRIC
 
 
 def directories(stream) -> Iterator:
-    """The tags of each image of a TIFF, one after another, each valid until the next; no pixel is read."""
+    """Yields the tags of each image in a TIFF without reading pixels; tags are valid until the next ones."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     stream.seek(0)
     start = stream.read(8)
-    tags, seen = ImageFileDirectory_v2(start + (stream.read(8) if _BIG in start[2:4] else b"")), set()
-    while tags.next and tags.next not in seen:
-        seen.add(tags.next)
+    tags, offsets = ImageFileDirectory_v2(start + (stream.read(8) if _BIG in start[2:4] else b"")), set()
+    while tags.next and tags.next not in offsets:
+        offsets.add(tags.next)
         stream.seek(tags.next)
         tags.load(stream)
         yield tags
 
 
-_BIG = 43  # the version number of TIFFs with 64-bit offsets
+_BIG = 43  # version number of TIFFs with 64-bit offsets
 
 
 class Bands(NamedTuple):
-    """Of a TIFF.
+    """The bands of a TIFF.
 
     Attributes:
-      count: of the bands, alpha left out.
-      nodata: the value of pixels without data, as stored, if it tells.
-      alpha: whether there is such a band beside them; its pixels of 0 are without data.
-      bits: of a value.
-      photometric: what values mean.
+      count: number of bands without alpha.
+      nodata: stored value of pixels without data; None if the file has none.
+      alpha: whether there is an alpha band; where it is 0, a pixel has no data.
+      bits: bits of a value.
+      photometric: photometric interpretation, the meaning of values.
     """
 
     count: int
@@ -49,7 +49,7 @@ class Bands(NamedTuple):
 
 
 def read_bands(path: Path) -> Bands | None:
-    """What the header of a TIFF tells; None of other files, and of what is too damaged to tell."""
+    """Reads the bands from the header of a TIFF; None if the file has another format or its header is damaged."""
     if path.suffix.lower() not in (".tif", ".tiff"):
         return None
     try:
@@ -65,13 +65,13 @@ def read_bands(path: Path) -> Bands | None:
 
 
 def check_bands(files: Sequence[Path]) -> None:
-    """Raises `ValueError` unless the TIFFs among the files have the same number of bands, 1 or 3 beside alpha."""
-    counts = {file: found.count for file in files if (found := read_bands(file)) is not None}
+    """Raises `ValueError` unless all TIFFs among the files have the same number of bands, 1 or 3 without alpha."""
+    counts = {file: bands.count for file in files if (bands := read_bands(file)) is not None}
     if not counts:
         return
     [(usual, number)] = Counter(counts.values()).most_common(1)
     for file, count in counts.items():
-        cure = f"keep those that are wanted, such as: gdal_translate -b 1 -b 2 -b 3 {file.name} OTHER.tif"
+        cure = f"keep the bands that you need, such as: gdal_translate -b 1 -b 2 -b 3 {file.name} OTHER.tif"
         if count != usual:
             raise ValueError(f"{file} has {count} bands, {number} of {len(counts)} TIFFs have {usual}; {cure}")
         if count not in (1, 3):

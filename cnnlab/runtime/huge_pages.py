@@ -1,10 +1,8 @@
-"""Memory in pages of 2 MB instead of 4 kB, and kept: on Linux a train step on a CPU takes up to a third less time.
+"""Large memory pages (2 MB instead of 4 kB) for programs on Linux, which make training steps on a CPU faster.
 
-XLA asks for the memory of intermediate results anew at each call of a program, and the kernel hands it out page by
-page, zeroed. glibc asks for large pages, and keeps what is freed for the next call, where its tunables say so, which it
-reads once, when the process starts. Beside what large pages take off, keeping takes 3 to 6 % off the steps of U-Net,
-GoogLeNet and ResNet-18 and 12 % off a sheet in windows; a pass of LeNet5, of many small pieces, takes 5 % longer. The
-peak of memory is the same within a sixth, up or down.
+At each call of a program XLA allocates the memory of intermediate results again, and the kernel provides it page by
+page, filled with zeros. With the tunables below, glibc requests large pages and reuses freed memory at the next call.
+glibc reads its tunables only when a process starts.
 """
 
 import os
@@ -16,34 +14,34 @@ TUNABLES = ":".join(
     f"glibc.malloc.{setting}"
     for setting in (
         "hugetlb=1",
-        "mmap_max=0",  # large pieces are of the heap too, not mapped, which ends when they are freed
-        "trim_threshold=68719476736",  # nor is the end of the heap given back
-        "arena_max=1",  # one heap: those of other threads are too small for large pieces
-        "tcache_count=0",  # or crumbs beside aligned pieces are held back, and these fit where they lay no more
+        "mmap_max=0",  # allocates large blocks on the heap, because mapped blocks return to the kernel when freed
+        "trim_threshold=68719476736",  # does not return the end of the heap to the kernel
+        "arena_max=1",  # uses one heap, because the heaps of other threads are too small for large blocks
+        "tcache_count=0",  # thread caches keep small leftovers, so freed memory cannot be merged for a large block
     )
 )
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def restart() -> None:
-    """Starts this program again with large pages, in the same process, where the system grants them to who asks.
+    """Restarts this program in the same process with large pages, if the kernel provides them on request.
 
-    Only for programs, before they import anything slow; a variable `GLIBC_TUNABLES` of one's own is left as it is.
+    Call it only from programs, before slow imports. It does nothing if the variable `GLIBC_TUNABLES` is set.
     """
-    if wanted(_SETTING.read_text() if _SETTING.exists() else "", os.environ):
+    if restart_helps(_SETTING.read_text() if _SETTING.exists() else "", os.environ):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "GLIBC_TUNABLES": TUNABLES})
 
 
-def wanted(setting: str, environment: Mapping[str, str]) -> bool:
-    """Whether a restart changes anything.
+def restart_helps(setting: str, environment: Mapping[str, str]) -> bool:
+    """Returns whether a restart switches large pages on.
 
     Args:
-      setting: the kernel's, such as `always [madvise] never`; the chosen word stands in brackets.
-      environment: variables by name.
+      setting: setting of the kernel, such as `always [madvise] never`, with the active word in brackets.
+      environment: environment variables by name.
 
-    >>> wanted("always [madvise] never", {}), wanted("[always] madvise never", {}), wanted("", {})
+    >>> restart_helps("always [madvise] never", {}), restart_helps("[always] madvise never", {}), restart_helps("", {})
     (True, False, False)
-    >>> wanted("always [madvise] never", {"GLIBC_TUNABLES": "glibc.malloc.check=3"})
+    >>> restart_helps("always [madvise] never", {"GLIBC_TUNABLES": "glibc.malloc.check=3"})
     False
     """
     return "[madvise]" in setting and "GLIBC_TUNABLES" not in environment

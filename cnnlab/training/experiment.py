@@ -92,7 +92,9 @@ def options_of(target: Entry) -> dict[str, Option]:
         if name in hidden or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         kind = hints.get(name, Any)
-        if not ((callable(parameter.default) and parameter.default is not Option.required) or _has_origin(kind, Callable)):
+        if not (
+            (callable(parameter.default) and parameter.default is not Option.required) or _has_origin(kind, Callable)
+        ):
             out[name] = Option(kind, parameter.default)
     return out
 
@@ -147,7 +149,7 @@ class Training:
         if not self.save_minutes > 0:
             raise ValueError(f"save_minutes must be above 0, found {self.save_minutes}; set --training.save-minutes")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for none")
+            raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for no average")
 
 
 TABLES: dict[str, dict[str, Entry]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
