@@ -22,8 +22,8 @@ Passes = int | Literal["auto"]
 class Trained:
     """A trained network, a pytree that can be an argument of jitted functions.
 
-    JAX traces the variables; the other fields are static and hashable. `cnnlab.train` and `cnnlab.load` return one, or
-    build one from any Linen module:
+    JAX traces the variables; the other fields are static and hashable. `cnnlab.train` and `cnnlab.load` return a
+    trained network, and any Linen module can become one:
 
     >>> import jax.numpy as jnp
     >>> from cnnlab.models import create_model

@@ -1,4 +1,4 @@
-"""What tests share: where the larger data lies, and one small trained run."""
+"""Fixtures of all tests: the folder of larger data, and a small trained run."""
 
 import atexit
 import dataclasses
@@ -11,10 +11,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Tests compile much and compute little: without LLVM's optimisations they take half the time.
-# `XLA_FLAGS= pytest` runs them with.
+# Tests compile much and compute little, so they are faster without LLVM's optimisations. `XLA_FLAGS= pytest` switches
+# the optimisations on.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# Tests compile the same small programs again and again. One folder keeps them all, for all workers and subprocesses.
+# Tests compile the same small programs many times. One cache folder serves all workers and subprocesses.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cnnlab-compiled-")
@@ -29,13 +29,13 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def goldens():
-    """Other libraries' numbers."""
+    """Reads reference numbers of other libraries."""
     return json.loads((Path(__file__).parent / "goldens" / "torch.json").read_text())
 
 
 @pytest.fixture(scope="session")
 def shared():
-    """The folder of larger data sets that lies beside a checkout, where it does."""
+    """Returns the folder of larger datasets beside a checkout, or skips the test if it is missing."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared/data, which is not here")
     return SHARED
@@ -43,22 +43,23 @@ def shared():
 
 @pytest.fixture(scope="session")
 def unexplained():
-    """The function from a kind of task and a report to the names that `docs/numbers.md` does not explain."""
+    """Returns a function that lists the names in a report that `docs/numbers.md` does not explain."""
     text = (Path(__file__).parents[1] / "docs" / "numbers.md").read_text()
     sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
 
     def names(kind: str, report: dict) -> set[str]:
         rows = re.findall(r"^\| (`.*?`[^|]*) \|", sections["Always"] + sections[kind], re.MULTILINE)
-        told = [name for row in rows for name in re.findall("`(.*?)`", row)]
-        told += [f"{name}_{end}" for name in ("ece_mass", "mce", "classwise_ece") for end in ("low", "high", "floor")]
-        return {name for name in report if not any(fnmatch(name, one) for one in told)}
+        patterns = [name for row in rows for name in re.findall("`(.*?)`", row)]
+        errors, ends = ("ece_mass", "mce", "classwise_ece"), ("low", "high", "floor")
+        patterns += [f"{name}_{end}" for name in errors for end in ends]
+        return {name for name in report if not any(fnmatch(name, pattern) for pattern in patterns)}
 
     return names
 
 
 @pytest.fixture(scope="session")
 def small():
-    """An experiment of seconds: LeNet5 with dropout on 16x16 shapes, one epoch."""
+    """Returns an experiment that trains in seconds: LeNet5 with dropout on 16x16 shapes, one epoch."""
     return cnnlab.Experiment(
         model=cnnlab.Choice("lenet5", dropout=0.5),
         data=cnnlab.Choice("shapes", size=16, train=96, validation=32, test=40),
@@ -69,12 +70,12 @@ def small():
 
 @pytest.fixture(scope="session")
 def run(small, tmp_path_factory):
-    """The directory of `small`, trained."""
+    """Trains the experiment `small` and returns its run directory."""
     path = tmp_path_factory.mktemp("runs") / "small"
     cnnlab.train(small, path, quiet=True)
     return path
 
 
 def epochs(experiment, number):
-    """The same experiment for so many epochs."""
+    """Returns the same experiment with another number of epochs."""
     return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, epochs=number))

@@ -30,12 +30,13 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def drawn(path, size=(40, 30), mode="RGB"):
+def write_image(path, size=(40, 30), mode="RGB"):
+    """Writes an image of random pixels and returns its path."""
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)).convert(mode).save(path)
     return str(path)
 
 
-def test_train_writes_a_run_with_pictures_and_tells_the_next_commands(capsys):
+def test_train_writes_a_run_with_figures_and_prints_the_next_commands(capsys):
     options = ["--training.epochs=1", "--model.dropout=0.2", "--training.augmentation.shift=0.1", "--run-dir=here"]
     assert main(["train", *SMALL, *options]) == 0
     out = capsys.readouterr()
@@ -43,7 +44,8 @@ def test_train_writes_a_run_with_pictures_and_tells_the_next_commands(capsys):
         assert word in out.out
     for name in ("augmentation", "curves", "confusion", "wrong", "reliability"):
         assert f"figures/{name}.png" in out.out.replace("\n", "")
-    # 16x16: 16 -> 8 -> 4 -> 2, so 64 inputs to the first dense layer: 61,706 - (400 - 64) * 120 - 7 * 85 parameters
+    # 16x16 images shrink to 8, 4 and 2, so the first dense layer has 64 inputs, and the network
+    # 61,706 - (400 - 64) * 120 - 7 * 85 parameters.
     for word in ("20,791", "compiled in", "examples/s", "device: "):
         assert word in out.err
 
@@ -58,19 +60,19 @@ def test_evaluate_prints_one_json_object_alone(run, capsys):
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK"])
 def test_predict_reads_every_kind_of_image(run, capsys, mode):
-    path = drawn("photo.tif" if mode == "CMYK" else "photo.png", mode=mode)
+    path = write_image("photo.tif" if mode == "CMYK" else "photo.png", mode=mode)
     assert main(["predict", str(run), path, "--mc", "3"]) == 0
-    (one,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert one["file"] == path
-    assert one["label"] in ("disc", "square", "triangle")
-    assert sum(one["probs"].values()) == pytest.approx(1, abs=1e-5)
-    assert one["entropy"] >= one["mutual_information"] >= 0
+    (record,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert record["file"] == path
+    assert record["label"] in ("disc", "square", "triangle")
+    assert sum(record["probs"].values()) == pytest.approx(1, abs=1e-5)
+    assert record["entropy"] >= record["mutual_information"] >= 0
 
 
 def test_predict_writes_csv_of_a_folder(run, capsys, tmp_path):
     (tmp_path / "photos" / "deep").mkdir(parents=True)
-    drawn("photos/one.png")
-    drawn("photos/deep/two.jpg")
+    write_image("photos/one.png")
+    write_image("photos/deep/two.jpg")
     assert main(["predict", str(run), "photos", "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["file"] for row in rows] == ["photos/deep/two.jpg", "photos/one.png"]
@@ -90,7 +92,7 @@ def test_sixteen_bit_and_transparent_pixels_keep_their_brightness(run):
     assert np.unique(read_pixels("clear.png", **spec.layout)).tolist() == [255]
 
 
-def test_list_names_what_can_be_chosen(capsys):
+def test_list_prints_the_names_of_the_tables(capsys):
     assert main(["list", "--json"]) == 0
     tables = json.loads(capsys.readouterr().out)
     assert "digits-lenet5" in tables["presets"]
@@ -117,7 +119,7 @@ def test_list_names_what_can_be_chosen(capsys):
         (["predict", "nowhere", "photo.png"], 1, "nowhere is no run"),
     ],
 )
-def test_misuse_exits_with_2_and_failure_with_1_and_both_say_why(arguments, code, message, capsys):
+def test_misuse_exits_with_2_and_failure_with_1_and_both_print_the_reason(arguments, code, message, capsys):
     assert main(arguments) == code
     captured = capsys.readouterr()
     assert message in captured.err
@@ -127,7 +129,7 @@ def test_misuse_exits_with_2_and_failure_with_1_and_both_say_why(arguments, code
 
 def test_files_that_are_no_images_are_named(run, capsys, tmp_path):
     (tmp_path / "notes.png").write_text("not an image")
-    whole = drawn("whole.jpg", size=(300, 300))
+    whole = write_image("whole.jpg", size=(300, 300))
     data = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(data[: len(data) // 2])
     (tmp_path / "empty").mkdir()
@@ -151,10 +153,10 @@ def test_evaluating_a_split_that_does_not_exist_names_those_that_do(run, capsys)
 @pytest.mark.parametrize(
     ("option", "names"), [("calibrate", [*CALIBRATIONS, "saved"]), ("sets", SCORES), ("views", VIEWS)]
 )
-def test_evaluate_offers_what_the_tables_hold(option, names, capsys):
+def test_evaluate_offers_the_names_of_the_tables(option, names, capsys):
     assert main(["evaluate", "RUN", f"--{option}", "nonsense"]) == 2
-    told = capsys.readouterr().err
-    assert all(name in told for name in names)
+    message = capsys.readouterr().err
+    assert all(name in message for name in names)
 
 
 def test_mc_without_dropout_names_the_layers(capsys):
@@ -166,14 +168,14 @@ def test_mc_without_dropout_names_the_layers(capsys):
 
 
 @pytest.mark.parametrize(("seeds", "number"), [("1", 3), ("2", 2)])
-def test_every_command_the_end_of_a_training_names_works(seeds, number, capsys):
+def test_every_command_that_train_prints_at_its_end_works(seeds, number, capsys):
     assert main(["train", *SMALL, "--training.epochs", "1", "--training.seeds", seeds]) == 0
     lines = [line.split("   (")[0].removeprefix("next") for line in capsys.readouterr().out.splitlines()]
     commands = [line.split() for line in lines if " cnnlab " in f" {line}"]
     assert len(commands) == number
     for name, *command in commands:
         assert name == "cnnlab"
-        assert main([word for one in command for word in (sorted(glob.glob(one)) or [one])]) == 0
+        assert main([path for word in command for path in (sorted(glob.glob(word)) or [word])]) == 0
 
 
 def test_other_options_get_a_directory_of_their_own_and_more_epochs_do_not():
@@ -195,35 +197,35 @@ def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path
     assert main([*command.split()[1:], *shrunk, "--run-dir", "masks"]) == 0
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    photos = [drawn("a/1.png"), drawn("b/1.png")]
+    photos = [write_image("a/1.png"), write_image("b/1.png")]
     capsys.readouterr()
     assert main(["predict", "masks", *photos, "--output", "out"]) == 0
-    found = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
-    assert len({one["mask"] for one in found}) == 2
-    assert Image.open(found[0]["mask"]).size == (40, 30)
-    assert sum(found[0]["share"].values()) == pytest.approx(1)
+    records = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert len({record["mask"] for record in records}) == 2
+    assert Image.open(records[0]["mask"]).size == (40, 30)
+    assert sum(records[0]["share"].values()) == pytest.approx(1)
     assert main(["predict", "masks", photos[0], "--tile", "32", "--mc", "2", "--output", "sheet"]) == 0
     assert Image.open("sheet/mutual_information.png").size == (40, 30)
 
 
-def test_masks_of_a_photo_lie_as_it_is_seen(tmp_path):
-    turned = Image.Exif()
-    turned[0x0112] = 6  # a phone held upright
-    Image.new("L", (80, 40)).save(tmp_path / "photo.jpg", exif=turned)
+def test_masks_of_a_photo_are_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # an upright phone
+    Image.new("L", (80, 40)).save(tmp_path / "photo.jpg", exif=exif)
     prediction = Prediction(mask=np.zeros((8, 8), np.int32), probs=np.full((8, 8, 2), 0.5))
     spec = InputSpec((8, 8), classes=("a", "b"))
     photo = Photo(tmp_path / "photo.jpg")
-    found = save_drawings(Segmentation(), prediction, spec, photo, tmp_path / "photo")
-    assert Image.open(found["mask"]).size == (40, 80)
-    assert np.unique(Image.open(found["mean"])).tolist() == [128]  # half of 255
+    files = save_drawings(Segmentation(), prediction, spec, photo, tmp_path / "photo")
+    assert Image.open(files["mask"]).size == (40, 80)
+    assert np.unique(Image.open(files["mean"])).tolist() == [128]  # half of 255
 
 
-def test_json_holds_null_where_there_is_no_number(capsys):
+def test_json_has_null_for_nan_and_infinity(capsys):
     print_json({"nll": float("inf"), "classes": [{"iou": float("nan"), "pixels": 0}]})
     assert json.loads(capsys.readouterr().out) == {"nll": None, "classes": [{"iou": None, "pixels": 0}]}
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_reader_that_closes_the_pipe_causes_no_error():
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run([sys.executable, "-m", "cnnlab", "list"], stdout=write, stderr=subprocess.PIPE, check=False)
@@ -231,12 +233,12 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert done.stderr == b""
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("0.")
 
 
-def test_evaluate_takes_as_many_passes_as_are_needed_or_several_runs(run, tmp_path, capsys):
+def test_evaluate_takes_automatic_passes_or_several_runs(run, tmp_path, capsys):
     assert main(["evaluate", str(run), "--mc", "auto", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["num_samples"] >= 10
     shutil.copytree(run, tmp_path / "same")

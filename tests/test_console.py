@@ -1,4 +1,4 @@
-"""What a long run says where there is no terminal."""
+"""Progress of a long run with and without a terminal."""
 
 import io
 from types import SimpleNamespace
@@ -10,19 +10,19 @@ from cnnlab import console
 from cnnlab.console import now_and_then
 
 
-def test_a_log_has_a_line_a_minute(monkeypatch):
+def test_without_a_terminal_the_bar_is_printed_every_minute(monkeypatch):
     clock = [0]
     monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     out = io.StringIO()
     bar = Progress(MofNCompleteColumn(), console=Console(file=out, force_terminal=False, width=80))
-    task, say = bar.add_task("", total=200), now_and_then(bar)
+    task, print_line = bar.add_task("", total=200), now_and_then(bar)
     for clock[0] in range(1, 181):
         bar.update(task, advance=1)
-        say()
+        print_line()
     assert [line.strip() for line in out.getvalue().splitlines()] == ["60/200", "120/200", "180/200"]
 
 
-def test_a_terminal_has_the_bar_alone():
+def test_on_a_terminal_no_lines_are_printed():
     out = io.StringIO()
     bar = Progress(console=Console(file=out, force_terminal=True))
     now_and_then(bar, seconds=0)()

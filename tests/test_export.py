@@ -15,12 +15,12 @@ def images(trained, n):
     return np.random.default_rng(0).integers(0, 256, (n, *trained.spec.shape), np.uint8)
 
 
-def test_an_exported_network_runs_with_jax_alone_for_any_batch_size(run, tmp_path, capsys):
+def test_an_exported_network_needs_only_jax_and_takes_any_batch_size(run, tmp_path, capsys):
     assert main(["export", str(run), "--output", str(tmp_path / "net.stablehlo")]) == 0
     assert "probs" in capsys.readouterr().out
-    told = json.loads((tmp_path / "net.stablehlo.json").read_text())
-    assert told["classes"] == ["disc", "square", "triangle"]
-    assert told["outputs"] == {"probs": ["B", 3]}
+    description = json.loads((tmp_path / "net.stablehlo.json").read_text())
+    assert description["classes"] == ["disc", "square", "triangle"]
+    assert description["outputs"] == {"probs": ["B", 3]}
     trained = cnnlab.load(run)
     code = f"""
 import jax, numpy as np, sys
@@ -33,8 +33,8 @@ assert not any(name.startswith(("cnnlab", "flax")) for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     for n in (1, 5):
-        want = cnnlab.predict(trained, images(trained, n)).probs
-        np.testing.assert_allclose(np.load(tmp_path / f"{n}.npy"), want, atol=1e-5)
+        expected = cnnlab.predict(trained, images(trained, n)).probs
+        np.testing.assert_allclose(np.load(tmp_path / f"{n}.npy"), expected, atol=1e-5)
 
 
 def test_an_onnx_model_gives_the_same_probabilities_by_onnxruntime(run):
@@ -44,11 +44,11 @@ def test_an_onnx_model_gives_the_same_probabilities_by_onnxruntime(run):
     session = onnxruntime.InferenceSession(export_onnx(trained), providers=["CPUExecutionProvider"])
     for n in (1, 5):
         x = images(trained, n).astype(np.float32) / 255
-        (got,) = session.run(["probs"], {"images": x})
-        np.testing.assert_allclose(got, cnnlab.predict(trained, x).probs, atol=1e-4)
+        (probs,) = session.run(["probs"], {"images": x})
+        np.testing.assert_allclose(probs, cnnlab.predict(trained, x).probs, atol=1e-4)
 
 
-def test_onnx_without_its_extra_names_it(run, monkeypatch, capsys, tmp_path):
+def test_onnx_without_its_extra_names_the_extra(run, monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     assert main(["export", str(run), "--kind", "onnx", "--output", str(tmp_path / "net.onnx")]) == 1
     assert "pip install 'cnnlab[onnx]'" in capsys.readouterr().err
@@ -63,9 +63,9 @@ def test_every_kind_of_task_exports():
         variables = plan.network.init(jax.random.key(0), np.zeros((1, *plan.dataset.spec.shape), np.float32))
         trained = cnnlab.Trained(variables, plan.network, plan.task, plan.dataset.spec)
         program = jax.export.deserialize(bytearray(cnnlab.export.export_stablehlo(trained, platforms=("cpu",))))
-        found = program.call(images(trained, 3))
-        want = cnnlab.predict(trained, images(trained, 3))
-        name = "value" if "value" in found else "probs"
+        outputs = program.call(images(trained, 3))
+        expected = cnnlab.predict(trained, images(trained, 3))
+        name = "value" if "value" in outputs else "probs"
         if preset != "shapes-detection":
-            np.testing.assert_allclose(found[name], want[name], atol=1e-4)
-        assert len(found[name]) == 3
+            np.testing.assert_allclose(outputs[name], expected[name], atol=1e-4)
+        assert len(outputs[name]) == 3

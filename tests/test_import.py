@@ -44,14 +44,14 @@ def test_every_public_name_is_there():
     assert run_python("import cnnlab; print([n for n in cnnlab.__all__ if getattr(cnnlab, n) is None])").strip() == "[]"
 
 
-def test_the_program_asks_for_large_pages_where_they_are_granted_to_who_asks():
+def test_the_program_restarts_with_large_pages_where_the_kernel_provides_them_on_request():
     setting = huge_pages._SETTING.read_text() if huge_pages._SETTING.exists() else ""
     code = "import os, sys; sys.orig_argv[1:] = ['-c', 'import os; print(os.environ.get(\"GLIBC_TUNABLES\"))']\n"
-    code += "from cnnlab.runtime import huge_pages; huge_pages.restart(); print('as it was')"
+    code += "from cnnlab.runtime import huge_pages; huge_pages.restart(); print('not restarted')"
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     environment["JAX_PLATFORMS"] = "cpu"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     helps = "[madvise]" in setting and len(os.sched_getaffinity(0)) <= 4
-    assert done.stdout.strip() == (huge_pages.TUNABLES if helps else "as it was")
-    code = "from cnnlab.runtime import huge_pages; huge_pages.restart(); print('as it was')"
-    assert run_python(code, GLIBC_TUNABLES="glibc.malloc.check=3").strip() == "as it was"
+    assert done.stdout.strip() == (huge_pages.TUNABLES if helps else "not restarted")
+    code = "from cnnlab.runtime import huge_pages; huge_pages.restart(); print('not restarted')"
+    assert run_python(code, GLIBC_TUNABLES="glibc.malloc.check=3").strip() == "not restarted"

@@ -1,4 +1,7 @@
-"""The commands by name. A new one is a file here, whose first line is its help, and a line in `COMMANDS`."""
+"""The commands of the command line; a new command is a module here and an entry in `COMMANDS`.
+
+The first line of a module's docstring is its help text.
+"""
 
 from types import ModuleType
 
@@ -14,4 +17,4 @@ COMMANDS: dict[str, ModuleType] = {
     "data": data,
     "list": list_,
 }
-"""Each with a function `run(arguments)`."""
+"""The modules of the commands by name; each has a function `run(arguments)`."""

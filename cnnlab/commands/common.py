@@ -1,4 +1,4 @@
-"""What the commands share: flags in, results out."""
+"""Functions that all commands share: parsing of options and printing of results."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,25 +24,30 @@ AsJson = Annotated[bool, tyro.conf.arg(name="json")]
 
 
 class Misuse(ValueError):
-    """The command line asks for something that does not exist."""
+    """The arguments of a command are wrong or do not fit together."""
 
 
 def parse(command: Callable[..., T], arguments: Sequence[str], name: str) -> T:
-    """Calls `command` with the arguments as its parameters; its docstring is the help.
+    """Calls a function with the arguments of the command line as parameters; its docstring is the help text.
+
+    Args:
+      command: function to call.
+      arguments: arguments of the command line.
+      name: name of the command in the help text.
 
     Raises:
-      SystemExit: a flag that does not parse (2), or help (0).
+      SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
     return tyro.cli(command, args=list(arguments), prog=f"cnnlab {name}")
 
 
 def print_json(report: dict) -> None:
-    """One JSON object on standard output; null for a number that could not be measured."""
+    """Prints one JSON object on standard output; NaN and infinity become null."""
     print(json.dumps(without_nan(report)))
 
 
 def print_report(report: Mapping[str, Any], title: str) -> None:
-    """A short table; calibration errors stand beside their noise floor. Below it the report's own tables."""
+    """Prints a report: a table of numbers with intervals and noise floors, then the tables inside the report."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(for_terminal(title), style="italic", soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -59,26 +64,27 @@ def print_report(report: Mapping[str, Any], title: str) -> None:
 
 
 def write_report(report: Mapping[str, Any], title: str, directory: Path, *, since: float = 0.0) -> Path:
-    """The same tables as `directory/report.md`, with the pictures written there since a time (of `time.time`)."""
+    """Writes a report as `directory/report.md`: the tables of `print_report`, and the figures of the directory.
+
+    Args:
+      report: numbers and tables by name.
+      title: heading of the file.
+      directory: directory of the file and the figures.
+      since: time (of `time.time`) before which figures are left out.
+    """
     lines = [f"# {for_markdown(title)}", "", "| | |", "|---|---|", *map(_markdown, _lines(report)), ""]
     for name, columns, rows in _tables(report):
-        lines += [
-            f"## {for_markdown(name)}",
-            "",
-            _markdown(columns),
-            "|---" * len(columns) + "|",
-            *map(_markdown, rows),
-            "",
-        ]
-    pictures = [path for path in sorted(directory.glob("*.png")) if path.stat().st_mtime >= since]
-    lines += [f"![{for_markdown(path.stem.replace('_', ' '))}]({quote(path.name)})\n" for path in pictures]
+        rule = "|---" * len(columns) + "|"
+        lines += [f"## {for_markdown(name)}", "", _markdown(columns), rule, *map(_markdown, rows), ""]
+    figures = [path for path in sorted(directory.glob("*.png")) if path.stat().st_mtime >= since]
+    lines += [f"![{for_markdown(path.stem.replace('_', ' '))}]({quote(path.name)})\n" for path in figures]
     path = directory / "report.md"
     write_text(path, "\n".join(lines))
     return path
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and values to read; intervals and noise floors stand behind what they belong to."""
+    """Yields name and text of each number; intervals and noise floors follow their number in the same text."""
     for name, value in report.items():
         whole, _, ending = name.rpartition("_")
         if isinstance(value, Mapping | list) or (ending in ("low", "high", "floor") and whole in report):
@@ -92,12 +98,12 @@ def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Name, header and rows of the lists of records; a mapping has a row an entry."""
+    """Yields name, header and rows of each list of records; a mapping becomes one row an entry."""
     for name, value in report.items():
         records = [{"": key, "count": count} for key, count in value.items()] if isinstance(value, Mapping) else value
         if isinstance(records, list) and records:
             columns = [column.replace("_", " ") for column in records[0]]
-            yield name.replace("_", " "), columns, [[_text(cell) for cell in one.values()] for one in records]
+            yield name.replace("_", " "), columns, [[_text(cell) for cell in record.values()] for record in records]
 
 
 def _text(value: float | str) -> str:

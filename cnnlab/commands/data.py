@@ -1,4 +1,4 @@
-"""Show and prepare data: cnnlab data list [--json] | prepare NAME [--raw-dir DIR] [--data-dir DIR]."""
+"""List or prepare datasets: cnnlab data list [--json] | prepare NAME [--raw-dir DIR] [--data-dir DIR]."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,7 +9,7 @@ from cnnlab.commands.common import AsJson, Misuse, parse, print_json
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints a line a set, or prepares one and prints where it lies."""
+    """Prints a line for each dataset, or prepares one and prints its path."""
 
     def command(
         action: tyro.conf.Positional[Literal["list", "prepare"]],
@@ -19,13 +19,13 @@ def run(arguments: Sequence[str]) -> None:
         data_dir: str | None = None,
         json: AsJson = False,
     ) -> tuple:
-        """List what data there is, or prepare a standard set.
+        """List the available datasets, or prepare a standard dataset.
 
         Args:
-            action: list, or prepare.
-            name: of the set to prepare.
-            raw_dir: directory with the set's published files; downloaded if left out.
-            data_dir: where prepared sets lie; TFDS_DATA_DIR or ~/tensorflow_datasets if left out.
+            action: list or prepare.
+            name: name of the dataset to prepare.
+            raw_dir: directory with the published files of the dataset; by default they are downloaded.
+            data_dir: directory of prepared datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
             json: print one JSON object.
         """
         return action, name, raw_dir, data_dir, json
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> None:
 
     if action == "prepare":
         if name is None:
-            raise Misuse("no NAME given; cnnlab data list shows the sets")
+            raise Misuse("no NAME given; cnnlab data list shows the names")
         path = builders.prepare(name, raw_dir=raw_dir, data_dir=data_dir)
         print_json({"name": name, "path": str(path)}) if as_json else print(path)
         return

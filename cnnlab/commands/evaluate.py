@@ -1,4 +1,4 @@
-"""Measure a trained network, or several as an ensemble: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature]."""
+"""Evaluate a trained network or an ensemble: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature]."""
 
 import contextlib
 import sys
@@ -16,7 +16,7 @@ from cnnlab.uncertainty.views import VIEWS
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints the metrics of a split."""
+    """Evaluates runs on a split and prints the metrics."""
 
     def command(
         runs: tyro.conf.Positional[tuple[str, ...]],
@@ -35,32 +35,34 @@ def run(arguments: Sequence[str]) -> None:
         exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
-        """Measure a trained network on a split of its data.
+        """Evaluate a trained network on a split of its data.
 
         Args:
-            runs: the run directory; of several, the mean of their answers is measured.
-            data_path: where the run's data now lies, if it was moved.
+            runs: run directory; several are an ensemble, whose predictions are averaged.
+            data_path: new path of the run's data, if it has moved.
             split: train, validation or test.
-            mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
-            views: of each image, whose answers are averaged: flips for it and its mirror image, dihedral for all eight
-                flips and quarter turns.
-            seed: of the dropout masks.
-            batch_size: examples at a time; those of the run's own validation, if left out.
-            calibrate: map the probabilities as the validation split says, and keep the map in the run; saved applies
-                what the run keeps.
-            conformal: share of labels that sets of classes may miss, fitted likewise: 0.1.
-            sets: lac for the smallest sets; aps or raps for sets that grow with difficulty.
-            ood: the name of a dataset, or a folder of images, that the network should doubt.
-            figures: directory for the pictures and report.md; RUN/report with one of the last options.
-            exact: compute every convolution by its definition, without the faster forms that round more.
+            mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
+            views: views of each image whose predictions are averaged: flips for the image and its mirror image,
+                dihedral for all eight flips and quarter turns.
+            seed: seed of the dropout masks.
+            batch_size: number of examples in a batch; by default that of the run's validation.
+            calibrate: method that calibrates the probabilities on the validation split and stores the result in the
+                run; saved applies the stored one.
+            conformal: share of labels that conformal sets may miss, such as 0.1; fitted on the validation split and
+                stored in the run.
+            sets: method of the conformal sets: lac for the smallest sets; aps or raps for sets that grow with
+                difficulty.
+            ood: name of an out-of-distribution dataset, or a folder of images, for which uncertainty should be high.
+            figures: directory for figures and report.md; by default RUN/report if calibrate, conformal or ood is set.
+            exact: whether to compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
         """
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood}
         if figures is None and len(runs) == 1 and any(value is not None for value in options.values()):
             figures = str(Path(runs[0]) / "report")
-        chosen = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
-        chosen["batch_size"] = batch_size
-        return runs, data_path, chosen | options, exact, json
+        others = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
+        others["batch_size"] = batch_size
+        return runs, data_path, others | options, exact, json
 
     runs, data, options, exact, as_json = parse(command, arguments, "evaluate")
     if not runs:
@@ -70,18 +72,18 @@ def run(arguments: Sequence[str]) -> None:
     import cnnlab
     from cnnlab.kernels.dispatch import exact_forms
 
-    started = time.time() - 2  # clocks of files may be that coarse
+    started = time.time() - 2  # times of files may be as coarse as 2 s
     with exact_forms() if exact else contextlib.nullcontext():
         report = cnnlab.evaluate(list(runs), data, **options, details=True)
-    title = f"{options['split']} split of {', '.join(runs)}{_asked(options)}"
+    title = f"{options['split']} split of {', '.join(runs)}{_flags(options)}"
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
         print(f"report  {path}", file=sys.stderr)
 
 
-def _asked(options: dict) -> str:
-    """What else was asked for, as flags."""
+def _flags(options: dict) -> str:
+    """Formats the other options as on the command line."""
     flags = {
         "mc": options["mc_samples"],
         **{name: options[name] for name in ("views", "calibrate", "conformal", "ood")},

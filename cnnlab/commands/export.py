@@ -7,15 +7,15 @@ from cnnlab.commands.common import Run, parse
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Writes the file and prints the shape of each output."""
+    """Exports a network to a file and prints the shape of each output."""
 
     def command(run: Run, /, output: str, kind: Literal["stablehlo", "onnx"] = "stablehlo") -> tuple:
-        """Write a network's forward pass, its normalisation included, for use without cnnlab.
+        """Export the forward pass of a network, including normalisation, for use without cnnlab.
 
         Args:
-            run: the run directory.
-            output: the file.
-            kind: stablehlo, loaded by jax.export; or onnx (extra onnx).
+            run: run directory.
+            output: file to write.
+            kind: stablehlo, which jax.export loads, or onnx (extra onnx).
         """
         return run, output, kind
 

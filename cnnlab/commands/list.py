@@ -6,10 +6,10 @@ from cnnlab.commands.common import AsJson, parse, print_json
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints the names, a line a kind."""
+    """Prints the names of all presets, models, data sources and tasks."""
 
     def command(json: AsJson = False) -> bool:
-        """List what can be named on the command line.
+        """List the presets, models, data sources and tasks that the command line accepts.
 
         Args:
             json: print one JSON object.

@@ -1,4 +1,4 @@
-"""The command line of `train`: first the names that are chosen, then the flags of what they name."""
+"""The options of `cnnlab train`: first the names of model, data and task, then the options of each of them."""
 
 import argparse
 import dataclasses
@@ -23,11 +23,11 @@ DEFAULT = "digits-lenet5"
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """What a training is asked for beside the experiment.
+    """Options of `cnnlab train` that do not belong to the experiment.
 
     Attributes:
-      run_dir: where the run is kept; runs/PRESET, or runs/DATA-MODEL-DIGEST for other options, if left out.
-      init_from: a run, or a torchvision state dict (.safetensors, .pth), whose parameters are the first ones.
+      run_dir: run directory; by default runs/PRESET, or runs/DATA-MODEL-DIGEST for other options.
+      init_from: run or torchvision state dict (.safetensors, .pth) that gives the initial parameters.
       json: print the test metrics as one JSON object.
     """
 
@@ -37,13 +37,13 @@ class Launch:
 
 
 def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
-    """The experiment, and what else is asked for.
+    """Parses the arguments of `cnnlab train` to an experiment and the other options.
 
     Raises:
-      ValueError: a preset, model, data or task that does not exist, or a value out of range.
-      SystemExit: a flag that does not parse (2), or help (0).
+      ValueError: a preset, model, data source or task is unknown, or a value is out of range.
+      SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
-    names, rest = _first_phase(arguments)
+    names, rest = _parse_names(arguments)
     base = get(names.pop("preset") or DEFAULT)
     preset = next(name for name, experiment in PRESETS.items() if experiment == base)
     for part, name in names.items():
@@ -54,21 +54,21 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
             raise unknown(part, name, TABLES[part])
         if name != getattr(base, part).name:
             base = dataclasses.replace(base, **{part: Choice(name)})
-            if part != "model":  # a preset's augmentation is for its own data
+            if part != "model":  # the augmentation of a preset suits only its own data
                 base = dataclasses.replace(
                     base, training=dataclasses.replace(base.training, augmentation=Augmentation())
                 )
     parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
-    chosen = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
-    label = chosen["data"].name
+    choices = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
+    label = choices["data"].name
     if names_of_paths := SOURCES[label].paths:
-        # Whole, so that the run can be evaluated from anywhere.
-        paths = {name: chosen["data"].options.get(name) for name in names_of_paths}
-        whole = {name: Path(path).expanduser().resolve() for name, path in paths.items() if path is not None}
-        chosen["data"] = chosen["data"].replace(**{name: str(path) for name, path in whole.items()})
-        first = whole[names_of_paths[0]]
+        # Absolute paths let the run be evaluated from any directory.
+        paths = {name: choices["data"].options.get(name) for name in names_of_paths}
+        absolute = {name: Path(path).expanduser().resolve() for name, path in paths.items() if path is not None}
+        choices["data"] = choices["data"].replace(**{name: str(path) for name, path in absolute.items()})
+        first = absolute[names_of_paths[0]]
         label = first.stem if first.is_file() else first.name
-    experiment = Experiment(**chosen, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
+    experiment = Experiment(**choices, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     launch = parsed.launch
     return experiment, dataclasses.replace(
         launch, run_dir=launch.run_dir or Path("runs") / _run_name(experiment, preset, label, launch.init_from)
@@ -76,24 +76,28 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
 
 
 def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | None) -> str:
-    """The preset's name where it is the preset, however long it trains; else data, model and a digest of the rest."""
-    told = experiment.to_json()
+    """Returns the default name of a run directory.
+
+    It is the preset's name if all settings are those of the preset, apart from those that may change when a run is
+    resumed. Otherwise it consists of data, model and a digest of the settings.
+    """
+    settings = experiment.to_json()
     if init_from is not None:
-        told["init_from"] = str(init_from)
-    elif _without_epochs(told) == _without_epochs(PRESETS[preset].to_json()):
+        settings["init_from"] = str(init_from)
+    elif _fixed_settings(settings) == _fixed_settings(PRESETS[preset].to_json()):
         return preset
-    digest = hashlib.sha256(json.dumps(_without_epochs(told), sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(_fixed_settings(settings), sort_keys=True).encode()).hexdigest()
     return f"{data}-{experiment.model.name}-{digest[:6]}"
 
 
-def _without_epochs(told: dict[str, Any]) -> dict[str, Any]:
-    """Nor anything else that a run may change and stay the same."""
-    kept = {name: value for name, value in told["training"].items() if f"training.{name}" not in may_change()}
-    return told | {"training": kept | {"epochs": None}}
+def _fixed_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Removes the training settings that may change when a run is resumed, such as the number of epochs."""
+    fixed = {name: value for name, value in settings["training"].items() if f"training.{name}" not in may_change()}
+    return settings | {"training": fixed | {"epochs": None}}
 
 
-def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
-    """The preset and the names chosen for parts, and the arguments that are left."""
+def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
+    """Parses the preset and the names of model, data and task; returns them and the other arguments."""
     arguments = list(arguments)
     preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -103,14 +107,14 @@ def _first_phase(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     path = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     path.add_argument("--data.path", dest="path")
     path.add_argument("--data.annotations", dest="annotations")
-    place = path.parse_known_args(rest)[0]
-    if known.data is None and place.path is not None:
-        known.data = "boxes" if place.annotations else detect_source(Path(place.path).expanduser())
+    location = path.parse_known_args(rest)[0]
+    if known.data is None and location.path is not None:
+        known.data = "boxes" if location.annotations else detect_source(Path(location.path).expanduser())
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
 
 
 def _flags(base: Experiment) -> Any:
-    """The flags of this experiment's choices, as a dataclass type for tyro."""
+    """Creates a dataclass type for tyro with the options of an experiment's choices."""
     fields: list[tuple[str, Any, Any]] = []
     for part, table in TABLES.items():
         choice = getattr(base, part)
@@ -132,16 +136,16 @@ def _flags(base: Experiment) -> Any:
 
 
 def _choice(base: Choice, parsed: Any, part: str) -> Choice:
-    """The options that the preset or the command line set; the others keep following their defaults."""
+    """Returns a choice with the options that the preset or the command line sets; others follow their defaults."""
     table = TABLES[part]
     defaults = options_of(table[base.name])
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed) if f.name != "name"}
-    kept = {n: v for n, v in values.items() if n in base.options or v != defaults[n].default}
-    return check_choice(Choice(base.name, **kept), table, part)
+    options = {n: v for n, v in values.items() if n in base.options or v != defaults[n].default}
+    return check_choice(Choice(base.name, **options), table, part)
 
 
 def _description(base: Experiment) -> str:
     return (
         f"Train {base.model.name} on {base.data.name} ({base.task.name}). Presets: {', '.join(PRESETS)}. "
-        "--model.name, --data.name and --task.name choose; the flags below are those of the chosen."
+        "--model.name, --data.name and --task.name choose others; the options below belong to these choices."
     )

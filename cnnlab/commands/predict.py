@@ -6,12 +6,12 @@ from typing import Literal
 import tyro
 
 from cnnlab.commands.common import Run, parse
-from cnnlab.commands.predict_inputs import FilmOptions, PhotoOptions, Request, check_request, sort_paths
+from cnnlab.commands.predict_inputs import PhotoOptions, Request, VideoOptions, check_request, sort_paths
 from cnnlab.sheets.options import SheetOptions
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints the predictions, or writes them with their pictures into a directory; boxes in COCO's results format."""
+    """Prints the predictions, or writes them and their drawings to a directory; boxes are in COCO's results format."""
 
     def command(
         run: Run,
@@ -24,29 +24,30 @@ def run(arguments: Sequence[str]) -> None:
         tile: int | None = None,
         photos: tyro.conf.OmitArgPrefixes[PhotoOptions] = PhotoOptions(),
         sheets: tyro.conf.OmitArgPrefixes[SheetOptions] = SheetOptions(),
-        films: tyro.conf.OmitArgPrefixes[FilmOptions] = FilmOptions(),
+        videos: tyro.conf.OmitArgPrefixes[VideoOptions] = VideoOptions(),
     ) -> Request:
-        """Predict image files with a trained network; sheets, for segmentation, window by window; videos, for
-        detection, frame by frame.
+        """Predict photos with a trained network; for segmentation also sheets, window by window; for detection also
+        videos, frame by frame.
 
         Args:
-            run: the run directory.
-            paths: image files, folders and videos; before them more run directories, of an ensemble, whose answers
-                are averaged.
-            output: directory for predictions.json or .csv, masks, maps and drawn boxes; standard output if left out. Of
-                each video it gets NAME.mp4 and NAME.json, whose image_id is the number of the frame, from 1.
-            format: of the predictions.
-            mc: MC-Dropout passes, auto for as many as are needed; one plain pass if left out.
-            seed: of the dropout masks.
-            tile: side of a sheet's windows in pixels: every file is taken as a sheet, at its own resolution. If left
-                out, files that are georeferenced or more than twice as high or wide as what the network was trained on
-                are, by windows of 512; the others are answered in one piece, at their own resolution too, unless what
-                it was trained on had been resized. 0 cuts none.
+            run: run directory.
+            paths: image files, folders and videos; run directories before them form an ensemble with the first one,
+                whose predictions are averaged.
+            output: directory for predictions.json or .csv, masks, maps and drawings of boxes; by default predictions
+                go to standard output. A video becomes NAME.mp4 and NAME.json, whose image_id is the number of the
+                frame, from 1.
+            format: format of the predictions.
+            mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
+            seed: seed of the dropout masks.
+            tile: tile size, the side of a sheet's windows in pixels; every file becomes a sheet at its own resolution.
+                By default files are sheets with a tile size of 512 if they are georeferenced or more than twice as
+                high or wide as the training images. Other files are predicted in one piece, at their own resolution
+                unless the training images were resized. With 0 no file is a sheet.
             photos: options of photos.
             sheets: options of sheets.
-            films: options of videos.
+            videos: options of videos.
         """
-        return Request(run, paths, output, format, mc, seed, tile, photos, sheets, films)
+        return Request(run, paths, output, format, mc, seed, tile, photos, sheets, videos)
 
     request = parse(command, arguments, "predict")
     runs, videos, paths = sort_paths(request)

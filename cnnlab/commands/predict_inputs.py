@@ -1,4 +1,4 @@
-"""What predict is asked for, and which of its paths are runs, videos, sheets and photos."""
+"""The arguments of `cnnlab predict`, and the division of its paths into runs, videos, sheets and photos."""
 
 import dataclasses
 import itertools
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class PhotoOptions:
-    """Options of photos alone.
+    """Options of photos.
 
     Attributes:
-      group: of detections, group those of each pass, or of each run, by overlap, one record an object with its
-        frequency, the share that found it, instead of averaging on the network's own grid.
-      calibrated: apply the calibration and the conformal sets that evaluate fitted and the run keeps.
-      skip_unreadable: leave out files that are no image or damaged, and name them.
-      ids: a COCO annotation file, whose numbers of photos and categories the boxes get, so that they can be scored
-        against it; if left out, photos are numbered in order, from 1, and so are classes.
+      group: for detection, group the boxes of all passes or runs by overlap, into one record an object with its
+        frequency, the share of passes that detect it; by default they are averaged on the network's grid.
+      calibrated: apply the calibration and the conformal sets that evaluate stored in the run.
+      skip_unreadable: leave out files that are damaged or no image, and print their names.
+      ids: COCO annotation file that gives the numbers of photos and categories, so that boxes can be scored against
+        it; by default photos and classes are numbered in order, from 1.
     """
 
     group: bool = False
@@ -34,12 +34,12 @@ class PhotoOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class FilmOptions:
-    """Options of videos alone.
+class VideoOptions:
+    """Options of videos.
 
     Attributes:
-      video: folders hold the frames of a video each, in the order of their names.
-      rate: frames a second of such a folder.
+      video: treat each folder as a video, whose frames are its image files in the order of their names.
+      rate: frames in a second, for such a folder.
     """
 
     video: bool = False
@@ -58,19 +58,19 @@ class Request(NamedTuple):
     tile: int | None
     photos: PhotoOptions
     sheets: SheetOptions
-    films: FilmOptions
+    videos: VideoOptions
 
 
 def sort_paths(request: Request) -> tuple[list[str], list[Path], list[str]]:
-    """Returns the runs, which come first, then videos and all other paths."""
+    """Splits the paths into runs, which come first, videos and all other paths."""
     runs = [request.run, *itertools.takewhile(_is_run, request.paths)]
     paths = request.paths[len(runs) - 1 :]
-    videos = [path for path in map(Path, paths) if _is_video(path, folders=request.films.video)]
+    videos = [path for path in map(Path, paths) if _is_video(path, folders=request.videos.video)]
     return runs, videos, [path for path in paths if Path(path) not in videos]
 
 
 def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path], paths: Sequence[str]) -> None:
-    """Raises `Misuse` where the arguments do not go together."""
+    """Raises `Misuse` if the arguments do not fit together."""
     photos, several = request.photos, len(runs) > 1
     if not (paths or videos):
         raise Misuse("no PATH given; name image files or folders")
@@ -80,15 +80,15 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
             "one run"
         )
     if len({Path(run).resolve() for run in runs}) < len(runs):
-        raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble is of networks trained apart")
+        raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble needs different runs")
     if several:
         from cnnlab.uncertainty.ensemble import check_alone
 
         try:
             check_alone(len(runs), **{"--mc": request.mc, "--calibrated": photos.calibrated or None})
         except ValueError as error:
-            told = "leave out --mc and --calibrated, which are for one run, or give one"
-            raise Misuse(f"{' and '.join(runs)} are an ensemble; {told}") from error
+            advice = "leave out --mc and --calibrated, which are for a single run, or name a single run"
+            raise Misuse(f"{' and '.join(runs)} are an ensemble; {advice}") from error
     if photos.group and not (isinstance(request.mc, int) or several):
         raise Misuse("--group is for the detections of several passes; add --mc and their number, such as --mc 30")
 
@@ -96,52 +96,55 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
 def photos_and_sheets(
     trained: "Trained", paths: Sequence[str], request: Request, unreadable: "Callable[[ImageError], None] | None"
 ) -> tuple[list[Path], list[Path]]:
-    """Returns all image files in order, and those of them that are cut into windows; only headers are read.
+    """Lists all image files in order, and those of them that are sheets; it reads only headers.
 
     Args:
       trained: the network.
       paths: files and folders.
-      request: what is asked for.
-      unreadable: as in `predict_files`; a file whose header cannot be read is left out.
+      request: arguments of the command.
+      unreadable: function that receives the error of a file whose header cannot be read, which is left out then; None
+        raises the error.
     """
     from cnnlab.files.images import find_images
 
     files = [file for file in find_images(paths) if not _is_result(file, paths, request.output)]
     files, sheets = _sheets(trained, files, request.tile, unreadable)
-    given = [f"--{name}" for name in request.sheets.given()]
-    if given and files and not sheets:
+    options = [f"--{name}" for name in request.sheets.given()]
+    if options and files and not sheets:
         raise Misuse(
-            f"{files[0]} is answered in one piece, without {', '.join(given)}: leave them out, or add --tile 512"
+            f"{files[0]} is predicted in one piece, without {', '.join(options)}: leave them out, or add --tile 512"
         )
     side = "x".join(map(str, trained.spec.size))
     if sheets and request.tile is None and trained.spec.resized:
         raise Misuse(
-            f"{sheets[0]} is georeferenced or larger than what the network learnt from, and that had been resized: "
-            f"add --tile 0 to shrink it to {side}, or --tile 512 to take it at its own resolution"
+            f"{sheets[0]} is georeferenced or larger than the training images, which were resized: add --tile 0 to "
+            f"shrink it to {side}, or --tile 512 to predict it at its own resolution"
         )
     if sheets and not request.output:
-        whole = f"to shrink it to {side}" if trained.spec.resized else "to have it answered in one piece"
-        why = "" if request.tile else f", georeferenced or much larger than the {side} learnt from"
-        raise Misuse(f"{sheets[0]} is a sheet{why}, and its maps are files: add --output DIR, or --tile 0 {whole}")
+        effect = f"to shrink it to {side}" if trained.spec.resized else "to predict it in one piece"
+        reason = "" if request.tile else f", georeferenced or much larger than the training images of {side}"
+        raise Misuse(f"{sheets[0]} is a sheet{reason}, and its maps are files: add --output DIR, or --tile 0 {effect}")
     if sheets and request.mc == "auto":
         raise Misuse(f"{sheets[0]} is a sheet, whose windows share their passes: give --mc a number, such as --mc 30")
     return files, sheets
 
 
 def _is_run(path: str) -> bool:
+    """Returns whether a path is a run directory."""
     from cnnlab.training.run import CHECKPOINTS
 
     return (Path(path) / CHECKPOINTS).is_dir()
 
 
 def _is_video(path: Path, *, folders: bool) -> bool:
+    """Returns whether a path is a video file, or a folder if folders are videos."""
     from cnnlab.files.video import SUFFIXES
 
     return folders if path.is_dir() else path.suffix.lower() in SUFFIXES
 
 
 def _is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
-    """Whether a file was written by an earlier call into a directory within one of the folders."""
+    """Returns whether a file is a result of an earlier call, whose output directory is inside one of the folders."""
     if not output:
         return False
     target = Path(output).resolve()
@@ -152,7 +155,7 @@ def _is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
 def _sheets(
     trained: "Trained", files: Sequence[Path], tile: int | None, unreadable: "Callable[[ImageError], None] | None"
 ) -> tuple[list[Path], list[Path]]:
-    """The files, and those that are cut into windows."""
+    """Returns the readable files and those of them that are sheets."""
     from cnnlab.files.images import ImageError
     from cnnlab.predictions.options import require_option, takes
     from cnnlab.sheets.rasters import is_sheet
@@ -161,14 +164,14 @@ def _sheets(
         require_option(trained.task, "tile", f"--tile {tile}")
     if tile is not None or not takes(trained.task, "tile"):
         return list(files), list(files) if tile else []
-    kept, sheets = [], []
+    readable, sheets = [], []
     for file in files:
         try:
             if is_sheet(file, trained.spec.size):
                 sheets.append(file)
-            kept.append(file)
+            readable.append(file)
         except ImageError as error:
             if unreadable is None:
                 raise
             unreadable(error)
-    return kept, sheets
+    return readable, sheets

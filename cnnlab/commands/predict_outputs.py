@@ -1,4 +1,4 @@
-"""What predict prints and writes: records of photos, their pictures, the maps of sheets, drawn videos."""
+"""The output of `cnnlab predict`: records and drawings of photos, maps of sheets, and videos with boxes."""
 
 import dataclasses
 import io
@@ -30,13 +30,13 @@ from cnnlab.uncertainty.detections import grouped_prediction
 
 
 def show_videos(trained: Trained, videos: Sequence[Path], request: Request) -> None:
-    """Draws each video, and prints its files and how fast it went."""
-    options = {"mc_samples": request.mc, "seed": request.seed, "rate": request.films.rate, "quiet": False}
+    """Draws the boxes on each video, and prints the names of its files and the speed."""
+    options = {"mc_samples": request.mc, "seed": request.seed, "rate": request.videos.rate, "quiet": False}
     name = naming()
     for path in videos:
-        shown = predict_video(trained, path, request.output, name=name(path), **options)
-        print(f"{for_terminal(path)}: {shown.frames:,} frames, {shown.rate:.1f} frames/s", file=sys.stderr)
-        print(*map(for_terminal, (shown.video, shown.results)), sep="\n")
+        result = predict_video(trained, path, request.output, name=name(path), **options)
+        print(f"{for_terminal(path)}: {result.frames:,} frames, {result.rate:.1f} frames/s", file=sys.stderr)
+        print(*map(for_terminal, (result.video, result.results)), sep="\n")
 
 
 def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
@@ -45,11 +45,11 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     for option in ("calibrated", "ids", "group"):
         if getattr(options, option):
             require_option(trained.task, option, f"--{option}", run=runs[0])
-    unreadable = _say_left_out if options.skip_unreadable else None
+    unreadable = _print_left_out if options.skip_unreadable else None
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
     if sheets and len(members) > 1:
-        raise Misuse(f"{sheets[0]} is a sheet, which one run answers; give one run, or --tile 0")
-    answers = predict_files(
+        raise Misuse(f"{sheets[0]} is a sheet, which needs a single run; name a single run, or add --tile 0")
+    predictions = predict_files(
         members,
         [path for path in files if path not in sheets],
         mc_samples=request.mc,
@@ -60,7 +60,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     )
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     records, broken, name, number = [], [], naming(), 0
-    upcoming = next(answers, None)
+    upcoming = next(predictions, None)
     for path in files:
         if path in sheets:
             target = Path(request.output) / name(path) if len(files) > 1 else Path(request.output)
@@ -68,60 +68,60 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
                 records += _sheet_records(trained, path, target, request)
             except ImageError as error:
                 broken.append(error)
-        elif upcoming is not None and upcoming[0] == path:  # else it was left out
+        elif upcoming is not None and upcoming[0] == path:  # otherwise the file is left out
             number += 1
             records += _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
-            upcoming = next(answers, None)
+            upcoming = next(predictions, None)
     if broken and not records:
         raise broken[0]
     if not number and not records:
         raise ValueError("none of the files can be read; see above")
-    _show(records, trained, request)
+    _print_or_write(records, trained, request)
     if broken:
-        told = "; ".join(map(str, broken))
-        raise ValueError(f"{told}; all other files are answered (--skip-unreadable leaves out what cannot be read)")
+        errors = "; ".join(map(str, broken))
+        raise ValueError(f"{errors}; all other files are predicted (--skip-unreadable leaves out what cannot be read)")
 
 
-def _say_left_out(error: ImageError) -> None:
+def _print_left_out(error: ImageError) -> None:
     print(f"left out: {for_terminal(error)}", file=sys.stderr)
 
 
 def _photo(path: Path, number: int, ids: CocoIds | None) -> Photo:
-    """A photo with its number in order, or with the numbers of a COCO file."""
+    """Returns a photo with its number in order, or with the numbers of a COCO file."""
     return Photo(path, number) if ids is None else Photo(path, ids.image(path), ids.categories)
 
 
 def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name: str, request: Request) -> list[Record]:
-    """The records of one photo; its pictures are written, and named in a record that is the photo's only one."""
+    """Returns the records of one photo and writes its drawings; a photo's single record names their files."""
     task = complete(trained.task)
     if request.photos.group:
         prediction = grouped_prediction(prediction.passes)
     records = task.record(prediction, trained.spec, photo)
     if request.output:
         files = save_drawings(task, prediction, trained.spec, photo, Path(request.output) / name)
-        if [one.get("file") for one in records] == [str(photo.path)]:
+        if [record.get("file") for record in records] == [str(photo.path)]:
             records[0] |= files
     return records
 
 
 def _sheet_records(trained: Trained, path: Path, target: Path, request: Request) -> list[Record]:
-    """Predicts one sheet and returns its files by name; no record of one that cannot be read and is to be left out."""
-    begun = (target / FOLDER).exists()  # by another call, which may go on once the sheet can be read
+    """Predicts one sheet and returns a record with its files by name; no record if it is unreadable and left out."""
+    resumable = (target / FOLDER).exists()  # an earlier call may be resumed once the sheet can be read
     options = dataclasses.asdict(request.sheets) | {"tile": request.tile or 512, "mc_samples": request.mc}
     try:
         files = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(request.seed), **options)
     except ImageError as error:
         if not request.photos.skip_unreadable:
             raise
-        if not begun:
+        if not resumable:
             shutil.rmtree(target / FOLDER, ignore_errors=True)
-        _say_left_out(error)
+        _print_left_out(error)
         return []
     return [{"file": str(path)} | {name: str(file) for name, file in files.items()}]
 
 
-def _show(records: Sequence[Record], trained: Trained, request: Request) -> None:
-    """All records, on standard output or in a file whose name is printed."""
+def _print_or_write(records: Sequence[Record], trained: Trained, request: Request) -> None:
+    """Prints all records, or writes them to a file and prints its name."""
     write = WRITERS[request.format]
     if not request.output:
         write(records, sys.stdout, trained.task)

@@ -11,7 +11,7 @@ from cnnlab.training.experiment import Experiment
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Trains, evaluates on the test split, draws the pictures and tells the next commands."""
+    """Trains a network, evaluates it on the test split, draws figures and prints the next commands."""
     try:
         experiment, launch = parse_experiment(arguments)
     except ValueError as error:
@@ -39,14 +39,14 @@ def run(arguments: Sequence[str]) -> None:
     passes = " --mc 50" if has_dropout(trained) else ""
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     out.print(f"\ncheckpoint  {run_dir}")
-    out.print(f"pictures    {', '.join(str(path) for path in sorted(figures.glob('*.png')))}")
+    out.print(f"figures     {', '.join(str(path) for path in sorted(figures.glob('*.png')))}")
     out.print(f"next        cnnlab evaluate {run_dir}{passes}")
     out.print(f"            cnnlab predict {run_dir} {example}{passes}")
     out.print("            cnnlab list")
 
 
 def _over_seeds(experiment: Experiment, launch: Launch) -> None:
-    """Trains once a seed, and prints mean and standard deviation of every test metric."""
+    """Trains a network for each seed, and prints mean and standard deviation of every test metric."""
     import numpy as np
 
     import cnnlab
@@ -58,7 +58,7 @@ def _over_seeds(experiment: Experiment, launch: Launch) -> None:
     trained = cnnlab.train_seeds(experiment, launch.run_dir)
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
     dataset = make_plan(single).dataset
-    reports = [cnnlab.evaluate(one, dataset) for one in trained]
+    reports = [cnnlab.evaluate(network, dataset) for network in trained]
     table = {name: np.array([report[name] for report in reports]) for name in reports[0] if name != "examples"}
     if launch.json:
         mean = {name: float(values.mean()) for name, values in table.items()}

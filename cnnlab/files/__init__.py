@@ -1,1 +1,1 @@
-"""Files in and out: images, TIFF tags, videos, strict JSON, and writing whole or not at all."""
+"""Reading and writing files: images, TIFF tags, videos, figures, strict JSON, atomic writes and locks."""

@@ -71,8 +71,8 @@ def lock(folder: Path, message: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise ValueError(message) from error
         except OSError as error:
-            unlocked = f"{folder} lies on a file system without locks ({error}); let no other process write there"
-            warnings.warn(unlocked, stacklevel=3)
+            warning = f"{folder} is on a file system without locks ({error}); let no other process write there"
+            warnings.warn(warning, stacklevel=3)
         yield
 
 

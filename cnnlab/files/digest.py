@@ -1,4 +1,4 @@
-"""Digests of arrays, by which damage and other weights are noticed."""
+"""Digests of arrays, which detect damaged files and other weights."""
 
 import hashlib
 from typing import Any
@@ -8,12 +8,12 @@ import numpy as np
 
 
 def array_kind(leaf: Any) -> str:
-    """Dtype and shape: `float32[5,5,1,6]`."""
+    """Returns the dtype and shape of an array as text: `float32[5,5,1,6]`."""
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
 def digest(tree: Any) -> dict[str, str]:
-    """Every array's dtype, shape and the SHA-256 of its bytes, by its path in the tree."""
+    """Computes the digest of every array (dtype, shape and SHA-256 of its bytes), by its path in the pytree."""
     out = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
         array = np.ascontiguousarray(leaf)

@@ -8,9 +8,9 @@ from cnnlab.files.atomic import replacing
 
 
 def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths; a $ in a name is no formula.
+    """Writes each matplotlib figure as `directory/NAME.png` and returns the paths.
 
-    A name may be within a folder: `images/0007`.
+    A $ in a text, such as the name of a class, is not read as a formula. A name may contain a folder: `images/0007`.
     """
     from matplotlib.text import Text
 
@@ -18,7 +18,7 @@ def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:
     paths = []
     for name, figure in figures.items():
         for text in figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text()):
-            text.set_parse_math("\\mathdefault" in text.get_text())  # a logarithmic axis's own
+            text.set_parse_math("\\mathdefault" in text.get_text())  # labels of a logarithmic axis
         paths.append(directory / f"{name}.png")
         paths[-1].parent.mkdir(exist_ok=True)
         with replacing(paths[-1]) as part:

@@ -1,4 +1,4 @@
-"""Image files as arrays."""
+"""Reading of image files as uint8 arrays."""
 
 import contextlib
 import contextvars
@@ -23,9 +23,9 @@ from cnnlab.geometry.letterbox import GREY, place
 FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM")
 """The formats that Pillow may recognise by a file's content. Others run programs, or read files that they name."""
 
-MAX_PIXELS = 89_000_000  # a file may claim any size; Pillow warns above this one, where RGB takes 270 MB
-SHEET_PIXELS = 500_000_000  # 22,000 x 22,000, for one that is named; 1.5 GB
-ORIENTATION = 0x0112  # the tag of EXIF and TIFF; 5 to 8 lie on their side
+MAX_PIXELS = 89_000_000  # a header may claim any size; Pillow warns above this one, where RGB takes 270 MB
+SHEET_PIXELS = 500_000_000  # limit for a sheet that the user names: 22,000 x 22,000 pixels, 1.5 GB as RGB
+ORIENTATION = 0x0112  # tag of EXIF and TIFF; an image with the values 5 to 8 is stored on its side
 _limit = contextvars.ContextVar("limit", default=None)
 
 
@@ -33,7 +33,7 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     """Returns the image files of paths: files as they are, folders as the images below them (see `listing`).
 
     Raises:
-      ValueError: a path does not exist, or a folder holds no image.
+      ValueError: a path does not exist, or a folder contains no image.
     """
     images: list[Path] = []
     for path in map(Path, paths):
@@ -51,20 +51,20 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
-    """One file as uint8 `[H, W, C]`.
+    """Reads an image file as uint8 `[H, W, C]` and resizes it bilinearly, with antialiasing.
 
-    Grey and RGB are converted into each other, transparency is laid on white, 16 bits are scaled to 8 (32 too, if a
-    value is above 255), a photo is turned upright by its EXIF tag, of an animation the first frame counts, and the
-    whole image is resized bilinearly (with antialiasing), whatever its shape.
+    It converts between grey and RGB, puts transparent images on white, scales 16 bits to 8 (32 bits too, if a value is
+    above 255), rotates a photo upright by its EXIF tag, and reads the first frame of an animation.
 
     Args:
-      path: an image file.
-      size: height and width in pixels.
+      path: path of the image file.
+      size: height and width of the result in pixels.
       channels: 1 for grey, 3 for RGB.
-      fit: `stretch`, or `letterbox`: the shape is kept and the rest grey; see `cnnlab.geometry.letterbox`.
+      fit: `stretch` changes the aspect ratio; `letterbox` preserves it and fills the rest with grey, see
+        `cnnlab.geometry.letterbox`.
 
     Raises:
-      ValueError: the file is no image, is damaged, or is larger than `MAX_PIXELS`; it is named.
+      ValueError: the file is no image, is damaged, or has more than `MAX_PIXELS` pixels.
     """
     return _pixels(path, str(path), size, channels, fit)
 
@@ -72,12 +72,12 @@ def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: 
 def decode_pixels(
     encoded: bytes, *, size: tuple[int, int], channels: int, fit: str = "stretch", name: str = "a record"
 ) -> np.ndarray:
-    """The same for a file's bytes; `name` is what errors call it."""
+    """Decodes the bytes of an image file, as `read_pixels` does; `name` is its name in error messages."""
     return _pixels(io.BytesIO(encoded), name, size, channels, fit)
 
 
 def fit_pixels(pixels: np.ndarray, *, size: tuple[int, int], channels: int, fit: str = "stretch") -> np.ndarray:
-    """The same for pixels that are read already, `[H, W, 3]` uint8."""
+    """Converts and resizes pixels `[H, W, 3]` uint8, as `read_pixels` does."""
     from PIL import Image
 
     return _fitted(Image.fromarray(pixels), size, channels, fit)
@@ -122,7 +122,7 @@ def _fitted(image, size: tuple[int, int], channels: int, fit: str) -> np.ndarray
 
 
 def read_header(path: str | Path) -> tuple[tuple[int, int], int]:
-    """The size (height, width; upright) and the channels (1 or 3) of a file, its pixels left unread.
+    """Reads the size (height and width of the upright image) and the channels (1 or 3) from the header of a file.
 
     Raises:
       ValueError: as `read_pixels`.
@@ -131,16 +131,16 @@ def read_header(path: str | Path) -> tuple[tuple[int, int], int]:
 
 
 def decode_header(encoded: bytes, *, name: str = "a record") -> tuple[tuple[int, int], int]:
-    """The same for a file's bytes; `name` is what errors call it."""
+    """Reads the header from the bytes of a file, as `read_header` does; `name` is its name in error messages."""
     return _header(io.BytesIO(encoded), name)
 
 
 def _header(file, name: str) -> tuple[tuple[int, int], int]:
     with opened(file, name) as image:
-        # As stored: a TIFF's `size` is upright or not, by Pillow's version.
+        # The stored size, because Pillow's version decides whether the `size` of a TIFF is that of the upright image.
         width, height = map(image.tag_v2.get, (WIDTH, HEIGHT)) if image.format == "TIFF" else image.size
-        turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-        size = (width, height) if turned else (height, width)
+        sideways = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        size = (width, height) if sideways else (height, width)
         return size, 1 if image.mode in _GREY or image.mode.startswith("I") else 3
 
 
@@ -162,12 +162,21 @@ def at_most(pixels: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(file, name: str) -> Iterator:
-    """The file by Pillow; whatever goes wrong with it becomes a `ValueError` that names it."""
+    """Opens an image file with Pillow; an error of the file becomes a `ValueError` that names it.
+
+    Args:
+      file: path or stream of the file.
+      name: name of the file in error messages.
+
+    Raises:
+      ImageError: the file is no image, is damaged, has too many pixels, floating-point pixels or several pages.
+      OSError: the system cannot read the file now.
+    """
     from PIL import Image
 
     try:
         with _stream(file) as stream, _open(stream) as image:
-            pages = _pages(stream) if image.format == "TIFF" else 1  # frames of other kinds are an animation's
+            pages = _pages(stream) if image.format == "TIFF" else 1  # frames of other formats are an animation
             if image.width * image.height > (most := _limit.get() or MAX_PIXELS):
                 raise ImageError(f"{name} has {image.width}x{image.height} pixels, more than {most:,}; shrink it")
             if image.mode == "F":
@@ -267,21 +276,21 @@ _CURES = {
     "PHOTOMETRIC=RGB",
 }
 
-# What Pillow's decoders raise for damaged files: mostly OSError, the rest from its parsers of headers and chunks.
+# Errors that Pillow raises for damaged files: mostly OSError; the others come from its parsers of headers and chunks.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 
-# Of the system's errors those that are about one file: missing (a link to nothing), closed to us, a folder. Others,
-# such as a failing disk or too many open files, prove nothing about it, so that no reader may leave it out.
+# System errors that concern one file: missing (a dangling link), no permission, a folder. Others, such as a failing
+# disk or too many open files, say nothing about the file, so no reader may skip it.
 _OWN_FAULT = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP)
 
 
 class ImageError(ValueError):
-    """One file that cannot be read as an image, so that a reader of many can tell it from its own mistakes."""
+    """A file cannot be read as an image; a reader of many files can skip it."""
 
 
 def eight_bits(pixels: np.ndarray, bits: int = 16) -> np.ndarray:
-    """Whole numbers of so many bits as uint8, 0..255 for the whole range.
+    """Scales integers of a number of bits to uint8, so that the full range becomes 0..255.
 
     >>> eight_bits(np.array([0, 256, 65535])).tolist(), eight_bits(np.array([0, 4095]), 12).tolist()
     ([0, 0, 255], [0, 255])
@@ -290,13 +299,12 @@ def eight_bits(pixels: np.ndarray, bits: int = 16) -> np.ndarray:
 
 
 def check_range(pixels: np.ndarray, name: str | Path) -> None:
-    """Warns, once a folder, of 16 bits that hold the values of 12 or fewer: as 8 bits they are nearly black."""
+    """Warns, once a folder, if 16-bit pixels use at most 12 bits, because they are nearly black as 8 bits."""
     largest = int(pixels.max(initial=0))
     if 0 < largest < 4096:
         warnings.warn(
-            f"an image in {Path(name).parent} holds 16-bit pixels, and none was seen above 4095: as 8 bits they are "
-            "0..15 of 255, nearly black; stretch such images first, all alike, as by gdal_translate -scale 0 4095 0 "
-            "65535",
+            f"an image in {Path(name).parent} holds 16-bit pixels, none of them above 4095: as 8 bits they are "
+            "0..15 of 255, nearly black; stretch all images alike first, such as: gdal_translate -scale 0 4095 0 65535",
             stacklevel=2,
         )
 

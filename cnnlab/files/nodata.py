@@ -1,4 +1,4 @@
-"""Where a TIFF holds no data."""
+"""Pixels without data in TIFF files."""
 
 from pathlib import Path
 
@@ -9,12 +9,15 @@ from cnnlab.files.tiff import BLACK_IS_ZERO, WHITE_IS_ZERO, Bands, read_bands
 
 
 def known_pixels(path: Path) -> np.ndarray | None:
-    """Where a TIFF holds data, `[H, W]` upright: some band has another value than its nodata, and alpha is not 0.
+    """Reads which pixels of a TIFF have data: at least one band differs from the nodata value, and alpha is not 0.
 
-    None where it does everywhere, as files of other kinds do. A mask kept as a second image in the file is not read.
+    It does not read a mask that is stored as a second image in the file.
+
+    Returns:
+      Boolean `[H, W]`, upright; None if all pixels have data, as in files of other formats.
 
     Raises:
-      ValueError: colours of 16 bits have a nodata value, which cannot be told once they are cut to 8.
+      ValueError: colours of 16 bits have a nodata value, which cannot be recognised after scaling to 8 bits.
     """
     from PIL import ImageOps
 
@@ -23,8 +26,8 @@ def known_pixels(path: Path) -> np.ndarray | None:
         return None
     if bands.nodata is not None and bands.bits > 8 and bands.count > 1:
         raise ValueError(
-            f"{path} holds colours of {bands.bits} bits, where pixels without data ({bands.nodata:g}) cannot be told; "
-            "save it with 8 bits and an alpha band"
+            f"{path} holds colours of {bands.bits} bits, where pixels without data ({bands.nodata:g}) cannot be "
+            "recognised after scaling to 8 bits; save it with 8 bits and an alpha band"
         )
     with opened(path, str(path)) as image:
         pixels = np.asarray(ImageOps.exif_transpose(image))
@@ -34,7 +37,9 @@ def known_pixels(path: Path) -> np.ndarray | None:
 
 
 def _decoded(bands: Bands) -> float:
-    """The nodata value as Pillow decodes it: grey of less than 8 bits scaled up, but for one, white as the largest."""
+    """Returns the nodata value as it is after Pillow decodes: grey of 2 to 7 bits is scaled to 0..255, MinIsWhite is
+    inverted.
+    """
     if bands.bits > 8 or bands.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO):
         return bands.nodata
     largest = 2**bands.bits - 1

@@ -1,4 +1,4 @@
-"""One photo for which a network gives an answer, with what records and drawings must know of it."""
+"""A photo to predict, with the properties that records and drawings need."""
 
 import dataclasses
 import functools
@@ -12,13 +12,13 @@ from cnnlab.files.images import read_header, read_pixels
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A photo, or one frame of a video. Its file is read only where `size` or `pixels` are asked for.
+    """A photo or one frame of a video; its file is read at the first use of `size` or `pixels`.
 
     Attributes:
-      path: of the file, or of the video.
-      number: of the photo, 1 the first; COCO's `image_id`.
-      categories: COCO's numbers of the classes by name; 1 is the first class, if left out.
-      frame: the pixels `[H, W, 3]` uint8 of a video's frame.
+      path: path of the photo or of the video.
+      number: number of the photo, counted from 1; the `image_id` of COCO.
+      categories: COCO's category numbers by class name; by default classes are numbered from 1.
+      frame: pixels `[H, W, 3]` uint8 of a video's frame; None for a photo.
     """
 
     path: Path
@@ -28,10 +28,10 @@ class Photo:
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels, upright."""
+        """The height and width of the upright photo in pixels."""
         return read_header(self.path)[0] if self.frame is None else self.frame.shape[:2]
 
     @functools.cached_property
     def pixels(self) -> np.ndarray:
-        """`[H, W, 3]` uint8, upright, at the photo's own size."""
+        """The pixels of the upright photo at its own size, `[H, W, 3]` uint8."""
         return read_pixels(self.path, size=self.size, channels=3) if self.frame is None else self.frame

@@ -1,4 +1,4 @@
-"""PNG files of maps and photos: which value is white, the colours of classes, writing whole or not at all."""
+"""PNG files of maps and drawings: class colours, the value of white, and atomic writes."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 
 from cnnlab.files.atomic import replacing
 
-_ROWS = 512  # scaled at a time, so that a map may lie on disk
+_ROWS = 512  # rows that are scaled at a time, so that a map on disk need not fit in memory
 
 
 class PngImage(NamedTuple):
-    """What a PNG shows.
+    """The content of a PNG file.
 
     Attributes:
       pixels: uint8, `[H, W]` or `[H, W, 3]`.
-      palette: `[256, 3]` uint8, the colours of indices; None for grey and RGB.
-      white: the value that 255 stands for, kept as the PNG's text `white`: `pixel / 255 * white` gives values again.
+      palette: colours of indices, `[256, 3]` uint8; None for grey and RGB.
+      white: value of a map at pixel 255, stored as the PNG's text `white`: `pixel / 255 * white` is the map's value.
     """
 
     pixels: np.ndarray
@@ -24,31 +24,31 @@ class PngImage(NamedTuple):
     white: float | None = None
 
 
-def write_png(path: Path, picture: PngImage, *, size: tuple[int, int] | None = None) -> None:
-    """Writes a picture whole or not at all; with a `size` (height, width) each pixel is taken from the nearest one."""
+def write_png(path: Path, image: PngImage, *, size: tuple[int, int] | None = None) -> None:
+    """Writes a PNG file atomically; with a `size` (height, width) it resizes to the nearest pixels."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    image = Image.fromarray(picture.pixels)
+    raster = Image.fromarray(image.pixels)
     if size is not None:
-        image = image.resize(size[::-1], Image.Resampling.NEAREST)
-    if picture.palette is not None:
-        image.putpalette(picture.palette.tobytes())
+        raster = raster.resize(size[::-1], Image.Resampling.NEAREST)
+    if image.palette is not None:
+        raster.putpalette(image.palette.tobytes())
     text = PngInfo()
-    if picture.white is not None:
-        text.add_text("white", f"{picture.white:.9g}")
+    if image.white is not None:
+        text.add_text("white", f"{image.white:.9g}")
     with replacing(path) as part:
-        image.save(part, "png", pnginfo=text)
+        raster.save(part, "png", pnginfo=text)
 
 
 def map_image(name: str, values: np.ndarray, num_classes: int, *, largest: float) -> PngImage:
-    """Returns a segmentation's map as a picture: a mask in the colours of its classes, any other map in grey.
+    """Converts a map of a segmentation to an image: a mask in the colours of its classes, any other map in grey.
 
     Args:
-      name: of the map, which says what is white (`white_of`).
-      values: `[H, W]`, an array or a map on disk; NaN is black.
-      num_classes: k.
-      largest: value of the map, over all its bands.
+      name: name of the map, which determines the value of white (`white_of`).
+      values: map `[H, W]` in memory or on disk; NaN is black.
+      num_classes: number of classes.
+      largest: largest value of the map over all its bands.
     """
     white = white_of(name, num_classes, largest)
     pixels = np.empty(values.shape, np.uint8)
@@ -59,10 +59,10 @@ def map_image(name: str, values: np.ndarray, num_classes: int, *, largest: float
 
 
 def white_of(name: str, num_classes: int, largest: float) -> float:
-    """Returns the value that is white in the picture of a map: 255 for a mask, which holds indices.
+    """Returns the value that is white in the image of a map: 255 for a mask, whose pixels are class indices.
 
-    The largest value that variance and mutual information can have would leave their pictures black: white is the
-    largest value of the map.
+    For variance and mutual information it is the largest value of the map, because the largest possible value would
+    leave the image black.
 
     >>> white_of("mean", 2, 0.9), white_of("variance", 2, 0.03)
     (1.0, 0.03)
@@ -72,7 +72,7 @@ def white_of(name: str, num_classes: int, largest: float) -> float:
 
 
 def class_colours(k: int) -> np.ndarray:
-    """Returns a palette `[256, 3]` uint8: the colours that k classes have in figures, then black.
+    """Returns a palette `[256, 3]` uint8: the colours of k classes, as in figures, then black.
 
     >>> class_colours(2)[:3].tolist()
     [[31, 119, 180], [255, 127, 14], [0, 0, 0]]

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, strictly: a key or a value that does not belong is an error with its place."""
+"""Strict conversion of frozen dataclasses to JSON and back; an error names the unknown key or the wrong value."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from cnnlab.errors import unknown
 
 
 def encode(value: Any) -> Any:
-    """A dataclass tree of numbers, strings, booleans, None and tuples as JSON's types."""
+    """Converts nested dataclasses with numbers, strings, booleans, None and tuples to JSON types."""
     if dataclasses.is_dataclass(value):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
     if isinstance(value, dict):
@@ -19,15 +19,15 @@ def encode(value: Any) -> Any:
 
 
 def decode(annotation: Any, value: Any, where: str) -> Any:
-    """JSON's value as the annotated type.
+    """Converts a JSON value to an annotated type.
 
     Args:
-      annotation: a dataclass, `int`, `float`, `bool`, `str`, `Any`, or a `Literal`, `tuple` or union of such.
-      value: from `json.loads`, or already of the type.
-      where: the value's place, for messages: `training.epochs`.
+      annotation: a dataclass, `int`, `float`, `bool`, `str`, `Any`, or a `Literal`, `tuple` or union of these.
+      value: value from `json.loads`, or a value that has the type already.
+      where: place of the value in error messages, such as `training.epochs`.
 
     Raises:
-      ValueError: an unknown key (the valid ones are named), a missing one, or a value of another type.
+      ValueError: a key is unknown or missing, or a value has another type.
 
     >>> decode(tuple[float, ...], [1, 2.5], "optimizer.milestones")
     (1.0, 2.5)
@@ -81,14 +81,18 @@ def _fits(value: float) -> bool:
 
 
 def check(config: Any) -> None:
-    """Brings the fields of a frozen dataclass to their annotated types, or raises `ValueError`; for `__post_init__`."""
+    """Converts the fields of a frozen dataclass to their annotated types; call it in `__post_init__`.
+
+    Raises:
+      ValueError: a field has another type.
+    """
     hints = get_type_hints(type(config))
     for field in dataclasses.fields(config):
         object.__setattr__(config, field.name, decode(hints[field.name], getattr(config, field.name), field.name))
 
 
 def describe(annotation: Any) -> str:
-    """A type as a reader would say it: `float or none`, `sgd or adam`."""
+    """Describes a type for error messages: `float or none`, `sgd or adam`."""
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
     if get_origin(annotation) in (Union, types.UnionType):
@@ -117,9 +121,9 @@ def _decode_dataclass(kind: type, value: Any, where: str) -> Any:
 
 
 def without_nan(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: null stands for a number that could not be measured, however deep."""
+    """Replaces NaN and infinity by None in nested dicts and lists, because JSON has no such numbers."""
     if isinstance(value, dict):
-        return {name: without_nan(one) for name, one in value.items()}
+        return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [without_nan(one) for one in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

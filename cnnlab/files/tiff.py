@@ -148,7 +148,7 @@ def check_bands(files: Sequence[Path]) -> None:
         return
     [(usual, number)] = Counter(counts.values()).most_common(1)
     for file, count in counts.items():
-        cure = f"keep those that are wanted, such as: gdal_translate -b 1 -b 2 -b 3 {file.name} OTHER.tif"
+        cure = f"keep the bands that you need, such as: gdal_translate -b 1 -b 2 -b 3 {file.name} OTHER.tif"
         if count != usual:
             raise ValueError(f"{file} has {count} bands, {number} of {len(counts)} TIFFs have {usual}; {cure}")
         if count not in (1, 3):

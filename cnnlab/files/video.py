@@ -1,4 +1,4 @@
-"""Videos, read and written frame by frame: by PyAV (extra `video`), or from a folder of frames."""
+"""Reads and writes videos frame by frame, with PyAV (extra `video`) or from a folder of frames."""
 
 import contextlib
 import itertools
@@ -20,16 +20,16 @@ _SAFE = {
 """What FFmpeg may open: files alone, and no playlist, which would name other files."""
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
-TICKS = 90_000  # a second; the written frames' unit of time
-SHORTER = 0.5  # seconds by which a file may end before the end that it tells
+TICKS = 90_000  # ticks in a second, the unit of time in written files
+SHORTER = 0.5  # seconds by which a file may be shorter than its header says
 
 
 class Frame(NamedTuple):
-    """One picture of a video.
+    """A frame of a video.
 
     Attributes:
-      pixels: `[H, W, 3]` uint8, upright.
-      seconds: since the first frame.
+      pixels: pixels `[H, W, 3]` uint8, upright.
+      seconds: time since the first frame in seconds.
     """
 
     pixels: np.ndarray
@@ -37,13 +37,13 @@ class Frame(NamedTuple):
 
 
 class Video(NamedTuple):
-    """Frames to be read once, in order.
+    """A video whose frames can be read once, in order.
 
     Attributes:
       size: height and width of all frames in pixels.
-      rate: frames a second, on average.
-      length: how many frames, where the file tells.
-      frames: one after the other; memory holds those that the reader keeps.
+      rate: average number of frames in a second.
+      length: number of frames; None if the file does not say.
+      frames: iterator over the frames.
     """
 
     size: tuple[int, int]
@@ -54,18 +54,18 @@ class Video(NamedTuple):
 
 @contextlib.contextmanager
 def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
-    """A video file, or a folder of frames: image files in the order of their names, numbers by value.
+    """Opens a video file, or a folder of image files in the order of their names, with numbers in order of value.
 
-    Times are the file's own, so a rate that varies is kept; a phone's film is turned upright; sound is left out. Damage
-    is what FFmpeg reports; changed bytes that still decode are pictures like any other.
+    Frames have the times of the file, so the rate may vary. Videos of phones are rotated upright; sound is left out.
+    Damage is what FFmpeg reports: changed bytes that still decode go unnoticed.
 
     Args:
-      path: the file or folder.
-      rate: frames a second of a folder.
+      path: video file or folder.
+      rate: frames in a second, for a folder.
 
     Raises:
       ValueError: the file is missing, no video, damaged, cut off or without a frame, its frames have more than
-        `MAX_PIXELS` pixels or different sizes, or PyAV is not installed; the file is named, and the frame.
+        `MAX_PIXELS` pixels or different sizes, or PyAV is not installed.
     """
     path = Path(path)
     if path.is_dir():
@@ -75,18 +75,18 @@ def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
         raise ValueError(f"{path} does not exist; give a video or a folder of frames")
     av = _require_av()
     try:
-        # The prefix and the list keep the reader from addresses that a file's name or content may hold.
+        # The prefix and the lists prevent access to addresses and to other files that the content of a file names.
         opened = av.open(f"file:{path.absolute()}", container_options=_SAFE)
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"cannot read {path} as a video ({_reason(error)}); repair or remove it") from error
     with opened as container:
         if not container.streams.video:
-            kinds = ", ".join(one.type for one in container.streams) or "none"
-            raise ValueError(f"{path} holds no pictures; its streams are {kinds}")
+            kinds = ", ".join(stream.type for stream in container.streams) or "none"
+            raise ValueError(f"{path} holds no video stream; its streams are {kinds}")
         stream = container.streams.video[0]
         _check_size(str(path), (stream.height, stream.width))
-        stream.thread_type = "SLICE"  # with frames in parallel, damage is not always seen
-        frames = _frames(_pictures(av, path, container, stream), 1 / _rate(stream))
+        stream.thread_type = "SLICE"  # decoding frames in parallel sometimes hides damage
+        frames = _frames(_decode(av, path, container, stream), 1 / _rate(stream))
         first = next(frames, None)
         if first is None:
             raise ValueError(f"{path} holds no frame; remove it")
@@ -95,14 +95,14 @@ def open_video(path: str | Path, *, rate: float = 25.0) -> Iterator[Video]:
 
 @contextlib.contextmanager
 def write_video(path: Path, *, size: tuple[int, int], rate: Fraction) -> Iterator[Callable[[Frame], None]]:
-    """Yields `write(frame)`; the file is there, whole, when the block ends, and never where it fails.
+    """Yields `write(frame)`; the complete file appears when the block ends, and no file appears if it fails.
 
-    MP4 with H.264, which needs even sides: an odd one gets its last row or column twice.
+    The format is MP4 with H.264. H.264 needs an even height and width, so an odd one repeats its last row or column.
 
     Args:
-      path: the file.
+      path: path of the file.
       size: height and width of the frames in pixels.
-      rate: frames a second, on average.
+      rate: average number of frames in a second.
 
     Raises:
       ValueError: the file cannot be written, or PyAV is not installed.
@@ -113,19 +113,19 @@ def write_video(path: Path, *, size: tuple[int, int], rate: Fraction) -> Iterato
     last = -1
     try:
         with replacing(path) as part, av.open(f"file:{part.absolute()}", "w", format="mp4") as container:
-            known = "libx264" in av.codecs_available
-            options = {"preset": "veryfast", "crf": "20"} if known else {"qscale": "3"}
-            stream = container.add_stream("libx264" if known else "mpeg4", rate=rate, options=options)
+            has_h264 = "libx264" in av.codecs_available
+            options = {"preset": "veryfast", "crf": "20"} if has_h264 else {"qscale": "3"}
+            stream = container.add_stream("libx264" if has_h264 else "mpeg4", rate=rate, options=options)
             stream.height, stream.width = (side + side % 2 for side in size)
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = Fraction(1, TICKS)
 
             def write(frame: Frame) -> None:
                 nonlocal last
-                picture = av.VideoFrame.from_ndarray(np.pad(frame.pixels, odd, "edge"), format="rgb24")
+                encoded = av.VideoFrame.from_ndarray(np.pad(frame.pixels, odd, "edge"), format="rgb24")
                 last = max(last + 1, round(frame.seconds * TICKS))
-                picture.pts, picture.time_base = last, Fraction(1, TICKS)
-                container.mux(stream.encode(picture))
+                encoded.pts, encoded.time_base = last, Fraction(1, TICKS)
+                container.mux(stream.encode(encoded))
 
             yield write
             container.mux(stream.encode())
@@ -134,7 +134,7 @@ def write_video(path: Path, *, size: tuple[int, int], rate: Fraction) -> Iterato
 
 
 def _folder(path: Path, rate: float) -> Video:
-    """The frames in a folder, decoded when they are asked for."""
+    """Returns the frames of a folder as a video; each file is decoded when its frame is read."""
     if not 0.01 <= rate <= 1000:
         raise ValueError(f"rate must lie in 0.01..1000 frames a second, found {rate}")
     files = sorted(find_images([path]), key=_by_number)
@@ -142,16 +142,16 @@ def _folder(path: Path, rate: float) -> Video:
 
     def frames() -> Iterator[Frame]:
         for number, file in enumerate(files):
-            found = read_header(file)[0]
-            if found != size:
-                raise _other_size(str(file), found, size)
+            frame_size = read_header(file)[0]
+            if frame_size != size:
+                raise _size_error(str(file), frame_size, size)
             yield Frame(read_pixels(file, size=size, channels=3), number * step)
 
     return Video(size, 1 / step, len(files), frames())
 
 
 def _by_number(path: Path) -> list:
-    """Words and numbers of a path in turn, so that frame2 stands before frame10.
+    """Splits a path into words and numbers, a sort key that puts frame2 before frame10.
 
     >>> _by_number(Path("frame10.png"))
     ['frame', 10, '.png']
@@ -159,8 +159,8 @@ def _by_number(path: Path) -> list:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
-def _pictures(av, path: Path, container, stream) -> Iterator:
-    """What the file decodes to; whatever is wrong with it is told with the number of the frame."""
+def _decode(av, path: Path, container, stream) -> Iterator:
+    """Yields the decoded frames of a file; errors name the number of the frame."""
     number, size, reached = 0, None, 0.0
     try:
         for packet in container.demux():
@@ -169,44 +169,48 @@ def _pictures(av, path: Path, container, stream) -> Iterator:
             if packet.stream is not stream:
                 continue
             if packet.is_corrupt:
-                raise _cut(path, number, "the file ends amid a frame")
-            for picture in packet.decode():
-                if picture.is_corrupt:  # FFmpeg would fill the hole with what it guesses
-                    raise _cut(path, number, "the next one is damaged")
+                raise _damage_error(path, number, "the file ends in the middle of a frame")
+            for frame in packet.decode():
+                if frame.is_corrupt:  # FFmpeg would fill the damaged part with guesses
+                    raise _damage_error(path, number, "the next one is damaged")
                 number += 1
-                found = (picture.height, picture.width)
-                size = size or found
-                if found != size:
-                    raise _other_size(f"frame {number} of {path}", found, size)
-                yield picture
+                frame_size = (frame.height, frame.width)
+                size = size or frame_size
+                if frame_size != size:
+                    raise _size_error(f"frame {number} of {path}", frame_size, size)
+                yield frame
     except (av.FFmpegError, OSError) as error:
-        raise _cut(path, number, _reason(error)) from error
-    # Matroska alone ends quietly where it was cut off.
+        raise _damage_error(path, number, _reason(error)) from error
+    # FFmpeg reports no error for a Matroska file that is cut off.
     if "matroska" in container.format.name and container.duration and reached < container.duration / 1e6 - SHORTER:
-        raise _cut(path, number, f"of {container.duration / 1e6:.1f} s it holds {reached:.1f}")
+        raise _damage_error(path, number, f"of {container.duration / 1e6:.1f} s it holds {reached:.1f}")
 
 
-def _frames(pictures: Iterator, step: Fraction) -> Iterator[Frame]:
-    """The pictures upright, at times that rise: one step after the last where the file tells none, or stands still."""
+def _frames(decoded: Iterator, step: Fraction) -> Iterator[Frame]:
+    """Rotates frames upright and gives them increasing times.
+
+    A frame without a time, or whose time does not increase, comes one step after the frame before it.
+    """
     start, last = None, -step
-    for picture in pictures:
-        told = None if picture.pts is None else picture.pts * picture.time_base
-        start = told if start is None else start
-        seconds = last + step if told is None else told - start
+    for frame in decoded:
+        time = None if frame.pts is None else frame.pts * frame.time_base
+        start = time if start is None else start
+        seconds = last + step if time is None else time - start
         last = seconds if seconds > last else last + step
-        yield Frame(np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90)), last)
+        yield Frame(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)), last)
 
 
 def _check_size(name: str, size: tuple[int, int]) -> None:
+    """Raises `ValueError` if frames have no pixel or more than `MAX_PIXELS`."""
     if not 0 < size[0] * size[1] <= MAX_PIXELS:
         raise ValueError(f"{name} has frames of {size[1]}x{size[0]} pixels; 1 to {MAX_PIXELS:,} are read")
 
 
-def _other_size(name: str, found: tuple[int, int], size: tuple[int, int]) -> ValueError:
-    return ValueError(f"{name} has {found[1]}x{found[0]} pixels, the first frame {size[1]}x{size[0]}; make all alike")
+def _size_error(name: str, size: tuple[int, int], first: tuple[int, int]) -> ValueError:
+    return ValueError(f"{name} has {size[1]}x{size[0]} pixels, the first frame {first[1]}x{first[0]}; make all alike")
 
 
-def _cut(path: Path, number: int, reason: str) -> ValueError:
+def _damage_error(path: Path, number: int, reason: str) -> ValueError:
     return ValueError(f"{path} is cut off or damaged after frame {number} ({reason}); repair it, or cut it shorter")
 
 

@@ -1,1 +1,1 @@
-"""What programs run on: devices, memory, compiled programs and their cache."""
+"""The environment of programs: devices, memory pages, compiler options and the compilation cache."""

@@ -1,7 +1,7 @@
-"""Compiled programs kept on disk, so that a second run starts in a fraction of the first one's time.
+"""A cache of compiled programs on disk, so that later runs start faster.
 
-JAX's own settings win: `JAX_COMPILATION_CACHE_DIR` names another directory, `JAX_ENABLE_COMPILATION_CACHE=false` keeps
-nothing.
+JAX's own settings take precedence: `JAX_COMPILATION_CACHE_DIR` sets another directory, and
+`JAX_ENABLE_COMPILATION_CACHE=false` switches the cache off.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 MAX_BYTES = 1 << 30
-MIN_SECONDS = 0.2  # of a compilation, to be worth a file
+MIN_SECONDS = 0.2  # shortest compilation that is stored
 
 _hits = 0
 
 
 @functools.cache
 def keep_compilations() -> Path | None:
-    """Switches JAX's persistent cache on for this process, in the user's cache folder; the oldest files make room.
+    """Switches JAX's persistent cache on for this process, in the user's cache folder, and deletes the oldest files.
 
     Returns:
-      The directory; None where the cache is switched off or its directory cannot be written.
+      The directory; None if the cache is switched off or the directory cannot be written.
     """
     if not jax.config.jax_enable_compilation_cache:
         return None
@@ -42,12 +42,12 @@ def keep_compilations() -> Path | None:
     except OSError:
         return None
     jax.config.update("jax_compilation_cache_dir", str(directory))
-    compilation_cache.reset_cache()  # else a compilation before this one has settled that there is none
+    compilation_cache.reset_cache()  # otherwise an earlier compilation has fixed that there is no cache
     return directory
 
 
 def hits() -> int:
-    """How many programs this process found compiled."""
+    """Returns the number of compiled programs that this process has read from the cache."""
     return _hits
 
 
@@ -57,20 +57,20 @@ def _count(event: str, **_) -> None:
 
 
 def _processor() -> str:
-    """A name for what machine code must fit: home folders are shared by machines whose processors differ."""
-    told = platform.machine() + platform.processor()
+    """Returns a digest of the processor, because machines with other processors may share a home folder."""
+    description = platform.machine() + platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(errors="replace").splitlines()
-        told += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+        description += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    return hashlib.sha256(description.encode()).hexdigest()[:12]
 
 
 def _make_room(root: Path) -> None:
-    """Deletes the files read longest ago until the rest takes at most `MAX_BYTES`."""
+    """Deletes the least recently read files until the rest takes at most `MAX_BYTES`."""
     files = []
     for path in root.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+        with contextlib.suppress(FileNotFoundError):  # another process may delete files at the same time
             if path.is_file():
                 files.append((path, path.stat()))
     total = sum(stat.st_size for _, stat in files)

@@ -1,4 +1,4 @@
-"""One program on one device or many: the batch is split over a mesh, everything else is on every device."""
+"""Data parallelism: a mesh of devices shares each batch, and every device holds a copy of all other arrays."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def data_mesh(devices: list | None = None) -> Mesh:
-    """All devices, of all processes, in one row named `data`."""
+    """Returns a one-dimensional mesh of all devices of all processes, with the axis `data`."""
     return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
 
 
 def check_divides(batch_size: int, mesh: Mesh) -> None:
-    """Raises `ValueError` where a batch cannot be split evenly."""
+    """Raises `ValueError` if a batch cannot be split evenly over the devices."""
     if batch_size % mesh.size:
         raise ValueError(
             f"batch size {batch_size} does not divide over {mesh.size} devices; "
@@ -22,14 +22,14 @@ def check_divides(batch_size: int, mesh: Mesh) -> None:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The same arrays on every device."""
+    """Copies the arrays of a pytree to every device."""
     return jax.tree.map(lambda leaf: _place(leaf, NamedSharding(mesh, PartitionSpec())), tree)
 
 
 def shard(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
-    """Rows of a batch over the devices; each process hands over the rows of its own devices only.
+    """Splits the examples of a batch over the devices; each process places only those of its own devices.
 
-    On a single device the arrays are left as they are: the program takes them without a copy of its own.
+    On a single device the arrays stay on the host, because the program copies them itself.
     """
     if mesh.size == 1:
         return batch
@@ -45,10 +45,10 @@ def _place(leaf: Any, sharding: NamedSharding) -> jax.Array:
 
 
 def local(tree: Any) -> Any:
-    """Replicated arrays as this process's own, for work that it does alone."""
+    """Returns this process's copy of replicated arrays, for computations of a single process."""
     return jax.tree.map(lambda leaf: leaf.addressable_data(0) if not leaf.is_fully_addressable else leaf, tree)
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Returns whether this process is the one that writes files and prints."""
     return jax.process_index() == 0

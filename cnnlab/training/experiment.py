@@ -153,7 +153,7 @@ class Training:
         if not self.save_minutes > 0:
             raise ValueError(f"save_minutes must be above 0, found {self.save_minutes}; set --training.save-minutes")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for none")
+            raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for no average")
 
 
 TABLES: dict[str, dict[str, Entry]] = {"model": MODELS, "data": SOURCES, "task": TASKS}

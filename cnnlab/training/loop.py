@@ -56,7 +56,7 @@ def train(
       network: Linen module of your own with the right number of outputs, in place of the experiment's.
       task: task of your own, in place of the experiment's.
       init_from: run whose best step gives the initial parameters, or a state dict that `cnnlab.models.import_torch`
-        reads; a head of another shape keeps its random initial values. A run that has already begun ignores it.
+        reads; a head of another shape keeps its random initial values. It has no effect on a run that has begun.
       quiet: whether to print nothing.
 
     Returns:

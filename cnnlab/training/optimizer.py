@@ -94,7 +94,7 @@ class Optimizer:
             if value != "auto" and not value >= 0:
                 raise ValueError(f"{name} must be 0 or more, found {value}")
         if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip must be above 0, found {self.clip}; leave it out for none")
+            raise ValueError(f"clip must be above 0, found {self.clip}; leave it out for no clipping")
         if self.name == "adamw" and self.weight_decay_kind == "l2":
             raise ValueError("adamw decouples its weight decay; for l2 set --optimizer.name adam")
 

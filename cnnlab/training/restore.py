@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a run, and the way back: to go on training, or to a network from its path alone."""
+"""Converts a run to the items of a checkpoint and back: to resume training, or to load a network from its path."""
 
 import contextlib
 import dataclasses
@@ -31,12 +31,12 @@ T = TypeVar("T")
 
 
 def evaluated_variables(state: State) -> Variables:
-    """The variables that evaluation uses: the average, where one is kept."""
+    """Returns the variables that evaluation uses: the moving average, or the current variables if there is none."""
     return {"params": state.params, **state.stats} if state.average is None else state.average
 
 
 def step_items(state: State) -> dict[str, Any]:
-    """A state as a checkpoint's two items: what evaluation reads, and what resuming needs besides."""
+    """Splits a state into the two items of a checkpoint: variables for evaluation, and the rest for resuming."""
     rest = {"state": state.optimizer}
     if state.average is not None:
         rest |= {"params": state.params, "stats": state.stats}
@@ -44,7 +44,7 @@ def step_items(state: State) -> dict[str, Any]:
 
 
 def run_config(plan: Plan) -> dict[str, Any]:
-    """All that evaluation must know, with everything `auto` resolved."""
+    """Returns the settings of a run that evaluation needs, with every `auto` resolved, as JSON types."""
     task, dataset = plan.task, plan.dataset
     return {
         "schema": checkpoint.SCHEMA,
@@ -67,18 +67,24 @@ def run_config(plan: Plan) -> dict[str, Any]:
 
 
 def signature(network: nn.Module) -> str:
-    """A network's class and fields in one line: `LeNet5(num_classes=10, dropout=0.3, ...)`."""
+    """Returns the class and the fields of a network in one line: `LeNet5(num_classes=10, dropout=0.3, ...)`."""
     names = [field.name for field in dataclasses.fields(network) if field.name not in ("parent", "name")]
     return f"{type(network).__name__}({', '.join(f'{name}={getattr(network, name)!r}' for name in names)})"
 
 
-def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], None]) -> tuple[State, list[float]]:
-    """The latest good step's state, with the losses of its unfinished epoch; the given state where there is no step.
+def resume(manager, state: State, config: dict[str, Any], report: Callable[[str], None]) -> tuple[State, list[float]]:
+    """Restores the state of the latest undamaged step and the losses of its unfinished epoch.
 
-    A damaged step is moved out of the way, to `RUN/damaged/`, and told of.
+    If there is no step, it returns the fresh state without losses. It moves a damaged step to `RUN/damaged/`.
+
+    Args:
+      manager: manager of the run's checkpoints.
+      state: fresh state.
+      config: settings of this call from `run_config`; its `init_from` is replaced by the stored one.
+      report: function that prints a message.
 
     Raises:
-      ValueError: the run was trained on other data, or another network.
+      ValueError: the run was trained with another network, task or data, or every step is damaged.
     """
     steps = sorted(manager.all_steps(), reverse=True)
     for step in steps:
@@ -87,13 +93,13 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
             check_same(stored, config, manager.directory.parent)
             items = [checkpoint.restore(manager, step, name, like, stored) for name, like in step_items(state).items()]
         except checkpoint.Damaged as error:
-            tell(f"{error}; going back to the step before it")
+            report(f"{error}; going back to the step before it")
             checkpoint.set_aside(manager, step)
             continue
         model, rest = items
         stats = {name: value for name, value in model.items() if name != "params"}
-        config["init_from"] = stored.get("init_from")  # what is saved from now on still tells it
-        _tell_versions(stored["versions"], config["versions"], tell)
+        config["init_from"] = stored.get("init_from")  # later checkpoints store it too
+        _report_versions(stored["versions"], config["versions"], report)
         restored = State(jnp.asarray(step, jnp.int32), model["params"], stats, rest["state"])
         if state.average is not None:
             restored = restored.replace(params=rest["params"], stats=rest["stats"], average=model)
@@ -105,32 +111,43 @@ def resume(manager, state: State, config: dict[str, Any], tell: Callable[[str], 
     return state, []
 
 
-def _tell_versions(stored: dict[str, str], now: dict[str, str], tell: Callable[[str], None]) -> None:
+def _report_versions(stored: dict[str, str], now: dict[str, str], report: Callable[[str], None]) -> None:
+    """Prints a message if the run began with other versions of the packages."""
     changed = [f"{name} {stored[name]}, now {now[name]}" for name in now if stored.get(name, now[name]) != now[name]]
     if changed:
-        tell(f"begun with {'; '.join(changed)}: the rest may differ in its last bits")
+        report(f"the run began with {'; '.join(changed)}: later steps may differ in their last bits")
 
 
-def check_same(stored: dict[str, Any], given: dict[str, Any], run_dir) -> None:
-    """Raises `ValueError` where a run would go on with another network, task or data than it was begun with."""
-    begun = {"network": stored["network"], "task": stored["task"]}
-    if stored["experiment"]["model"]["name"] in MODELS:  # built anew: options that came since then have their defaults
-        begun["network"] = signature(_stored_network(stored))
+def check_same(stored: dict[str, Any], config: dict[str, Any], run_dir) -> None:
+    """Raises `ValueError` if network, task, initial weights or data differ from those with which the run began.
+
+    Args:
+      stored: settings in the checkpoint.
+      config: settings of this call.
+      run_dir: run directory, for error messages.
+    """
+    parts = {"network": stored["network"], "task": stored["task"]}
+    if stored["experiment"]["model"]["name"] in MODELS:  # built again, so that newer options have their defaults
+        parts["network"] = signature(_stored_network(stored))
     if stored["task"]["name"] in TASKS:
-        begun["task"] = {"name": stored["task"]["name"], "options": encode(_stored_task(stored))}
-    for part, value in begun.items():
-        if value != given[part]:
-            raise ValueError(
-                f"{run_dir} was begun with the {part} {value}, not {given[part]}; choose another --run-dir"
-            )
-    if "init_from" in stored and given.get("init_from") not in (None, stored["init_from"]):
-        begun = stored["init_from"] or "fresh weights"
-        raise ValueError(f"{run_dir} was begun from {begun}, not {given['init_from']}; choose another --run-dir")
-    check_data(stored, given["data"]["fingerprint"], run_dir)
+        parts["task"] = {"name": stored["task"]["name"], "options": encode(_stored_task(stored))}
+    for part, value in parts.items():
+        if value != config[part]:
+            raise ValueError(f"{run_dir} began with the {part} {value}, not {config[part]}; choose another --run-dir")
+    if "init_from" in stored and config.get("init_from") not in (None, stored["init_from"]):
+        source = stored["init_from"] or "fresh weights"
+        raise ValueError(f"{run_dir} began from {source}, not {config['init_from']}; choose another --run-dir")
+    check_data(stored, config["data"]["fingerprint"], run_dir)
 
 
 def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> None:
-    """Raises `ValueError` where a run is used with other splits than it was trained with."""
+    """Raises `ValueError` if the splits differ from those with which a run was trained.
+
+    Args:
+      config: settings in the checkpoint.
+      fingerprint: digest of each split of the data.
+      run_dir: run directory, for error messages.
+    """
     stored = config["data"]["fingerprint"]
     changed = [split for split in stored if stored[split] != fingerprint.get(split)]
     if changed:
@@ -142,15 +159,15 @@ def check_data(config: dict[str, Any], fingerprint: dict[str, str], run_dir) -> 
 
 @contextlib.contextmanager
 def open_run_checkpoints(path: str | Path) -> Iterator:
-    """The manager of a run, read only.
+    """Yields a read-only manager of a run's checkpoints.
 
     Raises:
-      ValueError: the path holds no run, or nothing was saved yet.
+      ValueError: the path is no run directory, or it has no checkpoint yet.
     """
     path = Path(path)
     if not (path / CHECKPOINTS).is_dir():
-        begun = " (a run was begun there, but no epoch was saved)" if (path / EXPERIMENT).exists() else ""
-        raise ValueError(f"{path} is no run{begun}; give the --run-dir of a training")
+        note = " (a run began there, but saved no epoch)" if (path / EXPERIMENT).exists() else ""
+        raise ValueError(f"{path} is no run{note}; give the --run-dir of a training")
     with checkpoint.open_manager(path, read_only=True) as manager:
         if not manager.all_steps():
             raise ValueError(f"{path} holds no checkpoint yet; train it first")
@@ -158,7 +175,12 @@ def open_run_checkpoints(path: str | Path) -> Iterator:
 
 
 def first_good(path: str | Path, step: int | str, use: Callable[[Any, int, dict[str, Any]], T]) -> T:
-    """`use(manager, step, config)` of the step asked for; where it is damaged, of the next best, with a warning.
+    """Returns `use(manager, step, config)` for a step, or for the next best one, with a warning, if it is damaged.
+
+    Args:
+      path: run directory.
+      step: `best` on validation, `latest`, or a number.
+      use: function that reads the step.
 
     Raises:
       ValueError: there is no such step, or every one is damaged.
@@ -179,18 +201,18 @@ def first_good(path: str | Path, step: int | str, use: Callable[[Any, int, dict[
 def load(
     path: str | Path, *, step: int | str = "best", network: nn.Module | None = None, task: Task | None = None
 ) -> Trained:
-    """The network of a run, from its path alone.
+    """Loads the network of a run; the run directory is all that it needs.
 
-    A damaged step is passed over, with a warning, for the next best.
+    If a step is damaged, it warns and loads the next best step.
 
     Args:
-      path: a run directory; it may have been moved.
+      path: run directory, which may have moved.
       step: `best` on validation, `latest`, or a number.
-      network: the module, where the run was trained with one of your own.
-      task: likewise.
+      network: Linen module, if the run was trained with one of your own.
+      task: task, if the run was trained with one of your own.
 
     Raises:
-      ValueError: the path holds no run, only damaged steps, or those of another network.
+      ValueError: the path is no run directory, all steps are damaged, or they belong to another network.
     """
 
     def build(manager, number: int, config: dict[str, Any]) -> Trained:
@@ -205,21 +227,22 @@ def load(
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, InputSpec]:
-    """The network of a run and its input, without the weights.
+    """Returns the network of a run and its input spec, without the weights.
 
     Raises:
-      ValueError: the path holds no run, or one of a network of the caller's own.
+      ValueError: the path is no run directory, or the run was trained with a network of the caller's own.
     """
     config = load_config(path)
     return _stored_network(config), decode(InputSpec, config["spec"], "spec")
 
 
 def _stored_network(config: dict[str, Any]) -> nn.Module:
+    """Builds the network of a stored config."""
     return build_network(Experiment.from_json(config["experiment"]), config["outputs"])
 
 
 def _stored_task(config: dict[str, Any]) -> Task:
-    """The task with everything resolved, as it was trained."""
+    """Builds the task of a stored config, with every `auto` resolved."""
     name, options = config["task"]["name"], config["task"]["options"]
     if name not in TASKS:
         raise unknown("task", name, TASKS, "A task of your own: pass task=..., to load as to train.")
@@ -227,14 +250,14 @@ def _stored_task(config: dict[str, Any]) -> Task:
 
 
 def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
-    """The dataset that a run was trained with, its splits verified.
+    """Loads the dataset of a run and verifies its splits.
 
     Args:
-      path: the run directory.
-      moved_to: where its data now lies, if no longer where it was.
+      path: run directory.
+      moved_to: new path of the data, if it has moved.
 
     Raises:
-      ValueError: the run was trained on data of the caller's own, or its data has changed or is not there.
+      ValueError: the run was trained on data of the caller's own, or its data has changed or is missing.
     """
     config = load_config(path)
     experiment = Experiment.from_json(config["experiment"])
@@ -251,13 +274,16 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
 
 
 def _moved(data: Choice, place: str, moved_to: str) -> Choice:
-    """The data with another path; its mask and its content mask, if they are gone too, beside it as they lay before."""
-    gone = {n: data.options.get(n) for n in ("mask", "content")}
-    gone = {n: old for n, old in gone.items() if old is not None and not Path(old).exists()}
-    beside = {n: Path(moved_to).parent / os.path.relpath(old, Path(place).parent) for n, old in gone.items()}
-    return data.replace(path=moved_to, **{n: str(new) for n, new in beside.items()})
+    """Returns the data choice with a new path.
+
+    If its mask or content mask is missing as well, its new path has the same position relative to the data as before.
+    """
+    missing = {n: data.options.get(n) for n in ("mask", "content")}
+    missing = {n: old for n, old in missing.items() if old is not None and not Path(old).exists()}
+    moved = {n: Path(moved_to).parent / os.path.relpath(old, Path(place).parent) for n, old in missing.items()}
+    return data.replace(path=moved_to, **{n: str(new) for n, new in moved.items()})
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """What a run stored beside its best step: experiment, task, spec, monitor, data, versions."""
+    """Reads the config of a run's best step: experiment, task, spec, monitor, data, versions."""
     return first_good(path, "best", lambda manager, number, config: config)

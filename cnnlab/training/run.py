@@ -1,9 +1,9 @@
-"""A run directory: whose it is, who holds it, and its history.
+"""Run directories: locking, the stored experiment, and the history of metrics.
 
-RUN/experiment.json    the experiment, to refuse another one
+RUN/experiment.json    the experiment; another experiment is refused
 RUN/metrics.jsonl      one line an epoch
 RUN/checkpoints/STEP/  the latest and the best step
-RUN/figures/           pictures
+RUN/figures/           figures as PNG files
 """
 
 import contextlib
@@ -28,10 +28,12 @@ EXPERIMENT, METRICS, CHECKPOINTS = "experiment.json", "metrics.jsonl", "checkpoi
 
 @contextlib.contextmanager
 def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
-    """Holds the directory for this experiment alone; of several processes that train together the first one does.
+    """Locks a run directory for an experiment and stores the experiment in it.
+
+    Of several processes that train together only the first one does so.
 
     Raises:
-      ValueError: it holds another experiment, or other files; or another process trains in it.
+      ValueError: the directory holds another experiment or other files, or another process trains in it.
     """
     if not is_first_process():
         yield
@@ -44,7 +46,7 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
     run_dir.mkdir(parents=True, exist_ok=True)
     with lock(run_dir, f"another process trains in {run_dir}; wait for it or choose another --run-dir"):
         stored = run_dir / EXPERIMENT
-        # Until something was saved, another experiment may take its place: a first try that failed holds nothing.
+        # Another experiment may replace this one as long as there is no checkpoint, for instance after a failed start.
         if stored.exists() and any(path.name.isdigit() for path in (run_dir / CHECKPOINTS).glob("*")):
             old = read_experiment(stored)
             old = dataclasses.replace(old, **{part: with_defaults(getattr(old, part), TABLES[part]) for part in TABLES})
@@ -66,29 +68,30 @@ def read_experiment(path: Path) -> Experiment:
         raise ValueError(f"{path}: {error}; restore the file, or choose another --run-dir") from error
 
 
-def _check_same(run_dir: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """More epochs extend a run, and its data may have moved; anything else makes it another one."""
-    old, new = _flat(stored), _flat(given)
+def _check_same(run_dir: Path, stored: dict[str, Any], experiment: dict[str, Any]) -> None:
+    """Raises `ValueError` if an experiment differs from the stored one in more than epochs and the data's paths."""
+    old, new = _flat(stored), _flat(experiment)
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in may_change()]
     if changed:
-        told = "; ".join(f"{key} is {old.get(key, 'unset')} there, {new.get(key, 'unset')} here" for key in changed)
-        raise ValueError(f"{run_dir} holds another experiment: {told}. Choose another --run-dir")
+        pairs = [f"{key} is {old.get(key, 'unset')} there, {new.get(key, 'unset')} here" for key in changed]
+        raise ValueError(f"{run_dir} holds another experiment: {'; '.join(pairs)}. Choose another --run-dir")
     if new["training.epochs"] < old["training.epochs"]:
         raise ValueError(
-            f"{run_dir} was trained for {old['training.epochs']} epochs, {new['training.epochs']} are asked; "
-            "epochs can only grow. Choose another --run-dir"
+            f"{run_dir} was trained for {old['training.epochs']} epochs, more than {new['training.epochs']}; "
+            f"set --training.epochs {old['training.epochs']} or more, or choose another --run-dir"
         )
 
 
 def may_change() -> set[str]:
-    """Returns what may change in an experiment without making it another one.
+    """Returns the settings that may change when a run is resumed.
 
-    The data itself is known by the digest of its splits.
+    They include the paths of the data, because digests of the splits identify the data.
     """
     return {"training.epochs", "training.save_minutes", "training.resident", *(f"data.{name}" for name in places())}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested dicts to one dict with dotted names."""
     out: dict[str, Any] = {}
     for key, value in tree.items():
         out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -96,10 +99,13 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[str, float]]:
-    """Reads the history: one mapping an epoch with `epoch`, `step`, `loss`, `validation_*`, `seconds`; up to a step.
+    """Reads the history: a mapping for each epoch with `epoch`, `step`, `loss`, `validation_*` and `seconds`.
 
-    A damaged line is left out with a warning that names it: the history is told, and nothing is computed from it but
-    when to stop.
+    Args:
+      run_dir: run directory.
+      until_step: last step to read; by default all epochs are read.
+
+    A damaged line is left out with a warning that names it.
     """
     path = run_dir / METRICS
     if not path.exists():
@@ -127,6 +133,6 @@ def _history_row(text: str, where: str) -> dict[str, float]:
 
 
 def write_history(run_dir: Path, rows: list[dict[str, float]]) -> None:
-    """Replaces the history."""
+    """Writes the history, replacing the old file."""
     if is_first_process():
         write_text(run_dir / METRICS, "".join(json.dumps(without_nan(row)) + "\n" for row in rows))

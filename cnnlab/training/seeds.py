@@ -1,6 +1,6 @@
-"""One experiment over several seeds: in turn, or all at once as one program on an accelerator.
+"""Trains an experiment with several seeds, one after the other or all at once in one program.
 
-Each seed is a run of its own, the very one that `train` would make with it: it resumes, extends and loads by itself.
+Each seed has its own run directory, the same that `train` would write, so each run can be resumed, extended and loaded.
 """
 
 import contextlib
@@ -38,32 +38,31 @@ def train_seeds(
     quiet: bool = False,
     **own,
 ) -> list[Trained]:
-    """Trains once a seed, in `run_dir/seed0`, `run_dir/seed1`, ...; each as `train` would.
+    """Trains an experiment once for each seed, in `run_dir/seed0`, `run_dir/seed1`, ..., as `train` would.
 
-    Together, all seeds take each step in one vectorised program, for accelerators, which a small network leaves idle
-    (`seeds_cost` of `benchmarks/accelerator.py`; not measured yet). On a CPU that loses: a convolution's gradient of
-    ten networks took 3,341 ms at once and 36 in turn (two cores, jaxlib 0.10.2).
+    Trained together, all seeds take each step in one vectorised program. This suits accelerators, which a small network
+    leaves idle. On a CPU it is much slower than one seed after the other.
 
     Args:
-      experiment: with the first seed.
-      run_dir: where the runs are kept.
-      seeds: how many; `experiment.training.seeds` if left out.
-      together: all at once, which needs runs that stand at the same step, and no `patience`; on accelerators where
-        that is so, if left out.
-      quiet: show nothing.
+      experiment: experiment with the first seed.
+      run_dir: directory of the run directories.
+      seeds: number of seeds; by default `experiment.training.seeds`.
+      together: whether to train all seeds at once, which needs runs at the same step and no `patience`; by default
+        they are trained together on an accelerator if both hold.
+      quiet: whether to print nothing.
       **own: `data`, `network` and `task` of your own, as in `train`.
 
     Returns:
-      The network of each seed, at its best step.
+      The network of the best step for each seed.
 
     Raises:
-      ValueError: as `train`; or together, and the runs stand at different steps or may stop early.
+      ValueError: as in `train`; or `together` is true and the runs are at different steps or have `patience`.
     """
     number = experiment.training.seeds if seeds is None else seeds
     if number < 1:
         raise ValueError(f"seeds must be 1 or more, found {number}")
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
-    first = make_plan(single, **own)  # its data is loaded once for all
+    first = make_plan(single, **own)  # loads the data once for all seeds
     plans = [
         dataclasses.replace(first, experiment=dataclasses.replace(first.experiment, seed=experiment.seed + n))
         for n in range(number)
@@ -71,26 +70,26 @@ def train_seeds(
     folders = [Path(run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
     if together and first.training.patience is not None:
         raise ValueError("patience stops each seed at its own epoch; train them in turn (together=False)")
-    if together or (together is None and first.training.patience is None and _worth_it()):
+    if together or (together is None and first.training.patience is None and _has_accelerator()):
         try:
             with contextlib.ExitStack() as stack:
                 for plan, folder in zip(plans, folders, strict=True):
                     stack.enter_context(open_run(folder, plan.experiment))
                 _train_together(plans, folders, console(quiet))
             return [load(f, network=plan.network, task=plan.task) for plan, f in zip(plans, folders, strict=True)]
-        except _OutOfStep:  # killed between the saves of two seeds
+        except _OutOfStep:  # training was killed between the saves of two seeds
             if together:
                 raise
     return [train_plan(plan, folder, quiet=quiet) for plan, folder in zip(plans, folders, strict=True)]
 
 
-def _worth_it() -> bool:
-    """Whether this process, alone, has an accelerator."""
+def _has_accelerator() -> bool:
+    """Returns whether this is the only process and it has an accelerator."""
     return jax.default_backend() != "cpu" and jax.process_count() == 1
 
 
 class _OutOfStep(ValueError):
-    """The runs stand at different steps."""
+    """The runs are at different steps."""
 
 
 def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console) -> None:
@@ -101,22 +100,22 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
         managers = [stack.enter_context(open_manager(folder)) for folder in folders]
         stop = stack.enter_context(stop_signals())
         configs = [run_config(plan) for plan in plans]
-        begun = [
+        resumed = [
             resume(manager, fresh_state(plan), config, out.print)
             for manager, plan, config in zip(managers, plans, configs, strict=True)
         ]
-        at = {int(state.step) for state, _ in begun}
+        at = {int(state.step) for state, _ in resumed}
         if len(at) > 1:
-            raise _OutOfStep(f"the runs stand at the steps {sorted(at)}; train them in turn once (together=False)")
-        if any(len(lost) == first.steps for _, lost in begun):
-            raise _OutOfStep("a run was stopped before an epoch was measured; train them in turn once (together=False)")
+            raise _OutOfStep(f"the runs are at the steps {sorted(at)}; train them in turn once (together=False)")
+        if any(len(values) == first.steps for _, values in resumed):
+            raise _OutOfStep("a run was stopped before a validation; train them in turn once (together=False)")
         histories = [read_history(folder, until_step=at.copy().pop()) for folder in folders]
         if len(histories[0]) >= first.training.epochs:
             return
-        state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in begun))
-        losses = [lost for _, lost in begun]
-        progress.describe(out, begun[0][0].params, f"{len(plans)} × {type(first.network).__name__}", first.dataset)
-        del begun  # its arrays would stay on the device
+        state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in resumed))
+        losses = [values for _, values in resumed]
+        progress.describe(out, resumed[0][0].params, f"{len(plans)} × {type(first.network).__name__}", first.dataset)
+        del resumed  # its arrays would stay on the device
         steps = compile_steps(step_function(first), state, plans, data_mesh(jax.devices()[:1]), out)
         with progress.bar(out, first.training, steps=first.steps, step=at.pop()) as (tick, advance):
             while len(histories[0]) < first.training.epochs:
@@ -126,17 +125,17 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
                 singles = [jax.tree.map(lambda leaf, n=n: leaf[n], state) for n in range(len(plans))]
                 parts = list(zip(managers, singles, plans, configs, folders, losses, histories, strict=True))
                 if len(losses[0]) < first.steps:
-                    for manager, single, _, config, _, lost, _ in parts:
+                    for manager, single, _, config, _, values, _ in parts:
                         items = step_items(single)
-                        checkpoint.save(manager, int(single.step), **items, config=config | {"losses": lost})
+                        checkpoint.save(manager, int(single.step), **items, config=config | {"losses": values})
                     if stop():
                         break
                     continue
                 seconds = (time.perf_counter() - started) * first.steps / (first.steps - place)
-                for manager, single, plan, config, folder, lost, history in parts:
-                    finish_epoch(manager, single, plan, config, folder, lost, history, seconds=seconds)
-                advance(_mean([history[-1] for history in histories]), first.monitor)
-                del singles, parts  # likewise
+                for manager, single, plan, config, folder, values, history in parts:
+                    finish_epoch(manager, single, plan, config, folder, values, history, seconds=seconds)
+                advance(_mean_row([history[-1] for history in histories]), first.monitor)
+                del singles, parts  # their arrays would stay on the device
                 losses = [[] for _ in plans]
                 if stop():
                     break
@@ -146,7 +145,7 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
             raise Stopped(stop(), int(state.step[0]), folders[0].parent)
 
 
-def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The seeds' row of an epoch, to show: its step and epoch are whole numbers that all share."""
+def _mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Averages the rows of all seeds for one epoch; step and epoch, which are equal, stay whole numbers."""
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return mean | {name: rows[0][name] for name in ("epoch", "step")}

@@ -1,4 +1,4 @@
-"""One step of training: a pure function, the same for every task, network and number of devices."""
+"""The training step, a pure function that serves every task, network and number of devices."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,14 +21,14 @@ Batch = Mapping[str, jax.Array]
 
 @struct.dataclass
 class State:
-    """All that training changes.
+    """The state of training: all arrays that a training step changes.
 
     Attributes:
-      step: steps taken, int32.
-      params: trained variables.
+      step: number of steps so far, int32.
+      params: parameters.
       stats: other variables, such as batch statistics.
-      optimizer: the optimizer's own.
-      average: a moving average of all variables, where one is kept.
+      optimizer: state of the optimizer.
+      average: moving average of all variables; None without `ema`.
     """
 
     step: jax.Array
@@ -46,9 +46,17 @@ def create_state(
     *,
     ema: float | None = None,
 ) -> State:
-    """The state before the first step, for images shaped like these; `ema` as in `train_step`."""
+    """Creates the state before the first step, with random parameters.
 
-    @jit  # LeNet5 takes .3 s, found compiled; op by op 6
+    Args:
+      network: any Linen module.
+      optimizer: optax transformation.
+      images: images `[B, H, W, C]`, of which only the shape matters.
+      key: random key of the parameters.
+      ema: decay of the moving average, as in `train_step`.
+    """
+
+    @jit  # one compiled program, because running each operation separately is slow
     def create(images: jax.Array, key: jax.Array) -> State:
         return start(cnn.init(network, as_float(images), key), optimizer, ema=ema)
 
@@ -56,14 +64,14 @@ def create_state(
 
 
 def start(variables: Any, optimizer: optax.GradientTransformation, *, ema: float | None = None) -> State:
-    """The state before the first step from these variables."""
+    """Creates the state before the first step from initial variables; `ema` as in `train_step`."""
     stats = {name: value for name, value in variables.items() if name != "params"}
-    average = jax.tree.map(jnp.copy, variables) if ema else None  # copied, as states are donated
+    average = jax.tree.map(jnp.copy, variables) if ema else None  # a copy, because states are donated
     return State(jnp.zeros((), jnp.int32), variables["params"], stats, optimizer.init(variables["params"]), average)
 
 
 def scale(batch: Batch, key: jax.Array) -> Batch:
-    """The default preparation: uint8 images to [0, 1], nothing random."""
+    """Scales uint8 images to [0, 1]; the default preparation of a batch, without randomness."""
     del key
     return dict(batch) | {"image": as_float(batch["image"])}
 
@@ -80,18 +88,18 @@ def train_step(
     trainable: tuple[str, ...] = (),
     ema: float | None = None,
 ) -> tuple[State, Metrics]:
-    """The state after one gradient step, and the step's metrics.
+    """Computes one gradient step and returns the new state and the step's metrics.
 
     Args:
-      state: before the step.
-      batch: `image` `[B, H, W, C]`, what the task reads, and `weight` `[B]` (all 1 if left out).
+      state: state before the step.
+      batch: `image` `[B, H, W, C]`, the columns that the task reads, and optionally `weight` `[B]` (default 1).
       network: any Linen module.
-      task: gives each example's loss and weight.
-      optimizer: an optax transformation.
-      key: of the whole run; the step folds its number in, so keys are derived and never stored.
-      prepare: `(batch, key) -> batch` on the device: normalisation and augmentation.
-      trainable: layers whose parameters get gradients; all if left out.
-      ema: decay of the moving average of all variables; none is kept if left out.
+      task: task that computes the loss and weight of each example.
+      optimizer: optax transformation.
+      key: key of the whole run; the step derives its own key from it and the step's number.
+      prepare: function `(batch, key) -> batch` that normalises and augments on the device.
+      trainable: layers whose parameters get gradients; by default all.
+      ema: decay of the moving average of all variables; by default there is no average.
 
     Returns:
       `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch.
@@ -106,7 +114,7 @@ def train_step(
                 {"params": frozen.hold(params, trainable), **state.stats},
                 batch["image"],
                 train=True,
-                rngs={"dropout": dropout_key, "params": dropout_key},  # "params" serves streams of other names
+                rngs={"dropout": dropout_key, "params": dropout_key},  # Flax takes "params" for all other streams
                 mutable=list(state.stats),
             )
         value, weight = task.loss(logits, batch)
@@ -122,11 +130,10 @@ def train_step(
 
 
 def _averaged(state: State, variables: Any, decay: float) -> Any:
-    """`decay * average + (1 - decay) * variables`; the decay grows to its value over the first steps, so that the
-    initial values are soon forgotten.
+    """Updates the moving average: `decay * average + (1 - decay) * variables`.
 
-    Batch statistics are averaged too: those of the last steps do not fit averaged parameters (NLL .48 instead of .08
-    for `mnist_tiny` at its full rate).
+    The decay grows to its value over the first steps, so that the initial values soon lose their weight. Batch
+    statistics are averaged too, because the latest statistics do not fit averaged parameters.
     """
     rate = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
     return jax.tree.map(lambda old, new: rate * old + (1 - rate) * new, state.average, variables)

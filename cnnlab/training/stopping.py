@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM and Ctrl-C are noted, the step is finished, the run is saved."""
+"""Stopping on SIGTERM and Ctrl-C: training finishes the current step and saves the run."""
 
 import contextlib
 import math
@@ -12,10 +12,10 @@ import jax
 
 
 class Stopped(RuntimeError):
-    """The run was asked to stop, and was saved first.
+    """A signal stopped the run, after the run was saved.
 
     Attributes:
-      exit_code: by which shells and schedulers know what ended the program: 128 and the signal's number.
+      exit_code: 128 plus the number of the signal, as shells and schedulers expect.
     """
 
     def __init__(self, name: str, step: int, run_dir: Path):
@@ -24,9 +24,13 @@ class Stopped(RuntimeError):
 
 
 def until_pause(stop: Callable[[], str], minutes: float) -> Callable[[], bool]:
-    """A function that tells whether it is time to save: the run was asked to stop, or so long has gone by since now.
+    """Returns a function that is true when it is time to save: after a signal, or after some minutes.
 
-    Time does not count where several processes train together: their clocks differ, and all must save the same step.
+    If several processes train together, time does not count: their clocks differ, and all must save the same step.
+
+    Args:
+      stop: function from `stop_signals`.
+      minutes: time from now until the next save.
     """
     end = time.monotonic() + 60 * minutes if jax.process_count() == 1 else math.inf
     return lambda: bool(stop()) or time.monotonic() > end
@@ -34,9 +38,9 @@ def until_pause(stop: Callable[[], str], minutes: float) -> Callable[[], bool]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], str]]:
-    """Yields a function that names the signal received so far, or the empty string.
+    """Yields a function that returns the name of the signal that arrived, or an empty string.
 
-    A second one acts at once, as it would without us. Outside the main thread signals cannot be caught: none is.
+    A second signal has its usual effect. Outside the main thread Python cannot catch signals, so nothing is caught.
     """
     received: list[str] = []
     if threading.current_thread() is not threading.main_thread():

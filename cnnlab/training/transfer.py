@@ -1,4 +1,4 @@
-"""Training that starts from other weights: those of another run, or published ones."""
+"""Transfer learning: initial weights from another run or from a published state dict."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,25 +15,25 @@ from cnnlab.training.restore import first_good, load_config
 from cnnlab.training.step import State, start
 
 
-def initial_variables(state: State, source: str | Path, plan: Plan, tell: Callable[[str], None]) -> State:
-    """A fresh state that starts from other weights: every array of the same path and shape is taken.
+def initial_variables(state: State, source: str | Path, plan: Plan, report: Callable[[str], None]) -> State:
+    """Replaces the arrays of a fresh state by those of the same path and shape from other weights.
 
     Args:
-      state: before its first step.
-      source: a run directory, whose best step counts; or a state dict that torchvision published, see
+      state: state before the first step.
+      source: run directory, whose best step is used, or a state dict that torchvision published; see
         `cnnlab.models.import_torch`.
-      plan: the run that begins.
-      tell: is told which arrays keep their fresh values, as a new head does.
+      plan: plan of the new run.
+      report: function that prints which arrays keep their random values, such as a new head.
 
     Raises:
-      ValueError: the path is no run and no state dict, its images have other channels, or none of its arrays fits (of a
-        state dict, one that is not the head's).
+      ValueError: the path is neither a run nor a state dict, its images have another number of channels, or no array
+        fits (for a state dict: an array outside the head does not fit).
     """
     published = Path(source).is_file()
     if published:
-        given = _published(source, plan, tell)
+        weights = _published_variables(source, plan, report)
     else:
-        given = first_good(
+        weights = first_good(
             source,
             "best",
             lambda manager, number, config: checkpoint.restore_as_saved(manager, number, "model", config),
@@ -42,34 +42,34 @@ def initial_variables(state: State, source: str | Path, plan: Plan, tell: Callab
         if there != here:
             raise ValueError(f"{source} was trained on images of {there} channels, {plan.dataset.name} has {here}")
     fresh = {"params": state.params, **state.stats}
-    flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(given)}
-    kept = []
+    flat = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(weights)}
+    fresh_names = []
 
     def choose(path, leaf: jax.Array) -> jax.Array:
-        found = flat.get(name := jax.tree_util.keystr(path))
-        if found is None or found.shape != leaf.shape:
+        array = flat.get(name := jax.tree_util.keystr(path))
+        if array is None or array.shape != leaf.shape:
             if published and path[1].key != MODELS[plan.experiment.model.name].weights.head[0]:
-                there, channels = "none" if found is None else found.shape, plan.dataset.spec.channels
+                there, channels = "none" if array is None else array.shape, plan.dataset.spec.channels
                 raise ValueError(
                     f"{source} holds {name} {there}, this network has {leaf.shape}; its images have {channels} channels"
                 )
-            kept.append(name)
+            fresh_names.append(name)
             return leaf
-        return jnp.asarray(found, leaf.dtype)
+        return jnp.asarray(array, leaf.dtype)
 
     variables = jax.tree_util.tree_map_with_path(choose, fresh)
     total = len(jax.tree.leaves(fresh))
-    if len(kept) == total:
-        raise ValueError(f"no array of {source} has a place in this network; --init-from needs the same model's")
-    tell(f"from {source}: {total - len(kept)} of {total} arrays; new: {', '.join(kept) or 'none'}")
+    if len(fresh_names) == total:
+        raise ValueError(f"no array of {source} fits this network; --init-from needs a run of the same model")
+    report(f"from {source}: {total - len(fresh_names)} of {total} arrays; new: {', '.join(fresh_names) or 'none'}")
     return start(variables, plan.optimizer(), ema=plan.training.ema)
 
 
-def _published(path: str | Path, plan: Plan, tell: Callable[[str], None]) -> Variables:
-    """A state dict's variables, and a word where the images are not normalised as it expects."""
+def _published_variables(path: str | Path, plan: Plan, report: Callable[[str], None]) -> Variables:
+    """Reads the variables of a state dict, and reports if it expects another normalisation of the images."""
     name = plan.experiment.model.name
     _, variables = import_torch(name, path)
     spec, expected = plan.dataset.spec, MODELS[name].weights.normalisation
     if (spec.mean, spec.std) != NORMALISATIONS[expected]:
-        tell(f"these weights expect images normalised otherwise: set --data.normalisation {expected} for a folder")
+        report(f"these weights expect another normalisation: for a folder, set --data.normalisation {expected}")
     return variables

@@ -192,7 +192,7 @@ def test_a_film_without_frames_or_pictures_is_named(tmp_path):
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
     with (
-        pytest.raises(ValueError, match=r"b.mp4 holds no pictures; its streams are audio"),
+        pytest.raises(ValueError, match=r"b.mp4 holds no video stream; its streams are audio"),
         open_video(tmp_path / "b.mp4"),
     ):
         pass
@@ -201,7 +201,7 @@ def test_a_film_without_frames_or_pictures_is_named(tmp_path):
 def test_a_film_of_absurd_size_is_refused_before_a_frame_is_decoded(tmp_path, monkeypatch):
     path = film(tmp_path / "a.mp4", greys(1))
     monkeypatch.setattr(video, "MAX_PIXELS", 3000)
-    monkeypatch.setattr(video, "_pictures", None)
+    monkeypatch.setattr(video, "_decode", None)
     with pytest.raises(ValueError, match=r"a.mp4 has frames of 64x48 pixels; 1 to 3,000 are read"), open_video(path):
         pass
 

@@ -10,7 +10,7 @@ def square(x):
     return (x * x).sum()
 
 
-def test_jit_gives_the_functions_value():
+def test_jit_returns_the_value_of_the_function():
     assert jit(square)(jnp.arange(4.0)) == 14
 
 
@@ -38,7 +38,7 @@ def test_a_version_without_the_option_compiles_without_it(monkeypatch):
 @pytest.mark.parametrize(
     ("shape", "axes", "large"), [((2000, 500), 0, True), ((2000, 500), 1, False), ((9, 9), 0, False)]
 )
-def test_large_sums_over_all_axes_but_the_last_are_found_at_any_depth(shape, axes, large):
+def test_large_sums_over_all_axes_but_the_last_are_detected_at_any_depth(shape, axes, large):
     def fn(x):
         return jax.lax.cond(True, lambda x: jax.jit(lambda x: x.sum(axes).sum())(x), lambda x: 0.0, x)
 
@@ -46,15 +46,15 @@ def test_large_sums_over_all_axes_but_the_last_are_found_at_any_depth(shape, axe
     assert (options == compiling.compiler_options(large_sums=True)) == large
 
 
-@pytest.mark.parametrize("found", [True, False])
-def test_vectors_of_16_are_asked_for_and_told_where_the_cpu_has_them(found, monkeypatch):
-    def told(x):
+@pytest.mark.parametrize("avx512", [True, False])
+def test_programs_may_use_vectors_of_16_where_the_cpu_has_them(avx512, monkeypatch):
+    def negative_if_wide(x):
         return compiling.with_wide_vectors(jnp.negative)(x) if compiling.has_wide_vectors() else x
 
-    monkeypatch.setattr(compiling, "_has_avx512", lambda: found)
-    program, sign = jit(told), -1 if found else 1
+    monkeypatch.setattr(compiling, "_has_avx512", lambda: avx512)
+    program, sign = jit(negative_if_wide), -1 if avx512 else 1
     assert program(1) == sign
-    assert jax.jit(program)(1) == 1  # compiled by another, for what vectors is not known
+    assert jax.jit(program)(1) == 1  # the outer jit compiles the program for an unknown width of vectors
     assert jit(lambda x: program(x) + 1)(1) == sign + 1
 
 

@@ -1,4 +1,4 @@
-"""One train step on one device, on eight, in two processes, and exported for others. Each in a process of its own."""
+"""Training on one device, on eight devices and in two processes, and export for other platforms."""
 
 import json
 import socket
@@ -30,7 +30,7 @@ def batches(n, steps):
                "classes": rng.integers(0, 3, (n, 2)).astype(np.int32), "weight": np.ones(n, np.float32)}}
 
 def trained(steps, optimizer):
-    # A network with batch norm; float64 throughout where that is switched on.
+    # A network with batch norm, in float64 if 64 bits are switched on.
     network = cnnlab.create_model("grid_detector", num_classes=8, features=(8, 8), spatial_dropout=0.0)
     task = cnnlab.tasks.Detection(image_size=(16, 16), boxes_per_cell=1)
     state = create_state(network, optimizer, np.zeros((1, 16, 16, 1), np.uint8), jax.random.key(0))
@@ -56,7 +56,7 @@ def run_python(code, *, devices=1, x64=False):
 
 
 def arrays(devices, steps, x64):
-    """Parameters and statistics after gradient descent; one step of rate 1 shows the gradients themselves."""
+    """Returns parameters and statistics after gradient descent; one step with rate 1 shows the gradients."""
     code = f"""
 state = trained({steps}, optax.sgd(1.0 if {steps} == 1 else 1e-3))
 out = [np.asarray(leaf, np.float64).ravel().tolist() for leaf in jax.tree.leaves((state.params, state.stats))]
@@ -73,7 +73,7 @@ def test_one_steps_gradients_on_8_devices_equal_one_devices_batch_norm_included(
 
 
 def test_float64_parameters_after_20_steps_on_8_devices_equal_one_devices():
-    # The losses and the spec's constants are float32 by design; with 64 bits switched on they are exact to 1e-10.
+    # Losses and the constants of the spec are float32 by design; with 64 bits switched on they agree to 1e-10.
     for one, eight in zip(arrays(1, 20, True), arrays(8, 20, True), strict=True):
         np.testing.assert_allclose(eight, one, atol=1e-10)
 
@@ -89,13 +89,13 @@ def test_mc_dropout_of_images_on_8_devices_equals_one_devices():
     code = """
 network = cnnlab.create_model("lenet5", num_classes=3, dropout=0.5)
 x = np.random.default_rng(0).random((16, 16, 16, 1)).astype(np.float32)
-made = cnnlab.Trained(network.init(jax.random.key(0), x), network, cnnlab.tasks.Classification(),
-                      cnnlab.InputSpec((16, 16), classes=("a", "b", "c")))
+trained = cnnlab.Trained(network.init(jax.random.key(0), x), network, cnnlab.tasks.Classification(),
+                         cnnlab.InputSpec((16, 16), classes=("a", "b", "c")))
 mesh = data_mesh()
-made = made.replace(variables=replicate(made.variables, mesh))
-found = cnnlab.mc_predict(made, shard({"image": x}, mesh)["image"], key=jax.random.key(1), num_samples=20)
-told = {name: np.asarray(found[name]).tolist() for name in ("mean", "variance", "mutual_information")}
-print(json.dumps([len(found.mean.sharding.device_set), told]))
+trained = trained.replace(variables=replicate(trained.variables, mesh))
+mc = cnnlab.mc_predict(trained, shard({"image": x}, mesh)["image"], key=jax.random.key(1), num_samples=20)
+values = {name: np.asarray(mc[name]).tolist() for name in ("mean", "variance", "mutual_information")}
+print(json.dumps([len(mc.mean.sharding.device_set), values]))
 """
     (one, alone), (eight, shared) = (json.loads(run_python(code, devices=devices)) for devices in (1, 8))
     assert (one, eight) == (1, 8)
@@ -103,7 +103,7 @@ print(json.dumps([len(found.mean.sharding.device_set), told]))
         np.testing.assert_allclose(shared[name], values, atol=1e-6)
 
 
-def test_a_run_saved_on_8_devices_goes_on_on_1_and_the_reverse(small, tmp_path):
+def test_a_run_saved_on_8_devices_resumes_on_1_and_the_reverse(small, tmp_path):
     import dataclasses
 
     def text(epochs):
@@ -121,8 +121,8 @@ def test_a_run_saved_on_8_devices_goes_on_on_1_and_the_reverse(small, tmp_path):
 def test_a_batch_that_does_not_divide_names_both_numbers(small, tmp_path):
     code = TRAIN.format(experiment=json.dumps(small.to_json()), run=str(tmp_path / "run"))
     wrapped = "try:\n" + "".join(f"    {line}\n" for line in code.strip().splitlines())
-    told = run_python(wrapped + "except ValueError as error:\n    print(error)\n", devices=5)
-    assert "batch size 32 does not divide over 5 devices" in told
+    output = run_python(wrapped + "except ValueError as error:\n    print(error)\n", devices=5)
+    assert "batch size 32 does not divide over 5 devices" in output
 
 
 PROCESS = """
@@ -138,14 +138,14 @@ def test_two_processes_train_the_same_network_as_one(small, tmp_path):
         port = free.getsockname()[1]
     code = TRAIN.format(experiment=json.dumps(small.to_json()), run=str(tmp_path / "two"))
     sources = [PRELUDE.format(devices=1, x64=False) + PROCESS.format(port=port, number=i) + code for i in (0, 1)]
-    # A backend must not start before the processes have met, and importing jax.numpy does not start one.
+    # A backend must not start before the processes are connected; importing jax.numpy does not start one.
     processes = [
         subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for source in sources
     ]
-    told = [process.communicate(timeout=180) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told[0][1][-1500:] + told[1][1][-1500:]
-    sums = [json.loads(out.splitlines()[-1]) for out, _ in told]
+    outputs = [process.communicate(timeout=180) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs[0][1][-1500:] + outputs[1][1][-1500:]
+    sums = [json.loads(out.splitlines()[-1]) for out, _ in outputs]
     assert sums[0] == sums[1]
     one = float(run_python(TRAIN.format(experiment=json.dumps(small.to_json()), run=str(tmp_path / "one"))))
     assert sums[0] == pytest.approx(one, rel=1e-4)

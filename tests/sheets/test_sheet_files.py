@@ -276,7 +276,7 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
 @pytest.mark.parametrize("options", [{"nbits": 12}, {}])
 def test_twelve_bits_are_scaled_where_they_are_told_and_warned_of_where_not(options, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", np.full((8, 9, 1), 4095, np.uint16), **options)
-    told = contextlib.nullcontext() if options else pytest.warns(UserWarning, match="seen above 4095.*nearly black")
+    told = contextlib.nullcontext() if options else pytest.warns(UserWarning, match="none of them above 4095")
     with told, open_sheet(path, channels=1) as sheet:
         assert (sheet.read(slice(0, 8), slice(0, 9))[0] == (255 if options else 15)).all()
 
@@ -450,7 +450,7 @@ def test_options_of_sheets_are_not_passed_over_for_a_picture_in_one_piece(masks,
     options = ["predict", masks, str(tmp_path / "small.png"), "--output", str(tmp_path / "out")]
     assert main([*options, "--smallest", "5", "--vectors", "none"]) == 2
     told = capsys.readouterr().err
-    assert "answered in one piece, without --smallest, --vectors: leave them out, or add --tile 512" in told
+    assert "predicted in one piece, without --smallest, --vectors: leave them out, or add --tile 512" in told
     assert main([*options, "--smallest", "5", "--vectors", "none", "--tile", "64"]) == 0
 
 
@@ -501,7 +501,7 @@ def test_a_sheet_that_does_not_fit_keeps_no_other_from_being_predicted(masks, tm
     (tmp_path / "out" / "predictions.json").unlink()
     assert main(options) == 1
     assert "b.tif has 2 bands" in (told := capsys.readouterr().err)
-    assert "all other files are answered (--skip-unreadable leaves out what cannot be read)" in told
+    assert "all other files are predicted (--skip-unreadable leaves out what cannot be read)" in told
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"] == found
     for name in ("a.tif", "c.tif"):
         (folder / name).unlink()

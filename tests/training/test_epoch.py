@@ -18,7 +18,7 @@ def over(experiment, **training):
 
 @pytest.fixture(scope="module")
 def plain(small):
-    """Two epochs of a method whose steps do not enlarge the last digit's differences."""
+    """Returns an experiment of two epochs with SGD, which does not amplify differences in the last digits."""
     return over(dataclasses.replace(small, optimizer=cnnlab.Optimizer(name="sgd", learning_rate=0.05)), epochs=2)
 
 
@@ -35,17 +35,17 @@ def assert_same(one, other):
 
 @contextlib.contextmanager
 def stopped_in_the_first_epoch(monkeypatch, module):
-    """The signal comes as soon as an epoch has begun."""
-    begun = []
+    """Simulates a signal at the beginning of the first epoch."""
+    epochs = []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "stop_signals", lambda: contextlib.nullcontext(lambda: "SIGTERM" if begun else ""))
-        patch.setattr(module, "until_pause", lambda *_: begun.append(True) or (lambda: True))
+        patch.setattr(module, "stop_signals", lambda: contextlib.nullcontext(lambda: "SIGTERM" if epochs else ""))
+        patch.setattr(module, "until_pause", lambda *_: epochs.append(True) or (lambda: True))
         yield
 
 
 def test_examples_that_stay_on_the_device_train_the_same_network(plain, sent, tmp_path):
-    stayed = cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True)
-    assert_same(stayed, sent[0])
+    resident = cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True)
+    assert_same(resident, sent[0])
     losses = [[row["loss"] for row in read_history(run)] for run in (tmp_path / "run", sent[1])]
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
@@ -71,7 +71,7 @@ def test_seeds_stopped_amid_an_epoch_go_on_together_to_the_same_networks(plain, 
     assert_same(both[0], sent[0])
 
 
-def test_metrics_are_read_on_the_host_a_program_late(plain, monkeypatch):
+def test_metrics_are_read_after_the_next_program_starts(plain, monkeypatch):
     events = []
 
     def steps(state, *_):
@@ -79,7 +79,11 @@ def test_metrics_are_read_on_the_host_a_program_late(plain, monkeypatch):
             events.append(number)
             yield state, {name: np.float32(number) for name in ("loss", "grad_norm")}
 
-    monkeypatch.setattr(epoch.jax, "device_get", lambda found: (events.append(f"read {found['loss']:.0f}"), found)[1])
+    def device_get(metrics):
+        events.append(f"read {metrics['loss']:.0f}")
+        return metrics
+
+    monkeypatch.setattr(epoch.jax, "device_get", device_get)
     state = epoch.State(np.int32(0), None, None, None)
     _, losses = epoch.run_epoch(steps, state, [make_plan(plain)], [[]], lambda: False, lambda _: None, ["run"])
     assert losses == [[0, 1, 2]]

@@ -59,7 +59,7 @@ def test_a_finished_run_is_left_as_it_is(small, run):
     assert (run / "metrics.jsonl").read_text() == before
 
 
-def test_the_best_and_the_latest_step_are_kept(small, tmp_path):
+def test_the_best_and_the_latest_step_remain(small, tmp_path):
     training = cnnlab.Training(epochs=4, batch_size=32, monitor="accuracy")
     path = tmp_path / "run"
     cnnlab.train(dataclasses.replace(small, training=training), path, quiet=True)
@@ -92,7 +92,7 @@ def test_a_second_process_is_refused(small, run):
 
 
 @pytest.mark.parametrize("content", [None, {"notes.txt": "x"}])
-def test_a_path_that_is_no_run_says_so(content, tmp_path):
+def test_a_path_that_is_no_run_is_refused(content, tmp_path):
     path = tmp_path / "nothing"
     if content:
         path.mkdir()
@@ -127,15 +127,15 @@ def test_other_data_than_the_runs_is_refused(small, run, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(small, tmp_path):
-    # Half of the epochs pass, then the learning rate explodes.
+    # The learning rate explodes after half of the epochs.
     explode = dataclasses.replace(
         epochs(small, 4),
         optimizer=cnnlab.Optimizer(name="sgd", learning_rate=1e-3, schedule="step", milestones=(0.5,), factor=1e30),
     )
     with pytest.raises(FloatingPointError, match=r"at step \d of epoch 3; .* Lower --optimizer.learning-rate"):
         cnnlab.train(explode, tmp_path / "run", quiet=True)
-    kept = cnnlab.load(tmp_path / "run", step="latest")
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.variables))
+    latest = cnnlab.load(tmp_path / "run", step="latest")
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(latest.variables))
     assert len(read_history(tmp_path / "run")) == 2
 
 
@@ -166,7 +166,7 @@ def test_averaged_parameters_are_evaluated_and_resumed(small, tmp_path):
 
 
 class Mine(nn.Module):
-    """A user's own network with one switch."""
+    """A network of the user's own, whose only switch is `train`."""
 
     outputs: int
 
@@ -191,7 +191,7 @@ def test_a_network_of_ones_own_trains_loads_and_samples(small, tmp_path):
         cnnlab.load(tmp_path / "run", network=cnnlab.create_model("lenet5", num_classes=3))
 
 
-def test_data_of_ones_own_trains_and_is_asked_for_at_evaluation(small, tmp_path):
+def test_data_of_ones_own_trains_and_evaluation_requires_it(small, tmp_path):
     rng = np.random.default_rng(0)
     columns = {"image": rng.integers(0, 256, (60, 16, 16, 3), np.uint8), "label": np.arange(60) % 3}
     data = cnnlab.data.from_arrays({"train": columns, "test": columns}, classes=("ant", "bee", "cow"))
@@ -267,7 +267,7 @@ def test_another_network_of_the_same_class_is_another_run(small, tmp_path):
         rate: float = 0.5
 
     cnnlab.train(small, tmp_path / "run", network=Half(3, rate=0.5), quiet=True)
-    with pytest.raises(ValueError, match=r"was begun with the network Half\("):
+    with pytest.raises(ValueError, match=r"began with the network Half\("):
         cnnlab.train(epochs(small, 2), tmp_path / "run", network=Half(3, rate=0.1), quiet=True)
 
 
@@ -276,7 +276,7 @@ def test_a_default_written_out_is_the_same_experiment(small, run):
     cnnlab.train(written, run, quiet=True)
 
 
-def test_a_run_of_before_an_option_was_added_goes_on_with_its_default(small, run, tmp_path):
+def test_a_run_without_a_newer_option_resumes_with_its_default(small, run, tmp_path):
     shutil.copytree(run, tmp_path / "old")
     stored = json.loads((tmp_path / "old/experiment.json").read_text())
     del stored["training"]["seeds"], stored["optimizer"]["nesterov"]
@@ -310,7 +310,7 @@ def test_a_metric_that_could_not_be_measured_is_null_in_the_files_and_never_stop
 
 @dataclasses.dataclass(frozen=True)
 class Literal:
-    """A task with the protocol's methods and nothing else, linking to an array, decoding to a plain dict."""
+    """A task with only the methods of the protocol, whose outputs are an array and whose prediction is a dict."""
 
     name: str = "mine"
 
@@ -349,7 +349,7 @@ def test_a_task_of_the_bare_protocol_trains_loads_predicts_samples_and_evaluates
         cnnlab.load(tmp_path / "run")
 
 
-def test_a_class_may_be_called_like_a_broken_formula(tmp_path):
+def test_a_class_name_may_look_like_a_broken_formula(tmp_path):
     figure = confusion_matrix(np.eye(2, dtype=int), ["$5_$10", "a_{"])
     assert save_figures({"confusion": figure}, tmp_path)[0].stat().st_size > 1000
 
@@ -358,6 +358,6 @@ def test_a_logarithmic_axis_keeps_its_powers(tmp_path):
     figure = confusion_matrix(np.eye(2, dtype=int), ["a", "b"])
     axis = figure.add_axes([0.1, 0.1, 0.2, 0.2])
     axis.semilogy([1, 1000])
-    for _ in range(2):  # labels are there before the second
+    for _ in range(2):  # the second call starts with existing labels
         save_figures({"powers": figure}, tmp_path)
     assert all(label.get_parse_math() for label in axis.get_yticklabels())

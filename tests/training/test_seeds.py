@@ -14,7 +14,7 @@ def over(experiment, **training):
     return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, **training))
 
 
-def test_seeds_trained_together_are_the_networks_that_they_are_alone(small, tmp_path):
+def test_seeds_trained_together_equal_seeds_trained_alone(small, tmp_path):
     experiment = dataclasses.replace(small, optimizer=cnnlab.Optimizer(name="sgd", learning_rate=0.05))
     both = cnnlab.train_seeds(experiment, tmp_path, seeds=2, together=True, quiet=True)
     for seed, one in enumerate(both):
@@ -30,14 +30,14 @@ def test_a_run_of_several_seeds_is_extended_together_and_goes_on_alone(small, tm
         cnnlab.train_seeds(over(small, epochs=epochs), tmp_path, seeds=2, together=True, quiet=True)
     assert [row["epoch"] for row in read_history(tmp_path / "seed1")] == [1, 2]
     cnnlab.train(dataclasses.replace(over(small, epochs=3), seed=1), tmp_path / "seed1", quiet=True)
-    with pytest.raises(ValueError, match=r"the runs stand at the steps \[6, 9\]"):
+    with pytest.raises(ValueError, match=r"the runs are at the steps \[6, 9\]"):
         cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, together=True, quiet=True)
     monkeypatch.setattr("cnnlab.training.seeds.jax.default_backend", lambda: "gpu")
     assert len(cnnlab.train_seeds(over(small, epochs=3), tmp_path, seeds=2, quiet=True)) == 2  # in turn
     assert [len(read_history(tmp_path / f"seed{n}")) for n in range(2)] == [3, 3]
 
 
-def test_the_command_tells_mean_and_spread_over_seeds(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_mean_and_standard_deviation_over_seeds(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = [f"--data.{name}" for name in ("name=shapes", "size=16", "train=64", "validation=16", "test=20")]
     options = ["--training.epochs=1", "--training.seeds=2", "--run-dir=here", "--json"]
@@ -48,7 +48,7 @@ def test_the_command_tells_mean_and_spread_over_seeds(tmp_path, monkeypatch, cap
     assert main(["evaluate", "here/seed0", "here/seed1", "--json"]) == 0
 
 
-def test_several_seeds_are_no_single_run(small, tmp_path):
+def test_several_seeds_in_a_single_run_are_refused(small, tmp_path):
     with pytest.raises(ValueError, match="2 seeds make as many networks"):
         cnnlab.train(over(small, seeds=2), tmp_path / "run", quiet=True)
     with pytest.raises(ValueError, match="patience stops each seed at its own epoch"):

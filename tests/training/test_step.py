@@ -76,7 +76,7 @@ def test_two_accumulated_halves_equal_the_whole_batch():
     assert close(state.params, whole(whole_state, batch)[0].params)
 
 
-def test_the_moving_average_is_kept_beside_the_parameters():
+def test_the_moving_average_is_stored_beside_the_parameters():
     state, batch, step = parts(name="convnet", stages=((4,),), ema=0.9)
     first = step(state, batch)[0]
     # At the first update the decay is (1 + 0) / (10 + 0).

@@ -1,4 +1,4 @@
-"""Runs that an earlier version stored, and its answers with the compiler options of the tests."""
+"""Runs of an earlier version give the numbers that it stored, with the compiler options of the tests."""
 
 import json
 import shutil
@@ -16,39 +16,39 @@ TIMES = ("seconds", "passes_equivalent")
 
 
 def flat(value, path=""):
-    """Every number and text of a JSON value, by its place."""
+    """Flattens a JSON value to its numbers and texts by their path."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if items is None:
         return {path: value}
-    return {place: leaf for key, one in items for place, leaf in flat(one, f"{path}/{key}").items()}
+    return {place: leaf for key, item in items for place, leaf in flat(item, f"{path}/{key}").items()}
 
 
-def same(found, stored):
-    found, stored = flat(found), flat(stored)
-    assert found.keys() == stored.keys()
+def assert_same(report, stored):
+    report, stored = flat(report), flat(stored)
+    assert report.keys() == stored.keys()
     numbers = {place for place, value in stored.items() if isinstance(value, int | float)}
-    # Other processors round sums otherwise, in the last digits of float32.
-    assert {p: found[p] for p in numbers} == pytest.approx({p: stored[p] for p in numbers}, rel=1e-4, abs=1e-5)
-    assert {p: found[p] for p in found.keys() - numbers} == {p: stored[p] for p in stored.keys() - numbers}
+    # Other processors round sums differently, in the last digits of float32.
+    assert {p: report[p] for p in numbers} == pytest.approx({p: stored[p] for p in numbers}, rel=1e-4, abs=1e-5)
+    assert {p: report[p] for p in report.keys() - numbers} == {p: stored[p] for p in stored.keys() - numbers}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("file", "passes"), [("one_pass", None), ("five_passes", 5)])
-def test_a_run_of_before_evaluates_to_the_same_digits(kind, file, passes):
+def test_a_run_of_an_earlier_version_evaluates_to_the_same_digits(kind, file, passes):
     stored = json.loads((RUNS / kind / f"{file}.json").read_text())
-    found = without_nan(cnnlab.evaluate(RUNS / kind, mc_samples=passes, details=True))
-    same(*({name: value for name, value in one.items() if name not in TIMES} for one in (found, stored)))
+    report = without_nan(cnnlab.evaluate(RUNS / kind, mc_samples=passes, details=True))
+    assert_same(*({name: value for name, value in part.items() if name not in TIMES} for part in (report, stored)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_of_before_predicts_the_same_records(kind, capsys, monkeypatch):
+def test_a_run_of_an_earlier_version_predicts_the_same_records(kind, capsys, monkeypatch):
     monkeypatch.chdir(RUNS)
     stored = json.loads((RUNS / kind / "prediction.json").read_text())
     assert main(["predict", kind, f"{kind}/example.png"]) == 0
-    same(json.loads(capsys.readouterr().out), stored)
+    assert_same(json.loads(capsys.readouterr().out), stored)
 
 
-def test_a_run_of_before_is_extended(tmp_path):
+def test_a_run_of_an_earlier_version_is_extended(tmp_path):
     shutil.copytree(RUNS / "classification", tmp_path / "run")
     command = json.loads((RUNS / "classification" / "experiment.json").read_text())
     command["training"]["epochs"] = 2

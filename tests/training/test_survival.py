@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, damaged or short of disk."""
+"""Runs survive kills, signals, damaged files and a full disk."""
 
 import contextlib
 import dataclasses
@@ -35,7 +35,7 @@ except Stopped as stopped:
 
 @pytest.fixture(scope="module")
 def experiment(small):
-    """Four epochs of 512 steps."""
+    """Returns an experiment of four epochs with 512 steps each."""
     return dataclasses.replace(
         epochs(small, 4),
         data=small.data.replace(train=8192),
@@ -45,7 +45,7 @@ def experiment(small):
 
 @pytest.fixture(scope="module")
 def whole(experiment, tmp_path_factory):
-    """The run that nothing interrupts."""
+    """Trains the experiment without interruption and returns the run directory."""
     run = tmp_path_factory.mktemp("whole") / "run"
     cnnlab.train(experiment, run, quiet=True)
     return run
@@ -53,7 +53,7 @@ def whole(experiment, tmp_path_factory):
 
 @pytest.fixture
 def start(experiment, tmp_path):
-    """The command that trains it in a process of its own."""
+    """Returns a function that trains the experiment in another process."""
     (tmp_path / "experiment.json").write_text(json.dumps(experiment.to_json()))
 
     def start(run, limit=0):
@@ -64,7 +64,7 @@ def start(experiment, tmp_path):
 
 
 def wait_for(condition, process, seconds=60):
-    """Until the condition holds; fails if the process ends before."""
+    """Waits until the condition holds; fails if the process ends before."""
     until = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -93,9 +93,9 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_an_uninterrupted_one
     run = tmp_path / "killed"
     points = [
         lambda: (run / "experiment.json").exists(),  # before the first step
-        lambda: saving(run),  # amid a save
-        lambda: len(read_history(run)) >= 2,  # amid or before a save
-        lambda: max((int(path.name) for path in saved(run)), default=0) >= 3 * 512,  # after one
+        lambda: saving(run),  # during a save
+        lambda: len(read_history(run)) >= 2,  # during or before a save
+        lambda: max((int(path.name) for path in saved(run)), default=0) >= 3 * 512,  # after a save
     ]
     for point in points:
         process = start(run)
@@ -109,17 +109,15 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_an_uninterrupted_one
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_asked_to_stop_saves_amid_the_epoch_and_goes_on_to_the_same_bits(
-    experiment, whole, start, tmp_path, number
-):
+def test_a_stopped_run_saves_during_the_epoch_and_resumes_to_the_same_bits(experiment, whole, start, tmp_path, number):
     process = start(tmp_path / "run")
     wait_for(lambda: tmp_path / "run" / "checkpoints" / "1024" in saved(tmp_path / "run"), process)
-    time.sleep(0.05)  # into the next epoch, which takes half a second
+    time.sleep(0.05)  # the next epoch has begun and is not over
     process.send_signal(number)
-    told, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert number.name in told
-    assert "the same command goes on" in told
+    assert number.name in output
+    assert "the same command goes on" in output
     stopped = max(int(path.name) for path in saved(tmp_path / "run"))
     assert 1024 < stopped < 1536
     cnnlab.train(experiment, tmp_path / "run", quiet=True)
@@ -128,7 +126,7 @@ def test_a_run_asked_to_stop_saves_amid_the_epoch_and_goes_on_to_the_same_bits(
     assert losses[0] == losses[1]
 
 
-def test_a_run_stopped_amid_a_validation_saves_at_once_and_measures_it_later(small, tmp_path, monkeypatch):
+def test_a_run_stopped_during_a_validation_saves_at_once_and_validates_later(small, tmp_path, monkeypatch):
     cnnlab.train(epochs(small, 3), tmp_path / "whole", quiet=True)
     experiment = epochs(small, 3)
     experiment = dataclasses.replace(
@@ -139,10 +137,10 @@ def test_a_run_stopped_amid_a_validation_saves_at_once_and_measures_it_later(sma
 
     @contextlib.contextmanager
     def second_epoch():
-        yield lambda: "SIGTERM" if len(batches) == 2 * each + 1 else ""  # one validation is before training
+        yield lambda: "SIGTERM" if len(batches) == 2 * each + 1 else ""  # one validation precedes training
 
     monkeypatch.setattr(loop, "stop_signals", second_epoch)
-    monkeypatch.setattr(loop, "_validation_rows", lambda *given: (batches.append(1), validation_rows(*given))[1])
+    monkeypatch.setattr(loop, "_validation_rows", lambda *args: (batches.append(1), validation_rows(*args))[1])
     with pytest.raises(Stopped, match="SIGTERM at step .* the same command goes on") as stopped:
         cnnlab.train(experiment, tmp_path / "run", quiet=True)
     assert stopped.value.exit_code == 128 + 15
@@ -153,7 +151,7 @@ def test_a_run_stopped_amid_a_validation_saves_at_once_and_measures_it_later(sma
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1, 2, 3]
 
 
-def test_a_long_epoch_is_saved_amid_it_and_ends_with_the_same_bits(small, tmp_path, monkeypatch):
+def test_a_long_epoch_is_saved_before_its_end_and_ends_with_the_same_bits(small, tmp_path, monkeypatch):
     cnnlab.train(small, tmp_path / "whole", quiet=True)
     steps, save = [], checkpoint.save
     monkeypatch.setattr(
@@ -167,9 +165,9 @@ def test_a_long_epoch_is_saved_amid_it_and_ends_with_the_same_bits(small, tmp_pa
 
 @pytest.fixture(params=["flipped", "truncated", "missing"])
 def damage(request):
-    """A way to spoil one array file of a step."""
+    """Returns a function that damages one array file of a step."""
 
-    def spoil(step):
+    def damage_step(step):
         files = sorted((step / "model").rglob("d/*"), key=lambda path: path.stat().st_size)
         target = files[-1]
         content = bytearray(target.read_bytes())
@@ -181,12 +179,12 @@ def damage(request):
         else:
             shutil.rmtree(step / "model")
 
-    return spoil
+    return damage_step
 
 
 @pytest.fixture(scope="module")
 def noisy(small, tmp_path_factory):
-    """An experiment whose best and latest step differ, its run, and both steps' numbers."""
+    """Returns an experiment whose best and latest steps differ, its run directory, and the numbers of both steps."""
     experiment = dataclasses.replace(small, optimizer=cnnlab.Optimizer(learning_rate=0.02))
     run = tmp_path_factory.mktemp("noisy") / "run"
     for number in range(2, 12):
@@ -209,7 +207,7 @@ def test_a_damaged_latest_step_falls_back_to_the_one_before_and_ends_with_the_sa
     assert len(list((run / "damaged").iterdir())) == 1
 
 
-def test_a_damaged_best_step_is_passed_over_with_a_warning(noisy, tmp_path, damage):
+def test_a_damaged_best_step_is_skipped_with_a_warning(noisy, tmp_path, damage):
     _, whole, best, _ = noisy
     run = tmp_path / "run"
     shutil.copytree(whole, run)
@@ -233,13 +231,14 @@ def test_a_changed_digit_in_a_steps_config_is_damage(noisy, tmp_path):
         cnnlab.load(tmp_path / "run", step="latest")
 
 
-def test_other_versions_than_those_begun_with_are_told(small, run, monkeypatch, capsys):
+def test_other_versions_than_those_at_the_beginning_are_reported(small, run, monkeypatch, capsys):
     monkeypatch.setattr(checkpoint, "versions", lambda: {"jax": "99.0"})
     cnnlab.train(small, run)
-    assert ", now 99.0: the rest may differ in its last bits" in capsys.readouterr().err
+    messages = " ".join(capsys.readouterr().err.split())
+    assert ", now 99.0: later steps may differ in their last bits" in messages
 
 
-def test_a_run_whose_every_step_is_damaged_says_so(run, tmp_path, damage):
+def test_a_run_whose_every_step_is_damaged_is_refused(run, tmp_path, damage):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     for step in saved(copy):
@@ -262,30 +261,32 @@ def test_a_full_disk_while_saving_loses_no_earlier_step(experiment, start, tmp_p
     assert len(read_history(run)) == 4
 
 
-def test_init_from_takes_what_fits_and_starts_a_new_head(small, run, tmp_path, capsys):
-    given = cnnlab.load(run).variables["params"]
+def test_init_from_copies_arrays_that_fit_and_starts_a_new_head(small, run, tmp_path, capsys):
+    source = cnnlab.load(run).variables["params"]
     other = dataclasses.replace(
         small, data=small.data.replace(kinds=2), optimizer=cnnlab.Optimizer(name="sgd", learning_rate=1e-30)
     )
     tuned = cnnlab.train(other, tmp_path / "tuned", init_from=run).variables["params"]
-    assert equal(tuned["conv1"], given["conv1"])
+    assert equal(tuned["conv1"], source["conv1"])
     assert tuned["dense3"]["kernel"].shape[1] == 2
-    told = " ".join(capsys.readouterr().err.split())
-    assert "8 of 10 arrays" in told
-    assert "dense3" in told
+    messages = " ".join(capsys.readouterr().err.split())
+    assert "8 of 10 arrays" in messages
+    assert "dense3" in messages
 
 
 def test_another_source_of_first_weights_is_another_run(small, run, tmp_path):
     cnnlab.train(small, tmp_path / "fresh", quiet=True)
-    with pytest.raises(ValueError, match="was begun from fresh weights, not .*small; choose another --run-dir"):
+    with pytest.raises(ValueError, match="began from fresh weights, not .*small; choose another --run-dir"):
         cnnlab.train(small, tmp_path / "fresh", init_from=run, quiet=True)
     cnnlab.train(small, tmp_path / "tuned", init_from=run, quiet=True)
-    cnnlab.train(epochs(small, 2), tmp_path / "tuned", quiet=True)  # the source is kept, told or not
+    cnnlab.train(epochs(small, 2), tmp_path / "tuned", quiet=True)  # the run remembers its source
     cnnlab.train(epochs(small, 2), tmp_path / "tuned", init_from=run, quiet=True)
 
 
 def test_a_step_with_damaged_metrics_is_set_aside(small, tmp_path):
-    worst = dataclasses.replace(small.training, monitor="nll", maximise=True)  # the first step: two are kept
+    worst = dataclasses.replace(
+        small.training, monitor="nll", maximise=True
+    )  # the first step is the best, so two steps remain
     experiment = dataclasses.replace(small, training=worst)
     cnnlab.train(experiment, tmp_path / "run", quiet=True)
     expected = cnnlab.evaluate(tmp_path / "run")
@@ -306,7 +307,7 @@ def test_a_finished_run_without_its_history_is_not_trained_further(small, tmp_pa
 
 def test_init_from_a_run_of_another_model_is_refused(small, run, tmp_path):
     other = dataclasses.replace(small, model=cnnlab.Choice("linear"))
-    with pytest.raises(ValueError, match="no array of .* has a place in this network"):
+    with pytest.raises(ValueError, match="no array of .* fits this network"):
         cnnlab.train(other, tmp_path / "linear", init_from=run, quiet=True)
 
 
@@ -317,7 +318,7 @@ def test_init_from_a_run_on_grey_images_is_refused_for_colour(small, run, tmp_pa
         cnnlab.train(small, tmp_path / "colour", data=data, init_from=run, quiet=True)
 
 
-def test_a_network_of_other_widths_is_told_apart_from_a_damaged_checkpoint(run):
+def test_a_network_of_other_widths_is_distinguished_from_a_damaged_checkpoint(run):
     other = cnnlab.create_model("lenet5", num_classes=5)
     with pytest.raises(
         ValueError, match=r"does not fit.*dense3'\]\['bias'\] is float32\[3\] there and float32\[5\] here"
