@@ -73,9 +73,7 @@ def study(
 ) -> Callable[..., Table]:
     """Returns the `main` of a script that trains one experiment over several seeds."""
 
-    def main(
-        seeds: int = 3, runs: Path = Path(runs), epochs: int | None = None, recording: Options = OFF
-    ) -> Table:
+    def main(seeds: int = 3, runs: Path = Path(runs), epochs: int | None = None, recording: Options = OFF) -> Table:
         """Trains one network for each seed and prints every metric.
 
         Args:
@@ -117,7 +115,9 @@ def mc_study(title: str, experiments: Mapping[str, cnnlab.Experiment], *, runs: 
             options = {"seeds": seeds, "epochs": epochs, "mc_samples": samples, "calibrate": "temperature"}
             metrics = over_seeds(experiment, runs / name, **options)
             prefixes = ("", "MC ")
-            scores = [(f"{prefix}{score}", f"{prefix}uncalibrated_{score}") for prefix in prefixes for score in ("nll", "ece")]
+            scores = [
+                (f"{prefix}{score}", f"{prefix}uncalibrated_{score}") for prefix in prefixes for score in ("nll", "ece")
+            ]
             table = {f"{prefix}accuracy": metrics[f"{prefix}accuracy"] for prefix in prefixes}
             table |= {score: metrics.get(uncalibrated, metrics[score]) for score, uncalibrated in scores}
             table |= {f"{score} calibrated": metrics[score] for score, _ in scores}
