@@ -9,8 +9,8 @@ Both libraries use TF32 for products of single precision where the device has it
 
 `ratio` is the time of the fastest PyTorch divided by cnnlab's. `peak_share` is the rate of multiply-adds (three times
 those of the forward pass) divided by that of a product of two bfloat16 matrices. `seeds_cost` is the time of `seeds`
-networks that are trained at once, as `cnnlab train --training.seeds` does on an accelerator, in multiples of the time of
-a single network. `inference.py` compares inference, and `mc_cost.py` the cost of MC-Dropout passes.
+networks that are trained at once, as `cnnlab train --training.seeds` does on an accelerator, in multiples of the time
+of a single network. `inference.py` compares inference, and `mc_cost.py` the cost of MC-Dropout passes.
 """
 
 import functools

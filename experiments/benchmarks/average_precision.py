@@ -3,10 +3,10 @@
     python experiments/benchmarks/average_precision.py [--json] [--coco DIR] [--voc DIR] [--images 500] [--classes 80]
 
 The first row scores drawn boxes, with about as many detections as a detector returns. With `--coco` there is a row for
-the 100 COCO images of github.com/rafaelpadilla/review_object_detection_metrics (`tests/test_coco_eval`), and with `--voc`
-one for its 100 photos of Pascal VOC (`data/database`). `--record` stores the results. Both libraries start from boxes in
-memory, and pycocotools from its own index, which is not timed. `largest_difference` compares the 12 numbers. `ratio` is
-pycocotools' time divided by cnnlab's.
+the 100 COCO images of github.com/rafaelpadilla/review_object_detection_metrics (`tests/test_coco_eval`), and with
+`--voc` one for its 100 photos of Pascal VOC (`data/database`). `--record` stores the results. Both libraries start from
+boxes in memory, and pycocotools from its own index, which is not timed. `largest_difference` compares the 12 numbers.
+`ratio` is pycocotools' time divided by cnnlab's.
 
 cnnlab is many times faster, and the numbers are the same up to rounding.
 """

@@ -64,22 +64,22 @@ def main(
 
 
 def _draw(rows: list[dict]):
-    networks = list(dict.fromkeys(row["network"] for row in rows))
+    networks = list(dict.fromkeys(fields["network"] for fields in rows))
     figure, axes = new_figure(1, len(networks), size=(4 * len(networks), 3.4))
     for axis, network in zip(axes[0], networks, strict=True):
-        own = [row for row in rows if row["network"] == network]
+        own = [fields for fields in rows if fields["network"] == network]
         for batch, colour in zip(
-            sorted({row["images"] for row in own}), ("#0072b2", "#d55e00", "#009e73"), strict=False
+            sorted({fields["images"] for fields in own}), ("#0072b2", "#d55e00", "#009e73"), strict=False
         ):
-            line = [row for row in own if row["images"] == batch]
+            line = [fields for fields in own if fields["images"] == batch]
             for variant, style in STYLES.items():
                 if variant in line[0]["ms"]:
-                    times = [row["ms"][variant] for row in line]
+                    times = [fields["ms"][variant] for fields in line]
                     label = f"{variant}, batch {batch}"
-                    axis.loglog([row["T"] for row in line], times, style, color=colour, markersize=3, label=label)
+                    axis.loglog([fields["T"] for fields in line], times, style, color=colour, markersize=3, label=label)
         axis.set(title=network, xlabel="passes T", ylabel="ms")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    batches = len({row["images"] for row in rows})
+    batches = len({fields["images"] for fields in rows})
     figure.legend(handles, labels, loc="outside lower center", ncols=batches, frameon=False, fontsize=7)
     return figure
 

@@ -2,8 +2,8 @@
 
     pip install ".[peers]" && python experiments/benchmarks/mc_dropout.py [--json] [--rounds 7] [--record]
 
-There is one row for each network, with a batch of 128 images of 28x28: LeNet5 and the lecture's first Keras network with
-dropout in the head alone, the Keras network with spatial dropout after its last convolution, and LeNet5 with spatial
+There is one row for each network, with a batch of 128 images of 28x28: LeNet5 and the lecture's first Keras network
+with dropout in the head alone, the Keras network with spatial dropout after its last convolution, and LeNet5 with spatial
 dropout after each convolution, so that a convolution follows the dropout. `passes` is cnnlab's time in multiples of one
 of its own deterministic passes. `ratio` is the time of the fastest peer divided by cnnlab's. The first peer is a loop
 that runs the whole network 50 times with its dropout on and keeps running sums of the probabilities and their squares.

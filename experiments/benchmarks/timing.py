@@ -25,7 +25,6 @@ sys.path.append(str(Path(__file__).parents[1]))  # results.py is in the folder a
 from results import OFF, Recording, processor
 from results import Options as Options
 
-
 Variants = Mapping[str, Callable[[], None]]
 OWN = ("cnnlab", "flax")  # the variants that are not peers
 UNITS = {"ms": "ms", "peak_mb": "peak MB", "compile_s": "compile s", "frames_per_second": "frames/s"}

@@ -1,10 +1,10 @@
 """U-Net: one train step, and an image in windows under MC-Dropout; cnnlab beside PyTorch.
 
-    pip install ".[peers]" && nice python experiments/benchmarks/unet.py [--json] [--widths 16 32] [--compiled] [--record]
+    pip install ".[peers]" && nice python experiments/benchmarks/unet.py [--json] [--widths 16 32] [--record]
 
 The network has four poolings, batch norm, spatial dropout after the bottleneck and on the way up, and two classes. Its
-input is RGB noise in float32. The step is one of Adam on the cross-entropy, with 4 images of 256x256 pixels. The image of
-1024x1024 pixels is predicted in windows of 512 with 10 passes each. PyTorch takes the windows that cnnlab plans, and
+input is RGB noise in float32. The step is one of Adam on the cross-entropy, with 4 images of 256x256 pixels. The image
+of 1024x1024 pixels is predicted in windows of 512 with 10 passes each. PyTorch takes the windows that cnnlab plans, and
 keeps mean and variance of the part of each window that counts. cnnlab also blends the windows, and writes maps of mean,
 variance, entropy and mutual information, a mask and polygons.
 
