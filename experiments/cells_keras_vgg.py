@@ -5,8 +5,8 @@
 DIR is the BCCD dataset (github.com/Shenggan/BCCD_Dataset, MIT licence): 364 photos of blood smears with 4,888 boxes.
 Each box, widened to a square, becomes a 100x100 image in `RUNS/crops/<split>/<class>`. The splits are those of the
 photos, so no photo is used for both training and test. Red cells are 85 % of all cells, and balanced class weights make
-the rare classes count. Training has the settings of Keras's example, SGD with rate .01, decay 1e-6 and Nesterov momentum
-.9, and gradients clipped to a norm of 1, without which some seeds stay at chance.
+the rare classes count. Training has the settings of Keras's example, SGD with rate .01, decay 1e-6 and Nesterov
+momentum .9, and gradients clipped to a norm of 1, without which some seeds stay at chance.
 
 The network classifies nearly all cells correctly. The mean over MC-Dropout passes does not improve it.
 """

@@ -3,10 +3,10 @@
     cnnlab data prepare fashion_mnist
     python experiments/dropout_kinds.py [--seeds 5] [--runs runs/dropout_kinds] [--record]
 
-The lecture says that element dropout suits images badly, because neighbouring pixels carry the same information, and that
-spatial dropout (Tompson et al. 2015), which drops whole maps, suits them better. The script varies the dropout after the
-two convolutions of the lecture's first Keras network, at the lecture's rate of .25. The dense layer's dropout stays. The
-training set has 2,000 images of Fashion-MNIST.
+The lecture says that element dropout suits images badly, because neighbouring pixels carry the same information, and
+that spatial dropout (Tompson et al. 2015), which drops whole maps, suits them better. The script varies the dropout
+after the two convolutions of the lecture's first Keras network, at the lecture's rate of .25. The dense layer's dropout
+stays. The training set has 2,000 images of Fashion-MNIST.
 
 The three kinds do not differ by more than one standard deviation, so the claim does not show here.
 """

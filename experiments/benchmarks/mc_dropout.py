@@ -3,12 +3,12 @@
     pip install ".[peers]" && python experiments/benchmarks/mc_dropout.py [--json] [--rounds 7] [--record]
 
 There is one row for each network, with a batch of 128 images of 28x28: LeNet5 and the lecture's first Keras network
-with dropout in the head alone, the Keras network with spatial dropout after its last convolution, and LeNet5 with spatial
-dropout after each convolution, so that a convolution follows the dropout. `passes` is cnnlab's time in multiples of one
-of its own deterministic passes. `ratio` is the time of the fastest peer divided by cnnlab's. The first peer is a loop
-that runs the whole network 50 times with its dropout on and keeps running sums of the probabilities and their squares.
-The others are baal and torch-uncertainty where they are installed, as they come; both repeat the batch 50 times in
-memory.
+with dropout in the head alone, the Keras network with spatial dropout after its last convolution, and LeNet5 with
+spatial dropout after each convolution, so that a convolution follows the dropout. `passes` is cnnlab's time in
+multiples of one of its own deterministic passes. `ratio` is the time of the fastest peer divided by cnnlab's. The first
+peer is a loop that runs the whole network 50 times with its dropout on and keeps running sums of the probabilities and
+their squares. The others are baal and torch-uncertainty where they are installed, as they come; both repeat the batch
+50 times in memory.
 
 Where no convolution follows the dropout, 50 passes of cnnlab cost about as much as one or two single passes. Where one
 follows, they cost many, but fewer than a loop over the whole network.

@@ -9,9 +9,10 @@ faster. `matrix_share` is the rate of cnnlab's multiply-adds (three times those 
 a product of two 2048² matrices. `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` gives all variants large pages.
 
 On a CPU cnnlab is faster than plain Flax for all networks and faster than PyTorch for some of them. It is slower where
-3x3 convolutions have few channels at full size. There no other way to compute the convolution is faster within the whole network: products of
-shifted images, windows, blocks of a row, strips or parts of the batch, Winograd, and multiply-adds written out for the
-processor's vectors. XLA's options for its libraries and schedulers do not help either.
+3x3 convolutions have few channels at full size. There no other way to compute the convolution is faster within the
+whole network: products of shifted images, windows, blocks of a row, strips or parts of the batch, Winograd, and
+multiply-adds written out for the processor's vectors. XLA's options for its libraries and schedulers do not help
+either.
 """
 
 import functools
