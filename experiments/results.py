@@ -62,7 +62,7 @@ HEADLINES = (
     ("Fashion-MNIST, wider", "MC nll"),
     ("LeNet5 of Fashion-MNIST against MNIST", "ood_auroc_mutual_information"),
     ("blood cells, VGG-like Keras network", "accuracy"),
-    ("30 sections, 5 folds", "V-Rand"),
+    ("ISBI 2012, 22 sections, 5 folds", "rand"),
     ("CamVid, U-Net, spatial dropout of 10%", "mean_iou"),
     ("Paris, atlas of 1926", "boundary_f1"),
     ("Paris, atlas of 1926", "panoptic_quality"),
@@ -249,17 +249,23 @@ def section(entries: Iterable[Entry]) -> str:
     for (line, machine, date, seeds), same in runs.items():
         count = f", {seeds} seed{'s' if seeds > 1 else ''}" if seeds else ""
         parts.append(f"`{line}`\\\n{machine}, {date}{count}")
-        cells = {(entry["name"], entry["metric"]): number(entry) for entry in same}
-        names, metrics = (list(dict.fromkeys(entry[field] for entry in same)) for field in ("name", "metric"))
-        if len(names) >= len(metrics):
-            rows = [[name, *(cells.get((name, metric), "") for metric in metrics)] for name in names]
-            parts.append(table(("what", *metrics), rows))
-        else:
-            rows = [[metric, *(cells.get((name, metric), "") for name in names)] for metric in metrics]
-            parts.append(table(("metric", *names), rows))
+        firsts: dict[str, str] = {}  # the first metric of each name: names that share it share a table
+        tables: dict[str, list[Entry]] = {}
+        for entry in same:
+            tables.setdefault(firsts.setdefault(entry["name"], entry["metric"]), []).append(entry)
+        parts += map(pivot, tables.values())
         notes = dict.fromkeys(f"- {entry['name']}: {entry['note']}" for entry in same if "note" in entry)
         parts += ["\n".join(notes)] if notes else []
     return "\n\n".join(parts)
+
+
+def pivot(entries: Sequence[Entry]) -> str:
+    """Writes a table of names against metrics, with the longer list down the page."""
+    cells = {(entry["name"], entry["metric"]): number(entry) for entry in entries}
+    names, metrics = (list(dict.fromkeys(entry[field] for entry in entries)) for field in ("name", "metric"))
+    if len(names) >= len(metrics):
+        return table(("what", *metrics), [[n, *(cells.get((n, m), "") for m in metrics)] for n in names])
+    return table(("metric", *names), [[m, *(cells.get((n, m), "") for n in names)] for m in metrics])
 
 
 def fill(text: str, entries: Sequence[Entry]) -> str:
