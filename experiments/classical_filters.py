@@ -1,9 +1,9 @@
-"""What the classical filters make of a photo: blurs, derivatives, edges, emboss and sharpen in one picture.
+"""Classical filters on a photo: blurs, derivatives, edges, emboss and sharpen in one figure.
 
     python experiments/classical_filters.py [PHOTO] [--output runs/classical_filters.png]
 
-Without a photo, scikit-learn's flower. Blurs, emboss and sharpen work on the colours; Sobel's derivatives and
-the edges are taken of the brightness, 0 shown as grey.
+The default photo is scikit-learn's flower. Blurs, emboss and sharpen work on the colours. Sobel's derivatives and the
+edges are computed from the brightness, and 0 is drawn grey. The script measures nothing.
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # brightness of red, green, 
 
 
 def load_photo(path: Path | None, *, longest: int = 480) -> np.ndarray:
-    """A photo as `[H, W, 3]` float32 in [0, 1], small enough that single pixels, of which most filters speak, are seen.
+    """Reads a photo as `[H, W, 3]` float32 in [0, 1], small enough to show single pixels.
 
     Args:
-      path: of the file; scikit-learn's flower if left out.
-      longest: its longer side in pixels at most.
+      path: image file; scikit-learn's flower if left out.
+      longest: largest length of the longer side in pixels.
     """
     if path is None:
         from sklearn.datasets import load_sample_image
@@ -40,15 +40,15 @@ def load_photo(path: Path | None, *, longest: int = 480) -> np.ndarray:
 
 
 def panels(photo: np.ndarray) -> dict[str, np.ndarray]:
-    """The photo and what each filter makes of it, by title: `[H, W, 3]`, or signed `[H, W]`."""
+    """Returns the photo and its filtered versions by title: `[H, W, 3]`, or signed `[H, W]`."""
     brightness = (photo @ LUMA)[..., None]
     blurs = {"box blur, 11×11": filters.box(11), "Gaussian, σ = 3": filters.gaussian(19, 3.0)}
-    shown = {"photo": photo} | {title: apply_filter(photo, kernel) for title, kernel in blurs.items()}
-    shown["sharpen"] = apply_filter(photo, "sharpen")
-    shown["emboss"] = apply_filter(photo, "emboss")
+    images = {"photo": photo} | {title: apply_filter(photo, kernel) for title, kernel in blurs.items()}
+    images["sharpen"] = apply_filter(photo, "sharpen")
+    images["emboss"] = apply_filter(photo, "emboss")
     titles = {"sobel_x": "Sobel x", "sobel_y": "Sobel y", "edge": "edge, 8 neighbours"}
-    shown |= {title: apply_filter(brightness, name)[..., 0] for name, title in titles.items()}
-    return {title: np.asarray(image) for title, image in shown.items()}
+    images |= {title: apply_filter(brightness, name)[..., 0] for name, title in titles.items()}
+    return {title: np.asarray(image) for title, image in images.items()}
 
 
 def main(
@@ -57,14 +57,14 @@ def main(
     """Draws the photo and its filtered versions.
 
     Args:
-        photo: any image file; scikit-learn's flower if left out.
-        output: where the PNG goes.
+        photo: image file; scikit-learn's flower if left out.
+        output: PNG file of the figure.
     """
-    shown = panels(load_photo(photo))
-    height, width = shown["photo"].shape[:2]
+    images = panels(load_photo(photo))
+    height, width = images["photo"].shape[:2]
     figure, axes = new_figure(2, 4, size=(16, 8 * height / width + 0.6))
-    for axis, (title, image) in zip(axes.flat, shown.items(), strict=True):
-        if image.ndim == 2:  # a few strong edges would leave the rest grey
+    for axis, (title, image) in zip(axes.flat, images.items(), strict=True):
+        if image.ndim == 2:  # a few strong edges would turn the rest grey
             reach = np.percentile(abs(image), 98) or 1
             axis.imshow(image, cmap="gray", vmin=-reach, vmax=reach)
         else:

@@ -1,25 +1,19 @@
-"""Membranes of nerve cells under the electron microscope: U-Net's own task, and how many sections it takes.
+"""Segmentation of nerve cell membranes in electron microscopy: U-Net's own task, by number of training sections.
 
-    python experiments/isbi_membrane_unet.py --isbi DIR [--folds 5] [--sections 22 12 6 3] [--runs runs/isbi_membrane]
+    python experiments/isbi_membrane_unet.py --isbi DIR [--folds 5] [--sections 22 12 6 3] [--record]
 
 DIR holds `train/image` and `train/label`, the 30 labelled sections of the ISBI 2012 challenge (Cardona et al. 2010).
-Every fold tests on six of them; two of the others show the progress, and as many as `sections` says are learnt from,
-fewer of them more often, so that all networks make as many steps. Both together choose the level. Sections are
-learnt and answered at half their resolution, where membranes are still 3 pixels wide and a step costs a quarter; gaps
-between neighbouring cells weigh up to eleven times as much (Ronneberger et al. 2015, equation 2); answers are averaged
-over two networks and eight flips and quarter turns. Cells are the basins of a watershed (extra `shapes`) of the
-probability of a membrane, from where it is below the level. So V-Rand and V-Info are the challenge's, of borders
-thinned (Arganda-Carreras et al. 2015), at full resolution.
+Every fold tests on six sections. Two of the others validate, and `sections` of them train. Fewer sections are repeated
+more often, so that all networks take as many steps. Training and validation sections together choose the level.
 
-Expected: V-Rand .97 with all sections.
-Measured on one core of an AMD EPYC, 2026-11-22, `--sections 22`, 14 minutes a network: V-Rand .967 +- .011 (.952 to
-.980), V-Info .982 +- .002, of pixels .912 +- .004 right: just short of it. One network apart and connected parts above
-a threshold instead of basins: .964 +- .009; where the two sections alone chose that threshold, .951 +- .036. Basins
-merged by the mean of the wall between them gained nothing steady; answers blurred by one to three pixels, cells grown
-from 3 to 300 pixels, and the best single level for all folds move the mean to .968 at most. One network with six
-sections to learn from, on the first fold, reaches .966, where one with 22 reaches .964: more sections are not what is
-missing. Before borders were thinned, with membranes of any width counted as they were guessed, and at full resolution
-for as long: .81.
+Sections are learnt and predicted at half of their resolution, where membranes are still 3 pixels wide and a step costs
+a quarter. Gaps between neighbouring cells weigh up to eleven times as much (Ronneberger et al. 2015, equation 2).
+Predictions are averaged over two networks and eight flips and quarter turns. Cells are the basins of a watershed (extra
+`shapes`) of the membrane probability, which start where it is below the level. V-Rand and V-Info are those of the
+challenge, with thinned borders (Arganda-Carreras et al. 2015), at full resolution.
+
+The goal, a V-Rand of .97 with all sections, is missed by little. Fewer training sections do as well, so more sections
+are not what is missing.
 """
 
 import dataclasses
@@ -28,6 +22,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
+from results import OFF, Options
 from study import Table, show
 
 import cnnlab
@@ -36,9 +31,9 @@ from cnnlab.metrics.segmentation.panoptic import basins, require_watershed, shap
 from cnnlab.metrics.segmentation.rand import Agreement, partition_agreement
 from cnnlab.uncertainty import augmented_predict
 
-LEVELS = np.arange(0.05, 0.51, 0.05)  # of the probability of a membrane, below which cells begin
-SMALLEST = 20  # pixels from which a cell grows
-GAP = 3.0  # pixels of half the resolution: sigma of the paper's weights
+LEVELS = np.arange(0.05, 0.51, 0.05)  # membrane probabilities below which cells begin
+SMALLEST = 20  # smallest start of a cell in pixels
+GAP = 3.0  # sigma of the paper's weights in pixels of half the resolution
 
 EXPERIMENT = cnnlab.Experiment(
     model=cnnlab.Choice("unet", width=16, spatial_dropout=0.1),
@@ -55,43 +50,44 @@ EXPERIMENT = cnnlab.Experiment(
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All labelled sections: images `[n, H, W, 1]` and masks `[n, H, W]`, 1 = a cell."""
-    found = cnnlab.data.pairs(str(path / "train"), images="image", masks="label", channels=1, validation=0.1, test=0.1)
+    """Reads all labelled sections: images `[n, H, W, 1]` and masks `[n, H, W]` with 1 for a cell."""
+    options = {"images": "image", "masks": "label", "channels": 1, "validation": 0.1, "test": 0.1}
+    data = cnnlab.data.pairs(str(path / "train"), **options)
     splits = ("train", "validation", "test")
-    images, masks = (np.concatenate([found[one].column(name) for one in splits]) for name in ("image", "mask"))
+    images, masks = (np.concatenate([data[split].column(name) for split in splits]) for name in ("image", "mask"))
     return images, masks
 
 
 def halved(images: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Images and masks at half their resolution, and what a pixel weighs."""
+    """Returns images and masks at half of their resolution, and the weight of each pixel."""
     n, height, width, _ = images.shape
-    means = [one.reshape(n, height // 2, 2, width // 2, 2).mean((2, 4)) for one in (images, masks)]
+    means = [array.reshape(n, height // 2, 2, width // 2, 2).mean((2, 4)) for array in (images, masks)]
     small = (means[1] >= 0.5).astype(np.int32)
     weights = np.stack([border_weights(mask, width=GAP) for mask in small])
     return {"image": means[0].round().astype(np.uint8)[..., None], "mask": small, "pixel_weight": weights}
 
 
 def fold(n: int, place: int, folds: int, sections: int) -> dict[str, np.ndarray]:
-    """Every `folds`-th of n sections from `place` on is for the test; of the others two validate and so many train."""
+    """Splits n sections: every `folds`-th from `place` on tests, two of the others validate and `sections` train."""
     test = np.arange(n) % folds == place
     rest = np.random.default_rng(place).permutation(np.flatnonzero(~test))
     return {"train": rest[2:][:sections], "validation": rest[:2], "test": np.flatnonzero(test)}
 
 
 def membranes(networks: list[cnnlab.Trained], images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The probability of a membrane `[n, H, W]` at full resolution, the mean over networks and views."""
+    """Returns the membrane probability `[n, H, W]` at full resolution, the mean over networks and views."""
 
-    def answer(image: np.ndarray) -> jax.Array:
-        each = [augmented_predict(one, image[None], views="dihedral").probs[0, ..., 0] for one in networks]
+    def predict(image: np.ndarray) -> jax.Array:
+        each = [augmented_predict(network, image[None], views="dihedral").probs[0, ..., 0] for network in networks]
         return jax.image.resize(sum(each) / len(each), size, "linear")
 
-    return np.stack([answer(image) for image in images])
+    return np.stack([predict(image) for image in images])
 
 
 def agreement(membrane: np.ndarray, masks: np.ndarray, level: float) -> Agreement:
-    """The mean over sections, cells being the basins between membranes."""
-    found = [basins(one, level, min_size=SMALLEST) for one in membrane]
-    each = [partition_agreement(one, shapes(mask == 1)) for one, mask in zip(found, masks, strict=True)]
+    """Computes V-Rand and V-Info of the basins between membranes, the mean over sections."""
+    cells = [basins(section, level, min_size=SMALLEST) for section in membrane]
+    each = [partition_agreement(section, shapes(mask == 1)) for section, mask in zip(cells, masks, strict=True)]
     return Agreement(*np.mean(each, 0).tolist())
 
 
@@ -104,20 +100,22 @@ def main(
     epochs: int | None = None,
     width: int = 16,
     depth: int = 4,
+    recording: Options = OFF,
 ) -> dict[int, Table]:
     """Trains for each fold and number of sections, and prints V-Rand and V-Info.
 
     Args:
-        isbi: the data's directory.
-        folds: parts of which each is the test once.
-        sections: how many to learn from.
-        runs: where the run directories go.
-        networks: trained apart, whose answers are averaged.
-        epochs: with the most sections.
+        isbi: directory of the data.
+        folds: number of parts, each of which is the test split once.
+        sections: numbers of training sections.
+        runs: folder of the run directories.
+        networks: number of networks whose predictions are averaged.
+        epochs: number of epochs with the most sections.
         width: channels of the first block.
-        depth: poolings.
+        depth: number of poolings.
+        recording: whether the results are stored.
     """
-    require_watershed()  # better now than after training
+    require_watershed()  # fails before the training if the extra is missing
     images, masks = read(isbi)
     columns, tables = halved(images, masks), {}
     for number in sections:
@@ -136,17 +134,17 @@ def main(
             for seed in range(networks):
                 run = runs / f"sections{number}_fold{place}_seed{seed}"
                 cnnlab.train(dataclasses.replace(experiment, seed=seed), run, data=data)
-                trained.append(cnnlab.load(run, step="latest"))  # two sections are too few to choose an epoch by
+                trained.append(cnnlab.load(run, step="latest"))  # two sections are too few to choose an epoch
             known, test = np.concatenate([chosen["validation"], chosen["train"]]), chosen["test"]
             membrane = membranes(trained, columns["image"][known], masks.shape[1:])
             best = max(LEVELS, key=lambda level: agreement(membrane, masks[known], level).rand)
             membrane = membranes(trained, columns["image"][test], masks.shape[1:])
-            found = agreement(membrane, masks[test], best)
+            scores = agreement(membrane, masks[test], best)
             accuracy = ((membrane < 0.5) == masks[test]).mean()
-            rows.append(found._asdict() | {"level": float(best), "pixel accuracy": accuracy})
-            show(f"{number} sections, fold {place}", {name: np.array([value]) for name, value in rows[-1].items()})
+            rows.append(scores._asdict() | {"level": float(best), "pixel accuracy": accuracy})
+            show(f"{number} sections, fold {place}", rows[-1], group="segmentation")
         tables[number] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        show(f"{number} sections, {folds} folds", tables[number])
+        show(f"ISBI 2012, {number} sections, {folds} folds", tables[number], recording, group="segmentation")
     return tables
 
 

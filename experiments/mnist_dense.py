@@ -1,11 +1,9 @@
-"""MNIST by a dense network on flattened pixels: the naive approach that convolution is measured against.
+"""MNIST by a dense network on flattened pixels: the baseline without convolution.
 
     cnnlab data prepare mnist
-    python experiments/mnist_dense.py [--seeds 3] [--runs runs/mnist_dense]
+    python experiments/mnist_dense.py [--seeds 3] [--runs runs/mnist_dense] [--record]
 
-Expected: a test accuracy of 96 % or more.
-Measured on two cores of an AMD EPYC, 2026-11-21, mean ± standard deviation of 3 seeds, 10 s a seed: accuracy .9813 ±
-.0007, NLL .0641 ± .0011, ECE .0039 ± .0003 (noise floor .0027).
+The goal is a test accuracy of 96 % or more. The network reaches it, but stays below the convolutional ones.
 """
 
 import tyro

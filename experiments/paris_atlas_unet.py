@@ -1,47 +1,33 @@
-"""Outlines and shapes of a historical map: Paris, atlas of 1926, by a U-Net that says where it is unsure.
+"""Segmentation of a historical map, Paris 1926, into outlines and shapes by U-Nets with MC-Dropout.
 
-    python experiments/paris_atlas_unet.py --atlas DIR [--runs runs/paris_atlas_unet]
+    python experiments/paris_atlas_unet.py --atlas DIR [--runs runs/paris_atlas_unet] [--record]
 
 DIR holds `sheet.jpg`, `edges.png`, `shapes.png` and `content.png` of the atlas (github.com/soduco/
-ICDAR-2021-Vectorization, CC BY 4.0). Columns below 4800 train, 4800 to 5400 choose the epoch and every threshold, 5400
-to 6288 are scored. Outlines are learnt 3 pixels wide and compared thinned, as the crests of the mean probability over
-32 passes of each of two networks, four of each flip and quarter turn; shapes are the basins of its watershed (extra
-`shapes`) or the connected parts of the rest, whichever serves the choosing strip.
+ICDAR-2021-Vectorization, CC BY 4.0). Columns below 4800 train. Columns 4800 to 5400 are the choosing strip, which
+chooses the epoch and every threshold. Columns 5400 to 6288 are the scoring strip. Outlines are learnt 3 pixels wide.
+For the score they are thinned to the crests of the mean probability over 32 passes of each of two networks, four for
+each flip and quarter turn. Shapes are the basins of a watershed of this probability (extra `shapes`) or the connected
+parts of the rest, whichever scores better on the choosing strip.
 
-Panoptic quality is over shapes of 50 pixels or more, inside the content, matched above an IoU of 1/2. True are the
-closed shapes of `shapes.png`, found is every part of the strip that outlines cut off and that is connected without
-corners. So the network of streets, which outlines enclose too, is a spurious shape, one or as many as it falls apart
-into: the true outlines themselves score .998, 309 shapes and one street; 3 pixels wide as they are learnt .907, since
-narrow shapes fall apart. The atlas's own evaluator takes all parts between the true outlines for true, streets too; so
-does `panoptic_quality_with_streets` (1 and .909). It has no least size, and counts the outlines as one more region.
+Panoptic quality counts shapes of 50 pixels or more inside the content, matched above an IoU of 1/2. The true shapes are
+the closed ones of `shapes.png`. The predicted shapes are all parts of the strip that outlines cut off and that are
+connected without corners. So the network of streets, which outlines enclose too, counts as a spurious shape, or as
+several if it falls apart. The atlas's own evaluator counts all parts between the true outlines as true, streets too,
+and so does `panoptic_quality_with_streets`. It has no smallest size, and counts the outlines as one more region.
 
-`RUNS/picture.png` shows a part of the scoring strip: map, truth, guess, mean, variance and errors.
+`RUNS/picture.png` shows a part of the scoring strip: map, truth, prediction, mean, variance and errors.
 
 A new sheet of the same atlas: `cnnlab predict RUNS/unet0 sheet.jpg --mc 30 --background outline --watershed .2
---smallest 50 --output DIR` (8.7 minutes by one core with `--tile 1024`, 1.6 GB at most, 2026-11-22). Its polygons are
-the watershed's of one network's passes; the mean over networks, flips and turns, which the numbers below have, is this
-script's.
+--smallest 50 --output DIR`. Its polygons come from the passes of one network. Only this script averages over networks,
+flips and turns.
 
-Published edge maps reach boundary F1 (2 px) .887 (U-Net) and .895 (BDCN), panoptic quality .466 and .398.
-Expected: F1 .92, panoptic quality .55, error-detection AUROC of the variance .90.
-Measured on two cores of an AMD EPYC (AVX-512), 2026-11-22, 24,000 windows in 66 and 81 minutes a network, one core
-each, beside other work: boundary F1 .9168 (precision .906, recall .928; of thick lines .9092), panoptic quality .5958
-(segmentation .869, recognition .686; with streets .5967), error-detection AUROC .9267: above both published ones, and
-above what was expected of quality and AUROC, just below what was of F1. Each network apart: F1 .9185 and .9131, quality
-.5749 and .5768. Over other dropout masks the pair has .9170 and .5799, since a level of .3 then serves the choosing
-strip's 175 shapes better than .2: quality is known to about .01.
+Published edge maps reach a boundary F1 (2 px) of .887 (U-Net) and .895 (BDCN), and a panoptic quality of .466 and .398.
+The goals are an F1 of .92, a panoptic quality of .55 and an error-detection AUROC of the variance of .90.
 
-What it took, on the choosing strip: thin instead of thick lines .918 to .938 of F1; a watershed that floods by height
-instead of by differences along the way (`scipy.ndimage.watershed_ift`) .627 to .646 of quality. Small turns, zoom and
-light in training gained a single network .002, two of them nothing. With thick lines, the other watershed and flips and
-quarter turns alone the scoring strip had .9065 and .5540, four networks of both kinds have .9172 and .5961: more
-networks are not what is missing. Where the network and the outlines differ, it is mostly about which lines bound a
-shape: bridges, quays, dotted walks. To merge basins by the mean of the wall between them, or to start them away from
-walls, gained nothing beyond the noise. Two networks a level deeper (7.8 million parameters) that see
-windows of 384, about 70 minutes each on one core of an Intel Xeon (2026-11-23, `--depth 5 --window 384 --crops 1333
---epochs 5 --batch-size 4`, five eighths of the pixels), have .9187 on the choosing strip instead of .938, and were not
-scored; nor did crests gain there by hysteresis, a least length, smoothing or nearness to a basin's border (.9190 at
-most).
+The networks exceed the published scores and reach all goals but F1, which they miss by little. Thin lines and a
+watershed that floods by height instead of by differences along the way (`scipy.ndimage.watershed_ift`) help most.
+Networks that are deeper or more numerous do not, nor do basins merged by their walls, nor other rules for crests. Where
+prediction and truth differ, it is mostly about which lines bound a shape: bridges, quays, dotted walks.
 """
 
 import dataclasses
@@ -53,7 +39,9 @@ import jax
 import numpy as np
 import tyro
 from PIL import Image
+from results import OFF, Options
 from scipy import ndimage
+from study import show
 
 import cnnlab
 from cnnlab.metrics.segmentation.boundaries import boundary_counts, ridges
@@ -64,9 +52,9 @@ from cnnlab.uncertainty import DIHEDRAL
 
 EDGES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BASINS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
-SMALLEST = 50  # pixels of a shape that counts
+SMALLEST = 50  # pixels of the smallest shape that counts
 CONTEXT = 128  # columns beside a strip that the network sees and that are not scored
-PICTURE = 600  # rows and columns of the part that is shown
+DRAWN = 600  # rows and columns of the part in the figure
 
 
 def main(
@@ -82,24 +70,26 @@ def main(
     mc_samples: int = 32,
     networks: int = 2,
     columns: tuple[int, int, int] = (4800, 5400, 6288),
+    recording: Options = OFF,
 ) -> dict[str, float]:
-    """Trains, tunes on the choosing strip, scores the last one, prints and draws.
+    """Trains, tunes on the choosing strip, scores the scoring strip, prints and draws.
 
     Args:
-        atlas: the data's directory.
-        runs: where the run, the outlines and the picture go.
+        atlas: directory of the data.
+        runs: folder of the runs, the outlines and the figure.
         width: channels of the first block.
-        depth: poolings.
-        dropout: rate of dropped feature maps.
-        epochs: each of `crops` windows.
-        crops: windows an epoch, others in each.
-        window: their side, in pixels.
+        depth: number of poolings.
+        dropout: rate of spatial dropout.
+        epochs: number of epochs of `crops` windows.
+        crops: windows an epoch, drawn anew for each epoch.
+        window: height and width of a window in pixels.
         batch_size: windows a step.
-        mc_samples: stochastic passes of each network, over all eight views together.
-        networks: trained apart, whose answers are averaged.
-        columns: where the strips for choosing and scoring begin, and where the latter ends.
+        mc_samples: number of MC-Dropout passes of each network, over all eight views together.
+        networks: number of networks whose predictions are averaged.
+        columns: first column of the choosing strip and of the scoring strip, and the end of the latter.
+        recording: whether the results are stored.
     """
-    require_watershed()  # better now than after training
+    require_watershed()  # fails before the training if the extra is missing
     choose, score, end = columns
     runs.mkdir(parents=True, exist_ok=True)
     edges, content, true = (read(atlas / f"{name}.png") for name in ("edges", "content", "shapes"))
@@ -140,7 +130,7 @@ def main(
     sheet = np.asarray(Image.open(atlas / "sheet.jpg").convert("RGB"))
     strips = {}
     for name, (low, high) in {"choose": (choose, score), "score": (score, end)}.items():
-        probability, variance = answer(trained, sheet, low, high, mc_samples)
+        probability, variance = predict(trained, sheet, low, high, mc_samples)
         part = (slice(None), slice(low, high))
         strips[name] = (probability, variance, wide[part], edges[part], true[part], content[part])
     chosen = tune(*strips["choose"])
@@ -148,33 +138,33 @@ def main(
     table = scores(probability, truth[1:], **chosen) | error_detection(probability, variance, truth)
     draw(sheet[:, score:end], probability > 0.5, probability, variance, truth).save(runs / "picture.png")
     print(", ".join(f"{name} {value}" for name, value in chosen.items()))
-    for name, value in table.items():
-        print(f"  {name:30} {value:.4f}")
+    show("Paris, atlas of 1926", table, recording, group="segmentation")
     return table
 
 
 def read(path: Path) -> np.ndarray:
-    """Where a grey image is not black."""
+    """Reads a grey image as a mask of the pixels that are not black."""
     return np.asarray(Image.open(path).convert("L")) > 0
 
 
-def answer(
+def predict(
     networks: list[cnnlab.Trained], sheet: np.ndarray, low: int, high: int, mc_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the probability of an outline in a strip of columns, which sees what lies beside it.
+    """Returns mean and variance of the outline probability in a strip of columns.
 
-    Each of the strip's eight flips and quarter turns takes its share of every network's passes.
+    The networks also see the columns beside the strip. The passes of each network are divided among the strip's eight
+    flips and quarter turns.
     """
     left = max(low - CONTEXT, 0)
-    seen = sheet[:, left : high + CONTEXT]
+    strip = sheet[:, left : high + CONTEXT]
     ways = list(itertools.product(networks, DIHEDRAL))
     total = squares = 0
     for number, (trained, (flip, turns)) in enumerate(ways):
-        view = np.ascontiguousarray(np.rot90(seen[:, ::-1] if flip else seen, turns))[None]
+        view = np.ascontiguousarray(np.rot90(strip[:, ::-1] if flip else strip, turns))[None]
         key = jax.random.fold_in(jax.random.key(0), number)
-        found = cnnlab.mc_predict(trained, view, key=key, num_samples=-(-mc_samples // len(DIHEDRAL)), chunk=1)
-        mean, variance = (np.rot90(np.asarray(one[0, ..., 1]), -turns) for one in (found.mean, found.variance))
-        mean, variance = (one[:, ::-1] if flip else one for one in (mean, variance))
+        passes = cnnlab.mc_predict(trained, view, key=key, num_samples=-(-mc_samples // len(DIHEDRAL)), chunk=1)
+        mean, variance = (np.rot90(np.asarray(part[0, ..., 1]), -turns) for part in (passes.mean, passes.variance))
+        mean, variance = (part[:, ::-1] if flip else part for part in (mean, variance))
         total, squares = total + mean, squares + variance + mean**2
     mean = total / len(ways)
     part = (slice(None), slice(low - left, high - left))
@@ -182,7 +172,7 @@ def answer(
 
 
 def tune(probability, variance, wide, edges, true, content) -> dict[str, float | str]:
-    """The thresholds of outlines, thin and as thick as they are learnt, with the best F1; how shapes come out best."""
+    """Returns the thresholds of thin and thick outlines with the best F1, and the best method of shapes."""
     del variance, wide
     ways = [(method, basin) for method in SHAPES for basin in BASINS]
 
@@ -193,22 +183,23 @@ def tune(probability, variance, wide, edges, true, content) -> dict[str, float |
         return boundary_counts(probability > level, edges, inside=content).f1
 
     def quality(way: tuple[str, float]) -> float:
-        found = panoptic_counts(SHAPES[way[0]](probability, way[1]), shapes(true), min_size=SMALLEST, inside=content)
-        return np.nan_to_num(found.quality)
+        predicted = SHAPES[way[0]](probability, way[1])
+        counts = panoptic_counts(predicted, shapes(true), min_size=SMALLEST, inside=content)
+        return np.nan_to_num(counts.quality)
 
     method, basin = max(ways, key=quality)
     return {"thin": max(EDGES, key=thin), "thick": max(EDGES, key=thick), "method": method, "basin": basin}
 
 
 def parts(probability: np.ndarray, below: float) -> np.ndarray:
-    """Connected parts of what is no outline, grown by a pixel: outlines are learnt 3 pixels wide and drawn 1 wide."""
-    found = shapes(probability < below)
-    far, nearest = ndimage.distance_transform_edt(found == 0, return_indices=True)
-    return np.where(far < 1.5, found[tuple(nearest)], 0)
+    """Returns the connected parts between outlines, grown by a pixel: outlines are learnt 3 pixels wide and drawn 1."""
+    regions = shapes(probability < below)
+    far, nearest = ndimage.distance_transform_edt(regions == 0, return_indices=True)
+    return np.where(far < 1.5, regions[tuple(nearest)], 0)
 
 
 def flooded(probability: np.ndarray, below: float) -> np.ndarray:
-    """The basins of a watershed of the probability of an outline."""
+    """Returns the basins of a watershed of the outline probability."""
     return basins(probability, below, min_size=SMALLEST, lines=True)
 
 
@@ -216,25 +207,25 @@ SHAPES = {"connected parts": parts, "watershed": flooded}
 
 
 def scores(probability, truth, thin: float, thick: float, method: str, basin: float) -> dict[str, float]:
-    """Boundary F1 and panoptic quality of a strip."""
+    """Computes boundary F1 and panoptic quality of a strip."""
     edges, true, content = truth
     lines = boundary_counts(ridges(probability, thin), edges, inside=content)
-    drawn, rule = SHAPES[method](probability, basin), {"min_size": SMALLEST, "inside": content}
-    found = panoptic_counts(drawn, shapes(true), **rule)
+    predicted, rule = SHAPES[method](probability, basin), {"min_size": SMALLEST, "inside": content}
+    counts = panoptic_counts(predicted, shapes(true), **rule)
     return {
         "boundary_f1": lines.f1,
         "boundary_precision": lines.precision,
         "boundary_recall": lines.recall,
         "boundary_f1_of_thick_lines": boundary_counts(probability > thick, edges, inside=content).f1,
-        "panoptic_quality": found.quality,
-        "segmentation_quality": found.segmentation_quality,
-        "recognition_quality": found.recognition_quality,
-        "panoptic_quality_with_streets": panoptic_counts(drawn, shapes(~edges), **rule).quality,
+        "panoptic_quality": counts.quality,
+        "segmentation_quality": counts.segmentation_quality,
+        "recognition_quality": counts.recognition_quality,
+        "panoptic_quality_with_streets": panoptic_counts(predicted, shapes(~edges), **rule).quality,
     }
 
 
 def error_detection(probability, variance, truth) -> dict[str, float]:
-    """How well the variance tells wrong pixels from right ones, inside the content."""
+    """Computes the AUROC by which the variance separates wrong pixels from right ones, inside the content."""
     wide, *_, content = truth
     wrong = (probability > 0.5) != wide
     if not (wrong & content).any():
@@ -243,13 +234,13 @@ def error_detection(probability, variance, truth) -> dict[str, float]:
 
 
 def draw(sheet: np.ndarray, guess: np.ndarray, probability, variance, truth) -> Image.Image:
-    """The middle of a strip: map, truth, guess, mean, variance and errors side by side, in 256 colours."""
+    """Draws the middle of a strip: map, truth, prediction, mean, variance and errors side by side, in 256 colours."""
     wide, *_, content = truth
     rows = np.flatnonzero(content.any(1))
-    top, left = max((rows[0] + rows[-1] + 1 - PICTURE) // 2, 0), max((content.shape[1] - PICTURE) // 2, 0)
-    shown = [sheet, np.where(content, wide, -1), guess.astype(int), probability, variance]
-    image, mask, found, mean, spread = (one[top : top + PICTURE, left : left + PICTURE] for one in shown)
-    figure = prediction_grid([image], [mask], [found], {"E[y]": [mean], "Var[y]": [spread]}, 2)
+    top, left = max((rows[0] + rows[-1] + 1 - DRAWN) // 2, 0), max((content.shape[1] - DRAWN) // 2, 0)
+    panels = [sheet, np.where(content, wide, -1), guess.astype(int), probability, variance]
+    image, mask, prediction, mean, spread = (panel[top : top + DRAWN, left : left + DRAWN] for panel in panels)
+    figure = prediction_grid([image], [mask], [prediction], {"E[y]": [mean], "Var[y]": [spread]}, 2)
     figure.set_size_inches(16, 3)
     file = io.BytesIO()
     figure.savefig(file)

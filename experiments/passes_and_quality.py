@@ -1,13 +1,12 @@
-"""How many MC-Dropout passes are worth it: NLL and ECE of a run against T, beside one pass with dropout off.
+"""NLL and ECE of a run against the number of MC-Dropout passes T, beside one pass with dropout off.
 
-    python experiments/passes_and_quality.py RUN... [--output runs/passes_and_quality]
+    python experiments/passes_and_quality.py RUN... [--output runs/passes_and_quality] [--record]
 
-RUN is any finished classification run with dropout; of several (seeds of one experiment), mean and spread are told.
-Measured on an AMD EPYC, 2026-11-21, the five plain runs of mnist_mc_dropout.py (dropout .3, of maps .05), NLL and ECE:
-dropout off .0265 ± .0010, .0035 ± .0006; T = 1 .0414 ± .0022, .0039 ± .0003; 2 .0332 ± .0027, .0034 ± .0007; 5 .0288 ±
-.0020, .0047 ± .0011; 10 .0278 ± .0023, .0051 ± .0007; 20 .0272 ± .0021, .0056 ± .0011; 50 .0268 ± .0021, .0056 ± .0010;
-100 .0267 ± .0019, .0055 ± .0011. Half of what passes can gain over one of them is there at T = 2, nearly all at 20;
-here they end where one pass without dropout begins.
+RUN is any finished classification run with dropout. Of several runs (seeds of one experiment), mean and spread are
+printed.
+
+For LeNet5 on MNIST half of what many passes gain over a single one is there at two passes, and nearly all at twenty.
+Here they end where one pass without dropout begins.
 """
 
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
+from results import OFF, Options
 
 import cnnlab
 from cnnlab.data import Examples, evaluation_batches
@@ -28,20 +28,20 @@ COLUMNS = ("accuracy", "nll", "ece", "ece_floor")
 
 
 def scores(probs: np.ndarray, label: np.ndarray) -> list[float]:
-    """One number a column."""
+    """Returns one number for each column."""
     confidence, correct = probs.max(-1), probs.argmax(-1) == label
     ece = expected_calibration_error(confidence, correct), ece_floor(confidence)
     return [accuracy(probs, label), negative_log_likelihood(probs, label), *ece]
 
 
 def by_passes(trained: cnnlab.Trained, examples: Examples, passes: tuple[int, ...]) -> dict[int, list[float]]:
-    """The scores of the mean over the first T of the same passes; 0 stands for one pass with dropout off."""
+    """Computes the scores of the mean over the first T passes for each T; 0 is one pass with dropout off."""
     means: dict[int, list[np.ndarray]] = {t: [] for t in (0, *passes)}
     for number, batch in enumerate(evaluation_batches(examples, batch_size=500)):
         real = batch["weight"] > 0
         key = jax.random.fold_in(jax.random.key(0), number)
-        found = cnnlab.mc_predict(trained, batch["image"], key=key, num_samples=max(passes), return_samples=True)
-        samples = np.asarray(found.samples["probs"] if isinstance(found.samples, dict) else found.samples)[real]
+        drawn = cnnlab.mc_predict(trained, batch["image"], key=key, num_samples=max(passes), return_samples=True)
+        samples = np.asarray(drawn.samples["probs"] if isinstance(drawn.samples, dict) else drawn.samples)[real]
         means[0].append(np.asarray(cnnlab.predict(trained, batch["image"]).probs)[real])
         for t in passes:
             means[t].append(samples[:, :t].mean(1))
@@ -54,23 +54,30 @@ def main(
     /,
     passes: tuple[int, ...] = PASSES,
     output: Path = Path("runs/passes_and_quality"),
+    title: str = "MNIST, LeNet5",
+    recording: Options = OFF,
 ) -> dict[int, np.ndarray]:
-    """Prints a line a T and draws the picture.
+    """Prints a line for each T and draws the figure.
 
     Args:
         runs: run directories of one dataset.
-        passes: the T to measure.
-        output: where the picture goes.
+        passes: numbers of passes T.
+        output: folder of the figure.
+        title: name of network and data among the results.
+        recording: whether the results are stored.
     """
     if not runs:
         raise ValueError("no RUN given; name a run directory")
     examples = load_data(runs[0])["test"]
     each = [by_passes(cnnlab.load(run), examples, passes) for run in runs]
-    table = {t: np.array([one[t] for one in each]) for t in each[0]}  # [runs, columns]
+    table = {t: np.array([scores[t] for scores in each]) for t in each[0]}  # [runs, columns]
     print("passes       " + "  ".join(f"{name.replace('_', ' '):>17}" for name in COLUMNS))
     for t, values in table.items():
-        told = [f"{one.mean():.5f}" + (f" ± {one.std(ddof=1):.5f}" if len(runs) > 1 else "") for one in values.T]
-        print(f"{t or 'dropout off':<13}" + "  ".join(f"{one:>17}" for one in told))
+        spreads = [f" ± {column.std(ddof=1):.5f}" if len(runs) > 1 else "" for column in values.T]
+        cells = [f"{column.mean():.5f}{spread}" for column, spread in zip(values.T, spreads, strict=True)]
+        print(f"{t or 'dropout off':<13}" + "  ".join(f"{cell:>17}" for cell in cells))
+        name = f"{title}, T = {t}" if t else f"{title}, dropout off"
+        recording.add(name, dict(zip(COLUMNS, values.T, strict=True)), group="uncertainty")
     output.mkdir(parents=True, exist_ok=True)
     _draw(table).savefig(output / "passes.png", bbox_inches="tight")
     print(output / "passes.png")

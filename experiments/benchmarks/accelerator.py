@@ -1,16 +1,16 @@
-"""Train steps on an accelerator: ResNet-50 in bfloat16, and small networks over images that stay on the device.
+"""Train steps on an accelerator: ResNet-50 in bfloat16, and small networks whose images stay on the device.
 
-    pip install ".[peers]" && python experiments/benchmarks/accelerator.py [--json]
+    pip install ".[peers]" && python experiments/benchmarks/accelerator.py [--json] [--record]
 
-The small networks take `steps` steps a call, as one program (`cnnlab`) or a program and a batch of the host's a step
-(`cnnlab sent`); PyTorch's images stay on its device too, and `torch.compile` records its kernels as a CUDA graph. The
-large one takes one step a call; PyTorch computes it under bfloat16 autocast, channels last. `ratio` is the best PyTorch
-time divided by cnnlab's; products of single precision are TF32's for both where the device has it. `peak_share` is the
-rate of multiply-adds (three times those of the forward pass) over that of a product of two bfloat16 matrices.
-`seeds_cost` is what so many networks, trained at once as `cnnlab train --training.seeds` does there, take in multiples
-of one. Inference is `inference.py`'s, MC-Dropout's cost against T `mc_cost.py`'s.
+The small networks take `steps` steps in a call, either as one program (`cnnlab`), or as one program a step with a batch
+sent from the host (`cnnlab sent`). PyTorch's images stay on its device too, and `torch.compile` records its kernels as
+a CUDA graph. The large network takes one step in a call. PyTorch computes it under bfloat16 autocast, channels last.
+Both libraries use TF32 for products of single precision where the device has it.
 
-Not measured yet: no accelerator was at hand.
+`ratio` is the time of the fastest PyTorch divided by cnnlab's. `peak_share` is the rate of multiply-adds (three times
+those of the forward pass) divided by that of a product of two bfloat16 matrices. `seeds_cost` is the time of `seeds`
+networks that are trained at once, as `cnnlab train --training.seeds` does on an accelerator, in multiples of the time
+of a single network. `inference.py` compares inference, and `mc_cost.py` the cost of MC-Dropout passes.
 """
 
 import functools
@@ -21,40 +21,40 @@ import jax
 import jax.numpy as jnp
 import tyro
 from networks import LARGE, ROWS, Row
-from timing import matrix_rate, print_rows, row, take_turns
+from timing import OFF, Options, matrix_rate, print_rows, row, take_turns
 from train_step import LEARNING_RATE, calls, train_program
 
 import cnnlab
 from cnnlab.training.epoch import take_steps
 
 SMALL = ("lenet5", "keras_mnist", "resnet18")
-OWN = ("cnnlab", "cnnlab sent", "cnnlab seeds")  # the variants that are no peers
+OWN = ("cnnlab", "cnnlab sent", "cnnlab seeds")  # the variants that are not peers
 
 
-def scanned(one: Row, steps: int, seeds: int | None = None) -> Callable[[], None]:
-    """So many steps as one program; of several networks at once, each a step of its own."""
-    order = jnp.arange(steps * one.batch).reshape(steps, one.batch)
+def scanned(network: Row, steps: int, seeds: int | None = None) -> Callable[[], None]:
+    """Returns a call that takes several steps as one program, of one network or of several at once."""
+    order = jnp.arange(steps * network.batch).reshape(steps, network.batch)
 
     def compiler(step: Callable, **options: Any) -> Callable:
         each = step if seeds is None else jax.vmap(step)
         program = cnnlab.jit(functools.partial(take_steps, lambda state, batch, _: each(state, batch)), **options)
         return lambda state, columns: program(state, columns, order, None)
 
-    program, state, columns = train_program(one._replace(batch=steps * one.batch), compiler)
+    program, state, columns = train_program(network._replace(batch=steps * network.batch), compiler)
     if seeds is not None:
         order = jnp.stack([order] * seeds, 1)
         state = jax.tree.map(lambda leaf: jnp.stack([leaf] * seeds), state)
     return calls(program, state, columns)
 
 
-def resident(one: Row) -> Callable[[], None]:
-    """One step, its batch on the device."""
-    return calls(*train_program(one, cnnlab.jit))
+def resident(network: Row) -> Callable[[], None]:
+    """Returns a call that takes one step with a batch that is on the device."""
+    return calls(*train_program(network, cnnlab.jit))
 
 
-def sent(one: Row, steps: int) -> Callable[[], None]:
-    """A program a step, its batch sent to the device."""
-    program, state, batch = train_program(one, cnnlab.jit)
+def sent(network: Row, steps: int) -> Callable[[], None]:
+    """Returns a call that runs one program a step and sends its batch to the device."""
+    program, state, batch = train_program(network, cnnlab.jit)
     batch = jax.device_get(batch)
 
     def run() -> None:
@@ -66,20 +66,20 @@ def sent(one: Row, steps: int) -> Callable[[], None]:
     return run
 
 
-def torch_steps(one: Row, steps: int, *, precision: str) -> dict[str, Callable[[], None]]:
-    """PyTorch eager and compiled, channels last."""
+def torch_steps(row: Row, steps: int, *, precision: str) -> dict[str, Callable[[], None]]:
+    """Returns a call for PyTorch eager and one for PyTorch compiled, both channels last."""
     import torch
     from torch_networks import DEVICE, synchronise
 
     torch.set_float32_matmul_precision("high")  # TF32, as XLA by default
     torch.backends.cudnn.benchmark = True
     cuda = DEVICE.type == "cuda"
-    x, labels = one.data()
+    x, labels = row.data()
     x = torch.tensor(x).permute(0, 3, 1, 2).to(DEVICE, memory_format=torch.channels_last)
     labels = torch.tensor(labels, dtype=torch.int64, device=DEVICE)
 
     def build(compiled: bool) -> Callable[[], None]:
-        network = one.torch_network().to(DEVICE, memory_format=torch.channels_last)
+        network = row.torch_network().to(DEVICE, memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, capturable=cuda, fused=cuda)
 
         def loss() -> torch.Tensor:
@@ -110,37 +110,39 @@ def main(
     seconds: float = 1.0,
     peers: bool = True,
     batch: int | None = None,
+    recording: Options = OFF,
 ) -> dict:
     """Times every network and prints a table or JSON.
 
     Args:
         json_only: print one JSON object.
-        networks: the small ones, and `resnet50`.
-        steps: of a small network in one call.
-        seeds: small networks trained at once.
+        networks: names of small networks, and `resnet50`.
+        steps: steps of a small network in one call.
+        seeds: number of small networks that are trained at once.
         rounds: turns of each variant.
-        seconds: of a turn, which has three calls at least.
+        seconds: length of a turn, which has at least three calls.
         peers: time PyTorch too.
-        batch: images of each step, if others than the networks' own.
+        batch: images of each step, in place of the network's own batch size.
+        recording: whether the results are stored.
     """
     side = 8192 if jax.default_backend() != "cpu" else 512
     rate, rows = matrix_rate(side, jnp.bfloat16), []
     for name in networks:
-        one = (ROWS | LARGE)[name]
-        one = one._replace(batch=batch or one.batch)
+        network = (ROWS | LARGE)[name]
+        network = network._replace(batch=batch or network.batch)
         if name in LARGE:
-            number, precision, variants = 1, "bfloat16", {"cnnlab": resident(one)}
+            number, precision, variants = 1, "bfloat16", {"cnnlab": resident(network)}
         else:
-            number, precision, variants = steps, "float32", {"cnnlab": scanned(one, steps)}
-            variants |= {"cnnlab sent": sent(one, steps), "cnnlab seeds": scanned(one, steps, seeds)}
-        variants |= torch_steps(one, number, precision=precision) if peers else {}
+            number, precision, variants = steps, "float32", {"cnnlab": scanned(network, steps)}
+            variants |= {"cnnlab sent": sent(network, steps), "cnnlab seeds": scanned(network, steps, seeds)}
+        variants |= torch_steps(network, number, precision=precision) if peers else {}
         times = take_turns(variants, rounds=rounds, seconds=seconds)
-        work = 3 * number * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
-        told = {"steps": number, "peak_share": round(work / (times["cnnlab"] / 1000) / rate, 4)}
+        work = 3 * number * network.batch * cnnlab.summary(network.network, network.size).multiply_adds
+        fields = {"steps": number, "peak_share": round(work / (times["cnnlab"] / 1000) / rate, 4)}
         if "cnnlab seeds" in times:
-            told["seeds_cost"] = round(times["cnnlab seeds"] / times["cnnlab"], 2)
-        rows.append(row(name, times, images=number * one.batch, own=OWN) | told)
-    return print_rows(rows, as_json=json_only)
+            fields["seeds_cost"] = round(times["cnnlab seeds"] / times["cnnlab"], 2)
+        rows.append(row(name, times, images=number * network.batch, own=OWN) | fields)
+    return print_rows(rows, as_json=json_only, title="accelerator, train step", recording=recording)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
-"""Augmentation of 16 images of 256x256x3, each with a mask and two boxes: cnnlab beside albumentations, in one run.
+"""Augmentation of 16 images of 256x256x3, each with a mask and two boxes: cnnlab beside albumentations.
 
-    pip install albumentations && python experiments/benchmarks/augmentation.py [--json] [--rounds 15]
+    pip install albumentations && python experiments/benchmarks/augmentation.py [--json] [--rounds 15] [--record]
 
-Both flip, shift, rotate, zoom and change brightness and contrast, with the same probabilities and ranges, bilinear for
-the image and nearest for the mask; boxes by their ellipse. cnnlab answers with float images in [0, 1], ready for a
-network; albumentations with uint8. The two take turns, round by round; each figure is the median of the rounds'
-medians, warm. `ratio` is albumentations' time divided by cnnlab's: above 1, cnnlab is faster; none where albumentations
-is absent.
+Both libraries flip, shift, rotate, zoom and change brightness and contrast, with the same probabilities and ranges. The
+image is resampled bilinearly, the mask by the nearest pixel, and a box follows its ellipse. cnnlab returns float images
+in [0, 1], ready for a network, and albumentations returns uint8. The two run in turns, round by round. Each time is the
+median of the rounds' medians, without compilation. `ratio` is albumentations' time divided by cnnlab's: above 1, cnnlab
+is faster. It is null where albumentations is not installed.
 
-Measured on two cores of an AMD EPYC, jax 0.10.2, albumentations 2.0.8, 2026-11-21, two quiet runs: cnnlab 7.2 and
-7.9 ms, albumentations 17.9 and 18.0: ratio 2.3 and 2.5; 1.5 to 1.9 while other work took the second core, which cnnlab
-uses and albumentations does not.
+cnnlab is faster on a CPU, most of all while no other work takes the second core, which albumentations does not use.
 """
 
 import functools
@@ -21,7 +19,7 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from timing import report, take_turns
+from timing import OFF, Options, report, take_turns
 
 import cnnlab
 from cnnlab.data import Augmentation, augment
@@ -30,7 +28,7 @@ SETTINGS = Augmentation(horizontal_flip=0.5, shift=0.1, rotation=30, zoom=0.2, b
 
 
 def data(batch: int, size: int) -> dict[str, np.ndarray]:
-    """The same images, masks and boxes for both."""
+    """Returns the images, masks and boxes that both libraries augment."""
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, size / 2, (batch, 2, 2))
     return {
@@ -42,7 +40,7 @@ def data(batch: int, size: int) -> dict[str, np.ndarray]:
 
 
 def cnnlab_batch(columns: dict[str, np.ndarray]) -> Callable[[], None]:
-    """The whole batch as one program, its key new every time; the time to hand the arrays over is counted."""
+    """Returns a call that augments the batch as one program with a new key; the transfer of the arrays counts."""
     program = cnnlab.jit(functools.partial(_augment, augmentation=SETTINGS))
     number = 0
 
@@ -59,7 +57,7 @@ def _augment(columns: dict[str, jax.Array], seed: jax.Array, *, augmentation: Au
 
 
 def albumentations_batch(columns: dict[str, np.ndarray]) -> Callable[[], None]:
-    """One call an image, as its users do."""
+    """Returns a call that augments image by image, as users of albumentations do."""
     import albumentations
 
     change = albumentations.Compose(
@@ -78,7 +76,7 @@ def albumentations_batch(columns: dict[str, np.ndarray]) -> Callable[[], None]:
             format="pascal_voc", label_fields=["classes"], min_visibility=SETTINGS.min_visible
         ),
     )
-    # OpenCV warps no int32: its users keep masks as uint8.
+    # OpenCV does not warp int32, so its users store masks as uint8.
     masks = columns["mask"].astype(np.uint8)
 
     def run() -> None:
@@ -96,15 +94,17 @@ def main(
     repeats: int = 5,
     batch: int = 16,
     size: int = 256,
+    recording: Options = OFF,
 ) -> dict:
-    """Times both in turn and prints a table.
+    """Times both libraries in turns and prints a table or JSON.
 
     Args:
-        json_only: print one JSON object instead.
-        rounds: turns of each.
+        json_only: print one JSON object.
+        rounds: turns of each library.
         repeats: batches in a turn.
-        batch: images.
-        size: their height and width in pixels.
+        batch: number of images.
+        size: height and width of the images in pixels.
+        recording: whether the results are stored.
     """
     columns = data(batch, size)
     variants = {"cnnlab": cnnlab_batch(columns)}
@@ -112,7 +112,7 @@ def main(
         variants["albumentations"] = albumentations_batch(columns)
     times = take_turns(variants, rounds=rounds, repeats=repeats)
     name = f"augmentation, {batch}x{size}x{size}x3 with mask and two boxes"
-    return report(name, times, images=batch, as_json=json_only)
+    return report(name, times, images=batch, as_json=json_only, recording=recording)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Time and memory against batch, image size, depth and passes: straight lines where they should be.
+"""Time and memory against batch, image size, depth and passes: are they straight lines?
 
-    python experiments/benchmarks/growth.py [--json] [--output runs/growth]
+    python experiments/benchmarks/growth.py [--json] [--output runs/growth] [--record]
 
-The first three are train steps of a plain stack of 3x3 convolutions, the last is MC-Dropout of the lecture's Keras
-network. Memory is what the compiled program needs beside its arguments and results, as XLA plans it. `off_line` is how
-far a point lies from the straight line at most, of time and of memory, as a share of the largest value.
-Measured on two cores of an AMD EPYC, jax 0.10.2, large pages, 2026-11-21: no point is further from its line than
-2.5 % of the largest time or 4 % of the largest memory, and passes cost next to nothing: T 1 takes 42 ms, T 100 45 ms,
-both 30 MB. On two cores of a newer EPYC (AVX-512), 2026-11-23: 5.8 % and 4.9 %; T 1 takes 17 ms, T 100 18.
+The first three sweeps are train steps of a plain stack of 3x3 convolutions. The last one is MC-Dropout of the lecture's
+first Keras network. Memory is what the compiled program needs beside its arguments and results, as XLA plans it.
+`off_line` is the largest distance of a point from the straight line, of time and of memory, as a share of the largest
+value.
+
+Time and memory grow in proportion to batch, pixels and depth, and passes cost next to nothing.
 """
 
 import json
@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 from mc_dropout import images
 from networks import Row
-from timing import device, take_turns
+from timing import OFF, Options, device, take_turns
 from train_step import calls, train_program
 
 import cnnlab
@@ -31,7 +31,7 @@ Point = tuple[Callable[[], None], float]  # a call, and the megabytes of its pro
 
 
 class Sweep(NamedTuple):
-    """What grows, the values it takes, and what is built of each."""
+    """A quantity that grows, its values, and the function that builds the program for a value."""
 
     unit: str
     values: tuple[int, ...]
@@ -39,14 +39,14 @@ class Sweep(NamedTuple):
 
 
 def train_point(*, batch: int = 16, side: int = 32, depth: int = 4) -> Point:
-    """A train step of `depth` convolutions of 16 channels."""
+    """Builds a train step of `depth` convolutions of 16 channels."""
     network = cnnlab.create_model("convnet", num_classes=10, stages=((16,) * depth,))
     program = train_program(Row(network, (side, side, 3), batch, ()), cnnlab.jit)
     return calls(*program), _megabytes(*program)
 
 
 def passes_point(passes: int, batch: int = 128) -> Point:
-    """MC-Dropout, spatial dropout behind the convolutions."""
+    """Builds MC-Dropout of a network with spatial dropout after its convolutions."""
     network, x = cnnlab.create_model("keras_mnist", num_classes=10, spatial=True), jnp.asarray(images(batch))
     spec = cnnlab.InputSpec((28, 28), classes=tuple("0123456789"))
     trained = cnnlab.Trained(network.init(jax.random.key(0), x), network, cnnlab.tasks.Classification(), spec)
@@ -72,15 +72,17 @@ def main(
     points: int | None = None,
     rounds: int = 5,
     output: Path = Path("runs/growth"),
+    recording: Options = OFF,
 ) -> dict:
-    """Times every point, prints a table or JSON, and draws the page.
+    """Times every point, prints a table or JSON, and draws the figure.
 
     Args:
-        sweeps: what grows.
-        json_only: print one JSON object alone.
-        points: only so many of each sweep, from its smallest on.
+        sweeps: names of the sweeps.
+        json_only: print one JSON object.
+        points: number of points of each sweep, the smallest ones.
         rounds: turns of every point.
-        output: where the picture goes.
+        output: folder of the figure.
+        recording: whether the results are stored.
     """
     rows = []
     for name in sweeps:
@@ -89,26 +91,30 @@ def main(
         times = take_turns({value: call for value, (call, _) in built.items()}, rounds=rounds, repeats=3)
         memory = {value: round(megabytes, 1) for value, (_, megabytes) in built.items()}
         x = _abscissa(name, values)
-        off = [round(off_line(x, list(found.values())), 3) for found in (times, memory)]
-        told = {"ms": {value: round(ms, 2) for value, ms in times.items()}, "megabytes": memory, "off_line": off}
-        rows.append({"name": name, "unit": SWEEPS[name].unit} | told)
+        off = [round(off_line(x, list(values.values())), 3) for values in (times, memory)]
+        fields = {"ms": {value: round(ms, 2) for value, ms in times.items()}, "megabytes": memory, "off_line": off}
+        rows.append({"name": name, "unit": SWEEPS[name].unit} | fields)
+        metrics = {f"{SWEEPS[name].unit} {value} (ms)": ms for value, ms in times.items()}
+        metrics |= {f"{SWEEPS[name].unit} {value} (MB)": megabytes for value, megabytes in memory.items()}
+        metrics |= dict(zip(("off_line of time", "off_line of memory"), off, strict=True))
+        recording.add(f"growth, {name}", metrics, group="speed")
     output.mkdir(parents=True, exist_ok=True)
     _draw(rows).savefig(output / "growth.png", bbox_inches="tight")
-    told = {"rows": rows, "device": device()}
+    report = {"rows": rows, "device": device()}
     if json_only:
-        print(json.dumps(told))
-        return told
-    for one in rows:
-        print(f"{one['name']:>12}  " + "  ".join(f"{value:>8}" for value in one["ms"]))
-        for key, off in zip(("ms", "megabytes"), one["off_line"], strict=True):
-            values = "  ".join(f"{value:8.1f}" for value in one[key].values())
+        print(json.dumps(report))
+        return report
+    for fields in rows:
+        print(f"{fields['name']:>12}  " + "  ".join(f"{value:>8}" for value in fields["ms"]))
+        for key, off in zip(("ms", "megabytes"), fields["off_line"], strict=True):
+            values = "  ".join(f"{value:8.1f}" for value in fields[key].values())
             print(f"{key:>12}  {values}   off the line by {off:.1%} at most")
     print(output / "growth.png")
-    return told
+    return report
 
 
 def off_line(x: list[float], y: list[float]) -> float:
-    """The largest distance from the least-squares line, as a share of the largest value."""
+    """Returns the largest distance from the least-squares line, as a share of the largest value."""
     return abs(np.subtract(y, np.polyval(np.polyfit(x, y, 1), x))).max() / max(y)
 
 
@@ -118,15 +124,15 @@ def _abscissa(name: str, values: tuple[int, ...]) -> list[float]:
 
 def _draw(rows: list[dict]):
     figure, axes = new_figure(2, len(rows), size=(3.1 * len(rows), 5))
-    for column, one in zip(axes.T, rows, strict=True):
-        x = _abscissa(one["name"], tuple(map(int, one["ms"])))
+    for column, fields in zip(axes.T, rows, strict=True):
+        x = _abscissa(fields["name"], tuple(map(int, fields["ms"])))
         for axis, key, colour in zip(column, ("ms", "megabytes"), ("#0072b2", "#d55e00"), strict=True):
-            y = list(one[key].values())
+            y = list(fields[key].values())
             axis.plot(x, y, "o", color=colour)
             axis.plot(x, np.polyval(np.polyfit(x, y, 1), x), "-", color="#999999", linewidth=1)
             axis.set(ylim=(0, 1.1 * max(y)), xlim=(0, None), ylabel=key)
-        column[0].set_title(one["name"], fontsize=10)
-        column[1].set_xlabel("thousand pixels" if one["name"] == "image size" else one["unit"])
+        column[0].set_title(fields["name"], fontsize=10)
+        column[1].set_xlabel("thousand pixels" if fields["name"] == "image size" else fields["unit"])
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The networks that the benchmarks compare: in cnnlab, and the name of their twin in `torch_networks.py`.
+"""The networks that the benchmarks compare, in cnnlab, with the names of their twins in `torch_networks.py`.
 
 Plain Flax is the same network without fast convolutions (`cnnlab.kernels.dispatch.as_defined`) under plain `jax.jit`.
 """
@@ -20,7 +20,7 @@ UP = (64, 32, 16)
 
 
 class Separable(nn.Module):
-    """A convolution, then depthwise-separable ones, each with batch norm and ReLU, as in MobileNet."""
+    """A convolution and then depthwise-separable ones, each with batch norm and ReLU, as in MobileNet."""
 
     num_classes: int = 10
 
@@ -34,7 +34,7 @@ class Separable(nn.Module):
 
 
 class Dilated(nn.Module):
-    """Convolutions of growing dilation at full size, as in dense prediction."""
+    """Convolutions with growing dilation at full size, as in dense prediction."""
 
     num_classes: int = 10
 
@@ -46,7 +46,7 @@ class Dilated(nn.Module):
 
 
 class Transposed(nn.Module):
-    """Transposed convolutions that double the size, each with a 3x3 convolution behind it: a decoder."""
+    """A decoder: transposed convolutions that double the size, each followed by a 3x3 convolution."""
 
     num_classes: int = 10
 
@@ -58,13 +58,13 @@ class Transposed(nn.Module):
 
 
 class Row(NamedTuple):
-    """One network and what it is fed.
+    """A network, its input and its twin in PyTorch.
 
     Attributes:
-      network: of 10 classes.
+      network: module with 10 classes.
       size: height, width and channels of an image.
-      batch: images.
-      twin: name and arguments in `torch_networks.py`.
+      batch: number of images.
+      twin: function name and arguments in `torch_networks.py`.
       pixels: whether every pixel has a class.
     """
 
@@ -75,7 +75,7 @@ class Row(NamedTuple):
     pixels: bool = False
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """The same images and labels for everyone."""
+        """Returns the images and labels that all variants get."""
         rng = np.random.default_rng(0)
         images = rng.random((self.batch, *self.size), np.float32)
         if not self.pixels:
@@ -93,7 +93,7 @@ class Row(NamedTuple):
         return getattr(torch_networks, name)(*arguments)
 
 
-Ways = Mapping[str, Callable[[Row], Callable[[], None]]]  # by name: the call to time, built for a row
+Ways = Mapping[str, Callable[[Row], Callable[[], None]]]  # functions by name that build the call to time for a row
 
 
 def _model(name: str, **options: Any) -> nn.Module:
@@ -111,14 +111,14 @@ ROWS: dict[str, Row] = {
     "resnet18": Row(_model("resnet18", stem="small"), (32, 32, 3), 128, ("resnet18",)),
     "googlenet": Row(_model("googlenet"), (224, 224, 3), 8, ("googlenet",)),
 }
-"""By name, the quick ones first."""
+"""Networks by name, the quick ones first."""
 
 LARGE = {"resnet50": Row(_model("resnet50", dtype=jnp.bfloat16), (224, 224, 3), 128, ("resnet50",))}
-"""For accelerators."""
+"""Networks for accelerators."""
 
 
 def torch_ways(call: Callable[[Row, Any, Any], Callable[[], None]], *, compiled: bool) -> Ways:
-    """PyTorch eager, channels-last and (where asked) `torch.compile`: `call(row, network, images)` of each."""
+    """Returns PyTorch eager, channels-last and, if asked for, `torch.compile`, each as `call(row, network, images)`."""
     import torch
     from torch_networks import DEVICE, synchronise
 

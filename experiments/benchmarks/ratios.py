@@ -1,10 +1,11 @@
-"""One picture of the speed beside PyTorch, from what `train_step.py --json` and `inference.py --json` printed.
+"""One figure of the speed beside PyTorch, from the output of `train_step.py --json` and `inference.py --json`.
 
     python experiments/benchmarks/train_step.py --json > train_step.json
     python experiments/benchmarks/inference.py --json > inference.json
     python experiments/benchmarks/ratios.py train_step.json inference.json [--output speed.png]
 
-Bars are the time of the fastest PyTorch divided by ours, on a logarithmic axis: beyond 1 we are faster.
+A bar is the time of the fastest PyTorch divided by cnnlab's or plain Flax's, on a logarithmic axis. Beyond 1, the bar's
+library is faster.
 """
 
 import json
@@ -22,7 +23,7 @@ NAMES = {"cnnlab": "cnnlab", "flax": "plain Flax"}
 
 
 def draw(titles: Sequence[str], tables: Sequence[list[dict]]) -> Figure:
-    """A panel a table, a pair of bars a network."""
+    """Draws a panel for each table and a pair of bars for each network."""
     figure, axes = new_figure(columns=len(tables), size=(4.8 * len(tables), 4))
     for axis, title, rows in zip(axes.flat, titles, tables, strict=True):
         for k, way in enumerate(OWN):
@@ -47,8 +48,8 @@ def main(files: tyro.conf.Positional[tuple[Path, ...]], /, output: Path = Path("
     """Draws the ratios of one or more benchmarks.
 
     Args:
-        files: their JSON, each becoming a panel with the file's name.
-        output: the picture.
+        files: JSON files of the benchmarks; the name of a file is the title of its panel.
+        output: image file of the figure.
     """
     tables = [json.loads(path.read_text())["rows"] for path in files]
     figure = draw([path.stem.replace("_", " ") for path in files], tables)

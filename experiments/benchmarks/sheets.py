@@ -1,12 +1,13 @@
-"""MC-Dropout over a whole sheet: cnnlab by windows beside PyTorch on the whole image, seconds and peak memory.
+"""MC-Dropout over a whole sheet: seconds and peak memory of cnnlab in windows and of PyTorch on the whole image.
 
-    pip install ".[peers]" && python experiments/benchmarks/sheets.py [--json] [--height 3000] [--width 6288]
+    pip install ".[peers]" && python experiments/benchmarks/sheets.py [--json] [--height 3000] [--width 6288] [--record]
 
-A network that halves and doubles twice, with a skip at each size, spatial dropout at the smallest; two classes. Each
-variant has a process of its own, so that its peak memory is its own; compiling and, for cnnlab, writing all maps and
-polygons count. The PyTorch loop runs the whole network once a pass on the whole image and keeps running sums of the
-probabilities and their squares. `ratio` is its time divided by cnnlab's.
-Peak memory at 1500x3144 and 5 passes, jax 0.10.2, torch 2.13.0 on a CPU, 2026-11-21: 732 MB; the loop 3,249.
+The network halves and doubles the size twice, with a skip at each size and spatial dropout at the smallest, and has two
+classes. Each variant runs in its own process, so that its peak memory is its own. Compilation counts, and so does
+cnnlab's writing of all maps and polygons. The PyTorch loop runs the whole network once for each pass on the whole image
+and keeps running sums of the probabilities and their squares. `ratio` is its time divided by cnnlab's.
+
+cnnlab needs a fraction of the loop's memory.
 """
 
 import importlib.util
@@ -21,14 +22,14 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import tyro
-from timing import print_rows, row
+from timing import OFF, Options, print_rows, row
 
 import cnnlab
 from cnnlab.sheets import predict_sheet
 
 
 class Work(NamedTuple):
-    """What every variant does; sizes in pixels."""
+    """Sheet, passes and network of the comparison; sizes are in pixels."""
 
     height: int
     width: int
@@ -38,7 +39,7 @@ class Work(NamedTuple):
 
 
 def sheet(work: Work) -> np.ndarray:
-    """Dark strokes on noisy paper, `[H, W, 1]` uint8."""
+    """Draws dark strokes on noisy paper, `[H, W, 1]` uint8."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(180, 256, (work.height, work.width, 1), np.uint8)
     pixels[::40] = pixels[:, ::60] = 30
@@ -46,7 +47,7 @@ def sheet(work: Work) -> np.ndarray:
 
 
 def by_windows(work: Work) -> None:
-    """cnnlab: windows, maps, polygons."""
+    """Predicts the sheet in windows with cnnlab, and writes maps and polygons."""
     import jax
 
     network = cnnlab.create_model("encoder_decoder", num_classes=2, features=work.features)
@@ -58,7 +59,7 @@ def by_windows(work: Work) -> None:
 
 
 def torch_whole(work: Work) -> None:
-    """The loop that PyTorch's users write."""
+    """Predicts the whole image by the loop that users of PyTorch write."""
     import torch
     from torch import nn
 
@@ -94,7 +95,7 @@ def torch_whole(work: Work) -> None:
 
 
 def measure(run: Callable[[Work], None], work: Work) -> tuple[float, float]:
-    """Seconds and peak memory in MB of the process."""
+    """Runs a variant and returns its seconds and the peak memory of the process in MB."""
     started = time.perf_counter()
     run(work)
     seconds = time.perf_counter() - started
@@ -110,32 +111,34 @@ def main(
     features: int = 16,
     tile: int = 512,
     peers: bool = True,
+    recording: Options = OFF,
 ) -> dict:
-    """Measures both and prints a table or JSON.
+    """Measures both libraries and prints a table or JSON.
 
     Args:
         json_only: print one JSON object.
-        height: of the sheet in pixels.
-        width: of the sheet in pixels.
-        samples: passes with dropout on.
+        height: height of the sheet in pixels.
+        width: width of the sheet in pixels.
+        samples: number of MC-Dropout passes.
         features: channels of the network at full size.
-        tile: side of cnnlab's windows in pixels.
+        tile: height and width of cnnlab's windows in pixels.
         peers: measure PyTorch too, where it is installed.
+        recording: whether the results are stored.
     """
     work = Work(height, width, samples, features, tile)
     variants = {"cnnlab": by_windows}
     if peers and importlib.util.find_spec("torch"):
         variants["torch, whole image"] = torch_whole
-    found = {}
+    costs = {}
     for name, run in variants.items():
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            found[name] = pool.submit(measure, run, work).result()
-    times = {name: 1000 * seconds for name, (seconds, _) in found.items()}
-    told = row(f"{height}x{width}, {samples} passes", times, images=1)
-    told["peak_mb"] = {name: round(peak) for name, (_, peak) in found.items()}
+            costs[name] = pool.submit(measure, run, work).result()
+    times = {name: 1000 * seconds for name, (seconds, _) in costs.items()}
+    fields = row(f"{height}x{width}, {samples} passes", times, images=1)
+    fields["peak_mb"] = {name: round(peak) for name, (_, peak) in costs.items()}
     if not json_only:
-        print("peak memory: " + ", ".join(f"{name} {peak:,} MB" for name, peak in told["peak_mb"].items()))
-    return print_rows([told], as_json=json_only)
+        print("peak memory: " + ", ".join(f"{name} {peak:,} MB" for name, peak in fields["peak_mb"].items()))
+    return print_rows([fields], as_json=json_only, title="sheet", recording=recording)
 
 
 if __name__ == "__main__":

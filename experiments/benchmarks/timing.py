@@ -1,10 +1,9 @@
-"""What the benchmarks share: variants take turns, medians are compared, a table or JSON is printed."""
+"""What the benchmarks share: variants run in turns, medians are compared, and a table or JSON is printed."""
 
 import contextlib
 import dataclasses
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a device's memory is shared by the ways to compare
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the libraries share a device's memory
 
 import jax
 import jax.numpy as jnp
@@ -22,17 +21,32 @@ from networks import ROWS, Row, Ways
 import cnnlab
 from cnnlab.runtime import huge_pages
 
+sys.path.append(str(Path(__file__).parents[1]))  # results.py is in the folder above
+from results import OFF, Recording, processor
+from results import Options as Options
+
 Variants = Mapping[str, Callable[[], None]]
-OWN = ("cnnlab", "flax")  # the variants that are no peers
+OWN = ("cnnlab", "flax")  # the variants that are not peers
+UNITS = {"ms": "ms", "peak_mb": "peak MB", "compile_s": "compile s", "frames_per_second": "frames/s"}
+"""Unit of each field of a row that has a value for each variant."""
+SIZES = ("images", "steps", "T")
+"""Numeric fields of a row that are no measurement."""
 
 
 def take_turns(
     variants: Variants, *, rounds: int, repeats: int | None = None, seconds: float = 0.0, warm: int = 2
 ) -> dict[str, float]:
-    """Milliseconds of each variant, after `warm` calls: the median over rounds of the median of its calls in a round.
+    """Measures milliseconds of a call of each variant, after `warm` calls.
 
-    The variants take turns, round by round, so that a noisy moment hits them all. A round has so many `repeats` of
-    each, or where these are left out as many as fit into so many seconds, three at least.
+    The result is the median over rounds of the median over the calls of a round. The variants run in turns, round by
+    round, so that a noisy moment affects all of them.
+
+    Args:
+      variants: functions to time, by name.
+      rounds: number of turns of each variant.
+      repeats: calls in a turn. Without it, as many calls as fit into `seconds`, and at least three.
+      seconds: length of a turn.
+      warm: untimed calls of each variant at the start.
     """
     first = {name: _median_ms(run, warm) for name, run in variants.items()}
     table: dict[str, list[float]] = {name: [] for name in variants}
@@ -44,61 +58,72 @@ def take_turns(
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how long."""
+    """Networks to compare and the length of the comparison."""
 
     networks: tuple[str, ...] = tuple(ROWS)
-    """names of rows."""
+    """names of networks."""
     json: bool = False
-    """print one JSON object alone."""
+    """print one JSON object only."""
     rounds: int = 7
     """turns of each variant."""
     seconds: float = 0.3
-    """of a turn."""
+    """length of a turn."""
     peers: bool = True
     """run PyTorch too."""
     compiled: bool = True
     """run `torch.compile` too."""
     alone: str | None = None
-    """run this variant of the first network as often as each line of standard input says, and tell what it took."""
+    """run this variant of the first network as often as each line of standard input says, and print its time."""
 
 
-def compare(script: str, own: Ways, peers: Callable[..., Ways], options: Comparison, *, passes: int) -> dict[str, Any]:
-    """Times every way to run each network, each in a process of its own, and prints the table.
+def compare(
+    script: str,
+    own: Ways,
+    peers: Callable[..., Ways],
+    options: Comparison,
+    *,
+    passes: int,
+    title: str,
+    recording: Recording = OFF,
+) -> dict[str, Any]:
+    """Times every variant of each network, each in its own process, and prints the table.
 
-    In one process the threads of one library would spin on into the turns of another, and share its memory.
+    In one process the threads of one library would keep spinning during the turns of another, and share its memory.
 
     Args:
-      script: the benchmark's file, which is called again for each way.
-      own: our ways, by name.
-      peers: gives those of others, `compiled` or not; it is called where they are wanted.
-      options: of the command line.
-      passes: forward passes' worth of multiply-adds in one call: 1, or 3 with both gradients.
+      script: file of the benchmark, which is called again for each variant.
+      own: cnnlab's variants, by name.
+      peers: function that returns the variants of other libraries. It is called only if they are compared.
+      options: options of the command line.
+      passes: multiply-adds of one call in forward passes: 1, or 3 with both gradients.
+      title: name of the benchmark among the results.
+      recording: whether the results are stored.
     """
     ways = {**own, **(peers(compiled=options.compiled) if options.peers else {})}
     if options.alone is not None:
-        return _answer(ways[options.alone], ROWS[options.networks[0]])
+        return _serve(ways[options.alone], ROWS[options.networks[0]])
     rate, rows = matrix_rate(), []
     for name in options.networks:
-        one = ROWS[name]
+        network = ROWS[name]
         print(f"{name} ...", file=sys.stderr, flush=True)
         first, rounds = _measure(script, name, ways, options)
         times = {way: statistics.median(turn[way]["ms"] for turn in rounds) for way in ways}
-        work = passes * one.batch * cnnlab.summary(one.network, one.size).multiply_adds
-        told = {"size": one.size, "compile_s": {way: round(first[way]["ms"] / 1000, 1) for way in ways}}
-        told |= {"peak_mb": {way: rounds[-1][way]["peak_mb"] for way in ways}}
-        told |= {"matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
-        rows.append(row(name, times, images=one.batch) | told)
-        print(f"{name}: {json.dumps(rows[-1])}", file=sys.stderr, flush=True)  # a run cut short has told what it found
-    return print_rows(rows, as_json=options.json)
+        work = passes * network.batch * cnnlab.summary(network.network, network.size).multiply_adds
+        fields = {"size": network.size, "compile_s": {way: round(first[way]["ms"] / 1000, 1) for way in ways}}
+        fields |= {"peak_mb": {way: rounds[-1][way]["peak_mb"] for way in ways}}
+        fields |= {"matrix_share": round(work / (times["cnnlab"] / 1000) / rate, 3)}
+        rows.append(row(name, times, images=network.batch) | fields)
+        print(f"{name}: {json.dumps(rows[-1])}", file=sys.stderr, flush=True)  # a run cut short has printed its rows
+    return print_rows(rows, as_json=options.json, title=title, recording=recording)
 
 
-Told = Mapping[str, Any]  # what a process tells: milliseconds of a call, and its peak memory in MB where it is known
+Measurement = Mapping[str, Any]  # milliseconds of a call, and the process's peak memory in MB where it is known
 
 
 def _measure(
     script: str, network: str, ways: Iterable[str], options: Comparison
-) -> tuple[dict[str, Told], list[dict[str, Told]]]:
-    """What each way tells of its first call, and of its calls in every round."""
+) -> tuple[dict[str, Measurement], list[dict[str, Measurement]]]:
+    """Measures the first call of each variant, and its calls in every round."""
     with contextlib.ExitStack() as stack:
         ask = {way: stack.enter_context(_process(script, network, way)) for way in ways}
         first = {way: call(1) for way, call in ask.items()}
@@ -107,48 +132,48 @@ def _measure(
 
 
 @contextlib.contextmanager
-def _process(script: str, network: str, way: str) -> Iterator[Callable[[int], Told]]:
-    """A process that runs one way of a network as often as it is asked to."""
+def _process(script: str, network: str, way: str) -> Iterator[Callable[[int], Measurement]]:
+    """Starts a process that runs one variant of a network, and yields a function that asks it for so many calls."""
     command = [sys.executable, script, "--networks", network, "--alone", way]
     command += ["--no-peers"] if way in OWN else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
-        def ask(repeats: int) -> Told:
+        def ask(repeats: int) -> Measurement:
             process.stdin.write(f"{repeats}\n")
             process.stdin.flush()
-            answer = process.stdout.readline()
-            if not answer:
+            line = process.stdout.readline()
+            if not line:
                 raise RuntimeError(f"{way} of {network} ended: its error is above, `{' '.join(command)}` runs it alone")
-            return json.loads(answer)
+            return json.loads(line)
 
         yield ask
 
 
-def _answer(build: Callable[[Row], Callable[[], None]], one: Row) -> dict[str, Any]:
-    """Runs a way as often as each line of standard input says and prints what it took, the first time as a first run.
+def _serve(build: Callable[[Row], Callable[[], None]], network: Row) -> dict[str, Any]:
+    """Runs a variant as often as each line of standard input says, and prints the time of a call and the peak memory.
 
-    The peak memory is that above the imports, once the first call has compiled.
+    The peak memory counts from the state after the imports. After the first call, which compiles, it counts anew.
     """
-    before, told = _kilobytes("VmRSS") if jax.default_backend() == "cpu" else None, {}
-    run = build(one)
+    before, measurement = _kilobytes("VmRSS") if jax.default_backend() == "cpu" else None, {}
+    run = build(network)
     jax.config.update("jax_enable_compilation_cache", False)
     for line in sys.stdin:
-        told = {"ms": _median_ms(run, int(line))}
-        told |= {"peak_mb": before and round((_kilobytes("VmHWM") - before) / 1024)}
-        print(json.dumps(told), flush=True)
+        measurement = {"ms": _median_ms(run, int(line))}
+        measurement |= {"peak_mb": before and round((_kilobytes("VmHWM") - before) / 1024)}
+        print(json.dumps(measurement), flush=True)
         if line.strip() == "1" and before:
-            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    return told
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    return measurement
 
 
 def _kilobytes(field: str) -> int | None:
-    """A number of the process's status; None where the system has none."""
+    """Reads a number from the process's status; None where the system has no such file."""
     status = Path("/proc/self/status")
     return int(status.read_text().split(f"{field}:")[1].split()[0]) if status.exists() else None
 
 
 def matrix_rate(side: int = 2048, dtype: Any = jnp.float32) -> float:
-    """Multiply-adds a second of a product of two square matrices."""
+    """Measures the multiply-adds a second of a product of two square matrices."""
     a = jnp.ones((side, side), dtype)
     product = jax.jit(jnp.matmul)
     return side**3 / take_turns({"": lambda: product(a, a).block_until_ready()}, rounds=3, repeats=5)[""] * 1000
@@ -164,54 +189,71 @@ def _median_ms(run: Callable[[], None], repeats: int) -> float:
 
 
 def row(name: str, times: Mapping[str, float], *, images: int, own: Sequence[str] = OWN) -> dict:
-    """One line of a table: `ratio` is the fastest peer's time divided by cnnlab's; above 1, cnnlab is faster.
+    """Returns one row of a table.
+
+    `ratio` is the time of the fastest peer divided by cnnlab's. Above 1, cnnlab is faster.
 
     Args:
-      name: of the row.
-      times: milliseconds by variant, `cnnlab` among them.
-      images: in one call.
-      own: the variants that are no peers.
+      name: name of the row.
+      times: milliseconds by variant, among them `cnnlab`.
+      images: number of images in one call.
+      own: names of the variants that are not peers.
     """
     peers = [value for variant, value in times.items() if variant not in own]
     rounded = {variant: round(value, 3) for variant, value in times.items()}
-    found = {"name": name, "images": images, "ms": rounded, "ratio": None}
-    return found | ({"ratio": round(min(peers) / times["cnnlab"], 3)} if peers else {"skipped": "no peer is installed"})
+    fields = {"name": name, "images": images, "ms": rounded, "ratio": None}
+    return fields | (
+        {"ratio": round(min(peers) / times["cnnlab"], 3)} if peers else {"skipped": "no peer is installed"}
+    )
 
 
 def device() -> str:
-    """The processor, its cores, what JAX computes on, and whether memory comes in large pages and is kept."""
+    """Returns the processor, its cores, JAX's device, and how memory is paged: `large pages`, and whether kept."""
+    return ", ".join(part for part in (processor(), jax.devices()[0].device_kind, _pages()) if part)
+
+
+def _pages() -> str | None:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
-    memory = (
-        ", large pages kept" if tunables == huge_pages.TUNABLES else ", large pages" if "hugetlb" in tunables else ""
-    )
-    return f"{_processor()}, {jax.devices()[0].device_kind}{memory}"
+    return "large pages kept" if tunables == huge_pages.TUNABLES else "large pages" if "hugetlb" in tunables else None
 
 
-def _processor() -> str:
-    """Its model, where Linux tells it, and the cores that this process may use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cores = len(os.sched_getaffinity(0))
-    except (OSError, AttributeError):
-        lines, cores = [], os.cpu_count()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{cores} cores of {(models or [platform.processor() or platform.machine()])[0]}"
+def print_rows(rows: Sequence[dict], *, as_json: bool, title: str = "", recording: Recording = OFF) -> dict[str, Any]:
+    """Prints all rows, or only the object `{"rows": [...], "device": ...}`, and stores them if asked to.
 
-
-def print_rows(rows: Sequence[dict], *, as_json: bool) -> dict[str, Any]:
-    """Prints all rows, or `{"rows": [...]}` alone."""
-    told = {"rows": list(rows), "device": device()}
+    Args:
+      rows: rows of the table.
+      as_json: print one JSON object.
+      title: name of the benchmark, which comes before each row's name among the results.
+      recording: whether the results are stored.
+    """
+    report = {"rows": list(rows), "device": device()}
+    record_rows(rows, title, recording)
     if as_json:
-        print(json.dumps(told))
-        return told
-    for one in rows:
-        print(one["name"])
-        for variant, value in one["ms"].items():
-            print(f"  {variant:20} {value:9.2f} ms   {one['images'] / value * 1000:10,.0f} images/s")
-        print(f"  best peer / cnnlab = {one['ratio']}" if one["ratio"] else f"  {one['skipped']}")
-    return told
+        print(json.dumps(report))
+        return report
+    for fields in rows:
+        print(fields["name"])
+        for variant, value in fields["ms"].items():
+            print(f"  {variant:20} {value:9.2f} ms   {fields['images'] / value * 1000:10,.0f} images/s")
+        print(f"  best peer / cnnlab = {fields['ratio']}" if fields["ratio"] else f"  {fields['skipped']}")
+    return report
 
 
-def report(name: str, times: Mapping[str, float], *, images: int, as_json: bool) -> dict[str, Any]:
-    """A table of one row."""
-    return print_rows([row(name, times, images=images)], as_json=as_json)
+def record_rows(rows: Iterable[dict], title: str, recording: Recording) -> None:
+    """Stores the measurements of all rows if `recording` asks for it."""
+    for fields in rows:
+        metrics = {}
+        for key, value in fields.items():
+            if isinstance(value, dict):
+                metrics |= {f"{variant} ({UNITS.get(key, key)})": number for variant, number in value.items() if number}
+            elif isinstance(value, int | float) and key not in SIZES:
+                metrics[key] = value
+        name = f"{title}, {fields['name']}" if title else fields["name"]
+        recording.add(name, metrics, group="speed", note=None if _pages() is None else f"With {_pages()}.")
+
+
+def report(
+    name: str, times: Mapping[str, float], *, images: int, as_json: bool, recording: Recording = OFF
+) -> dict[str, Any]:
+    """Prints a table of one row, and stores it if asked to."""
+    return print_rows([row(name, times, images=images)], as_json=as_json, recording=recording)

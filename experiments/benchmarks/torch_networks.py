@@ -1,4 +1,4 @@
-"""The benchmarks' networks in PyTorch, layer by layer as its users write them."""
+"""The benchmarks' networks in PyTorch, layer by layer as users of PyTorch write them."""
 
 from itertools import pairwise
 
@@ -10,27 +10,27 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def synchronise() -> None:
-    """Waits for what was started."""
+    """Waits until the device has finished its work."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
+    """Returns a convolution, batch norm and ReLU."""
     pad = (kernel - 1) * dilation // 2
     conv = nn.Conv2d(inputs, outputs, kernel, stride, pad, dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class Mean(nn.Module):
-    """Over positions."""
+    """Mean over positions."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean((2, 3))
 
 
 def lenet5() -> nn.Module:
-    """Without dropout."""
+    """Returns LeNet5 without dropout."""
     return nn.Sequential(
         *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
@@ -39,7 +39,7 @@ def lenet5() -> nn.Module:
 
 
 def keras_mnist() -> nn.Module:
-    """With its dropout of .25 and .5."""
+    """Returns the lecture's first Keras network with its dropout of .25 and .5."""
     return nn.Sequential(
         *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
         *(nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)),
@@ -47,7 +47,7 @@ def keras_mnist() -> nn.Module:
 
 
 def keras_vgg() -> nn.Module:
-    """With its dropout of .25 and .5."""
+    """Returns the lecture's VGG-like Keras network with its dropout of .25 and .5."""
     return nn.Sequential(
         *(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
         *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
@@ -56,7 +56,7 @@ def keras_vgg() -> nn.Module:
 
 
 class Residual(nn.Module):
-    """Convolutions and the sum: two of 3x3, or with `narrow` channels between them of 1x1, 3x3 and 1x1."""
+    """A residual block: two 3x3 convolutions, or 1x1, 3x3 and 1x1 ones with `narrow` channels between them."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, narrow: int | None = None):
         super().__init__()
@@ -72,14 +72,14 @@ class Residual(nn.Module):
 
 
 def resnet18() -> nn.Module:
-    """With the stem for images of 32 pixels."""
+    """Returns ResNet-18 with the stem for images of 32 pixels."""
     widths = (64, 64, 128, 256, 512)
     stages = [nn.Sequential(Residual(a, b, 1 if a == b else 2), Residual(b, b, 1)) for a, b in pairwise(widths)]
     return nn.Sequential(block(3, 64), *stages, Mean(), nn.Linear(512, 10))
 
 
 def resnet50() -> nn.Module:
-    """With the stem for photos, strides in the 3x3 convolutions."""
+    """Returns ResNet-50 with the stem for photos and the strides in the 3x3 convolutions."""
     stem = nn.Sequential(block(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1))
     layers, inputs = [], 64
     for stage, number in enumerate((3, 4, 6, 3)):
@@ -91,7 +91,7 @@ def resnet50() -> nn.Module:
 
 
 class UNet(nn.Module):
-    """With batch norm, and maps dropped after the bottleneck and on the way up."""
+    """U-Net with batch norm, and spatial dropout after the bottleneck and on the way up."""
 
     def __init__(self, width: int, classes: int, depth: int = 4, dropout: float = 0.0):
         super().__init__()
@@ -118,7 +118,7 @@ class UNet(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four branches side by side."""
+    """An Inception block: four branches side by side."""
 
     def __init__(self, inputs: int, a: int, b: int, c: int, d: int, e: int, f: int):
         super().__init__()
@@ -131,7 +131,7 @@ class Inception(nn.Module):
 
 
 def googlenet() -> nn.Module:
-    """With batch norm, as torchvision's."""
+    """Returns GoogLeNet with batch norm, as torchvision has it."""
 
     def halve(kernel: int) -> nn.MaxPool2d:
         return nn.MaxPool2d(kernel, 2, ceil_mode=True)
@@ -148,7 +148,7 @@ def googlenet() -> nn.Module:
 
 
 def separable(widths: tuple[tuple[int, int], ...]) -> nn.Module:
-    """Each of the widths with its stride."""
+    """Returns a network of depthwise-separable convolutions, each with a width and a stride."""
     layers, inputs = [block(3, 32)], 32
     for outputs, stride in widths:
         depthwise = nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False)
@@ -158,13 +158,13 @@ def separable(widths: tuple[tuple[int, int], ...]) -> nn.Module:
 
 
 def dilated(width: int, dilations: tuple[int, ...]) -> nn.Module:
-    """One convolution a dilation."""
+    """Returns a network with one convolution for each dilation."""
     layers = [block(3 if i == 0 else width, width, dilation=d) for i, d in enumerate(dilations)]
     return nn.Sequential(*layers, nn.Conv2d(width, 10, 1))
 
 
 def transposed(widths: tuple[int, ...], inputs: int) -> nn.Module:
-    """Each width after a doubling of the size."""
+    """Returns a decoder that doubles the size before each width."""
     layers = []
     for outputs in widths:
         layers += [nn.ConvTranspose2d(inputs, outputs, 2, 2), nn.ReLU(), block(outputs, outputs)]

@@ -1,5 +1,7 @@
-"""The detectors of `cnnlab.models.yolo` written in PyTorch, layer for layer and name for name, with decoding and
-suppression by plain operations: what `yolo.py` compares with."""
+"""The detectors of `cnnlab.models.yolo` in PyTorch, with decoding and suppression by plain operations.
+
+`yolo.py` compares with them. Layers and names are the same, so the weights can be copied.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +18,7 @@ SLOPE = 0.1  # of the leaky ReLU
 
 
 class Block(nn.Module):
-    """Convolution, batch norm (or a bias), activation."""
+    """A convolution, batch norm (or a bias) and an activation."""
 
     def __init__(
         self, inputs: int, outputs: int, side: int = 3, stride: int = 1, norm: bool = True, slope: float = 0.0
@@ -31,7 +33,7 @@ class Block(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions and the sum."""
+    """A residual block of two convolutions."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -44,7 +46,7 @@ class Residual(nn.Module):
 
 
 class TorchYOLO(nn.Module):
-    """Convolutions in groups with a pooling between two of them, and two dense layers."""
+    """Groups of convolutions with a pooling between them, and two dense layers."""
 
     def __init__(self, network: YOLO, size: tuple[int, int]):
         super().__init__()
@@ -67,13 +69,13 @@ class TorchYOLO(nn.Module):
             x = nn.functional.max_pool2d(x, 2) if group else x
             for name in names:
                 x = getattr(self, name)(x)
-        x = x.permute(0, 2, 3, 1).flatten(1)  # pixels before channels, as our weights have them
+        x = x.permute(0, 2, 3, 1).flatten(1)  # pixels before channels, as cnnlab's weights have them
         x = nn.functional.leaky_relu(self.dense1(x), SLOPE)
         return self.dense2(x).view(len(x), self.cells, self.cells, -1)
 
 
 class TorchSmallYOLO(nn.Module):
-    """Residual stages, and a 1x1 convolution that answers."""
+    """Residual stages, and a 1x1 convolution as head."""
 
     def __init__(self, network: SmallYOLO):
         super().__init__()
@@ -95,8 +97,8 @@ class TorchSmallYOLO(nn.Module):
 
 
 def twin(network: YOLO | SmallYOLO, variables: Mapping[str, Any], size: tuple[int, int]) -> nn.Module:
-    """The network in PyTorch, with the same weights."""
-    made = TorchYOLO(network, size) if isinstance(network, YOLO) else TorchSmallYOLO(network)
+    """Returns the network in PyTorch, with the same weights."""
+    copy = TorchYOLO(network, size) if isinstance(network, YOLO) else TorchSmallYOLO(network)
     theirs = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
     state = {}
     for (_, *place, leaf), value in flax.traverse_util.flatten_dict(dict(variables)).items():
@@ -104,10 +106,10 @@ def twin(network: YOLO | SmallYOLO, variables: Mapping[str, Any], size: tuple[in
         if leaf == "kernel":
             value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
         state[".".join([*place, theirs[leaf]])] = torch.from_numpy(value.copy())
-    missing, unexpected = made.load_state_dict(state, strict=False)
+    missing, unexpected = copy.load_state_dict(state, strict=False)
     if unexpected or any(not key.endswith("num_batches_tracked") for key in missing):
         raise ValueError(f"the twin differs: without {missing}, besides {unexpected}")
-    return made.eval()
+    return copy.eval()
 
 
 def detector(
@@ -117,7 +119,7 @@ def detector(
     device: str = "cpu",
     layout=torch.contiguous_format,
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Photos `[1, H, W, 3]` uint8 to the boxes that are kept, on the host, as `cnnlab.predict` finds them in cells."""
+    """Returns a function from a photo `[1, H, W, 3]` uint8 to its boxes on the host, as `cnnlab.predict` has them."""
 
     @torch.inference_mode()
     def detect(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -125,15 +127,15 @@ def detector(
         boxes, score, classes = decode(model(x)[0], task)
         usable = score > task.score_threshold
         boxes, score, classes = boxes[usable], score[usable], classes[usable]
-        kept = suppress(boxes, score, classes, task.iou_threshold)[: task.max_boxes]
-        found = {"boxes": boxes[kept], "score": score[kept], "classes": classes[kept]}
-        return {name: value.cpu().numpy() for name, value in found.items()}
+        best = suppress(boxes, score, classes, task.iou_threshold)[: task.max_boxes]
+        detections = {"boxes": boxes[best], "score": score[best], "classes": classes[best]}
+        return {name: value.cpu().numpy() for name, value in detections.items()}
 
     return detect
 
 
 def decode(logits: torch.Tensor, task: Detection) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`[S, S', 5 b + k]` to boxes `[n, 4]` xyxy in pixels, scores and classes `[n]`."""
+    """Decodes logits `[S, S', 5 b + k]` to boxes `[n, 4]` (xyxy in pixels), scores `[n]` and classes `[n]`."""
     (rows, columns), b = logits.shape[:2], task.boxes_per_cell
     numbers = logits[..., : 5 * b].reshape(rows, columns, b, 5).sigmoid()
     sure, kind = logits[..., 5 * b :].softmax(-1).max(-1, keepdim=True)
@@ -149,7 +151,7 @@ def decode(logits: torch.Tensor, task: Detection) -> tuple[torch.Tensor, torch.T
 
 
 def suppress(boxes: torch.Tensor, score: torch.Tensor, classes: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Places of the boxes that stay, the best first."""
+    """Returns the indices of the boxes that remain, the best first."""
     order, keep = score.argsort(descending=True, stable=True), []
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     while len(order):

@@ -1,19 +1,17 @@
-"""U-Net: one train step, and an image in windows under MC-Dropout; cnnlab beside PyTorch in one run.
+"""U-Net: one train step, and an image in windows under MC-Dropout; cnnlab beside PyTorch.
 
-    pip install ".[peers]" && nice python experiments/benchmarks/unet.py [--json] [--widths 16 32] [--compiled]
+    pip install ".[peers]" && nice python experiments/benchmarks/unet.py [--json] [--widths 16 32] [--record]
 
-Four poolings, batch norm, maps dropped after the bottleneck and on the way up, two classes; RGB noise, float32. The
-step: Adam on cross-entropy, 256x256 pixels, batch 4. The windows: 1024x1024 pixels in windows of 512, 10 passes each;
-PyTorch takes the windows that cnnlab plans and keeps mean and variance where a window counts. cnnlab also blends the
-windows, and writes maps of mean, variance, entropy and mutual information, a mask and polygons.
-The variants take turns, round by round; each figure is the median of the rounds' medians, warm, compile time left out.
-`ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
+The network has four poolings, batch norm, spatial dropout after the bottleneck and on the way up, and two classes. Its
+input is RGB noise in float32. The step is one of Adam on the cross-entropy, with 4 images of 256x256 pixels. The image
+of 1024x1024 pixels is predicted in windows of 512 with 10 passes each. PyTorch takes the windows that cnnlab plans, and
+keeps mean and variance of the part of each window that counts. cnnlab also blends the windows, and writes maps of mean,
+variance, entropy and mutual information, a mask and polygons.
 
-Measured on two quiet cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, 2026-11-22, large pages for all,
-`--widths 16 --rounds 3 --sheet-rounds 1`, of cnnlab, torch eager and channels-last: the step 404, 518, 316 ms (ratio
-.78), the windows 8.1, 11.9, 7.0 s (.86). On an older EPYC, 2026-11-21: 872, 687, 533 ms (.61), 13.9, 20.8, 15.6 s
-(1.12). On two cores of an Intel Xeon (2.6 GHz, AVX-512), 2026-11-23, `--widths 16 32` and the rest likewise: width 16
-689, 470, 376 ms (.55), 8.9, 14.6, 10.6 s (1.19); width 32 1419, 1641, 1600 ms (1.13), 26.9, 53.1, 39.1 s (1.45).
+The variants run in turns, round by round. Each time is the median of the rounds' medians, without compilation. `ratio`
+is the time of the fastest PyTorch divided by cnnlab's: above 1, cnnlab is faster.
+
+On a CPU cnnlab is faster with 32 channels, and slower at the train step with 16.
 """
 
 import functools
@@ -25,7 +23,7 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from timing import Variants, print_rows, row, take_turns
+from timing import OFF, Options, Variants, print_rows, row, take_turns
 
 import cnnlab
 from cnnlab.sheets import plan_sheet, predict_sheet
@@ -36,18 +34,18 @@ SPEC = cnnlab.InputSpec((256, 256), channels=3, classes=("ground", "building"))
 
 
 def network(width: int, depth: int):
-    """cnnlab's U-Net."""
+    """Returns cnnlab's U-Net."""
     return cnnlab.create_model("unet", num_classes=2, width=width, depth=depth, spatial_dropout=DROPOUT)
 
 
 def examples(batch: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same images in [0, 1] and masks for everyone."""
+    """Returns the images in [0, 1] and masks that all variants get."""
     rng = np.random.default_rng(0)
     return rng.random((batch, side, side, 3), np.float32), rng.integers(0, 2, (batch, side, side)).astype(np.int32)
 
 
 def cnnlab_step(width: int, depth: int, images: np.ndarray, masks: np.ndarray) -> Callable[[], None]:
-    """The package's train step."""
+    """Returns a call of cnnlab's train step."""
     batch = {"image": jax.device_put(images), "mask": jax.device_put(masks)}
     optimizer, net = create_optimizer(cnnlab.Optimizer(learning_rate=LEARNING_RATE), 1000), network(width, depth)
     options = {"network": net, "task": cnnlab.tasks.Segmentation(), "optimizer": optimizer, "key": jax.random.key(1)}
@@ -63,14 +61,14 @@ def cnnlab_step(width: int, depth: int, images: np.ndarray, masks: np.ndarray) -
 
 
 def untrained(width: int, depth: int) -> cnnlab.Trained:
-    """cnnlab's network with its first weights."""
+    """Returns cnnlab's network with its initial weights."""
     net = network(width, depth)
     variables = jax.jit(net.init)(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32))
     return cnnlab.Trained(variables, net, cnnlab.tasks.Segmentation(), SPEC)
 
 
 def cnnlab_windows(trained: cnnlab.Trained, image: np.ndarray, tile: int, passes: int) -> Callable[[], None]:
-    """A sheet as the package predicts it, into files."""
+    """Returns a call that predicts a sheet with cnnlab and writes its files."""
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -80,14 +78,14 @@ def cnnlab_windows(trained: cnnlab.Trained, image: np.ndarray, tile: int, passes
 
 
 def torch_network(width: int, depth: int):
-    """The same network in PyTorch."""
+    """Returns the same network in PyTorch."""
     from torch_networks import UNet
 
     return UNet(width, 2, depth, DROPOUT)
 
 
 def torch_variants(make: Callable, width: int, depth: int, images: np.ndarray, *, compiled: bool) -> Variants:
-    """What `make` makes of network and images `[B, C, H, W]`: eager, channels-last and, if asked for, compiled."""
+    """Builds a call by `make(network, images)` for PyTorch eager, channels-last and, if asked for, compiled."""
     import torch
 
     x = torch.tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
@@ -100,7 +98,7 @@ def torch_variants(make: Callable, width: int, depth: int, images: np.ndarray, *
 
 
 def torch_step(model, x, *, masks: np.ndarray) -> Callable[[], None]:
-    """PyTorch's train step."""
+    """Returns a call of PyTorch's train step."""
     import torch
 
     y, optimizer = torch.tensor(masks, dtype=torch.int64), torch.optim.Adam(model.parameters(), LEARNING_RATE)
@@ -114,7 +112,7 @@ def torch_step(model, x, *, masks: np.ndarray) -> Callable[[], None]:
 
 
 def torch_windows(model, x, *, rows, columns, passes: int) -> Callable[[], None]:
-    """The loop that PyTorch's users write: window by window, pass by pass."""
+    """Returns the loop that users of PyTorch write: window by window, pass by pass."""
     import torch
 
     model.eval()
@@ -152,28 +150,30 @@ def main(
     sheet_rounds: int = 3,
     compiled: bool = False,
     peers: bool = True,
+    recording: Options = OFF,
 ) -> dict:
-    """Times all variants in turn and prints a table of two rows a width.
+    """Times all variants in turns and prints a table with two rows for each width.
 
     Args:
-        json_only: print one JSON object instead.
-        widths: channels of the first block, one network each.
-        depth: poolings.
+        json_only: print one JSON object.
+        widths: channels of the first block, one network for each.
+        depth: number of poolings.
         batch: images of a train step.
-        size: their height and width in pixels.
-        sheet: height and width of the image that is cut into windows.
-        tile: height and width of these.
-        passes: with dropout on.
-        rounds: turns of each variant at train steps.
+        size: height and width of these images in pixels.
+        sheet: height and width of the image that is cut into windows, in pixels.
+        tile: height and width of the windows in pixels.
+        passes: number of MC-Dropout passes.
+        rounds: turns of each variant of the train step.
         repeats: steps in a turn.
-        sheet_rounds: turns of each variant at the windows, which are predicted once in each.
+        sheet_rounds: turns of each variant of the windows, with one prediction in each turn.
         compiled: run `torch.compile` too.
         peers: run PyTorch, where it is installed.
+        recording: whether the results are stored.
     """
     images, masks = examples(batch, size)
     image = (255 * examples(1, sheet)[0]).astype(np.uint8)
     peers = peers and importlib.util.find_spec("torch") is not None
-    told = []
+    table = []
     for width in widths:
         trained = untrained(width, depth)
         rows, columns = plan_sheet(trained, (sheet, sheet), tile=tile, sampled=True)
@@ -185,12 +185,12 @@ def main(
             steps |= torch_variants(step, width, depth, images, compiled=compiled)
             windows |= torch_variants(loop, width, depth, image / np.float32(255), compiled=compiled)
         times = take_turns(steps, rounds=rounds, repeats=repeats)
-        told.append(row(f"U-Net {width}, train step, {size}x{size}, batch {batch}", times, images=batch))
+        table.append(row(f"U-Net {width}, train step, {size}x{size}, batch {batch}", times, images=batch))
         times = take_turns(windows, rounds=sheet_rounds, repeats=1, warm=1)
         number = len(rows.starts) * len(columns.starts)
         name = f"U-Net {width}, {sheet}x{sheet} in {number} windows of {rows.tile}x{columns.tile}, {passes} passes"
-        told.append(row(name, times, images=1))
-    return print_rows(told, as_json=json_only)
+        table.append(row(name, times, images=1))
+    return print_rows(table, as_json=json_only, recording=recording)
 
 
 if __name__ == "__main__":

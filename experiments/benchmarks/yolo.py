@@ -1,19 +1,16 @@
 """Frames a second of the detectors, from a photo's pixels to its boxes: cnnlab beside PyTorch, one photo at a time.
 
-    pip install ".[peers]" && python experiments/benchmarks/yolo.py [--json] [--network yolo] [--compile]
+    pip install ".[peers]" && python experiments/benchmarks/yolo.py [--json] [--network yolo] [--compile] [--record]
 
-`yolo` is the paper's network (24 convolutions, 448 pixels, 7 x 7 cells), `yolo_small` that for small data (416 pixels,
-13 x 13 cells), both with two boxes a cell and 20 classes. Everyone has the same random weights, starts from uint8
-pixels in NumPy and ends with boxes in NumPy: forward pass, decoding and suppression. The score threshold lets 20 boxes
-through, as a photo with some objects would; PyTorch's loop sees these alone. Before the clock starts the logits must
-agree. The paper's network takes 1.1 GB, here three times.
-`ratio` is the best PyTorch time divided by cnnlab's: above 1, cnnlab is faster.
+`yolo` is the paper's network (24 convolutions, 448 pixels, 7 x 7 cells), and `yolo_small` is one for small data (416
+pixels, 13 x 13 cells). Both have two boxes a cell and 20 classes. All variants have the same random weights, start from
+uint8 pixels in NumPy and end with boxes in NumPy: forward pass, decoding and suppression. The score threshold lets 20
+boxes pass, about as many as a photo with some objects has, and PyTorch's loop gets only these. Before the timing the
+logits must agree. The paper's network takes 1.1 GB, and three copies are in memory. `ratio` is the time of the fastest
+PyTorch divided by cnnlab's: above 1, cnnlab is faster.
 
-All cores must be free. Beside other work PyTorch's threads wait for each other, and the ratio says nothing:
-`yolo_small` then took 3.2 s and more (a ratio of 43), where its forward pass on one thread took 33 ms and cnnlab, boxes
-included, 53.
-Measured on two quiet cores of an AMD EPYC, jax 0.10.2, torch 2.13.0, 2026-11-21, frames a second of cnnlab, torch eager
-and channels-last: `yolo` 3.29, 2.96, 3.12 (ratio 1.05), `yolo_small` 47.5, 41.3, 45.8 (1.04).
+All cores must be free. Beside other work PyTorch's threads wait for each other, and the ratio means nothing. On free
+cores both libraries are about as fast.
 """
 
 import copy
@@ -24,7 +21,7 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from timing import print_rows, row, take_turns
+from timing import OFF, Options, print_rows, row, take_turns
 
 import cnnlab
 from cnnlab.trained import logits, outputs
@@ -35,13 +32,13 @@ CLASSES = tuple(f"class{i}" for i in range(20))
 
 
 def make(name: str, size: int, images: np.ndarray, **options) -> cnnlab.Trained:
-    """The detector with random weights, and a threshold that `CANDIDATES` of its boxes pass."""
+    """Returns a detector with random weights and a score threshold that `CANDIDATES` of its boxes pass."""
     spec = cnnlab.InputSpec((size, size), 3, classes=CLASSES)
     task = cnnlab.tasks.Detection(image_size=(size, size))
     network = cnnlab.create_model(name, num_classes=task.head(spec), **options)
     variables = cnnlab.nn.init(network, images.astype(np.float32), jax.random.key(0))
-    found = cnnlab.jit(outputs)(cnnlab.Trained(variables, network, task, spec), images)
-    scores = np.sort((found["score"] * found["probs"].max(-1)[..., None]).ravel())
+    cells = cnnlab.jit(outputs)(cnnlab.Trained(variables, network, task, spec), images)
+    scores = np.sort((cells["score"] * cells["probs"].max(-1)[..., None]).ravel())
     task = cnnlab.tasks.Detection(
         image_size=(size, size), score_threshold=float(scores[-CANDIDATES - 1 : -CANDIDATES + 1].mean())
     )
@@ -49,10 +46,10 @@ def make(name: str, size: int, images: np.ndarray, **options) -> cnnlab.Trained:
 
 
 def peers(trained: cnnlab.Trained, images: np.ndarray, *, compiled: bool) -> dict[str, Callable[[], None]]:
-    """PyTorch eager, channels-last and, if asked for, `torch.compile`, on the device that JAX has.
+    """Returns PyTorch eager, channels-last and, if asked for, `torch.compile`, on the device that JAX uses.
 
     Raises:
-      ValueError: the twin's logits are others.
+      ValueError: the twin's logits differ.
     """
     import torch
     from torch_yolo import detector, twin
@@ -66,13 +63,13 @@ def peers(trained: cnnlab.Trained, images: np.ndarray, *, compiled: bool) -> dic
     if not difference < 1e-3:
         raise ValueError(f"the logits of the two networks differ by {difference:.1e} of the largest")
     network = network.to(device)
-    turned = copy.deepcopy(network).to(memory_format=last)
+    reordered = copy.deepcopy(network).to(memory_format=last)
     ways = {
         "torch eager": detector(network, task, device=device),
-        "torch channels-last": detector(turned, task, device=device, layout=last),
+        "torch channels-last": detector(reordered, task, device=device, layout=last),
     }
     if compiled:
-        ways["torch.compile"] = detector(torch.compile(turned), task, device=device, layout=last)
+        ways["torch.compile"] = detector(torch.compile(reordered), task, device=device, layout=last)
     return {name: lambda way=way: way(images) and None for name, way in ways.items()}
 
 
@@ -83,16 +80,18 @@ def main(
     repeats: int = 5,
     size: int | None = None,
     compile: bool = False,
+    recording: Options = OFF,
 ) -> dict:
-    """Times all in turn and prints a table.
+    """Times all variants in turns and prints a table or JSON.
 
     Args:
-        json_only: print one JSON object instead.
-        network: which ones.
-        rounds: turns of each.
+        json_only: print one JSON object.
+        network: names of the networks.
+        rounds: turns of each variant.
         repeats: photos in a turn.
-        size: of the photo in pixels, instead of each network's own.
-        compile: `torch.compile` too, which takes a minute.
+        size: height and width of the photo in pixels, in place of the network's own.
+        compile: time `torch.compile` too, which takes a minute to compile.
+        recording: whether the results are stored.
     """
     rows = []
     for name in network:
@@ -107,7 +106,7 @@ def main(
         times = take_turns(variants, rounds=rounds, repeats=repeats)
         rows.append(row(f"{name}, {side}x{side}, boxes included", times, images=1))
         rows[-1]["frames_per_second"] = {way: round(1000 / value, 2) for way, value in times.items()}
-    return print_rows(rows, as_json=json_only)
+    return print_rows(rows, as_json=json_only, recording=recording)
 
 
 if __name__ == "__main__":
