@@ -58,7 +58,7 @@ def test_grey_of_12_bits_spans_0_to_255(tmp_path):
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_colours_of_16_bits_that_hold_12_are_warned_of(tmp_path):
     dark, bright = (tiff(tmp_path / f"{n}.tif", np.stack([RAMP // n] * 3), "RGB") for n in (16, 1))
-    with pytest.warns(UserWarning, match="none was seen above 4095"):
+    with pytest.warns(UserWarning, match="none of them above 4095"):
         read(dark, channels=3)
     read(bright, channels=3)
 
