@@ -1,4 +1,4 @@
-"""What a network is made of: its layers, their cost, and how much of the image they see."""
+"""The layers of a network, their cost, and their receptive fields."""
 
 from cnnlab.anatomy.table import Row, Summary, summary
 

@@ -6,7 +6,7 @@ from cnnlab.anatomy.table import Row, Summary
 from cnnlab.plots.architecture import Solid
 
 MOST = 14
-"""Solids that can still be told apart; longer networks have their like ones merged."""
+"""The largest number of solids that a reader can distinguish; in longer networks, equal neighbours are merged."""
 
 _UPSAMPLING = ("repeat", "resize")
 

@@ -47,8 +47,8 @@ def see(traced: Traced, size: tuple[int, int]) -> dict[int, Pair]:
         inputs = [seen.get(number) for number in step.reads]
         if any(inputs):
             rows, columns = ([pair and pair[axis] for pair in inputs] for axis in (0, 1))
-            found = zip(_follow(traced, step, rows, size[0]), _follow(traced, step, columns, size[1]), strict=True)
-            seen |= zip(step.writes, found, strict=True)
+            pairs = zip(_follow(traced, step, rows, size[0]), _follow(traced, step, columns, size[1]), strict=True)
+            seen |= zip(step.writes, pairs, strict=True)
     return seen
 
 

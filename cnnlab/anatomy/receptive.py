@@ -52,8 +52,8 @@ def follow(equation: core.JaxprEqn, fields: Sequence[ReceptiveField | None], siz
         alike = all(shape == shapes[0] for shape, _ in seeing) and len(set(shapes)) == 1
         pointwise = alike and name not in _MIXING
         return [together([field for _, field in seeing], size) if pointwise else whole(size)] * len(shapes)
-    found = rule(equation, fields, size)
-    return found if isinstance(found, list) else [found] * len(shapes)
+    results = rule(equation, fields, size)
+    return results if isinstance(results, list) else [results] * len(shapes)
 
 
 def together(fields: Sequence[ReceptiveField], size: int) -> ReceptiveField:
@@ -224,12 +224,12 @@ def _picked(field: ReceptiveField, before, after, starts, steps, size) -> Recept
 
 def _split(equation, fields, size) -> list[ReceptiveField]:
     axis, field, shape = equation.params["axis"], _only(fields), equation.invars[0].aval.shape
-    found, start = [], 0
+    results, start = [], 0
     for out in equation.outvars:
         starts = [start if i == axis else 0 for i in range(len(shape))]
-        found.append(_picked(field, shape, out.aval.shape, starts, (1,) * len(shape), size))
+        results.append(_picked(field, shape, out.aval.shape, starts, (1,) * len(shape), size))
         start += out.aval.shape[axis]
-    return found
+    return results
 
 
 def _pad(equation, fields, size) -> ReceptiveField:

@@ -23,7 +23,7 @@ class Row(NamedTuple):
       kind: the class of its module, or what the function does.
       shape: of its output, without the batch.
       kernel: height and width; empty where it has none.
-      stride: likewise; a fraction where the image grows.
+      stride: rows and columns between neighbouring units; a fraction where the image grows; empty where it has none.
       groups: of channels, convolved apart.
       parameters: counted where they are first used.
       statistics: numbers kept beside the parameters, such as moving averages.
@@ -94,17 +94,17 @@ def summary(
       network: a module, a trained network, or a name in `cnnlab.models.MODELS`.
       input: height, width and channels; if left out a trained network's own, or what a network of that name is
         usually given: 28, 28, 1 for LeNet5, 224, 224, 3 for most.
-      num_classes: outputs of a network given by name; if left out likewise, 10 or 1,000.
+      num_classes: outputs of a network given by name; by default the usual number of that network, 10 or 1,000.
 
     Raises:
       ValueError: the name is unknown, or a kernel is larger than its padded input; layer and sizes are named.
 
     Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
 
-    >>> found = summary("lenet5")
-    >>> found.parameters, found.multiply_adds
+    >>> layers = summary("lenet5")
+    >>> layers.parameters, layers.multiply_adds
     (61706, 416520)
-    >>> [(row.name, row.fields[0].size) for row in found.rows if row.name.startswith("conv")]
+    >>> [(row.name, row.fields[0].size) for row in layers.rows if row.name.startswith("conv")]
     [('conv1', 5), ('conv2', 14)]
     """
     name, module, size = type(network).__name__, network, (224, 224, 3)

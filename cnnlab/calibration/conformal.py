@@ -162,7 +162,7 @@ class Conformal:
         """Which classes are in the set of each example, bool `[n, k]`.
 
         Args:
-          probs: `[n, k]`, made as those it was fitted on.
+          probs: `[n, k]`, computed in the same way as those of the fit.
           nonempty: whether every set holds the most probable class, as torch-uncertainty's do; coverage rises above
             `1 - error` where sets would be empty: for errors larger than the network's own.
           uniform: `[n]`, as in `fit`. For examples that come one by one give it: without, each would be the first.
@@ -171,10 +171,10 @@ class Conformal:
         probs = check_classes(probs, self.classes)
         uniform = _drawn(len(probs), uniform, seed, 1) if self.randomised else None
         scores = conformity_scores(probs, method=self.method, uniform=uniform, penalty=self.penalty, rank=self.rank)
-        found = scores <= self.threshold + _SLACK
+        inside = scores <= self.threshold + _SLACK
         if nonempty:
-            np.put_along_axis(found, probs.argmax(1)[:, None], True, 1)
-        return found
+            np.put_along_axis(inside, probs.argmax(1)[:, None], True, 1)
+        return inside
 
     def coverage(self, sets: np.ndarray, labels: np.ndarray) -> Coverage:
         """What sets do on labelled examples, and where their coverage should lie by the calibration split's size."""

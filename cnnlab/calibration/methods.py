@@ -1,4 +1,4 @@
-"""Probabilities made honest after training, by maps fitted on a validation split.
+"""Maps that calibrate probabilities after training, fitted on a validation split.
 
 Every map takes probabilities `[..., k]` and returns probabilities. The logits it works on are their logarithms: those
 of one pass differ from the network's own logits by a constant per example, which a softmax cancels. Probabilities

@@ -43,11 +43,11 @@ def minimise(derivatives: Callable[[np.ndarray], Derivatives], start: np.ndarray
             following = derivatives(x + length * step)
             if following[0] <= value + 1e-4 * length * slope + 1e-14 * abs(value):  # the last: rounding
                 break
-            length /= 2  # of a step that a vanishing curvature may have made astronomic
+            length /= 2  # a vanishing curvature may make the step astronomically long
             if length * np.abs(step).max() < 1e-12 * (1 + np.abs(x).max()):
                 raise ValueError(
-                    f"Newton's method found no lower value than {value:.6g}; the function is not convex there, or not "
-                    "to be told from a flat one in double precision"
+                    f"Newton's method found no lower value than {value:.6g}; the function is not convex there, or too "
+                    "flat for double precision"
                 )
         x, (value, gradient, hessian) = x + length * step, following
     raise ValueError(f"Newton's method did not converge in {limit} steps; the gradient is {np.abs(gradient).max():.2g}")

@@ -23,7 +23,7 @@ class Platt:
     """`sigmoid(slope log(p / (1 - p)) + intercept)` for each class against all others, then divided by their sum.
 
     Two classes need one sigmoid, of the second. Targets are `(n_1 + 1) / (n_1 + 2)` and `1 / (n_0 + 2)` instead of 1
-    and 0, so a finite optimum exists even where both sides are told apart. The logistic loss is convex.
+    and 0, so a finite optimum exists even if both sides are separable. The logistic loss is convex.
 
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999; Zadrozny and Elkan, Transforming Classifier
     Scores into Accurate Multiclass Probability Estimates, KDD 2002, for more than two classes. As in scikit-learn's

@@ -65,8 +65,8 @@ class PostHoc:
           passes: what `probs` is a mean of.
           method: of `fit_calibration`; none if left out.
           error: of `Conformal.fit`, the share of labels that a set may miss; no sets if left out.
-          sets: likewise its method.
-          uniform: `[n]`, likewise.
+          sets: method of the sets, as in `Conformal.fit`.
+          uniform: `[n]`, as in `Conformal.fit`.
           seed: of the parts.
 
         Where no answer is wrong nothing is calibrated, with a warning.
@@ -91,19 +91,20 @@ class PostHoc:
                 )
             cut = min(max(len(labels) // 2, needed), len(labels) - others)
             first, second = np.split(np.random.default_rng(seed).permutation(first), [cut])
-        found = cls(passes, len(labels))
+        post_hoc = cls(passes, len(labels))
         if method is not None:
             try:
-                found = dataclasses.replace(found, calibration=fit_calibration(method, probs[first], labels[first]))
+                calibration = fit_calibration(method, probs[first], labels[first])
+                post_hoc = dataclasses.replace(post_hoc, calibration=calibration)
             except Faultless as faultless:
                 warnings.warn(f"{faultless}: nothing is calibrated", stacklevel=2)
         if error is None:
-            return found
+            return post_hoc
         uniform = None if uniform is None else uniform[second]
         conformal = Conformal.fit(
-            found.apply(probs[second]), labels[second], error=error, method=sets, uniform=uniform, seed=seed
+            post_hoc.apply(probs[second]), labels[second], error=error, method=sets, uniform=uniform, seed=seed
         )
-        return dataclasses.replace(found, conformal=conformal)
+        return dataclasses.replace(post_hoc, conformal=conformal)
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Probabilities `[..., k]`, calibrated."""
@@ -113,12 +114,13 @@ class PostHoc:
         """Raises `ValueError` unless it was fitted on means of as many passes."""
         if passes != self.passes:
             raise ValueError(
-                f"what {FILE} holds was fitted with {_told(self.passes)}, the answers are made with {_told(passes)}; "
-                f"give {_told(self.passes)}, or fit it again by cnnlab evaluate RUN --calibrate temperature"
+                f"what {FILE} holds was fitted with {_option(self.passes)}, "
+                f"the predictions are computed with {_option(passes)}; "
+                f"give {_option(self.passes)}, or fit it again by cnnlab evaluate RUN --calibrate temperature"
             )
 
 
-def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
+def save_post_hoc(post_hoc: PostHoc, trained: Trained, run: str | Path) -> Path:
     """Writes it into `RUN/post_hoc.json`, beside what was fitted to the same weights with other numbers of passes.
 
     Warns of what the file held for as many passes and holds no more.
@@ -126,15 +128,15 @@ def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
     fits = {}
     with contextlib.suppress(ValueError):
         fits = _read(run, trained)
-    if found.passes in fits:
-        before = fits[found.passes]
-        if any(getattr(before, name) and not getattr(found, name) for name in ("calibration", "conformal")):
+    if post_hoc.passes in fits:
+        before = fits[post_hoc.passes]
+        if any(getattr(before, name) and not getattr(post_hoc, name) for name in ("calibration", "conformal")):
             warnings.warn(
-                f"{Path(run) / FILE} held {_held(before)}; it now holds {_held(found)}: ask for all that predict is to "
-                "apply in one call",
+                f"{Path(run) / FILE} held {_contents(before)}; it now holds {_contents(post_hoc)}: "
+                "ask in one call for all that predict should apply",
                 stacklevel=2,
             )
-    fits[found.passes] = found
+    fits[post_hoc.passes] = post_hoc
     path = Path(run) / FILE
     value = {"weights": _weights(trained), "fits": [_to_json(fit) for fit in fits.values()]}
     write_text(path, json.dumps(value | {"digest": _own_digest(value)}, indent=2) + "\n")
@@ -142,17 +144,18 @@ def save_post_hoc(found: PostHoc, trained: Trained, run: str | Path) -> Path:
 
 
 def load_post_hoc(run: str | Path, trained: Trained, *, passes: Passes | None = None) -> PostHoc:
-    """What `save_post_hoc` wrote for answers that are a mean of so many passes, or made in one pass.
+    """Loads what `save_post_hoc` wrote for predictions of so many passes, or of one pass without dropout.
 
     Raises:
       ValueError: nothing was fitted for such answers, or for other weights than these, or the file is damaged.
     """
     fits = _read(run, trained)
     if passes not in fits:
-        held = " or ".join(map(_told, fits))
+        options = " or ".join(map(_option, fits))
         raise ValueError(
-            f"what {Path(run) / FILE} holds was fitted with {held}, the answers are made with {_told(passes)}; give "
-            f"{held}, or fit it for these by cnnlab evaluate {run}{_flag(passes)} --calibrate temperature"
+            f"what {Path(run) / FILE} holds was fitted with {options}, "
+            f"the predictions are computed with {_option(passes)}; give "
+            f"{options}, or fit it for these by cnnlab evaluate {run}{_flag(passes)} --calibrate temperature"
         )
     return fits[passes]
 
@@ -220,12 +223,12 @@ def _weights(trained: Trained) -> str:
     return hashlib.sha256(json.dumps(digest(trained.variables), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _held(found: PostHoc) -> str:
-    parts = [name for name, part in (("a calibration", found.calibration), ("sets", found.conformal)) if part]
-    return f"{' and '.join(parts) or 'nothing'} for answers with {_told(found.passes)}"
+def _contents(post_hoc: PostHoc) -> str:
+    parts = [name for name, part in (("a calibration", post_hoc.calibration), ("sets", post_hoc.conformal)) if part]
+    return f"{' and '.join(parts) or 'nothing'} for predictions with {_option(post_hoc.passes)}"
 
 
-def _told(passes: Passes | None) -> str:
+def _option(passes: Passes | None) -> str:
     return _flag(passes).strip() or "no --mc"
 
 

@@ -79,16 +79,16 @@ class Temperature:
             )
         loss = functools.partial(_temperature_loss, logits=logits, chosen=chosen)
         (inverse,) = x = minimise(loss, np.ones(1))
-        found = cls(float(1 / inverse), float(1 / (inverse * np.sqrt(len(labels) * loss(x)[2].item()))))
-        wrong, (low, high) = int((chosen < logits.max(1)).sum()), found.interval
+        calibration = cls(float(1 / inverse), float(1 / (inverse * np.sqrt(len(labels) * loss(x)[2].item()))))
+        wrong, (low, high) = int((chosen < logits.max(1)).sum()), calibration.interval
         if wrong < FEWEST:
             warnings.warn(
-                f"the temperature {found.temperature:.3g} rests on {wrong} wrong answers in {len(labels)} validation "
-                f"examples, and may as well be {low:.3g} or {high:.3g}; take {-(-FEWEST * len(labels) // wrong):,} "
+                f"the temperature {calibration.temperature:.3g} rests on {wrong} wrong answers in {len(labels)} "
+                f"validation examples, and may as well be {low:.3g} or {high:.3g}; take {-(-FEWEST * len(labels) // wrong):,} "
                 "examples or more",
                 stacklevel=2,
             )
-        return found
+        return calibration
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, of the shape of `probs`."""

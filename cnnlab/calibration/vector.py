@@ -49,8 +49,8 @@ class Vector:
         Args: as in `Temperature.fit`.
 
         Raises:
-          ValueError: fewer than 100 examples or 10 a parameter, a class without an example, or some classes are told
-            apart without an error, so that no finite scale is best.
+          ValueError: fewer than 100 examples or 10 a parameter, a class without an example, or some classes that
+            are separated without an error, so that no finite scale is best.
         """
         k = np.shape(probs)[-1]
         probs, labels = validation_examples("vector", probs, labels, smallest=cls.smallest(k), every_class=True)
@@ -59,7 +59,7 @@ class Vector:
         flattest = np.linalg.eigvalsh(loss(x)[2])[1]  # after the bias that is free
         if flattest < 1e-3 / len(labels):
             raise ValueError(
-                f"some of the {k} classes are told apart without an error in {len(labels)} validation examples, so no "
+                f"some of the {k} classes are separated without an error in {len(labels)} validation examples, so no "
                 "finite scale is best; use more examples, or temperature"
             )
         return cls(tuple(x[:k].tolist()), tuple((x[k:] - x[k:].mean()).tolist()))

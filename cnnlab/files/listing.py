@@ -102,7 +102,7 @@ def _alike(name: str) -> str:
 def stem_below(path: Path, folder: Path) -> str:
     """Returns a file's path below a folder without its suffix, by which an image finds its mask or its labels.
 
-    Names that look the same are the same: Unicode's composed and decomposed forms are made one.
+    Names that look the same are the same: Unicode's composed and decomposed forms count as one.
 
     >>> stem_below(Path("images/night/a.b.jpg"), Path("images"))
     'night/a.b'

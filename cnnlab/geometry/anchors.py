@@ -56,9 +56,9 @@ def _cluster(sizes: np.ndarray, k: int, generator: np.random.Generator) -> np.nd
     anchors = sizes[generator.choice(len(sizes), k, replace=len(sizes) < k)]
     nearest = None
     for _ in range(300):
-        found = size_iou(sizes, anchors).argmax(1)
-        if nearest is not None and (found == nearest).all():
+        choice = size_iou(sizes, anchors).argmax(1)
+        if nearest is not None and (choice == nearest).all():
             break
-        nearest = found
+        nearest = choice
         anchors = np.stack([sizes[nearest == i].mean(0) if (nearest == i).any() else anchors[i] for i in range(k)])
     return anchors

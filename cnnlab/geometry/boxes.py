@@ -23,7 +23,7 @@ def convert(boxes: jax.Array, source: str, target: str) -> jax.Array:
     Args:
       boxes: `[..., 4]`.
       source: `xyxy`, `xywh` or `cxcywh`.
-      target: likewise.
+      target: one of the same names.
 
     Raises:
       ValueError: a format is unknown.

@@ -11,10 +11,10 @@ class Placement(NamedTuple):
     """Where a photo lies on its canvas, in whole pixels of the canvas.
 
     Attributes:
-      left: of the photo's first column.
-      top: of its first row.
-      height: that the photo is resized to.
-      width: likewise.
+      left: column of the photo's left edge.
+      top: row of its upper edge.
+      height: height of the resized photo.
+      width: width of the resized photo.
     """
 
     left: int
@@ -27,8 +27,8 @@ def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
     """The largest placement that keeps the photo's shape, centred.
 
     Args:
-      photo: height and width in pixels.
-      canvas: likewise.
+      photo: height and width of the photo in pixels.
+      canvas: height and width of the canvas in pixels.
 
     >>> place((480, 640), (416, 416))
     Placement(left=0, top=52, height=312, width=416)

@@ -134,11 +134,11 @@ def soft_non_maximum_suppression(
         left = jnp.where(left > score_threshold, left * factor[best], -jnp.inf).at[best].set(-jnp.inf)
         return left, (order[best], score)
 
-    _, (indices, found) = lax.scan(step, ranked, length=min(size, len(order)))
-    spare = (0, size - len(found))
-    indices, found = jnp.pad(indices, spare), jnp.pad(found, spare, constant_values=-jnp.inf)
-    kept = found > score_threshold
-    return Selection(jnp.where(kept, indices, 0), jnp.where(kept, found, 0), kept)
+    _, (indices, scores_left) = lax.scan(step, ranked, length=min(size, len(order)))
+    spare = (0, size - len(scores_left))
+    indices, scores_left = jnp.pad(indices, spare), jnp.pad(scores_left, spare, constant_values=-jnp.inf)
+    kept = scores_left > score_threshold
+    return Selection(jnp.where(kept, indices, 0), jnp.where(kept, scores_left, 0), kept)
 
 
 def _check(boxes: jax.Array, scores: jax.Array, classes: jax.Array | None, max_boxes: int | None) -> int:

@@ -279,8 +279,8 @@ def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: f
     Args:
       x: of any number of axes.
       window: one number an axis.
-      strides: likewise.
-      pads: `(before, after)`, likewise.
+      strides: one number per axis.
+      pads: `(before, after)` per axis.
     """
 
     def direct(x: jax.Array) -> jax.Array:

@@ -46,7 +46,7 @@ def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> 
 
 
 def apart(form: Form) -> Form:
-    """A form whose image and result stand in memory, for one that reads them in another order than they are made in.
+    """Wraps a form in barriers, so that XLA stores its input and output instead of computing them inside their readers.
 
     A convolution's gradient by its kernel turns the image and the result's gradient round. XLA fuses what led to them
     (batch norm, ReLU, the sum of a residual block) into that turn, which computes it anew, from places far apart.
@@ -64,7 +64,7 @@ def by_groups(form: Form, images: int) -> Form:
 
     Args:
       form: any.
-      images: a divisor of the batch. What the form makes of a group is made anew for the gradients.
+      images: images of a group, a divisor of the batch. The gradients compute the values of a group again.
     """
 
     def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -260,8 +260,8 @@ def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[in
     Args:
       x: of any number of axes.
       window: one number an axis.
-      strides: likewise.
-      pads: `(before, after)` of -inf, likewise.
+      strides: one number per axis.
+      pads: numbers of -inf `(before, after)` per axis.
     """
     x = jnp.pad(x, pads, constant_values=-jnp.inf)
     for axis, (size, stride) in reversed(list(enumerate(zip(window, strides, strict=True)))):

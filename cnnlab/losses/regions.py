@@ -25,8 +25,8 @@ class Overlap(NamedTuple):
 def overlap(probs: jax.Array, labels: jax.Array) -> Overlap:
     """What the truth and the guess of every class have, and have in common.
 
-    >>> found = overlap(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]), jnp.array([[0, -1]]))
-    >>> found.hit.tolist(), found.guessed.tolist(), found.true.tolist()
+    >>> pixels = overlap(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]), jnp.array([[0, -1]]))
+    >>> pixels.hit.tolist(), pixels.guessed.tolist(), pixels.true.tolist()
     ([[0.75, 0.0]], [[0.75, 0.25]], [[1.0, 0.0]])
     """
     axes = tuple(range(1, labels.ndim))

@@ -95,18 +95,18 @@ def check_alike(**arrays: np.ndarray) -> list[np.ndarray]:
     Traceback (most recent call last):
     ValueError: values and targets must be of one shape, found (3, 1) and (3,)
     """
-    found = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
-    (first, one), *others = found.items()
+    checked = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+    (first, one), *others = checked.items()
     for name, other in others:
         if other.shape != one.shape:
             raise ValueError(f"{first} and {name} must be of one shape, found {one.shape} and {other.shape}")
     if not one.size:
         raise ValueError(f"{first} must hold one number or more, found the shape {one.shape}")
-    bad = np.argwhere(~np.isfinite(found.get("targets", 0.0)))
+    bad = np.argwhere(~np.isfinite(checked.get("targets", 0.0)))
     if len(bad):
         place = tuple(bad[0])
-        raise ValueError(f"targets must be finite, found {_place('targets', place)} = {found['targets'][place]}")
-    return list(found.values())
+        raise ValueError(f"targets must be finite, found {_place('targets', place)} = {checked['targets'][place]}")
+    return list(checked.values())
 
 
 def check_unit(name: str, values: np.ndarray) -> np.ndarray:

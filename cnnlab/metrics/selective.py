@@ -1,7 +1,7 @@
 """What a network gains by staying silent where it is unsure.
 
 Coverage is the share of examples that are answered, the surest first; risk the share of those answers that are wrong.
-Examples of equal confidence can't be told apart: all figures here are means over every order of them.
+Examples of equal confidence have no order, so every number here is the mean over all their orders.
 """
 
 from typing import NamedTuple
@@ -80,7 +80,7 @@ def risk_at_coverage(confidence: np.ndarray, correct: np.ndarray, coverage: floa
 
     Args:
       confidence: as in `risk_coverage`.
-      correct: likewise.
+      correct: as in `risk_coverage`.
       coverage: share of examples to answer, in 0 < coverage <= 1.
 
     >>> risk_at_coverage(np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([1, 1, 1, 0, 0]), 0.8)

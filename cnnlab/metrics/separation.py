@@ -52,19 +52,19 @@ def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
     )
 
 
-def average_precision(wanted: np.ndarray, others: np.ndarray) -> float:
-    """`sum_i (recall_i - recall_(i - 1)) precision_i` over all thresholds on scores that should be larger if wanted.
+def average_precision(positives: np.ndarray, others: np.ndarray) -> float:
+    """`sum_i (recall_i - recall_(i - 1)) precision_i` over all thresholds on scores that should be larger if positives.
 
     By steps, as in scikit-learn and torchmetrics: trapezoids between the points promise precision that no threshold
     reaches (Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006).
 
     Args:
-      wanted: `[m]`, scores.
+      positives: `[m]`, scores.
       others: `[n]`.
     """
-    rejected = _rejected(others, wanted)
-    found, wrong = rejected.outside[1:] * len(wanted), rejected.inside[1:] * len(others)
-    return float((np.diff(rejected.outside) * found / (found + wrong)).sum())
+    rejected = _rejected(others, positives)
+    true_positives, wrong = rejected.outside[1:] * len(positives), rejected.inside[1:] * len(others)
+    return float((np.diff(rejected.outside) * true_positives / (true_positives + wrong)).sum())
 
 
 def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: float = 0.95) -> float:

@@ -98,7 +98,7 @@ def register(
       name: the new name; an existing one is replaced.
       network: a Linen module class with a field `num_classes`, or a `functools.partial` of one.
       input: height, width and channels of the images that `summary` takes if none are given.
-      classes: likewise the number of classes.
+      classes: number of classes that `summary` takes if none is given.
     """
     MODELS[name] = Network(network, input, classes)
 
@@ -119,7 +119,7 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
       **options: the network's other fields.
 
     Raises:
-      ValueError: there is no such network or option (the nearest names are told), or `num_classes` is below 1.
+      ValueError: there is no such network or option (the message has the nearest names), or `num_classes` is below 1.
 
     >>> create_model("lenet5", num_classes=10, dropout=0.5).dropout
     0.5

@@ -82,20 +82,20 @@ def convert(
     keys = {leaf: f"{weights.prefixes.get(leaf[1:-1]) or '/'.join(leaf[1:-1])}.{_LEAVES[leaf[-1]]}" for leaf in shapes}
     wrong = {"missing": [key for key in keys.values() if key not in state]}
     wrong["unexpected"] = [key for key in state if key not in keys.values()]
-    found = {}
+    arrays = {}
     for leaf, key in keys.items():
         if key not in state:
             continue
         if new_head and leaf[1:-1] == weights.head:
-            found[leaf] = _fresh(leaf[-1], shapes[leaf].shape, seed)
+            arrays[leaf] = _fresh(leaf[-1], shapes[leaf].shape, seed)
             continue
         array = _ours(state[key], leaf[-1], weights.side if leaf[1:-1] == ("dense1",) else None)
         if array.shape != shapes[leaf].shape:
             wrong.setdefault("of another shape", []).append(f"{key} {tuple(state[key].shape)}")
-        found[leaf] = array
+        arrays[leaf] = array
     if any(wrong.values()):
         raise ValueError("; ".join(_listed(kind, keys) for kind, keys in wrong.items() if keys))
-    return flax.traverse_util.unflatten_dict({leaf: jnp.asarray(array) for leaf, array in found.items()})
+    return flax.traverse_util.unflatten_dict({leaf: jnp.asarray(array) for leaf, array in arrays.items()})
 
 
 def load_state_dict(path: str | Path, weights: Weights) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Classical filters by name: kernels made by hand, and how they are laid over images."""
+"""Classical filters by name: handmade kernels, and their application to images."""
 
 import math
 

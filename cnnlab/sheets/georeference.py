@@ -200,5 +200,6 @@ def to_degrees(points: np.ndarray, where: Georeference) -> np.ndarray:
         return np.stack(transform(where.crs, "OGC:CRS84", *placed.T), -1)
     except (RasterioError, CPLE_BaseError) as error:
         raise ValueError(
-            f"the sheet's coordinate system cannot be told in degrees ({error}); take gpkg for its polygons (--vectors)"
+            f"the sheet's coordinate system cannot be converted to degrees ({error}); "
+            "take gpkg for its polygons (--vectors)"
         ) from error

@@ -1,4 +1,4 @@
-"""The connected shapes of a class map as polygons, found strip by strip: only those that go on below are held."""
+"""Polygons of the connected shapes of a class map, computed strip by strip, with only unfinished shapes in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 from cnnlab.sheets.maps import NODATA_CLASS
 
 _PIXELS = 1 << 19  # looked at together, in whole rows
-_RUNS = 1 << 20  # straight borders that are gathered before whole shapes are made of them
+_RUNS = 1 << 20  # straight borders that are collected before finished shapes are built from them
 _NOTHING = 0  # in a strip, whose classes count from 1
 _Corner = tuple[int, int]  # column and row
 
@@ -98,14 +98,14 @@ def _nothing(maps: int, *, labels: int) -> _Segments:
 
 def _settle(parts: Sequence[_Segments], last: np.ndarray) -> tuple[_Segments, _Segments, np.ndarray]:
     """Whole shapes, a label each; those that reach the last row `[W]` of labels; and this row in labels of these."""
-    found = _Segments(*map(np.concatenate, zip(*parts, strict=True)))
-    links = sparse.coo_array((np.ones(len(found.joined), bool), found.joined.T), 2 * found.kinds.shape)
+    segments = _Segments(*map(np.concatenate, zip(*parts, strict=True)))
+    links = sparse.coo_array((np.ones(len(segments.joined), bool), segments.joined.T), 2 * segments.kinds.shape)
     number, shape = sparse.csgraph.connected_components(links, directed=False)  # numbered as their first labels
-    kinds, sums = np.zeros(number, int), np.zeros((number, found.sums.shape[1]))
-    kinds[shape] = found.kinds
-    np.add.at(sums, shape, found.sums)
-    runs = np.column_stack([shape[found.runs[:, 0]], found.runs[:, 1:]])
-    none = found.joined[:0]
+    kinds, sums = np.zeros(number, int), np.zeros((number, segments.sums.shape[1]))
+    kinds[shape] = segments.kinds
+    np.add.at(sums, shape, segments.sums)
+    runs = np.column_stack([shape[segments.runs[:, 0]], segments.runs[:, 1:]])
+    none = segments.joined[:0]
     stays = np.unique(np.append(shape[last], 0))
     going_on = np.isin(runs[:, 0], stays)
     open_below = _Segments(kinds[stays], sums[stays], none, runs[going_on])
@@ -121,8 +121,8 @@ def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels `[h, w]` of a strip's shapes, counted from `first`, and the class of each; 0 is the rest."""
     labels, kinds = np.zeros(strip.shape, np.int32), []
     for kind in np.unique(strip[strip != _NOTHING]).tolist():
-        found, number = ndimage.label(strip == kind)
-        labels[found > 0] = found[found > 0] + (first + len(kinds) - 1)
+        segments, number = ndimage.label(strip == kind)
+        labels[segments > 0] = segments[segments > 0] + (first + len(kinds) - 1)
         kinds += [kind - 1] * number
     return labels, np.array(kinds, int)
 

@@ -101,8 +101,8 @@ def predict_sheet(
     >>> trained = Trained(variables, net, TASKS["segmentation"](), spec)
     >>> sheet = np.random.default_rng(0).integers(0, 256, (70, 90, 1), np.uint8)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     found = predict_sheet(trained, sheet, folder, tile=64, mc_samples=2)
-    ...     sorted(found), np.load(found["mean"]).shape
+    ...     files = predict_sheet(trained, sheet, folder, tile=64, mc_samples=2)
+    ...     sorted(files), np.load(files["mean"]).shape
     (['entropy', 'mask', 'mean', 'mutual_information', 'polygons', 'variance'], (70, 90))
     """
     if mc_samples == "auto":
@@ -147,12 +147,12 @@ def predict_sheet(
             shapes |= {f"seam-{i}": (seam, np.float32) for i in range(2)}
         output.mkdir(parents=True, exist_ok=True)
         with lock(output, f"another process predicts into {output}; wait for it or choose another directory"):
-            if (found := finished(output, work | drawing)) is not None:
-                return found
+            if (files := finished(output, work | drawing)) is not None:
+                return files
             check_own(output)
             scratch = open_scratch(output, work, shapes)
-            if not scratch.finished and (found := finished(output, work, bands_of)) is not None:  # with other polygons
-                read_rasters(found, {name: scratch.array(name) for name in bands_of})
+            if not scratch.finished and (files := finished(output, work, bands_of)) is not None:  # with other polygons
+                read_rasters(files, {name: scratch.array(name) for name in bands_of})
                 scratch.finish_rows(len(rows.starts))
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
                 run = predictor(trained, key, num_samples=mc_samples)
@@ -245,7 +245,7 @@ def _finish(
     folder.mkdir(exist_ok=True)
     try:
         files = write_rasters(folder, maps, sheet.georeference, classes)
-        found = replace_results(folder, output, files)
+        files = replace_results(folder, output, files)
         if drawing["vectors"] != "none":
             measured = {name: map for name, map in maps.items() if name != "mask"}
             options = {name: drawing[name] for name in ("smallest", "background")}
@@ -255,16 +255,16 @@ def _finish(
             shapes = polygons(mask, measured, **options)
             file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
             note_published(output, [*published(output), file])
-            found |= publish(folder, output, [file])
+            files |= publish(folder, output, [file])
     except (OSError, RuntimeError) as error:  # pyogrio's are of the second kind
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
             f"cannot write the results of the sheet into {output} ({error}); make room there, and call again: what is "
             f"predicted is kept in {scratch.folder}"
         ) from error
-    note_finished(output, {**scratch.work, **drawing}, found)
+    note_finished(output, {**scratch.work, **drawing}, files)
     scratch.remove()
-    return found
+    return files
 
 
 def _kind(name: str) -> type:
@@ -273,11 +273,11 @@ def _kind(name: str) -> type:
 
 def _digest(trained: Trained) -> str:
     """Tells one network's numbers from another's."""
-    told = re.sub(" at 0x[0-9a-f]+", "", repr((trained.network, trained.task, trained.spec)))
-    found = hashlib.sha256(told.encode())
+    text = re.sub(" at 0x[0-9a-f]+", "", repr((trained.network, trained.task, trained.spec)))
+    files = hashlib.sha256(text.encode())
     for leaf in jax.tree.leaves(trained.variables):
-        found.update(np.asarray(leaf).tobytes())
-    return found.hexdigest()
+        files.update(np.asarray(leaf).tobytes())
+    return files.hexdigest()
 
 
 @contextlib.contextmanager

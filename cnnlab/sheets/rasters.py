@@ -45,7 +45,7 @@ class Sheet(NamedTuple):
       read: `(rows, columns)`, two slices within the sheet, to pixels `[h, w, C]` uint8 (of arrays also floats in
         [0, 1]) and where there are data, `[h, w]`: of floats where they are finite.
       georeference: where on earth it lies, if it tells.
-      identity: by which it is told from others.
+      identity: what distinguishes the sheet from others.
     """
 
     size: tuple[int, int]
@@ -114,11 +114,11 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
         return True
     if _is_raster(path):
         with _opened(path) as file:
-            placed, found = georeference(file) is not None, file.shape
+            placed, size = georeference(file) is not None, file.shape
     else:
         with at_most(SHEET_PIXELS):
-            placed, found = False, read_header(path)[0]
-    return placed or any(have > 2 * n for have, n in zip(found, size, strict=True))
+            placed, size = False, read_header(path)[0]
+    return placed or any(have > 2 * n for have, n in zip(size, size, strict=True))
 
 
 def has_rasterio() -> bool:
@@ -247,9 +247,9 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
         chosen = list(bands or colours)
         palette = [dict(enumerate(file.colorinterp, 1)).get(band) for band in chosen] == [ColorInterp.palette]
         palette = palette and file.dtypes[chosen[0] - 1] == "uint8"
-        found = 3 if palette else len(chosen)
-        turned = (bands is None or palette) and {found, channels} == {1, 3}
-        if (found != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
+        size = 3 if palette else len(chosen)
+        turned = (bands is None or palette) and {size, channels} == {1, 3}
+        if (size != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
             raise (ImageError if bands is None else ValueError)(
                 f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
                 f"by --bands or bands={tuple((colours * channels)[:channels])}, found {bands or 'none chosen'}"

@@ -59,7 +59,7 @@ def write_rasters(
 def _told(name: str, bands: int, classes: Sequence[str]) -> dict[str, Any]:
     """What a GeoTIFF says of its bands: the class of each, or those of the mask, with their colours."""
     if name == "mask":
-        return {"legend": {i: (told, tuple(class_colours(len(classes))[i])) for i, told in enumerate(classes)}}
+        return {"legend": {i: (name, tuple(class_colours(len(classes))[i])) for i, name in enumerate(classes)}}
     if bands == len(classes):
         return {"names": classes}
     return {"names": classes[1:]} if name in ("mean", "variance") else {}
@@ -76,8 +76,8 @@ def read_rasters(files: Mapping[str, Path], maps: Mapping[str, np.ndarray]) -> N
 def _read_rows(path: Path, rows: slice) -> np.ndarray:
     if path.suffix == ".tif":
         return read_geotiff(path, rows)
-    found = np.load(path, mmap_mode="r", allow_pickle=False)[rows]
-    return found[None] if found.ndim == 2 else np.moveaxis(found, -1, 0)
+    files = np.load(path, mmap_mode="r", allow_pickle=False)[rows]
+    return files[None] if files.ndim == 2 else np.moveaxis(files, -1, 0)
 
 
 def _nodata(name: str) -> float:
@@ -124,7 +124,7 @@ def write_polygons(
     """
     area = where.pixel_area if where else 1.0
 
-    def told(shape: Shape) -> dict[str, str | float]:
+    def properties(shape: Shape) -> dict[str, str | float]:
         row = {"class": classes[shape.kind], "area": shape.pixels * area, "pixels": shape.pixels}
         return row | {_COLUMNS.get(name, f"mean_{name}"): mean for name, mean in shape.means.items()}
 
@@ -134,7 +134,7 @@ def write_polygons(
         (path := folder / "polygons.gpkg").unlink(missing_ok=True)
         rest = iter(shapes)
         while (batch := list(itertools.islice(rest, _BATCH))) or not path.exists():  # without shapes it is a layer too
-            rows = [told(shape) for shape in batch]
+            rows = [properties(shape) for shape in batch]
             columns = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
             write_geopackage(path, [shape.rings for shape in batch], columns, where, append=path.exists())
         return path.name
@@ -144,7 +144,7 @@ def write_polygons(
         for i, shape in enumerate(shapes):
             rings = [(to_degrees(ring, where) if where else ring)[::-1].tolist() for ring in shape.rings]
             geometry = {"type": "Polygon", "coordinates": rings}
-            feature = {"type": "Feature", "properties": told(shape), "geometry": geometry}
+            feature = {"type": "Feature", "properties": properties(shape), "geometry": geometry}
             file.write((",\n" if i else "\n") + json.dumps(feature))
         file.write("\n]}\n")
     return path.name
@@ -175,14 +175,14 @@ def replace_results(folder: Path, output: Path, names: Sequence[str]) -> dict[st
 def _results(output: Path) -> tuple[list[Path], list[Path]]:
     """The files of our names: those that a prediction left there, and others."""
     ours = published(output)
-    found = [
+    files = [
         path
         for name in (*RASTERS, "polygons")
         for path in sorted(output.glob(f"{name}*"))
         if _NAMES.fullmatch(path.name.removeprefix(name))
     ]
-    known = [path for path in found if path.name in ours or re.split(r"\.aux|-", path.name)[0] in ours]
-    return known, [path for path in found if path not in known]
+    known = [path for path in files if path.name in ours or re.split(r"\.aux|-", path.name)[0] in ours]
+    return known, [path for path in files if path not in known]
 
 
 RASTERS = ("mean", "variance", "entropy", "mutual_information", "mask")
@@ -191,8 +191,8 @@ _NAMES = re.compile(r"\.tif|\.npy|(_\d+)?\.png(\.aux\.xml)?|\.geojson|\.gpkg(-wa
 
 def publish(folder: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:
     """Gives finished files their final names; returns them by the name without the suffix, the first of each."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for name in names:
         os.replace(folder / name, output / name)
-        found.setdefault(Path(name).stem, output / name)
-    return found
+        files.setdefault(Path(name).stem, output / name)
+    return files

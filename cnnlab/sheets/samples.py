@@ -108,16 +108,16 @@ def drops_pixels(trained: Trained, tile: int) -> bool:
     >>> drops_pixels(Trained(variables, net, TASKS["segmentation"](), spec), 32)
     False
     """
-    found = []
+    draws = []
 
     def look(module: nn.Module, call, args, kwargs):
         if is_active(module):
             shape = first_input(args, kwargs).shape
             drawn = [n for axis, n in enumerate(shape) if axis not in {a % len(shape) for a in module.broadcast_dims}]
-            found.append(len(shape) == 4 and len(drawn) > 1 and any(n > 1 for n in drawn[1:-1]))
+            draws.append(len(shape) == 4 and len(drawn) > 1 and any(n > 1 for n in drawn[1:-1]))
         return call(*args, **kwargs)
 
     images = jax.ShapeDtypeStruct((1, tile, tile, trained.spec.channels), jnp.float32)
     with tap(look):
         jax.eval_shape(lambda t, x: outputs(t, x), trained, images)
-    return any(found)
+    return any(draws)

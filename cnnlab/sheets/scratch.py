@@ -107,16 +107,16 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
         if path.is_symlink():
             raise ValueError(f"{path} is a link, through which nothing is written; remove it")
     if journal.exists():
-        told = _told(journal, ("work", "finished"), f"delete {folder}")
+        notes = _read_notes(journal, ("work", "finished"), f"delete {folder}")
         same = json.loads(json.dumps(work))
-        if told["work"] == same:
-            return Scratch(folder, work, told["finished"])
+        if notes["work"] == same:
+            return Scratch(folder, work, notes["finished"])
         # Of a work whose results are there, the process was stopped at its very end.
-        if told["finished"] and finished(output, told["work"]) is None:
-            others = [name for name in same if told["work"].get(name) != same[name]]
+        if notes["finished"] and finished(output, notes["work"]) is None:
+            others = [name for name in same if notes["work"].get(name) != same[name]]
             of_then = "that sheet, its file as it was," if others == ["sheet"] else "the options of then"
             raise ValueError(
-                f"{folder} holds {told['finished']} finished rows of windows of a prediction with another "
+                f"{folder} holds {notes['finished']} finished rows of windows of a prediction with another "
                 f"{', '.join(others)}: give {of_then} to go on, choose another directory, or delete that one"
             )
     shutil.rmtree(folder, ignore_errors=True)
@@ -141,17 +141,17 @@ def finished(output: Path, work: Mapping, needed: Iterable[str] | None = None) -
     """
     if not (output / DONE).is_file():
         return None
-    told = _told(output / DONE, ("work", "files"), _ELSEWHERE)
-    names = told["files"] if isinstance(told["files"], dict) else {None: None}
+    notes = _read_notes(output / DONE, ("work", "files"), _ELSEWHERE)
+    names = notes["files"] if isinstance(notes["files"], dict) else {None: None}
     files = dict(zip(names, map(output.joinpath, _plain(list(names.values()), output / DONE)), strict=True))
-    same = told["work"] is not None and told["work"] | json.loads(json.dumps(work)) == told["work"]
+    same = notes["work"] is not None and notes["work"] | json.loads(json.dumps(work)) == notes["work"]
     wanted = files if needed is None else needed
     return files if same and all(name in files and files[name].is_file() for name in wanted) else None
 
 
-def note_finished(output: Path, work: Mapping, found: Mapping[str, Path]) -> None:
+def note_finished(output: Path, work: Mapping, files: Mapping[str, Path]) -> None:
     """Leaves word of the work for `finished`."""
-    files = {name: file.name for name, file in found.items()}
+    files = {name: file.name for name, file in files.items()}
     there = [name for name in published(output) if (output / name).exists()]
     write_text(output / DONE, json.dumps({"work": work, "files": files, "published": there}))
 
@@ -164,24 +164,24 @@ def note_published(output: Path, names: Sequence[str]) -> None:
 def published(output: Path) -> list[str]:
     """The names of the files that predictions left in a directory."""
     path = output / DONE
-    names = _told(path, (), _ELSEWHERE).get("published", []) if path.is_file() else []
+    names = _read_notes(path, (), _ELSEWHERE).get("published", []) if path.is_file() else []
     return _plain(names, path)
 
 
 _ELSEWHERE = "delete it with the maps beside it, or choose another directory"
 
 
-def _told(path: Path, keys: Sequence[str], cure: str) -> dict:
-    """What a file of ours tells; `ValueError` where it is damaged."""
+def _read_notes(path: Path, keys: Sequence[str], cure: str) -> dict:
+    """Reads a file of notes; raises `ValueError` if it is damaged."""
     try:
-        told = read_json(path, limit=MAX_BYTES)
+        notes = read_json(path, limit=MAX_BYTES)
     except ValueError:
-        told = None
-    if isinstance(told, dict) and (type(told.get("finished", 0)) is not int or told.get("finished", 0) < 0):
-        told = None
-    if not isinstance(told, dict) or not all(key in told for key in keys):
+        notes = None
+    if isinstance(notes, dict) and (type(notes.get("finished", 0)) is not int or notes.get("finished", 0) < 0):
+        notes = None
+    if not isinstance(notes, dict) or not all(key in notes for key in keys):
         raise ValueError(f"{path} is damaged; {cure}")
-    return told
+    return notes
 
 
 def _plain(names: object, path: Path) -> list[str]:

@@ -51,21 +51,21 @@ def basin_classes(mean: np.ndarray, background: int, level: float, *, smallest: 
     two = len(mean) == 1
     wall = mean[0 if two else background][:]
     wall = 1 - wall if two and background == 0 else wall
-    found = _largest_parts(basins(wall, level, min_size=smallest, lines=True))
-    kinds, best = np.full(found.max() + 1, background, np.uint8), np.full(found.max() + 1, -1.0)
+    labels = _largest_parts(basins(wall, level, min_size=smallest, lines=True))
+    kinds, best = np.full(labels.max() + 1, background, np.uint8), np.full(labels.max() + 1, -1.0)
     for kind in range(2 if two else len(mean)):
         if kind != background:
-            sums = np.bincount(found.ravel(), None if two else np.nan_to_num(mean[kind][:]).ravel())
+            sums = np.bincount(labels.ravel(), None if two else np.nan_to_num(mean[kind][:]).ravel())
             kinds, best = np.where(sums > best, kind, kinds), np.maximum(sums, best)
     kinds[0] = background
-    return np.where(np.isnan(wall), NODATA_CLASS, kinds[found]).astype(np.uint8)
+    return np.where(np.isnan(wall), NODATA_CLASS, kinds[labels]).astype(np.uint8)
 
 
-def _largest_parts(found: np.ndarray) -> np.ndarray:
+def _largest_parts(labels: np.ndarray) -> np.ndarray:
     """Basins without the crumbs that lines cut off them."""
-    parts = shapes(found > 0)
+    parts = shapes(labels > 0)
     sizes = np.bincount(parts.ravel())
-    owner, largest = np.zeros(len(sizes), int), np.zeros(found.max() + 1, int)
-    owner[parts.ravel()] = found.ravel()
+    owner, largest = np.zeros(len(sizes), int), np.zeros(labels.max() + 1, int)
+    owner[parts.ravel()] = labels.ravel()
     np.maximum.at(largest, owner, sizes)
-    return np.where((sizes == largest[owner])[parts], found, 0)
+    return np.where((sizes == largest[owner])[parts], labels, 0)

@@ -123,7 +123,7 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"calibrate": "saved", "mc_samples": 3}, "the answers are made with --mc 3; give"),
+        ({"calibrate": "saved", "mc_samples": 3}, "the predictions are computed with --mc 3; give"),
         ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
         ({"calibrate": "temperature", "conformal": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
         (
@@ -170,14 +170,14 @@ def test_a_fit_to_other_data_is_not_stored(run, tmp_path):
 
 def test_a_second_fit_warns_of_what_it_removes(run):
     cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
-    with pytest.warns(UserWarning, match="held a calibration and sets for answers with no --mc; it now holds sets"):
+    with pytest.warns(UserWarning, match="held a calibration and sets for predictions with no --mc; it now holds sets"):
         cnnlab.evaluate(run, conformal=0.2)
 
 
 def test_a_split_without_a_mistake_keeps_nothing_and_says_so(run, monkeypatch):
     monkeypatch.setattr(PostHoc, "fit", classmethod(lambda cls, probs, labels, passes, **_: cls(passes, len(labels))))
     assert cnnlab.evaluate(run, mc_samples=7, calibrate="temperature")["calibrated"] == 0
-    with pytest.raises(ValueError, match="the answers are made with --mc 7"):
+    with pytest.raises(ValueError, match="the predictions are computed with --mc 7"):
         load_post_hoc(run, cnnlab.load(run), passes=7)
 
 

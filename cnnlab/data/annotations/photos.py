@@ -31,7 +31,7 @@ def find_photo(folder: Path, name: str, source: str, *, below: str = "") -> tupl
     candidates = [folder / below / place, folder / place]
     if not has_image_suffix(name):
         candidates = [path.with_name(path.name + suffix) for path in candidates for suffix in SUFFIXES]
-    path = next((found for candidate in candidates if (found := existing_file(candidate))), None)
+    path = next((file for candidate in candidates if (file := existing_file(candidate))), None)
     if path is None:
         raise ValueError(f"{source} names a photo that is missing: {folder / place}; add it or remove the annotation")
     try:

@@ -1,4 +1,4 @@
-"""What a Brier score is made of."""
+"""The parts of a Brier score."""
 
 from typing import NamedTuple
 

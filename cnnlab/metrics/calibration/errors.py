@@ -95,8 +95,8 @@ def classwise_calibration_error(
     Args:
       probs: `[n, k]`.
       labels: `[n]`.
-      bins: as in `reliability`, for each class its own.
-      binning: likewise.
+      bins: as in `reliability`, separate for each class.
+      binning: as in `reliability`.
 
     >>> probs = np.array([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])
     >>> round(classwise_calibration_error(probs, np.array([0, 1, 1])), 6)  # (2 |0.5 - 0.8| + |0 - 0.3|) / 3
@@ -116,7 +116,7 @@ def ece_floor(
     Args:
       confidence: `[n]`.
       bins: as in `expected_calibration_error`.
-      binning: likewise.
+      binning: as in `expected_calibration_error`.
       draws: simulated test sets.
       seed: of the simulation.
     """

@@ -9,17 +9,17 @@ from cnnlab.metrics.detection.matching import Columns, match
 def scored_detections(
     detections: Columns, truths: Columns, *, iou_threshold: float = 0.5, score_threshold: float = 0.3
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every detection's score `[n]` and whether it found a free object of its class `[n]`, by COCO's matching.
+    """Returns the score `[n]` of each detection and whether it matches an object of its class `[n]`, by COCO's rules.
 
     Args:
       detections: as in `coco_scores`.
-      truths: likewise; who finds a difficult object or a crowd is left out.
+      truths: as in `match`; detections of difficult objects and crowds are left out.
       iou_threshold: from which a box finds an object.
       score_threshold: detections scored lower are left out: most of them are background, and known to be.
     """
-    found = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
-    counted = ~found.ignored[:, 0, 0]
-    return found.scores[counted], found.hit[counted, 0, 0]
+    matches = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
+    counted = ~matches.ignored[:, 0, 0]
+    return matches.scores[counted], matches.hit[counted, 0, 0]
 
 
 def detection_calibration(
@@ -33,8 +33,8 @@ def detection_calibration(
     Args: as in `scored_detections`, and the number of bins.
 
     >>> box = [np.array([[0.0, 0, 10, 10]])]
-    >>> found = {"boxes": box, "scores": [np.array([0.75])], "classes": [np.array([0])]}
-    >>> detection_calibration(found, {"boxes": box, "classes": [np.array([0])]})["ece"]
+    >>> detections = {"boxes": box, "scores": [np.array([0.75])], "classes": [np.array([0])]}
+    >>> detection_calibration(detections, {"boxes": box, "classes": [np.array([0])]})["ece"]
     0.25
     """
     scores, right = scored_detections(detections, truths, iou_threshold=iou_threshold, score_threshold=score_threshold)

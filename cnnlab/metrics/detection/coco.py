@@ -36,8 +36,8 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
     Args:
       detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
         `classes` `[n]`, -1 = padding.
-      truths: likewise `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool: neither missed, nor is
-        its finder counted) and `area` (square pixels; that of the box where it is not given).
+      truths: for each image `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool: it counts
+        neither as missed nor as detected) and `area` (square pixels; that of the box where it is not given).
 
     Returns:
       `map`, `map50`, `map75`, `map_small`, `map_medium`, `map_large`: mean average precision over IoU .50 to .95,
@@ -48,14 +48,14 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
       ValueError: detections and truths are not of equally many images.
 
     >>> box, label = [np.array([[0.0, 0, 50, 50]])], [np.array([3])]
-    >>> found = coco_scores(
+    >>> scores = coco_scores(
     ...     {"boxes": box, "scores": [np.array([0.9])], "classes": label}, {"boxes": box, "classes": label}
     ... )
-    >>> round(found["map"], 6), found["map_small"]
+    >>> round(scores["map"], 6), scores["map_small"]
     (1.0, -1.0)
     """
     _, _, precision, recall = coco_tables(detections, truths)
-    found = {
+    scores = {
         "map": precision[:, 0],
         "map50": precision[:, 0, 0],
         "map75": precision[:, 0, 5],
@@ -63,7 +63,7 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
         **{f"mar_{limit}": recall[:, i, 0] for i, limit in enumerate(LIMITS)},
         **{f"mar_{name}": recall[:, 2, i] for i, name in enumerate(("small", "medium", "large"), 1)},
     }
-    return {name: float(v[v > -1].mean()) if (v > -1).any() else -1.0 for name, v in found.items()}
+    return {name: float(v[v > -1].mean()) if (v > -1).any() else -1.0 for name, v in scores.items()}
 
 
 def coco_tables(detections: Columns, truths: Columns) -> Tables:
@@ -71,19 +71,19 @@ def coco_tables(detections: Columns, truths: Columns) -> Tables:
 
     Args: as in `coco_scores`.
     """
-    found = match(detections, truths, thresholds=THRESHOLDS, ranges=RANGES, limit=LIMITS[-1])
-    order = np.lexsort((-found.scores, found.classes))
-    order = order[np.isin(found.classes[order], found.present)]
-    begin = np.append(np.searchsorted(found.classes[order], found.present), len(order))
-    right, counted = (found.hit & ~found.ignored)[order], ~found.ignored[order]
-    share = np.maximum(found.objects, 1)
-    few = [right & (found.rank[order] < limit)[:, None, None] for limit in LIMITS]
+    matches = match(detections, truths, thresholds=THRESHOLDS, ranges=RANGES, limit=LIMITS[-1])
+    order = np.lexsort((-matches.scores, matches.classes))
+    order = order[np.isin(matches.classes[order], matches.present)]
+    begin = np.append(np.searchsorted(matches.classes[order], matches.present), len(order))
+    right, counted = (matches.hit & ~matches.ignored)[order], ~matches.ignored[order]
+    share = np.maximum(matches.objects, 1)
+    few = [right & (matches.rank[order] < limit)[:, None, None] for limit in LIMITS]
     recall = np.stack([np.diff(_before(part)[begin], axis=0) / share[..., None] for part in few], 1)
     precision = _average_precision(right, counted, begin, share)
-    none = found.objects == 0
+    none = matches.objects == 0
     precision[none] = -1
     recall[np.broadcast_to(none[:, None], recall.shape[:3])] = -1
-    return Tables(found.present, found.objects, precision, recall)
+    return Tables(matches.present, matches.objects, precision, recall)
 
 
 def coco_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 0.5) -> dict[int, Curve]:
@@ -92,19 +92,19 @@ def coco_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 
     Args: as in `coco_scores`, and the smallest overlap of a detection with the object it finds.
 
     >>> boxes = [np.array([[0.0, 0, 50, 50], [60, 0, 80, 20]])]
-    >>> found = {"boxes": boxes, "scores": [np.array([0.9, 0.8])], "classes": [np.array([3, 3])]}
-    >>> curve = coco_curves(found, {"boxes": [boxes[0][:1]], "classes": [np.array([3])]})[3]
+    >>> detections = {"boxes": boxes, "scores": [np.array([0.9, 0.8])], "classes": [np.array([3, 3])]}
+    >>> curve = coco_curves(detections, {"boxes": [boxes[0][:1]], "classes": [np.array([3])]})[3]
     >>> curve.precision.tolist(), curve.recall.tolist()
     ([1.0, 0.5], [1.0, 1.0])
     """
-    found = match(detections, truths, thresholds=np.array([iou_threshold]), limit=LIMITS[-1])
+    matches = match(detections, truths, thresholds=np.array([iou_threshold]), limit=LIMITS[-1])
     curves = {}
-    for k, objects in zip(found.present.tolist(), found.objects[:, 0].tolist(), strict=True):
-        mine = np.flatnonzero((found.classes == k) & ~found.ignored[:, 0, 0])
-        mine = mine[np.argsort(-found.scores[mine], kind="stable")]
-        right = found.hit[mine, 0, 0].cumsum()
+    for k, objects in zip(matches.present.tolist(), matches.objects[:, 0].tolist(), strict=True):
+        mine = np.flatnonzero((matches.classes == k) & ~matches.ignored[:, 0, 0])
+        mine = mine[np.argsort(-matches.scores[mine], kind="stable")]
+        right = matches.hit[mine, 0, 0].cumsum()
         precision, recall = right / np.arange(1, len(mine) + 1), right / max(objects, 1)
-        curves[k] = Curve(found.scores[mine], precision, recall, objects)
+        curves[k] = Curve(matches.scores[mine], precision, recall, objects)
     return curves
 
 
@@ -113,7 +113,7 @@ def _average_precision(right: np.ndarray, counted: np.ndarray, begin: np.ndarray
 
     Args:
       right: `[n, A, T]` bool, by class, then falling score.
-      counted: likewise, whether it counts for or against.
+      counted: `[n, A, T]` bool, whether a detection counts at all.
       begin: `[K + 1]`, where each class begins, and n.
       objects: `[K, A]`, 1 or more.
     """
@@ -140,7 +140,7 @@ def _before(x: np.ndarray) -> np.ndarray:
 
 
 def _needed(objects: np.ndarray) -> np.ndarray:
-    """How many of so many objects must be found for each recall, `[...]` to `[..., 101]`."""
+    """How many of so many objects must be matches for each recall, `[...]` to `[..., 101]`."""
     numbers, place = np.unique(objects, return_inverse=True)
     needed = np.array([np.searchsorted(np.arange(n + 1) / n, RECALLS) for n in numbers], int).reshape(-1, len(RECALLS))
     return needed[place].reshape(*objects.shape, len(RECALLS))

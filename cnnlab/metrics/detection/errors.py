@@ -1,4 +1,4 @@
-"""What goes wrong in detection: each wrong box and each object not found, by its cause."""
+"""Errors of detection: wrong boxes and missed objects, by their cause."""
 
 import numpy as np
 
@@ -29,14 +29,14 @@ def detection_errors(
 
     Args:
       detections: as in `coco_scores`.
-      truths: likewise.
+      truths: as in `match`.
       score_threshold: detections scored lower are left out.
       found_above: IoU from which a box is on an object.
       near_above: IoU from which it is near one.
 
     >>> box = [np.array([[0.0, 0, 10, 10]])]
-    >>> found = {"boxes": box, "scores": [np.array([0.9])], "classes": [np.array([1])]}
-    >>> {name: n for name, n in detection_errors(found, {"boxes": box, "classes": [np.array([0])]}).items() if n}
+    >>> detections = {"boxes": box, "scores": [np.array([0.9])], "classes": [np.array([1])]}
+    >>> {name: n for name, n in detection_errors(detections, {"boxes": box, "classes": [np.array([0])]}).items() if n}
     {'confusion': 1}
     """
     if not 0 <= near_above <= found_above <= 1:

@@ -23,7 +23,7 @@ def false_positive_auroc(
 
     Args:
       detections: as in `coco_scores`.
-      truths: likewise.
+      truths: as in `match`.
       doubts: by name, a number for every detection, shaped like `scores`: larger where it is less sure.
       iou_threshold: from which a box finds an object.
       score_threshold: detections scored lower are left out.
@@ -32,16 +32,16 @@ def false_positive_auroc(
       The AUROC of each doubt; NaN where all detections are right or all are wrong.
 
     >>> boxes = [np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])]
-    >>> found = {"boxes": boxes, "scores": [np.array([0.8, 0.9])], "classes": [np.array([0, 0])]}
+    >>> detections = {"boxes": boxes, "scores": [np.array([0.8, 0.9])], "classes": [np.array([0, 0])]}
     >>> truths = {"boxes": [boxes[0][:1]], "classes": [np.array([0])]}
-    >>> false_positive_auroc(found, truths, {"entropy": [np.array([0.1, 0.6])], "score": [np.array([0.2, 0.1])]})
+    >>> false_positive_auroc(detections, truths, {"entropy": [np.array([0.1, 0.6])], "score": [np.array([0.2, 0.1])]})
     {'entropy': 1.0, 'score': 0.0}
     """
-    found = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
-    hit, counted = found.hit[:, 0, 0], ~found.ignored[:, 0, 0]
+    matches = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
+    hit, counted = matches.hit[:, 0, 0], ~matches.ignored[:, 0, 0]
     out = {}
     for name, doubt in doubts.items():
-        values = np.array([doubt[i][j] for i, j in zip(found.image, found.place, strict=True)])
+        values = np.array([doubt[i][j] for i, j in zip(matches.image, matches.place, strict=True)])
         right, wrong = (values[counted & which] for which in (hit, ~hit))
         out[name] = separation(right, wrong).auroc if len(right) and len(wrong) else float("nan")
     return out

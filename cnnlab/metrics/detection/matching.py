@@ -24,7 +24,7 @@ class Matches(NamedTuple):
       hit: `[n, A, T]` bool, took an object.
       ignored: `[n, A, T]` bool, counts neither for nor against.
       present: `[K]`, the classes that have an object.
-      objects: `[K, A]`, how many of them were to be found.
+      objects: `[K, A]`, how many of them were to be table.
     """
 
     image: np.ndarray
@@ -59,7 +59,7 @@ def match(
     Args:
       detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
         `classes` `[n]`, -1 = padding. Those scored NaN are left out.
-      truths: likewise `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool) and `area` (square
+      truths: for each image `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool) and `area` (square
         pixels; that of the box where it is not given).
       thresholds: `[T]` of IoU.
       ranges: `[A, 2]` of area, both ends within.
@@ -74,23 +74,23 @@ def match(
         raise ValueError(
             f"detections are of {images[0]} images, truths of {images[1]}: give one entry an image to both"
         )
-    found, real = _flat(detections, scored=True), _flat(truths, scored=False)
-    found = _rows(found, found["scores"] >= score_threshold)
-    found = _rows(found, np.lexsort((-found["scores"], found["image"], found["classes"])))
-    found["rank"] = _count_within(_starts(found["classes"], found["image"]))
-    found = _rows(found, found["rank"] < limit)
+    table, real = _flat(detections, scored=True), _flat(truths, scored=False)
+    table = _rows(table, table["scores"] >= score_threshold)
+    table = _rows(table, np.lexsort((-table["scores"], table["image"], table["classes"])))
+    table["rank"] = _count_within(_starts(table["classes"], table["image"]))
+    table = _rows(table, table["rank"] < limit)
     real = _rows(real, np.lexsort((real["image"], real["classes"])))
     low, high = ranges.T
-    area = geometry.area(found["boxes"])[:, None]
+    area = geometry.area(table["boxes"])[:, None]
     outside = (area < low) | (area > high)  # [n, A]
     size = real["area"][:, None]
     skip = (real["crowd"] | real["difficult"])[:, None] | (size < low) | (size > high)  # [m, A]
-    hit, ignored = _take(found, real, skip, np.minimum(thresholds, 1 - 1e-10))
+    hit, ignored = _take(table, real, skip, np.minimum(thresholds, 1 - 1e-10))
     ignored |= ~hit & outside[..., None]
     present, begin = np.unique(real["classes"], return_index=True)
     objects = np.add.reduceat(~skip, begin, axis=0, dtype=np.int64) if len(begin) else np.zeros((0, len(ranges)), int)
-    told = (found[name] for name in ("image", "place", "classes", "scores", "rank"))
-    return Matches(*told, hit, ignored, present, objects)
+    columns = (table[name] for name in ("image", "place", "classes", "scores", "rank"))
+    return Matches(*columns, hit, ignored, present, objects)
 
 
 def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -143,20 +143,20 @@ def _count_within(starts: np.ndarray) -> np.ndarray:
     return np.arange(len(starts)) - starts
 
 
-def _take(found: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _take(table: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Who took an object, and whose does not count, `[n, A, T]`.
 
     Turn by turn: in the first the best detection of every class and image that overlaps an object takes one, in the
     second the second best, so a turn is one step for all of them.
     """
-    hit = np.zeros((len(found["classes"]), skip.shape[1], len(thresholds)), bool)
+    hit = np.zeros((len(table["classes"]), skip.shape[1], len(thresholds)), bool)
     ignored = np.zeros_like(hit)
     free = np.ones((len(skip), *hit.shape[1:]), bool)
-    taker, thing, overlap = _candidates(found, real, thresholds.min())
+    taker, thing, overlap = _candidates(table, real, thresholds.min())
     if not len(taker):
         return hit, ignored
     takers, of_taker = np.unique(taker, return_inverse=True)
-    turn = _count_within(_starts(found["classes"][takers], found["image"][takers]))[of_taker]
+    turn = _count_within(_starts(table["classes"][takers], table["image"][takers]))[of_taker]
     by_turn = np.argsort(turn, kind="stable")
     for part in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
         of, at = thing[part], _starts(taker[part])
@@ -175,15 +175,15 @@ def _take(found: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -
     return hit, ignored
 
 
-def _candidates(found: Table, real: Table, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _candidates(table: Table, real: Table, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of a detection and an object of its class and image that overlap by `least`: the places of both, and by how
     much; detection by detection, the largest overlap first, of equal ones the last object."""
-    images = 1 + max(found["image"].max(initial=0), real["image"].max(initial=0))
-    mine, theirs = (one["classes"] * images + one["image"] for one in (found, real))
+    images = 1 + max(table["image"].max(initial=0), real["image"].max(initial=0))
+    mine, theirs = (one["classes"] * images + one["image"] for one in (table, real))
     begin, end = (np.searchsorted(theirs, mine, side) for side in ("left", "right"))
     taker = np.repeat(np.arange(len(mine)), end - begin)
     thing = np.repeat(begin, end - begin) + _count_within(_starts(taker))
-    a, b, crowd = found["boxes"][taker], real["boxes"][thing], real["crowd"][thing]
+    a, b, crowd = table["boxes"][taker], real["boxes"][thing], real["crowd"][thing]
     overlap = np.where(crowd, share_within(a, b), geometry.iou(a, b, matched=True))
     order = np.lexsort((-thing, -overlap, taker))
     order = order[overlap[order] >= least]

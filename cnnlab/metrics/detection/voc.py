@@ -26,7 +26,8 @@ def voc_average_precision(
 
     Args:
       detections: as in `coco_scores`.
-      truths: likewise; optionally `difficult` (bool): such objects are not missed, and who finds one is not counted.
+      truths: for each image `boxes` and `classes`, and optionally `difficult` (bool): missing such an object costs
+        nothing, and detecting one does not count.
       iou_threshold: smallest overlap of a detection with the object it finds. VOC counts the last pixel in: add 1 to
         the right and bottom of inclusive boxes.
       points: the area under the falling envelope (since 2010), or its mean at the recalls 0, .1, ..., 1 (before).
@@ -35,8 +36,8 @@ def voc_average_precision(
       ValueError: they are not of equally many images, or `points` is neither.
 
     >>> box, label = [np.array([[0.0, 0, 50, 50]])], [np.array([3])]
-    >>> found = {"boxes": box, "scores": [np.array([0.9])], "classes": label}
-    >>> voc_average_precision(found, {"boxes": box, "classes": label})
+    >>> detections = {"boxes": box, "scores": [np.array([0.9])], "classes": label}
+    >>> voc_average_precision(detections, {"boxes": box, "classes": label})
     {3: 1.0}
     """
     if points not in ("every", "11"):

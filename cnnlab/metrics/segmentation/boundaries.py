@@ -13,7 +13,7 @@ class BoundaryCounts(NamedTuple):
     guessed: int
     guessed_right: int
     true: int
-    found: int
+    recalled: int
 
     def merge(self, other: BoundaryCounts) -> BoundaryCounts:
         """The counts of both."""
@@ -27,14 +27,14 @@ class BoundaryCounts(NamedTuple):
     @property
     def recall(self) -> float:
         """Share of true pixels near a guessed one; NaN without any."""
-        return self.found / self.true if self.true else float("nan")
+        return self.recalled / self.true if self.true else float("nan")
 
     @property
     def f1(self) -> float:
         """Their harmonic mean; 0 where nothing is right, NaN where there is no outline at all."""
         if not self.guessed and not self.true:
             return float("nan")
-        if not self.guessed_right or not self.found:
+        if not self.guessed_right or not self.recalled:
             return 0.0
         return 2 * self.precision * self.recall / (self.precision + self.recall)
 
@@ -52,7 +52,7 @@ def boundary_counts(
 
     Args:
       guess: `[H, W]`, where the guessed outlines are; lines may be thick.
-      truth: likewise, the true ones.
+      truth: `[H, W]`, where the true outlines are.
       tolerance: Euclidean distance between centres of pixels.
       inside: `[H, W]`, which pixels count; those outside may still be near. All if left out.
 

@@ -8,7 +8,7 @@ def confusion_matrix(guess: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray
 
     Args:
       guess: whole numbers in 0..k-1, any shape.
-      truth: likewise, or -1.
+      truth: whole numbers in 0..k-1 or -1, of the same shape.
       k: number of classes.
 
     Raises:

@@ -27,8 +27,8 @@ def doubt_scores(confidence: np.ndarray, correct: np.ndarray, scores: Mapping[st
       correct: `[n]`, whether it was right.
       scores: by name `[n]`, larger is less sure: variance, entropy, mutual information.
 
-    >>> found = doubt_scores(np.array([0.9, 0.8, 0.6]), np.array([1, 1, 0]), {"entropy": np.array([0.1, 0.5, 0.4])})
-    >>> found["error_auroc_entropy"], found["error_auroc_confidence"], round(found["accuracy_without_10"], 4)
+    >>> scores = doubt_scores(np.array([0.9, 0.8, 0.6]), np.array([1, 1, 0]), {"entropy": np.array([0.1, 0.5, 0.4])})
+    >>> scores["error_auroc_entropy"], scores["error_auroc_confidence"], round(scores["accuracy_without_10"], 4)
     (0.5, 1.0, 0.6667)
     """
     n = len(confidence)

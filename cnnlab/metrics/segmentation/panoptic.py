@@ -1,4 +1,4 @@
-"""Shapes found, one by one: which ones, and how well each is covered."""
+"""Shapes counts, one by one: which ones, and how well each is covered."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def panoptic_counts(
 
     Args:
       guess: `[H, W]` whole numbers: which shape a pixel belongs to, 0 = none. See `shapes`.
-      truth: likewise.
+      truth: `[H, W]` whole numbers: the true shapes, 0 = none.
       min_size: shapes of fewer pixels (inside) are taken away first, on both sides.
       inside: `[H, W]`, which pixels count; all if left out.
 
     Raises:
       ValueError: the shapes of the arrays differ.
 
-    >>> found = panoptic_counts(np.array([[1, 1, 1, 0, 2]]), np.array([[7, 7, 0, 0, 0]]))
-    >>> found.matched, found.spurious, found.missed, round(found.quality, 4)  # (2 / 3) / 1.5
+    >>> counts = panoptic_counts(np.array([[1, 1, 1, 0, 2]]), np.array([[7, 7, 0, 0, 0]]))
+    >>> counts.matched, counts.spurious, counts.missed, round(counts.quality, 4)  # (2 / 3) / 1.5
     (1, 1, 0, 0.4444)
     """
     guess, truth = (np.asarray(one).astype(np.int64) for one in (guess, truth))

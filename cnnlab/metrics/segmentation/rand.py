@@ -30,13 +30,13 @@ def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
 
     Args:
       guess: `[...]` whole numbers: the segment of each pixel; 0 = membrane: every such pixel is a segment of its own.
-      truth: likewise; its pixels of 0, the membranes, are left out.
+      truth: `[...]` whole numbers: the true segment of each pixel; pixels of 0, the membranes, are left out.
 
     Raises:
       ValueError: the shapes differ, or the truth has no foreground.
 
-    >>> found = partition_agreement(np.array([1, 1, 1, 1]), np.array([1, 1, 2, 2]))
-    >>> found.rand_split, found.rand_merge, round(found.rand, 4), found.info  # 2 x .5 / (1 + .5)
+    >>> agreement = partition_agreement(np.array([1, 1, 1, 1]), np.array([1, 1, 2, 2]))
+    >>> agreement.rand_split, agreement.rand_merge, round(agreement.rand, 4), agreement.info  # 2 x .5 / (1 + .5)
     (1.0, 0.5, 0.6667, 0.0)
     """
     guess, truth = np.asarray(guess), np.asarray(truth)

@@ -18,11 +18,11 @@ def shape_scores(
     A class's outlines are its pixels beside other classes, and theirs beside it; its shapes are its parts that are
     connected without corners. Pixels without a class belong to none and have no outline. V-Rand and V-Info are of the
     images that show two shapes of the class or more, guessed ones with their borders thinned (`thin_borders`): they
-    tell how well shapes are held apart, not whether they are found.
+    tell how well shapes are held apart, not whether they are counts.
 
     Args:
       guesses: `[H, W]` classes each.
-      masks: likewise, -1 = no class.
+      masks: `[H, W]` true classes each, -1 = no class.
       num_classes: k.
       tolerance: of outlines, in pixels, as in `boundary_counts`.
 
@@ -35,7 +35,7 @@ def shape_scores(
     0.6
     """
     outline = [BoundaryCounts(0, 0, 0, 0)] * num_classes
-    found = [PanopticCounts(0.0, 0, 0, 0)] * num_classes
+    counts = [PanopticCounts(0.0, 0, 0, 0)] * num_classes
     agreed = [[] for _ in range(num_classes)]
     for guess, mask in zip(guesses, masks, strict=True):
         known = mask >= 0
@@ -45,12 +45,12 @@ def shape_scores(
             counts = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known[part])
             outline[k] = outline[k].merge(counts)
             mine, true = shapes(mine == 1), shapes(true == 1)
-            found[k] = found[k].merge(panoptic_counts(mine, true))
+            counts[k] = counts[k].merge(panoptic_counts(mine, true))
             if true.max() > 1:
                 agreed[k].append(partition_agreement(thin_borders(mine), true))
     return {
         "boundary_f1": [one.f1 for one in outline],
-        "panoptic_quality": [one.quality for one in found],
+        "panoptic_quality": [one.quality for one in counts],
         "v_rand": [_mean([one.rand for one in each]) for each in agreed],
         "v_info": [_mean([one.info for one in each]) for each in agreed],
     }
