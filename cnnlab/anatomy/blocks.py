@@ -12,7 +12,7 @@ _UPSAMPLING = ("repeat", "resize")
 
 
 def blocks(summary: Summary) -> list[Solid]:
-    """The picture's solids, the image first: a layer each, or a module of several, or neighbours of one size."""
+    """Returns the solids of the drawing, image first: a layer, a module of layers, or neighbours of one size each."""
     groups = _gather([row for row in summary.rows if row.kind != "unused"])
     if len(groups) > MOST:
         groups = _merge(groups, summary.rows, _form)
@@ -28,7 +28,7 @@ def blocks(summary: Summary) -> list[Solid]:
 
 
 def _gather(rows: Sequence[Row]) -> list[list[int]]:
-    """The indices of rows that are drawn as one.
+    """Returns the indices of rows that are drawn as one solid.
 
     Those of a module stay together; a normalisation or an addition goes with what it follows, a doubling of the image
     with what follows it.
@@ -74,7 +74,7 @@ def _kind(row: Row) -> str:
 
 
 def _what(rows: Sequence[Row]) -> str:
-    """`conv 3×3, /2`, or how many layers there are."""
+    """Describes a solid: `conv 3×3, /2`, or the number of its layers."""
     count, main = sum(row.multiply_adds > 0 for row in rows), _main(rows)
     kind = _kind(main)
     short = {"convolution": "conv", "pool": main.kind.removesuffix("_pool"), "other": ""}.get(kind, kind)
@@ -88,6 +88,6 @@ def _what(rows: Sequence[Row]) -> str:
 
 
 def _name(rows: Sequence[Row]) -> str:
-    """The module's name; of several the first and the last."""
+    """Returns the module's name; for several modules the first and the last."""
     names = list(dict.fromkeys(row.name.split("/")[0] for row in rows if row.name and row.multiply_adds))
     return names[0] if len(names) == 1 else f"{names[0]} …\n{names[-1]}" if names else ""

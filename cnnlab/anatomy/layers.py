@@ -41,7 +41,7 @@ class Layer:
 
 
 def see(traced: Traced, size: tuple[int, int]) -> dict[int, Pair]:
-    """What the units of every array see of an image of this height and width, by the array's number."""
+    """Returns the receptive fields of every array on an image of this height and width, by the number of the array."""
     seen: dict[int, Pair] = {traced.image: (ReceptiveField((1,), reach.Reach()), ReceptiveField((2,), reach.Reach()))}
     for step in traced.steps:
         inputs = [seen.get(number) for number in step.reads]
@@ -69,7 +69,7 @@ def _is_normalisation(traced: Traced, step: TracedEquation) -> bool:
 
 
 def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
-    """The layers in the order of computation.
+    """Returns the layers in the order of computation.
 
     An equation in which a variable meets the image belongs to the variable's module, and goes on with that module's
     layer if it reads from it. Functions without variables are layers of their own where they pool, resize, or join
@@ -105,7 +105,7 @@ def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
 def _layer(
     traced: Traced, step: TracedEquation, used: frozenset[int], sources: frozenset[int], seen, origin
 ) -> Layer | None:
-    """The layer that the step begins, unless it goes on with one."""
+    """Returns the layer that an equation begins; None if it continues one."""
     inputs = tuple(sorted(sources))
     if not used:
         kind = _function(traced, step, seen, origin)
@@ -117,7 +117,7 @@ def _layer(
 
 
 def _going_on(layers: list[Layer], new: Layer, step: TracedEquation) -> int | None:
-    """The layer that this one is part of: adding a bias goes on with a product, a second product does not."""
+    """Returns the layer that this one continues: a bias continues its product, a second product continues none."""
     for index in (index for index in new.inputs if index >= 0):
         old = layers[index]
         second = is_product(step) and any(map(is_product, old.steps))
@@ -131,7 +131,7 @@ def _going_on(layers: list[Layer], new: Layer, step: TracedEquation) -> int | No
 def _function(
     traced: Traced, step: TracedEquation, seen: dict[int, Pair], origin: dict[int, frozenset[int]]
 ) -> str | None:
-    """What a function without variables does, where that makes a layer."""
+    """Returns the kind of a function without variables, if it is a layer."""
     name = step.equation.primitive.name
     if is_product(step):
         return "product"

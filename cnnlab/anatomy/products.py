@@ -11,7 +11,7 @@ from cnnlab.ops import arithmetic
 
 
 def is_product(step: TracedEquation) -> bool:
-    """Whether the step is a convolution or a matrix product."""
+    """Returns whether the equation is a convolution or a matrix product."""
     return step.equation.primitive.name in ("conv_general_dilated", "dot_general")
 
 

@@ -26,18 +26,18 @@ class Reach(NamedTuple):
         return len(self.first)
 
     def of(self, unit: int) -> tuple[int, int]:
-        """First and last pixel that a unit sees."""
+        """Returns the first and last pixel that a unit sees."""
         cycle, phase = divmod(unit, self.period)
         return self.first[phase] + cycle * self.shift, self.last[phase] + cycle * self.shift
 
 
 def fixed(first: int, last: int) -> Reach:
-    """What sees the same pixels wherever it stands."""
+    """Returns the reach of units that all see the same pixels."""
     return Reach((first,), (last,), 0)
 
 
 def window(*, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, spacing: int = 1) -> Reach:
-    """What the outputs of a window see of its inputs.
+    """Returns the reach of a window's outputs on its inputs.
 
     Args:
       kernel: inputs in the window.
@@ -60,7 +60,7 @@ def window(*, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1,
 
 
 def repeat(times: int) -> Reach:
-    """What units see once each was repeated.
+    """Returns the reach of units after each is repeated.
 
     >>> compose(repeat(2), window(kernel=3, padding=1))
     Reach(first=(-1, 0), last=(0, 1), shift=1)
@@ -69,7 +69,7 @@ def repeat(times: int) -> Reach:
 
 
 def compose(inner: Reach, outer: Reach) -> Reach:
-    """What units see through other units: `outer` sees units that see `inner`.
+    """Returns the reach through two layers: `outer` sees units that see `inner`.
 
     >>> compose(window(kernel=5, padding=2), window(kernel=2, stride=2))
     Reach(first=(-2,), last=(3,), shift=2)
@@ -82,7 +82,7 @@ def compose(inner: Reach, outer: Reach) -> Reach:
 
 
 def union(one: Reach, other: Reach) -> Reach | None:
-    """What is seen of two arrays together; None where their units lie differently far apart.
+    """Returns the joint reach of two arrays; None if their units have different strides.
 
     >>> union(Reach(), window(kernel=3, padding=1))
     Reach(first=(-1,), last=(1,), shift=1)
@@ -97,12 +97,12 @@ def union(one: Reach, other: Reach) -> Reach | None:
 
 
 def merge(reach: Reach, units: int) -> Reach:
-    """What a unit sees that depends on so many units together."""
+    """Returns the reach of a unit that depends on several units together."""
     return fixed(reach.of(0)[0], reach.of(units - 1)[1])
 
 
 def field(reach: Reach) -> Field:
-    """The receptive field in three numbers: the largest size, the mean stride and centre.
+    """Returns the receptive field as three numbers: largest size, mean stride and centre.
 
     >>> field(window(kernel=5, stride=2, padding=2))
     Field(size=5, stride=2, centre=0.0)

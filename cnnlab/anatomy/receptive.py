@@ -30,12 +30,12 @@ class ReceptiveField(NamedTuple):
 
 
 def whole(size: int) -> ReceptiveField:
-    """Every unit sees all of so many pixels."""
+    """Returns the receptive field of units that see all pixels of an axis."""
     return ReceptiveField((), reach.fixed(0, size - 1))
 
 
 def follow(equation: core.JaxprEqn, fields: Sequence[ReceptiveField | None], size: int) -> list[ReceptiveField]:
-    """What the results see of one axis of the image.
+    """Returns the receptive fields of an equation's results along one axis of the image.
 
     Args:
       equation: whose operands and results these are.
@@ -57,7 +57,7 @@ def follow(equation: core.JaxprEqn, fields: Sequence[ReceptiveField | None], siz
 
 
 def together(fields: Sequence[ReceptiveField], size: int) -> ReceptiveField:
-    """What units see that depend on those in the same place of several arrays."""
+    """Returns the receptive field of units that depend on the same index of several arrays."""
     first, *others = fields
     for field in others:
         both = reach.union(first.reach, field.reach)
@@ -131,7 +131,7 @@ def _reduce(equation, fields, size) -> ReceptiveField:
 
 
 def _without(field: ReceptiveField, gone: Sequence[int], shape: Sequence[int]) -> ReceptiveField:
-    """What is seen once the units along some axes are taken together; the axes keep their numbers."""
+    """Returns the receptive field after units along some axes are reduced; the axes keep their numbers."""
     while field.axes and set(field.axes) & set(gone):
         *outer, inner = field.axes
         if inner not in gone or not outer:
@@ -173,7 +173,7 @@ def reshaped(field: ReceptiveField, before: Sequence[int], after: Sequence[int],
 
 
 def _blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The fewest axes that become which others; axes of one unit are left out."""
+    """Returns the smallest groups of axes that a reshape turns into others, without axes of length 1."""
     old, new = ([axis for axis, n in enumerate(shape) if n > 1] for shape in (before, after))
     blocks = []
     while old:

@@ -76,7 +76,7 @@ class Summary(NamedTuple):
     bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """The same as numbers, strings and lists; the field of a row is `{size, stride, centre}` along each axis."""
+        """Converts the summary to JSON's types; the field of a row is `{size, stride, centre}` along each axis."""
         return self._asdict() | {"rows": [_row_json(row) for row in self.rows]}
 
 
@@ -86,7 +86,7 @@ def summary(
     *,
     num_classes: int | None = None,
 ) -> Summary:
-    """Layer by layer: shape, kernel, stride, parameters, multiply-adds, receptive field. Nothing is computed.
+    """Summarises a network layer by layer, without computing it: shapes, parameters, multiply-adds, receptive fields.
 
     Any Linen network will do: its forward pass is traced, with dropout off, and read equation by equation.
 
@@ -139,7 +139,7 @@ def summary(
 
 
 def _names(layers: list[Layer]) -> list[str]:
-    """The modules' paths, with the array's name where a module has several layers, or is the network itself."""
+    """Returns the modules' paths, with the array's name for a module of several layers or the network itself."""
     owners = [layer.module for layer in layers if layer.leaves]
     return [
         f"{layer.module}/{layer.leaves[0].name}".lstrip("/")
@@ -169,7 +169,7 @@ def _row(layer: Layer, name: str, seen: dict[int, Pair], size: tuple[int, int]) 
 
 
 def _window(main: TracedEquation, layer: Layer, seen: dict[int, Pair]) -> dict[str, Any]:
-    """Kernel, stride and groups, where the layer has such."""
+    """Returns kernel, stride and groups of a layer, if it has them."""
     equation, name = main.equation, main.equation.primitive.name
     params = equation.params
     if name == "conv_general_dilated":

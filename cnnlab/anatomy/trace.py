@@ -59,7 +59,7 @@ class Traced(NamedTuple):
 
 
 def trace(network: nn.Module, shape: tuple[int, int, int]) -> Traced:
-    """The forward pass in use (dropout off) of one image `[H, W, C]`; nothing is computed.
+    """Traces the forward pass of one image `[H, W, C]` with dropout off; nothing is computed.
 
     Raises:
       ValueError: a kernel or window is larger than its padded input; the layer is named.
@@ -107,7 +107,7 @@ def _marking(modules: dict[str, str]):
 
 
 def _too_small(module: nn.Module, path: str, shape: tuple[int, ...]) -> ValueError:
-    """The error of a layer that leaves nothing of its input, as a kernel does that is larger."""
+    """Returns the error for a layer whose output is empty, because its kernel is larger than its input."""
     window = "a window"
     if hasattr(module, "kernel_size"):
         kernel = "x".join(map(str, module.kernel_size))
@@ -116,7 +116,7 @@ def _too_small(module: nn.Module, path: str, shape: tuple[int, ...]) -> ValueErr
 
 
 def _steps(jaxpr, names: dict, numbers: count, module: str) -> Iterator[TracedEquation]:
-    """The equations in order, those of inner programs in the place of the program."""
+    """Yields the equations in order, with those of an inner program in its place."""
 
     def read(var) -> int | None:
         return None if isinstance(var, core.Literal) else names.get(var)
@@ -145,7 +145,7 @@ def _inlined(jaxpr, reads: tuple, numbers: count, module: str):
 
 
 def _unrolled(equation, reads: tuple, numbers: count, module: str):
-    """A scan's body as often as it runs. What it slices from stacked arrays is not followed into the image."""
+    """Yields a scan's body as often as it runs. Slices of stacked arrays are not traced back to the image."""
     params = equation.params
     consts, carries = params["num_consts"], params["num_carry"]
     carry, stacked = list(reads[consts : consts + carries]), reads[consts + carries :]
@@ -162,7 +162,7 @@ def _unrolled(equation, reads: tuple, numbers: count, module: str):
 
 
 def _inner(equation):
-    """The program inside an equation, where there is one; of branches the default one, the last."""
+    """Returns the program inside an equation, if there is one; of branches the default one, the last."""
     params = equation.params
     if is_resize(equation):
         return None
@@ -177,12 +177,12 @@ def _inner(equation):
 
 
 def is_resize(equation: core.JaxprEqn) -> bool:
-    """Whether this is `jax.image.resize`, which stays one step: what it does is read off its whole."""
+    """Returns whether an equation is `jax.image.resize`, which is analysed as a whole."""
     arrays = [var for var in equation.invars if not isinstance(var, core.Literal)]
     return equation.params.get("name") == "_resize" and len(arrays) == 1
 
 
 def _module(equation, outer: str) -> str:
-    """The innermost module on the equation's name stack."""
+    """Returns the innermost module on the equation's name stack."""
     marks = re.findall("module:(.*?):", str(equation.source_info.name_stack))
     return marks[-1] if marks else outer

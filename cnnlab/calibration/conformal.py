@@ -54,7 +54,7 @@ def raps(probs: np.ndarray, *, uniform: np.ndarray | None = None, penalty: float
 
 
 def _cumulated(probs: np.ndarray, uniform: np.ndarray | None, added: np.ndarray | float) -> np.ndarray:
-    """Probabilities summed in falling order, less `u p`, with what is added to each place `[k]`."""
+    """Sums probabilities in falling order, minus `u p`, plus a penalty for each rank `[k]`."""
     order = np.argsort(-probs, axis=1, kind="stable")
     falling = np.take_along_axis(probs, order, 1)
     scores = falling.cumsum(1)
@@ -129,7 +129,7 @@ class Conformal:
         uniform: np.ndarray | None = None,
         seed: int = 0,
     ) -> "Conformal":
-        """The threshold from a calibration split that neither trained the network nor fitted a calibration.
+        """Fits the threshold on a split that neither trained the network nor fitted a calibration.
 
         Args:
           probs: `[n, k]`.
@@ -159,7 +159,7 @@ class Conformal:
     def sets(
         self, probs: np.ndarray, *, nonempty: bool = False, uniform: np.ndarray | None = None, seed: int = 0
     ) -> np.ndarray:
-        """Which classes are in the set of each example, bool `[n, k]`.
+        """Returns which classes are in the set of each example, bool `[n, k]`.
 
         Args:
           probs: `[n, k]`, computed in the same way as those of the fit.
@@ -177,7 +177,7 @@ class Conformal:
         return inside
 
     def coverage(self, sets: np.ndarray, labels: np.ndarray) -> Coverage:
-        """What sets do on labelled examples, and where their coverage should lie by the calibration split's size."""
+        """Measures sets on labelled examples, and the coverage to expect from the size of the calibration split."""
         return coverage(sets, labels, error=self.error, examples=self.examples)
 
 
@@ -189,7 +189,7 @@ def conformity_scores(
     penalty: float = 0.1,
     rank: int = 1,
 ) -> np.ndarray:
-    """How badly each class fits each example.
+    """Computes how badly each class fits each example.
 
     Args:
       probs: `[n, k]`; of equally probable classes the first comes first.
@@ -212,7 +212,7 @@ def conformity_scores(
 
 
 def _options(method: str) -> set[str]:
-    """What a score takes beside probabilities; `ValueError` where there is none of that name."""
+    """Returns the further arguments of a score; raises `ValueError` for an unknown name."""
     if method not in SCORES:
         *others, last = SCORES
         raise ValueError(f"method must be {', '.join(others)} or {last}, found {method!r}")
@@ -220,12 +220,12 @@ def _options(method: str) -> set[str]:
 
 
 def _drawn(number: int, uniform: np.ndarray | None, seed: int, stream: int) -> np.ndarray:
-    """u of so many examples; those fitted on and those predicted have streams of their own."""
+    """Draws u for each example, with separate random streams for fitting and prediction."""
     return np.random.default_rng([seed, stream]).random(number) if uniform is None else uniform
 
 
 def conformal_threshold(scores: np.ndarray, error: float) -> float:
-    """The `ceil((n + 1) (1 - error))`-th smallest of n scores: the quantile with its correction for a finite sample.
+    """Returns the `ceil((n + 1) (1 - error))`-th smallest of n scores: the quantile corrected for a finite sample.
 
     As in MAPIE; crepes accepts one score more where (n + 1) error is a whole number; torch-uncertainty interpolates at
     1 - error without the correction.
@@ -245,7 +245,7 @@ def conformal_threshold(scores: np.ndarray, error: float) -> float:
 
 
 def coverage(sets: np.ndarray, labels: np.ndarray, *, error: float, examples: int) -> Coverage:
-    """What sets do on labelled examples, and where their coverage should lie.
+    """Measures sets on labelled examples, and the interval in which their coverage should lie.
 
     For scores without ties the coverage of m examples is beta-binomial with `l = floor((n + 1) error)`, Beta(n + 1 - l,
     l) (Vovk, Conditional validity of inductive conformal predictors, ACML 2012): the calibration split's chance and
@@ -274,7 +274,7 @@ def coverage(sets: np.ndarray, labels: np.ndarray, *, error: float, examples: in
 
 
 def smallest_split(error: float) -> int:
-    """Calibration examples that an error needs.
+    """Returns the smallest number of calibration examples for an error.
 
     >>> smallest_split(0.1)
     9
@@ -284,7 +284,7 @@ def smallest_split(error: float) -> int:
 
 
 def _order_statistic(examples: int, error: float) -> int:
-    """Which of n sorted scores is the threshold, counted from 1."""
+    """Returns the rank of the threshold among n sorted scores, counted from 1."""
     _check_error(error)
     place = math.ceil((examples + 1) * (1 - error) - 1e-9)  # 1 - 0.7 is stored as 0.30000000000000004
     if place > examples:

@@ -32,17 +32,17 @@ class Isotonic:
                 raise ValueError(f"the knots of stated and actual must rise within 0..1, found {knots}")
 
     def report(self) -> dict[str, float]:
-        """Nothing: the map has no single number that a report shows."""
+        """Returns no numbers, because the map has none that a report could show."""
         return {}
 
     @staticmethod
     def smallest(classes: int) -> int:
-        """How many examples a fit takes at least."""
+        """Returns the smallest number of examples for a fit."""
         return 1000
 
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Isotonic":
-        """The rising functions nearest to what happened.
+        """Fits for each class the rising function that is nearest to the outcomes.
 
         Args: as in `Temperature.fit`.
 
@@ -61,7 +61,7 @@ class Isotonic:
         return cls(tuple(stated), tuple(actual))
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, of the shape of `probs`; equal ones where every function says 0."""
+        """Returns calibrated probabilities in the shape of `probs`; equal ones if every function gives 0."""
         k = 2 if len(self.stated) == 1 else len(self.stated)
         probs = check_classes(probs, k)
         knots = zip(against_rest(k), self.stated, self.actual, strict=True)

@@ -50,7 +50,7 @@ CALIBRATIONS: dict[str, type[Calibration]] = {
 
 
 def fit_calibration(method: str, probs: np.ndarray, labels: np.ndarray) -> Calibration:
-    """The map of a name in `CALIBRATIONS`, fitted on a validation split.
+    """Fits the map of a name in `CALIBRATIONS` on a validation split.
 
     Args:
       method: `temperature`, `vector`, `platt` or `isotonic`.
@@ -68,7 +68,7 @@ def fit_calibration(method: str, probs: np.ndarray, labels: np.ndarray) -> Calib
 
 
 def to_json(calibration: Calibration) -> dict[str, Any]:
-    """A fitted map as JSON's types: its name and its numbers.
+    """Converts a fitted map to JSON's types: its name and its numbers.
 
     >>> to_json(Temperature(1.5)), from_json({"method": "temperature", "temperature": 1.5})
     ({'method': 'temperature', 'temperature': 1.5, 'log_error': 0.0}, Temperature(temperature=1.5, log_error=0.0))
@@ -78,7 +78,7 @@ def to_json(calibration: Calibration) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> Calibration:
-    """What `to_json` wrote.
+    """Converts the result of `to_json` back to a map.
 
     Raises:
       ValueError: the method or a key is unknown, or a number is missing or impossible.
@@ -90,7 +90,7 @@ def from_json(value: dict[str, Any]) -> Calibration:
 
 
 def known_calibration(method: str) -> type[Calibration]:
-    """The map of a name; `ValueError` where there is none."""
+    """Returns the map of a name; raises `ValueError` for an unknown name."""
     if method not in CALIBRATIONS:
         raise unknown("calibration", method, CALIBRATIONS)
     return CALIBRATIONS[method]

@@ -12,7 +12,7 @@ _TOLERANCE = (
 
 
 def minimise(derivatives: Callable[[np.ndarray], Derivatives], start: np.ndarray, *, limit: int = 100) -> np.ndarray:
-    """Newton's method; steps are halved until the value falls (Armijo), so it converges from any start.
+    """Minimises a convex function by Newton's method, halving steps until the value falls (Armijo).
 
     Directions along which nothing changes (the same constant added to every bias) are left alone, by least squares.
 

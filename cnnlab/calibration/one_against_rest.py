@@ -4,12 +4,12 @@ import numpy as np
 
 
 def against_rest(k: int) -> range:
-    """The classes that need a function of their own: of two, the second one."""
+    """Returns the classes that need a function of their own; with two classes, only the second."""
     return range(1, 2) if k == 2 else range(k)
 
 
 def together(each: list[np.ndarray]) -> np.ndarray:
-    """Probabilities of one-against-rest functions, divided by their sum."""
+    """Divides the probabilities of one-against-rest functions by their sum."""
     if len(each) == 1:
         return np.stack([1 - each[0], each[0]], -1)
     probs = np.stack(each, -1)

@@ -38,12 +38,12 @@ class Platt:
         check_parameters(slope=self.slope, intercept=self.intercept)
 
     def report(self) -> dict[str, float]:
-        """Nothing: the map has no single number that a report shows."""
+        """Returns no numbers, because the map has none that a report could show."""
         return {}
 
     @staticmethod
     def smallest(classes: int) -> int:
-        """How many examples a fit takes at least."""
+        """Returns the smallest number of examples for a fit."""
         return max(SMALLEST, 10 * 2 * len(against_rest(classes)))
 
     @classmethod
@@ -67,7 +67,7 @@ class Platt:
         return cls(tuple(slope), tuple(intercept))
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, of the shape of `probs`."""
+        """Returns calibrated probabilities in the shape of `probs`."""
         k = 2 if len(self.slope) == 1 else len(self.slope)
         odds = _log_odds(check_classes(probs, k))
         each = [
@@ -78,7 +78,7 @@ class Platt:
 
 
 def _logistic_loss(x: np.ndarray, *, odds: np.ndarray, target: np.ndarray) -> Derivatives:
-    """Mean cross-entropy by slope and intercept."""
+    """Computes the mean cross-entropy as a function of slope and intercept."""
     logits = x[0] * odds + x[1]
     yes = expit(logits)
     features = np.stack([odds, np.ones_like(odds)], -1)

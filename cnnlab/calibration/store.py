@@ -107,7 +107,7 @@ class PostHoc:
         return dataclasses.replace(post_hoc, conformal=conformal)
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
-        """Probabilities `[..., k]`, calibrated."""
+        """Calibrates probabilities `[..., k]`."""
         return probs if self.calibration is None else self.calibration.apply(probs)
 
     def require_passes(self, passes: Passes | None) -> None:
@@ -161,7 +161,7 @@ def load_post_hoc(run: str | Path, trained: Trained, *, passes: Passes | None = 
 
 
 def _read(run: str | Path, trained: Trained) -> dict[Passes | None, PostHoc]:
-    """All that the run keeps, by the passes of the answers."""
+    """Reads all fits of a run, by the number of passes of the predictions."""
     path = Path(run) / FILE
     again = f"fit it by cnnlab evaluate {run} --calibrate temperature"
     if not path.is_file():
@@ -185,7 +185,7 @@ def _from_json(fit: "_Fit") -> PostHoc:
 
 
 def _own_digest(value: dict[str, Any]) -> str:
-    """The SHA-256 of all but the digest itself."""
+    """Returns the SHA-256 of everything but the digest itself."""
     rest = {name: part for name, part in value.items() if name != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
@@ -219,7 +219,7 @@ class _Stored:
 
 
 def _weights(trained: Trained) -> str:
-    """A digest of the variables: what is fitted to them is for no others."""
+    """Returns a digest of the variables, because a fit holds only for the variables that it was fitted to."""
     return hashlib.sha256(json.dumps(digest(trained.variables), sort_keys=True).encode()).hexdigest()[:16]
 
 

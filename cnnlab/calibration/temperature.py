@@ -40,22 +40,22 @@ class Temperature:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of 95 %."""
+        """Returns the 95 % interval of the temperature."""
         return tuple(self.temperature * float(np.exp(side * self.log_error)) for side in (-1.96, 1.96))
 
     def report(self) -> dict[str, float]:
-        """`temperature` and its interval of 95 %, `temperature_low` and `temperature_high`."""
+        """Returns `temperature` and its 95 % interval, `temperature_low` and `temperature_high`."""
         low, high = self.interval
         return {"temperature": self.temperature, "temperature_low": low, "temperature_high": high}
 
     @staticmethod
     def smallest(classes: int) -> int:
-        """How many examples a fit takes at least."""
+        """Returns the smallest number of examples for a fit."""
         return SMALLEST
 
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Temperature":
-        """The temperature of the largest likelihood; warns where fewer than 10 wrong answers decide it.
+        """Fits the temperature of the largest likelihood; warns if fewer than 10 wrong predictions determine it.
 
         Args:
           probs: `[n, k]` of a validation split, k classes.
@@ -84,19 +84,19 @@ class Temperature:
         if wrong < FEWEST:
             warnings.warn(
                 f"the temperature {calibration.temperature:.3g} rests on {wrong} wrong answers in {len(labels)} "
-                f"validation examples, and may as well be {low:.3g} or {high:.3g}; take {-(-FEWEST * len(labels) // wrong):,} "
-                "examples or more",
+                f"validation examples, and may as well be {low:.3g} or {high:.3g}; "
+                f"take {-(-FEWEST * len(labels) // wrong):,} examples or more",
                 stacklevel=2,
             )
         return calibration
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, of the shape of `probs`."""
+        """Returns calibrated probabilities in the shape of `probs`."""
         return softmax(log_probs(check_probs(probs)) / self.temperature, axis=-1)
 
 
 def _temperature_loss(x: np.ndarray, *, logits: np.ndarray, chosen: np.ndarray) -> Derivatives:
-    """Mean `-log p(label)` by the inverse temperature."""
+    """Computes the mean of `-log p(label)` as a function of the inverse temperature."""
     scaled = x[0] * logits
     probs = softmax(scaled, axis=1)
     mean = (probs * logits).sum(1)

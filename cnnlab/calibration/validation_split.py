@@ -15,7 +15,7 @@ class Faultless(ValueError):
 def validation_examples(
     method: str, probs: np.ndarray, labels: np.ndarray, *, smallest: int, every_class: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities `[n, k]` and labels `[n]` to fit a map on.
+    """Returns the probabilities `[n, k]` and labels `[n]` for fitting a map, checked.
 
     Args:
       method: for messages.
@@ -38,7 +38,7 @@ def validation_examples(
 
 
 def check_classes(probs: np.ndarray, k: int) -> np.ndarray:
-    """Probabilities `[..., k]`, or a `ValueError` that they are of another number of classes."""
+    """Returns probabilities `[..., k]`; raises `ValueError` if they have another number of classes."""
     probs = check_probs(probs)
     if probs.shape[-1] != k:
         raise ValueError(f"the calibration was fitted on {k} classes, found {probs.shape[-1]}")
@@ -55,5 +55,5 @@ def check_parameters(**parameters: tuple[float, ...]) -> None:
 
 
 def log_probs(probs: np.ndarray) -> np.ndarray:
-    """Logarithms; a probability of 0 counts as float32's smallest (-87 nats), as in the likelihood."""
+    """Computes logarithms; a probability of 0 counts as float32's smallest (-87 nats), as in the likelihood."""
     return np.log(np.maximum(probs, _TINY))

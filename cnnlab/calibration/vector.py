@@ -34,12 +34,12 @@ class Vector:
         check_parameters(scale=self.scale, bias=self.bias)
 
     def report(self) -> dict[str, float]:
-        """Nothing: the map has no single number that a report shows."""
+        """Returns no numbers, because the map has none that a report could show."""
         return {}
 
     @staticmethod
     def smallest(classes: int) -> int:
-        """How many examples a fit takes at least."""
+        """Returns the smallest number of examples for a fit."""
         return max(SMALLEST, 10 * 2 * classes)
 
     @classmethod
@@ -65,13 +65,13 @@ class Vector:
         return cls(tuple(x[:k].tolist()), tuple((x[k:] - x[k:].mean()).tolist()))
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, of the shape of `probs`."""
+        """Returns calibrated probabilities in the shape of `probs`."""
         probs = check_classes(probs, len(self.scale))
         return softmax(log_probs(probs) * self.scale + self.bias, axis=-1)
 
 
 def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> Derivatives:
-    """Mean `-log p(label)` by k scales and k biases."""
+    """Computes the mean of `-log p(label)` as a function of k scales and k biases."""
     n, k = logits.shape
     scaled = logits * x[:k] + x[k:]
     probs = softmax(scaled, axis=1)

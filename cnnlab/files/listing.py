@@ -90,7 +90,7 @@ def existing_file(path: Path) -> Path | None:
 
 @functools.lru_cache(maxsize=64)
 def _names(folder: Path, changed: int) -> dict[str, str]:
-    """The names in a folder by what is alike of them; read again when the folder has changed."""
+    """Returns the names in a folder by their normalised form; a changed folder is read again."""
     return {_alike(name): name for name in sorted(os.listdir(folder), reverse=True)}
 
 

@@ -72,7 +72,7 @@ def shown(value: Any) -> str:
 
 
 def _fits(value: float) -> bool:
-    """Whether a number fits into a float of 64 bits."""
+    """Returns whether a number fits into a float of 64 bits."""
     try:
         float(value)
     except OverflowError:

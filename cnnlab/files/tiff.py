@@ -66,7 +66,7 @@ class _Layout(NamedTuple):
 
 
 def _directory(stream, offset: int, layout: _Layout, length: int) -> tuple[dict[int, Any], int]:
-    """The tags of the directory at an offset, and the offset of the next one."""
+    """Reads the tags of the directory at an offset, and the offset of the next one."""
     end, count, kind, inside = layout
     stream.seek(offset)
     (number,) = _unpack(stream, end + count)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def size_iou(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes that share a corner, so that only their sizes count; 0 where both are empty.
+    """Computes the IoU of boxes that share a corner, so that only their sizes count; 0 if both are empty.
 
     Args:
       sizes: `[..., n, 2]` width and height; JAX or NumPy.
@@ -52,7 +52,7 @@ def cluster_sizes(sizes: np.ndarray, k: int, *, seed: int = 0, restarts: int = 1
 
 
 def _cluster(sizes: np.ndarray, k: int, generator: np.random.Generator) -> np.ndarray:
-    """One run to the fixed point from k sizes drawn at random."""
+    """Runs k-means to its fixed point from k sizes drawn at random."""
     anchors = sizes[generator.choice(len(sizes), k, replace=len(sizes) < k)]
     nearest = None
     for _ in range(300):

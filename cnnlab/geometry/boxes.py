@@ -18,7 +18,7 @@ FORMATS = ("xyxy", "xywh", "cxcywh")
 
 
 def convert(boxes: jax.Array, source: str, target: str) -> jax.Array:
-    """Boxes from one format to another: two corners, corner and size, or centre and size.
+    """Converts boxes from one format to another: two corners, corner and size, or centre and size.
 
     Args:
       boxes: `[..., 4]`.
@@ -46,7 +46,7 @@ def convert(boxes: jax.Array, source: str, target: str) -> jax.Array:
 
 
 def area(boxes: jax.Array) -> jax.Array:
-    """`[..., 4]` to `[...]`, in square pixels; 0 where a box is reversed.
+    """Computes the area of boxes in square pixels, `[..., 4]` to `[...]`; 0 for a reversed box.
 
     >>> area(np.array([[0.0, 0, 4, 3], [4, 3, 0, 0]])).tolist()
     [12.0, 0.0]
@@ -56,7 +56,7 @@ def area(boxes: jax.Array) -> jax.Array:
 
 
 def clip(boxes: jax.Array, image_size: Sequence[int]) -> jax.Array:
-    """The part of each box within the image of (height, width); a box outside becomes empty, at the border.
+    """Clips boxes to an image of (height, width); a box outside becomes empty, at the border.
 
     >>> clip(np.array([-1.0, 2, 9, 4]), (3, 6)).tolist()
     [0.0, 2.0, 6.0, 3.0]
@@ -67,7 +67,7 @@ def clip(boxes: jax.Array, image_size: Sequence[int]) -> jax.Array:
 
 
 def valid(boxes: jax.Array) -> jax.Array:
-    """Whether a box is finite and encloses an area, `[..., 4]` to `[...]` bool.
+    """Returns whether a box is finite and encloses an area, `[..., 4]` to `[...]` bool.
 
     >>> valid(np.array([[0.0, 0, 1, 1], [1, 1, 1, 2], [0, 0, np.nan, 1]])).tolist()
     [True, False, False]
@@ -76,7 +76,7 @@ def valid(boxes: jax.Array) -> jax.Array:
 
 
 def iou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """Intersection over union; 0 where both areas are 0.
+    """Computes the intersection over union; 0 if both areas are 0.
 
     Args:
       a: `[..., n, 4]`.
@@ -93,7 +93,7 @@ def iou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
 
 
 def giou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """IoU less the share of the enclosing box that neither fills, in -1..1.
+    """Computes the IoU minus the share of the enclosing box that neither box fills, in -1..1.
 
     Source: Rezatofighi et al., Generalized Intersection over Union, CVPR 2019, algorithm 1.
 
@@ -110,7 +110,7 @@ def giou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
 
 
 def diou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """IoU less the squared distance of the centres over the squared diagonal of the enclosing box, in -1..1.
+    """Computes the IoU minus the squared distance of the centres over the enclosing box's squared diagonal, in -1..1.
 
     Source: Zheng et al., Distance-IoU Loss, AAAI 2020, equation 7.
 
@@ -124,7 +124,7 @@ def diou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
 
 
 def ciou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """DIoU less a term for the difference of the aspects, `v^2 / (1 - IoU + v)`, its weight held constant in gradients.
+    """Computes the DIoU minus a term for different aspects, `v^2 / (1 - IoU + v)`, whose weight has no gradient.
 
     Source: Zheng et al., Distance-IoU Loss, AAAI 2020, equations 8 to 11.
 
@@ -150,13 +150,13 @@ def _align(a: jax.Array, b: jax.Array, matched: bool) -> tuple[jax.Array, jax.Ar
 
 
 def _divide(above: jax.Array, below: jax.Array) -> jax.Array:
-    """The quotient, 0 where the divisor is 0; the inner choice keeps its gradient finite there."""
+    """Divides, with 0 for a divisor of 0; the inner choice keeps the gradient finite there."""
     xp = _module(above, below)
     return xp.where(below > 0, above / xp.where(below > 0, below, 1), 0)
 
 
 def _iou(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Intersection over union, and the union."""
+    """Computes the intersection over union, and the union."""
     xp = _module(a, b)
     side = xp.maximum(xp.minimum(a[..., 2:], b[..., 2:]) - xp.maximum(a[..., :2], b[..., :2]), 0)
     overlap = side[..., 0] * side[..., 1]
@@ -165,7 +165,7 @@ def _iou(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _enclosing(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Width and height of the smallest box around both."""
+    """Computes width and height of the smallest box around both."""
     xp = _module(a, b)
     return xp.maximum(a[..., 2:], b[..., 2:]) - xp.minimum(a[..., :2], b[..., :2])
 
@@ -176,7 +176,7 @@ def _distance(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _angle(boxes: jax.Array) -> jax.Array:
-    """arctan(width / height); that of a point is 0, where its gradient would be NaN."""
+    """Computes arctan(width / height); 0 for a point, where the gradient would be NaN."""
     xp = _module(boxes)
     side = xp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     width, height = side[..., 0], side[..., 1]

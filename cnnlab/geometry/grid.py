@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def cell_of(boxes: jax.Array, *, size: tuple[int, int], grid: tuple[int, int]) -> jax.Array:
-    """The cell of each box's centre, `row * columns + column`; the nearest one for a centre outside the image.
+    """Returns the cell of each box's centre, `row * columns + column`; the nearest one for a centre outside the image.
 
     Args:
       boxes: `[..., 4]` xyxy in pixels.
@@ -23,7 +23,7 @@ def cell_of(boxes: jax.Array, *, size: tuple[int, int], grid: tuple[int, int]) -
 
 
 def assign(cell: jax.Array, preference: jax.Array, valid: jax.Array, *, cells: int) -> jax.Array:
-    """A slot of its cell for each object in turn: of the free ones the one that it prefers, -1 where none is left.
+    """Assigns each object in turn the free slot of its cell that it prefers; -1 if none is free.
 
     Args:
       cell: `[n]` of each object.
@@ -49,7 +49,7 @@ def assign(cell: jax.Array, preference: jax.Array, valid: jax.Array, *, cells: i
 
 
 def put(values: jax.Array, cell: jax.Array, slot: jax.Array, *, grid: tuple[int, int], slots: int, empty) -> jax.Array:
-    """The values of objects at their cells and slots.
+    """Writes the values of objects to their cells and slots.
 
     Args:
       values: `[n, ...]`.
@@ -69,7 +69,7 @@ def put(values: jax.Array, cell: jax.Array, slot: jax.Array, *, grid: tuple[int,
 
 
 def to_boxes(centre: jax.Array, extent: jax.Array, *, size: tuple[int, int]) -> jax.Array:
-    """Boxes from the grid.
+    """Converts the grid's values to boxes.
 
     Args:
       centre: `[..., rows, columns, slots, 2]` x and y relative to the cell: 0 is its left or upper edge, 1 the other.
@@ -91,7 +91,7 @@ def to_boxes(centre: jax.Array, extent: jax.Array, *, size: tuple[int, int]) -> 
 
 
 def from_boxes(boxes: jax.Array, *, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
-    """The inverse: centre and extent of boxes `[..., rows, columns, slots, 4]` that lie at their cells.
+    """Converts boxes `[..., rows, columns, slots, 4]` at their cells back to centre and extent.
 
     A centre outside its cell (that of an object whose centre lies outside the image) gives less than 0 or more than 1.
     """

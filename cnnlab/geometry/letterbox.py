@@ -24,7 +24,7 @@ class Placement(NamedTuple):
 
 
 def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
-    """The largest placement that keeps the photo's shape, centred.
+    """Returns the largest centred placement that keeps the photo's aspect ratio.
 
     Args:
       photo: height and width of the photo in pixels.
@@ -39,7 +39,7 @@ def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
 
 
 def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
-    """Boxes `[..., 4]` xyxy in the photo's pixels, in the canvas's.
+    """Maps boxes `[..., 4]` xyxy from pixels of the photo to pixels of the canvas.
 
     Width and height are scaled by what whole pixels make of them, so boxes and pixels move alike.
 
@@ -51,7 +51,7 @@ def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]
 
 
 def to_photo(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
-    """The inverse of `to_canvas`.
+    """Maps boxes from pixels of the canvas to pixels of the photo: the inverse of `to_canvas`.
 
     >>> to_photo(np.array([0.0, 52, 416, 364]), (480, 640), (416, 416)).tolist()
     [0.0, 0.0, 640.0, 480.0]
@@ -61,7 +61,7 @@ def to_photo(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int])
 
 
 def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Boxes `[n, m, 4]` on canvases in their photos' own pixels, cut to the photos.
+    """Maps boxes `[n, m, 4]` from canvases to pixels of their photos, and clips them to the photos.
 
     Args:
       boxes: xyxy in pixels of the canvas.
@@ -78,6 +78,6 @@ def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.
 
 
 def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Factor and shift `[4]` of xyxy."""
+    """Returns factor and shift `[4]` for xyxy."""
     left, top, height, width = place(photo, canvas)
     return np.tile([width / photo[1], height / photo[0]], 2), np.tile([left, top], 2)

@@ -142,7 +142,7 @@ def soft_non_maximum_suppression(
 
 
 def _check(boxes: jax.Array, scores: jax.Array, classes: jax.Array | None, max_boxes: int | None) -> int:
-    """The size of the result."""
+    """Checks the arguments and returns the size of the result."""
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be [N, 4], found {list(boxes.shape)}; jax.vmap takes a batch")
     for name, array in (("scores", scores), ("classes", classes)):

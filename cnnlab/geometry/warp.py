@@ -24,7 +24,7 @@ def affine(
     rotation: jax.Array | float = 0.0,
     shift: jax.Array | tuple[float, float] = (0.0, 0.0),
 ) -> jax.Array:
-    """The matrix that flips, zooms, shears, rotates about the image's centre and then shifts, in this order.
+    """Returns the matrix that flips, zooms, shears, rotates about the image's centre and shifts, in this order.
 
     Args:
       size: height and width in pixels.
@@ -60,7 +60,7 @@ def affine(
 
 
 def invert(matrix: jax.Array) -> jax.Array:
-    """The matrix `[..., 2, 3]` of the way back.
+    """Returns the inverse matrix `[..., 2, 3]`.
 
     >>> (invert(affine((4, 4), zoom=2.0)) + 0.0).tolist()
     [[0.5, 0.0, 1.0], [0.0, 0.5, 1.0]]
@@ -72,13 +72,13 @@ def invert(matrix: jax.Array) -> jax.Array:
 
 
 def _matrix(*entries: jax.Array) -> jax.Array:
-    """`[..., 2, 3]` from its six entries, row by row."""
+    """Builds the matrix `[..., 2, 3]` from its six entries, row by row."""
     entries = jnp.broadcast_arrays(*entries)
     return jnp.stack(entries, -1).reshape(*entries[0].shape, 2, 3)
 
 
 def elastic_displacement(key: jax.Array, number: int, size: tuple[int, int], *, grid: int = 3) -> jax.Array:
-    """Smooth random displacements of standard deviation 1: normal on a coarse grid, cubic in between.
+    """Draws smooth random displacements of standard deviation 1: normal on a coarse grid, cubic in between.
 
     Source: Ronneberger et al., U-Net, MICCAI 2015, section 3.1 (its grid is 3x3, its deviation 10 pixels).
 
@@ -139,14 +139,14 @@ def warp_images(
 
 
 def _sources(back: jax.Array, h: int, w: int, bend: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """x and y `[h, w]` that the centre of every pixel comes from."""
+    """Returns the x and y `[h, w]` from which the centre of every pixel comes."""
     x, y = jnp.arange(w) + 0.5, jnp.arange(h)[:, None] + 0.5
     x, y = back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
     return (x, y) if bend is None else (x + bend[..., 0], y + bend[..., 1])
 
 
 def _taps(x: jax.Array, n: int, fill: Fill) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """The two pixels around a coordinate, each as its index in 0..n-1 and its share, 0 where it lies outside."""
+    """Returns the two pixels around a coordinate as index in 0..n-1 and weight; the weight is 0 outside the image."""
     left = jnp.floor(x - 0.5)
     right_share = x - 0.5 - left
     for place, share in ((left, 1 - right_share), (left + 1, right_share)):
@@ -186,7 +186,7 @@ def warp_masks(
 def warp_boxes(
     boxes: jax.Array, classes: jax.Array, matrix: jax.Array, size: tuple[int, int], *, min_visible: float = 0.0
 ) -> tuple[jax.Array, jax.Array]:
-    """Boxes moved by one matrix an image: the tight box of the warped inscribed ellipse, clipped to the image.
+    """Warps boxes by one matrix per image: the tight box of the warped inscribed ellipse, clipped to the image.
 
     The box of the warped corners would grow with every rotation; an ellipse fills its box much as objects do. Flips,
     quarter turns, zooms and shifts give the box itself.
@@ -219,7 +219,7 @@ def warp_boxes(
 
 
 def instance_boxes(instances: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    """Tight boxes of the objects of a map.
+    """Returns the tight boxes of the objects in a map.
 
     Args:
       instances: `[B, H, W]` integers: the number 0..n-1 of the object at every pixel, anything else for none.

@@ -23,7 +23,7 @@ _AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
 
 @contextlib.contextmanager
 def as_defined() -> Iterator[None]:
-    """Within it every convolution and every pooling is the one operation of its definition: to read a traced network.
+    """Traces every convolution and pooling within the block as the one operation of its definition.
 
     >>> with as_defined():
     ...     pool = functools.partial(maximum, window=(1, 2, 2, 1), strides=(1, 2, 2, 1), pads=((0, 0),) * 4)
@@ -72,7 +72,7 @@ def convolution(
     precision=None,
     preferred_element_type=None,
 ) -> jax.Array:
-    """`lax.conv_general_dilated`, lowered by static shape and platform.
+    """Computes `lax.conv_general_dilated` by the fastest form for the static shape and the platform.
 
     Args:
       lhs: images, `[B, H, W, C]` where `dimension_numbers` say so.
@@ -229,7 +229,7 @@ _TOEPLITZ = (
 
 
 def _toeplitz_block(image: Sequence[int], kernel: Sequence[int], pads: Sequence[tuple[int, int]]) -> int | None:
-    """The block for a kernel of few input channels; None where the direct convolution is faster."""
+    """Returns the block for a kernel of few input channels; None if the direct convolution is faster."""
     b, height, width, channels = image
     b = b if isinstance(b, int) else 1  # an export leaves the batch free
     h, w = kernel[:2]
@@ -247,7 +247,7 @@ def _is_channels_last(dimension_numbers, lhs: jax.Array, rhs: jax.Array) -> bool
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`lax.conv_transpose` with the kernel's size as its stride: every pixel becomes h x w, none shared.
+    """Computes `lax.conv_transpose` with the kernel's size as its stride: every pixel becomes h x w pixels of its own.
 
     Milliseconds, two cores, jaxlib 0.10.2, forward / gradient of the image / of the kernel, direct and as one product:
     4x128x128x32 to 16: 5.3 / 2.4 / 85, 2.5 / 5.6 / 8.8; 4x16x16x256 to 128: 1.6 / 1.5 / 92, 1.5 / 2.0 / 2.0.
@@ -269,7 +269,7 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: forms.Pads) -> jax.Array:
-    """`lax.reduce_window` by the maximum, padded with -inf.
+    """Computes `lax.reduce_window` by the maximum, padded with -inf.
 
     Milliseconds, two cores, jaxlib 0.10.2, forward / with gradient, direct and shifted: 8x28x28x192, 3x3: 8.8 / 67, 2.2
     / 6.6; 8x112x112x64, stride 2: 15 / 137, 12 / 22; 8x56x56x192, stride 2: 10 / 118, 7.3 / 16.
@@ -307,7 +307,7 @@ def _halved(x: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _larger(x: jax.Array, axis: int) -> jax.Array:
-    """The maximum over an axis of two entries, of channels enough for a vector as one of two halves.
+    """Computes the maximum over an axis of two entries; with enough channels as the maximum of two halves.
 
     Milliseconds, two cores, jaxlib 0.10.2, a pooling, `max` and halves: 128x24x24x64: 1.9, .6; 32x98x98x32: 4.3, 2.0;
     4x256x256x16: 1.5, .6; 128x28x28x6: .2, .3.

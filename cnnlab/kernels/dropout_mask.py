@@ -10,7 +10,7 @@ from jax import lax
 
 
 def random_words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Independent uniform 32-bit words: the position of each entry, hashed under 64 bits drawn from the key.
+    """Draws independent uniform 32-bit words: hashes the position of each entry with 64 bits drawn from the key.
 
     Two rounds of multiply and xor-shift, an avalanche of every bit: sound for masks, not for secrets. Each word
     depends on the key and its position alone, so devices and chunks draw the same.

@@ -22,7 +22,7 @@ _SUMS = 4  # that do not wait for one another
 
 
 def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
-    """Cross-correlation in one pass over the image, all weights of 16 output channels in registers.
+    """Computes a cross-correlation in one pass over the image, with the weights of 16 output channels in registers.
 
     More than 27 weights would take several passes, faster by themselves but not within a network, where what a pass
     reads has left the cache.
@@ -57,7 +57,7 @@ def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads
 def depthwise_for_kernel(
     x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads, dilation: Sequence[int], block: int = 8
 ) -> jax.Array:
-    """Depthwise cross-correlation block by block of outputs, every block with a kernel of its own, all the same.
+    """Computes a depthwise cross-correlation by blocks of outputs, each with its own copy of the kernel.
 
     Its gradient by the kernel is added up within each block first, pixel by pixel, then over the blocks.
 

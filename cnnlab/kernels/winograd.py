@@ -31,7 +31,7 @@ _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]
 
 
 def convolution(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array:
-    """3x3 cross-correlation, stride 1, by tiles of 4x4 outputs: 36 products each instead of 144, to about 1e-5.
+    """Computes a 3x3 cross-correlation of stride 1 by tiles of 4x4 outputs with 36 products each instead of 144.
 
     Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3).
 
@@ -47,7 +47,7 @@ def convolution(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Arr
 
 
 def for_kernel(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array:
-    """`convolution`, its last step the transpose of a first: a gradient by the kernel cuts image and result into tiles.
+    """Computes `convolution` with its last step written as a transposed tiling, for a fast kernel gradient.
 
     Arguments and result are those of `convolution`.
     """
@@ -60,7 +60,7 @@ def for_kernel(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Arra
 
 
 def for_image(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array:
-    """`convolution`, the transpose of the one that takes its results back: a gradient by the image is that one.
+    """Computes `convolution` as a transpose, so that its image gradient is a plain Winograd convolution.
 
     Arguments and result are those of `convolution`; pads are 2 at most.
     """
@@ -73,7 +73,7 @@ def for_image(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array
 
 
 def _by_tiles(x: jax.Array, kernel: jax.Array, pads: forms.Pads, back: Callable) -> jax.Array:
-    """`back` takes the 36 products of all tiles, and the shape of what they make, in whole tiles."""
+    """Computes the 36 products of all tiles and passes them to `back` with the shape of the result in whole tiles."""
     c, k = kernel.shape[2:]
     rows, columns = (n + sum(pad) - 2 for n, pad in zip(x.shape[1:3], pads, strict=True))
     r, s = -(-rows // 4), -(-columns // 4)
@@ -85,7 +85,7 @@ def _by_tiles(x: jax.Array, kernel: jax.Array, pads: forms.Pads, back: Callable)
 
 
 def _to_tiles(x: jax.Array, matrix: np.ndarray, tiles: tuple[int, int]) -> jax.Array:
-    """`[36, B r s, C]`: the matrix `[6, n]` applied to rows and columns of r x s tiles of n x n, 4 pixels apart."""
+    """Applies the matrix `[6, n]` to rows and columns of r x s tiles of n x n pixels, 4 apart: `[36, B r s, C]`."""
     r, s = tiles
     x = _combined(matrix, [x[:, i : i + 4 * r - 3 : 4] for i in range(matrix.shape[1])], axis=0)
     x = _combined(matrix, [x[:, :, :, j : j + 4 * s - 3 : 4] for j in range(matrix.shape[1])], axis=1)
@@ -93,7 +93,7 @@ def _to_tiles(x: jax.Array, matrix: np.ndarray, tiles: tuple[int, int]) -> jax.A
 
 
 def _from_tiles(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """`[B, 4 r, 4 s, K]`: `_OUTPUT` applied to rows and columns of the 6x6 products of every tile."""
+    """Applies `_OUTPUT` to rows and columns of the 6x6 products of every tile: `[B, 4 r, 4 s, K]`."""
     b, height, width, k = shape
     x = products.reshape(6, 6, b, height // 4, width // 4, k)
     x = _combined(_OUTPUT, list(x), axis=3)  # [6, B, r, 4, s, K]
@@ -101,6 +101,6 @@ def _from_tiles(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _combined(matrix: np.ndarray, parts: Sequence[jax.Array], axis: int) -> jax.Array:
-    """A sum of the parts for each row of the matrix, stacked: additions alone, many of its entries being 0 or 1."""
+    """Sums the parts for each row of the matrix and stacks the sums; entries of 0 and 1 need no product."""
     sums = [sum(float(a) * part for a, part in zip(row, parts, strict=True) if a) for row in matrix]
     return jnp.stack(sums, axis)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def class_weights(labels: jax.Array, weights: Sequence[float] | None) -> jax.Array:
-    """The weight of each label's class; of -1, which is ignored, 0. Without weights every class has 1.
+    """Returns the weight of each label's class; 0 for -1, which is ignored. Without weights every class has 1.
 
     A weighted mean of a loss divides by the sum of these weights, as in PyTorch.
 
@@ -26,7 +26,7 @@ def class_weights(labels: jax.Array, weights: Sequence[float] | None) -> jax.Arr
 def border_weights(
     mask: np.ndarray, *, height: float = 10.0, width: float = 5.0, instances: np.ndarray | None = None
 ) -> np.ndarray:
-    """`1 + height exp(-(d1 + d2)^2 / (2 width^2))` at every background pixel: large in gaps between two shapes.
+    """Computes `1 + height exp(-(d1 + d2)^2 / (2 width^2))` at background pixels, which is large between two shapes.
 
     d1 and d2 are the distances to the nearest and the second nearest shape, in pixels. Source: Ronneberger et al.,
     U-Net, MICCAI 2015, equation 2; its first term, which balances classes, is `class_weights`, here 1.

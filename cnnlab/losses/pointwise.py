@@ -8,7 +8,7 @@ import optax
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
-    """Cross-entropy of integer labels, in nats: `-sum_k y_k log softmax(logits)_k`.
+    """Computes the cross-entropy of integer labels in nats: `-sum_k y_k log softmax(logits)_k`.
 
     Args:
       logits: `[..., K]`.
@@ -26,7 +26,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: floa
 
 
 def focal(logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0) -> jax.Array:
-    """Cross-entropy of integer labels that forgets what is easy: `-(1 - p)^gamma log p`, p of the label, in nats.
+    """Computes the focal loss `-(1 - p)^gamma log p` in nats, with p the label's probability: easy examples count less.
 
     The paper's alpha is a weight a class: multiply by it. One sigmoid z is the logits `[0, z]`.
 
@@ -55,7 +55,7 @@ _NEVER = -1e9  # a logarithm of no chance at all, whose multiples are finite, as
 
 
 def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
-    """Cross-entropy of yes (1) and no (0) under a sigmoid, in nats.
+    """Computes the cross-entropy of targets 0 and 1 under a sigmoid, in nats.
 
     Args:
       logits: `[...]`.
@@ -74,12 +74,12 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothin
 
 
 def squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """`(prediction - target)^2`, elementwise."""
+    """Computes `(prediction - target)^2`, elementwise."""
     return optax.squared_error(predictions, targets)
 
 
 def huber(predictions: jax.Array, targets: jax.Array, *, delta: float = 1.0) -> jax.Array:
-    """`e^2 / 2` where the error e is within `delta`, `delta (|e| - delta / 2)` beyond (Huber 1964).
+    """Computes `e^2 / 2` for an error e within `delta`, and `delta (|e| - delta / 2)` beyond (Huber 1964).
 
     >>> huber(jnp.array([0.5, 3.0]), jnp.zeros(2)).tolist()
     [0.125, 2.5]
@@ -88,12 +88,12 @@ def huber(predictions: jax.Array, targets: jax.Array, *, delta: float = 1.0) -> 
 
 
 def absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """`|prediction - target|`, elementwise (L1)."""
+    """Computes `|prediction - target|`, elementwise (L1)."""
     return jnp.abs(predictions - targets)
 
 
 def gaussian_negative_log_likelihood(mean: jax.Array, log_variance: jax.Array, targets: jax.Array) -> jax.Array:
-    """`(log v + (target - mean)^2 / v + log 2 pi) / 2` with `v = exp(log_variance)`, elementwise, in nats.
+    """Computes `(log v + (target - mean)^2 / v + log 2 pi) / 2`, elementwise, in nats, with `v = exp(log_variance)`.
 
     Source: Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994; with the
     logarithm as the output as in Kendall and Gal, NeurIPS 2017, equation 8.

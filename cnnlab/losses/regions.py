@@ -23,7 +23,7 @@ class Overlap(NamedTuple):
 
 
 def overlap(probs: jax.Array, labels: jax.Array) -> Overlap:
-    """What the truth and the guess of every class have, and have in common.
+    """Counts the pixels of truth and prediction of every class, and those in common.
 
     >>> pixels = overlap(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]), jnp.array([[0, -1]]))
     >>> pixels.hit.tolist(), pixels.guessed.tolist(), pixels.true.tolist()
@@ -43,7 +43,7 @@ def tversky(
     beta: float = 0.7,
     classes: Sequence[int] | None = None,
 ) -> jax.Array:
-    """`1 - hit / (hit + alpha wrong + beta missed)`, the mean over classes: a larger beta misses fewer pixels.
+    """Computes `1 - hit / (hit + alpha wrong + beta missed)`, averaged over classes; a larger beta misses fewer pixels.
 
     Source: Salehi et al., Tversky Loss Function for Image Segmentation, MLMI 2017.
 
@@ -68,7 +68,7 @@ def tversky(
 
 
 def dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
-    """`1 - 2 hit / (guessed + true)`, the mean over classes, `[B]`; `tversky` with one half and one half.
+    """Computes `1 - 2 hit / (guessed + true)`, averaged over classes, `[B]`: `tversky` with alpha = beta = 1/2.
 
     `optax.losses.dice_loss` measures each image by itself, too, but counts ignored pixels (targets of zeros) as wrong
     guesses, takes the mean over all classes, also those that an image lacks, and adds 1 above and below the fraction
@@ -85,7 +85,7 @@ def dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None =
 
 
 def jaccard(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
-    """`1 - hit / (guessed + true - hit)`, one minus the intersection over union, the mean over classes, `[B]`.
+    """Computes `1 - hit / (guessed + true - hit)`, 1 minus the IoU, averaged over classes, `[B]`.
 
     Source: Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016.
 
@@ -98,7 +98,7 @@ def jaccard(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | Non
 
 
 def generalised_dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
-    """`1 - 2 sum_k w_k hit_k / sum_k w_k (guessed_k + true_k)` with `w_k = 1 / true_k^2`, `[B]`: small classes count.
+    """Computes `1 - 2 sum_k w_k hit_k / sum_k w_k (guessed_k + true_k)` with `w_k = 1 / true_k^2`, `[B]`.
 
     Source: Sudre et al., Generalised Dice Overlap as a Deep Learning Loss Function, DLMIA 2017.
 
@@ -117,7 +117,7 @@ def generalised_dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[i
 
 
 def _chosen(classes: Sequence[int] | None, k: int) -> jax.Array:
-    """Which of k classes count, `[k]`.
+    """Returns which of k classes count, `[k]`.
 
     Raises:
       ValueError: one of them is not in 0..k-1.

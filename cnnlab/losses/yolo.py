@@ -24,7 +24,7 @@ def five_terms(
     classes: jax.Array,
     box: jax.Array | None = None,
 ) -> Terms:
-    """The five sums of YOLO's loss for each cell, not yet weighted.
+    """Computes the five sums of YOLO's loss for each cell, not yet weighted.
 
     Where a cell holds an object, the box of the highest IoU with it is responsible (where none overlaps, the nearest
     by squared error); its confidence is to be that IoU, that of all other boxes 0. The network gives the square roots
@@ -73,7 +73,7 @@ def anchor_terms(
     classes: jax.Array,
     box: jax.Array | None = None,
 ) -> Terms:
-    """The same five for anchors, each with an object and classes of its own, in cross-entropies.
+    """Computes the five sums for anchors, each with an object and classes of its own, as cross-entropies.
 
     Args:
       centre: `[..., 2]` relative to the cell.

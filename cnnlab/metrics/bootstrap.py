@@ -8,7 +8,7 @@ import numpy as np
 def bootstrap_interval(
     score: Callable[..., float], *rows: np.ndarray, level: float = 0.95, draws: int = 200, seed: int = 0
 ) -> tuple[float, float]:
-    """The basic bootstrap interval `2 s - q` of a score s over examples drawn again with replacement.
+    """Computes the basic bootstrap interval `2 s - q` of a score s over examples drawn with replacement.
 
     Quantiles q of the redrawn scores are reflected at the score: what noise adds to the score once it adds to the
     redrawn ones twice, and the reflection takes it out again. So the interval holds the value that infinitely many

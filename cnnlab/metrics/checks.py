@@ -7,7 +7,7 @@ TOLERANCE = 1e-3  # float32 rounding of a softmax over thousands of classes stay
 
 
 def check_probs(probs: np.ndarray) -> np.ndarray:
-    """Probabilities `[..., k]` in double precision.
+    """Returns probabilities `[..., k]` in double precision, checked.
 
     Raises:
       ValueError: there is no row, fewer than two classes, an entry outside of 0..1, or a row that does not sum to one
@@ -34,7 +34,7 @@ def check_probs(probs: np.ndarray) -> np.ndarray:
 
 
 def check_examples(probs: np.ndarray) -> np.ndarray:
-    """Probabilities `[n, k]` in double precision, checked as in `check_probs`."""
+    """Returns probabilities `[n, k]` in double precision, checked as in `check_probs`."""
     probs = check_probs(probs)
     if probs.ndim != 2:
         raise ValueError(f"probs must be [examples, classes], found the shape {probs.shape}")
@@ -78,7 +78,7 @@ def check_scored(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarra
 
 
 def check_numbers(name: str, values: np.ndarray) -> np.ndarray:
-    """A list `[n]` of one number or more, none NaN, in double precision."""
+    """Returns a list `[n]` of one number or more in double precision, after checking that none is NaN."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"{name} must be a list of one number or more, found the shape {values.shape}")

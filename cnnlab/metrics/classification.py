@@ -8,13 +8,13 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Share of examples whose most probable class is the label; the first of equal ones counts."""
+    """Computes the share of examples whose most probable class is the label; of equal ones the first counts."""
     probs = check_probs(probs)
     return float((probs.argmax(-1) == check_labels(labels, probs)).mean())
 
 
 def balanced_accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes that occur of the share of their examples that are right: rare classes count as much.
+    """Computes the accuracy of each class that occurs, averaged over the classes, so that rare classes count equally.
 
     >>> balanced_accuracy(np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), np.array([0, 0, 1]))
     0.5
@@ -25,7 +25,7 @@ def balanced_accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def negative_log_likelihood(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of `-log p(label)`, in nats; a probability that vanished in float32 counts as its smallest (87 nats).
+    """Computes the mean of `-log p(label)` in nats; a probability of 0 counts as float32's smallest (87 nats).
 
     >>> round(negative_log_likelihood(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])), 6)
     0.490415
@@ -36,7 +36,7 @@ def negative_log_likelihood(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def brier(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of `sum_k (p_k - y_k)^2`, in 0..2 (Brier 1950).
+    """Computes the mean of `sum_k (p_k - y_k)^2`, in 0..2 (Brier 1950).
 
     >>> round(brier(np.array([[0.8, 0.2]]), np.array([0])), 6)
     0.08

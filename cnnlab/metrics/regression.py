@@ -38,7 +38,7 @@ METRICS: dict[str, Metric] = {
 
 
 def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """`rmse` and `mae` in the targets' unit, and `r2`, each a mean over targets.
+    """Computes `rmse` and `mae` in the unit of the targets, and `r2`, each averaged over targets.
 
     `r2` is 1 - residual / total sum of squares, 0 for a target that does not vary.
 
@@ -59,7 +59,7 @@ def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 def central_interval(
     values: np.ndarray, variances: np.ndarray, *, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The lower and the upper end of the part of a normal distribution that holds `level` of it, in double precision.
+    """Computes the lower and upper end of the central part of a normal distribution with probability `level`.
 
     >>> low, high = central_interval(np.array([2.0]), np.array([4.0]))
     >>> low.round(2).item(), high.round(2).item()
@@ -74,7 +74,7 @@ def central_interval(
 def gaussian_scores(
     values: np.ndarray, variances: np.ndarray, targets: np.ndarray, *, level: float = 0.95
 ) -> dict[str, float]:
-    """How good a normal distribution a number is: `nll`, `crps`, `coverage`, `sharpness`, each a mean over targets.
+    """Scores predicted normal distributions: `nll`, `crps`, `coverage` and `sharpness`, each averaged over targets.
 
     `coverage` is the share of targets within the central interval of `level` (well calibrated: `level` itself),
     `sharpness` the mean width of that interval in the targets' unit. `crps`, in that unit, is the continuous ranked

@@ -19,7 +19,7 @@ class RiskCoverage(NamedTuple):
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
-    """Risk against coverage, the surest answers first.
+    """Computes the risk at every coverage, most confident examples first.
 
     Source: El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 11, 2010.
 
@@ -42,7 +42,7 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
 
 
 def aurc(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """The area under the risk-coverage curve: the mean of the risk over all coverages `1/n .. 1`; 0 is best.
+    """Computes the area under the risk-coverage curve: the mean risk over all coverages `1/n .. 1`; 0 is best.
 
     Source: Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers, ICLR 2019.
     torch-uncertainty integrates from 1/n to 1 by trapezoids instead: with the risks r_1 .. r_n that is
@@ -57,7 +57,7 @@ def aurc(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def augrc(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """The area under the generalised risk-coverage curve: risk times coverage, the share answered and wrong; 0 is best.
+    """Computes the area under the generalised risk-coverage curve (risk times coverage); 0 is best.
 
     With the error rate e and the AUROC of right against wrong answers it is `(1 - AUROC) e (1 - e) + e^2 / 2`: the
     chance that an example drawn at random is answered, wrongly, at a random threshold. By trapezoids from coverage 0,
@@ -76,7 +76,7 @@ def augrc(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def risk_at_coverage(confidence: np.ndarray, correct: np.ndarray, coverage: float = 0.8) -> float:
-    """The risk at the smallest coverage that is at least the one asked for.
+    """Returns the risk at the smallest possible coverage that is at least `coverage`.
 
     Args:
       confidence: as in `risk_coverage`.

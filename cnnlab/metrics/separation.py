@@ -28,7 +28,7 @@ class Separation(NamedTuple):
 
 
 def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
-    """`auroc`, `aupr_out`, `aupr_in` and `fpr95` of scores that should be larger outside.
+    """Computes `auroc`, `aupr_out`, `aupr_in` and `fpr95` of scores that should be larger out of distribution.
 
     Source: Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
     Networks, ICLR 2017.
@@ -53,7 +53,7 @@ def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
 
 
 def average_precision(positives: np.ndarray, others: np.ndarray) -> float:
-    """`sum_i (recall_i - recall_(i - 1)) precision_i` over all thresholds on scores that should be larger if positives.
+    """Computes `sum_i (recall_i - recall_(i - 1)) precision_i` over all thresholds, for scores larger for positives.
 
     By steps, as in scikit-learn and torchmetrics: trapezoids between the points promise precision that no threshold
     reaches (Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006).
@@ -68,7 +68,7 @@ def average_precision(positives: np.ndarray, others: np.ndarray) -> float:
 
 
 def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: float = 0.95) -> float:
-    """Share of the inside ones at or above the highest threshold that reaches a share of the outside ones.
+    """Computes the share of in-distribution scores at or above the highest threshold with this recall.
 
     The outside ones are the positive ones, as in torch-uncertainty and OpenOOD. Liang et al. 2018 (ODIN) ask how many
     outside ones pass where 95 % of the inside ones do: that is `false_positive_rate(-outside, -inside)`.

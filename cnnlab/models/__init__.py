@@ -111,7 +111,7 @@ def known_network(name: str) -> Network:
 
 
 def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
-    """The network of that name.
+    """Creates the network of a name.
 
     Args:
       name: a name in `MODELS`.
@@ -137,7 +137,7 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
 def import_torch(
     name: str, path: str | Path, *, num_classes: int | None = None, seed: int = 0, **options
 ) -> tuple[nn.Module, Variables]:
-    """A network with the weights of a torchvision state dict: the same logits, to float32 rounding.
+    """Loads a network with the weights of a torchvision state dict; its logits agree to float32 rounding.
 
     Photos must be normalised as the weights expect: `MODELS[name].weights.normalisation`.
 

@@ -77,7 +77,7 @@ class GoogLeNet(nn.Module):
 
 
 def halve(x: jax.Array, side: int) -> jax.Array:
-    """Max pooling of stride 2 whose last window may reach over the border, so that no pixel is dropped."""
+    """Computes a max pooling of stride 2 whose last window may cross the border, so that no pixel is dropped."""
     pads = [(0, max(0, -(-(n - side) // 2) * 2 + side - n)) for n in x.shape[1:3]]
     return pooling.max_pool(x, (side, side), stride=2, padding=pads)
 
@@ -119,7 +119,7 @@ class Xception(nn.Module):
         scaled = functools.partial(_scaled, width=self.width)
 
         def shrink(x: jax.Array, first: int, second: int, name: str, activate: bool = True) -> jax.Array:
-            """Two separable convolutions and a pooling, added to a strided 1x1 convolution."""
+            """Applies two separable convolutions and a pooling, and adds a strided 1x1 convolution."""
             skip = conv(x, second, f"{name}_shortcut", kernel=(1, 1), stride=2, activation=None)
             x = separable(nn.relu(x) if activate else x, first, f"{name}_conv1")
             x = separable(nn.relu(x), second, f"{name}_conv2")

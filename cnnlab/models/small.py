@@ -72,5 +72,5 @@ class GridDetector(nn.Module):
 
 
 def _double(x: jax.Array) -> jax.Array:
-    """Twice the height and width, each pixel repeated."""
+    """Doubles height and width by repeating each pixel."""
     return x.repeat(2, 1).repeat(2, 2)

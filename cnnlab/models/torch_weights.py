@@ -47,7 +47,7 @@ class Weights(NamedTuple):
 
     @property
     def head(self) -> Layer:
-        """The path of the last layer."""
+        """Returns the path of the last layer."""
         return next(reversed(self.prefixes))
 
     def classes(self, state: Mapping[str, np.ndarray]) -> int:
@@ -108,7 +108,7 @@ def load_state_dict(path: str | Path, weights: Weights) -> dict[str, np.ndarray]
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a `.safetensors` file, or of a `.pth` or `.pt` file where torch is installed.
+    """Reads the arrays of a `.safetensors` file, or, with torch, of a `.pth` or `.pt` file.
 
     Raises:
       ValueError: the file is missing, damaged, or of another kind.
@@ -141,7 +141,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _ours(array: np.ndarray, leaf: str, side: int | None) -> np.ndarray:
-    """PyTorch's `[K, C, h, w]` as `[h, w, C, K]`, its `[K, C]` as `[C, K]`; pixels before channels where flattened."""
+    """Converts PyTorch's `[K, C, h, w]` to `[h, w, C, K]`, and `[K, C]` to `[C, K]` with pixels before channels."""
     array = array.astype(np.float32)
     if leaf != "kernel":
         return array

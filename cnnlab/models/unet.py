@@ -143,7 +143,7 @@ def margin(depth: int) -> int:
 
 
 def _pad(x: jax.Array, size: tuple[int, int], depth: int, border: str) -> jax.Array:
-    """The image in the smallest size that every pooling halves and that leaves at least `size` in the end."""
+    """Pads the image to the smallest size that every pooling halves and that leaves at least `size` in the end."""
     step = 2**depth
     extra = 0 if border == "zero" else margin(depth)
     # Without padding the output is 2^d n - 4 (2^d - 1) = 4 modulo 2^d for the n pixels that leave the bottleneck.

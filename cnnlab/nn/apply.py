@@ -13,7 +13,7 @@ Variables = dict[str, Any]
 
 @functools.cache
 def _switches(network_type: type[nn.Module]) -> dict[str, bool]:
-    """The switches that `__call__` takes, with their value while training."""
+    """Returns the switches that `__call__` takes, with their value for training."""
     values = {"deterministic": False, "use_running_average": False, "train": True, "training": True}
     taken = inspect.signature(network_type.__call__).parameters
     return {name: value for name, value in values.items() if name in taken}
@@ -28,7 +28,7 @@ def apply(
     rngs: dict[str, jax.Array] | None = None,
     mutable: Any = False,
 ):
-    """The network's logits in float32, with its own switches set for training or for use.
+    """Computes the network's logits in float32, with its own switches set for training or for use.
 
     Args:
       network: any Linen module whose `__call__` takes the images first; of `deterministic`, `use_running_average`,
@@ -47,6 +47,6 @@ def apply(
 
 
 def init(network: nn.Module, x: jax.Array, key: jax.Array) -> Variables:
-    """Fresh variables for images shaped like `x`."""
+    """Initialises variables for images shaped like `x`."""
     off = {name: not value for name, value in _switches(type(network)).items()}
     return dict(network.init({"params": key}, x, **off))

@@ -26,7 +26,7 @@ class Dropout(nn.Dropout):
 
 
 def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...] = ()) -> Dropout:
-    """Dropout of single activations, or of whole slices along the axes that share a mask.
+    """Returns a layer that drops single activations, or whole slices along the axes that share a mask.
 
     Source: Srivastava et al., Dropout, JMLR 15, 2014.
 
@@ -39,7 +39,7 @@ def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...
 
 
 def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> Dropout:
-    """Dropout of whole feature maps: neighbouring pixels agree, so dropping single ones removes little.
+    """Returns a layer that drops whole feature maps, because neighbours of a dropped pixel hold the same information.
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, CVPR 2015.
     """
@@ -47,5 +47,5 @@ def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> Dropout:
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """`[B, ...]` to `[B, n]`, row-major."""
+    """Flattens `[B, ...]` to `[B, n]`, row-major."""
     return x.reshape(x.shape[0], -1)

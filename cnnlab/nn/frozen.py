@@ -11,7 +11,7 @@ from cnnlab.nn.taps import tap
 
 
 def is_trained(path: Sequence[str], trainable: Sequence[str]) -> bool:
-    """Whether the parameter or layer at this path lies in one of the layers named; all do where none is named.
+    """Returns whether the parameter or layer at this path is in one of the named layers; all are if none is named.
 
     >>> is_trained(("stage1", "conv1", "kernel"), ["stage1/conv1", "head"]), is_trained(("stage1",), ["head"])
     (True, False)
@@ -21,12 +21,12 @@ def is_trained(path: Sequence[str], trainable: Sequence[str]) -> bool:
 
 
 def trained_mask(params: Any, trainable: Sequence[str]) -> Any:
-    """True at every parameter that is trained; the tree of `params`."""
+    """Returns a tree like `params` that is true at every trained parameter."""
     return jax.tree_util.tree_map_with_path(lambda path, _: is_trained([k.key for k in path], trainable), params)
 
 
 def hold(params: Any, trainable: Sequence[str]) -> Any:
-    """The parameters, no gradient flowing into those that are not trained."""
+    """Returns the parameters and stops gradients into those that are not trained."""
     mask = trained_mask(params, trainable)
     return jax.tree.map(lambda leaf, trained: leaf if trained else jax.lax.stop_gradient(leaf), params, mask)
 

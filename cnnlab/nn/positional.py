@@ -50,7 +50,7 @@ def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:
 
 
 def pixel_positions(height: int, width: int) -> jax.Array:
-    """The centre of every pixel as (row, column), -1..1 across the image: `[height, width, 2]`.
+    """Returns the centre of every pixel as (row, column), -1..1 across the image: `[height, width, 2]`.
 
     >>> pixel_positions(1, 2).tolist()
     [[[0.0, -0.5], [0.0, 0.5]]]

@@ -67,7 +67,7 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, features: int, use_running_average: bool) -> jax.Array:
-    """What the block reads, in the shape that it gives."""
+    """Brings the input of a block to the shape of its output."""
     check_known("shortcut", block.shortcut, get_args(Shortcut))
     if block.stride == 1 and x.shape[-1] == features:
         return x

@@ -55,7 +55,7 @@ class ResizeUp(nn.Module):
 
 
 def concatenate_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
-    """The channels of `x` and, behind them, those of the skip, its centre cut to the size of `x`.
+    """Appends the channels of the skip, cropped to the size of `x`, to those of `x`.
 
     Source: Ronneberger et al., U-Net, MICCAI 2015 (copy and crop).
 
@@ -76,7 +76,7 @@ def concatenate_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
 
 
 def crop_centre(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """The middle of `[B, H, W, C]`, `size` rows and columns of it; an odd row too many goes at the end.
+    """Crops `size` rows and columns from the middle of `[B, H, W, C]`; an odd surplus row goes at the end.
 
     Raises:
       ValueError: the size is larger than the array's.

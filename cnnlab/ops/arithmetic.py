@@ -14,7 +14,7 @@ Padding = Literal["valid", "same", "full"] | int | Pads
 
 
 def same_padding(kernel: int, *, dilation: int = 1) -> Pads:
-    """Padding (before, after) that keeps the size at stride 1: ⌊(k - 1) / 2⌋ and ⌊k / 2⌋, even kernels included.
+    """Returns the padding (before, after) that keeps the size at stride 1: ⌊(k - 1) / 2⌋ and ⌊k / 2⌋.
 
     Args:
       kernel: its side in pixels, k.
@@ -28,7 +28,7 @@ def same_padding(kernel: int, *, dilation: int = 1) -> Pads:
 
 
 def axis_padding(kernel: int, padding: Padding, *, dilation: int = 1) -> Pads:
-    """Pixels (before, after) that a padding adds to one axis.
+    """Returns the pixels (before, after) that a padding adds to one axis.
 
     Args:
       kernel: its side in pixels.
@@ -121,7 +121,7 @@ def parameters(inputs: int, outputs: int, kernel: Sequence[int] = (), *, groups:
 def multiply_adds(
     inputs: int, outputs: int, kernel: Sequence[int] = (), size: Sequence[int] = (), *, groups: int = 1
 ) -> int:
-    """Multiplications, each with its addition, of a convolution or dense layer for one image; those by padding count.
+    """Counts the multiply-adds of a convolution or dense layer for one image, including those by padding.
 
     Args:
       inputs: channels that it reads.
@@ -151,7 +151,7 @@ class Field(NamedTuple):
 
 
 def next_field(field: Field, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Field:
-    """The receptive field one layer on.
+    """Returns the receptive field after one more layer.
 
     Args:
       field: of the layer's inputs.
@@ -173,7 +173,7 @@ def next_field(field: Field, *, kernel: int, stride: int = 1, padding: int = 0, 
 
 
 def receptive_fields(layers: Iterable[Mapping[str, int]], start: Field | None = None) -> list[Field]:
-    """The receptive field after every layer of a chain.
+    """Returns the receptive field after every layer of a chain.
 
     Args:
       layers: the keywords of `next_field` for each, from the input on.
@@ -189,7 +189,7 @@ def receptive_fields(layers: Iterable[Mapping[str, int]], start: Field | None = 
 
 
 def at_least(name: str, value: int, least: int) -> int:
-    """The value, where it is a whole number that is large enough."""
+    """Returns the value; raises `ValueError` unless it is a whole number that is large enough."""
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, found {value!r}")
     return value
@@ -204,5 +204,5 @@ def check_groups(inputs: int, outputs: int, groups: int) -> None:
 
 
 def _span(kernel: int, dilation: int) -> int:
-    """Pixels from a kernel's first weight to its last, both included."""
+    """Returns the pixels from a kernel's first weight to its last, both included."""
     return at_least("dilation", dilation, 1) * (at_least("kernel", kernel, 1) - 1) + 1

@@ -84,7 +84,7 @@ def convolve(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> jax.Array:
-    """Convolution proper: `cross_correlate` with the kernel turned by 180°, so that an impulse answers with the kernel.
+    """Computes a convolution: `cross_correlate` with the kernel turned by 180°, so that an impulse gives the kernel.
 
     With `padding="full"` it commutes and is associative.
 
@@ -110,7 +110,7 @@ def depthwise_separable(
     border: Border = "zeros",
     dilation: Sizes = 1,
 ) -> jax.Array:
-    """Cross-correlation in space, every channel by itself, then one across the channels at every pixel.
+    """Computes a cross-correlation of every channel by itself, then one across the channels at every pixel.
 
     Source: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017.
 

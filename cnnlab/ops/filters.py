@@ -14,7 +14,7 @@ from cnnlab.ops.windows import Border
 
 
 def box(size: int = 3) -> np.ndarray:
-    """Kernel `[size, size]` of the mean of a square.
+    """Returns the kernel `[size, size]` of the mean over a square.
 
     >>> box(2).tolist()
     [[0.25, 0.25], [0.25, 0.25]]
@@ -24,7 +24,7 @@ def box(size: int = 3) -> np.ndarray:
 
 
 def gaussian(size: int = 3, sigma: float | None = None) -> np.ndarray:
-    """Kernel `[size, size]` of a mean weighted by a bell curve.
+    """Returns the kernel `[size, size]` of a mean weighted by a Gaussian.
 
     Args:
       size: side in pixels.
@@ -60,7 +60,7 @@ around."""
 
 
 def apply_filter(images: ArrayLike, kernel: str | ArrayLike, *, border: Border = "edge") -> jax.Array:
-    """The images filtered, every channel by itself, by cross-correlation; their size stays.
+    """Filters images by cross-correlation, every channel by itself; their size stays.
 
     Args:
       images: `[..., H, W, C]`.

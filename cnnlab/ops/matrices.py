@@ -22,7 +22,7 @@ def im2col(
     border: Border = "zeros",
     dilation: Sizes = 1,
 ) -> jax.Array:
-    """The pixels of every window as a row: `im2col(x, (h, w)) @ kernel.reshape(-1, K)` is the cross-correlation.
+    """Returns every window as a row: `im2col(x, (h, w)) @ kernel.reshape(-1, K)` is the cross-correlation.
 
     Windows, and the pixels in a window, run row by row. The other common order, column by column with a window in each
     column, is that of the transposed image, transposed.
@@ -61,7 +61,7 @@ def connectivity_matrix(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> jax.Array:
-    """The matrix W of a cross-correlation's connections: Wᵀh is the output for the input h, both flattened.
+    """Returns the matrix W of a cross-correlation's connections: Wᵀh is the output for the input h, both flattened.
 
     Row i holds what input i sends to each output. The matrix is sparse and repeats the kernel along its diagonals
     (Toeplitz); for two axes it repeats such blocks.

@@ -16,7 +16,7 @@ from cnnlab.ops.windows import Padding, Sizes, floating, place_windows, window_a
 def max_pool(
     x: ArrayLike, window: Sequence[int] = (2, 2), *, stride: Sizes | None = None, padding: Padding = "valid"
 ) -> jax.Array:
-    """Maximum over every window; padding never wins. A remainder smaller than the window is dropped.
+    """Computes the maximum over every window; padding never wins. A remainder smaller than the window is dropped.
 
     Of equal maxima in a window the first one, row by row, takes the whole gradient, as in PyTorch.
 
@@ -46,7 +46,7 @@ def average_pool(
     padding: Padding = "valid",
     count_padding: bool = False,
 ) -> jax.Array:
-    """Mean over every window. A remainder smaller than the window is dropped.
+    """Computes the mean over every window. A remainder smaller than the window is dropped.
 
     Args:
       x, window, stride, padding: as in `max_pool`.
@@ -106,7 +106,7 @@ def adaptive_average_pool(x: ArrayLike, size: tuple[int, int]) -> jax.Array:
 
 
 def _shares(pixels: int, places: int) -> np.ndarray:
-    """Row i holds each pixel's share of the mean of window i."""
+    """Returns each pixel's share of the mean of window i, as row i."""
     i, pixel = np.arange(places)[:, None], np.arange(pixels)
     inside = (pixel >= i * pixels // places) & (pixel < -(-(i + 1) * pixels // places))
     return (inside / inside.sum(1, keepdims=True)).astype(np.float32)

@@ -31,7 +31,7 @@ def transposed_convolution(
     extra: Sizes = 0,
     way: Literal["gradient", "zeros", "matrix"] = "gradient",
 ) -> jax.Array:
-    """The transpose of a cross-correlation: from K channels back to C, from small images back to large ones.
+    """Computes the transpose of a cross-correlation: from K channels back to C, from small images back to large ones.
 
     Args:
       x: `[..., W']`, `[..., H', W']`, `[..., W', K]` or `[..., H', W', K]`.
@@ -82,7 +82,7 @@ class _Target(NamedTuple):
     groups: int
 
     def options(self) -> dict:
-        """Of the cross-correlation that is transposed."""
+        """Returns the options of the cross-correlation that is transposed."""
         return {"stride": self.stride, "padding": self.pads, "dilation": self.dilation, "groups": self.groups}
 
 

@@ -35,7 +35,7 @@ class Windows(NamedTuple):
 def place_windows(
     size: Sequence[int], window: Sequence[int], *, stride: Sizes = 1, padding: Padding = "valid", dilation: Sizes = 1
 ) -> Windows:
-    """Where a window lies on an input, with the options checked; these are as in `cross_correlate`.
+    """Returns where a window lies on an input, and checks the options, which are those of `cross_correlate`.
 
     Args:
       size: of the input in pixels.
@@ -54,7 +54,7 @@ def place_windows(
 
 
 def window_axes(x: jax.Array, window: Sequence[int]) -> int:
-    """How many axes the window moves along."""
+    """Returns the number of axes that the window moves along."""
     if not isinstance(window, Sequence) or len(window) not in (1, 2) or x.ndim <= len(window):
         raise ValueError(
             f"window must be (w,) for x [..., W, C] or (h, w) for [..., H, W, C], found {window} for {x.shape}"
@@ -63,7 +63,7 @@ def window_axes(x: jax.Array, window: Sequence[int]) -> int:
 
 
 def per_axis(name: str, value, axes: int) -> tuple:
-    """One value an axis."""
+    """Returns one value per axis."""
     single = isinstance(value, str) or not isinstance(value, Iterable)
     values = (value,) * axes if single else tuple(value)
     if len(values) != axes:
@@ -72,28 +72,28 @@ def per_axis(name: str, value, axes: int) -> tuple:
 
 
 def pad(x: jax.Array, pads: Sequence[Pads], border: Border = "zeros") -> jax.Array:
-    """`[B, ..., C]` with more pixels around the axes between."""
+    """Pads `[B, ..., C]` along the axes between batch and channels."""
     if border not in _MODES:
         raise ValueError(f"border must be one of {', '.join(map(repr, _MODES))}, found {border!r}")
     return jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=_MODES[border])
 
 
 def floating(*arrays: ArrayLike) -> list[jax.Array]:
-    """The arrays in their common floating type; integers become float32."""
+    """Converts arrays to their common floating type; integers become float32."""
     arrays = [jnp.asarray(array) for array in arrays]
     kind = jnp.result_type(*arrays)
     return [array.astype(kind if jnp.issubdtype(kind, jnp.inexact) else jnp.float32) for array in arrays]
 
 
 def axes_of(kernel: jax.Array) -> int:
-    """How many axes the kernel moves along."""
+    """Returns the number of axes that the kernel moves along."""
     if not 1 <= kernel.ndim <= 4:
         raise ValueError(f"kernel must be [w], [h, w], [w, C, K] or [h, w, C, K], found the shape {kernel.shape}")
     return kernel.ndim - 2 if kernel.ndim > 2 else kernel.ndim
 
 
 def channels_last(x: ArrayLike, kernel: ArrayLike) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Input `[B, ..., C]` and kernel `[..., C, K]` of any that go together, and what leads their result back."""
+    """Brings input and kernel to `[B, ..., C]` and `[..., C, K]`, and returns the way back for the result."""
     x, kernel = floating(x, kernel)
     axes = axes_of(kernel)
     plain = kernel.ndim == axes

@@ -8,7 +8,7 @@ from cnnlab.sheets.tiles import Axis, fade_in
 
 
 def across(windows: Iterable[np.ndarray], axis: Axis) -> Iterator[tuple[int, np.ndarray]]:
-    """The finished columns of a row of windows, blended, from left to right.
+    """Blends a row of windows and yields the finished columns, from left to right.
 
     Args:
       windows: `[..., tile, k]`, one a start of the axis, in order.

@@ -24,7 +24,7 @@ class Georeference(NamedTuple):
 
     @property
     def pixel_area(self) -> float:
-        """Of one pixel, in the square of the coordinates' unit."""
+        """Returns the area of one pixel in the squared unit of the coordinates."""
         a, b, _, d, e, _ = self.transform
         return abs(a * e - b * d)
 
@@ -39,7 +39,7 @@ class Georeference(NamedTuple):
 
 
 def georeference(file) -> Georeference | None:
-    """That of a rasterio dataset; None where it has neither coordinate system nor transform.
+    """Returns the georeference of a rasterio dataset; None if it has neither coordinate system nor transform.
 
     Raises:
       ValueError: it is placed by ground control points.
@@ -57,7 +57,7 @@ def georeference(file) -> Georeference | None:
 
 @contextlib.contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """Whatever GDAL raises when it cannot write becomes an `OSError`."""
+    """Turns every error that GDAL raises while it writes into an `OSError`."""
     import rasterio
     from rasterio._err import CPLE_BaseError
 
@@ -77,7 +77,7 @@ def write_geotiff(
     names: Sequence[str] = (),
     legend: Mapping[int, tuple[str, tuple[int, int, int]]] | None = None,
 ) -> None:
-    """A GeoTIFF, compressed, in blocks, with overviews.
+    """Writes a compressed GeoTIFF in blocks, with overviews.
 
     Args:
       path: the new file.
@@ -184,7 +184,7 @@ def write_geopackage(
 
 
 def to_degrees(points: np.ndarray, where: Georeference) -> np.ndarray:
-    """Longitude and latitude of corners `[n, 2]`, as GeoJSON wants them; without a system their coordinates.
+    """Converts corners `[n, 2]` to longitude and latitude for GeoJSON; without a coordinate system they stay.
 
     Raises:
       ValueError: the system is a local one, which lies nowhere on earth.

@@ -9,7 +9,7 @@ NODATA_CLASS = 255
 
 
 def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:
-    """The maps by name with their number of bands: probabilities of two classes are one band, that of the second.
+    """Returns the number of bands of each map by name; two classes need one band, the probability of the second.
 
     >>> layers(2, sampled=True)
     {'mean': 1, 'variance': 1, 'entropy': 1, 'mutual_information': 1, 'mask': 1}
@@ -20,7 +20,7 @@ def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:
 
 
 def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
-    """Mean, variance and entropies over the passes, and the most probable class.
+    """Computes mean, variance and entropies over the passes, and the most probable class.
 
     Args:
       samples: probabilities `[T, h, w, k]`.
@@ -44,12 +44,12 @@ def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
 
 
 def without_data(maps: dict[str, np.ndarray], valid: np.ndarray) -> dict[str, np.ndarray]:
-    """The maps `[bands, h, w]` with NaN, in the mask `NODATA_CLASS`, wherever `valid` `[h, w]` is false."""
+    """Returns the maps `[bands, h, w]` with NaN (in the mask `NODATA_CLASS`) where `valid` `[h, w]` is false."""
     if valid.all():
         return maps
     return {name: np.where(valid, map, NODATA_CLASS if name == "mask" else np.nan) for name, map in maps.items()}
 
 
 def _bands(probs: np.ndarray) -> np.ndarray:
-    """`[h, w, k]` to bands first."""
+    """Moves the classes of `[h, w, k]` to the front, as bands."""
     return np.moveaxis(probs[..., 1:] if probs.shape[-1] == 2 else probs, -1, 0)

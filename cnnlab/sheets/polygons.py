@@ -52,7 +52,7 @@ class _Segments(NamedTuple):
 def polygons(
     mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int = 1, background: int | None = 0
 ) -> Iterator[Shape]:
-    """Every connected shape of every class but the background.
+    """Yields the polygon of every connected shape of every class but the background.
 
     Memory holds the borders of shapes that are not finished yet, about 300 bytes a corner of the largest one.
 
@@ -97,7 +97,7 @@ def _nothing(maps: int, *, labels: int) -> _Segments:
 
 
 def _settle(parts: Sequence[_Segments], last: np.ndarray) -> tuple[_Segments, _Segments, np.ndarray]:
-    """Whole shapes, a label each; those that reach the last row `[W]` of labels; and this row in labels of these."""
+    """Separates finished shapes from those that reach the last row `[W]` of labels, and relabels that row."""
     segments = _Segments(*map(np.concatenate, zip(*parts, strict=True)))
     links = sparse.coo_array((np.ones(len(segments.joined), bool), segments.joined.T), 2 * segments.kinds.shape)
     number, shape = sparse.csgraph.connected_components(links, directed=False)  # numbered as their first labels
@@ -128,7 +128,7 @@ def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sums(labels: np.ndarray, strip: np.ndarray, maps: Mapping[str, np.ndarray], kind: np.ndarray) -> np.ndarray:
-    """Pixels of each label of a strip, and what the maps sum to over them, `[labels, 1 + maps]`."""
+    """Counts the pixels of each label of a strip and sums the maps over them, `[labels, 1 + maps]`."""
     inside = labels > 0
     where = labels[inside] - (labels[inside].min() if inside.any() else 0)
     columns = [np.bincount(where, minlength=len(kind))]
@@ -142,7 +142,7 @@ def _sums(labels: np.ndarray, strip: np.ndarray, maps: Mapping[str, np.ndarray],
 
 
 def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
-    """Straight borders as in `_Segments`.
+    """Returns the straight borders of a strip, as in `_Segments`.
 
     Args:
       values: classes `[1 + h, w]`, the row above the strip first.
@@ -164,7 +164,7 @@ def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
 
 
 def _stretches(differ: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Row, first and last + 1 column, and label of all stretches of a row on which `differ` and the label stay."""
+    """Returns row, first column, last column + 1 and label of each stretch of equal `differ` and label."""
     marked = np.pad(np.where(differ, labels, 0), ((0, 0), (1, 1)))
     change = marked[:, 1:] != marked[:, :-1]
     rows, first = np.nonzero(change & (marked[:, 1:] > 0))
@@ -173,7 +173,7 @@ def _stretches(differ: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]
 
 
 def _shapes(whole: _Segments, names: Sequence[str], smallest: int) -> Iterator[Shape]:
-    """What is whole, in the order of its labels."""
+    """Yields the finished shapes in the order of their labels."""
     owner = whole.runs[:, 0]
     wanted = whole.sums[owner, 0] >= smallest
     order = np.argsort(owner[wanted], kind="stable")
@@ -223,6 +223,6 @@ def _heading(start: tuple[int, int], end: tuple[int, int]) -> tuple[int, int]:
 
 
 def _area(ring: np.ndarray) -> float:
-    """Positive for a ring that runs clockwise, rows downwards."""
+    """Returns the signed area of a ring: positive if it runs clockwise, with rows downwards."""
     (x, y), (to_x, to_y) = ring[:-1].T, ring[1:].T
     return float((x * to_y - to_x * y).sum() / 2)

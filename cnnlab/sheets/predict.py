@@ -53,7 +53,7 @@ def predict_sheet(
     quiet: bool = True,
     **options: Any,
 ) -> dict[str, Path]:
-    """Maps and polygons of a whole sheet, taken at its own resolution.
+    """Predicts the maps and polygons of a whole sheet at its own resolution.
 
     The sheet is cut into windows that overlap; where two meet, they are mixed pass by pass, before anything is taken of
     the passes. All windows of a pass share one dropout mask, so that the mixture's variance is that of one network. A
@@ -165,7 +165,7 @@ def predict_sheet(
 def plan_sheet(
     trained: Trained, size: tuple[int, int], *, tile: int, overlap: int | None = None, sampled: bool = False
 ) -> tuple[Axis, Axis]:
-    """The windows of a sheet along rows and columns, as `predict_sheet` takes them; arguments as there."""
+    """Returns the windows of a sheet along rows and columns for the arguments of `predict_sheet`."""
     at_least("tile", tile, 1)
     margin, stride = sight(trained, tile)
     check_tile(tile, stride)
@@ -225,7 +225,7 @@ def _predict_row(
 
 
 def _window(sheet: Sheet, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-    """Pixels `[h, w, C]` of a window, the sheet continued by its last row and column."""
+    """Reads the pixels `[h, w, C]` of a window; the sheet's last row and column continue beyond its edge."""
     within = [slice(start, min(start + n, size)) for (start, n), size in zip((rows, columns), sheet.size, strict=True)]
     pixels, _ = sheet.read(*within)
     height, width, _ = pixels.shape

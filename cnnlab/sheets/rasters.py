@@ -58,7 +58,7 @@ class Sheet(NamedTuple):
 def open_sheet(
     source: str | Path | np.ndarray, *, channels: int, bands: Sequence[int] | None = None
 ) -> Iterator[Sheet]:
-    """A sheet, its pixels still on the disk where the file's kind allows.
+    """Opens a sheet; its pixels stay on the disk if the file's format allows it.
 
     Args:
       source: a file, or `[H, W, C]` (a memory map too). Of files, `.npy` are read by windows, and where rasterio is
@@ -100,7 +100,7 @@ def open_sheet(
 
 
 def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
-    """Whether a file is to be cut into windows: it is georeferenced, or more than twice as high or wide.
+    """Returns whether a file is a sheet: it is georeferenced, or more than twice as high or wide as `size`.
 
     Args:
       path: an image file; nothing but its header is read.
@@ -122,7 +122,7 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
 
 
 def has_rasterio() -> bool:
-    """Whether the extra `geo` is installed."""
+    """Returns whether the extra `geo` is installed."""
     try:
         import rasterio  # noqa: F401
     except ImportError:
@@ -131,7 +131,7 @@ def has_rasterio() -> bool:
 
 
 def _is_raster(path: Path) -> bool:
-    """Whether rasterio reads it, window by window; of pictures those that are placed or large.
+    """Returns whether rasterio reads the file window by window: a GeoTIFF, or a georeferenced or large image.
 
     GDAL leaves an orientation alone: a scan that has one, and lies nowhere on earth, is turned upright by Pillow, as in
     training.
@@ -293,7 +293,7 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
 
 
 def _palette(file) -> np.ndarray:
-    """The colours `[256, 3]` of a raster of one band."""
+    """Returns the colours `[256, 3]` of a raster with one band."""
     table = np.zeros((256, 3), np.uint8)
     for place, colour in file.colormap(1).items():
         table[place] = colour[:3]

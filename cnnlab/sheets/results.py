@@ -57,7 +57,7 @@ def write_rasters(
 
 
 def _told(name: str, bands: int, classes: Sequence[str]) -> dict[str, Any]:
-    """What a GeoTIFF says of its bands: the class of each, or those of the mask, with their colours."""
+    """Returns the options that describe a GeoTIFF's bands: their classes, or the colours of the mask's classes."""
     if name == "mask":
         return {"legend": {i: (name, tuple(class_colours(len(classes))[i])) for i, name in enumerate(classes)}}
     if bands == len(classes):
@@ -95,7 +95,7 @@ def _write_array(path: Path, values: np.ndarray) -> None:
 
 
 def _largest(values: np.ndarray) -> float:
-    """Of all bands `[bands, H, W]`, where there are data."""
+    """Returns the largest value of all bands `[bands, H, W]` where there are data."""
     starts = range(0, values.shape[1], 512)
     return max(float(np.nan_to_num(values[:, start : start + 512]).max()) for start in starts)
 
@@ -173,7 +173,7 @@ def replace_results(folder: Path, output: Path, names: Sequence[str]) -> dict[st
 
 
 def _results(output: Path) -> tuple[list[Path], list[Path]]:
-    """The files of our names: those that a prediction left there, and others."""
+    """Returns the files with the names of results: those that a prediction wrote, and others."""
     ours = published(output)
     files = [
         path

@@ -19,7 +19,7 @@ from cnnlab.uncertainty.monte_carlo import fitting_chunk
 
 @jit(static_argnames=("num_samples",))
 def sample_tiles(trained: Trained, tiles: jax.Array, key: jax.Array, *, num_samples: int | None) -> jax.Array:
-    """The probabilities of every pixel in every pass.
+    """Yields the probabilities of every pixel in every pass, window by window.
 
     Masks depend on the pass alone and not on the window, as `vmap` maps the windows and not the key. Windows are so
     drawn from one network a pass; where two of them see the same pixels, they agree.
@@ -60,7 +60,7 @@ def _probs(linked: dict[str, jax.Array], trained: Trained) -> jax.Array:
 
 
 def predictor(trained: Trained, key: jax.Array, *, num_samples: int | None) -> Callable:
-    """A function from windows `[h, w, C]` to their probabilities `[T, h, w, k]`, in order; one a device at a time."""
+    """Returns a function from windows `[h, w, C]` to probabilities `[T, h, w, k]`, one window per device at a time."""
     mesh = data_mesh(jax.local_devices())
     trained, key = replicate((trained, key), mesh) if mesh.size > 1 else (trained, key)
 
@@ -98,7 +98,7 @@ def _batches(windows: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarr
 
 
 def drops_pixels(trained: Trained, tile: int) -> bool:
-    """Whether a dropout draws a mask for single pixels of a map, which windows that overlap cannot share.
+    """Returns whether a dropout draws masks of single pixels, which overlapping windows cannot share.
 
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model

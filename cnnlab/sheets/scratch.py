@@ -135,7 +135,7 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
 
 
 def finished(output: Path, work: Mapping, needed: Iterable[str] | None = None) -> dict[str, Path] | None:
-    """The files of this work by name, if all that are needed are there, every one if none is named.
+    """Returns the result files of this work by name, if all that are needed exist; None otherwise.
 
     Of what was worked for, a part is enough.
     """
@@ -162,7 +162,7 @@ def note_published(output: Path, names: Sequence[str]) -> None:
 
 
 def published(output: Path) -> list[str]:
-    """The names of the files that predictions left in a directory."""
+    """Returns the names of the files that predictions wrote into a directory."""
     path = output / DONE
     names = _read_notes(path, (), _ELSEWHERE).get("published", []) if path.is_file() else []
     return _plain(names, path)
@@ -185,7 +185,7 @@ def _read_notes(path: Path, keys: Sequence[str], cure: str) -> dict:
 
 
 def _plain(names: object, path: Path) -> list[str]:
-    """The names of files, which must be names alone: what a file lists may be deleted, and only in its own folder."""
+    """Checks that names of files contain no folder, because listed files may be deleted."""
     if not isinstance(names, list) or not all(isinstance(name, str) and Path(name).name == name for name in names):
         raise ValueError(f"{path} is damaged; {_ELSEWHERE}")
     return names
@@ -203,7 +203,7 @@ def _megabytes(needed: int) -> str:
 
 
 def allocate(path: Path, shape: tuple[int, ...], kind: type) -> None:
-    """An array's file, with all its space: one with holes ends the process by a signal when the disk is full."""
+    """Creates an array's file with all its space: a sparse file would crash the process on a full disk."""
     size = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=kind).nbytes
     if size and hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:

@@ -30,7 +30,7 @@ class Axis(NamedTuple):
     ramp: int
 
     def mixed(self, i: int) -> tuple[int, int]:
-        """First and last + 1 pixel that windows i and i + 1 share; empty before the first and after the last."""
+        """Returns the first pixel and the last + 1 that windows i and i + 1 share; empty at both ends of the axis."""
         if i < 0:
             return 0, 0
         if i == len(self.starts) - 1:
@@ -39,11 +39,11 @@ class Axis(NamedTuple):
         return start, start + self.ramp
 
     def used(self, i: int) -> tuple[int, int]:
-        """First and last + 1 pixel for which window i has weight."""
+        """Returns the first pixel and the last + 1 in which window i has weight."""
         return self.mixed(i - 1)[0], self.mixed(i)[1]
 
     def weights(self, i: int) -> np.ndarray:
-        """The window's weights `[tile]`; over all windows they sum to 1 at every pixel."""
+        """Returns the window's weights `[tile]`; over all windows they sum to 1 at every pixel."""
         out = np.zeros(self.tile, np.float32)
         first, last = (end - self.starts[i] for end in self.used(i))
         out[first:last] = 1
@@ -64,7 +64,7 @@ def fade_in(ramp: int) -> np.ndarray:
 
 
 def tile_axis(size: int, *, tile: int, overlap: int, margin: int = 0, stride: int = 1, mix: bool = True) -> Axis:
-    """Windows that cover an axis evenly.
+    """Returns windows that cover an axis evenly.
 
     Where the overlap is too small to keep the margin on both sides, half of it is mixed: the result then depends on
     where windows lie, smoothly.

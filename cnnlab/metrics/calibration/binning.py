@@ -21,13 +21,13 @@ class Binned(NamedTuple):
 
 
 def of_the_guess(confidence: np.ndarray, correct: np.ndarray, bins: int, binning: Binning) -> Binned:
-    """One column: how sure the guess was, and whether it was right."""
+    """Returns one column: the confidence of each prediction, and whether it is correct."""
     confidence, correct = check_scored(check_unit("confidence", confidence), correct)
     return Binned(assign(confidence, bins, binning)[:, None], confidence[:, None], correct[:, None])
 
 
 def of_each_class(probs: np.ndarray, labels: np.ndarray, bins: int, binning: Binning) -> Binned:
-    """One column a class: its probability, and whether it was the label."""
+    """Returns one column per class: its probability, and whether it is the label."""
     probs = check_examples(probs)
     labels = check_labels(labels, probs)
     index = np.stack([assign(column, bins, binning) for column in probs.T], -1)
@@ -35,7 +35,7 @@ def of_each_class(probs: np.ndarray, labels: np.ndarray, bins: int, binning: Bin
 
 
 def assign(stated: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
-    """The bin of each probability.
+    """Returns the bin of each probability.
 
     Args:
       stated: `[n]`.
@@ -61,7 +61,7 @@ def assign(stated: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
 
 
 def sums(index: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """How many examples each bin of each column holds, and the sums of values `[n, columns]` in it.
+    """Counts the examples in each bin of each column, and sums values `[n, columns]` over them.
 
     Returns:
       Arrays `[columns * bins]`.

@@ -18,7 +18,7 @@ class BrierParts(NamedTuple):
 
 
 def brier_parts(probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, binning: Binning = "width") -> BrierParts:
-    """The Brier score taken apart: class by class in bins of its probability, summed over the classes.
+    """Splits the Brier score into its parts, class by class in bins of the probability, summed over the classes.
 
     With one probability a bin this is Murphy's decomposition and `within` is 0; otherwise that is the variance of the
     probabilities inside a bin less twice their covariance with what happened.

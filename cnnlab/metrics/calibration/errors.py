@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, binning: Binning = "width"
 ) -> Reliability:
-    """Confidence and accuracy in bins of confidence.
+    """Computes mean confidence and accuracy in bins of confidence.
 
     Args:
       confidence: `[n]`, the probability of the predicted class.
@@ -55,7 +55,7 @@ def reliability(
 def expected_calibration_error(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, binning: Binning = "width"
 ) -> float:
-    """`sum_b n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017, equation 3).
+    """Computes `sum_b n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017, equation 3).
 
     Of equal width by default, a bin holding its upper edge, as the paper has it; torchmetrics and netcal give it to the
     bin above. Of equal mass it is the adaptive error of Nguyen and O'Connor 2015, by rank as in torch-uncertainty;
@@ -72,7 +72,7 @@ def expected_calibration_error(
 def maximum_calibration_error(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15, *, binning: Binning = "width"
 ) -> float:
-    """`max_b |accuracy_b - confidence_b|` over the bins that hold an example (Guo et al. 2017, equation 5).
+    """Computes `max_b |accuracy_b - confidence_b|` over the bins with an example (Guo et al. 2017, equation 5).
 
     A bin of one example can decide it, so look at its floor in `calibration_errors`.
 
@@ -87,7 +87,7 @@ def maximum_calibration_error(
 def classwise_calibration_error(
     probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, binning: Binning = "width"
 ) -> float:
-    """The expected calibration error of each class's probability against all others, averaged over the classes.
+    """Computes the expected calibration error of each class against all others, averaged over the classes.
 
     Source: Nixon et al., Measuring Calibration in Deep Learning, 2019 (there static calibration error); Kull et al.,
     Beyond temperature scaling, NeurIPS 2019.
@@ -108,7 +108,7 @@ def classwise_calibration_error(
 def ece_floor(
     confidence: np.ndarray, bins: int = 15, *, binning: Binning = "width", draws: int = 200, seed: int = 0
 ) -> float:
-    """The ECE that a perfectly calibrated model with these very confidences would score, on average.
+    """Simulates the mean ECE of a perfectly calibrated model with the same confidences.
 
     Any finite sample shows a gap: answers are drawn to be right with exactly the stated confidence, and their ECE
     is averaged. An ECE near this floor is indistinguishable from perfect calibration.
@@ -125,7 +125,7 @@ def ece_floor(
 
 
 def ece_estimate(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Estimate:
-    """The ECE over bins of equal width, its interval of 95 % and its noise floor; see `calibration_errors`.
+    """Estimates the ECE over bins of equal width, its 95 % interval and its noise floor; see `calibration_errors`.
 
     Args:
       confidence: `[n]`, the probability of the predicted class.
@@ -138,7 +138,7 @@ def ece_estimate(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) ->
 def calibration_errors(
     probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, level: float = 0.95, draws: int = 200, seed: int = 0
 ) -> dict[str, Estimate]:
-    """`ece`, `ece_mass`, `mce` and `classwise_ece`, each with its interval and its noise floor.
+    """Computes `ece`, `ece_mass`, `mce` and `classwise_ece`, each with its interval and its noise floor.
 
     The upper end is the basic bootstrap's. The lower end is the lower of the bootstrap's and of the value less what
     noise alone exceeds in 2.5 of 100 test sets of a calibrated model: all four are norms of what the bins are off by,

@@ -25,7 +25,7 @@ def scored_detections(
 def detection_calibration(
     detections: Columns, truths: Columns, *, bins: int = 15, iou_threshold: float = 0.5, score_threshold: float = 0.3
 ) -> dict[str, float]:
-    """`ece`, the detection ECE by score alone, and the `ece_floor` of so many detections; NaN without any.
+    """Computes `ece`, the calibration error of the scores, and its `ece_floor`; NaN without detections.
 
     Source: Küppers et al., Multivariate Confidence Calibration for Object Detection, CVPR Workshops 2020, with the
     score as the only variable.

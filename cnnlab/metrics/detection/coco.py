@@ -31,7 +31,7 @@ class Tables(NamedTuple):
 
 
 def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
-    """COCO's 12 numbers, as pycocotools gives them: -1 where no class has an object to find.
+    """Computes COCO's 12 numbers as pycocotools does; -1 if no class has an object that counts.
 
     Args:
       detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
@@ -67,7 +67,7 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
 
 
 def coco_tables(detections: Columns, truths: Columns) -> Tables:
-    """Average precision and recall of every class that has an object.
+    """Computes the average precision and recall of every class that has an object.
 
     Args: as in `coco_scores`.
     """
@@ -87,7 +87,7 @@ def coco_tables(detections: Columns, truths: Columns) -> Tables:
 
 
 def coco_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 0.5) -> dict[int, Curve]:
-    """The precision-recall curve of every class that has an object.
+    """Computes the precision-recall curve of every class that has an object.
 
     Args: as in `coco_scores`, and the smallest overlap of a detection with the object it finds.
 
@@ -109,7 +109,7 @@ def coco_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 
 
 
 def _average_precision(right: np.ndarray, counted: np.ndarray, begin: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """Mean precision `[K, A, T]` at 101 recalls, 0 where a recall is not reached.
+    """Computes the mean precision `[K, A, T]` at 101 recalls; it is 0 at recalls that are not reached.
 
     Args:
       right: `[n, A, T]` bool, by class, then falling score.
@@ -135,7 +135,7 @@ def _average_precision(right: np.ndarray, counted: np.ndarray, begin: np.ndarray
 
 
 def _before(x: np.ndarray) -> np.ndarray:
-    """How many of those before each place are true, `[n, ...]` to `[n + 1, ...]`."""
+    """Counts the true entries before each index, `[n, ...]` to `[n + 1, ...]`."""
     return np.concatenate([np.zeros((1, *x.shape[1:]), np.int64), x.cumsum(0)])
 
 

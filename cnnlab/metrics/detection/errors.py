@@ -70,7 +70,7 @@ def detection_errors(
 def _causes(
     overlap: np.ndarray, same: np.ndarray, excused: np.ndarray, found_above: float, near_above: float
 ) -> list[str]:
-    """The causes of detections, best first, from their overlaps with all objects `[n, m]`."""
+    """Returns the cause of each wrong detection, best score first, from the overlaps with all objects `[n, m]`."""
     taken, out = np.zeros(overlap.shape[1], bool), []
     for row, alike, forgiven in zip(overlap, same, excused, strict=True):
         free = np.where(alike & ~taken, row, 0)

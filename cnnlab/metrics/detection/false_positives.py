@@ -16,7 +16,7 @@ def false_positive_auroc(
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
 ) -> dict[str, float]:
-    """The chance that a wrong detection is doubted more than a right one, for each doubt; .5 is a coin's.
+    """Computes for each uncertainty the chance that it is larger for a wrong detection than for a correct one.
 
     A detection is right that takes a free object of its class, by COCO's matching; who finds a difficult object or a
     crowd is neither.

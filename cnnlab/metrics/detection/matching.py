@@ -47,7 +47,7 @@ def match(
     limit: float = np.inf,
     score_threshold: float = -np.inf,
 ) -> Matches:
-    """Each detection, best first, takes the free object of its class that it overlaps most, if by the threshold.
+    """Matches each detection, best first, with the free object of its class that it overlaps most, above a threshold.
 
     Objects outside the area range, difficult ones and crowds are taken only where no other fits; who takes one is
     ignored, as is who takes none and lies outside the range itself. A crowd may be taken many times, its overlap is the
@@ -94,7 +94,7 @@ def match(
 
 
 def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The share of each box that lies within the one at its place, `[..., 4]` to `[...]`; 0 of a box without area.
+    """Computes the share of each box that lies within its partner, `[..., 4]` to `[...]`; 0 for a box without area.
 
     >>> share_within(np.array([0.0, 0, 10, 10]), np.array([5.0, 0, 100, 100])).tolist()
     0.5
@@ -104,7 +104,7 @@ def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _flat(columns: Columns, *, scored: bool) -> Table:
-    """All images' boxes in one table, padding left out; `image` and `place` say where each stood."""
+    """Collects the boxes of all images in one table without padding; `image` and `place` locate each box."""
     labels = [np.asarray(one).ravel() for one in columns["classes"]]
     lengths = [len(one) for one in labels]
 
@@ -132,19 +132,19 @@ def _rows(table: Table, which: np.ndarray) -> Table:
 
 
 def _starts(*keys: np.ndarray) -> np.ndarray:
-    """The place at which each entry's run of equal keys begins, of sorted entries."""
+    """Returns the index at which each entry's run of equal keys begins, for sorted entries."""
     new = np.ones(len(keys[0]), bool)
     new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
 
 
 def _count_within(starts: np.ndarray) -> np.ndarray:
-    """0, 1, 2, ... within each run."""
+    """Counts 0, 1, 2, ... within each run."""
     return np.arange(len(starts)) - starts
 
 
 def _take(table: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Who took an object, and whose does not count, `[n, A, T]`.
+    """Returns which detections match an object, and which do not count, `[n, A, T]`.
 
     Turn by turn: in the first the best detection of every class and image that overlaps an object takes one, in the
     second the second best, so a turn is one step for all of them.

@@ -20,7 +20,7 @@ class Curve(NamedTuple):
 def voc_average_precision(
     detections: Columns, truths: Columns, *, iou_threshold: float = 0.5, points: Literal["every", "11"] = "every"
 ) -> dict[int, float]:
-    """Average precision of every class that has an object which is not difficult.
+    """Computes the average precision of every class with an object that is not difficult.
 
     Source: Everingham et al., The Pascal Visual Object Classes Challenge: A Retrospective, IJCV 111, 2015.
 
@@ -79,7 +79,7 @@ def precision_recall_curves(detections: Columns, truths: Columns, *, iou_thresho
 
 
 def _match(overlap: np.ndarray, difficult: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections (by falling score) are right and which wrong; those that find a difficult object are neither."""
+    """Returns which detections (by falling score) are correct and which wrong; difficult objects count as neither."""
     right, wrong = np.zeros(len(overlap), bool), np.zeros(len(overlap), bool)
     taken = np.zeros(len(difficult), bool)
     for i, row in enumerate(overlap):

@@ -16,22 +16,22 @@ class BoundaryCounts(NamedTuple):
     recalled: int
 
     def merge(self, other: BoundaryCounts) -> BoundaryCounts:
-        """The counts of both."""
+        """Adds two counts."""
         return BoundaryCounts(*(a + b for a, b in zip(self, other, strict=True)))
 
     @property
     def precision(self) -> float:
-        """Share of guessed pixels near a true one; NaN without any."""
+        """Returns the share of predicted pixels near a true one; NaN without any."""
         return self.guessed_right / self.guessed if self.guessed else float("nan")
 
     @property
     def recall(self) -> float:
-        """Share of true pixels near a guessed one; NaN without any."""
+        """Returns the share of true pixels near a predicted one; NaN without any."""
         return self.recalled / self.true if self.true else float("nan")
 
     @property
     def f1(self) -> float:
-        """Their harmonic mean; 0 where nothing is right, NaN where there is no outline at all."""
+        """Returns the harmonic mean of precision and recall; 0 if nothing is correct, NaN without any outline."""
         if not self.guessed and not self.true:
             return float("nan")
         if not self.guessed_right or not self.recalled:
@@ -42,7 +42,7 @@ class BoundaryCounts(NamedTuple):
 def boundary_counts(
     guess: np.ndarray, truth: np.ndarray, *, tolerance: float = 2.0, inside: np.ndarray | None = None
 ) -> BoundaryCounts:
-    """The counts of `BoundaryCounts`: an outline's pixel is right within `tolerance` pixels of one of the other's.
+    """Counts the pixels of two outlines that lie within `tolerance` pixels of each other.
 
     Over tiles the sums are those of the whole picture, if each tile is read with `tolerance` pixels more on every
     side and `inside` marks its own.
@@ -107,7 +107,7 @@ def ridges(probability: np.ndarray, above: float) -> np.ndarray:
 
 
 def outlines(mask: np.ndarray) -> np.ndarray:
-    """Pixels `[H, W]` of a mask of classes with a neighbour (of four) of another class; none next to ignored ones.
+    """Returns the pixels `[H, W]` of a mask with one of four neighbours of another class; none beside ignored pixels.
 
     >>> outlines(np.array([[0, 0, 1, 1]])).astype(int).tolist()
     [[0, 1, 1, 0]]
@@ -124,7 +124,7 @@ def outlines(mask: np.ndarray) -> np.ndarray:
 
 
 def _near(lines: np.ndarray, tolerance: float) -> np.ndarray:
-    """Pixels within so many pixels of a line; none where there is no line."""
+    """Returns the pixels within a distance of a line; none if there is no line."""
     if not lines.any():
         return np.zeros(lines.shape, bool)
     from scipy import ndimage  # half a second that `import cnnlab` need not take

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def confusion_matrix(guess: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
-    """Pixels by true class (row) and guess (column), `[k, k]`; true pixels of -1 are not counted.
+    """Counts pixels by true class (row) and prediction (column), `[k, k]`; true pixels of -1 do not count.
 
     Args:
       guess: whole numbers in 0..k-1, any shape.
@@ -29,7 +29,7 @@ def confusion_matrix(guess: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray
 
 
 def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """`iou` and `dice` of every class, `[k]`; NaN for a class that neither occurs nor is predicted.
+    """Computes `iou` and `dice` of every class, `[k]`; NaN for a class that neither occurs nor is predicted.
 
     Args:
       confusion: `[k, k]` counts; row = true class, column = guess.
@@ -45,7 +45,7 @@ def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
-    """`pixel_accuracy`, `mean_iou` and `dice` (mean over classes) of a confusion matrix.
+    """Computes `pixel_accuracy`, `mean_iou` and `dice` (averaged over classes) from a confusion matrix.
 
     A class that neither occurs nor is predicted is left out of the means.
 

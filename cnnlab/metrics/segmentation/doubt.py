@@ -16,7 +16,7 @@ SET_ASIDE = (1, 5, 10)
 
 
 def doubt_scores(confidence: np.ndarray, correct: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """`ece`, `ece_floor`, `error_auroc_NAME` of every score, and `accuracy_without_1`, `_5`, `_10`.
+    """Computes `ece`, `ece_floor`, `error_auroc_NAME` of every score, and `accuracy_without_1`, `_5`, `_10`.
 
     `error_auroc_NAME` is the chance that a wrong pixel has a higher score than a right one (NaN without both);
     `accuracy_without_5` the accuracy of the pixels that are left when the 5 % of least confidence are set aside. Pixels

@@ -17,23 +17,23 @@ class PanopticCounts(NamedTuple):
     missed: int
 
     def merge(self, other: PanopticCounts) -> PanopticCounts:
-        """The counts of both."""
+        """Adds two counts."""
         return PanopticCounts(*(a + b for a, b in zip(self, other, strict=True)))
 
     @property
     def quality(self) -> float:
-        """`sum of IoU / (matched + (spurious + missed) / 2)`; NaN where there is no shape at all."""
+        """Returns `sum of IoU / (matched + (spurious + missed) / 2)`; NaN without any shape."""
         shapes = self.matched + (self.spurious + self.missed) / 2
         return self.iou / shapes if shapes else float("nan")
 
     @property
     def segmentation_quality(self) -> float:
-        """The mean IoU of the matched shapes; NaN without any."""
+        """Returns the mean IoU of the matched shapes; NaN without any."""
         return self.iou / self.matched if self.matched else float("nan")
 
     @property
     def recognition_quality(self) -> float:
-        """The F1 of finding shapes; NaN where there is none at all."""
+        """Returns the F1 score of detecting shapes; NaN without any shape."""
         shapes = self.matched + (self.spurious + self.missed) / 2
         return self.matched / shapes if shapes else float("nan")
 
@@ -77,7 +77,7 @@ def panoptic_counts(
 
 
 def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
-    """Connected parts of a mask, numbered from 1, 0 = none, `[H, W]`.
+    """Numbers the connected parts of a mask from 1, `[H, W]`; 0 = none.
 
     Args:
       mask: `[H, W]` bool.
@@ -92,7 +92,7 @@ def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
 
 
 def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = False) -> np.ndarray:
-    """The parts of a relief below a level, flooded from there until they meet: gaps in a wall between them are closed.
+    """Floods the parts of a relief below a level until they meet, which closes gaps in the walls between them.
 
     Source: Soille and Ansoult, Automated Basin Delineation from Digital Elevation Models, Signal Processing 20, 1990,
     as scikit-image floods; needs `pip install "cnnlab[shapes]"`.
@@ -130,7 +130,7 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
 
 
 def require_watershed() -> Callable:
-    """The watershed of scikit-image.
+    """Returns scikit-image's watershed; raises `ValueError` if it is not installed.
 
     Raises:
       ValueError: it is not installed.
@@ -143,7 +143,7 @@ def require_watershed() -> Callable:
 
 
 def _numbered(shapes: np.ndarray, min_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The shapes of enough pixels, renumbered 1.., and their sizes."""
+    """Removes shapes of too few pixels, renumbers the others from 1, and returns their sizes."""
     values, place, count = np.unique(shapes, return_inverse=True, return_counts=True)
     kept = (values > 0) & (count >= min_size)
     return np.where(kept, kept.cumsum(), 0)[place].reshape(shapes.shape), count[kept]

@@ -18,7 +18,7 @@ class Agreement(NamedTuple):
 
 
 def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
-    """V-Rand and V-Info, restricted to the foreground of the truth.
+    """Computes V-Rand and V-Info, restricted to the foreground of the truth.
 
     With p_ij the share of pixels in segment i of the guess and j of the truth, s_i and t_j its sums: V-Rand is
     `2 sum p_ij^2 / (sum s_i^2 + sum t_j^2)`, the harmonic mean of its split score (over `sum t_j^2`: true segments
@@ -67,7 +67,7 @@ def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
 
 
 def thin_borders(segments: np.ndarray) -> np.ndarray:
-    """Every pixel of no segment joins the nearest one: borders lose their width, and none is crossed.
+    """Assigns every pixel without segment to the nearest one, so that borders have no width.
 
     The challenge of Arganda-Carreras et al. 2015 ranks by V-Rand and V-Info after border thinning, since annotators and
     networks draw membranes of other widths: `partition_agreement(thin_borders(guess), truth)`.
@@ -91,5 +91,5 @@ def thin_borders(segments: np.ndarray) -> np.ndarray:
 
 
 def _share(part: float, whole: float) -> float:
-    """One segment against one has no entropy, and agrees."""
+    """Divides; a single segment on both sides has no entropy, and counts as agreement."""
     return part / whole if whole > 0 else 1.0

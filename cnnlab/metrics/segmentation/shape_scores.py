@@ -13,7 +13,7 @@ from cnnlab.metrics.segmentation.rand import partition_agreement, thin_borders
 def shape_scores(
     guesses: Iterable[np.ndarray], masks: Iterable[np.ndarray], num_classes: int, *, tolerance: float = 2.0
 ) -> dict[str, list[float]]:
-    """`boundary_f1` and `panoptic_quality` of each class, counted over all images, `v_rand` and `v_info` on average.
+    """Computes `boundary_f1` and `panoptic_quality` of each class over all images, and the mean `v_rand` and `v_info`.
 
     A class's outlines are its pixels beside other classes, and theirs beside it; its shapes are its parts that are
     connected without corners. Pixels without a class belong to none and have no outline. V-Rand and V-Info are of the
@@ -61,6 +61,6 @@ def _mean(values: list[float]) -> float:
 
 
 def _around(place: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The smallest part of a picture that holds a place and some pixels more on every side."""
+    """Returns the smallest part of an image that contains some pixels and a margin on every side."""
     ends = [np.flatnonzero(place.any(axis)) for axis in (1, 0)]
     return tuple(slice(max(end[0] - margin, 0), end[-1] + 1 + margin) for end in ends)
