@@ -189,7 +189,7 @@ def test_what_has_no_optimum_is_refused():
         fit_calibration("temperature", probs, probs.argmax(1))
     with pytest.raises(ValueError, match="no more probability than the other classes"):
         fit_calibration("temperature", probs, probs.argmin(1))
-    with pytest.raises(ValueError, match="told apart without an error"):
+    with pytest.raises(ValueError, match="separated without an error"):
         fit_calibration("vector", probs, probs.argmax(1))
     with pytest.raises(ValueError, match="found no example of class 2"):
         fit_calibration("vector", probs, np.minimum(labels, 1))

@@ -42,8 +42,8 @@ def shape_scores(
         for k in np.union1d(guess[known], mask[known]).tolist():
             part = _around(known & ((guess == k) | (mask == k)), math.ceil(tolerance) + 1)
             mine, true = (np.where(known, one == k, -1)[part] for one in (guess, mask))
-            counts = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known[part])
-            outline[k] = outline[k].merge(counts)
+            lines = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known[part])
+            outline[k] = outline[k].merge(lines)
             mine, true = shapes(mine == 1), shapes(true == 1)
             counts[k] = counts[k].merge(panoptic_counts(mine, true))
             if true.max() > 1:
