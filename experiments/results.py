@@ -88,7 +88,7 @@ class Recording:
     """JSON file of the results."""
 
     def add(self, name: str, metrics: Mapping[str, Any], *, group: Group, note: str | None = None) -> None:
-        """Stores a value for each metric, if `record` is set.
+        """Stores a value for each metric, if `record` is set. The number of examples and NaN are left out.
 
         Args:
           name: what was measured.
@@ -101,6 +101,8 @@ class Recording:
         options = {"command": command(sys.argv), "group": group, "note": note, "path": self.results}
         for metric, values in metrics.items():
             runs = np.atleast_1d(values).astype(float)
+            if metric == "examples" or not np.isfinite(runs).all():
+                continue
             seeds = len(runs) if np.ndim(values) else None
             spread = float(runs.std(ddof=1)) if len(runs) > 1 else None
             record(name, metric, float(runs.mean()), spread=spread, seeds=seeds, **options)

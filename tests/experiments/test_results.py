@@ -1,6 +1,7 @@
 """The file of results, the pages written from it, and how experiments store their results."""
 
 import datetime
+import doctest
 import importlib
 import json
 import re
@@ -21,6 +22,10 @@ def test_the_pages_are_what_the_results_generate(page):
     text = page.read_text()
     assert "<!-- results " in text
     assert results.fill(text, ENTRIES) == text, "run `python experiments/results.py`"
+
+
+def test_the_examples_of_the_docstrings_hold():
+    assert doctest.testmod(results) == (0, 3)
 
 
 def test_every_group_has_its_section():
