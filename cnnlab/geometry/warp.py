@@ -119,9 +119,8 @@ def warp_images(
     scale = 255 if images.dtype == jnp.uint8 else 1
     back = invert(matrix)
 
-    # Four gathers of whole pixels, their index arithmetic fused into them: 16x256x256x3 takes 2.4 ms on two cores. Two
-    # products with banded matrices (shifts and zooms only) take 23, and are slower down to 8x8; gathers of packed words
-    # (a pixel, or four neighbours, as one uint32) 5 to 38.
+    # Four gathers of whole pixels, with their index arithmetic fused into them, are faster than products with banded
+    # matrices and than gathers of packed words.
     def warp(image: jax.Array, back: jax.Array, bend: jax.Array | None) -> jax.Array:
         h, w, c = image.shape
         x, y = _sources(back, h, w, bend)

@@ -125,22 +125,19 @@ def convolution(
     return lax.platform_dependent(lhs, rhs, cpu=fast, default=direct)
 
 
-# The table: each rule gives a form for the shapes where it is faster, or None. Milliseconds, two cores, jaxlib 0.10.2,
-# forward / gradient of the image / gradient of the kernel.
+# Each rule returns a form for the shapes where it is faster than the direct convolution, or None. The measurements are
+# in docs/performance.json.
 
 
 def _pointwise(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """32x64x64x32 to 64: direct 13 / 3 / 23, one product 13 / 3 / 7; 128x32x32x64 to 128, stride 2: 4 / 28 / 28, 4 / 12
-    / 6."""
+    """Computes a 1x1 convolution as one matrix product, which reads every pixel once."""
     if kernel.shape[:2] != (1, 1) or any(sum(pad) for pad in pads):
         return None
     return functools.partial(forms.pointwise, strides=strides)
 
 
 def _narrow(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Forward, 3x3, direct or in blocks (see `_TOEPLITZ`), and written out with vectors of 16: 4x256x256x3 to 16: 2.4,
-    .8; 32x100x100x3 to 32: 6.4, 4.4; 128x28x28x1 to 32: .8, .4; 128x32x32x3 to 64: 4.6, 3.3; stride 2, 32x64x64x3 to
-    32: 1.0, .5. With vectors of 8 it would be the slower one."""
+    """Writes a small kernel out weight by weight, which keeps all weights in registers if vectors have 16 floats."""
     h, w, c, k = kernel.shape
     fits = h * w * c <= unrolled.WEIGHTS and k % unrolled.LANES == 0 and k <= 64
     if not fits or not has_wide_vectors() or x.dtype != jnp.float32:
@@ -151,8 +148,7 @@ def _narrow(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: for
 
 
 def _strided(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Gradient of the image, 3x3, stride 2, direct and by phases: 128x32x32x64 to 128: 97, 51; 128x16x16x128 to 256:
-    49, 30; 32x64x64x32 to 64: 34, 9; 8x56x56x64 to 128: 6.9, 5.8. The other two are faster direct."""
+    """Computes the image gradient of a strided convolution by phases, which multiply no zeros between the pixels."""
     if strides == (1, 1) or any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True)):
         return None
     direct, phases = (functools.partial(form, strides=strides, pads=pads) for form in (forms.direct, forms.phases))
@@ -160,14 +156,11 @@ def _strided(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: fo
 
 
 def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """3x3, direct and Winograd by groups of images (AVX-512): 128x32x32x64 to 64: 38 / 37 / 75, 25 / 25 / 38;
-    128x16x16x128 to 128: 34 / 33 / 45, 12 / 14 / 19; 128x8x8x256 to 256: 33 / 34 / 34, 13 / 13 / 17; 128x4x4x512 to
-    512: 29 / 35 / 30, 16 / 23 / 16; 4x128x128x64 to 32: 11 / 8.6 / 25, 10 / 9.4 / 19; 4x64x64x64 to 64: 5.0 / 4.7 /
-    9.4, 5.4 / 3.0 / 6.2; 8x56x56x64 to 192: 16 / 25 / 19, 10 / 19 / 12; 8x28x28x96 to 128: 4.7 / 4.5 / 5.2, 3.1 / 2.9 /
-    3.2. A group's tiles must stay in the cache: 128x16x16x128 to 128 by 32 images takes 22 forward; 4x256x256x64 to 64,
-    one by one: 77 / 74 / 104, 74 / 71 / 122. They must be many enough for a kernel to be worth its transform: 8x7x7x512
-    to 512: 5.8 / 11 / 6.6, 10 / 13 / 7.6; and deep enough for their own: 16x64x64x32 to 32: 5.1 / 5.6 / 9.5, 8.6 / 6.5
-    / 9.6."""
+    """Uses Winograd's form by groups of images for 3x3 kernels with many channels.
+
+    A group's tiles must fit into the cache. They must be many enough to be worth the kernel's transform, and deep
+    enough to be worth their own.
+    """
     (*batch, height, width, c), k = x.shape, kernel.shape[-1]
     if kernel.shape[:2] != (3, 3) or strides != (1, 1) or max(map(max, pads)) > 2 or x.dtype != jnp.float32:
         return None
@@ -192,9 +185,7 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
 def _depthwise(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads, dilation: tuple[int, int]
 ) -> forms.Form | None:
-    """Direct, and shifted / spread, or with strides stacked / by blocks: 3x3, 32x64x64x32: 96 / 94 / 21, 1.8 / 1.9 /
-    4.2; 5x5, 32x28x28x64: 74 / 67 / 18, 2.1 / 1.1 / 4.0, stride 2: 23 / 111 / 6, .6 / 3.1 / 1.0; 7x7, 8x56x56x96: 202 /
-    180 / 62, 2.5 / 2.9 / 3.8; 7x7, 32x14x14x384: 229 / 218 / 259, 5.1 / 5.2 / 6.7."""
+    """Computes a depthwise convolution as a sum of shifted images, because XLA has no kernel of its own for it."""
     if x.shape[-1] != kernel.shape[-1] or kernel.shape[2] != 1 or math.prod(kernel.shape[:2]) > 49:
         return None
     options = {"strides": strides, "pads": pads, "dilation": dilation}
@@ -206,7 +197,7 @@ def _depthwise(
 
 
 def _few_channels(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """See `_TOEPLITZ`."""
+    """Computes a convolution of few input channels by blocks of a row, as `_TOEPLITZ` says."""
     block = _toeplitz_block(x.shape, kernel.shape, pads) if strides == (1, 1) else None
     return block and functools.partial(forms.blocked_toeplitz, pads=pads, block=block)
 
@@ -218,12 +209,9 @@ class _Rule(NamedTuple):
 
 
 _TOEPLITZ = (
-    # Milliseconds, two cores, jaxlib 0.10.2, direct / im2col / blocks of 2 / 4 / 7. Gradient of the kernel:
-    # 128x28x28x1 to 6, 5x5: 6.8 / 6.3 / 3.9 / 2.0 / 2.5; 32x100x100x3 to 32, 3x3: 42 / 36 / 34 / 33 / 54;
-    # 4x256x256x3 to 16, 3x3: 12.4 / 24.7 / 12.1 / 8.5 / 25.
+    # The kernel gradient of up to 3 channels.
     _Rule(channels=3, megabytes=float("inf"), block=4),
-    # Both gradients: 128x14x14x6 to 16, 5x5: 5.6 / 3.6 / 2.1 / - / 2.4; 32x32x32x6 to 16, 3x3: 4.4 / 2.3 / 2.7 / 2.7 /
-    # 3.5; but 4x256x256x8 to 16, 3x3, 50 MB of windows: 47 / 83 / 132 / 91 / 80.
+    # Both gradients, as long as the matrix of windows stays small.
     _Rule(channels=8, megabytes=6, block=2),
 )
 
@@ -249,9 +237,6 @@ def _is_channels_last(dimension_numbers, lhs: jax.Array, rhs: jax.Array) -> bool
 def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Computes `lax.conv_transpose` with the kernel's size as its stride: every pixel becomes h x w pixels of its own.
 
-    Milliseconds, two cores, jaxlib 0.10.2, forward / gradient of the image / of the kernel, direct and as one product:
-    4x128x128x32 to 16: 5.3 / 2.4 / 85, 2.5 / 5.6 / 8.8; 4x16x16x256 to 128: 1.6 / 1.5 / 92, 1.5 / 2.0 / 2.0.
-
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, C, K]`.
@@ -270,9 +255,6 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: forms.Pads) -> jax.Array:
     """Computes `lax.reduce_window` by the maximum, padded with -inf.
-
-    Milliseconds, two cores, jaxlib 0.10.2, forward / with gradient, direct and shifted: 8x28x28x192, 3x3: 8.8 / 67, 2.2
-    / 6.6; 8x112x112x64, stride 2: 15 / 137, 12 / 22; 8x56x56x192, stride 2: 10 / 118, 7.3 / 16.
 
     Of equal maxima in a window the first one, row by row, takes the whole gradient, in every form and on every device.
 
@@ -307,11 +289,7 @@ def _halved(x: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _larger(x: jax.Array, axis: int) -> jax.Array:
-    """Computes the maximum over an axis of two entries; with enough channels as the maximum of two halves.
-
-    Milliseconds, two cores, jaxlib 0.10.2, a pooling, `max` and halves: 128x24x24x64: 1.9, .6; 32x98x98x32: 4.3, 2.0;
-    4x256x256x16: 1.5, .6; 128x28x28x6: .2, .3.
-    """
+    """Computes the maximum over an axis of two entries; with enough channels as the maximum of two halves."""
     if x.shape[-1] < 8:
         return x.max(axis)
     return jnp.maximum(*(lax.index_in_dim(x, i, axis, keepdims=False) for i in range(2)))

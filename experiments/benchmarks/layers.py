@@ -5,30 +5,16 @@
 `flax` is the direct convolution under plain `jax.jit`; PyTorch's is the faster of its two memory layouts. `ratio` is
 PyTorch's time divided by cnnlab's: above 1, cnnlab is faster.
 
-Measured on two cores of an AMD EPYC (AVX-512), jax 0.10.2, torch 2.13.0, large pages, 2026-11-23, `--rounds 2`, ms of
-cnnlab / torch and their ratio: forward, gradient of the image, gradient of the kernel. What is left lies where there
-are few channels and in depthwise kernels: XLA has no kernel of its own for them, oneDNN (PyTorch's) has.
-
-    5x5, 1 to 6                   .6/.5   .72   2.1/1.4   .67    1.8/.3   .15
-    3x3, 3 to 32                 9.5/10  1.10  10.0/8.5   .85    13/4.3   .33
-    3x3, 16 to 16               7.4/3.4   .46   7.1/3.4   .48    15/3.4   .22
-    3x3, 32 to 32               3.8/2.7   .71   5.2/2.8   .54    12/3.4   .29
-    3x3, 32 to 64                10/8.6   .82    13/8.3   .66     19/11   .59
-    3x3, 64 to 64                 21/23  1.10     18/23  1.29     29/27   .92
-    3x3, 128 to 128               14/20  1.40     14/21  1.56     18/25  1.43
-    3x3, 256 to 256             3.3/2.5   .76   3.5/2.5   .70   2.0/2.9  1.46
-    3x3, 512 to 512               14/21  1.52     18/19  1.06     14/23  1.67
-    3x3, 64 to 128, stride 2      16/12   .80     23/14   .61     30/16   .53
-    1x1, 64 to 128, stride 2    5.6/2.4   .43   6.4/5.0   .79   5.7/2.1   .36
-    1x1, 32 to 64               3.8/3.2   .85   1.8/2.1  1.20   5.9/2.3   .38
-    1x1, 256 to 64               1.0/.5   .47     .7/.5   .65    1.4/.5   .37
-    3x3, 32 to 32, dilation 4   2.3/1.3   .59   3.3/1.4   .43   5.3/1.6   .30
-    3x3, 32 depthwise            5.1/.8   .15   4.7/1.2   .25   7.0/1.1   .15
-    3x3, 128 depthwise           4.3/.8   .20   4.1/1.6   .39   5.9/1.4   .24
-    7x7, 96 depthwise           5.8/1.4   .24   4.6/1.2   .25    9.2/10  1.12
+`--output docs/performance.json` stores the rows with machine, date and jaxlib; `performance_page.py` writes the page
+`docs/performance.md` from this file. Without PyTorch (`--no-peers`) the direct convolution is the only comparison.
 """
 
-from collections.abc import Callable
+import datetime
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import jax
@@ -36,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from jax import lax
-from timing import print_rows, row, take_turns
+from timing import print_rows, processor, row, take_turns
 
 import cnnlab
+from cnnlab.files.atomic import write_text
 from cnnlab.kernels import dispatch
 
 
@@ -72,6 +59,7 @@ LAYERS: dict[str, Layer] = {
     "3x3, 128 depthwise": Layer((32, 32, 32, 128), 3, 128, groups=128),
     "7x7, 96 depthwise": Layer((8, 56, 56, 96), 7, 96, groups=96),
 }
+KEYS = ("layer", "part", "machine", "jaxlib")
 PARTS = ("forward", "image gradient", "kernel gradient")
 
 
@@ -128,12 +116,37 @@ def torch_parts(layer: Layer, *, last: bool) -> dict[str, Callable[[], None]]:
     }
 
 
+def entry(name: str, part: str, times: Mapping[str, float]) -> dict:
+    """Returns one measurement: milliseconds of cnnlab, the direct convolution and the faster layout of PyTorch."""
+    torch = [value for way, value in times.items() if way.startswith("torch")]
+    ms = {"cnnlab": times["cnnlab"], "direct": times["flax"]} | ({"torch": min(torch)} if torch else {})
+    return {
+        "layer": name,
+        "image": "x".join(map(str, LAYERS[name].image)),
+        "part": part,
+        "ms": {way: round(value, 3) for way, value in ms.items()},
+        "ratio": round((min(torch) if torch else times["flax"]) / times["cnnlab"], 3),
+        "machine": processor(),
+        "date": datetime.date.today().isoformat(),
+        "jaxlib": importlib.metadata.version("jaxlib"),
+    }
+
+
+def store(entries: Sequence[dict], path: Path) -> None:
+    """Writes measurements into a file, in place of those of the same layer, part, machine and jaxlib."""
+    table = json.loads(path.read_text()) if path.exists() else {"layers": [], "rules": []}
+    same = {tuple(one[key] for key in KEYS) for one in entries}
+    kept = [one for one in table["layers"] if tuple(one[key] for key in KEYS) not in same]
+    write_text(path, json.dumps(table | {"layers": [*kept, *entries]}, indent=1, ensure_ascii=False) + "\n")
+
+
 def main(
     layers: tuple[str, ...] = tuple(LAYERS),
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     rounds: int = 5,
     seconds: float = 0.1,
     peers: bool = True,
+    output: Path | None = None,
 ) -> dict:
     """Times the parts of every layer in turn and prints a table.
 
@@ -143,8 +156,9 @@ def main(
         rounds: turns of each variant.
         seconds: of a turn.
         peers: run PyTorch too.
+        output: file of measurements in which the rows replace those of the same layers, machine and jaxlib.
     """
-    rows = []
+    rows, entries = [], []
     for name in layers:
         layer = LAYERS[name]
         ways = {
@@ -158,6 +172,10 @@ def main(
         for part in PARTS:
             times = take_turns({way: parts[part] for way, parts in ways.items()}, rounds=rounds, seconds=seconds)
             rows.append(row(f"{name}: {part}", times, images=layer.image[0]))
+            entries.append(entry(name, part, times))
+            print(f"{name}: {part}", file=sys.stderr)
+    if output is not None:
+        store(entries, output)
     return print_rows(rows, as_json=json_only)
 
 
