@@ -22,7 +22,7 @@ class ReceptiveField(NamedTuple):
 
     Attributes:
       axes: the array's axes that run along it, outer first; none where every unit sees the same.
-      reach: of the units along them.
+      reach: reach of the units along them.
     """
 
     axes: tuple[int, ...]

@@ -21,17 +21,17 @@ class Row(NamedTuple):
     Attributes:
       name: the path of its parameters; of a function without any, the path of the module that calls it.
       kind: the class of its module, or what the function does.
-      shape: of its output, without the batch.
+      shape: shape of its output, without the batch.
       kernel: height and width; empty where it has none.
       stride: rows and columns between neighbouring units; a fraction where the image grows; empty where it has none.
-      groups: of channels, convolved apart.
+      groups: number of groups of channels that are convolved separately.
       parameters: counted where they are first used.
       statistics: numbers kept beside the parameters, such as moving averages.
-      multiply_adds: of its convolutions and matrix products, those on padding included.
+      multiply_adds: multiply-adds of its convolutions and matrix products, those on padding included.
       fields: the receptive field along height and width; None where the image is not seen.
       sees_all: whether every unit sees the whole image.
       inputs: the rows it reads, by index; the image is -1.
-      bytes: of its output.
+      bytes: number of bytes of its output.
     """
 
     name: str
@@ -53,16 +53,16 @@ class Summary(NamedTuple):
     """All layers of a network and what they sum to, for one image.
 
     Attributes:
-      name: of the network.
+      name: name of the network.
       input: height, width and channels of the image.
       output: shape of the logits, without the batch.
       rows: in the order of computation.
       parameters: all that are trained.
       statistics: numbers kept beside them.
-      multiply_adds: of all convolutions and matrix products, those on padding included.
+      multiply_adds: multiply-adds of all convolutions and matrix products, those on padding included.
       xla_multiply_adds: of the same, as XLA's analysis counts them: without those on padding;
         None without XLA's CPU backend.
-      bytes: of the outputs of all rows together.
+      bytes: number of bytes of the outputs of all rows together.
     """
 
     name: str

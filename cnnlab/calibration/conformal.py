@@ -90,14 +90,14 @@ class Conformal:
     """A fitted rule for sets; its JSON is `strict_json.encode`'s.
 
     Attributes:
-      method: of `conformity_scores`.
+      method: method of `conformity_scores`.
       error: share of labels that a set may miss.
       threshold: the largest score in a set.
       classes: number of classes.
-      examples: of the calibration split.
+      examples: number of examples of the calibration split.
       randomised: whether the score of a class is lowered by a random part of its probability.
-      penalty: of `raps`.
-      rank: of `raps`.
+      penalty: penalty of `raps`.
+      rank: rank of `raps`.
     """
 
     method: Method
@@ -140,9 +140,9 @@ class Conformal:
           randomised: for `aps` and `raps`, whether each score is lowered by a random part of its class's probability,
             as their papers have it. Without, sets are much larger.
           penalty: of `raps`, for every class beyond the `rank` most probable ones (defaults as in torch-uncertainty).
-          rank: of `raps`.
+          rank: rank of `raps`.
           uniform: `[n]`, u of `conformity_scores`, drawn independently of the answers, such as `image_draws`.
-          seed: of u, where none is given.
+          seed: seed of u, where none is given.
 
         Raises:
           ValueError: the split is too small for the error (the smallest that does is named), or no probabilities and
@@ -166,7 +166,7 @@ class Conformal:
           nonempty: whether every set holds the most probable class, as torch-uncertainty's do; coverage rises above
             `1 - error` where sets would be empty: for errors larger than the network's own.
           uniform: `[n]`, as in `fit`. For examples that come one by one give it: without, each would be the first.
-          seed: of u, where none is given: one an example, by its place.
+          seed: seed of u, where none is given: one an example, by its place.
         """
         probs = check_classes(probs, self.classes)
         uniform = _drawn(len(probs), uniform, seed, 1) if self.randomised else None
@@ -196,8 +196,8 @@ def conformity_scores(
       method: a name in `SCORES`: `lac`, `aps` or `raps`.
       uniform: `[n]`, u in 0..1; None is 0, the score that is never lowered. MAPIE calibrates with random u whatever is
         asked for, and predicts with u = 1 by default (`include_last_label=True`): larger sets than needed.
-      penalty: of `raps`.
-      rank: of `raps`.
+      penalty: penalty of `raps`.
+      rank: rank of `raps`.
 
     Returns:
       `[n, k]`.

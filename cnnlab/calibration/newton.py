@@ -19,7 +19,7 @@ def minimise(derivatives: Callable[[np.ndarray], Derivatives], start: np.ndarray
     Source: Boyd and Vandenberghe, Convex Optimization, 2004, section 9.5.
 
     Args:
-      derivatives: of a convex function.
+      derivatives: derivatives of a convex function.
       start: `[m]`.
       limit: steps.
 

@@ -30,7 +30,7 @@ class PostHoc:
 
     Attributes:
       passes: what the probabilities are a mean of: MC-Dropout passes, `auto`, or None for one deterministic pass.
-      examples: of the validation split.
+      examples: number of examples of the validation split.
       calibration: maps the probabilities.
       conformal: makes sets of the mapped ones.
     """
@@ -63,11 +63,11 @@ class PostHoc:
           probs: `[n, k]`.
           labels: `[n]`; examples of label -1 are left out.
           passes: what `probs` is a mean of.
-          method: of `fit_calibration`; none if left out.
-          error: of `Conformal.fit`, the share of labels that a set may miss; no sets if left out.
+          method: method of `fit_calibration`; none if left out.
+          error: error of `Conformal.fit`, the share of labels that a set may miss; no sets if left out.
           sets: method of the sets, as in `Conformal.fit`.
           uniform: `[n]`, as in `Conformal.fit`.
-          seed: of the parts.
+          seed: seed of the parts.
 
         Where no answer is wrong nothing is calibrated, with a warning.
 

@@ -30,7 +30,7 @@ def cluster_sizes(sizes: np.ndarray, k: int, *, seed: int = 0, restarts: int = 1
     Args:
       sizes: `[n, 2]` width and height; those without area have no shape to cluster and are left out.
       k: how many anchors; where there are fewer different sizes, some are repeated.
-      seed: of the starts.
+      seed: seed of the starts.
       restarts: how many starts.
 
     Raises:

@@ -105,8 +105,8 @@ def soft_non_maximum_suppression(
       scores: `[N]`.
       classes: `[N]`; only boxes of equal class lower each other. Without, all do.
       decay: `gaussian`, times `exp(-IoU^2 / sigma)`; or `linear`, times `1 - IoU` where that is above the threshold.
-      sigma: of the Gaussian.
-      iou_threshold: of the linear decay.
+      sigma: width of the Gaussian.
+      iou_threshold: IoU above which the linear decay applies.
       score_threshold: a box ends once its score is not above it.
       max_boxes: size of the result, N by default.
 

@@ -83,8 +83,8 @@ def elastic_displacement(key: jax.Array, number: int, size: tuple[int, int], *, 
     Source: Ronneberger et al., U-Net, MICCAI 2015, section 3.1 (its grid is 3x3, its deviation 10 pixels).
 
     Args:
-      key: of the draw.
-      number: of images.
+      key: random key of the draw.
+      number: number of images.
       size: height and width in pixels.
       grid: points along either side.
 

@@ -259,7 +259,7 @@ def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: f
     Of equal maxima in a window the first one, row by row, takes the whole gradient, in every form and on every device.
 
     Args:
-      x: of any number of axes.
+      x: array of any number of axes.
       window: one number an axis.
       strides: one number per axis.
       pads: `(before, after)` per axis.

@@ -18,7 +18,7 @@ def random_words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
     Args:
       key: a JAX key of any kind.
-      shape: of fewer than 2^32 entries.
+      shape: shape of the result, with fewer than 2^32 entries.
 
     Returns:
       uint32 of that shape.
@@ -40,7 +40,7 @@ def drop(x: jax.Array, key: jax.Array, rate: float, *, shared: tuple[int, ...] =
 
     Args:
       x: any array.
-      key: of the mask.
+      key: random key of the mask.
       rate: in 0..1; held to 2^-32.
       shared: axes along which entries share their fate: `(1, 2)` drops whole feature maps of `[B, H, W, C]`.
 

@@ -107,7 +107,7 @@ def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax
     Args:
       x: `[B, H, W, C]`.
       kernel: `[1, 1, C, K]`.
-      strides: of rows and columns.
+      strides: strides of rows and columns.
 
     Returns:
       `[B, H', W', K]`.
@@ -155,7 +155,7 @@ def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pad
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, C, K]`.
-      strides: of rows and columns, no larger than the kernel.
+      strides: strides of rows and columns, no larger than the kernel.
       pads: zeros `(before, after)` for rows and columns.
 
     Returns:
@@ -188,7 +188,7 @@ def shifted_products(
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, 1, C]`.
-      strides: of rows and columns.
+      strides: strides of rows and columns.
       pads: zeros `(before, after)` for rows and columns.
       dilation: pixels from one weight to the next, for rows and columns.
       stacked: cut it so that the gradient by the image is quick, where there are strides.
@@ -255,7 +255,7 @@ def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[in
     memory, or the gradient would compute them again.
 
     Args:
-      x: of any number of axes.
+      x: array of any number of axes.
       window: one number an axis.
       strides: one number per axis.
       pads: numbers of -inf `(before, after)` per axis.

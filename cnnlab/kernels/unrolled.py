@@ -30,7 +30,7 @@ def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, C, K]`, hwC at most 27, K a multiple of 16.
-      strides: of rows and columns.
+      strides: strides of rows and columns.
       pads: zeros `(before, after)` for rows and columns.
 
     Returns:

@@ -50,8 +50,8 @@ def tversky(
     Args:
       probs: `[B, ..., K]`.
       labels: `[B, ...]` int32 in 0..K-1, -1 = ignored.
-      alpha: of pixels that are guessed and not true.
-      beta: of pixels that are true and not guessed.
+      alpha: weight of pixels that are guessed and not true.
+      beta: weight of pixels that are true and not guessed.
       classes: those that count, such as `(1,)` for the foreground of two; all if left out.
 
     Returns:

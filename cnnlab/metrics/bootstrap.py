@@ -22,7 +22,7 @@ def bootstrap_interval(
       rows: arrays `[n, ...]`; one example has one row in each.
       level: share of samples whose interval holds the true value, to be hoped for.
       draws: samples drawn.
-      seed: of the draws.
+      seed: seed of the draws.
 
     >>> low, high = bootstrap_interval(np.mean, np.arange(100.0))
     >>> bool(low < 49.5 < high)

@@ -85,7 +85,7 @@ def gaussian_scores(
       values: `[n, d]`, predictive means.
       variances: `[n, d]`, predictive variances, 0 or more; NLL counts less than 1e-12 as that.
       targets: `[n, d]`.
-      level: of the interval, within 0..1.
+      level: level of the interval, within 0..1.
 
     Raises:
       ValueError: as in `errors`, or a variance is negative.

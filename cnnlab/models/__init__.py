@@ -145,7 +145,7 @@ def import_torch(
       name: `alexnet`, `vgg11`, `vgg16`, `resnet18`, `resnet34`, `resnet50` or `googlenet`.
       path: `.safetensors`; or `.pth`, `.pt` where torch is installed, read as weights only.
       num_classes: outputs; where they are not the file's, the last layer starts anew.
-      seed: of a new last layer.
+      seed: seed of a new last layer.
       **options: other fields of the network, such as `dropout`, or `features_only=True` for the trunk (whose
         variables keep the last layer).
 

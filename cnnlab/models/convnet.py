@@ -20,7 +20,7 @@ class ConvNet(nn.Module):
       stages: channels of each convolution, stage by stage.
       dropout: rate before the last layer.
       spatial_dropout: rate of dropped feature maps after each pooling.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
 
     >>> import jax.numpy as jnp
     >>> net = ConvNet(num_classes=10, stages=((6,), (8, 8), (8,)))

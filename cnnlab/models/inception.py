@@ -42,7 +42,7 @@ class GoogLeNet(nn.Module):
       last_pool: side of the pooling before the last stage.
       dropout: rate before the last layer.
       features_only: return the last map `[B, h, w, C]`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int
@@ -94,7 +94,7 @@ class Xception(nn.Module):
       middle: blocks of the middle flow.
       dropout: rate before the last layer.
       features_only: return the last map `[B, h, w, C]`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

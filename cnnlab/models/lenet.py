@@ -48,7 +48,7 @@ class LeNet5(nn.Module):
       num_classes: outputs of the last layer.
       dropout: rate after the two hidden dense layers.
       spatial_dropout: rate of dropped feature maps after each pooling.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
 
     >>> import jax.numpy as jnp
     >>> net = LeNet5(num_classes=10)
@@ -86,7 +86,7 @@ class KerasMNIST(nn.Module):
       dropout: rate before the last layer.
       conv_dropout: rate after the pooling.
       spatial: whether that one drops whole feature maps instead of single activations.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

@@ -32,7 +32,7 @@ class ResNet(nn.Module):
       dropout: rate before the last layer.
       spatial_dropout: rate of dropped feature maps after each stage.
       features_only: return the last map `[B, h, w, C]`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

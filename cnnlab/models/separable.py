@@ -23,7 +23,7 @@ class SeparableNet(nn.Module):
       features: channels of every convolution.
       stages: separable convolutions after each pooling.
       spatial_dropout: rate of dropped feature maps before the mean.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
 
     >>> import jax.numpy as jnp
     >>> net = SeparableNet(num_classes=10)

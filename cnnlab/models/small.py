@@ -18,7 +18,7 @@ class EncoderDecoder(nn.Module):
       num_classes: classes of a pixel.
       features: channels at full size; doubled at each halving.
       spatial_dropout: rate of dropped feature maps at the smallest size.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int
@@ -51,7 +51,7 @@ class GridDetector(nn.Module):
       num_classes: numbers a cell (for detection: four of the box, its score, the classes).
       features: channels of each block.
       spatial_dropout: rate of dropped feature maps before the head.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

@@ -73,7 +73,7 @@ def convert(
       weights: what is known of them.
       shapes: the network's variables, of which only the shapes are read.
       new_head: whether the last layer starts anew.
-      seed: of a new last layer.
+      seed: seed of a new last layer.
 
     Raises:
       ValueError: keys or shapes are not the network's; all of them are listed.

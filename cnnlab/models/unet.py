@@ -20,7 +20,7 @@ class DoubleConv(nn.Module):
       padding: `SAME` or `VALID`, which takes 4 rows and columns.
       norm: batch norm after each.
       residual: add the input, through a 1x1 convolution where its channels differ.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     features: int
@@ -65,7 +65,7 @@ class UNet(nn.Module):
       skip: `concatenate` what comes from the way down, or `add` it: half as many inputs to the block that follows.
       border: `zero` pads every convolution. `valid` pads none: the output lacks `margin(depth)` rows and columns.
         `mirror` is `valid` on the image mirrored beyond its border, as the paper's tiles.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
 
     >>> network = UNet(3, width=2, depth=2)
     >>> network.init_with_output(jax.random.key(0), jnp.zeros((1, 30, 21, 1)))[0].shape

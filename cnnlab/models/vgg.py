@@ -25,7 +25,7 @@ class AlexNet(nn.Module):
       hidden: units of the two hidden dense layers.
       dropout: rate before each of those.
       features_only: return the last map `[B, h, w, C]`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int
@@ -71,7 +71,7 @@ class NetworkInNetwork(nn.Module):
       widths: channels of each block's three convolutions; the last block's third gives the classes.
       dropout: rate after the first two poolings.
       features_only: return the map `[B, h, w, C]` before the last convolution.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int
@@ -118,7 +118,7 @@ class VGG(nn.Module):
       dropout: rate after each of those.
       norm: batch norm after every convolution.
       features_only: return the last map `[B, h, w, C]`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

@@ -49,7 +49,7 @@ class YOLO(nn.Module):
       dropout: rate after it.
       norm: batch norm after every convolution, which the paper does not have but training from scratch needs.
       features_only: return the last map `[B, h, w, C]`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int
@@ -92,7 +92,7 @@ class SmallYOLO(nn.Module):
       stride: pixels of a cell.
       spatial_dropout: rate of dropped feature maps before the head.
       features_only: return the last map.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

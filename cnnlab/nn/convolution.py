@@ -41,8 +41,8 @@ class ConvBlock(nn.Module):
       norm: batch norm, and no bias before it.
       activation: any function of arrays; None for none.
       pool: side of the max pooling's windows; None for none.
-      epsilon: of the batch norm.
-      dtype: of the computation; parameters stay float32.
+      epsilon: epsilon of the batch norm.
+      dtype: type of the computation; parameters stay float32.
 
     Raises:
       ValueError: the kernel is larger than its padded input, a stride is below 1, or groups do not divide the channels.
@@ -98,9 +98,9 @@ class SeparableConv(nn.Module):
 
     Attributes:
       features: output channels.
-      kernel: of the first.
-      stride: of the first.
-      dtype: of the computation; parameters stay float32.
+      kernel: kernel of the first convolution.
+      stride: stride of the first convolution.
+      dtype: type of the computation; parameters stay float32.
     """
 
     features: int

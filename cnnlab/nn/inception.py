@@ -31,8 +31,8 @@ class Inception(nn.Module):
       widths: channels.
       large: side of the largest kernel: 5 in the paper, 3 in torchvision.
       norm: batch norm after every convolution.
-      epsilon: of the batch norm.
-      dtype: of the computation; parameters stay float32.
+      epsilon: epsilon of the batch norm.
+      dtype: type of the computation; parameters stay float32.
     """
 
     widths: Widths

@@ -22,9 +22,9 @@ class BasicBlock(nn.Module):
 
     Attributes:
       features: output channels.
-      stride: of the block.
+      stride: stride of the block.
       shortcut: see `Shortcut`.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     features: int

@@ -18,7 +18,7 @@ class TransposedUp(nn.Module):
 
     Attributes:
       features: output channels.
-      dtype: of the computation; parameters stay float32.
+      dtype: type of the computation; parameters stay float32.
     """
 
     features: int
@@ -39,8 +39,8 @@ class ResizeUp(nn.Module):
 
     Attributes:
       features: output channels.
-      method: of the resize.
-      dtype: of the computation; parameters stay float32.
+      method: method of the resize.
+      dtype: type of the computation; parameters stay float32.
     """
 
     features: int

@@ -55,7 +55,7 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: Padding = "
     """Outputs of a convolution or pooling along one axis, ⌊(n + p - k) / s⌋ + 1 with p at both ends together.
 
     Args:
-      size: of the input in pixels, n.
+      size: size of the input in pixels, n.
       kernel: its side in pixels, k; with a dilation the side that it spans.
       stride: s.
       padding: as in `axis_padding`.
@@ -80,10 +80,10 @@ def transposed_output_size(
     """Outputs of a transposed convolution along one axis: the size that the convolution started from.
 
     Args:
-      size: of the transposed convolution's input.
+      size: size of the transposed convolution's input.
       kernel: its side in pixels.
-      stride: of the convolution that is transposed.
-      padding: of that convolution, as in `axis_padding`.
+      stride: stride of the convolution that is transposed.
+      padding: padding of that convolution, as in `axis_padding`.
       dilation: pixels from one of the kernel's weights to the next.
       extra: pixels at the end that its strides left over, less than the stride.
 
@@ -127,7 +127,7 @@ def multiply_adds(
       inputs: channels that it reads.
       outputs: channels that it gives.
       kernel: its sides in pixels; none for a dense layer.
-      size: of the output in pixels; none for a dense layer.
+      size: size of the output in pixels; none for a dense layer.
       groups: parts of the channels that do not see each other.
 
     >>> multiply_adds(3, 64, (7, 7), (112, 112))
@@ -142,7 +142,7 @@ class Field(NamedTuple):
     Attributes:
       size: input pixels that one unit sees.
       stride: input pixels between neighbouring units; a fraction after upsampling.
-      centre: of the first unit's field; 0 is the centre of the first pixel.
+      centre: centre of the first unit's field; 0 is the centre of the first pixel.
     """
 
     size: int = 1
@@ -154,7 +154,7 @@ def next_field(field: Field, *, kernel: int, stride: int = 1, padding: int = 0, 
     """Returns the receptive field after one more layer.
 
     Args:
-      field: of the layer's inputs.
+      field: field of the layer's inputs.
       kernel: side of the convolution or pooling in its inputs.
       stride: its inputs from one output to the next.
       padding: its inputs added before the first.

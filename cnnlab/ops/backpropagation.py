@@ -40,7 +40,7 @@ def backpropagate(
       x: input `[..., W]`, `[..., H, W]`, `[..., W, C]` or `[..., H, W, C]`.
       kernel: `[w]`, `[h, w]`, `[w, C, K]` or `[h, w, C, K]`.
       error: gradient of the loss with respect to the output, of its shape.
-      stride, padding, dilation: of the layer.
+      stride, padding, dilation: options of the layer.
       weight_decay: λ, of a penalty λ / 2 · |kernel|² on the loss.
 
     Raises:

@@ -118,10 +118,10 @@ def depthwise_separable(
       x: `[..., W, C]` or `[..., H, W, C]`.
       depthwise: `[w, 1, C m]` or `[h, w, 1, C m]`, m kernels a channel.
       pointwise: `[1, C m, K]` or `[1, 1, C m, K]`.
-      stride: of the first.
-      padding: of the first.
-      border: of the first.
-      dilation: of the first.
+      stride: stride of the first convolution.
+      padding: padding of the first convolution.
+      border: border of the first convolution.
+      dilation: dilation of the first convolution.
 
     Returns:
       `[..., W', K]` or `[..., H', W', K]`.

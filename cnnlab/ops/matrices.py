@@ -68,7 +68,7 @@ def connectivity_matrix(
 
     Args:
       kernel: as in `cross_correlate`.
-      size: of the input in pixels, `(W,)` or `(H, W)`.
+      size: size of the input in pixels, `(W,)` or `(H, W)`.
       stride, padding, border, dilation, groups: as in `cross_correlate`.
 
     Returns:

@@ -35,10 +35,10 @@ def transposed_convolution(
 
     Args:
       x: `[..., W']`, `[..., H', W']`, `[..., W', K]` or `[..., H', W', K]`.
-      kernel: of the cross-correlation from C to K channels, `[w]`, `[h, w]`, `[w, C / groups, K]` or
+      kernel: kernel of the cross-correlation from C to K channels, `[w]`, `[h, w]`, `[w, C / groups, K]` or
         `[h, w, C / groups, K]`.
-      stride: of the cross-correlation; here pixels of the output for one of `x`.
-      padding: of the cross-correlation; here cut off the output.
+      stride: stride of the cross-correlation; here pixels of the output for one of `x`.
+      padding: padding of the cross-correlation; here cut off the output.
       dilation: pixels from one of the kernel's weights to the next.
       groups: parts of the channels that do not see each other.
       extra: pixels at the end that the cross-correlation's strides left over, less than the stride; `padding="same"`

@@ -38,7 +38,7 @@ def place_windows(
     """Returns where a window lies on an input, and checks the options, which are those of `cross_correlate`.
 
     Args:
-      size: of the input in pixels.
+      size: size of the input in pixels.
       window: its sides in pixels.
 
     >>> place_windows((5, 4), (2, 2), padding=1, stride=2).size

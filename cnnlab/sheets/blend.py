@@ -12,7 +12,7 @@ def across(windows: Iterable[np.ndarray], axis: Axis) -> Iterator[tuple[int, np.
 
     Args:
       windows: `[..., tile, k]`, one a start of the axis, in order.
-      axis: of the columns.
+      axis: axis of the columns.
 
     Yields:
       First column and values `[..., w, k]`; together they cover the axis once.
@@ -40,7 +40,7 @@ def down(piece: np.ndarray, axis: Axis, i: int, above: np.ndarray | None) -> tup
 
     Args:
       piece: `[T, tile, w, k]`, blended across.
-      axis: of the rows.
+      axis: axis of the rows.
       i: which row of windows.
       above: what the row above left for it, `[T, ramp, w, k]`; None for the first.
 

@@ -13,7 +13,7 @@ class SheetOptions:
     Attributes:
       overlap: of a sheet's windows in pixels, at most half a tile; what the network sees and 32 more, if left out and
         half a tile allows it.
-      bands: of a sheet, counted from 1, one a channel.
+      bands: bands of a sheet, counted from 1, one a channel.
       smallest: pixels of a sheet's smallest polygon.
       background: the class that gets no polygons: its name, first, or none.
       watershed: of a sheet whose background is outlines (its name in background), their probability below which a shape

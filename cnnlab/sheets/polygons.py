@@ -146,7 +146,7 @@ def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
 
     Args:
       values: classes `[1 + h, w]`, the row above the strip first.
-      labels: of the shapes.
+      labels: labels of the shapes.
       top: the strip's first row on the sheet.
     """
     differ = values[:-1] != values[1:]

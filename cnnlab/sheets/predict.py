@@ -76,7 +76,7 @@ def predict_sheet(
         Large windows overlap less: a U-Net of depth 4 sees 107 pixels to each side, so that at 512 every pixel is
         computed four times, at 1,024 less than twice.
       mc_samples: passes with dropout on, a number; one without, if left out.
-      key: of the dropout masks; `jax.random.key(0)` if left out.
+      key: random key of the dropout masks; `jax.random.key(0)` if left out.
       quiet: no progress bar on standard error.
       **options: those of `SheetOptions`: `overlap`, `bands`, `smallest`, `background`, `watershed`, `vectors`. With a
         watershed shapes are not what the mask leaves connected but basins; what begins nowhere, small shapes and wide

@@ -65,7 +65,7 @@ def open_sheet(
         installed GeoTIFFs (and `.jp2`) and the pictures that a world file places or that have more than
         `MAX_PIXELS`; all others are decoded whole by Pillow, up to `SHEET_PIXELS`.
       channels: what the network takes; palettes become colours, colours grey or grey colours, as in training.
-      bands: of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
+      bands: bands of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
 
     Raises:
       ValueError: the file is missing, damaged, or its bands or pixel type do not fit; it is named.

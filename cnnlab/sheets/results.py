@@ -27,7 +27,7 @@ def write_rasters(
     """Writes every map into a folder.
 
     Args:
-      folder: that exists.
+      folder: existing folder.
       maps: `[bands, H, W]` by name.
       where: the georeference; without one the maps become `.npy` `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`,
         pictures: `mask` holds indices of classes, shown in colours, of the others 255 is 1 for `mean`, log k for
@@ -111,12 +111,12 @@ def write_polygons(
     """Writes the shapes with their class, area (in the square of the coordinate system's unit) and means.
 
     Args:
-      folder: that exists.
-      shapes: of the sheet.
+      folder: existing folder.
+      shapes: shapes of the sheet.
       where: the georeference. With one, a GeoPackage in the sheet's own coordinates, or GeoJSON in degrees; without, a
         GeoJSON in pixels, rows downwards.
       classes: their names.
-      kind: of file, where there is a georeference: `gpkg` or `geojson`.
+      kind: kind of file, where there is a georeference: `gpkg` or `geojson`.
       measured: the names of the means.
 
     Returns:

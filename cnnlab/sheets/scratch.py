@@ -66,7 +66,7 @@ class Stored:
     Every access maps the file anew: a memory map that stays open counts all it has read as the process's memory.
 
     Attributes:
-      path: of an `.npy` file.
+      path: path of an `.npy` file.
       band: which of its bands, if not all.
     """
 

@@ -18,9 +18,9 @@ class Axis(NamedTuple):
     """Windows along one axis, in pixels.
 
     Attributes:
-      size: of the image, a multiple of the network's stride.
-      tile: of each window.
-      starts: of the windows, multiples of the stride; the last one ends where the image does.
+      size: size of the image, a multiple of the network's stride.
+      tile: tile of each window.
+      starts: starts of the windows, multiples of the stride; the last one ends where the image does.
       ramp: pixels on which two windows are mixed; 0 where each pixel is taken from one.
     """
 
@@ -70,8 +70,8 @@ def tile_axis(size: int, *, tile: int, overlap: int, margin: int = 0, stride: in
     where windows lie, smoothly.
 
     Args:
-      size: of the image in pixels; it is taken up to the next multiple of the stride.
-      tile: of a window, a multiple of the stride; one that is larger than the image is cut to it.
+      size: size of the image in pixels; it is taken up to the next multiple of the stride.
+      tile: tile of a window, a multiple of the stride; one that is larger than the image is cut to it.
       overlap: the least of two neighbouring windows, at most half a tile.
       margin: pixels at a window's end whose results would need what lies beyond it.
       stride: windows start at its multiples, as the network's poolings would on the whole image.

@@ -31,12 +31,12 @@ def page(table: dict) -> str:
         "## Rules",
         "",
         "The measurements that decided the rules of `cnnlab/kernels`, in milliseconds, before they had a script.",
-        "Slashes separate forward pass, image gradient and kernel gradient. Their date was not recorded.",
+        "Slashes separate forward pass, image gradient and kernel gradient. Most dates were not recorded.",
         "",
     ]
-    lines += [
-        f"- `{one['rule']}` ({one['machine']}, jaxlib {one['jaxlib']}): {one['milliseconds']}" for one in table["rules"]
-    ]
+    for one in table["rules"]:
+        origin = f"{one['machine']}, {one['date'] or 'no date'}, jaxlib {one['jaxlib']}"
+        lines.append(f"- `{one['rule']}` ({origin}): {one['milliseconds']}")
     return "\n".join(lines) + "\n"
 
 

@@ -118,7 +118,7 @@ def ece_floor(
       bins: as in `expected_calibration_error`.
       binning: as in `expected_calibration_error`.
       draws: simulated test sets.
-      seed: of the simulation.
+      seed: seed of the simulation.
     """
     confidence = check_unit("confidence", check_numbers("confidence", confidence))
     return float(_noise(_mean_gap, assign(confidence, bins, binning)[:, None], confidence[:, None], draws, seed).mean())
@@ -153,9 +153,9 @@ def calibration_errors(
       probs: `[n, k]`.
       labels: `[n]`.
       bins: as in `reliability`.
-      level: of the intervals.
+      level: level of the intervals.
       draws: bootstrap samples and simulated test sets, so many of each.
-      seed: of both.
+      seed: seed of both.
 
     >>> got = calibration_errors(np.array([[0.9, 0.1]] * 10), np.array([0] * 9 + [1]))
     >>> abs(round(got["ece"].value, 6)), got["ece"].floor > 0

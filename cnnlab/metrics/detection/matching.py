@@ -63,7 +63,7 @@ def match(
         pixels; that of the box where it is not given).
       thresholds: `[T]` of IoU.
       ranges: `[A, 2]` of area, both ends within.
-      limit: of detections a class and image, the best.
+      limit: largest number of detections a class and image, the best.
       score_threshold: detections scored lower are left out.
 
     Raises:

@@ -24,7 +24,7 @@ def shape_scores(
       guesses: `[H, W]` classes each.
       masks: `[H, W]` true classes each, -1 = no class.
       num_classes: k.
-      tolerance: of outlines, in pixels, as in `boundary_counts`.
+      tolerance: tolerance of outlines, in pixels, as in `boundary_counts`.
 
     Returns:
       k numbers each; NaN of a class that occurs in neither; V-Rand and V-Info of one without such an image.
