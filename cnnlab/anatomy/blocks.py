@@ -1,4 +1,4 @@
-"""A summary's layers as the few solids of a picture."""
+"""Groups the layers of a summary into the solids of a drawing."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""How far a network that answers each pixel sees around it, and the stride at which its windows must lie."""
+"""The context of a network that predicts pixels, and the stride at which its windows must lie."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from cnnlab.trained import Trained
 
 
 class Sight(NamedTuple):
-    """What windows of a sheet must respect.
+    """The margin and stride that windows of a sheet must respect.
 
     Attributes:
       margin: pixels that an answer may depend on, to the left or right, above or below; None where it sees all.

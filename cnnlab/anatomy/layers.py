@@ -1,4 +1,4 @@
-"""The equations of a network, gathered into layers."""
+"""Gathers the equations of a network into layers."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ _POOLS = {
 
 @dataclasses.dataclass
 class Layer:
-    """Some equations that belong together.
+    """A layer: equations that belong together.
 
     Attributes:
       module: whose variables it has; of a function without any, the module it is called in.

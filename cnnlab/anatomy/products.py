@@ -1,4 +1,4 @@
-"""What convolutions and matrix products cost, as the field counts it and as XLA does."""
+"""Counts the multiply-adds of convolutions and matrix products, as the literature does and as XLA does."""
 
 import math
 from collections.abc import Sequence

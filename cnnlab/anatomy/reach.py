@@ -1,4 +1,4 @@
-"""Which pixels of the image a unit sees, exactly, also behind upsampling and where branches meet.
+"""Exact receptive fields of units, also behind upsampling and where branches meet.
 
 Along one axis of an image, neighbouring units of a layer see intervals that repeat: after `period` units the same
 pattern comes again, `shift` pixels further on. Convolutions and poolings have a period of 1; doubling an image makes
@@ -14,7 +14,7 @@ from cnnlab.ops.arithmetic import Field
 
 
 class Reach(NamedTuple):
-    """What the units along one axis see: unit q * period + r all from first[r] + q * shift to last[r] + q * shift."""
+    """The pixels that units of an axis see: unit q * period + r from first[r] + q * shift to last[r] + q * shift."""
 
     first: tuple[int, ...] = (0,)
     last: tuple[int, ...] = (0,)

@@ -1,4 +1,4 @@
-"""What an equation does to the pixels its arrays see: one rule a primitive, the same for rows and columns."""
+"""Rules for the receptive fields of an equation's results, one per primitive, for rows and columns alike."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _MIXING = ("sort", "fft", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp
 
 
 class ReceptiveField(NamedTuple):
-    """How an array's units see one axis of the image.
+    """The receptive field of an array's units along one axis of the image.
 
     Attributes:
       axes: the array's axes that run along it, outer first; none where every unit sees the same.

@@ -1,4 +1,4 @@
-"""A network's summary: a row a layer, and totals."""
+"""The summary of a network: a row per layer, and totals."""
 
 import math
 from fractions import Fraction
@@ -16,7 +16,7 @@ from cnnlab.trained import Trained
 
 
 class Row(NamedTuple):
-    """One layer.
+    """One row of a summary: a layer.
 
     Attributes:
       name: the path of its parameters; of a function without any, the path of the module that calls it.
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """All layers of a network and what they sum to, for one image.
+    """All layers of a network and their totals, for one image.
 
     Attributes:
       name: name of the network.

@@ -1,4 +1,4 @@
-"""A network's forward pass, traced and never run, as one flat list of equations."""
+"""Traces a network's forward pass, without running it, as one flat list of equations."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from cnnlab.nn.taps import tap
 
 
 class TracedEquation(NamedTuple):
-    """One equation. Arrays are numbers; None is a constant.
+    """One equation of the trace, with its arrays as numbers; None stands for a constant.
 
     Attributes:
       equation: None for outputs that depend on all inputs in a way that was not followed.
@@ -41,7 +41,7 @@ class Leaf(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """A network as data.
+    """The trace of a network.
 
     Attributes:
       steps: in order.

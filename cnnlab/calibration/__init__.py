@@ -1,4 +1,4 @@
-"""Probabilities and sets of classes that keep their word, fitted on a validation split after training."""
+"""Post-hoc calibration of probabilities, and conformal sets of classes, fitted on a validation split."""
 
 from cnnlab.calibration.conformal import Conformal
 from cnnlab.calibration.isotonic import Isotonic

@@ -1,4 +1,4 @@
-"""Sets of classes that hold the true one with a chosen probability, whatever the network and its calibration.
+"""Conformal prediction: sets of classes that contain the true class with a chosen probability.
 
 On a calibration split, each example's true class gets a score of how badly it fits; a set then holds the classes that
 fit better than all but a share `error` of those. For examples drawn like the calibration split the guarantee is
@@ -76,7 +76,7 @@ Method = Literal[tuple(SCORES)]
 
 
 class Coverage(NamedTuple):
-    """What sets do on labelled examples."""
+    """The coverage and size of sets on labelled examples."""
 
     coverage: float  # share of sets that hold the label
     size: float  # mean number of classes in a set

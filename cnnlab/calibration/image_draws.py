@@ -1,4 +1,4 @@
-"""A random number for each image, drawn by its pixels: the same one alone and in any batch."""
+"""Draws a random number for each image from its pixels, the same one alone and in any batch."""
 
 import jax
 import jax.numpy as jnp

@@ -11,7 +11,7 @@ from cnnlab.files.strict_json import check
 
 @dataclasses.dataclass(frozen=True)
 class Isotonic:
-    """Any rising function of each class's probability, linear between its knots, then divided by their sum.
+    """A rising, piecewise linear function of each class's probability; the results are divided by their sum.
 
     It follows every shape and needs many examples for it: a thousand or more (Niculescu-Mizil and Caruana, Predicting
     Good Probabilities With Supervised Learning, ICML 2005). It may answer 0, which costs a likelihood 87 nats where it

@@ -1,4 +1,4 @@
-"""The minimum of a smooth convex function of a few parameters, to the last digits."""
+"""Minimises smooth convex functions of a few parameters to the last digits."""
 
 from collections.abc import Callable
 

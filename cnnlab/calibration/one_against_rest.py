@@ -1,4 +1,4 @@
-"""Functions of each class against all others, and the probabilities that they make together."""
+"""One-against-rest functions of classes, and the probabilities that they form together."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What is fitted on a validation split after training, and kept in the run beside its checkpoint."""
+"""Stores calibrations and conformal sets in the run, beside its checkpoint."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Calibration by one temperature."""
+"""Temperature scaling."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ FEWEST = 10  # wrong answers among them: with 3 it came out between .14 and 2.1,
 
 @dataclasses.dataclass(frozen=True)
 class Temperature:
-    """`softmax(log p / T)`: one number; the answers stay, only their confidence changes.
+    """`softmax(log p / T)` with one number T, which changes the confidence but not the predicted class.
 
     Fitted by the likelihood, which is convex in 1 / T: a log-sum-exp of linear functions less a linear one.
 

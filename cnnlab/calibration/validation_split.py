@@ -1,4 +1,4 @@
-"""What a map of probabilities is fitted on and applied to."""
+"""Checks of the examples that calibrations are fitted on and applied to."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ SMALLEST = 100  # examples: a temperature is then known to 12 to 17 %, simulated
 
 
 class Faultless(ValueError):
-    """The validation split holds no mistake to learn from: nothing can be fitted."""
+    """The error for a validation split without a wrong prediction, on which nothing can be fitted."""
 
 
 def validation_examples(

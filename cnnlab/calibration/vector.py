@@ -19,7 +19,7 @@ from cnnlab.files.strict_json import check
 
 @dataclasses.dataclass(frozen=True)
 class Vector:
-    """`softmax(scale * log p + bias)`, a scale and a bias for each class; answers may change.
+    """`softmax(scale * log p + bias)` with a scale and a bias per class; the predicted class may change.
 
     On log p it is the diagonal case of Kull et al., Beyond temperature scaling, NeurIPS 2019, and equals vector scaling
     of the network's own logits (Guo et al. 2017) only where all scales are equal. Convex as temperature scaling is. The

@@ -1,4 +1,4 @@
-"""Boxes `[..., 4]`: their formats, and how far two of them overlap.
+"""Boxes `[..., 4]`: their formats and their overlap.
 
 Everything here reads xyxy in continuous coordinates, unless it says otherwise, and answers NumPy arrays with NumPy
 arrays (in their own precision) and all else with JAX arrays. A reversed box counts as empty. A quotient 0 / 0 is 0, and

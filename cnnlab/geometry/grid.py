@@ -1,4 +1,4 @@
-"""A grid of cells over an image: which cell an object belongs to, and boxes in a cell's own coordinates."""
+"""A grid of cells over an image: the cell of each object, and boxes in the coordinates of a cell."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""A photo laid whole into a canvas of another shape, and boxes carried there and back."""
+"""Fits a photo into a canvas of another shape, and maps boxes between the two."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ GREY = 127  # of the two bars that are left over
 
 
 class Placement(NamedTuple):
-    """Where a photo lies on its canvas, in whole pixels of the canvas.
+    """The position and size of a photo on its canvas, in whole pixels of the canvas.
 
     Attributes:
       left: column of the photo's left edge.

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that overlap, the best.
+"""Non-maximum suppression: of overlapping boxes of a class, only the best stays.
 
 Outputs have a fixed size, so that everything jits and vmaps.
 """

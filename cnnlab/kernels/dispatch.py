@@ -1,4 +1,4 @@
-"""Convolution and pooling in the form that runs fastest: one function each, and the table that chooses.
+"""Convolution and pooling by the fastest form for each shape and platform.
 
 Networks take it by `nn.Conv(..., conv_general_dilated=dispatch.convolution)`. The forms are in `forms.py`,
 `unrolled.py` and `winograd.py`.

@@ -1,4 +1,4 @@
-"""Convolutions written otherwise: each form equals the direct one and is, somewhere on a CPU, several times faster.
+"""Forms of convolution that equal the direct one and are faster for some shapes on a CPU.
 
 All are plain compositions of products and sums, so they differentiate in both directions, batch and export.
 `dispatch.py` chooses among them.

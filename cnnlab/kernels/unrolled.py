@@ -1,4 +1,4 @@
-"""Convolutions written out, weight by weight or pixel by pixel, for a compiler to keep their parts in registers.
+"""Convolutions written out weight by weight or pixel by pixel, so that the compiler keeps their parts in registers.
 
 XLA makes one loop of such a sum, over pixels with the channels innermost, and LLVM one fused multiply-add of each
 product. `dispatch.py` tells where that is faster than a convolution.

@@ -1,4 +1,4 @@
-"""Losses as pure functions of arrays: one value an element, whose means tasks take, or one an image."""
+"""Losses as pure functions of arrays, with one value per element or per image; tasks average them."""
 
 from cnnlab.losses.borders import border_weights, class_weights
 from cnnlab.losses.overlap import BOXES, ciou_loss, diou_loss, giou_loss, iou_loss

@@ -1,4 +1,4 @@
-"""Weights of pixels: of rare classes, and of the narrow gaps that keep neighbours apart."""
+"""Weights of pixels for rare classes, and for the narrow gaps between neighbouring shapes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Losses of boxes: one less their overlap, `[..., 4]` xyxy against `[..., 4]` to `[...]`."""
+"""Losses of boxes: 1 minus their overlap, `[..., 4]` xyxy against `[..., 4]` to `[...]`."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Losses of one element: a label, a yes or no, a number."""
+"""Losses of single elements: a label, a yes or no, a number."""
 
 from collections.abc import Callable
 

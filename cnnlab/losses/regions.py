@@ -1,4 +1,4 @@
-"""Losses of whole regions: how far the pixels of a class and those guessed to be of it cover each other.
+"""Losses of whole regions: the overlap of true and predicted pixels of each class.
 
 All of them read probabilities `[B, ..., K]` and labels `[B, ...]`, -1 = ignored: such pixels count neither as truth nor
 as guess. Every image is measured by itself.
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 
 class Overlap(NamedTuple):
-    """Pixels of each image and class, `[B, K]`, probabilities adding up to parts of pixels."""
+    """Pixels of each image and class, `[B, K]`, with probabilities counted as parts of pixels."""
 
     hit: jax.Array
     guessed: jax.Array

@@ -1,4 +1,4 @@
-"""How far a score could have come out otherwise on another sample of this size."""
+"""Bootstrap intervals: how much a score varies between samples of this size."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What metrics of probabilities may be given: errors that say which row is wrong, and by how much."""
+"""Checks of the inputs of metrics; the errors name the wrong row and its value."""
 
 import numpy as np
 

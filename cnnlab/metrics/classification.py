@@ -1,4 +1,4 @@
-"""How right class probabilities are."""
+"""Metrics of class probabilities: accuracy, likelihood and Brier score."""
 
 import numpy as np
 

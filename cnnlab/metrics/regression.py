@@ -1,4 +1,4 @@
-"""How close predicted numbers are, and whether their stated spread is right."""
+"""Metrics of regression: errors of predicted numbers, and scores of their predicted variance."""
 
 from collections.abc import Callable
 from typing import NamedTuple

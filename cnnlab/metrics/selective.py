@@ -1,4 +1,4 @@
-"""What a network gains by staying silent where it is unsure.
+"""Selective prediction: how the error rate falls if uncertain examples are rejected.
 
 Coverage is the share of examples that are answered, the surest first; risk the share of those answers that are wrong.
 Examples of equal confidence have no order, so every number here is the mean over all their orders.
@@ -12,7 +12,7 @@ from cnnlab.metrics.checks import check_scored
 
 
 class RiskCoverage(NamedTuple):
-    """One entry for each number of answers from 1 to n, `[n]`."""
+    """Coverage and risk for each number of accepted predictions from 1 to n, `[n]`."""
 
     coverage: np.ndarray
     risk: np.ndarray

@@ -1,4 +1,4 @@
-"""How well a score tells what lies outside the training distribution from what lies inside.
+"""Metrics of how well a score separates out-of-distribution examples from others.
 
 Scores are larger outside: 1 - the largest probability, an entropy, a mutual information. Examples of equal score fall
 on the same side of every threshold.
@@ -12,7 +12,7 @@ from cnnlab.metrics.checks import check_numbers
 
 
 class Separation(NamedTuple):
-    """Figures in 0..1.
+    """Scores of a separation, in 0..1.
 
     Attributes:
       auroc: chance that an example outside scores higher than one inside, equal ones counting half.
@@ -88,7 +88,7 @@ def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: floa
 
 
 class _Rejected(NamedTuple):
-    """Shares at or above each threshold, from none rejected to all."""
+    """The shares at or above each threshold, from no rejected example to all."""
 
     inside: np.ndarray
     outside: np.ndarray

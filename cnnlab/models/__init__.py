@@ -1,4 +1,4 @@
-"""Networks by name. A new one is a file beside `lenet.py` and a line in `MODELS`."""
+"""Networks by name. A new network is a file beside `lenet.py` and a line in `MODELS`."""
 
 import inspect
 from collections.abc import Callable

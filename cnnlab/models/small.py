@@ -1,4 +1,4 @@
-"""Small fully convolutional networks: one answer a pixel, one answer a cell. They learn drawn shapes in seconds."""
+"""Small fully convolutional networks with one prediction per pixel or per cell, which learn drawn shapes in seconds."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class EncoderDecoder(nn.Module):
 
 
 class GridDetector(nn.Module):
-    """Halves the image once a block: logits `[B, H / 2^n, W / 2^n, num_classes]`, one answer a cell.
+    """Halves the image once per block: logits `[B, H / 2^n, W / 2^n, num_classes]`, one prediction per cell.
 
     Attributes:
       num_classes: numbers a cell (for detection: four of the box, its score, the classes).

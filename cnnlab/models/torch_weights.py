@@ -1,4 +1,4 @@
-"""Other people's weights: the state dicts that torchvision publishes, as variables of our networks."""
+"""Converts the state dicts that torchvision publishes to variables of the networks here."""
 
 import warnings
 from collections.abc import Mapping

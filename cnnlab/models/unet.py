@@ -1,4 +1,4 @@
-"""U-Net: down to what a picture means, back up to where it is."""
+"""U-Net: a contracting path for context and an expanding path for position."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from cnnlab.nn.upsampling import TransposedUp, concatenate_skip, crop_centre
 
 
 class DoubleConv(nn.Module):
-    """Two 3x3 convolutions, each with ReLU; with `residual` what they read is added before the last ReLU.
+    """Two 3x3 convolutions, each with ReLU; with `residual`, their input is added before the last ReLU.
 
     Attributes:
       features: output channels.

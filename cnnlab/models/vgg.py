@@ -1,4 +1,4 @@
-"""AlexNet, Network in Network and VGG: stacks of convolutions, each deeper than the one before."""
+"""AlexNet, Network in Network and VGG: increasingly deep stacks of convolutions."""
 
 from typing import Any
 

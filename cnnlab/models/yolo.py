@@ -1,4 +1,4 @@
-"""YOLO: one look at the whole photo gives every cell of a grid its boxes and classes."""
+"""YOLO: one forward pass over the photo predicts boxes and classes for every cell of a grid."""
 
 import functools
 from typing import Any, Literal
@@ -33,7 +33,7 @@ FAST_LAYERS: tuple[tuple[Layer, ...], ...] = (
 
 
 class YOLO(nn.Module):
-    """Convolutions, a hidden dense layer, and a dense layer that answers for every cell: `[B, S, S, num_classes]`.
+    """Convolutions, a hidden dense layer, and a dense layer that predicts every cell: `[B, S, S, num_classes]`.
 
     For 448 pixels, S = 7, two boxes a cell and 20 classes (7 x 7 x 30) `yolo` has 271,703,550 parameters and
     `yolo_fast` 236,716,382. Its size is fixed by the first image that it sees, as of any network with dense

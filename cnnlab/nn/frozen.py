@@ -1,4 +1,4 @@
-"""Part of a network trained, the rest held as it is: a new head on a pretrained trunk."""
+"""Training of a part of a network while the rest stays fixed, such as a new head on a pretrained trunk."""
 
 from collections.abc import Sequence
 from typing import Any

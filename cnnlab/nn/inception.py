@@ -1,4 +1,4 @@
-"""Four ways of looking at the same map, side by side.
+"""The inception block: four branches over the same map, side by side.
 
 Source: Szegedy et al., Going Deeper with Convolutions, CVPR 2015, figure 2b.
 """

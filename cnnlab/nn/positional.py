@@ -1,4 +1,4 @@
-"""Where a pixel lies: positions as waves, and means that weigh positions."""
+"""Positional encodings of pixels, and means with a weight per position."""
 
 import flax.linen as nn
 import jax

@@ -1,4 +1,4 @@
-"""Residual blocks: a few convolutions whose result is added to what they read.
+"""Residual blocks: a few convolutions whose result is added to their input.
 
 Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, figure 5.
 """

@@ -1,4 +1,4 @@
-"""Taps: a function that sees, and may change, every call of a module in any network, which needs no edit for it."""
+"""Taps: functions that observe, and may change, every call of a module in any network, without editing it."""
 
 from collections.abc import Callable
 from typing import Any

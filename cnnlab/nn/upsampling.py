@@ -1,4 +1,4 @@
-"""The way back up: twice the height and width, and the skip that brings back what was lost on the way down."""
+"""Upsampling to twice the height and width, and skips that bring back the detail of earlier layers."""
 
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from cnnlab.nn.convolution import ConvBlock
 
 
 class TransposedUp(nn.Module):
-    """A transposed 2x2 convolution of stride 2: every pixel becomes four, none shared, so no checkerboard of overlaps.
+    """A transposed 2x2 convolution of stride 2: every pixel becomes four pixels, which do not overlap.
 
     Source: Ronneberger et al., U-Net, MICCAI 2015 (its up-convolution).
 

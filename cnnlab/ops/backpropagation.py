@@ -13,7 +13,7 @@ from cnnlab.ops.windows import Padding, Sizes, channels_last, place_windows
 
 
 class Gradients(NamedTuple):
-    """Of a loss, with respect to a layer's input and its kernel."""
+    """The gradients of a loss with respect to a layer's input and its kernel."""
 
     x: jax.Array
     kernel: jax.Array

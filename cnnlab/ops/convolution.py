@@ -1,4 +1,4 @@
-"""Convolution as it is defined, along one axis or two; cross-correlation, which is it without the flip.
+"""Convolution and cross-correlation (convolution without the flip) by their definition, along one axis or two.
 
 The kernel's shape says which is meant:
 

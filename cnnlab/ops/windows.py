@@ -1,4 +1,4 @@
-"""What convolution and pooling share: arrays brought into one form, options spelled out for every axis."""
+"""What convolution and pooling share: the layout of arrays, and options for every axis."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ _MODES = {"zeros": "constant", "edge": "edge", "reflect": "reflect", "circular":
 
 
 class Windows(NamedTuple):
-    """The places of a window: how many along every axis, and the options for every axis."""
+    """The positions of a window: their number along every axis, and the options for every axis."""
 
     size: tuple[int, ...]
     pads: tuple[Pads, ...]

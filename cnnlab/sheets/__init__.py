@@ -1,4 +1,4 @@
-"""Sheets of any size: cut into windows, predicted and blended, with their georeference."""
+"""Prediction of sheets: images of any size that are cut into windows, predicted and blended."""
 
 from cnnlab.sheets.polygons import Shape, polygons
 from cnnlab.sheets.predict import plan_sheet, predict_sheet

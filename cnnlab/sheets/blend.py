@@ -1,4 +1,4 @@
-"""Windows side by side become one image, piece by piece: only what two neighbours share is kept in memory."""
+"""Blends overlapping windows into one image, with only the shared part of two neighbours in memory."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""Where a sheet lies on earth, and rasters and polygons that say so. Needs the extra `geo`."""
+"""Georeferences of sheets, and rasters and polygons with one. Needs the extra `geo`."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ _CACHE = 64  # MB; GDAL would take a twentieth of the memory
 
 
 class Georeference(NamedTuple):
-    """Pixels to coordinates.
+    """The mapping from pixels to coordinates on earth.
 
     Attributes:
       crs: the coordinate system as WKT; None where the file names none.

@@ -1,4 +1,4 @@
-"""What a sheet's prediction can be asked for: the one place of these options, their defaults and their help."""
+"""The options for the prediction of sheets, with their defaults and help texts."""
 
 import dataclasses
 from typing import Literal
@@ -8,7 +8,7 @@ Vectors = Literal["gpkg", "geojson", "none"]
 
 @dataclasses.dataclass(frozen=True)
 class SheetOptions:
-    """Options of sheets alone.
+    """Options that apply to sheets only.
 
     Attributes:
       overlap: of a sheet's windows in pixels, at most half a tile; what the network sees and 32 more, if left out and

@@ -16,7 +16,7 @@ _Corner = tuple[int, int]  # column and row
 
 
 class Shape(NamedTuple):
-    """Pixels of one class that touch by their sides.
+    """A connected shape: pixels of one class that share sides.
 
     Attributes:
       kind: index of the class.
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
 
 
 class _Segments(NamedTuple):
-    """Pieces of shapes, by label; label 0 is what has none.
+    """Pieces of shapes by label; label 0 belongs to no shape.
 
     Attributes:
       kinds: `[labels]`, classes.

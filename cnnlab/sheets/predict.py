@@ -1,4 +1,4 @@
-"""A trained network's answer for a sheet of any size: window by window, in the memory of a few windows."""
+"""Predicts a sheet of any size window by window, in the memory of a few windows."""
 
 import contextlib
 import hashlib

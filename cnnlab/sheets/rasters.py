@@ -1,4 +1,4 @@
-"""Sheets read window by window: GeoTIFFs by rasterio, pictures by Pillow, arrays as they are."""
+"""Reads sheets window by window: GeoTIFFs by rasterio, other images by Pillow, arrays directly."""
 
 import contextlib
 import errno
@@ -62,7 +62,7 @@ def open_sheet(
 
     Args:
       source: a file, or `[H, W, C]` (a memory map too). Of files, `.npy` are read by windows, and where rasterio is
-        installed GeoTIFFs (and `.jp2`) and the pictures that a world file places or that have more than
+        installed GeoTIFFs (and `.jp2`) and the images that a world file places or that have more than
         `MAX_PIXELS`; all others are decoded whole by Pillow, up to `SHEET_PIXELS`.
       channels: what the network takes; palettes become colours, colours grey or grey colours, as in training.
       bands: bands of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
@@ -144,7 +144,7 @@ def _is_raster(path: Path) -> bool:
                 return True
             large = file.width * file.height > MAX_PIXELS
     except ValueError:
-        return path.suffix.lower() in GEOTIFF  # of a picture Pillow says what is wrong with it
+        return path.suffix.lower() in GEOTIFF  # Pillow explains what is wrong with other images
     return (large or path.suffix.lower() in GEOTIFF) and not _lies_turned(path)
 
 

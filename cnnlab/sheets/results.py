@@ -1,4 +1,4 @@
-"""A sheet's maps as the files that stay: GeoTIFFs and a GeoPackage, or pictures, arrays and GeoJSON."""
+"""Writes the results of a sheet: GeoTIFFs and a GeoPackage, or PNG images, arrays and GeoJSON."""
 
 import itertools
 import json
@@ -30,9 +30,9 @@ def write_rasters(
       folder: existing folder.
       maps: `[bands, H, W]` by name.
       where: the georeference; without one the maps become `.npy` `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`,
-        pictures: `mask` holds indices of classes, shown in colours, of the others 255 is 1 for `mean`, log k for
+        PNG images: `mask` holds indices of classes, shown in colours, of the others 255 is 1 for `mean`, log k for
         `entropy`, and the map's largest value for the other two: the number in the PNG's text `white`. Several bands
-        become several pictures.
+        become several images.
       classes: their names.
 
     Returns:

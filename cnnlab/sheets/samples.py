@@ -1,4 +1,4 @@
-"""Class probabilities of windows, pass by pass, every window of a pass under the same dropout mask."""
+"""Class probabilities of windows, pass by pass, with one dropout mask for all windows of a pass."""
 
 import functools
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What a sheet's prediction keeps on disk while it works, so that it can go on after it was stopped.
+"""Intermediate files of a sheet's prediction, with which it continues after an interruption.
 
 OUTPUT/.partial/NAME.npy      the maps so far
 OUTPUT/.partial/seam-K.npy    what the last finished row of windows left for the next; K alternates between 0 and 1
@@ -25,7 +25,7 @@ MAX_BYTES = 10_000_000  # of each of them
 
 @dataclasses.dataclass
 class Scratch:
-    """The arrays, opened anew for every piece: mapped pages would count as memory of the process.
+    """Arrays on disk that are opened for every access, because mapped pages count as memory of the process.
 
     Attributes:
       folder: where they lie.

@@ -1,4 +1,4 @@
-"""The plan of windows over an image of any size, and the weights by which they are blended.
+"""Positions of windows over an image of any size, and the weights for blending them.
 
 Along one axis neighbouring windows overlap. In the middle of each overlap lies a ramp, on which the one window fades
 out as the next fades in; what lies nearer to a window's end has weight 0, so that a pixel is taken only from windows

@@ -1,4 +1,4 @@
-"""A sheet's shapes as basins between walls, so that gaps in an outline do not join what lies beside it."""
+"""Shapes of a sheet as basins between walls, so that a gap in an outline does not join two shapes."""
 
 from collections.abc import Sequence
 

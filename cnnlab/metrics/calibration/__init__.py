@@ -1,1 +1,1 @@
-"""Metrics of probabilities: whether 90 % is right nine times in ten."""
+"""Metrics of calibration: whether predictions with 90 % confidence are correct nine times in ten."""

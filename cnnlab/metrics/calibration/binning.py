@@ -1,4 +1,4 @@
-"""Stated probabilities beside what happened, sorted into bins.
+"""Sorts predicted probabilities and outcomes into bins.
 
 Both have one column where only the predicted class is looked at, else one a class.
 """
@@ -13,7 +13,7 @@ Binning = Literal["width", "mass"]
 
 
 class Binned(NamedTuple):
-    """Of n examples, `[n, columns]` each."""
+    """Binned probabilities and outcomes of n examples, `[n, columns]` each."""
 
     index: np.ndarray  # bin
     stated: np.ndarray  # probability

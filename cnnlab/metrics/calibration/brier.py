@@ -8,7 +8,7 @@ from cnnlab.metrics.calibration.binning import Binning, numbered, of_each_class,
 
 
 class BrierParts(NamedTuple):
-    """`brier = reliability - resolution + uncertainty + within`."""
+    """The parts of a Brier score: `brier = reliability - resolution + uncertainty + within`."""
 
     brier: float
     reliability: float  # how far the stated probabilities are from the frequencies; 0 is best

@@ -1,4 +1,4 @@
-"""Whether a confidence of 90 % is right nine times in ten, and how much of the gap is only noise."""
+"""Calibration errors, their intervals, and the noise floor of a perfectly calibrated model."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from cnnlab.metrics.checks import check_examples, check_labels, check_numbers, c
 
 
 class Reliability(NamedTuple):
-    """One entry a bin `(low, high]` of confidence; empty bins hold NaN means and count 0."""
+    """Confidence and accuracy per bin `(low, high]` of confidence; empty bins have NaN means and count 0."""
 
     edges: np.ndarray  # [bins + 1]
     confidence: np.ndarray  # [bins], mean confidence
@@ -20,7 +20,7 @@ class Reliability(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A calibration error, and what stands behind it."""
+    """A calibration error with its interval and its noise floor."""
 
     value: float
     low: float  # interval of the error that infinitely many examples would show, never below 0;

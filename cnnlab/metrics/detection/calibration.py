@@ -1,4 +1,4 @@
-"""Whether a box scored .9 is right nine times in ten."""
+"""Calibration of detection scores."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Average precision of boxes."""
+"""Average precision and recall of boxes by COCO's rules."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,7 +15,7 @@ LIMITS = (1, 10, 100)
 
 
 class Tables(NamedTuple):
-    """What COCO's numbers are means of, for K classes that have an object; -1 where none is of that area.
+    """Precision and recall of the K classes with an object; -1 without objects of an area. COCO's numbers are means of them.
 
     Attributes:
       classes: `[K]`.

@@ -1,4 +1,4 @@
-"""Whether doubt finds the boxes that are wrong."""
+"""Tests how well uncertainty separates wrong boxes from correct ones."""
 
 from collections.abc import Mapping, Sequence
 

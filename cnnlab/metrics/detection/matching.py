@@ -1,4 +1,4 @@
-"""Which detection finds which object: COCO's greedy rule, for all images, classes and thresholds at once."""
+"""Matches detections with objects by COCO's greedy rule, for all images, classes and thresholds at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ ANY_AREA = np.array([[0, np.inf]])
 
 
 class Matches(NamedTuple):
-    """All detections, by class, then image, then falling score; in A area ranges at T thresholds.
+    """The matches of all detections, sorted by class, image and falling score, for A area ranges and T thresholds.
 
     Attributes:
       image: `[n]`.

@@ -9,7 +9,7 @@ from cnnlab.metrics.detection.matching import Columns
 
 
 class Curve(NamedTuple):
-    """Precision and recall of one class as detections are added by falling score; nothing for a class without any."""
+    """Precision and recall of one class as detections are added by falling score; empty without detections."""
 
     scores: np.ndarray  # [n]
     precision: np.ndarray  # [n]

@@ -1,1 +1,1 @@
-"""Metrics of masks: pixels, outlines, shapes, doubt."""
+"""Metrics of masks: pixels, outlines, shapes and uncertainty."""

@@ -1,4 +1,4 @@
-"""How well outlines agree, give or take a few pixels."""
+"""Agreement of outlines within a tolerance of a few pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class BoundaryCounts(NamedTuple):
-    """Pixels of outlines; counts of images or tiles add up (`merge`)."""
+    """Pixel counts of outlines, which add up over images and tiles (`merge`)."""
 
     guessed: int
     guessed_right: int
@@ -44,7 +44,7 @@ def boundary_counts(
 ) -> BoundaryCounts:
     """Counts the pixels of two outlines that lie within `tolerance` pixels of each other.
 
-    Over tiles the sums are those of the whole picture, if each tile is read with `tolerance` pixels more on every
+    Over tiles the sums are those of the whole image, if each tile is read with `tolerance` pixels more on every
     side and `inside` marks its own.
 
     Source: Martin, Fowlkes and Malik, Learning to Detect Natural Image Boundaries, PAMI 26, 2004, without matching one

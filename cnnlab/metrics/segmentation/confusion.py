@@ -1,4 +1,4 @@
-"""How well masks agree, from a confusion matrix: counts add up over images and tiles, so any tiling gives the same."""
+"""Agreement of masks from a confusion matrix, whose counts add up over images and tiles."""
 
 import numpy as np
 

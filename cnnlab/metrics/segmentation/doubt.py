@@ -1,4 +1,4 @@
-"""Whether the doubt about single pixels is to be believed."""
+"""Tests whether the uncertainty of pixels predicts their errors."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Shapes counts, one by one: which ones, and how well each is covered."""
+"""Panoptic quality: which shapes match, and how well each is covered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class PanopticCounts(NamedTuple):
-    """Shapes of one image or several; counts add up (`merge`)."""
+    """Counts of matched, spurious and missed shapes, which add up over images (`merge`)."""
 
     iou: float
     matched: int

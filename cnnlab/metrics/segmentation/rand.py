@@ -1,4 +1,4 @@
-"""How well two partitions of a picture agree: in pairs of pixels, and in bits; membranes of any width alike."""
+"""Agreement of two partitions of an image, by pairs of pixels and by information, whatever the width of membranes."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from scipy.special import entr
 
 
 class Agreement(NamedTuple):
-    """Figures in 0..1; 1 = the same partition."""
+    """Scores of agreement in 0..1; 1 = the same partition."""
 
     rand: float
     rand_split: float

@@ -1,4 +1,4 @@
-"""What each class's shapes score over many images: their outlines, and one by one."""
+"""Scores of each class's shapes over many images, by their outlines and one by one."""
 
 import math
 from collections.abc import Iterable
