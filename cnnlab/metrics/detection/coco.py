@@ -15,7 +15,7 @@ LIMITS = (1, 10, 100)
 
 
 class Tables(NamedTuple):
-    """Precision and recall of the K classes with an object; -1 without objects of an area. COCO's numbers are means of them.
+    """Precision and recall of the K classes with an object; -1 without objects of an area.
 
     Attributes:
       classes: `[K]`.
