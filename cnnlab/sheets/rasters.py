@@ -114,11 +114,11 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
         return True
     if _is_raster(path):
         with _opened(path) as file:
-            placed, size = georeference(file) is not None, file.shape
+            placed, shape = georeference(file) is not None, file.shape
     else:
         with at_most(SHEET_PIXELS):
-            placed, size = False, read_header(path)[0]
-    return placed or any(have > 2 * n for have, n in zip(size, size, strict=True))
+            placed, shape = False, read_header(path)[0]
+    return placed or any(have > 2 * n for have, n in zip(shape, size, strict=True))
 
 
 def has_rasterio() -> bool:
@@ -247,9 +247,9 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
         chosen = list(bands or colours)
         palette = [dict(enumerate(file.colorinterp, 1)).get(band) for band in chosen] == [ColorInterp.palette]
         palette = palette and file.dtypes[chosen[0] - 1] == "uint8"
-        size = 3 if palette else len(chosen)
-        turned = (bands is None or palette) and {size, channels} == {1, 3}
-        if (size != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
+        number = 3 if palette else len(chosen)
+        turned = (bands is None or palette) and {number, channels} == {1, 3}
+        if (number != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
             raise (ImageError if bands is None else ValueError)(
                 f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
                 f"by --bands or bands={tuple((colours * channels)[:channels])}, found {bands or 'none chosen'}"

@@ -123,7 +123,7 @@ def test_geojson_of_a_georeferenced_sheet_is_in_degrees(network, tmp_path):
 
 def test_a_sheet_that_lies_nowhere_on_earth_has_no_degrees(network, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", drawn(60, 60), crs='LOCAL_CS["site",UNIT["metre",1]]')
-    with pytest.raises(ValueError, match=r"cannot be told in degrees.*take gpkg"):
+    with pytest.raises(ValueError, match=r"cannot be converted to degrees.*take gpkg"):
         predict_sheet(network, path, tmp_path / "out", tile=64, vectors="geojson")
     assert predict_sheet(network, path, tmp_path / "out", tile=64)["polygons"].suffix == ".gpkg"
 
