@@ -63,6 +63,8 @@ def damaged_json(draw, original: bytes) -> bytes:
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
     """Every container with each of its keys."""
+    if isinstance(tree, dict) and _MARK in tree:
+        return
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in list(items):
         yield tree, key
