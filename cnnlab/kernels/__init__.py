@@ -1,1 +1,1 @@
-"""Fast forms of convolution, pooling and dropout, and the table that chooses among them (`dispatch`)."""
+"""Fast forms of convolution, pooling and dropout, and the rules that choose among them (`dispatch`)."""

@@ -1,6 +1,6 @@
-"""Convolution and pooling by the fastest form for each shape and platform.
+"""Convolution and pooling with the fastest form for each shape and platform.
 
-Networks take it by `nn.Conv(..., conv_general_dilated=dispatch.convolution)`. The forms are in `forms.py`,
+A network uses this module with `nn.Conv(..., conv_general_dilated=dispatch.convolution)`. The forms are in `forms.py`,
 `unrolled.py` and `winograd.py`.
 """
 
@@ -23,7 +23,7 @@ _AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
 
 @contextlib.contextmanager
 def as_defined() -> Iterator[None]:
-    """Traces every convolution and pooling within the block as the one operation of its definition.
+    """Traces every convolution and pooling within the block as the single XLA operation that defines it.
 
     >>> with as_defined():
     ...     pool = functools.partial(maximum, window=(1, 2, 2, 1), strides=(1, 2, 2, 1), pads=((0, 0),) * 4)
@@ -42,8 +42,8 @@ def as_defined() -> Iterator[None]:
 def exact_forms() -> Iterator[None]:
     """Computes every convolution and pooling within the block by its definition, also in programs compiled before.
 
-    Winograd's form rounds 5 to 9 times as much as the direct one. JAX's compiled programs are dropped at both ends of
-    the block, so each is compiled again.
+    Use it where rounding matters: Winograd's form rounds more than the direct one. The block drops all compiled
+    programs of JAX at its beginning and at its end, so that each of them is compiled again.
 
     >>> with exact_forms():
     ...     layout = ("NHWC", "HWIO", "NHWC")
@@ -72,14 +72,22 @@ def convolution(
     precision=None,
     preferred_element_type=None,
 ) -> jax.Array:
-    """Computes `lax.conv_general_dilated` by the fastest form for the static shape and the platform.
+    """Computes `lax.conv_general_dilated` with the fastest form for the static shape and the platform.
+
+    The fast forms apply to images `[B, H, W, C]` and kernels `[h, w, C, K]` without options that networks rarely use.
+    All other convolutions stay direct.
 
     Args:
-      lhs: images, `[B, H, W, C]` where `dimension_numbers` say so.
-      rhs: kernel, `[h, w, C, K]`.
+      lhs: images, in the layout that `dimension_numbers` describes.
+      rhs: kernel, in the layout that `dimension_numbers` describes.
+
+    The other arguments are those of `lax.conv_general_dilated`.
 
     Returns:
-      The same array as `lax.conv_general_dilated`, to float32 rounding.
+      The array that `lax.conv_general_dilated` returns, except for float32 rounding.
+
+    Raises:
+      ValueError: the kernel is larger than its padded input.
     """
 
     def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -125,19 +133,22 @@ def convolution(
     return lax.platform_dependent(lhs, rhs, cpu=fast, default=direct)
 
 
-# Each rule returns a form for the shapes where it is faster than the direct convolution, or None. The measurements are
-# in docs/performance.json.
+# Each rule returns a form for the shapes where it is faster than the direct convolution, and None for other shapes. The
+# measurements are in docs/performance.json.
 
 
 def _pointwise(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Computes a 1x1 convolution as one matrix product, which reads every pixel once."""
+    """Returns the form for a 1x1 convolution: a single matrix product, which reads every pixel once."""
     if kernel.shape[:2] != (1, 1) or any(sum(pad) for pad in pads):
         return None
     return functools.partial(forms.pointwise, strides=strides)
 
 
 def _narrow(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Writes a small kernel out weight by weight, which keeps all weights in registers if vectors have 16 floats."""
+    """Returns the form for a small kernel: a sum written out weight by weight.
+
+    It keeps all weights in registers if vectors have 16 floats.
+    """
     h, w, c, k = kernel.shape
     fits = h * w * c <= unrolled.WEIGHTS and k % unrolled.LANES == 0 and k <= 64
     if not fits or not has_wide_vectors() or x.dtype != jnp.float32:
@@ -148,7 +159,10 @@ def _narrow(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: for
 
 
 def _strided(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Computes the image gradient of a strided convolution by phases, which multiply no zeros between the pixels."""
+    """Returns the form for a strided convolution, which computes the image gradient by phases.
+
+    The direct gradient multiplies the zeros that strides put between the pixels; the phases contain no such zeros.
+    """
     if strides == (1, 1) or any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True)):
         return None
     direct, phases = (functools.partial(form, strides=strides, pads=pads) for form in (forms.direct, forms.phases))
@@ -156,10 +170,10 @@ def _strided(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: fo
 
 
 def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Uses Winograd's form by groups of images for 3x3 kernels with many channels.
+    """Returns the form for a 3x3 kernel with many channels: Winograd's, applied to a group of images at a time.
 
-    A group's tiles must fit into the cache. They must be many enough to be worth the kernel's transform, and deep
-    enough to be worth their own.
+    The tiles of a group must fit into the cache. There must be enough tiles to outweigh the cost of transforming the
+    kernel, and enough channels to outweigh the cost of transforming the tiles.
     """
     (*batch, height, width, c), k = x.shape, kernel.shape[-1]
     if kernel.shape[:2] != (3, 3) or strides != (1, 1) or max(map(max, pads)) > 2 or x.dtype != jnp.float32:
@@ -167,7 +181,7 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
     rows, columns = (n + sum(pad) - 2 for n, pad in zip((height, width), pads, strict=True))
     images = batch[0] if isinstance(batch[0], int) else 1
     tiles = -(-rows // 4) * -(-columns // 4)
-    megabytes = 36 * tiles * max(c, k) * 4e-6  # an image's tiles
+    megabytes = 36 * tiles * max(c, k) * 4e-6  # size of an image's tiles
     if min(c, k) < 64 or images * tiles < max(c, k) / 4 or megabytes > 10:
         return None
     divisors = [n for n in range(1, images + 1) if images % n == 0 and n * tiles >= max(c, k) / 4]
@@ -175,51 +189,51 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
     tiled = (winograd.convolution, winograd.for_image, winograd.for_kernel)
     tiled = [functools.partial(form, pads=pads) for form in tiled]
     if group < images:
-        if jax.device_count() > 1:  # the batch is split over them, not into groups
+        if jax.device_count() > 1:  # the batch is split over the devices, so it cannot be split into groups
             return None
         tiled = [forms.by_groups(form, group) for form in tiled]
-    value, of_image, of_kernel = tiled
-    return forms.with_gradients(value, of_image, forms.apart(of_kernel))
+    value, image_gradient, kernel_gradient = tiled
+    return forms.with_gradients(value, image_gradient, forms.apart(kernel_gradient))
 
 
 def _depthwise(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads, dilation: tuple[int, int]
 ) -> forms.Form | None:
-    """Computes a depthwise convolution as a sum of shifted images, because XLA has no kernel of its own for it."""
+    """Returns the form for a depthwise convolution: a sum of shifted images. XLA has no special kernel for it."""
     if x.shape[-1] != kernel.shape[-1] or kernel.shape[2] != 1 or math.prod(kernel.shape[:2]) > 49:
         return None
     options = {"strides": strides, "pads": pads, "dilation": dilation}
     shifted = functools.partial(forms.shifted_products, **options)
-    of_image = functools.partial(forms.spread_shifts, pads=pads, dilation=dilation)
+    image_gradient = functools.partial(forms.spread_shifts, pads=pads, dilation=dilation)
     if strides != (1, 1):
-        of_image = functools.partial(shifted, stacked=True)
-    return forms.with_gradients(shifted, of_image, functools.partial(unrolled.depthwise_for_kernel, **options))
+        image_gradient = functools.partial(shifted, stacked=True)
+    return forms.with_gradients(shifted, image_gradient, functools.partial(unrolled.depthwise_for_kernel, **options))
 
 
 def _few_channels(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms.Pads) -> forms.Form | None:
-    """Computes a convolution of few input channels by blocks of a row, as `_TOEPLITZ` says."""
+    """Returns the form for few input channels, which computes a row by blocks; their length is in `_TOEPLITZ`."""
     block = _toeplitz_block(x.shape, kernel.shape, pads) if strides == (1, 1) else None
     return block and functools.partial(forms.blocked_toeplitz, pads=pads, block=block)
 
 
 class _Rule(NamedTuple):
-    channels: int  # holds up to so many input channels
-    megabytes: float  # and up to this size of the matrix of windows
-    block: int  # outputs of a row computed by one product
+    channels: int  # largest number of input channels
+    megabytes: float  # largest size of the matrix of windows
+    block: int  # number of outputs of a row that a product computes
 
 
 _TOEPLITZ = (
-    # The kernel gradient of up to 3 channels.
+    # Up to 3 channels: faster for the kernel gradient.
     _Rule(channels=3, megabytes=float("inf"), block=4),
-    # Both gradients, as long as the matrix of windows stays small.
+    # Up to 8 channels: faster for both gradients as long as the matrix of windows is small.
     _Rule(channels=8, megabytes=6, block=2),
 )
 
 
 def _toeplitz_block(image: Sequence[int], kernel: Sequence[int], pads: Sequence[tuple[int, int]]) -> int | None:
-    """Returns the block for a kernel of few input channels; None if the direct convolution is faster."""
+    """Returns the length of a block for a kernel with few input channels; None if the direct convolution is faster."""
     b, height, width, channels = image
-    b = b if isinstance(b, int) else 1  # an export leaves the batch free
+    b = b if isinstance(b, int) else 1  # in an export the batch size is unknown
     h, w = kernel[:2]
     rows, columns = height + sum(pads[0]) - h + 1, width + sum(pads[1]) - w + 1
     for rule in _TOEPLITZ:
@@ -235,7 +249,7 @@ def _is_channels_last(dimension_numbers, lhs: jax.Array, rhs: jax.Array) -> bool
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Computes `lax.conv_transpose` with the kernel's size as its stride: every pixel becomes h x w pixels of its own.
+    """Computes `lax.conv_transpose` with the kernel's size as stride: each pixel produces h x w pixels of the output.
 
     Args:
       x: `[B, H, W, C]`.
@@ -254,15 +268,16 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: forms.Pads) -> jax.Array:
-    """Computes `lax.reduce_window` by the maximum, padded with -inf.
+    """Computes the maximum over each window, like `lax.reduce_window` with padding of -inf.
 
-    Of equal maxima in a window the first one, row by row, takes the whole gradient, in every form and on every device.
+    If several entries of a window equal the maximum, the first one in row order gets the whole gradient. This holds
+    for all forms and devices.
 
     Args:
-      x: array of any number of axes.
-      window: one number an axis.
-      strides: one number per axis.
-      pads: `(before, after)` per axis.
+      x: array with any number of axes.
+      window: size of the window for each axis.
+      strides: distance between neighbouring windows for each axis.
+      pads: numbers of entries `(before, after)` that are added to each axis.
     """
 
     def direct(x: jax.Array) -> jax.Array:
@@ -277,9 +292,9 @@ def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: f
 
 
 def _halved(x: jax.Array) -> jax.Array:
-    """Takes the maximum over 2x2 windows that do not overlap: over pairs of columns, then over pairs of rows.
+    """Computes the maximum over 2x2 windows that do not overlap: over pairs of columns, then over pairs of rows.
 
-    In this order the first of equal maxima, row by row, is chosen.
+    This order chooses the first of equal maxima in row order.
     """
     b, height, width, c = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
@@ -289,7 +304,7 @@ def _halved(x: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _larger(x: jax.Array, axis: int) -> jax.Array:
-    """Computes the maximum over an axis of two entries; with enough channels as the maximum of two halves."""
+    """Computes the maximum over an axis of two entries; with enough channels as the maximum of two arrays."""
     if x.shape[-1] < 8:
         return x.max(axis)
     return jnp.maximum(*(lax.index_in_dim(x, i, axis, keepdims=False) for i in range(2)))

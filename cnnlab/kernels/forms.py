@@ -1,7 +1,7 @@
-"""Forms of convolution that equal the direct one and are faster for some shapes on a CPU.
+"""Forms of convolution: other ways to compute it, which are faster for some shapes on a CPU.
 
-All are plain compositions of products and sums, so they differentiate in both directions, batch and export.
-`dispatch.py` chooses among them.
+A form returns the same result as the direct convolution. All forms consist of products and sums, so JAX can
+differentiate them in both modes, batch them and export them. `dispatch.py` chooses among them.
 """
 
 import functools
@@ -15,16 +15,16 @@ from jax.custom_derivatives import SymbolicZero
 
 Pads = Sequence[tuple[int, int]]
 Form = Callable[[jax.Array, jax.Array], jax.Array]
-"""Image `[B, H, W, C]` and kernel `[h, w, C, K]` to `[B, H', W', K]`."""
+"""A function from an image `[B, H, W, C]` and a kernel `[h, w, C, K]` to an output `[B, H', W', K]`."""
 
 
 def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> Form:
-    """Returns the first form with the second's gradient of the image and the third's gradient of the kernel.
+    """Combines three forms of the same convolution: one for the value and one for each of the two gradients.
 
     Args:
-      value: what is computed.
-      input_gradient: an equal form; only its derivative by the image is used.
-      kernel_gradient: an equal form; only its derivative by the kernel is used.
+      value: form that computes the value.
+      input_gradient: form whose derivative with respect to the image is used.
+      kernel_gradient: form whose derivative with respect to the kernel is used.
     """
 
     @jax.custom_jvp
@@ -46,30 +46,32 @@ def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> 
 
 
 def apart(form: Form) -> Form:
-    """Wraps a form in barriers, so that XLA stores its input and output instead of computing them inside their readers.
+    """Wraps a form in barriers, so that XLA materialises its input and output instead of fusing their computation.
 
-    A convolution's gradient by its kernel turns the image and the result's gradient round. XLA fuses what led to them
-    (batch norm, ReLU, the sum of a residual block) into that turn, which computes it anew, from places far apart.
-    Barriers hold where the compiler is asked to keep them, see `compile.py`.
+    The kernel gradient of a convolution transposes the image and the gradient of the output. Without barriers XLA fuses
+    the operations before it (batch norm, ReLU, the sum of a residual block) into the transposition, which computes
+    them again and reads memory in large strides. Barriers need the compiler options in `runtime/compile.py`.
     """
 
-    def kept(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    def separate(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.optimization_barrier(form(lax.optimization_barrier(x), kernel))
 
-    return kept
+    return separate
 
 
 def by_groups(form: Form, images: int) -> Form:
     """Applies a form to a group of images at a time, so that its intermediate values stay in the cache.
 
+    The gradients compute the intermediate values of a group again instead of storing them.
+
     Args:
-      form: any.
-      images: images of a group, a divisor of the batch. The gradients compute the values of a group again.
+      form: form of a convolution.
+      images: number of images in a group; it must divide the batch size.
     """
 
     def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        one = jax.checkpoint(form, prevent_cse=False)
-        out = lax.map(lambda group: one(group, kernel), x.reshape(-1, images, *x.shape[1:]))
+        checkpointed = jax.checkpoint(form, prevent_cse=False)
+        out = lax.map(lambda group: checkpointed(group, kernel), x.reshape(-1, images, *x.shape[1:]))
         return out.reshape(-1, *out.shape[2:])
 
     return grouped
@@ -83,13 +85,13 @@ def direct(
     pads: Pads = ((0, 0), (0, 0)),
     dilation: Sequence[int] = (1, 1),
 ) -> jax.Array:
-    """Computes the convolution by XLA's own operation."""
+    """Computes a convolution with XLA's own operation."""
     numbers = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, strides, pads, None, dilation, numbers)
 
 
 def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Computes `x @ matrix` for many rows, with the gradient of the matrix in the quicker order of its two factors.
+    """Computes `x @ matrix` for many rows; the gradient of the matrix uses the faster order of its two factors.
 
     Args:
       x: `[n, C]`.
@@ -97,12 +99,12 @@ def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
     """
     if matrix.shape[0] <= matrix.shape[1]:
         return x @ matrix
-    # Without the barrier the compiler turns the gradient's product back.
+    # Without the barrier the compiler would undo the transposition.
     return with_gradients(jnp.matmul, jnp.matmul, lambda x, matrix: x @ lax.optimization_barrier(matrix.T).T)(x, matrix)
 
 
 def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax.Array:
-    """Computes a 1x1 convolution as one matrix product over all pixels.
+    """Computes a 1x1 convolution as a single matrix product over all pixels.
 
     Args:
       x: `[B, H, W, C]`.
@@ -118,17 +120,17 @@ def pointwise(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int]) -> jax
 
 
 def blocked_toeplitz(x: jax.Array, kernel: jax.Array, *, pads: Pads, block: int) -> jax.Array:
-    """Computes a cross-correlation of stride 1 as one matrix product per block of a row's outputs.
+    """Computes a cross-correlation of stride 1 with a matrix product for each block of outputs in a row.
 
-    A block of m neighbouring outputs reads h x (w + m - 1) x C inputs; its matrix is the kernel written m times, each
-    copy one pixel further right (a Toeplitz band), so the product is h(w + m - 1)C by mK: wide enough for a CPU's
-    matrix units where C alone is not.
+    A block of m neighbouring outputs reads h x (w + m - 1) x C inputs. Its matrix contains m copies of the kernel, each
+    one pixel further to the right (a Toeplitz band), so it has h(w + m - 1)C rows and mK columns. This is large enough
+    for the matrix units of a CPU even if C is small.
 
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, C, K]`.
       pads: zeros `(before, after)` for rows and columns.
-      block: m.
+      block: number of outputs in a block, m.
 
     Returns:
       `[B, H', W', K]`.
@@ -148,9 +150,9 @@ def blocked_toeplitz(x: jax.Array, kernel: jax.Array, *, pads: Pads, block: int)
 
 
 def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
-    """Computes a strided cross-correlation as a sum of unstrided ones over every s-th row and column.
+    """Computes a strided cross-correlation as a sum of cross-correlations of stride 1.
 
-    Its gradient by the image needs no zeros between the pixels, the direct one's is s² times the work.
+    Each of them reads every s-th row and column of the image and of the kernel, beginning at another one. The image gradient needs no zeros between the pixels. The direct gradient multiplies such zeros and does s² times the work.
 
     Args:
       x: `[B, H, W, C]`.
@@ -183,15 +185,15 @@ def shifted_products(
     dilation: Sequence[int],
     stacked: bool = False,
 ) -> jax.Array:
-    """Computes a depthwise cross-correlation as a sum of shifted images, each times one weight per channel.
+    """Computes a depthwise cross-correlation as a sum of shifted images, each multiplied by a weight per channel.
 
     Args:
       x: `[B, H, W, C]`.
       kernel: `[h, w, 1, C]`.
       strides: strides of rows and columns.
       pads: zeros `(before, after)` for rows and columns.
-      dilation: pixels from one weight to the next, for rows and columns.
-      stacked: cut it so that the gradient by the image is quick, where there are strides.
+      dilation: distance in pixels between neighbouring weights, for rows and columns.
+      stacked: whether to cut the image in a way that makes the image gradient fast if there are strides.
 
     Returns:
       `[B, H', W', C]`.
@@ -201,9 +203,9 @@ def shifted_products(
 
 
 def spread_shifts(x: jax.Array, kernel: jax.Array, *, pads: Pads, dilation: Sequence[int]) -> jax.Array:
-    """Computes `shifted_products` without strides by adding every pixel times each weight to the outputs it belongs to.
+    """Computes `shifted_products` of stride 1: adds the product of each pixel and weight to the output it belongs to.
 
-    So its gradient by the image is a sum of shifted images, where that of shifted images is put together by shifts.
+    The image gradient of this form is a sum of shifted images. That of `shifted_products` is a sum of padded images.
     """
     extent = [(k - 1) * d for k, d in zip(kernel.shape[:2], dilation, strict=True)]
     canvas = 0
@@ -222,7 +224,7 @@ def _taps(kernel: Sequence[int]) -> list[tuple[int, int]]:
 def _shifts(
     x: jax.Array, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int], stacked: bool = False
 ) -> list[tuple[tuple[int, int], jax.Array]]:
-    """Returns the part of a padded image that each weight of the kernel multiplies."""
+    """Returns, for each weight of the kernel, its position and the part of the padded image that it multiplies."""
     starts = [[i * d for i in range(k)] for k, d in zip(kernel[:2], dilation, strict=True)]
     if stacked:
         rows = _every(x, 1, starts[0], strides[0])
@@ -235,10 +237,10 @@ def _shifts(
 
 
 def _every(x: jax.Array, axis: int, starts: Sequence[int], step: int) -> list[jax.Array]:
-    """Returns every step-th entry of an axis from each start, the same number from each.
+    """Returns every step-th entry of an axis for each start; all results have the same length.
 
-    The step is taken by an axis of its own: a gradient is stacked, where those of strided slices are spread among zeros
-    and added up.
+    A reshape gives the step an axis of its own, so the gradient is a stack. The gradient of strided slices would be a
+    sum of arrays that are mostly zeros.
     """
     count = (x.shape[axis] - max(starts) - 1) // step + 1
     length = count + max(starts) // step
@@ -249,16 +251,16 @@ def _every(x: jax.Array, axis: int, starts: Sequence[int], step: int) -> list[ja
 
 
 def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[int], pads: Pads) -> jax.Array:
-    """Computes the maximum over windows, axis after axis from the last one, each as the maximum of shifted arrays.
+    """Computes the maximum over each window: a maximum of shifted arrays for each axis, beginning with the last axis.
 
-    In this order the first of equal maxima, row by row, takes the gradient. Barriers keep the maxima of an axis in
-    memory, or the gradient would compute them again.
+    In this order the first of equal maxima in row order gets the gradient. Barriers store the maxima of each axis in
+    memory, because the gradient would otherwise compute them again.
 
     Args:
-      x: array of any number of axes.
-      window: one number an axis.
-      strides: one number per axis.
-      pads: numbers of -inf `(before, after)` per axis.
+      x: array with any number of axes.
+      window: size of the window for each axis.
+      strides: distance between neighbouring windows for each axis.
+      pads: numbers of entries -inf `(before, after)` that are added to each axis.
     """
     x = jnp.pad(x, pads, constant_values=-jnp.inf)
     for axis, (size, stride) in reversed(list(enumerate(zip(window, strides, strict=True)))):
@@ -270,18 +272,18 @@ def shifted_maximum(x: jax.Array, *, window: Sequence[int], strides: Sequence[in
 
 @jax.custom_jvp
 def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Computes the maximum; of equal values the first one takes the gradient."""
+    """Computes the maximum of two arrays; if two values are equal, the first one gets the gradient."""
     return jnp.maximum(a, b)
 
 
 @_larger.defjvp
 def _(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (a, b), (of_a, of_b) = primals, tangents
-    return _larger(a, b), jnp.where(a >= b, of_a, of_b)
+    (a, b), (da, db) = primals, tangents
+    return _larger(a, b), jnp.where(a >= b, da, db)
 
 
 def spread_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Computes a transposed convolution whose stride is its kernel's size as one matrix product.
+    """Computes a transposed convolution whose stride equals the size of its kernel as a single matrix product.
 
     Args:
       x: `[B, H, W, C]`.

@@ -1,7 +1,7 @@
 """Convolutions written out weight by weight or pixel by pixel, so that the compiler keeps their parts in registers.
 
-XLA makes one loop of such a sum, over pixels with the channels innermost, and LLVM one fused multiply-add of each
-product. `dispatch.py` tells where that is faster than a convolution.
+XLA turns such a sum into a single loop over pixels, with the channels innermost. LLVM turns each product into a fused
+multiply-add. `dispatch.py` decides for which shapes this is faster than a convolution.
 """
 
 import functools
@@ -16,20 +16,20 @@ from jax import lax
 from cnnlab.kernels.forms import Pads
 from cnnlab.runtime.compile import with_wide_vectors
 
-LANES = 16  # floats in a vector of AVX-512
-WEIGHTS = 27  # vectors that stay in its 32 registers beside the sums
-_SUMS = 4  # that do not wait for one another
+LANES = 16  # number of floats in a vector of AVX-512
+WEIGHTS = 27  # number of vectors of weights that fit into the 32 registers beside the sums
+_SUMS = 4  # number of independent sums, which the CPU computes in parallel
 
 
 def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
-    """Computes a cross-correlation in one pass over the image, with the weights of 16 output channels in registers.
+    """Computes a cross-correlation while reading the image once, with the weights of 16 output channels in registers.
 
-    More than 27 weights would take several passes, faster by themselves but not within a network, where what a pass
-    reads has left the cache.
+    With more than 27 weights it would have to read the image several times. This is faster for a convolution alone, but
+    not within a network, where the image is no longer in the cache.
 
     Args:
       x: `[B, H, W, C]`.
-      kernel: `[h, w, C, K]`, hwC at most 27, K a multiple of 16.
+      kernel: `[h, w, C, K]`, where hwC is at most 27 and K is a multiple of 16.
       strides: strides of rows and columns.
       pads: zeros `(before, after)` for rows and columns.
 
@@ -42,7 +42,7 @@ def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads
     weights = kernel.reshape(h, w, c, k // LANES, LANES)
 
     @with_wide_vectors
-    def added(x: jax.Array, weights: jax.Array) -> jax.Array:
+    def summed(x: jax.Array, weights: jax.Array) -> jax.Array:
         products = [
             x[:, i : i + rows : strides[0], j : j + columns : strides[1], m, None, None] * weights[i, j, m]
             for i, j, m in itertools.product(range(h), range(w), range(c))
@@ -50,7 +50,7 @@ def convolution(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads
         sums = [functools.reduce(operator.add, products[n::_SUMS]) for n in range(min(_SUMS, len(products)))]
         return functools.reduce(operator.add, sums)
 
-    out = added(x, weights)
+    out = summed(x, weights)
     return out.reshape(*out.shape[:3], k)
 
 
@@ -59,9 +59,10 @@ def depthwise_for_kernel(
 ) -> jax.Array:
     """Computes a depthwise cross-correlation by blocks of outputs, each with its own copy of the kernel.
 
-    Its gradient by the kernel is added up within each block first, pixel by pixel, then over the blocks.
+    Its kernel gradient is first summed within each block, pixel by pixel, and then over the blocks.
 
-    Args and result are those of `forms.shifted_products`; `block` is the most rows and columns of a block.
+    The arguments and the result are those of `forms.shifted_products`; `block` is the largest number of rows and of
+    columns in a block.
     """
     (b, *image, c), (h, w, _, _) = x.shape, kernel.shape
     reach = [(n - 1) * d + 1 for n, d in zip((h, w), dilation, strict=True)]
@@ -69,18 +70,19 @@ def depthwise_for_kernel(
     blocks = [-(-n // block) for n in size]
     sides = [-(-n // count) for n, count in zip(size, blocks, strict=True)]
     steps = [side * s for side, s in zip(sides, strides, strict=True)]
-    seen = [step - s + r for step, s, r in zip(steps, strides, reach, strict=True)]
-    ends = [step * (count - 1) + m for step, count, m in zip(steps, blocks, seen, strict=True)]
+    spans = [step - s + r for step, s, r in zip(steps, strides, reach, strict=True)]
+    ends = [step * (count - 1) + span for step, count, span in zip(steps, blocks, spans, strict=True)]
     margins = [(pad[0], end - n - pad[0], 0) for pad, end, n in zip(pads, ends, image, strict=True)]
     x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *margins, (0, 0, 0)])
 
     def window(i: jax.Array, j: jax.Array) -> jax.Array:
-        return lax.dynamic_slice(x, (0, i, j, 0), (b, *seen, c))
+        return lax.dynamic_slice(x, (0, i, j, 0), (b, *spans, c))
 
     corners = [step * jnp.arange(count) for step, count in zip(steps, blocks, strict=True)]
     windows = jax.vmap(jax.vmap(window, (None, 0), 1), (0, None), 1)(*corners)  # [B, down, across, rows, columns, C]
     windows = lax.optimization_barrier(windows)
-    # A product with ones, whose gradient is one too: a broadcast's is a sum over several axes, which takes longer.
+    # The copies are a matrix product with ones, because the gradient of a matrix product is a matrix product, too. The
+    # gradient of a broadcast is a sum over several axes, which is slower.
     kernels = jnp.ones((b * blocks[0] * blocks[1], 1), x.dtype) @ kernel.reshape(1, -1)
     kernels = lax.optimization_barrier(kernels.reshape(b, *blocks, h, w, c))
     kernels = [jnp.copy(kernels) for _ in range(_SUMS)]

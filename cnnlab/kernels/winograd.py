@@ -1,8 +1,8 @@
-"""Winograd's convolution of 3x3 kernels: tiles of 4x4 outputs, 36 products each instead of 144.
+"""Winograd's convolution of 3x3 kernels: it computes tiles of 4x4 outputs with 36 products each instead of 144.
 
-One form, written three times: as it is computed fastest, and for its gradients by the image and by the kernel. Its sums
-and differences round more than the direct form does: 5 to 9 times as much at 64 channels and more, and still about one
-part in 100,000 of the largest output. `dispatch.exact_forms` computes without it.
+There are three versions of the same form: for a fast value, a fast image gradient and a fast kernel gradient. The sums
+and differences of the form round more than the direct convolution does, but the error is still tiny compared with the
+largest output. `dispatch.exact_forms` computes without this form.
 """
 
 import functools
@@ -15,7 +15,8 @@ from jax import lax
 
 from cnnlab.kernels import forms
 
-# F(4x4, 3x3): what turns a 6x6 tile of the image, the kernel, and the 6x6 products into a tile of 4x4 outputs.
+# The matrices of F(4x4, 3x3): `_TILE` transforms a 6x6 tile of the image, `_KERNEL` transforms the kernel, and
+# `_OUTPUT` turns the 6x6 products into a tile of 4x4 outputs.
 _TILE = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -31,7 +32,7 @@ _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]
 
 
 def convolution(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array:
-    """Computes a 3x3 cross-correlation of stride 1 by tiles of 4x4 outputs with 36 products each instead of 144.
+    """Computes a 3x3 cross-correlation of stride 1 by tiles of 4x4 outputs, with 36 products each instead of 144.
 
     Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3).
 
@@ -47,9 +48,10 @@ def convolution(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Arr
 
 
 def for_kernel(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array:
-    """Computes `convolution` with its last step written as a transposed tiling, for a fast kernel gradient.
+    """Computes the same as `convolution`, with a fast kernel gradient.
 
-    Arguments and result are those of `convolution`.
+    The last step is written as the transpose of tiling, so that the kernel gradient only cuts both arrays into tiles.
+    The arguments and the result are those of `convolution`.
     """
 
     def back(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -60,9 +62,10 @@ def for_kernel(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Arra
 
 
 def for_image(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array:
-    """Computes `convolution` as a transpose, so that its image gradient is a plain Winograd convolution.
+    """Computes the same as `convolution`, with a fast image gradient.
 
-    Arguments and result are those of `convolution`; pads are 2 at most.
+    It is the transpose of a Winograd convolution, so that its image gradient is a plain Winograd convolution. The
+    arguments and the result are those of `convolution`, but `pads` must be at most 2.
     """
     back = functools.partial(
         convolution, kernel=kernel[::-1, ::-1].swapaxes(2, 3), pads=[(2 - low, 2 - high) for low, high in pads]
@@ -73,7 +76,7 @@ def for_image(x: jax.Array, kernel: jax.Array, *, pads: forms.Pads) -> jax.Array
 
 
 def _by_tiles(x: jax.Array, kernel: jax.Array, pads: forms.Pads, back: Callable) -> jax.Array:
-    """Computes the 36 products of all tiles and passes them to `back` with the shape of the result in whole tiles."""
+    """Computes the 36 products of each tile, and calls `back` with them and the shape of the result in whole tiles."""
     c, k = kernel.shape[2:]
     rows, columns = (n + sum(pad) - 2 for n, pad in zip(x.shape[1:3], pads, strict=True))
     r, s = -(-rows // 4), -(-columns // 4)
@@ -85,7 +88,11 @@ def _by_tiles(x: jax.Array, kernel: jax.Array, pads: forms.Pads, back: Callable)
 
 
 def _to_tiles(x: jax.Array, matrix: np.ndarray, tiles: tuple[int, int]) -> jax.Array:
-    """Applies the matrix `[6, n]` to rows and columns of r x s tiles of n x n pixels, 4 apart: `[36, B r s, C]`."""
+    """Cuts r x s tiles of n x n pixels, 4 pixels apart, and applies the matrix `[6, n]` to their rows and columns.
+
+    Returns:
+      `[36, B r s, C]`.
+    """
     r, s = tiles
     x = _combined(matrix, [x[:, i : i + 4 * r - 3 : 4] for i in range(matrix.shape[1])], axis=0)
     x = _combined(matrix, [x[:, :, :, j : j + 4 * s - 3 : 4] for j in range(matrix.shape[1])], axis=1)
@@ -93,7 +100,7 @@ def _to_tiles(x: jax.Array, matrix: np.ndarray, tiles: tuple[int, int]) -> jax.A
 
 
 def _from_tiles(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Applies `_OUTPUT` to rows and columns of the 6x6 products of every tile: `[B, 4 r, 4 s, K]`."""
+    """Applies `_OUTPUT` to the rows and columns of the 6x6 products of each tile; returns `[B, 4 r, 4 s, K]`."""
     b, height, width, k = shape
     x = products.reshape(6, 6, b, height // 4, width // 4, k)
     x = _combined(_OUTPUT, list(x), axis=3)  # [6, B, r, 4, s, K]
@@ -101,6 +108,6 @@ def _from_tiles(products: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _combined(matrix: np.ndarray, parts: Sequence[jax.Array], axis: int) -> jax.Array:
-    """Sums the parts for each row of the matrix and stacks the sums; entries of 0 and 1 need no product."""
+    """Returns, for each row of the matrix, the sum of the parts weighted by its entries, stacked along `axis`."""
     sums = [sum(float(a) * part for a, part in zip(row, parts, strict=True) if a) for row in matrix]
     return jnp.stack(sums, axis)

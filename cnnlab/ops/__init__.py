@@ -1,6 +1,6 @@
-"""Pure functions of arrays: convolution and pooling as they are defined, their matrices, gradients and arithmetic.
+"""Pure functions of arrays: convolution and pooling by their definitions, their matrices, gradients and arithmetic.
 
-Layers of networks take their fast forms, `cnnlab.kernels.dispatch.convolution` and `max_pool` there.
+The layers of networks use the fast forms of `cnnlab.kernels.dispatch` instead.
 """
 
 from cnnlab.ops import arithmetic, filters

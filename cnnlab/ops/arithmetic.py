@@ -1,4 +1,4 @@
-"""Sizes, counts and receptive fields of layers, on plain integers.
+"""Arithmetic of layers with plain integers: output sizes, numbers of parameters, and receptive fields.
 
 Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285, 2016.
 """
@@ -17,8 +17,8 @@ def same_padding(kernel: int, *, dilation: int = 1) -> Pads:
     """Returns the padding (before, after) that keeps the size at stride 1: ⌊(k - 1) / 2⌋ and ⌊k / 2⌋.
 
     Args:
-      kernel: its side in pixels, k.
-      dilation: pixels from one of its weights to the next; k is then the side that it spans.
+      kernel: side of the kernel in pixels, k.
+      dilation: distance in pixels between neighbouring weights; k is then the side of the dilated kernel.
 
     >>> [same_padding(kernel) for kernel in (1, 2, 3, 4, 5)]
     [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2)]
@@ -28,13 +28,13 @@ def same_padding(kernel: int, *, dilation: int = 1) -> Pads:
 
 
 def axis_padding(kernel: int, padding: Padding, *, dilation: int = 1) -> Pads:
-    """Returns the pixels (before, after) that a padding adds to one axis.
+    """Returns the numbers of pixels (before, after) that a padding adds to an axis.
 
     Args:
-      kernel: its side in pixels.
-      padding: "valid" (none), "same" (see `same_padding`), "full" (every overlap of kernel and input counts), a number
-        for both ends, or (before, after).
-      dilation: pixels from one of the kernel's weights to the next.
+      kernel: side of the kernel in pixels.
+      padding: "valid" (no padding), "same" (see `same_padding`), "full" (an output for every overlap of kernel and
+        input), a number for both ends, or (before, after).
+      dilation: distance in pixels between neighbouring weights of the kernel.
 
     >>> axis_padding(3, "full", dilation=2)
     (4, 4)
@@ -52,14 +52,14 @@ def axis_padding(kernel: int, padding: Padding, *, dilation: int = 1) -> Pads:
 
 
 def output_size(size: int, kernel: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> int:
-    """Outputs of a convolution or pooling along one axis, ⌊(n + p - k) / s⌋ + 1 with p at both ends together.
+    """Returns the output size of a convolution or pooling along an axis: ⌊(n + p - k) / s⌋ + 1.
 
     Args:
       size: size of the input in pixels, n.
-      kernel: its side in pixels, k; with a dilation the side that it spans.
-      stride: s.
-      padding: as in `axis_padding`.
-      dilation: pixels from one of the kernel's weights to the next.
+      kernel: side of the kernel in pixels; k is the side of the dilated kernel.
+      stride: distance in pixels between neighbouring outputs, s.
+      padding: as in `axis_padding`; p is the sum over both ends.
+      dilation: distance in pixels between neighbouring weights of the kernel.
 
     Raises:
       ValueError: the kernel is larger than the padded input, or a number is too small.
@@ -77,15 +77,15 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: Padding = "
 def transposed_output_size(
     size: int, kernel: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1, extra: int = 0
 ) -> int:
-    """Outputs of a transposed convolution along one axis: the size that the convolution started from.
+    """Returns the output size of a transposed convolution along an axis: the input size of the convolution.
 
     Args:
-      size: size of the transposed convolution's input.
-      kernel: its side in pixels.
-      stride: stride of the convolution that is transposed.
-      padding: padding of that convolution, as in `axis_padding`.
-      dilation: pixels from one of the kernel's weights to the next.
-      extra: pixels at the end that its strides left over, less than the stride.
+      size: size of the transposed convolution's input in pixels.
+      kernel: side of the kernel in pixels.
+      stride: stride of the convolution.
+      padding: padding of the convolution, as in `axis_padding`.
+      dilation: distance in pixels between neighbouring weights of the kernel.
+      extra: pixels at the end that the convolution's strides do not reach, fewer than the stride.
 
     >>> transposed_output_size(output_size(5, 3, stride=2), 3, stride=2)
     5
@@ -95,21 +95,19 @@ def transposed_output_size(
     pads = axis_padding(kernel, padding, dilation=dilation)
     out = (at_least("size", size, 1) - 1) * stride + _span(kernel, dilation) - sum(pads) + extra
     if out < 1:
-        raise ValueError(
-            f"padding {pads} takes away all {out + sum(pads)} pixels of the transposed convolution's output"
-        )
+        raise ValueError(f"padding {pads} removes all {out + sum(pads)} pixels of the transposed convolution's output")
     return out
 
 
 def parameters(inputs: int, outputs: int, kernel: Sequence[int] = (), *, groups: int = 1, bias: bool = True) -> int:
-    """Parameters of a convolution, or of a dense layer, which is one without a kernel.
+    """Counts the parameters of a convolution, or of a dense layer, which is a convolution without a kernel.
 
     Args:
-      inputs: channels that it reads.
-      outputs: channels that it gives.
-      kernel: its sides in pixels.
-      groups: parts of the channels that do not see each other.
-      bias: whether one number an output channel is added.
+      inputs: number of input channels.
+      outputs: number of output channels.
+      kernel: sides of the kernel in pixels; empty for a dense layer.
+      groups: number of groups of channels; a group's outputs depend only on its own inputs.
+      bias: whether the layer adds a bias to each output channel.
 
     >>> parameters(3, 8, (5, 5)), parameters(784, 10)
     (608, 7850)
@@ -121,14 +119,14 @@ def parameters(inputs: int, outputs: int, kernel: Sequence[int] = (), *, groups:
 def multiply_adds(
     inputs: int, outputs: int, kernel: Sequence[int] = (), size: Sequence[int] = (), *, groups: int = 1
 ) -> int:
-    """Counts the multiply-adds of a convolution or dense layer for one image, including those by padding.
+    """Counts the multiply-adds of a convolution or dense layer for an image, including those with padding.
 
     Args:
-      inputs: channels that it reads.
-      outputs: channels that it gives.
-      kernel: its sides in pixels; none for a dense layer.
-      size: size of the output in pixels; none for a dense layer.
-      groups: parts of the channels that do not see each other.
+      inputs: number of input channels.
+      outputs: number of output channels.
+      kernel: sides of the kernel in pixels; empty for a dense layer.
+      size: size of the output in pixels; empty for a dense layer.
+      groups: number of groups of channels; a group's outputs depend only on its own inputs.
 
     >>> multiply_adds(3, 64, (7, 7), (112, 112))
     118013952
@@ -137,11 +135,11 @@ def multiply_adds(
 
 
 class Field(NamedTuple):
-    """The receptive field of a layer's units along one axis, in pixels of the network's input.
+    """The receptive field of a layer's units along an axis, in pixels of the network's input.
 
     Attributes:
-      size: input pixels that one unit sees.
-      stride: input pixels between neighbouring units; a fraction after upsampling.
+      size: number of input pixels that a unit depends on.
+      stride: distance in input pixels between the fields of neighbouring units; a fraction after upsampling.
       centre: centre of the first unit's field; 0 is the centre of the first pixel.
     """
 
@@ -154,11 +152,11 @@ def next_field(field: Field, *, kernel: int, stride: int = 1, padding: int = 0, 
     """Returns the receptive field after one more layer.
 
     Args:
-      field: field of the layer's inputs.
-      kernel: side of the convolution or pooling in its inputs.
-      stride: its inputs from one output to the next.
-      padding: its inputs added before the first.
-      dilation: its inputs from one weight to the next.
+      field: receptive field of the layer's inputs.
+      kernel: side of the layer's kernel or pooling window, in inputs of the layer.
+      stride: distance between neighbouring outputs, in inputs of the layer.
+      padding: number of inputs that the layer adds before the first one.
+      dilation: distance between neighbouring weights, in inputs of the layer.
 
     Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill, 2019.
 
@@ -176,8 +174,8 @@ def receptive_fields(layers: Iterable[Mapping[str, int]], start: Field | None = 
     """Returns the receptive field after every layer of a chain.
 
     Args:
-      layers: the keywords of `next_field` for each, from the input on.
-      start: the field of the first layer's inputs; one pixel if left out.
+      layers: keyword arguments of `next_field` for each layer, beginning at the network's input.
+      start: receptive field of the first layer's inputs; a single pixel by default.
 
     >>> [field.size for field in receptive_fields([{"kernel": 5}, {"kernel": 2, "stride": 2}, {"kernel": 5}])]
     [5, 6, 14]
@@ -189,20 +187,22 @@ def receptive_fields(layers: Iterable[Mapping[str, int]], start: Field | None = 
 
 
 def at_least(name: str, value: int, least: int) -> int:
-    """Returns the value; raises `ValueError` unless it is a whole number that is large enough."""
+    """Returns the value; raises a `ValueError` unless it is a whole number of at least `least`."""
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, found {value!r}")
     return value
 
 
 def check_groups(inputs: int, outputs: int, groups: int) -> None:
-    """Raises where the channels cannot be parted into equal groups."""
+    """Raises a `ValueError` if the number of groups does not divide the numbers of channels."""
     at_least("groups", groups, 1)
-    for channels, what in ((inputs, "input"), (outputs, "output")):
+    for channels, name in ((inputs, "input"), (outputs, "output")):
         if channels % groups:
-            raise ValueError(f"groups must divide the channels, {groups} does not divide {channels} {what} channels")
+            raise ValueError(
+                f"groups must divide the channels, but {groups} does not divide {channels} {name} channels"
+            )
 
 
 def _span(kernel: int, dilation: int) -> int:
-    """Returns the pixels from a kernel's first weight to its last, both included."""
+    """Returns the side of a dilated kernel in pixels, from its first weight to its last, both included."""
     return at_least("dilation", dilation, 1) * (at_least("kernel", kernel, 1) - 1) + 1

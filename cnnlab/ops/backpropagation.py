@@ -1,4 +1,4 @@
-"""Back-propagation through a convolution layer, whose two gradients are convolutions themselves."""
+"""Back-propagation through a convolution layer: both of its gradients are convolutions themselves."""
 
 from typing import NamedTuple
 
@@ -29,22 +29,22 @@ def backpropagate(
     dilation: Sizes = 1,
     weight_decay: float = 0.0,
 ) -> Gradients:
-    """Leads the error at the output of `cross_correlate(x, kernel, ...)` back to its input and its kernel.
+    """Computes the gradients of the loss with respect to the input and the kernel of `cross_correlate(x, kernel, ...)`.
 
-    The kernel's gradient is the cross-correlation of input and error, summed over the examples, plus the kernel times
-    the weight decay. The input's is the full convolution of the error with the kernel, `convolve(error, kernel,
-    padding="full")` where channels, strides and padding are left out; strides put zeros into the error, and padding is
-    cut off again.
+    The gradient of the kernel is the cross-correlation of input and error, summed over the examples, plus the kernel
+    times the weight decay. The gradient of the input is the full convolution of the error with the kernel; without
+    channels, strides and padding it is `convolve(error, kernel, padding="full")`. Strides insert zeros between the
+    pixels of the error, and the padding is cut off the result.
 
     Args:
       x: input `[..., W]`, `[..., H, W]`, `[..., W, C]` or `[..., H, W, C]`.
       kernel: `[w]`, `[h, w]`, `[w, C, K]` or `[h, w, C, K]`.
-      error: gradient of the loss with respect to the output, of its shape.
+      error: gradient of the loss with respect to the output, with the shape of the output.
       stride, padding, dilation: options of the layer.
-      weight_decay: λ, of a penalty λ / 2 · |kernel|² on the loss.
+      weight_decay: weight λ of a penalty λ / 2 · |kernel|² that is added to the loss.
 
     Raises:
-      ValueError: shapes or options that do not fit, named with what is allowed.
+      ValueError: a shape or an option does not fit; the message names it and the values that are allowed.
 
     >>> backpropagate([1, 2, 4], [1, 10], [1, 1]).x.tolist()
     [1.0, 11.0, 10.0]
@@ -55,14 +55,15 @@ def backpropagate(
     error, _, _ = channels_last(error, kernel)
     x, kernel, restore = channels_last(x, kernel)
     if x.shape[-1] != kernel.shape[-2]:
-        raise ValueError(f"a kernel {kernel.shape} reads {kernel.shape[-2]} channels, x has {x.shape[-1]}")
+        raise ValueError(f"a kernel {kernel.shape} reads {kernel.shape[-2]} channels, but x has {x.shape[-1]}")
     places = place_windows(x.shape[1:-1], kernel.shape[:-2], stride=stride, padding=padding, dilation=dilation)
     output = (x.shape[0], *places.size, kernel.shape[-1])
     if error.shape != output:
         raise ValueError(f"error must have the output's shape, [B, ..., K] = {output}, found {error.shape}")
 
-    # The channels are correlated each as an example, the examples summed as channels are; stride and dilation change
-    # places, and rows that the strides left over give weights beyond the kernel.
+    # Channels and examples swap their roles in this cross-correlation: each channel is an example, and its sum over
+    # channels is the sum over examples. Stride and dilation swap, too. Rows that the strides do not reach produce
+    # weights beyond the kernel, which are cut off.
     by_channel, by_example = jnp.swapaxes(x, 0, -1), jnp.moveaxis(error, 0, -2)
     sums = cross_correlate(by_channel, by_example, stride=places.dilation, padding=places.pads, dilation=places.stride)
     sums = sums[(slice(None), *(slice(side) for side in kernel.shape[:-2]))]

@@ -1,6 +1,6 @@
-"""Convolution and cross-correlation (convolution without the flip) by their definition, along one axis or two.
+"""Convolution and cross-correlation (convolution without the flip) by their definitions, along one axis or two.
 
-The kernel's shape says which is meant:
+The shape of the kernel decides how the input is read:
 
     kernel                                            input            output
     [w], [h, w]                                       [..., W]         [..., W']        plain signals, one kernel
@@ -8,7 +8,8 @@ The kernel's shape says which is meant:
     [w, C / groups, K], [h, w, C / groups, K]         [..., W, C]      [..., W', K]     C channels to K
                                                       [..., H, W, C]   [..., H', W', K]
 
-Integers are read as float32, and no accelerator rounds the products. Networks use `dispatch.convolution`.
+Integers become float32. The precision is always the highest, so accelerators do not round the factors. Networks use
+`dispatch.convolution` instead.
 """
 
 import jax
@@ -30,25 +31,25 @@ def cross_correlate(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> jax.Array:
-    """Sums of products with the kernel laid over every place of the input: out[i] = Σ_a x[s i + d a - p] kernel[a].
+    """Computes a cross-correlation, the sum of products out[i] = Σ_a x[s i + d a - p] kernel[a].
 
-    What networks call convolution. It does not commute.
+    Networks call this operation convolution. It is not commutative.
 
     Args:
-      x: `[..., W]`, `[..., H, W]`, `[..., W, C]` or `[..., H, W, C]`, as the kernel says (see the module).
+      x: `[..., W]`, `[..., H, W]`, `[..., W, C]` or `[..., H, W, C]`, depending on the kernel (see the module).
       kernel: `[w]`, `[h, w]`, `[w, C / groups, K]` or `[h, w, C / groups, K]`.
-      stride: pixels from one place to the next, s.
-      padding: "valid" (none), "same" (⌊(k - 1) / 2⌋ before and ⌊k / 2⌋ after, which keeps the size at stride 1),
-        "full" (every overlap), or pixels, p.
-      border: what the padding holds.
-      dilation: pixels from one of the kernel's weights to the next, d.
-      groups: parts of the channels that do not see each other.
+      stride: distance in pixels between neighbouring positions of the kernel, s.
+      padding: "valid" (no padding), "same" (⌊(k - 1) / 2⌋ pixels before and ⌊k / 2⌋ after, which keeps the size at
+        stride 1), "full" (an output for every overlap of kernel and input), or a number of pixels, p.
+      border: values of the padding.
+      dilation: distance in pixels between neighbouring weights of the kernel, d.
+      groups: number of groups of channels; a group's outputs depend only on its own inputs.
 
     Returns:
-      The same axes as `x`: sizes by `arithmetic.output_size`, K channels.
+      An array with the axes of `x`; `arithmetic.output_size` gives its size. It has K channels.
 
     Raises:
-      ValueError: shapes or options that do not fit, named with what is allowed.
+      ValueError: a shape or an option does not fit; the message names it and the values that are allowed.
 
     >>> cross_correlate([1, 2, 3, 4], [1, 0, -1]).tolist()
     [-2.0, -2.0]
@@ -57,7 +58,7 @@ def cross_correlate(
     arithmetic.check_groups(x.shape[-1], kernel.shape[-1], groups)
     if kernel.shape[-2] * groups != x.shape[-1]:
         reads = f"{kernel.shape[-2]} channels in each of {groups} groups"
-        raise ValueError(f"a kernel {kernel.shape} reads {reads}, x has {x.shape[-1]} channels")
+        raise ValueError(f"a kernel {kernel.shape} reads {reads}, but x has {x.shape[-1]} channels")
     axes = x.ndim - 2
     places = place_windows(x.shape[1:-1], kernel.shape[:axes], stride=stride, padding=padding, dilation=dilation)
     letters = "HW"[-axes:]
@@ -84,9 +85,9 @@ def convolve(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> jax.Array:
-    """Computes a convolution: `cross_correlate` with the kernel turned by 180°, so that an impulse gives the kernel.
+    """Computes a convolution: `cross_correlate` with the kernel flipped along every axis.
 
-    With `padding="full"` it commutes and is associative.
+    The output for an impulse is the kernel. With `padding="full"` it is commutative and associative.
 
     Args: as in `cross_correlate`.
 
@@ -110,13 +111,13 @@ def depthwise_separable(
     border: Border = "zeros",
     dilation: Sizes = 1,
 ) -> jax.Array:
-    """Computes a cross-correlation of every channel by itself, then one across the channels at every pixel.
+    """Computes a cross-correlation of each channel separately, then one across the channels at each pixel.
 
     Source: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017.
 
     Args:
       x: `[..., W, C]` or `[..., H, W, C]`.
-      depthwise: `[w, 1, C m]` or `[h, w, 1, C m]`, m kernels a channel.
+      depthwise: `[w, 1, C m]` or `[h, w, 1, C m]`, with m kernels per channel.
       pointwise: `[1, C m, K]` or `[1, 1, C m, K]`.
       stride: stride of the first convolution.
       padding: padding of the first convolution.

@@ -1,4 +1,4 @@
-"""Classical filters by name: handmade kernels, and their application to images."""
+"""Classical image filters: their kernels by name, and a function that applies them to images."""
 
 import math
 
@@ -14,7 +14,7 @@ from cnnlab.ops.windows import Border
 
 
 def box(size: int = 3) -> np.ndarray:
-    """Returns the kernel `[size, size]` of the mean over a square.
+    """Returns the kernel `[size, size]` that averages over a square.
 
     >>> box(2).tolist()
     [[0.25, 0.25], [0.25, 0.25]]
@@ -24,12 +24,12 @@ def box(size: int = 3) -> np.ndarray:
 
 
 def gaussian(size: int = 3, sigma: float | None = None) -> np.ndarray:
-    """Returns the kernel `[size, size]` of a mean weighted by a Gaussian.
+    """Returns the kernel `[size, size]` that averages with the weights of a Gaussian.
 
     Args:
-      size: side in pixels.
-      sigma: standard deviation in pixels; if left out the weights are binomial coefficients, a deviation of
-        √(size - 1) / 2.
+      size: side of the kernel in pixels.
+      sigma: standard deviation in pixels. By default the weights are binomial coefficients, whose standard deviation
+        is √(size - 1) / 2.
 
     >>> (16 * gaussian()).tolist()
     [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
@@ -50,28 +50,28 @@ FILTERS = {
     "gaussian": gaussian(),
     "sobel_x": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32),  # vertical edges
     "sobel_y": np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]], np.float32),  # horizontal edges
-    "edge": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32),  # Laplacian of all 8 neighbours
+    "edge": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32),  # Laplacian with all 8 neighbours
     "emboss": np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32),
-    "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32),  # less the Laplacian of 4 neighbours
+    "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32),  # minus a Laplacian of 4 neighbours
 }
-"""Kernels `[3, 3]` by name, as they are laid over the image: Sobel's answers are positive where the image gets brighter
-to the right and downwards, emboss shows what is bright as high, lit from the top left. `convolve` turns these three
-around."""
+"""Kernels `[3, 3]` by name, for cross-correlation. `sobel_x` is positive where the image gets brighter to the right,
+`sobel_y` where it gets brighter downwards. `emboss` shows bright areas as raised, with light from the top left.
+`convolve` flips these three kernels."""
 
 
 def apply_filter(images: ArrayLike, kernel: str | ArrayLike, *, border: Border = "edge") -> jax.Array:
-    """Filters images by cross-correlation, every channel by itself; their size stays.
+    """Filters every channel of images separately, by cross-correlation; the size of the images does not change.
 
     Args:
       images: `[..., H, W, C]`.
-      kernel: a name of `FILTERS`, or `[h, w]`.
-      border: what lies outside, as in `cross_correlate`.
+      kernel: a name in `FILTERS`, or an array `[h, w]`.
+      border: values outside the images, as in `cross_correlate`.
 
     Returns:
-      `[..., H, W, C]`, not clipped: Sobel, edge and emboss give negative values too.
+      `[..., H, W, C]`. Values are not clipped: the Sobel, edge and emboss filters also produce negative ones.
 
     Raises:
-      ValueError: an unknown name, or a kernel of another shape.
+      ValueError: the name is unknown, or the images or the kernel have another shape.
 
     >>> ramp = jnp.tile(jnp.arange(4.0)[:, None], (3, 1, 1))
     >>> apply_filter(ramp, "sobel_x")[1, :, 0].tolist()

@@ -1,4 +1,4 @@
-"""Convolution as a product of matrices: of the windows, or of the sparse connections between input and output."""
+"""Convolution as a matrix product, with the matrix of windows or with the sparse matrix of connections."""
 
 import itertools
 import math
@@ -22,14 +22,14 @@ def im2col(
     border: Border = "zeros",
     dilation: Sizes = 1,
 ) -> jax.Array:
-    """Returns every window as a row: `im2col(x, (h, w)) @ kernel.reshape(-1, K)` is the cross-correlation.
+    """Returns a matrix with a window in each row: `im2col(x, (h, w)) @ kernel.reshape(-1, K)` is the cross-correlation.
 
-    Windows, and the pixels in a window, run row by row. The other common order, column by column with a window in each
-    column, is that of the transposed image, transposed.
+    The windows are in row order, and so are the pixels of a window. Another common layout has a window in each column
+    and goes column by column: it is the transpose of this function's result for the transposed image.
 
     Args:
-      x: `[..., W, C]` or `[..., H, W, C]`, as the window says.
-      window: `(w,)` or `(h, w)` in pixels.
+      x: `[..., W, C]` for a window `(w,)`, `[..., H, W, C]` for a window `(h, w)`.
+      window: size of the window in pixels, `(w,)` or `(h, w)`.
       stride, padding, border, dilation: as in `cross_correlate`.
 
     Returns:
@@ -44,7 +44,7 @@ def im2col(
     places = place_windows(size, window, stride=stride, padding=padding, dilation=dilation)
     x = pad(x.reshape(math.prod(lead), *size, channels), places.pads, border)
     columns = []
-    for weight in itertools.product(*map(range, window)):  # which of the window's pixels
+    for weight in itertools.product(*map(range, window)):  # position of a pixel in the window
         first = [a * d for a, d in zip(weight, places.dilation, strict=True)]
         last = [f + s * (n - 1) + 1 for f, s, n in zip(first, places.stride, places.size, strict=True)]
         columns.append(lax.slice(x, (0, *first, 0), (x.shape[0], *last, channels), (1, *places.stride, 1)))
@@ -61,10 +61,10 @@ def connectivity_matrix(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> jax.Array:
-    """Returns the matrix W of a cross-correlation's connections: Wᵀh is the output for the input h, both flattened.
+    """Returns the matrix W of a cross-correlation: Wᵀh is the output for the input h, both flattened.
 
-    Row i holds what input i sends to each output. The matrix is sparse and repeats the kernel along its diagonals
-    (Toeplitz); for two axes it repeats such blocks.
+    Row i contains the weights from input i to each output. The matrix is sparse. For one axis it is a Toeplitz matrix,
+    which repeats the kernel along its diagonals; for two axes it repeats blocks that are Toeplitz matrices.
 
     Args:
       kernel: as in `cross_correlate`.
@@ -72,7 +72,7 @@ def connectivity_matrix(
       stride, padding, border, dilation, groups: as in `cross_correlate`.
 
     Returns:
-      `[n, m]`: n = inputs, m = outputs, pixels row by row, channels innermost.
+      `[n, m]` for n inputs and m outputs. The pixels are in row order, and the channels are the innermost axis.
 
     >>> connectivity_matrix([1, 2], (4,), stride=2).tolist()
     [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 2.0]]

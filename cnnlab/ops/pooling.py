@@ -16,21 +16,22 @@ from cnnlab.ops.windows import Padding, Sizes, floating, place_windows, window_a
 def max_pool(
     x: ArrayLike, window: Sequence[int] = (2, 2), *, stride: Sizes | None = None, padding: Padding = "valid"
 ) -> jax.Array:
-    """Computes the maximum over every window; padding never wins. A remainder smaller than the window is dropped.
+    """Computes the maximum over each window.
 
-    Of equal maxima in a window the first one, row by row, takes the whole gradient, as in PyTorch.
+    Padding is never the maximum. Pixels at the end that do not fill a window are dropped. If several entries of a
+    window equal the maximum, the first one in row order gets the whole gradient, as in PyTorch.
 
     Args:
-      x: `[..., W, C]` or `[..., H, W, C]`, as the window says.
-      window: `(w,)` or `(h, w)` in pixels.
-      stride: pixels from one window to the next; the window's size if left out.
-      padding: as in `cross_correlate`, less than the window.
+      x: `[..., W, C]` for a window `(w,)`, `[..., H, W, C]` for a window `(h, w)`.
+      window: size of the window in pixels, `(w,)` or `(h, w)`.
+      stride: distance in pixels between neighbouring windows; the window's size by default.
+      padding: as in `cross_correlate`; it must be smaller than the window.
 
     Returns:
-      The same axes; sizes by `arithmetic.output_size`.
+      An array with the axes of `x`; `arithmetic.output_size` gives its size.
 
     Raises:
-      ValueError: a window larger than its padded input, or one that could lie in the padding alone.
+      ValueError: the window is larger than its padded input, or the padding is not smaller than the window.
 
     >>> max_pool(jnp.arange(6.0)[:, None], (3,), stride=2).ravel().tolist()
     [2.0, 4.0]
@@ -46,11 +47,11 @@ def average_pool(
     padding: Padding = "valid",
     count_padding: bool = False,
 ) -> jax.Array:
-    """Computes the mean over every window. A remainder smaller than the window is dropped.
+    """Computes the mean over each window. Pixels at the end that do not fill a window are dropped.
 
     Args:
       x, window, stride, padding: as in `max_pool`.
-      count_padding: padding counts as zeros; otherwise only the input's own pixels are averaged.
+      count_padding: whether the mean includes the zeros of the padding, or only the pixels of the input.
 
     >>> average_pool(jnp.arange(6.0)[:, None], (3,), stride=2, padding=1).ravel().tolist()
     [0.5, 2.0, 4.0]
@@ -59,8 +60,8 @@ def average_pool(
     total = _pool(x, window, stride, padding, lax.add, 0.0)
     if count_padding:
         return total / math.prod(window)
-    one = jnp.ones((*x.shape[-len(window) - 1 : -1], 1), x.dtype)
-    return total / _pool(one, window, stride, padding, lax.add, 0.0)
+    ones = jnp.ones((*x.shape[-len(window) - 1 : -1], 1), x.dtype)
+    return total / _pool(ones, window, stride, padding, lax.add, 0.0)
 
 
 def _pool(
@@ -82,13 +83,14 @@ def _pool(
 
 
 def adaptive_average_pool(x: ArrayLike, size: tuple[int, int]) -> jax.Array:
-    """Means over windows that divide any input into so many rows and columns, as PyTorch places them.
+    """Averages an input of any size over windows, so that the output has a fixed number of rows and columns.
 
-    Window i of n spans the pixels ⌊i H / n⌋ to ⌈(i + 1) H / n⌉ - 1; neighbours overlap where n does not divide H.
+    The windows are those of PyTorch: row i of n is the mean over the rows ⌊i H / n⌋ to ⌈(i + 1) H / n⌉ - 1.
+    Neighbouring windows overlap if n does not divide H.
 
     Args:
       x: `[..., H, W, C]`.
-      size: rows and columns of the output.
+      size: number of rows and columns of the output.
 
     Returns:
       `[..., *size, C]`.
@@ -106,7 +108,7 @@ def adaptive_average_pool(x: ArrayLike, size: tuple[int, int]) -> jax.Array:
 
 
 def _shares(pixels: int, places: int) -> np.ndarray:
-    """Returns each pixel's share of the mean of window i, as row i."""
+    """Returns the weights `[places, pixels]` with which each pixel enters the mean of each window."""
     i, pixel = np.arange(places)[:, None], np.arange(pixels)
     inside = (pixel >= i * pixels // places) & (pixel < -(-(i + 1) * pixels // places))
     return (inside / inside.sum(1, keepdims=True)).astype(np.float32)

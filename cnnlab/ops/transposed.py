@@ -1,4 +1,4 @@
-"""Transposed convolution three ways, equal to rounding.
+"""Transposed convolution, computed in three ways that differ only by rounding.
 
 Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285, 2016, chapter 4.
 """
@@ -31,27 +31,27 @@ def transposed_convolution(
     extra: Sizes = 0,
     way: Literal["gradient", "zeros", "matrix"] = "gradient",
 ) -> jax.Array:
-    """Computes the transpose of a cross-correlation: from K channels back to C, from small images back to large ones.
+    """Computes the transpose of a cross-correlation: it maps K channels back to C, and small images back to large ones.
 
     Args:
       x: `[..., W']`, `[..., H', W']`, `[..., W', K]` or `[..., H', W', K]`.
       kernel: kernel of the cross-correlation from C to K channels, `[w]`, `[h, w]`, `[w, C / groups, K]` or
         `[h, w, C / groups, K]`.
-      stride: stride of the cross-correlation; here pixels of the output for one of `x`.
-      padding: padding of the cross-correlation; here cut off the output.
-      dilation: pixels from one of the kernel's weights to the next.
-      groups: parts of the channels that do not see each other.
-      extra: pixels at the end that the cross-correlation's strides left over, less than the stride; `padding="same"`
-        with `extra=stride - 1` makes an image `stride` times as large.
-      way: "gradient": the cross-correlation's gradient with respect to its input, at the error `x`; "zeros": a
-        convolution with stride 1 of `x` with zeros between its pixels and around them; "matrix": the product W x, where
-        Wᵀ h is the cross-correlation.
+      stride: stride of the cross-correlation; here the distance in the output between neighbouring pixels of `x`.
+      padding: padding of the cross-correlation; here it is cut off the output.
+      dilation: distance in pixels between neighbouring weights of the kernel.
+      groups: number of groups of channels; a group's outputs depend only on its own inputs.
+      extra: pixels at the end of the output that the strides of the cross-correlation do not reach, fewer than the
+        stride. With `padding="same"` and `extra=stride - 1` an image becomes `stride` times as large.
+      way: "gradient" computes the gradient of the cross-correlation with respect to its input, for the error `x`.
+        "zeros" puts zeros between and around the pixels of `x` and computes a convolution of stride 1. "matrix"
+        computes the product W x, where Wᵀ h is the cross-correlation.
 
     Returns:
-      The same axes as `x`: sizes by `arithmetic.transposed_output_size`, C channels.
+      An array with the axes of `x`; `arithmetic.transposed_output_size` gives its size. It has C channels.
 
     Raises:
-      ValueError: shapes or options that do not fit, named with what is allowed.
+      ValueError: a shape or an option does not fit; the message names it and the values that are allowed.
 
     >>> transposed_convolution([1, 10], [1, 2, 3], stride=2).tolist()
     [1.0, 2.0, 13.0, 20.0, 30.0]
@@ -62,7 +62,7 @@ def transposed_convolution(
     channels, outputs = kernel.shape[-2] * groups, kernel.shape[-1]
     arithmetic.check_groups(channels, outputs, groups)
     if outputs != x.shape[-1]:
-        raise ValueError(f"a kernel {kernel.shape}, transposed, reads {outputs} channels, x has {x.shape[-1]}")
+        raise ValueError(f"a transposed kernel {kernel.shape} reads {outputs} channels, but x has {x.shape[-1]}")
     axes = x.ndim - 2
     stride, dilation = per_axis("stride", stride, axes), per_axis("dilation", dilation, axes)
     extra, padding = per_axis("extra", extra, axes), per_axis("padding", padding, axes)
@@ -82,7 +82,7 @@ class _Target(NamedTuple):
     groups: int
 
     def options(self) -> dict:
-        """Returns the options of the cross-correlation that is transposed."""
+        """Returns the options of the cross-correlation whose transpose is computed."""
         return {"stride": self.stride, "padding": self.pads, "dilation": self.dilation, "groups": self.groups}
 
 
@@ -99,9 +99,8 @@ def _by_zeros(x: jax.Array, kernel: jax.Array, to: _Target) -> jax.Array:
         reach = d * (k - 1)
         inserted = (n - 1) * s + 1
         first = reach - before
-        spread.append(
-            (first, size + reach - first - inserted, s - 1)
-        )  # size + reach pixels; a negative number cuts off
+        # The result has size + reach pixels; a negative number cuts pixels off.
+        spread.append((first, size + reach - first - inserted, s - 1))
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *spread, (0, 0, 0)])
     # [h, w, C / groups, groups, K / groups] to [h, w, K / groups, groups, C / groups]
     parts = jnp.swapaxes(kernel.reshape(*kernel.shape[:-1], to.groups, -1), -3, -1)

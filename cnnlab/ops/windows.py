@@ -1,4 +1,4 @@
-"""What convolution and pooling share: the layout of arrays, and options for every axis."""
+"""Helpers that convolution and pooling share: the layout of arrays, and the options for each axis."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -12,19 +12,19 @@ from cnnlab.ops import arithmetic
 from cnnlab.ops.arithmetic import Pads
 
 Sizes = int | Sequence[int]
-"""A number for all axes, or one an axis."""
+"""A single number for all axes, or a number for each axis."""
 
 Padding = Literal["valid", "same", "full"] | int | Sequence[int | Pads]
-"""For all axes by name or number, or for each a number or (before, after)."""
+"""A name or a number of pixels for all axes, or for each axis a number or a pair (before, after)."""
 
 Border = Literal["zeros", "edge", "reflect", "circular"]
-"""What the padding holds: zeros, the nearest pixel, the mirror image without the border pixel, the opposite side."""
+"""Values of the padding: zeros, the nearest pixel, the mirror image without the border pixel, or the opposite side."""
 
 _MODES = {"zeros": "constant", "edge": "edge", "reflect": "reflect", "circular": "wrap"}
 
 
 class Windows(NamedTuple):
-    """The positions of a window: their number along every axis, and the options for every axis."""
+    """The positions of a window on an input: their number along each axis, and the options for each axis."""
 
     size: tuple[int, ...]
     pads: tuple[Pads, ...]
@@ -35,11 +35,12 @@ class Windows(NamedTuple):
 def place_windows(
     size: Sequence[int], window: Sequence[int], *, stride: Sizes = 1, padding: Padding = "valid", dilation: Sizes = 1
 ) -> Windows:
-    """Returns where a window lies on an input, and checks the options, which are those of `cross_correlate`.
+    """Checks the options of `cross_correlate` and returns the positions of the window on the input.
 
     Args:
-      size: size of the input in pixels.
-      window: its sides in pixels.
+      size: size of the input in pixels, per axis.
+      window: size of the window in pixels, per axis.
+      stride, padding, dilation: as in `cross_correlate`.
 
     >>> place_windows((5, 4), (2, 2), padding=1, stride=2).size
     (3, 3)
@@ -63,16 +64,16 @@ def window_axes(x: jax.Array, window: Sequence[int]) -> int:
 
 
 def per_axis(name: str, value, axes: int) -> tuple:
-    """Returns one value per axis."""
+    """Returns a tuple with one value per axis; a single value is repeated for every axis."""
     single = isinstance(value, str) or not isinstance(value, Iterable)
     values = (value,) * axes if single else tuple(value)
     if len(values) != axes:
-        raise ValueError(f"{name} must be given once or for each of {axes} axes, found {value!r}")
+        raise ValueError(f"{name} must be a single value or one value for each of {axes} axes, found {value!r}")
     return values
 
 
 def pad(x: jax.Array, pads: Sequence[Pads], border: Border = "zeros") -> jax.Array:
-    """Pads `[B, ..., C]` along the axes between batch and channels."""
+    """Pads an array `[B, ..., C]` along the axes between batch and channels."""
     if border not in _MODES:
         raise ValueError(f"border must be one of {', '.join(map(repr, _MODES))}, found {border!r}")
     return jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=_MODES[border])
@@ -81,8 +82,8 @@ def pad(x: jax.Array, pads: Sequence[Pads], border: Border = "zeros") -> jax.Arr
 def floating(*arrays: ArrayLike) -> list[jax.Array]:
     """Converts arrays to their common floating type; integers become float32."""
     arrays = [jnp.asarray(array) for array in arrays]
-    kind = jnp.result_type(*arrays)
-    return [array.astype(kind if jnp.issubdtype(kind, jnp.inexact) else jnp.float32) for array in arrays]
+    dtype = jnp.result_type(*arrays)
+    return [array.astype(dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32) for array in arrays]
 
 
 def axes_of(kernel: jax.Array) -> int:
@@ -93,7 +94,10 @@ def axes_of(kernel: jax.Array) -> int:
 
 
 def channels_last(x: ArrayLike, kernel: ArrayLike) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Brings input and kernel to `[B, ..., C]` and `[..., C, K]`, and returns the way back for the result."""
+    """Reshapes input and kernel to `[B, ..., C]` and `[..., C, K]`; also returns a function that reshapes the output back.
+
+    A kernel without channels gets the channels C = K = 1. All axes of the input before its spatial axes become B.
+    """
     x, kernel = floating(x, kernel)
     axes = axes_of(kernel)
     plain = kernel.ndim == axes

@@ -128,7 +128,7 @@ def test_convolution_compiles_maps_and_differentiates():
 
 
 WRONG = [
-    ((5, 5, 3), (3, 3, 2, 4), {}, r"kernel \(3, 3, 2, 4\) reads 2 channels in each of 1 groups, x has 3"),
+    ((5, 5, 3), (3, 3, 2, 4), {}, r"kernel \(3, 3, 2, 4\) reads 2 channels in each of 1 groups, but x has 3"),
     ((5, 5, 4), (3, 3, 2, 4), {"groups": 3}, "3 does not divide 4 input channels"),
     ((5, 5, 4), (3, 3, 2, 5), {"groups": 2}, "2 does not divide 5 output channels"),
     ((5, 5, 4), (3, 3, 2, 4), {"groups": 0}, "groups must be a whole number of at least 1, found 0"),
@@ -138,7 +138,12 @@ WRONG = [
     ((5, 5), (3, 3), {"stride": (1, -2)}, "stride must be a whole number of at least 1, found -2"),
     ((5,), (3,), {"stride": 1.5}, "stride must be a whole number of at least 1, found 1.5"),
     ((5,), (3,), {"dilation": 0}, "dilation must be a whole number of at least 1, found 0"),
-    ((5, 5), (3, 3), {"stride": (1, 1, 1)}, r"stride must be given once or for each of 2 axes, found \(1, 1, 1\)"),
+    (
+        (5, 5),
+        (3, 3),
+        {"stride": (1, 1, 1)},
+        r"stride must be a single value or one value for each of 2 axes, found \(1, 1, 1\)",
+    ),
     ((5,), (3,), {"padding": -1}, "padding must be a whole number of at least 0, found -1"),
     ((5,), (3,), {"padding": "SAME"}, "padding must be 'valid', 'same', 'full' or numbers, found 'SAME'"),
     ((5,), (3,), {"padding": [(1, 1, 1)]}, r"padding of an axis must be one number or \(before, after\)"),

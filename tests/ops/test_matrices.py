@@ -110,5 +110,5 @@ def test_misfits_are_told_by_name_and_number():
         im2col(np.ones((2, 5, 1)), (3, 3))
     with pytest.raises(ValueError, match=r"error must have the output's shape, .* = \(1, 3, 1\), found \(1, 4, 1\)"):
         backpropagate(np.ones(5), np.ones(3), np.ones(4))
-    with pytest.raises(ValueError, match=r"kernel \(3, 1, 2\) reads 1 channels, x has 3"):
+    with pytest.raises(ValueError, match=r"kernel \(3, 1, 2\) reads 1 channels, but x has 3"):
         backpropagate(np.ones((1, 5, 3)), np.ones((3, 1, 2)), np.ones((1, 3, 2)))

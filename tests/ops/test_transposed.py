@@ -56,11 +56,11 @@ def test_same_padding_with_all_that_the_stride_leaves_over_doubles_an_image():
 
 
 WRONG = [
-    ((4, 4, 3), (3, 3, 5, 2), {}, r"kernel \(3, 3, 5, 2\), transposed, reads 2 channels, x has 3"),
+    ((4, 4, 3), (3, 3, 5, 2), {}, r"transposed kernel \(3, 3, 5, 2\) reads 2 channels, but x has 3"),
     ((4, 4, 3), (3, 3, 5, 3), {"groups": 2}, "2 does not divide 3 output channels"),
     ((4,), (3,), {"stride": 0}, "stride must be a whole number of at least 1, found 0"),
     ((4,), (3,), {"stride": 2, "extra": 2}, "extra must lie in 0 <= extra < stride 2, found 2"),
-    ((1,), (3,), {"padding": (2,)}, r"padding \(2, 2\) takes away all 3 pixels"),
+    ((1,), (3,), {"padding": (2,)}, r"padding \(2, 2\) removes all 3 pixels"),
     ((4,), (3,), {"way": "zero"}, "unknown way 'zero'; did you mean 'zeros'"),
 ]
 
