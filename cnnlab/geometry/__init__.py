@@ -1,4 +1,4 @@
-"""Boxes, warps and grids, as pure functions of arrays."""
+"""Pure functions of arrays for boxes, affine warps, grids of cells and letterboxes."""
 
 from cnnlab.geometry import boxes, warp
 

@@ -1,14 +1,14 @@
-"""Anchor boxes: the sizes that a data set's boxes cluster around."""
+"""Anchor boxes: typical sizes of the boxes in a dataset, from clustering."""
 
 import numpy as np
 
 
 def size_iou(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Computes the IoU of boxes that share a corner, so that only their sizes count; 0 if both are empty.
+    """Computes the IoU of boxes that share a corner, so that it depends only on their sizes; 0 if both are empty.
 
     Args:
-      sizes: `[..., n, 2]` width and height; JAX or NumPy.
-      anchors: `[k, 2]`.
+      sizes: widths and heights `[..., n, 2]`; a JAX or NumPy array.
+      anchors: widths and heights `[k, 2]`.
 
     Returns:
       `[..., n, k]`.
@@ -23,15 +23,17 @@ def size_iou(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 
 def cluster_sizes(sizes: np.ndarray, k: int, *, seed: int = 0, restarts: int = 10) -> np.ndarray:
-    """Anchors `[k, 2]` by k-means with the distance 1 - IoU, the smallest first; of several starts the best.
+    """Computes anchors `[k, 2]` by k-means with the distance 1 - IoU, sorted by area.
+
+    The result is the best of several random starts: the anchors with the largest mean IoU.
 
     Source: Redmon and Farhadi, YOLO9000: Better, Faster, Stronger, CVPR 2017, section 2, dimension clusters.
 
     Args:
-      sizes: `[n, 2]` width and height; those without area have no shape to cluster and are left out.
-      k: how many anchors; where there are fewer different sizes, some are repeated.
-      seed: seed of the starts.
-      restarts: how many starts.
+      sizes: widths and heights `[n, 2]` of boxes. Sizes without area are ignored.
+      k: number of anchors. If there are fewer different sizes, some anchors are repeated.
+      seed: seed of the random starts.
+      restarts: number of random starts.
 
     Raises:
       ValueError: k is below 1, or no size has an area.
@@ -44,7 +46,7 @@ def cluster_sizes(sizes: np.ndarray, k: int, *, seed: int = 0, restarts: int = 1
     sizes = np.asarray(sizes, np.float64).reshape(-1, 2)
     sizes = sizes[(sizes > 0).all(1)]
     if not len(sizes):
-        raise ValueError("sizes must hold a box with an area, found none")
+        raise ValueError("sizes must contain at least one box with an area, found none")
     generator = np.random.default_rng(seed)
     tries = [_cluster(sizes, k, generator) for _ in range(restarts)]
     best = max(tries, key=lambda anchors: size_iou(sizes, anchors).max(1).mean())
@@ -52,7 +54,7 @@ def cluster_sizes(sizes: np.ndarray, k: int, *, seed: int = 0, restarts: int = 1
 
 
 def _cluster(sizes: np.ndarray, k: int, generator: np.random.Generator) -> np.ndarray:
-    """Runs k-means to its fixed point from k sizes drawn at random."""
+    """Runs k-means from k sizes that are drawn at random until the clusters no longer change."""
     anchors = sizes[generator.choice(len(sizes), k, replace=len(sizes) < k)]
     nearest = None
     for _ in range(300):

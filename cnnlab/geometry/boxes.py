@@ -1,8 +1,8 @@
 """Boxes `[..., 4]`: their formats and their overlap.
 
-Everything here reads xyxy in continuous coordinates, unless it says otherwise, and answers NumPy arrays with NumPy
-arrays (in their own precision) and all else with JAX arrays. A reversed box counts as empty. A quotient 0 / 0 is 0, and
-its gradient is finite.
+All functions read boxes as xyxy in continuous coordinates, unless their docstring states another format. They return
+NumPy arrays for NumPy arrays, in the same precision, and JAX arrays for all other arrays. A box with reversed corners
+counts as empty. A quotient 0 / 0 is 0, and its gradient is finite.
 """
 
 import types
@@ -18,12 +18,12 @@ FORMATS = ("xyxy", "xywh", "cxcywh")
 
 
 def convert(boxes: jax.Array, source: str, target: str) -> jax.Array:
-    """Converts boxes from one format to another: two corners, corner and size, or centre and size.
+    """Converts boxes to another format: two corners (xyxy), corner and size (xywh), or centre and size (cxcywh).
 
     Args:
-      boxes: `[..., 4]`.
-      source: `xyxy`, `xywh` or `cxcywh`.
-      target: one of the same names.
+      boxes: boxes `[..., 4]`.
+      source: format of the boxes: "xyxy", "xywh" or "cxcywh".
+      target: format of the result: "xyxy", "xywh" or "cxcywh".
 
     Raises:
       ValueError: a format is unknown.
@@ -46,7 +46,7 @@ def convert(boxes: jax.Array, source: str, target: str) -> jax.Array:
 
 
 def area(boxes: jax.Array) -> jax.Array:
-    """Computes the area of boxes in square pixels, `[..., 4]` to `[...]`; 0 for a reversed box.
+    """Computes the area `[...]` of boxes `[..., 4]` in square pixels; 0 for a box with reversed corners.
 
     >>> area(np.array([[0.0, 0, 4, 3], [4, 3, 0, 0]])).tolist()
     [12.0, 0.0]
@@ -56,7 +56,7 @@ def area(boxes: jax.Array) -> jax.Array:
 
 
 def clip(boxes: jax.Array, image_size: Sequence[int]) -> jax.Array:
-    """Clips boxes to an image of (height, width); a box outside becomes empty, at the border.
+    """Clips boxes to an image of size (height, width); a box outside the image becomes an empty box at the border.
 
     >>> clip(np.array([-1.0, 2, 9, 4]), (3, 6)).tolist()
     [0.0, 2.0, 6.0, 3.0]
@@ -67,7 +67,7 @@ def clip(boxes: jax.Array, image_size: Sequence[int]) -> jax.Array:
 
 
 def valid(boxes: jax.Array) -> jax.Array:
-    """Returns whether a box is finite and encloses an area, `[..., 4]` to `[...]` bool.
+    """Returns whether boxes `[..., 4]` are finite and have a positive width and height, as `[...]` bool.
 
     >>> valid(np.array([[0.0, 0, 1, 1], [1, 1, 1, 2], [0, 0, np.nan, 1]])).tolist()
     [True, False, False]
@@ -76,15 +76,15 @@ def valid(boxes: jax.Array) -> jax.Array:
 
 
 def iou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """Computes the intersection over union; 0 if both areas are 0.
+    """Computes the intersection over union of boxes; 0 if both areas are 0.
 
     Args:
-      a: `[..., n, 4]`.
-      b: `[..., m, 4]`.
-      matched: compare each box of `a` with the one box of `b` at its place, not with all of them.
+      a: boxes `[..., n, 4]`.
+      b: boxes `[..., m, 4]`.
+      matched: whether to compare each box of `a` only with the box of `b` at the same index.
 
     Returns:
-      `[..., n, m]`; matched, `[...]` for two arrays `[..., 4]`.
+      `[..., n, m]` for all pairs. If `matched`, `[...]` for two arrays `[..., 4]`.
 
     >>> iou(np.array([[0.0, 0, 100, 100]]), np.array([[0.0, 0, 50, 50]])).tolist()
     [[0.25]]
@@ -93,7 +93,7 @@ def iou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
 
 
 def giou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """Computes the IoU minus the share of the enclosing box that neither box fills, in -1..1.
+    """Computes the generalized IoU: the IoU minus the share of the enclosing box that neither box fills, in -1..1.
 
     Source: Rezatofighi et al., Generalized Intersection over Union, CVPR 2019, algorithm 1.
 
@@ -110,7 +110,9 @@ def giou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
 
 
 def diou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """Computes the IoU minus the squared distance of the centres over the enclosing box's squared diagonal, in -1..1.
+    """Computes the distance IoU, in -1..1.
+
+    It is the IoU minus the squared distance between the centres, divided by the squared diagonal of the enclosing box.
 
     Source: Zheng et al., Distance-IoU Loss, AAAI 2020, equation 7.
 
@@ -124,13 +126,15 @@ def diou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
 
 
 def ciou(a: jax.Array, b: jax.Array, *, matched: bool = False) -> jax.Array:
-    """Computes the DIoU minus a term for different aspects, `v^2 / (1 - IoU + v)`, whose weight has no gradient.
+    """Computes the complete IoU: the DIoU minus a term for different aspect ratios, `v^2 / (1 - IoU + v)`.
+
+    The weight of this term, `v / (1 - IoU + v)`, has no gradient.
 
     Source: Zheng et al., Distance-IoU Loss, AAAI 2020, equations 8 to 11.
 
     Args: as in `iou`.
 
-    >>> ciou(np.array([0.0, 0, 2, 2]), np.array([2.0, 0, 4, 2]), matched=True).item()  # equal aspects: as DIoU
+    >>> ciou(np.array([0.0, 0, 2, 2]), np.array([2.0, 0, 4, 2]), matched=True).item()  # equal aspect ratios: the DIoU
     -0.2
     """
     a, b = _align(a, b, matched)
@@ -150,13 +154,13 @@ def _align(a: jax.Array, b: jax.Array, matched: bool) -> tuple[jax.Array, jax.Ar
 
 
 def _divide(above: jax.Array, below: jax.Array) -> jax.Array:
-    """Divides, with 0 for a divisor of 0; the inner choice keeps the gradient finite there."""
+    """Divides; the quotient is 0 for a divisor of 0, for which the inner `where` keeps the gradient finite."""
     xp = _module(above, below)
     return xp.where(below > 0, above / xp.where(below > 0, below, 1), 0)
 
 
 def _iou(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Computes the intersection over union, and the union."""
+    """Computes the intersection over union, and the area of the union."""
     xp = _module(a, b)
     side = xp.maximum(xp.minimum(a[..., 2:], b[..., 2:]) - xp.maximum(a[..., :2], b[..., :2]), 0)
     overlap = side[..., 0] * side[..., 1]
@@ -165,7 +169,7 @@ def _iou(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _enclosing(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Computes width and height of the smallest box around both."""
+    """Computes the width and height of the smallest box that encloses both boxes."""
     xp = _module(a, b)
     return xp.maximum(a[..., 2:], b[..., 2:]) - xp.minimum(a[..., :2], b[..., :2])
 
@@ -176,7 +180,7 @@ def _distance(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _angle(boxes: jax.Array) -> jax.Array:
-    """Computes arctan(width / height); 0 for a point, where the gradient would be NaN."""
+    """Computes arctan(width / height); 0 for a box without extent, whose gradient would otherwise be NaN."""
     xp = _module(boxes)
     side = xp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     width, height = side[..., 0], side[..., 1]

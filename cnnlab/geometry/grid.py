@@ -1,16 +1,18 @@
-"""A grid of cells over an image: the cell of each object, and boxes in the coordinates of a cell."""
+"""A grid of cells over an image: assigns objects to cells, and converts boxes to the coordinates of cells and back."""
 
 import jax
 import jax.numpy as jnp
 
 
 def cell_of(boxes: jax.Array, *, size: tuple[int, int], grid: tuple[int, int]) -> jax.Array:
-    """Returns the cell of each box's centre, `row * columns + column`; the nearest one for a centre outside the image.
+    """Returns the index of the cell that contains each box's centre, `row * columns + column`.
+
+    A centre outside the image belongs to the nearest cell.
 
     Args:
-      boxes: `[..., 4]` xyxy in pixels.
-      size: height and width of the image.
-      grid: rows and columns.
+      boxes: boxes `[..., 4]`, xyxy in pixels.
+      size: height and width of the image in pixels.
+      grid: number of rows and columns of the grid.
 
     >>> cell_of(jnp.array([36.0, 8, 44, 20]), size=(32, 64), grid=(4, 8)).item()  # centre (40, 14): row 1, column 5
     13
@@ -23,61 +25,62 @@ def cell_of(boxes: jax.Array, *, size: tuple[int, int], grid: tuple[int, int]) -
 
 
 def assign(cell: jax.Array, preference: jax.Array, valid: jax.Array, *, cells: int) -> jax.Array:
-    """Assigns each object in turn the free slot of its cell that it prefers; -1 if none is free.
+    """Assigns to each object the free slot of its cell that it prefers, in the order of the objects.
 
     Args:
-      cell: `[n]` of each object.
-      preference: `[n, slots]`; the larger the better.
-      valid: `[n]` bool; padding gets no slot.
-      cells: how many there are.
+      cell: index `[n]` of each object's cell.
+      preference: score `[n, slots]` of each slot; an object prefers the slot with the largest score.
+      valid: `[n]` bool; False for padding, which gets no slot.
+      cells: number of cells of the grid.
 
     Returns:
-      `[n]` int32.
+      The slot `[n]` of each object, int32; -1 for padding, and for objects whose cell has no free slot.
 
     >>> assign(jnp.array([3, 3, 3]), jnp.array([[0.1, 0.9]] * 3), jnp.ones(3, bool), cells=4).tolist()
     [1, 0, -1]
     """
 
-    def place(free: jax.Array, one: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-        where, wish, real = one
-        slot = jnp.where(free[where], wish, -jnp.inf).argmax()
-        taken = real & free[where].any()
-        return free.at[where, slot].set(free[where, slot] & ~taken), jnp.where(taken, slot, -1)
+    def place(free: jax.Array, entry: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        index, scores, real = entry
+        slot = jnp.where(free[index], scores, -jnp.inf).argmax()
+        assigned = real & free[index].any()
+        return free.at[index, slot].set(free[index, slot] & ~assigned), jnp.where(assigned, slot, -1)
 
     free = jnp.ones((cells, preference.shape[-1]), bool)
     return jax.lax.scan(place, free, (cell, preference, valid))[1].astype(jnp.int32)
 
 
 def put(values: jax.Array, cell: jax.Array, slot: jax.Array, *, grid: tuple[int, int], slots: int, empty) -> jax.Array:
-    """Writes the values of objects to their cells and slots.
+    """Writes the value of each object to its cell and slot.
 
     Args:
-      values: `[n, ...]`.
-      cell: `[n]`.
-      slot: `[n]`; -1 leaves the object out.
-      grid: rows and columns.
-      slots: a cell.
-      empty: everywhere else.
+      values: value of each object, `[n, ...]`.
+      cell: index of each object's cell, `[n]`.
+      slot: slot of each object, `[n]`; an object with the slot -1 is not written.
+      grid: number of rows and columns of the grid.
+      slots: number of slots of a cell.
+      empty: value of all other slots.
 
     Returns:
       `[rows, columns, slots, ...]`.
     """
     total = grid[0] * grid[1] * slots
     start = jnp.full((total, *values.shape[1:]), empty, values.dtype)
-    target = jnp.where(slot >= 0, cell * slots + slot, total)  # past the end: dropped
+    target = jnp.where(slot >= 0, cell * slots + slot, total)  # an index past the end is dropped
     return start.at[target].set(values, mode="drop").reshape(*grid, slots, *values.shape[1:])
 
 
 def to_boxes(centre: jax.Array, extent: jax.Array, *, size: tuple[int, int]) -> jax.Array:
-    """Converts the grid's values to boxes.
+    """Converts centres and extents in the coordinates of a grid to boxes in pixels.
 
     Args:
-      centre: `[..., rows, columns, slots, 2]` x and y relative to the cell: 0 is its left or upper edge, 1 the other.
-      extent: `[..., rows, columns, slots, 2]` width and height relative to the image.
+      centre: x and y of the centre relative to its cell, `[..., rows, columns, slots, 2]`. 0 is the left or upper edge
+        of the cell, and 1 is the right or lower edge.
+      extent: width and height relative to the image, `[..., rows, columns, slots, 2]`.
       size: height and width of the image in pixels.
 
     Returns:
-      `[..., rows, columns, slots, 4]` xyxy in pixels.
+      Boxes `[..., rows, columns, slots, 4]`, xyxy in pixels.
 
     >>> to_boxes(jnp.full((4, 8, 1, 2), 0.5), jnp.full((4, 8, 1, 2), 0.25), size=(32, 64))[1, 5, 0].tolist()
     [36.0, 8.0, 52.0, 16.0]
@@ -91,9 +94,9 @@ def to_boxes(centre: jax.Array, extent: jax.Array, *, size: tuple[int, int]) -> 
 
 
 def from_boxes(boxes: jax.Array, *, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
-    """Converts boxes `[..., rows, columns, slots, 4]` at their cells back to centre and extent.
+    """Converts boxes `[..., rows, columns, slots, 4]` back to centre and extent; this is the inverse of `to_boxes`.
 
-    A centre outside its cell (that of an object whose centre lies outside the image) gives less than 0 or more than 1.
+    The centre of an object outside the image lies outside its cell, so its coordinates are below 0 or above 1.
     """
     rows, columns = boxes.shape[-4:-2]
     corner = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1)[:, :, None]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-GREY = 127  # of the two bars that are left over
+GREY = 127  # value of the two bars beside the photo
 
 
 class Placement(NamedTuple):
@@ -12,7 +12,7 @@ class Placement(NamedTuple):
 
     Attributes:
       left: column of the photo's left edge.
-      top: row of its upper edge.
+      top: row of the photo's upper edge.
       height: height of the resized photo.
       width: width of the resized photo.
     """
@@ -24,7 +24,7 @@ class Placement(NamedTuple):
 
 
 def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
-    """Returns the largest centred placement that keeps the photo's aspect ratio.
+    """Returns the largest centred placement of a photo on a canvas that keeps the aspect ratio of the photo.
 
     Args:
       photo: height and width of the photo in pixels.
@@ -39,9 +39,10 @@ def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
 
 
 def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
-    """Maps boxes `[..., 4]` xyxy from pixels of the photo to pixels of the canvas.
+    """Maps boxes `[..., 4]`, xyxy, from pixels of the photo to pixels of the canvas.
 
-    Width and height are scaled by what whole pixels make of them, so boxes and pixels move alike.
+    The resized photo has whole pixels, so its width and height have slightly different scales. The boxes use these
+    scales, too, and therefore stay on their objects.
 
     >>> to_canvas(np.array([0.0, 0, 640, 480]), (480, 640), (416, 416)).tolist()
     [0.0, 52.0, 416.0, 364.0]
@@ -64,9 +65,9 @@ def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.
     """Maps boxes `[n, m, 4]` from canvases to pixels of their photos, and clips them to the photos.
 
     Args:
-      boxes: xyxy in pixels of the canvas.
-      frames: `[n, 4]`, where each photo lies on its canvas.
-      sizes: `[n, 2]`, height and width of each photo.
+      boxes: boxes, xyxy in pixels of the canvas.
+      frames: box of each photo on its canvas, `[n, 4]`, xyxy in pixels of the canvas.
+      sizes: height and width of each photo in pixels, `[n, 2]`.
 
     >>> from_frames(np.array([[[0, 8, 32, 24]]]), np.array([[0, 8, 32, 24]]), np.array([[20, 40]])).tolist()
     [[[0.0, 0.0, 40.0, 20.0]]]
@@ -78,6 +79,6 @@ def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.
 
 
 def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns factor and shift `[4]` for xyxy."""
+    """Returns the factor and the shift, `[4]` each, that map xyxy coordinates from the photo to the canvas."""
     left, top, height, width = place(photo, canvas)
     return np.tile([width / photo[1], height / photo[0]], 2), np.tile([left, top], 2)

@@ -1,8 +1,9 @@
 """Affine warps of images, masks and boxes.
 
-A matrix `[..., 2, 3]` says where a point `(x, y, 1)` goes, in continuous pixel coordinates: x to the right, y down, the
-centre of the first pixel at (0.5, 0.5). Coordinates are sums of products, never matrix products, whose inputs some
-accelerators round: whole-pixel shifts, flips and quarter turns are exact on every backend.
+A matrix `[..., 2, 3]` maps a point `(x, y, 1)` to its new position. The coordinates are continuous and in pixels: x
+points to the right, y points down, and the centre of the first pixel is (0.5, 0.5). Some accelerators round the inputs
+of matrix products, so the coordinates are computed as sums of products instead. Therefore shifts by whole pixels, flips
+and quarter turns are exact on every backend.
 """
 
 from collections.abc import Iterator
@@ -27,16 +28,16 @@ def affine(
     """Returns the matrix that flips, zooms, shears, rotates about the image's centre and shifts, in this order.
 
     Args:
-      size: height and width in pixels.
-      horizontal_flip: left and right change places.
-      vertical_flip: top and bottom change places.
-      zoom: magnification; 2 shows everything twice as large.
-      shear: pixels to the right for every pixel down.
-      rotation: degrees counter-clockwise; multiples of 90 are exact.
-      shift: `[..., 2]`, pixels to the right and down.
+      size: height and width of the image in pixels.
+      horizontal_flip: whether to swap left and right.
+      vertical_flip: whether to swap top and bottom.
+      zoom: magnification; 2 makes everything twice as large.
+      shear: shift to the right in pixels for each pixel down.
+      rotation: angle in degrees, counter-clockwise; multiples of 90 are exact.
+      shift: shift to the right and down in pixels, `[..., 2]`.
 
     Returns:
-      `[..., 2, 3]`; the leading axes are those of the arguments, broadcast.
+      Matrix `[..., 2, 3]`, whose leading axes are those of the arguments after broadcasting.
 
     >>> (affine((4, 4), rotation=90.0) + 0.0).tolist()
     [[0.0, 1.0, 0.0], [-1.0, 0.0, 4.0]]
@@ -78,18 +79,20 @@ def _matrix(*entries: jax.Array) -> jax.Array:
 
 
 def elastic_displacement(key: jax.Array, number: int, size: tuple[int, int], *, grid: int = 3) -> jax.Array:
-    """Draws smooth random displacements of standard deviation 1: normal on a coarse grid, cubic in between.
+    """Draws smooth random displacements: normal numbers on a coarse grid, with cubic interpolation between them.
 
-    Source: Ronneberger et al., U-Net, MICCAI 2015, section 3.1 (its grid is 3x3, its deviation 10 pixels).
+    The standard deviation on the grid is 1.
+
+    Source: Ronneberger et al., U-Net, MICCAI 2015, section 3.1, with a 3x3 grid and a standard deviation of 10 pixels.
 
     Args:
-      key: random key of the draw.
+      key: random key.
       number: number of images.
-      size: height and width in pixels.
-      grid: points along either side.
+      size: height and width of the images in pixels.
+      grid: number of grid points along each axis.
 
     Returns:
-      `[number, H, W, 2]`, to the right and down.
+      Displacements to the right and down, `[number, H, W, 2]`.
 
     >>> elastic_displacement(jax.random.key(0), 2, (8, 6)).shape
     (2, 8, 6, 2)
@@ -101,16 +104,18 @@ def elastic_displacement(key: jax.Array, number: int, size: tuple[int, int], *, 
 def warp_images(
     images: jax.Array, matrix: jax.Array, *, fill: Fill = 0.0, displacement: jax.Array | None = None
 ) -> jax.Array:
-    """Images moved by one matrix each, bilinear.
+    """Warps each image by its own matrix, with bilinear interpolation.
 
     Args:
-      images: `[B, H, W, C]`; uint8 is read as 0..255, floating point as it is.
-      matrix: `[B, 2, 3]`.
-      fill: what lies outside: a value, which blends into the border over one pixel, or the nearest pixel (`edge`).
-      displacement: `[B, H, W, 2]`, how far to the right and down of its place by the matrix a pixel is read.
+      images: `[B, H, W, C]`; uint8 values are divided by 255, and floating-point values are not changed.
+      matrix: matrix of each image, `[B, 2, 3]`.
+      fill: value outside the image, which blends into the border over a width of one pixel; or "edge", which repeats
+        the nearest pixel.
+      displacement: offset to the right and down in pixels, `[B, H, W, 2]`, that is added to the position from which
+        each pixel of the output is read.
 
     Returns:
-      `[B, H, W, C]` float32; images that came as uint8 lie in [0, 1].
+      `[B, H, W, C]` float32; in [0, 1] if the images are uint8.
 
     >>> image = jnp.arange(3.0).reshape(1, 1, 3, 1)
     >>> warp_images(image, affine((1, 3), shift=(0.5, 0.0))[None]).ravel().tolist()
@@ -119,8 +124,8 @@ def warp_images(
     scale = 255 if images.dtype == jnp.uint8 else 1
     back = invert(matrix)
 
-    # Four gathers of whole pixels, with their index arithmetic fused into them, are faster than products with banded
-    # matrices and than gathers of packed words.
+    # Each output pixel is a sum of four gathered pixels. XLA fuses the arithmetic of the indices into the gathers. This
+    # is faster than products with banded matrices and than gathers of packed words.
     def warp(image: jax.Array, back: jax.Array, bend: jax.Array | None) -> jax.Array:
         h, w, c = image.shape
         x, y = _sources(back, h, w, bend)
@@ -138,14 +143,17 @@ def warp_images(
 
 
 def _sources(back: jax.Array, h: int, w: int, bend: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """Returns the x and y `[h, w]` from which the centre of every pixel comes."""
+    """Returns the positions x and y, `[h, w]`, in the source image from which the output's pixels are read."""
     x, y = jnp.arange(w) + 0.5, jnp.arange(h)[:, None] + 0.5
     x, y = back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
     return (x, y) if bend is None else (x + bend[..., 0], y + bend[..., 1])
 
 
 def _taps(x: jax.Array, n: int, fill: Fill) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """Returns the two pixels around a coordinate as index in 0..n-1 and weight; the weight is 0 outside the image."""
+    """Yields index and weight of the two pixels around each coordinate.
+
+    Indices lie in 0..n-1. The weight of a pixel outside the image is 0, unless `fill` is "edge".
+    """
     left = jnp.floor(x - 0.5)
     right_share = x - 0.5 - left
     for place, share in ((left, 1 - right_share), (left + 1, right_share)):
@@ -156,16 +164,16 @@ def _taps(x: jax.Array, n: int, fill: Fill) -> Iterator[tuple[jax.Array, jax.Arr
 def warp_masks(
     masks: jax.Array, matrix: jax.Array, *, outside: int = -1, displacement: jax.Array | None = None
 ) -> jax.Array:
-    """Masks moved by one matrix each: the nearest pixel's value.
+    """Warps each mask by its own matrix; each pixel of the output gets the value of the nearest pixel.
 
     Args:
-      masks: `[B, H, W]` integers.
-      matrix: `[B, 2, 3]`.
-      outside: what enters from outside; -1 = ignore.
+      masks: integer masks `[B, H, W]`.
+      matrix: matrix of each mask, `[B, 2, 3]`.
+      outside: value outside the mask; -1 means that the pixel is ignored.
       displacement: as in `warp_images`.
 
     Returns:
-      `[B, H, W]`, of the same type.
+      Masks `[B, H, W]` with the dtype of the input.
 
     >>> warp_masks(jnp.array([[[1, 2, 3]]]), affine((1, 3), shift=(1.0, 0.0))[None]).tolist()
     [[[-1, 1, 2]]]
@@ -185,20 +193,22 @@ def warp_masks(
 def warp_boxes(
     boxes: jax.Array, classes: jax.Array, matrix: jax.Array, size: tuple[int, int], *, min_visible: float = 0.0
 ) -> tuple[jax.Array, jax.Array]:
-    """Warps boxes by one matrix per image: the tight box of the warped inscribed ellipse, clipped to the image.
+    """Warps the boxes of each image by its matrix, and clips them to the image.
 
-    The box of the warped corners would grow with every rotation; an ellipse fills its box much as objects do. Flips,
-    quarter turns, zooms and shifts give the box itself.
+    A warped box is the tight box around the warped ellipse that is inscribed in the box, because an ellipse fills its
+    box in much the same way as an object does. The tight box around the warped corners would grow with every rotation.
+    For flips, quarter turns, zooms and shifts the result is the warped box itself.
 
     Args:
-      boxes: `[B, N, 4]` xyxy in pixels.
-      classes: `[B, N]`, -1 = padding.
-      matrix: `[B, 2, 3]`.
+      boxes: boxes `[B, N, 4]`, xyxy in pixels.
+      classes: classes `[B, N]`, -1 = padding.
+      matrix: matrix of each image, `[B, 2, 3]`.
       size: height and width of the images in pixels.
-      min_visible: boxes of which less than this share stays inside become padding, as do those that leave altogether.
+      min_visible: smallest share of a warped box that must lie inside the image. Boxes with a smaller share become
+        padding, and so do boxes that lie completely outside.
 
     Returns:
-      `(boxes [B, N, 4], classes [B, N])`; padding is a box of zeros.
+      `(boxes [B, N, 4], classes [B, N])`; the boxes of padding are zeros.
 
     >>> boxes, classes = jnp.array([[[0.0, 0, 2, 1]]]), jnp.array([[7]])
     >>> warp_boxes(boxes, classes, affine((4, 4), rotation=90.0)[None], (4, 4))[0].tolist()
@@ -210,22 +220,23 @@ def warp_boxes(
     half = jnp.hypot(m[..., 0] * half[..., :1], m[..., 1] * half[..., 1:])
     limit = jnp.array([size[1], size[0]], boxes.dtype)
     low, high = jnp.clip(centre - half, 0, limit), jnp.clip(centre + half, 0, limit)
-    # A box without extent counts as visible where its place is.
+    # A box without extent along an axis is visible along this axis if its position lies inside the image.
     point = (centre >= 0) & (centre <= limit)
     visible = jnp.where(half > 0, (high - low) / jnp.where(half > 0, 2 * half, 1), point).prod(-1)
-    kept = (classes >= 0) & (visible > 0) & (visible >= min_visible)
-    return jnp.where(kept[..., None], jnp.concatenate([low, high], -1), 0), jnp.where(kept, classes, -1)
+    mask = (classes >= 0) & (visible > 0) & (visible >= min_visible)
+    return jnp.where(mask[..., None], jnp.concatenate([low, high], -1), 0), jnp.where(mask, classes, -1)
 
 
 def instance_boxes(instances: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    """Returns the tight boxes of the objects in a map.
+    """Returns the tight boxes around the objects in an instance map.
 
     Args:
-      instances: `[B, H, W]` integers: the number 0..n-1 of the object at every pixel, anything else for none.
-      n: how many objects an image has at most.
+      instances: integer map `[B, H, W]`: the number of the object at each pixel, in 0..n-1; any other number means
+        that there is no object.
+      n: largest number of objects in an image.
 
     Returns:
-      `(boxes [B, n, 4] float32 xyxy, present [B, n])`; an object without a pixel has a box of zeros.
+      `(boxes [B, n, 4] float32 xyxy, present [B, n])`. An object without a pixel is not present, and its box is zeros.
 
     >>> instance_boxes(jnp.array([[[-1, 0, 0], [-1, 0, -1]]]), 1)[0].tolist()
     [[[1.0, 0.0, 3.0, 2.0]]]

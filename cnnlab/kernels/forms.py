@@ -152,7 +152,8 @@ def blocked_toeplitz(x: jax.Array, kernel: jax.Array, *, pads: Pads, block: int)
 def phases(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pads: Pads) -> jax.Array:
     """Computes a strided cross-correlation as a sum of cross-correlations of stride 1.
 
-    Each of them reads every s-th row and column of the image and of the kernel, beginning at another one. The image gradient needs no zeros between the pixels. The direct gradient multiplies such zeros and does s² times the work.
+    Each of them reads every s-th row and column of the image and of the kernel, each from another start. The image
+    gradient needs no zeros between the pixels. The direct gradient multiplies such zeros and does s² times the work.
 
     Args:
       x: `[B, H, W, C]`.

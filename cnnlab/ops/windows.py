@@ -94,9 +94,9 @@ def axes_of(kernel: jax.Array) -> int:
 
 
 def channels_last(x: ArrayLike, kernel: ArrayLike) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Reshapes input and kernel to `[B, ..., C]` and `[..., C, K]`; also returns a function that reshapes the output back.
+    """Reshapes input and kernel to `[B, ..., C]` and `[..., C, K]`, and returns a function to reshape the output back.
 
-    A kernel without channels gets the channels C = K = 1. All axes of the input before its spatial axes become B.
+    If the kernel has no channel axes, C and K are 1. All axes of the input before its spatial axes become B.
     """
     x, kernel = floating(x, kernel)
     axes = axes_of(kernel)

@@ -12,7 +12,7 @@ def photo(h, w, c=3, seed=0):
 
 
 def scipy_warp(image, matrix, order, mode, cval=0.0):
-    """The same warp of one channel `[H, W]`: scipy works on rows first and puts pixel centres at whole numbers."""
+    """Warps a channel `[H, W]` with SciPy, which has rows first and pixel centres at whole numbers."""
     back = np.linalg.inv(np.vstack([np.asarray(matrix, np.float64), [0, 0, 1]]))
     rows_first = back[[1, 0, 2]][:, [1, 0, 2]]
     half = np.eye(3)
@@ -87,7 +87,7 @@ def test_an_oblique_mask_is_scipys_nearest_pixel():
     mask = np.random.default_rng(0).integers(0, 5, (1, 21, 34)).astype(np.int32)
     matrix = oblique((21, 34))
     want = scipy_warp(mask[0], matrix, 0, "constant", -1)
-    # scipy calls the outer half of the border pixels outside; compare where both see the mask.
+    # For SciPy the outer half of the border pixels lies outside; compare only where both read the mask.
     inside = scipy_warp(np.ones((21, 34)), matrix, 1, "grid-constant") > 0.999
     got = warp_masks(mask, matrix[None])[0]
     assert inside.sum() > 200
@@ -104,7 +104,7 @@ def test_the_way_back_undoes_the_way_there():
 def test_rotation_is_counter_clockwise_about_the_centre_and_zoom_keeps_it():
     matrix = affine((4, 6), rotation=30.0, zoom=2.0)
     np.testing.assert_allclose(matrix @ jnp.array([3.0, 2, 1]), [3, 2], atol=1e-6)
-    # One pixel right of the centre goes 2 cos 30 to the right and 2 sin 30 = 1 up.
+    # A point one pixel to the right of the centre moves 2 cos 30 to the right and 2 sin 30 = 1 up.
     np.testing.assert_allclose(matrix @ jnp.array([4.0, 2, 1]), [3 + 3**0.5, 1], atol=1e-6)
 
 
@@ -134,11 +134,11 @@ def test_boxes_are_clipped_dropped_outside_and_padding_stays():
     assert kinds.tolist() == [[1, -1, -1, -1, 4]]
 
 
-@pytest.mark.parametrize(("share", "kept"), [(0.25, [5]), (0.26, [-1])])
-def test_a_box_less_visible_than_asked_is_dropped(share, kept):
+@pytest.mark.parametrize(("share", "expected"), [(0.25, [5]), (0.26, [-1])])
+def test_a_box_less_visible_than_min_visible_is_dropped(share, expected):
     boxes, classes = jnp.array([[[0.0, 0, 4, 4]]]), jnp.array([[5]])
     matrix = affine((10, 10), shift=(8.0, 8.0))[None]  # 2 x 2 of 4 x 4 stay
-    assert warp_boxes(boxes, classes, matrix, (10, 10), min_visible=share)[1].tolist() == [kept]
+    assert warp_boxes(boxes, classes, matrix, (10, 10), min_visible=share)[1].tolist() == [expected]
 
 
 def test_boxes_of_a_map_are_tight_and_say_which_objects_are_there():

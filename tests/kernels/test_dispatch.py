@@ -29,14 +29,14 @@ CASES = [
 ]
 
 
-def value_vjp_jvp(fn, x, k, given):
-    """The value, the gradients that pull `given` back and the tangent along the arrays themselves, by one program."""
+def value_vjp_jvp(fn, x, k, cotangent):
+    """Returns the value, the two gradients for the cotangent, and the tangent in the direction (x, k)."""
 
-    def program(x, k, given):
+    def program(x, k, cotangent):
         value, back = jax.vjp(fn, x, k)
-        return value, *back(given), jax.jvp(fn, (x, k), (x, k))[1]
+        return value, *back(cotangent), jax.jvp(fn, (x, k), (x, k))[1]
 
-    return jax.device_get(jax.jit(program)(x, k, given))
+    return jax.device_get(jax.jit(program)(x, k, cotangent))
 
 
 def arrays(*shapes):
@@ -121,14 +121,14 @@ def test_few_tiles_few_channels_and_large_images_stay_direct():
     assert [is_deep((1, n, n, 64), 64) for n in (96, 256)] == [True, False]
 
 
-def test_a_batch_over_several_devices_is_not_taken_by_groups(monkeypatch):
+def test_a_batch_over_several_devices_is_not_split_into_groups(monkeypatch):
     x, k = jax.ShapeDtypeStruct((128, 16, 16, 128), jnp.float32), jax.ShapeDtypeStruct((3, 3, 128, 128), jnp.float32)
     assert dispatch._deep(x, k, (1, 1), [(1, 1), (1, 1)]) is not None
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     assert dispatch._deep(x, k, (1, 1), [(1, 1), (1, 1)]) is None
 
 
-def test_what_a_kernels_gradient_reads_is_not_computed_anew_in_its_order():
+def test_xla_does_not_fuse_the_input_of_a_kernel_gradient_into_its_transposition():
     def loss(k, x):
         return dispatch.convolution(jnp.tanh(x), k, (1, 1), "SAME", dimension_numbers=NHWC).sum()
 
@@ -167,7 +167,7 @@ def test_the_transposed_convolution_equals_the_direct_one_in_value_vjp_and_jvp(s
         np.testing.assert_allclose(got, want, atol=atol)
 
 
-def test_a_depthwise_convolution_of_49_weights_is_lowered_and_one_of_81_is_not():
+def test_a_depthwise_convolution_of_49_weights_has_a_fast_form_and_one_of_81_does_not():
     def program(side):
         def fn(x, k):
             return dispatch.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=6)
@@ -217,7 +217,7 @@ def test_only_narrow_convolutions_of_float32_for_wide_vectors_are_written_out(mo
     ]
 
 
-def test_both_layers_of_lenet5_are_lowered_and_a_large_image_of_8_channels_is_not():
+def test_both_layers_of_lenet5_have_a_fast_form_and_a_large_image_of_8_channels_does_not():
     same, valid = [(2, 2), (2, 2)], [(0, 0), (0, 0)]
     assert dispatch._toeplitz_block((128, 28, 28, 1), (5, 5, 1, 6), same) == 4
     assert dispatch._toeplitz_block((128, 14, 14, 6), (5, 5, 6, 16), valid) == 2
@@ -227,7 +227,7 @@ def test_both_layers_of_lenet5_are_lowered_and_a_large_image_of_8_channels_is_no
 def test_convolution_maps_over_a_batch_of_kernels():
     x, k = jnp.ones((2, 8, 8, 1)), jnp.arange(3 * 9 * 2.0).reshape(3, 3, 3, 1, 2)
     out = jax.vmap(lambda k: dispatch.convolution(x, k, (1, 1), "SAME", dimension_numbers=NHWC))(k)
-    each = [lax.conv_general_dilated(x, one, (1, 1), "SAME", dimension_numbers=NHWC) for one in k]
+    each = [lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC) for kernel in k]
     np.testing.assert_allclose(out, jnp.stack(each), rtol=1e-5)
 
 

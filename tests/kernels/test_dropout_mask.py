@@ -1,4 +1,4 @@
-"""Dropout: the mask's statistics, and what it does to arrays."""
+"""Tests of dropout: the statistics of the mask, and its effect on arrays."""
 
 import jax
 import jax.numpy as jnp
@@ -43,8 +43,8 @@ def test_the_share_dropped_is_the_rate(rate):
 
 
 def test_masks_of_many_keys_vary_as_a_binomial():
-    kept = jax.vmap(lambda key: (drop(jnp.ones(400), key, 0.3) > 0).sum())(jax.random.split(KEYS[2], 4000))
-    assert np.var(kept) == pytest.approx(400 * 0.3 * 0.7, rel=0.1)
+    counts = jax.vmap(lambda key: (drop(jnp.ones(400), key, 0.3) > 0).sum())(jax.random.split(KEYS[2], 4000))
+    assert np.var(counts) == pytest.approx(400 * 0.3 * 0.7, rel=0.1)
 
 
 def test_shared_axes_drop_whole_feature_maps():

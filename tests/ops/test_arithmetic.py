@@ -87,9 +87,9 @@ def test_the_field_is_where_the_gradient_is_not_zero():
         return x[i]
 
     size, stride, centre = receptive_fields(layers)[-1]
-    seen = [np.flatnonzero(jax.grad(unit)(jnp.ones(60), i)) for i in (2, 3)]
-    assert [pixels[-1] - pixels[0] + 1 for pixels in seen] == [size, size]
-    assert [(pixels[0] + pixels[-1]) / 2 for pixels in seen] == [centre + 2 * stride, centre + 3 * stride]
+    fields = [np.flatnonzero(jax.grad(unit)(jnp.ones(60), i)) for i in (2, 3)]
+    assert [pixels[-1] - pixels[0] + 1 for pixels in fields] == [size, size]
+    assert [(pixels[0] + pixels[-1]) / 2 for pixels in fields] == [centre + 2 * stride, centre + 3 * stride]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_field_is_where_the_gradient_is_not_zero():
         (lambda: next_field(Field(), kernel=3, stride=0), "stride must be a whole number of at least 1, found 0"),
     ],
 )
-def test_misfits_are_told_by_name_and_number(call, message):
+def test_messages_contain_the_name_and_the_number(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 

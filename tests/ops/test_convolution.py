@@ -42,10 +42,10 @@ def test_convolution_flips_the_kernel_and_cross_correlation_does_not():
 def test_full_convolution_commutes_and_is_associative():
     c = [[0, 1, 5], [2, 0, -3]]
     assert (convolve(A, TURNED, padding="full") == convolve(TURNED, A, padding="full")).all()
-    one = convolve(convolve(A, TURNED, padding="full"), c, padding="full")
-    other = convolve(A, convolve(TURNED, c, padding="full"), padding="full")
-    assert (one == other).all()
-    assert one.shape == (4, 6)
+    first = convolve(convolve(A, TURNED, padding="full"), c, padding="full")
+    second = convolve(A, convolve(TURNED, c, padding="full"), padding="full")
+    assert (first == second).all()
+    assert first.shape == (4, 6)
 
 
 def test_full_cross_correlation_does_neither():
@@ -53,9 +53,9 @@ def test_full_cross_correlation_does_neither():
     swapped = cross_correlate(TURNED, A, padding="full")
     assert (cross_correlate(A, TURNED, padding="full") != swapped).any()
     assert (cross_correlate(A, TURNED, padding="full") == swapped[::-1, ::-1]).all()
-    one = cross_correlate(cross_correlate(A, TURNED, padding="full"), c, padding="full")
-    other = cross_correlate(A, cross_correlate(TURNED, c, padding="full"), padding="full")
-    assert (one != other).any()
+    first = cross_correlate(cross_correlate(A, TURNED, padding="full"), c, padding="full")
+    second = cross_correlate(A, cross_correlate(TURNED, c, padding="full"), padding="full")
+    assert (first != second).any()
 
 
 CASES = [
@@ -93,9 +93,9 @@ def test_cross_correlation_equals_torchs_convolution(axes, channels, sides, opti
 def test_a_plain_kernel_equals_the_one_of_one_channel_and_takes_any_axes_before():
     x, kernel = normal(2, 3, 7, 6), normal(3, 2, seed=1)
     options = {"padding": [(0, 2), 1], "stride": 2, "border": "edge"}
-    one = convolve(x[..., None], kernel[..., None, None], **options)[..., 0]
-    assert (convolve(x, kernel, **options) == one).all()
-    assert (convolve(x[1, 2], kernel, **options) == one[1, 2]).all()
+    want = convolve(x[..., None], kernel[..., None, None], **options)[..., 0]
+    assert (convolve(x, kernel, **options) == want).all()
+    assert (convolve(x[1, 2], kernel, **options) == want[1, 2]).all()
 
 
 @pytest.mark.parametrize(("border", "mode"), [("edge", "edge"), ("reflect", "reflect"), ("circular", "wrap")])
@@ -155,6 +155,6 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("x", "kernel", "options", "message"), WRONG)
-def test_misfits_are_told_by_name_and_number(x, kernel, options, message):
+def test_messages_contain_the_name_and_the_number(x, kernel, options, message):
     with pytest.raises(ValueError, match=message):
         convolve(np.ones(x), np.ones(kernel), **options)

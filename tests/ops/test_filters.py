@@ -53,7 +53,7 @@ def test_a_flip_turns_emboss_and_sobel_around_and_leaves_the_others():
     assert turned == {"sobel_x", "sobel_y", "emboss"}
 
 
-def test_misfits_are_told_by_name_and_number():
+def test_messages_contain_the_name_and_the_number():
     with pytest.raises(ValueError, match="unknown filter 'sobel'; did you mean 'sobel_"):
         apply_filter(IMAGE, "sobel")
     with pytest.raises(ValueError, match=r"found \(9, 8\) and \(3, 3\)"):

@@ -103,7 +103,7 @@ def test_a_step_down_the_gradient_with_decay_shrinks_a_kernel_that_sees_no_error
     np.testing.assert_allclose(step, 0.95 * kernel, rtol=1e-6)
 
 
-def test_misfits_are_told_by_name_and_number():
+def test_messages_contain_the_name_and_the_number():
     with pytest.raises(ValueError, match=r"size must have 2 axes for a kernel \(3, 3\), found \(5,\)"):
         connectivity_matrix(np.ones((3, 3)), (5,))
     with pytest.raises(ValueError, match="kernel of 3 pixels is larger than its padded input of 2"):

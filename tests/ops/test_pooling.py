@@ -37,7 +37,7 @@ def test_the_gradient_of_a_maximum_goes_to_it_alone_and_that_of_a_mean_to_all():
 
 
 @pytest.mark.parametrize("pool", [max_pool, average_pool])
-def test_misfits_are_told_by_name_and_number(pool):
+def test_messages_contain_the_name_and_the_number(pool):
     with pytest.raises(ValueError, match="kernel of 10 pixels is larger than its padded input of 9"):
         pool(X, (10, 2))
     with pytest.raises(

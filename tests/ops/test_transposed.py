@@ -66,6 +66,6 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("x", "kernel", "options", "message"), WRONG)
-def test_misfits_are_told_by_name_and_number(x, kernel, options, message):
+def test_messages_contain_the_name_and_the_number(x, kernel, options, message):
     with pytest.raises(ValueError, match=message):
         transposed_convolution(np.ones(x), np.ones(kernel), **options)
