@@ -23,7 +23,7 @@ def test_keep_lists_equal_torchvision(threshold):
 
 
 def plain(boxes, scores, classes, threshold):
-    """Returns the boxes that the lecture's loop keeps: it takes the best box, drops all that overlap it, and repeats."""
+    """Returns the boxes that the lecture's loop keeps: it takes the best, drops all that overlap it, and repeats."""
     rest, keep = sorted(range(len(boxes)), key=lambda i: -scores[i]), []
     while rest:
         best, *rest = rest
