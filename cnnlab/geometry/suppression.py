@@ -137,11 +137,11 @@ def soft_non_maximum_suppression(
         remaining = jnp.where(remaining > score_threshold, remaining * factor[best], -jnp.inf).at[best].set(-jnp.inf)
         return remaining, (order[best], score)
 
-    _, (indices, lowered) = lax.scan(take_best, ranked, length=min(size, len(order)))
-    padding = (0, size - len(lowered))
-    indices, lowered = jnp.pad(indices, padding), jnp.pad(lowered, padding, constant_values=-jnp.inf)
-    valid = lowered > score_threshold
-    return Selection(jnp.where(valid, indices, 0), jnp.where(valid, lowered, 0), valid)
+    _, (indices, top_scores) = lax.scan(take_best, ranked, length=min(size, len(order)))
+    padding = (0, size - len(top_scores))
+    indices, top_scores = jnp.pad(indices, padding), jnp.pad(top_scores, padding, constant_values=-jnp.inf)
+    valid = top_scores > score_threshold
+    return Selection(jnp.where(valid, indices, 0), jnp.where(valid, top_scores, 0), valid)
 
 
 def _check(boxes: jax.Array, scores: jax.Array, classes: jax.Array | None, max_boxes: int | None) -> int:

@@ -74,8 +74,8 @@ def convolution(
 ) -> jax.Array:
     """Computes `lax.conv_general_dilated` with the fastest form for the static shape and the platform.
 
-    The fast forms apply to images `[B, H, W, C]` and kernels `[h, w, C, K]` without options that networks rarely use.
-    All other convolutions stay direct.
+    The fast forms apply to images `[B, H, W, C]` and kernels `[h, w, C, K]`, without a dilation of the images and
+    without a precision. All other convolutions are computed directly.
 
     Args:
       lhs: images, in the layout that `dimension_numbers` describes.
