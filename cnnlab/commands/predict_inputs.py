@@ -10,7 +10,7 @@ from cnnlab.commands.common import Misuse
 from cnnlab.sheets.options import SheetOptions
 
 if TYPE_CHECKING:
-    from cnnlab.files.images import ImageError
+    from cnnlab.files.opening import ImageError
     from cnnlab.trained import Trained
 
 
@@ -105,7 +105,7 @@ def photos_and_sheets(
       unreadable: function that receives the error of a file whose header cannot be read, which is left out then; None
         raises the error.
     """
-    from cnnlab.files.images import find_images
+    from cnnlab.files.listing import find_images
 
     files = [file for file in find_images(paths) if not _is_result(file, paths, request.output)]
     files, sheets = _sheets(trained, files, request.tile, unreadable)
@@ -156,7 +156,7 @@ def _sheets(
     trained: "Trained", files: Sequence[Path], tile: int | None, unreadable: "Callable[[ImageError], None] | None"
 ) -> tuple[list[Path], list[Path]]:
     """Returns the readable files and those of them that are sheets."""
-    from cnnlab.files.images import ImageError
+    from cnnlab.files.opening import ImageError
     from cnnlab.predictions.options import require_option, takes
     from cnnlab.sheets.rasters import is_sheet
 

@@ -13,7 +13,7 @@ from cnnlab.calibration.store import load_post_hoc
 from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_inputs import Request, photos_and_sheets
 from cnnlab.files.atomic import write_text
-from cnnlab.files.images import ImageError
+from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
 from cnnlab.predictions.options import require_option

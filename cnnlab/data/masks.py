@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.files.images import ImageError, opened
+from cnnlab.files.eight_bits import strips
+from cnnlab.files.opening import ImageError, opened
 
 CLASSES = "classes.csv"
 IGNORED = "ignore"
@@ -93,14 +94,17 @@ def read_colours(path: str | Path) -> np.ndarray:
 def _codes(path: str | Path, coloured: bool, white: int) -> np.ndarray:
     from PIL import ImageOps
 
-    with opened(path, str(path)) as file:
-        bits, inverted = _grey(file)
-        image = ImageOps.exif_transpose(file)  # as images are turned
+    with opened(path, str(path)) as image:
+        bits, inverted = _grey(image)
+        ImageOps.exif_transpose(image, in_place=True)  # as images are turned
         if coloured:
-            red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), -1, 0)
-            return 65536 * red + 256 * green + blue
+            codes = np.empty((image.height, image.width), np.int32)
+            for rows, strip in strips(image):
+                red, green, blue = np.moveaxis(np.asarray(strip.convert("RGB"), np.int32), -1, 0)
+                codes[rows] = 65536 * red + 256 * green + blue
+            return codes
         if image.mode == "1":
-            return np.asarray(image).astype(np.uint8) * np.uint8(white)
+            return np.where(np.asarray(image), np.uint8(white), np.uint8(0))
         if image.mode == "L" and bits < 8:  # Pillow scales to 0..255, and inverts where 0 is white
             largest = 2**bits - 1
             values = np.asarray(image) // (_BYTE // largest)

@@ -8,7 +8,8 @@ from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.sources import SOURCES, load_data
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.data.spec import InputSpec
-from cnnlab.files.images import find_images, read_pixels
+from cnnlab.files.images import read_pixels
+from cnnlab.files.listing import find_images
 
 
 def ood_examples(source: str | Path | Dataset, spec: InputSpec) -> Examples:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.files.images import ImageError, read_pixels
+from cnnlab.files.images import read_pixels
+from cnnlab.files.opening import ImageError
 
 HASHED_FILES = 1000  # files whose content enters the digest of a streamed split; the names and sizes of all do
 HASHED_BYTES = 1 << 20  # bytes that are hashed of each of these files

@@ -67,6 +67,27 @@ def list_files(folder: str | Path, *, deep: bool = True) -> Files:
     return files
 
 
+def find_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Returns the image files of paths: files as they are, folders as the images below them in them.
+
+    Raises:
+      ValueError: a path does not exist, or a folder contains no image.
+    """
+    images: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files = list_files(path)
+            if not files.images:
+                raise ValueError(f"{path} holds no image; looked for {', '.join(SUFFIXES)}")
+            warn_left_out(path, files.others)
+            images += files.images
+        elif path.exists():
+            images.append(path)
+        else:
+            raise ValueError(f"{path} does not exist; give image files or folders")
+    return images
+
+
 def warn_left_out(folder: str | Path, others: Sequence[Path], *, kind: str = "image") -> None:
     """Warns of files that were left out because they are not of the kind that is read; names the first ones."""
     if others:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab.files.images import opened
+from cnnlab.files.eight_bits import strips
+from cnnlab.files.opening import opened
 from cnnlab.files.tiff import BLACK_IS_ZERO, WHITE_IS_ZERO, Bands, read_bands
 
 
@@ -30,10 +31,18 @@ def known_pixels(path: Path) -> np.ndarray | None:
             "recognised after scaling to 8 bits; save it with 8 bits and an alpha band"
         )
     with opened(path, str(path)) as image:
-        pixels = np.asarray(ImageOps.exif_transpose(image))
-    values = pixels[..., None] if pixels.ndim == 2 else pixels
-    known = (values[..., : bands.count] != _decoded(bands)).any(-1) if bands.nodata is not None else True
-    return known & (values[..., -1] > 0) if bands.alpha else known
+        ImageOps.exif_transpose(image, in_place=True)
+        known = np.empty((image.height, image.width), bool)
+        for rows, strip in strips(image):
+            pixels = np.asarray(strip)
+            known[rows] = _known(pixels[..., None] if pixels.ndim == 2 else pixels, bands)
+    return known
+
+
+def _known(pixels: np.ndarray, bands: Bands) -> np.ndarray:
+    """Returns which decoded pixels `[h, w, bands]` have data."""
+    known = (pixels[..., : bands.count] != _decoded(bands)).any(-1) if bands.nodata is not None else True
+    return known & (pixels[..., -1] > 0) if bands.alpha else known
 
 
 def _decoded(bands: Bands) -> float:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.files.atomic import replacing
-from cnnlab.files.images import MAX_PIXELS, find_images, read_header, read_pixels
+from cnnlab.files.images import read_header, read_pixels
+from cnnlab.files.listing import find_images
+from cnnlab.files.opening import MAX_PIXELS
 
 _SAFE = {
     "protocol_whitelist": "file",

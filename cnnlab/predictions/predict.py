@@ -10,7 +10,8 @@ import numpy as np
 
 from cnnlab.calibration.image_draws import image_draws
 from cnnlab.calibration.store import PostHoc
-from cnnlab.files.images import ImageError, read_header, read_pixels
+from cnnlab.files.images import read_header, read_pixels
+from cnnlab.files.opening import ImageError
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs

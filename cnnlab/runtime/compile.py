@@ -25,7 +25,7 @@ _WITHOUT = {_YNNPACK: "", **_KEEP_BARRIERS}
 _SUMS_ALONE = {_YNNPACK: "LIBRARY_FUSION_TYPE_REDUCE", **_KEEP_BARRIERS}
 _LARGE = 1_000_000  # elements of a sum
 # LLVM prefers vectors of 8 floats on a CPU that has vectors of 16. The wider vectors make unrolled convolutions
-# (`ops/unrolled.py`) faster, but other programs can be slower.
+# (`kernels/unrolled.py`) faster, but other programs can be slower.
 _WIDE = {"xla_cpu_prefer_vector_width": "512"}
 
 _wide = contextvars.ContextVar("wide", default=False)

@@ -10,24 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.files.images import (
-    MAX_PIXELS,
-    ORIENTATION,
-    SHEET_PIXELS,
-    ImageError,
-    at_most,
-    check_range,
-    eight_bits,
-    opened,
-    read_header,
-    read_pixels,
-)
+from cnnlab.files.eight_bits import check_range, eight_bits
+from cnnlab.files.images import ORIENTATION, read_header, read_pixels
+from cnnlab.files.opening import MAX_PIXELS, SHEET_PIXELS, ImageError, opened, pixel_limit
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".jp2")
 DRIVERS = ("GTiff", "JPEG", "PNG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
 """The formats that GDAL may recognise by a file's content. Others, such as VRT and WMS, read what a file names."""
 
+MAX_BANDS = 1024  # hyperspectral cameras have a few hundred
+_VALUES_PER_BYTE = 1_000_000  # above what the best compression of one colour, or a tile left out, reaches
 _NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIDECAR_BYTES = 10_000_000  # of an .aux.xml file
@@ -92,7 +85,7 @@ def open_sheet(
     if path.suffix.lower() == ".npy":
         pixels = _memory_map(path)
     else:
-        with at_most(SHEET_PIXELS):
+        with pixel_limit(SHEET_PIXELS):
             _warn_if_placed(path)
             size, _ = read_header(path)
             pixels = read_pixels(path, size=size, channels=channels)
@@ -116,7 +109,7 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
         with _opened(path) as file:
             placed, shape = georeference(file) is not None, file.shape
     else:
-        with at_most(SHEET_PIXELS):
+        with pixel_limit(SHEET_PIXELS):
             placed, shape = False, read_header(path)[0]
     return placed or any(have > 2 * n for have, n in zip(shape, size, strict=True))
 
@@ -150,7 +143,7 @@ def _is_raster(path: Path) -> bool:
 
 def _lies_turned(path: Path) -> bool:
     try:
-        with at_most(SHEET_PIXELS), opened(path, str(path)) as image:
+        with pixel_limit(SHEET_PIXELS), opened(path, str(path)) as image:
             if image.format == "PNG" and "exif" not in image.info:
                 return False  # Pillow would decode all of it to look behind the pixels
             return image.getexif().get(ORIENTATION, 1) != 1
@@ -233,7 +226,20 @@ def _opened(path: Path) -> Iterator:
         except rasterio.errors.RasterioIOError as error:
             raise ImageError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
         with file:
+            _check_size(file, path)
             yield file
+
+
+def _check_size(file, path: Path) -> None:
+    """Refuses a raster that claims more than it can hold; GDAL takes every claim of a header for true."""
+    if file.count > MAX_BANDS:
+        raise ImageError(f"{path} has {file.count:,} bands, more than {MAX_BANDS:,}; save the ones that are needed")
+    claimed, length = file.width * file.height * file.count, path.stat().st_size
+    if claimed > _VALUES_PER_BYTE * length:
+        raise ImageError(
+            f"{path} claims {file.width}x{file.height} pixels of {file.count} bands in {length:,} bytes, more than "
+            "compression explains; repair or replace it"
+        )
 
 
 @contextlib.contextmanager
@@ -266,7 +272,8 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
             side = slice(max(file.height // 2 - _LOOK, 0), file.height // 2 + _LOOK)
             middle = Window.from_slices(side, slice(max(file.width // 2 - _LOOK, 0), file.width // 2 + _LOOK))
             with contextlib.suppress(rasterio.errors.RasterioIOError):
-                check_range(file.read(chosen, window=middle.intersection(Window(0, 0, file.width, file.height))), path)
+                values = file.read(chosen, window=middle.intersection(Window(0, 0, file.width, file.height)))
+                check_range(int(values.max()), path)
         colours_of = _palette(file) if palette else None
         white_is_zero = file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnlab.files.images import MAX_PIXELS
+from cnnlab.files.opening import MAX_PIXELS
 from cnnlab.files.png import class_colours, map_image, write_png
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
 from cnnlab.sheets.maps import NODATA_CLASS

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab.files.images import ImageError, at_most, find_images, read_pixels
+from cnnlab.files.images import read_pixels
+from cnnlab.files.listing import find_images
+from cnnlab.files.opening import ImageError, pixel_limit
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
 RAMP = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
@@ -69,7 +71,7 @@ def test_pillows_own_limit_of_pixels_is_the_same_after_threads_used_another(tmp_
 
     def work(pixels):
         for _ in range(50):
-            with at_most(pixels):
+            with pixel_limit(pixels):
                 read(tmp_path / "a.png")
 
     threads = [threading.Thread(target=work, args=(10_000 + i,)) for i in range(8)]
@@ -78,7 +80,7 @@ def test_pillows_own_limit_of_pixels_is_the_same_after_threads_used_another(tmp_
     for thread in threads:
         thread.join()
     assert before == Image.MAX_IMAGE_PIXELS
-    with at_most(64 * 64 - 1), pytest.raises(ImageError, match="more than 4,095"):
+    with pixel_limit(64 * 64 - 1), pytest.raises(ImageError, match="more than 4,095"):
         read(tmp_path / "a.png")
 
 

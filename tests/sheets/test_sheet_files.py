@@ -13,8 +13,10 @@ from test_sheets import drawn, trained_on
 
 import cnnlab
 from cnnlab.cli import main
-from cnnlab.files.images import ImageError, find_images, read_header, read_pixels
+from cnnlab.files.images import read_header, read_pixels
+from cnnlab.files.listing import find_images
 from cnnlab.files.nodata import known_pixels
+from cnnlab.files.opening import ImageError
 from cnnlab.models import create_model
 from cnnlab.predictions.predict import predict_files
 from cnnlab.sheets import georeference, open_sheet, predict_sheet, results, scratch
@@ -211,7 +213,7 @@ def test_a_picture_with_a_world_file_keeps_its_place_and_a_large_one_is_read_by_
     with open_sheet(tmp_path / "sheet.png", channels=1) as sheet:
         assert sheet.georeference == (None, (2, 0, 100, 0, -2, 500))
     (tmp_path / "sheet.pgw").unlink()
-    monkeypatch.setattr("cnnlab.files.images.MAX_PIXELS", 100)
+    monkeypatch.setattr("cnnlab.files.opening.MAX_PIXELS", 100)
     monkeypatch.setattr("cnnlab.sheets.rasters.MAX_PIXELS", 100)
     with open_sheet(tmp_path / "sheet.png", channels=1) as sheet:
         np.testing.assert_array_equal(sheet.read(slice(3, 9), slice(2, 8))[0], drawn(20, 30)[3:9, 2:8])
@@ -582,3 +584,21 @@ def test_a_list_of_results_deletes_nothing_outside_its_folder(tmp_path):
     (tmp_path / DONE).write_text(json.dumps({"published": ["../precious"]}))
     with pytest.raises(ValueError, match=r"\.done\.json is damaged"):
         published(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({"width": 8, "height": 8, "count": 1025}, "a.tif has 1,025 bands"),
+        (
+            {"width": 200_000, "height": 200_000, "tiled": True, "blockxsize": 16384, "blockysize": 16384},
+            "a.tif claims 200000x200000 pixels",
+        ),
+    ],
+)
+def test_a_raster_that_claims_more_than_it_can_hold_is_refused(tmp_path, claim, message):
+    rasterio = pytest.importorskip("rasterio")
+    options = {"driver": "GTiff", "dtype": "uint8", "count": 1, "SPARSE_OK": True} | claim
+    rasterio.open(tmp_path / "a.tif", "w", **options).close()
+    with pytest.raises(ImageError, match=message), open_sheet(tmp_path / "a.tif", channels=1):
+        pass

@@ -132,14 +132,17 @@ class _Kind(NamedTuple):
     description: str
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
+def _is_number(value: Any, limit: float = LARGEST) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -limit <= value <= limit
 
 
 _ID = _Kind(lambda value: type(value) is int and abs(value) < 2**63, "a whole number")
 _TEXT = _Kind(lambda value: isinstance(value, str) and bool(value.strip()), "text that is not empty")
 _FLAG = _Kind(lambda value: value is None or (isinstance(value, bool | int) and value in (0, 1)), "0 or 1")
-_AREA = _Kind(lambda value: value is None or (_is_number(value) and value >= 0), "a finite number of 0 or more")
+_AREA = _Kind(
+    lambda value: value is None or (_is_number(value, LARGEST**2) and value >= 0),
+    f"a number from 0 to {LARGEST**2:.0e}",
+)
 _BOX = _Kind(
     lambda value: isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)),
     f"4 finite numbers x, y, width, height, at most {LARGEST:,.0f}",

@@ -2,8 +2,9 @@
 
 from pathlib import Path, PurePosixPath
 
-from cnnlab.files.images import ImageError, read_header
+from cnnlab.files.images import read_header
 from cnnlab.files.listing import SUFFIXES, existing_file, has_image_suffix
+from cnnlab.files.opening import ImageError
 
 
 def find_photo(folder: Path, name: str, source: str, *, below: str = "") -> tuple[Path, tuple[int, int] | None]:

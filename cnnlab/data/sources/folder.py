@@ -14,8 +14,9 @@ from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import split_columns
 from cnnlab.data.streaming import ImageFiles, skippable
 from cnnlab.data.targets import SPLITS, TARGETS, Listing, read_targets
-from cnnlab.files.images import ImageError, read_header
+from cnnlab.files.images import read_header
 from cnnlab.files.listing import is_visible, list_files, warn_left_out
+from cnnlab.files.opening import ImageError
 
 AUTO_SIDE = 128  # largest side in pixels that `auto` chooses, because whole photos are too large for a network
 AUTO_HEADERS = 100  # files whose headers decide the channels of `auto`

@@ -8,7 +8,7 @@ import numpy as np
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.masks import CLASSES, distinct, guess_classes, read_classes, read_codes, read_colours
 from cnnlab.data.sources.annotated import annotated_image, check_known, check_windows, map_columns, windowed_dataset
-from cnnlab.files.images import SHEET_PIXELS, at_most
+from cnnlab.files.opening import SHEET_PIXELS, pixel_limit
 from cnnlab.files.tiff import check_bands
 
 
@@ -52,7 +52,7 @@ def sheet(
     """
     check_windows(window, crops)
     check_bands([Path(path)])
-    with at_most(SHEET_PIXELS):
+    with pixel_limit(SHEET_PIXELS):
         pixels, marks, table = _read_sheet(Path(path), Path(mask), content, classes, channels)
     height, width = marks.shape
     end = width if axis == "columns" else height

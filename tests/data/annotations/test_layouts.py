@@ -200,8 +200,8 @@ def coco(tmp_path):
         (("annotations", 2, "bbox"), [1, 2, 3, 10**400], r"annotations\[2\]\.bbox must be 4 finite numbers"),
         (("annotations", 2, "bbox"), [1, 2, 3], r"annotations\[2\]\.bbox must be 4 finite numbers"),
         (("annotations", 2, "iscrowd"), "0", r"annotations\[2\]\.iscrowd must be 0 or 1, found '0'"),
-        (("annotations", 2, "area"), float("inf"), r"annotations\[2\]\.area must be a finite number of 0 or more"),
-        (("annotations", 2, "area"), -1, r"annotations\[2\]\.area must be a finite number of 0 or more, found -1"),
+        (("annotations", 2, "area"), float("inf"), r"annotations\[2\]\.area must be a number from 0 to 1e\+18"),
+        (("annotations", 2, "area"), -1, r"annotations\[2\]\.area must be a number from 0 to 1e\+18, found -1"),
         (("annotations", 2, "image_id"), 2.5, r"annotations\[2\]\.image_id must be a whole number, found 2.5"),
     ],
 )

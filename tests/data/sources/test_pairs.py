@@ -323,7 +323,7 @@ def test_a_sheet_is_cut_into_strips_and_nothing_counts_beyond_its_content(atlas)
 
 
 def test_a_named_sheet_may_be_larger_than_the_images_of_a_folder(atlas, monkeypatch):
-    monkeypatch.setattr("cnnlab.files.images.MAX_PIXELS", 2000)
+    monkeypatch.setattr("cnnlab.files.opening.MAX_PIXELS", 2000)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # Pillow raises above twice as many
     strips = {"window": 8, "validation": (50, 60), "test": (60, 90)}
     dataset = data.sheet(str(atlas / "sheet.png"), str(atlas / "mask.png"), **strips)
