@@ -63,7 +63,8 @@ def test_sets_hold_the_label_exactly_as_often_as_promised(options):
         probs, labels = drawn(99 + size, seed=seed)
         fitted = Conformal.fit(probs[:99], labels[:99], error=0.1, seed=seed, **options)
         covered.append(np.take_along_axis(fitted.sets(probs[99:], seed=seed), labels[99:, None], 1).mean())
-    assert np.mean(covered) == pytest.approx(0.9, abs=4 * np.std(covered) / np.sqrt(300))  # the threshold is score 90 of 99, so the coverage is 90 / 100
+    # The threshold is number 90 of 99 scores, so the expected coverage is 90 / 100.
+    assert np.mean(covered) == pytest.approx(0.9, abs=4 * np.std(covered) / np.sqrt(300))
 
 
 @pytest.mark.parametrize("method", ["aps", "raps"])

@@ -123,7 +123,7 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"calibrate": "saved", "mc_samples": 3}, "the predictions are computed with --mc 3; give"),
+        ({"calibrate": "saved", "mc_samples": 3}, "the predictions are computed with --mc 3; use"),
         ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
         ({"calibrate": "temperature", "conformal": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
         (
