@@ -125,7 +125,8 @@ class PostHoc:
 def save_post_hoc(post_hoc: PostHoc, trained: Trained, run: str | Path) -> Path:
     """Writes a fit into `RUN/post_hoc.json` and keeps the file's fits for the same weights and other numbers of passes.
 
-    Warns if it replaces a fit for the same number of passes that held a calibration or sets which the new fit lacks.
+    Warns if it replaces a fit for the same number of passes that contained a calibration or sets which the new fit
+    lacks.
     """
     fits = {}
     with contextlib.suppress(ValueError):

@@ -135,9 +135,8 @@ def predict_sheet(
         if settings.watershed is not None:
             check_watershed(settings.watershed, settings.background, trained.spec.classes, sheet.size)
         if settings.vectors == "geojson" and sheet.georeference is not None:
-            to_degrees(
-                np.array([sheet.size[::-1]]) / 2, sheet.georeference
-            )  # raises an error now instead of after all windows
+            # An error is better raised now than after all windows.
+            to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)
         sampled = mc_samples is not None
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=settings.overlap, sampled=sampled)
         if mc_samples is not None:
@@ -161,9 +160,8 @@ def predict_sheet(
                 return files
             check_own(output)
             scratch = open_scratch(output, work, shapes)
-            if (
-                not scratch.finished and (files := finished(output, work, band_counts)) is not None
-            ):  # only polygon options differ
+            # The maps of an earlier call exist if only the options of the polygons differ.
+            if not scratch.finished and (files := finished(output, work, band_counts)) is not None:
                 read_rasters(files, {name: scratch.array(name) for name in band_counts})
                 scratch.finish_rows(len(rows.starts))
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:

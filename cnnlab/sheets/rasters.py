@@ -34,7 +34,7 @@ _SIDECAR_BYTES = 10_000_000  # largest size of an .aux.xml file
 _IMAGES = (".png", ".jpg", ".jpeg")
 _GEO_TAGS = {33550, 34264}  # TIFF tags: ModelPixelScale and ModelTransformation
 _CACHE = 256  # MB; enough for a row of windows of a file that is stored row by row
-_HALF_SAMPLE = 512  # half the side in pixels of the central square in which the range of 16-bit values is checked
+_SAMPLE = 512  # half the side in pixels of the central square in which the range of 16-bit values is checked
 
 
 class Sheet(NamedTuple):
@@ -272,10 +272,8 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
             )
         bits = int(file.tags(chosen[0], ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(*kinds).itemsize))
         if kinds == {"uint16"} and bits == 16:
-            side = slice(max(file.height // 2 - _HALF_SAMPLE, 0), file.height // 2 + _HALF_SAMPLE)
-            middle = Window.from_slices(
-                side, slice(max(file.width // 2 - _HALF_SAMPLE, 0), file.width // 2 + _HALF_SAMPLE)
-            )
+            side = slice(max(file.height // 2 - _SAMPLE, 0), file.height // 2 + _SAMPLE)
+            middle = Window.from_slices(side, slice(max(file.width // 2 - _SAMPLE, 0), file.width // 2 + _SAMPLE))
             with contextlib.suppress(rasterio.errors.RasterioIOError):
                 check_range(file.read(chosen, window=middle.intersection(Window(0, 0, file.width, file.height))), path)
         table = _palette(file) if palette else None

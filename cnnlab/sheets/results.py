@@ -90,9 +90,8 @@ def _write_array(path: Path, values: np.ndarray) -> None:
     allocate(path, shape, values.dtype)
     for start in range(0, height, 512):
         rows = values[:, start : start + 512]
-        out = np.lib.format.open_memmap(
-            path, mode="r+"
-        )  # opened anew for each strip, because the pages of an open map count as memory of the process
+        # The file is opened anew for each strip, because the pages of an open map count as memory of the process.
+        out = np.lib.format.open_memmap(path, mode="r+")
         out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
 
 
@@ -135,9 +134,8 @@ def write_polygons(
         kinds |= {_COLUMNS.get(name, f"mean_{name}"): float for name in measures}
         (path := folder / "polygons.gpkg").unlink(missing_ok=True)
         rest = iter(shapes)
-        while (
-            batch := list(itertools.islice(rest, _BATCH))
-        ) or not path.exists():  # without shapes, write an empty layer
+        # If there are no shapes, the loop writes an empty layer.
+        while (batch := list(itertools.islice(rest, _BATCH))) or not path.exists():
             rows = [properties(shape) for shape in batch]
             columns = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
             write_geopackage(path, [shape.rings for shape in batch], columns, where, append=path.exists())

@@ -172,7 +172,7 @@ _ELSEWHERE = "delete it with the maps beside it, or choose another directory"
 
 
 def _read_notes(path: Path, keys: Sequence[str], cure: str) -> dict:
-    """Reads a JSON file with the given keys; raises `ValueError` if it is damaged."""
+    """Reads a JSON file with the required keys; raises `ValueError` if it is damaged."""
     try:
         notes = read_json(path, limit=MAX_BYTES)
     except ValueError:
