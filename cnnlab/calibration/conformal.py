@@ -1,9 +1,11 @@
 """Conformal prediction: sets of classes that contain the true class with a chosen probability.
 
-On a calibration split, each example's true class gets a score of how badly it fits; a set then holds the classes that
-fit better than all but a share `error` of those. For examples drawn like the calibration split the guarantee is
-`P(label in set) >= 1 - error`, over all draws of both (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
-World, 2005). Probabilities averaged over passes of MC-Dropout do as well as any.
+A score says how badly a class fits an example. The fit computes the scores of the true classes on a calibration split
+and takes as its threshold the value that only a share `error` of them exceeds. The set of a new example holds all
+classes whose score does not exceed the threshold. If the new examples come from the distribution of the calibration
+split, `P(label in set) >= 1 - error`, a probability over both the calibration split and the new example (Vovk,
+Gammerman and Shafer, Algorithmic Learning in a Random World, 2005). This holds for any probabilities, also for means
+over MC-Dropout passes.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ from cnnlab.calibration.validation_split import check_classes
 from cnnlab.files import strict_json
 from cnnlab.metrics.checks import check_examples, check_labels, check_numbers, check_unit
 
-_SLACK = 1e-8  # rounding of cumulative sums; MAPIE's
+_SLACK = 1e-8  # tolerance for the rounding of cumulative sums, as in MAPIE
 
 
 def lac(probs: np.ndarray) -> np.ndarray:
@@ -31,46 +33,47 @@ def lac(probs: np.ndarray) -> np.ndarray:
 
 
 def aps(probs: np.ndarray, *, uniform: np.ndarray | None = None) -> np.ndarray:
-    """Returns the probability of all classes down to this one, in falling order, less `u p`.
+    """Returns each class's cumulative probability, from the most probable class down to it, minus `u` times its own.
 
-    One u an example as in the paper, crepes and MAPIE; torch-uncertainty draws one for every class of an example.
+    Each example has one u, as in the paper, crepes and MAPIE; torch-uncertainty draws one u for every class.
 
     Source: Romano, Sesia and Candès, Classification with Valid and Adaptive Coverage, NeurIPS 2020.
     """
-    return _cumulated(probs, uniform, 0.0)
+    return _cumulative_scores(probs, uniform, 0.0)
 
 
 def raps(probs: np.ndarray, *, uniform: np.ndarray | None = None, penalty: float = 0.1, rank: int = 1) -> np.ndarray:
-    """Returns `aps` plus `penalty * max(place - rank, 0)`, the most probable class at place 1.
+    """Returns `aps` plus `penalty * max(place - rank, 0)`, where the most probable class has place 1.
 
-    For calibration and prediction alike; MAPIE follows the paper's algorithm 3, which scales the penalty of the last
-    class too.
+    Calibration and prediction use the same penalty. MAPIE follows the paper's algorithm 3 instead, which also scales
+    the penalty of the last class.
 
     Source: Angelopoulos et al., Uncertainty Sets for Image Classifiers using Conformal Prediction, ICLR 2021.
     """
     if penalty < 0 or rank < 0:
         raise ValueError(f"penalty and rank must be 0 or more, found {penalty} and {rank}")
-    return _cumulated(probs, uniform, penalty * np.maximum(np.arange(1, probs.shape[1] + 1) - rank, 0))
+    return _cumulative_scores(probs, uniform, penalty * np.maximum(np.arange(1, probs.shape[1] + 1) - rank, 0))
 
 
-def _cumulated(probs: np.ndarray, uniform: np.ndarray | None, added: np.ndarray | float) -> np.ndarray:
-    """Sums probabilities in falling order, minus `u p`, plus a penalty for each rank `[k]`."""
+def _cumulative_scores(probs: np.ndarray, uniform: np.ndarray | None, penalties: np.ndarray | float) -> np.ndarray:
+    """Sums probabilities in falling order, subtracts `u p` and adds the penalty of each place `[k]`."""
     order = np.argsort(-probs, axis=1, kind="stable")
     falling = np.take_along_axis(probs, order, 1)
     scores = falling.cumsum(1)
     if uniform is not None:
         uniform = check_unit("uniform", check_numbers("uniform", uniform))
         if len(uniform) != len(probs):
-            raise ValueError(f"uniform must hold one number an example, {len(probs)}, found {len(uniform)}")
+            raise ValueError(f"uniform must hold one number per example, {len(probs)} in all, found {len(uniform)}")
         scores -= uniform[:, None] * falling
     unsorted = np.empty_like(scores)
-    np.put_along_axis(unsorted, order, scores + added, 1)
+    np.put_along_axis(unsorted, order, scores + penalties, 1)
     return unsorted
 
 
 SCORES: dict[str, Callable[..., np.ndarray]] = {"lac": lac, "aps": aps, "raps": raps}
-"""Scores `[n, k]` by name: how badly each class fits. A function gets those of `uniform`, `penalty` and `rank` that it
-takes; one that takes `uniform` is randomised."""
+"""Functions that compute scores `[n, k]`, by name; a high score means that the class fits badly. `conformity_scores`
+passes `uniform`, `penalty` and `rank` to the functions that take them. A function that takes `uniform` is randomised.
+"""
 
 Method = Literal[tuple(SCORES)]
 
@@ -80,22 +83,22 @@ class Coverage(NamedTuple):
 
     coverage: float  # share of sets that hold the label
     size: float  # mean number of classes in a set
-    empty: float  # share of sets without any
-    low: float  # where the coverage of this many examples lies, 95 times in 100, if everything is in order
+    empty: float  # share of empty sets
+    low: float  # `low` to `high`: the 95 % interval of the coverage on this many examples if the guarantee holds
     high: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Conformal:
-    """A fitted rule for sets; its JSON is `strict_json.encode`'s.
+    """A fitted rule that turns probabilities into sets of classes; `strict_json.encode` converts it to JSON.
 
     Attributes:
       method: method of `conformity_scores`.
       error: share of labels that a set may miss.
-      threshold: the largest score in a set.
+      threshold: largest score that a class in a set may have.
       classes: number of classes.
       examples: number of examples of the calibration split.
-      randomised: whether the score of a class is lowered by a random part of its probability.
+      randomised: whether a random part of a class's probability is subtracted from its score.
       penalty: penalty of `raps`.
       rank: rank of `raps`.
     """
@@ -132,26 +135,27 @@ class Conformal:
         """Fits the threshold on a split that neither trained the network nor fitted a calibration.
 
         Args:
-          probs: `[n, k]`.
-          labels: `[n]`.
+          probs: probabilities `[n, k]`.
+          labels: true classes `[n]`.
           error: share of labels that a set may miss.
-          method: `lac`, the smallest sets on average; `aps`, sets that grow with difficulty; `raps`, those with their
-            tail cut.
-          randomised: for `aps` and `raps`, whether each score is lowered by a random part of its class's probability,
-            as their papers have it. Without, sets are much larger.
-          penalty: of `raps`, for every class beyond the `rank` most probable ones (defaults as in torch-uncertainty).
-          rank: rank of `raps`.
-          uniform: `[n]`, u of `conformity_scores`, drawn independently of the answers, such as `image_draws`.
-          seed: seed of u, where none is given.
+          method: `lac` makes the smallest sets on average; `aps` makes sets that grow with the difficulty of the
+            example; `raps` cuts the improbable classes off the sets of `aps`.
+          randomised: whether `aps` and `raps` subtract a random part of a class's probability from its score, as in
+            their papers. Without it sets are much larger.
+          penalty: penalty of `raps` for every class beyond the `rank` most probable ones (default as in
+            torch-uncertainty).
+          rank: number of classes that `raps` does not penalise.
+          uniform: u of `conformity_scores`, `[n]`, independent of the predictions, such as `image_draws`.
+          seed: seed from which u is drawn if `uniform` is None.
 
         Raises:
-          ValueError: the split is too small for the error (the smallest that does is named), or no probabilities and
-            labels.
+          ValueError: the split is too small for the error (the message names the smallest size), or `probs` or
+            `labels` are invalid.
         """
         probs = check_examples(probs)
         labels = check_labels(labels, probs)
-        randomised = randomised and "uniform" in _options(method)
-        uniform = _drawn(len(probs), uniform, seed, 0) if randomised else None
+        randomised = randomised and "uniform" in _parameters(method)
+        uniform = _draw_uniform(len(probs), uniform, seed, 0) if randomised else None
         scores = conformity_scores(probs, method=method, uniform=uniform, penalty=penalty, rank=rank)
         threshold = conformal_threshold(np.take_along_axis(scores, labels[:, None], 1)[:, 0], error)
         return cls(method, float(error), threshold, probs.shape[1], len(probs), randomised, float(penalty), rank)
@@ -162,14 +166,14 @@ class Conformal:
         """Returns which classes are in the set of each example, bool `[n, k]`.
 
         Args:
-          probs: `[n, k]`, computed in the same way as those of the fit.
-          nonempty: whether every set holds the most probable class, as torch-uncertainty's do; coverage rises above
-            `1 - error` where sets would be empty: for errors larger than the network's own.
-          uniform: `[n]`, as in `fit`. For examples that come one by one give it: without, each would be the first.
-          seed: seed of u, where none is given: one an example, by its place.
+          probs: probabilities `[n, k]`, computed in the same way as those of the fit.
+          nonempty: whether every set holds the most probable class, as in torch-uncertainty. Coverage then rises above
+            `1 - error` if some sets would be empty, which happens if `error` is larger than the network's error rate.
+          uniform: u `[n]`, as in `fit`. Pass it if examples come one by one: otherwise each gets the first u.
+          seed: seed from which u is drawn, in the order of the examples, if `uniform` is None.
         """
         probs = check_classes(probs, self.classes)
-        uniform = _drawn(len(probs), uniform, seed, 1) if self.randomised else None
+        uniform = _draw_uniform(len(probs), uniform, seed, 1) if self.randomised else None
         scores = conformity_scores(probs, method=self.method, uniform=uniform, penalty=self.penalty, rank=self.rank)
         inside = scores <= self.threshold + _SLACK
         if nonempty:
@@ -177,7 +181,7 @@ class Conformal:
         return inside
 
     def coverage(self, sets: np.ndarray, labels: np.ndarray) -> Coverage:
-        """Measures sets on labelled examples, and the coverage to expect from the size of the calibration split."""
+        """Measures sets on labelled examples, and the coverage that the size of the calibration split lets expect."""
         return coverage(sets, labels, error=self.error, examples=self.examples)
 
 
@@ -192,46 +196,46 @@ def conformity_scores(
     """Computes how badly each class fits each example.
 
     Args:
-      probs: `[n, k]`; of equally probable classes the first comes first.
+      probs: probabilities `[n, k]`; equally probable classes are sorted by their index.
       method: a name in `SCORES`: `lac`, `aps` or `raps`.
-      uniform: `[n]`, u in 0..1; None is 0, the score that is never lowered. MAPIE calibrates with random u whatever is
-        asked for, and predicts with u = 1 by default (`include_last_label=True`): larger sets than needed.
+      uniform: u `[n]` in 0..1; None means 0, so that nothing is subtracted. MAPIE always calibrates with random u, and
+        by default predicts with u = 1 (`include_last_label=True`), which makes sets larger than necessary.
       penalty: penalty of `raps`.
-      rank: rank of `raps`.
+      rank: number of classes that `raps` does not penalise.
 
     Returns:
-      `[n, k]`.
+      Scores `[n, k]`.
 
     >>> conformity_scores(np.array([[0.2, 0.5, 0.3]]), method="aps").round(6).tolist()
     [[1.0, 0.5, 0.8]]
     """
     probs = check_examples(probs)
-    given = {"uniform": uniform, "penalty": penalty, "rank": rank}
-    taken = _options(method)
-    return SCORES[method](probs, **{name: value for name, value in given.items() if name in taken})
+    options = {"uniform": uniform, "penalty": penalty, "rank": rank}
+    parameters = _parameters(method)
+    return SCORES[method](probs, **{name: value for name, value in options.items() if name in parameters})
 
 
-def _options(method: str) -> set[str]:
-    """Returns the further arguments of a score; raises `ValueError` for an unknown name."""
+def _parameters(method: str) -> set[str]:
+    """Returns the names of a score function's parameters except `probs`; raises `ValueError` for an unknown method."""
     if method not in SCORES:
         *others, last = SCORES
         raise ValueError(f"method must be {', '.join(others)} or {last}, found {method!r}")
     return set(inspect.signature(SCORES[method]).parameters) - {"probs"}
 
 
-def _drawn(number: int, uniform: np.ndarray | None, seed: int, stream: int) -> np.ndarray:
-    """Draws u for each example, with separate random streams for fitting and prediction."""
+def _draw_uniform(number: int, uniform: np.ndarray | None, seed: int, stream: int) -> np.ndarray:
+    """Returns `uniform`, or draws it if it is None, from separate random streams for fitting and prediction."""
     return np.random.default_rng([seed, stream]).random(number) if uniform is None else uniform
 
 
 def conformal_threshold(scores: np.ndarray, error: float) -> float:
     """Returns the `ceil((n + 1) (1 - error))`-th smallest of n scores: the quantile corrected for a finite sample.
 
-    As in MAPIE; crepes accepts one score more where (n + 1) error is a whole number; torch-uncertainty interpolates at
-    1 - error without the correction.
+    MAPIE computes the same. crepes accepts one more score if (n + 1) error is a whole number; torch-uncertainty
+    interpolates at 1 - error without the correction.
 
     Args:
-      scores: `[n]`, of the true classes.
+      scores: scores of the true classes, `[n]`.
       error: share of labels that a set may miss, in 0 < error < 1.
 
     Raises:
@@ -247,15 +251,16 @@ def conformal_threshold(scores: np.ndarray, error: float) -> float:
 def coverage(sets: np.ndarray, labels: np.ndarray, *, error: float, examples: int) -> Coverage:
     """Measures sets on labelled examples, and the interval in which their coverage should lie.
 
-    For scores without ties the coverage of m examples is beta-binomial with `l = floor((n + 1) error)`, Beta(n + 1 - l,
-    l) (Vovk, Conditional validity of inductive conformal predictors, ACML 2012): the calibration split's chance and
-    that of the m examples. Ties and sets without randomisation may lie above.
+    If no scores are equal, the coverage of m examples has a beta-binomial distribution with Beta(n + 1 - l, l) and
+    `l = floor((n + 1) error)` (Vovk, Conditional validity of inductive conformal predictors, ACML 2012). It
+    accounts for the chance in both the calibration split and the m examples. With equal scores, or without
+    randomisation, the coverage may lie above the interval.
 
     Args:
-      sets: bool `[m, k]`.
-      labels: `[m]`.
+      sets: bool `[m, k]`, true for the classes in each set.
+      labels: true classes `[m]`.
       error: share of labels that a set may miss.
-      examples: n of the calibration split.
+      examples: number n of examples of the calibration split.
 
     >>> coverage(np.array([[True, False], [True, True]]), np.array([1, 1]), error=0.1, examples=99)[:3]
     (0.5, 1.5, 0.0)
@@ -290,7 +295,7 @@ def _order_statistic(examples: int, error: float) -> int:
     if place > examples:
         raise ValueError(
             f"an error of {error} needs {smallest_split(error)} calibration examples or more, found {examples}; "
-            f"with them 1/{examples + 1} is the smallest"
+            f"for these the smallest error is 1/{examples + 1}"
         )
     return place
 

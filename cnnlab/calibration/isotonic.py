@@ -13,11 +13,17 @@ from cnnlab.files.strict_json import check
 class Isotonic:
     """A rising, piecewise linear function of each class's probability; the results are divided by their sum.
 
-    It follows every shape and needs many examples for it: a thousand or more (Niculescu-Mizil and Caruana, Predicting
-    Good Probabilities With Supervised Learning, ICML 2005). It may answer 0, which costs a likelihood 87 nats where it
-    is wrong. Two classes need one function, of the second. Least squares by pooling adjacent violators, convex.
+    The functions can take any rising shape, so they need many examples: a thousand or more (Niculescu-Mizil and
+    Caruana, Predicting Good Probabilities With Supervised Learning, ICML 2005). A function may return 0, which costs
+    the log-likelihood 87 nats if the class is the right one. With two classes, only the second needs a function. Each
+    fit is a convex least-squares problem, which the pool-adjacent-violators algorithm solves.
 
-    Source: Zadrozny and Elkan, as for `Platt`. As in scikit-learn's `CalibratedClassifierCV(method="isotonic")`.
+    Source: Zadrozny and Elkan, as for `Platt`. It is the method of scikit-learn's
+    `CalibratedClassifierCV(method="isotonic")`.
+
+    Attributes:
+      stated: rising probabilities at the knots of each function, before calibration.
+      actual: calibrated probabilities at the same knots.
     """
 
     stated: tuple[tuple[float, ...], ...]
@@ -26,7 +32,7 @@ class Isotonic:
     def __post_init__(self):
         check(self)
         if not self.stated or [*map(len, self.stated)] != [*map(len, self.actual)]:
-            raise ValueError("stated and actual must hold as many knots for each class")
+            raise ValueError("stated and actual must hold the same number of knots for each class")
         for knots in (*self.stated, *self.actual):
             if not (knots and knots[0] >= 0 and knots[-1] <= 1 and (np.diff(knots) >= 0).all()):
                 raise ValueError(f"the knots of stated and actual must rise within 0..1, found {knots}")
@@ -42,12 +48,12 @@ class Isotonic:
 
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Isotonic":
-        """Fits for each class the rising function that is nearest to the outcomes.
+        """Fits for each class the rising function with the least squared distance to the outcomes.
 
-        Args: as in `Temperature.fit`.
+        The arguments are those of `Temperature.fit`.
 
         Raises:
-          ValueError: fewer than 1,000 examples, or a class without an example.
+          ValueError: there are fewer than 1,000 examples, or a class has no example.
         """
         from sklearn.isotonic import IsotonicRegression
 
@@ -55,9 +61,9 @@ class Isotonic:
         probs, labels = validation_examples("isotonic", probs, labels, smallest=cls.smallest(k), every_class=True)
         stated, actual = [], []
         for label in against_rest(k):
-            fitted = IsotonicRegression(y_min=0, y_max=1).fit(np.clip(probs[:, label], 0, 1), labels == label)
-            stated.append(tuple(fitted.X_thresholds_.tolist()))
-            actual.append(tuple(fitted.y_thresholds_.tolist()))
+            regression = IsotonicRegression(y_min=0, y_max=1).fit(np.clip(probs[:, label], 0, 1), labels == label)
+            stated.append(tuple(regression.X_thresholds_.tolist()))
+            actual.append(tuple(regression.y_thresholds_.tolist()))
         return cls(tuple(stated), tuple(actual))
 
     def apply(self, probs: np.ndarray) -> np.ndarray:

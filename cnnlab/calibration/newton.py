@@ -1,4 +1,4 @@
-"""Minimises smooth convex functions of a few parameters to the last digits."""
+"""Minimisation of smooth convex functions of a few parameters, nearly to machine precision."""
 
 from collections.abc import Callable
 
@@ -6,28 +6,29 @@ import numpy as np
 
 Derivatives = tuple[float, np.ndarray, np.ndarray]  # value, gradient [m], Hessian [m, m]
 
-_TOLERANCE = (
-    1e-9  # gradient: a thousandth of the 1e-6 asked for, as a curvature of 0.01 makes an error a hundred times it
-)
+# Largest entry of the gradient at the minimum. It is far below the precision that the parameters need, because the
+# error of a parameter is much larger than the gradient where the curvature is small.
+_TOLERANCE = 1e-9
 
 
 def minimise(derivatives: Callable[[np.ndarray], Derivatives], start: np.ndarray, *, limit: int = 100) -> np.ndarray:
-    """Minimises a convex function by Newton's method, halving steps until the value falls (Armijo).
+    """Minimises a convex function by Newton's method, halving each step until the value falls (Armijo).
 
-    Directions along which nothing changes (the same constant added to every bias) are left alone, by least squares.
+    Steps are computed by least squares, so that parameters do not move along directions that leave the value unchanged
+    (such as the same constant added to every bias).
 
     Source: Boyd and Vandenberghe, Convex Optimization, 2004, section 9.5.
 
     Args:
-      derivatives: derivatives of a convex function.
-      start: `[m]`.
-      limit: steps.
+      derivatives: function that returns the value, gradient and Hessian at a point.
+      start: first point, `[m]`.
+      limit: largest number of steps.
 
     Returns:
-      `[m]`, where no entry of the gradient exceeds 1e-9.
+      A point `[m]` at which no entry of the gradient exceeds 1e-9.
 
     Raises:
-      ValueError: there is no such place within the limit.
+      ValueError: the method does not reach such a point within the limit.
 
     >>> minimise(lambda x: (float(x @ x) - x[0], 2 * x - [1, 0], 2 * np.eye(2)), np.zeros(2)).tolist()
     [0.5, 0.0]
@@ -41,9 +42,9 @@ def minimise(derivatives: Callable[[np.ndarray], Derivatives], start: np.ndarray
         slope, length = float(gradient @ step), 1.0
         while True:
             following = derivatives(x + length * step)
-            if following[0] <= value + 1e-4 * length * slope + 1e-14 * abs(value):  # the last: rounding
+            if following[0] <= value + 1e-4 * length * slope + 1e-14 * abs(value):  # the last term allows for rounding
                 break
-            length /= 2  # a vanishing curvature may make the step astronomically long
+            length /= 2  # where the curvature almost vanishes, a step can be far too long
             if length * np.abs(step).max() < 1e-12 * (1 + np.abs(x).max()):
                 raise ValueError(
                     f"Newton's method found no lower value than {value:.6g}; the function is not convex there, or too "

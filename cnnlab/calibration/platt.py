@@ -20,14 +20,15 @@ from cnnlab.files.strict_json import check
 
 @dataclasses.dataclass(frozen=True)
 class Platt:
-    """`sigmoid(slope log(p / (1 - p)) + intercept)` for each class against all others, then divided by their sum.
+    """`sigmoid(slope log(p / (1 - p)) + intercept)` for each class against all others, divided by the sum over classes.
 
-    Two classes need one sigmoid, of the second. Targets are `(n_1 + 1) / (n_1 + 2)` and `1 / (n_0 + 2)` instead of 1
-    and 0, so a finite optimum exists even if both sides are separable. The logistic loss is convex.
+    With two classes, only the second needs a sigmoid. The targets are `(n_1 + 1) / (n_1 + 2)` and `1 / (n_0 + 2)`
+    instead of 1 and 0, so that a finite optimum exists even if the class is separable from the others. The logistic
+    loss is convex.
 
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999; Zadrozny and Elkan, Transforming Classifier
-    Scores into Accurate Multiclass Probability Estimates, KDD 2002, for more than two classes. As in scikit-learn's
-    `CalibratedClassifierCV(method="sigmoid")`, given the log-odds as decision function.
+    Scores into Accurate Multiclass Probability Estimates, KDD 2002, for more than two classes. It is the method of
+    scikit-learn's `CalibratedClassifierCV(method="sigmoid")` with the log-odds as its decision function.
     """
 
     slope: tuple[float, ...]
@@ -48,22 +49,22 @@ class Platt:
 
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Platt":
-        """Slopes and intercepts of the largest likelihood.
+        """Fits the slopes and intercepts with the largest likelihood.
 
-        Args: as in `Temperature.fit`.
+        The arguments are those of `Temperature.fit`.
 
         Raises:
-          ValueError: fewer than 100 examples or 10 a parameter, or a class without an example.
+          ValueError: there are fewer than 100 examples, or fewer than 10 per parameter, or a class has no example.
         """
         k = np.shape(probs)[-1]
         probs, labels = validation_examples("platt", probs, labels, smallest=cls.smallest(k), every_class=True)
-        odds, fitted = _log_odds(probs), []
+        odds, parameters = _log_odds(probs), []
         for label in against_rest(k):
             yes = labels == label
             target = np.where(yes, (yes.sum() + 1) / (yes.sum() + 2), 1 / ((~yes).sum() + 2))
             loss = functools.partial(_logistic_loss, odds=odds[:, label], target=target)
-            fitted.append(minimise(loss, np.array([1.0, 0.0])))
-        slope, intercept = np.transpose(fitted).tolist()
+            parameters.append(minimise(loss, np.array([1.0, 0.0])))
+        slope, intercept = np.transpose(parameters).tolist()
         return cls(tuple(slope), tuple(intercept))
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ class Platt:
 
 
 def _logistic_loss(x: np.ndarray, *, odds: np.ndarray, target: np.ndarray) -> Derivatives:
-    """Computes the mean cross-entropy as a function of slope and intercept."""
+    """Computes the mean cross-entropy and its derivatives by slope and intercept `x`."""
     logits = x[0] * odds + x[1]
     yes = expit(logits)
     features = np.stack([odds, np.ones_like(odds)], -1)

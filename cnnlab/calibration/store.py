@@ -1,4 +1,4 @@
-"""Stores calibrations and conformal sets in the run, beside its checkpoint."""
+"""Storage of calibrations and conformal sets in the run directory, beside the checkpoint."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from cnnlab.files.text import read_json
 from cnnlab.trained import Passes, Trained
 
 FILE = "post_hoc.json"
-MAX_BYTES = 16 << 20  # isotonic maps of a thousand classes take a tenth of it
+MAX_BYTES = 16 << 20  # isotonic maps of a thousand classes stay far below it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +29,11 @@ class PostHoc:
     """A calibration and a rule for sets of classes; either may be missing.
 
     Attributes:
-      passes: what the probabilities are a mean of: MC-Dropout passes, `auto`, or None for one deterministic pass.
-      examples: number of examples of the validation split.
-      calibration: maps the probabilities.
-      conformal: makes sets of the mapped ones.
+      passes: number of MC-Dropout passes over which the probabilities are averaged, `auto`, or None for a single
+        prediction without dropout.
+      examples: number of labelled examples of the validation split.
+      calibration: map that calibrates the probabilities.
+      conformal: rule that turns the calibrated probabilities into sets.
     """
 
     passes: Passes | None
@@ -53,26 +54,27 @@ class PostHoc:
         uniform: np.ndarray | None = None,
         seed: int = 0,
     ) -> "PostHoc":
-        """Fitted on a validation split; asked for both, on a part each: sets need fresh examples. The calibration takes
-        a random half, or as many as it needs.
+        """Fits a calibration, a rule for sets, or both, on a validation split.
 
-        The split also chose the best epoch, which the guarantee of the sets does not allow for; the coverage on a test
-        split tells whether it matters.
+        If both are fitted, each uses its own part of the split, because sets need examples that did not fit the
+        calibration. The calibration gets a random half, or more if it needs more. If no prediction is wrong, the method
+        warns and fits no calibration.
+
+        The same split also chose the best epoch, which the guarantee of the sets does not account for. The coverage on
+        a test split shows whether this matters.
 
         Args:
-          probs: `[n, k]`.
-          labels: `[n]`; examples of label -1 are left out.
-          passes: what `probs` is a mean of.
-          method: method of `fit_calibration`; none if left out.
-          error: error of `Conformal.fit`, the share of labels that a set may miss; no sets if left out.
-          sets: method of the sets, as in `Conformal.fit`.
-          uniform: `[n]`, as in `Conformal.fit`.
-          seed: seed of the parts.
-
-        Where no answer is wrong nothing is calibrated, with a warning.
+          probs: probabilities `[n, k]`.
+          labels: true classes `[n]`; examples with label -1 are ignored.
+          passes: passes over which `probs` are averaged, as in the attribute.
+          method: method of `fit_calibration`; None fits no calibration.
+          error: share of labels that a set may miss, as in `Conformal.fit`; None fits no sets.
+          sets: method of `Conformal.fit`.
+          uniform: u of `Conformal.fit`, `[n]`.
+          seed: seed that divides the split into the two parts, and from which u is drawn.
 
         Raises:
-          ValueError: the split does not do, see `fit_calibration` and `Conformal.fit`.
+          ValueError: the split is not suitable (see `fit_calibration` and `Conformal.fit`).
 
         >>> probs, labels = np.array([[0.9, 0.1]] * 100), np.array([0] * 75 + [1] * 25)
         >>> PostHoc.fit(probs, labels, method="temperature").apply(probs)[0].round(6).tolist()
@@ -86,8 +88,8 @@ class PostHoc:
             needed, others = known_calibration(method).smallest(probs.shape[-1]), smallest_split(error)
             if len(labels) < needed + others:
                 raise ValueError(
-                    f"{method} needs {needed} validation examples and sets that miss {error} need {others} others, "
-                    f"found {len(labels)} in all; use more of them, or ask for one of the two"
+                    f"{method} needs {needed} validation examples and sets with an error of {error} need {others} "
+                    f"others, found {len(labels)} in all; use more examples, or fit only one of the two"
                 )
             cut = min(max(len(labels) // 2, needed), len(labels) - others)
             first, second = np.split(np.random.default_rng(seed).permutation(first), [cut])
@@ -97,7 +99,7 @@ class PostHoc:
                 calibration = fit_calibration(method, probs[first], labels[first])
                 post_hoc = dataclasses.replace(post_hoc, calibration=calibration)
             except Faultless as faultless:
-                warnings.warn(f"{faultless}: nothing is calibrated", stacklevel=2)
+                warnings.warn(f"{faultless}; no calibration is fitted", stacklevel=2)
         if error is None:
             return post_hoc
         uniform = None if uniform is None else uniform[second]
@@ -111,19 +113,20 @@ class PostHoc:
         return probs if self.calibration is None else self.calibration.apply(probs)
 
     def require_passes(self, passes: Passes | None) -> None:
-        """Raises `ValueError` unless it was fitted on means of as many passes."""
+        """Raises `ValueError` unless the fit used means over the same number of passes."""
         if passes != self.passes:
             raise ValueError(
-                f"what {FILE} holds was fitted with {_option(self.passes)}, "
-                f"the predictions are computed with {_option(passes)}; "
-                f"give {_option(self.passes)}, or fit it again by cnnlab evaluate RUN --calibrate temperature"
+                f"{FILE} was fitted with {_option(self.passes)}, "
+                f"but the predictions are computed with {_option(passes)}; "
+                f"use {_option(self.passes)}, or fit again with cnnlab evaluate RUN --calibrate temperature"
             )
 
 
 def save_post_hoc(post_hoc: PostHoc, trained: Trained, run: str | Path) -> Path:
-    """Writes it into `RUN/post_hoc.json`, beside what was fitted to the same weights with other numbers of passes.
+    """Writes a fit into `RUN/post_hoc.json` and keeps the file's fits for the same weights and other numbers of passes.
 
-    Warns of what the file held for as many passes and holds no more.
+    Warns if it replaces a fit for the same number of passes that contained a calibration or sets which the new fit
+    lacks.
     """
     fits = {}
     with contextlib.suppress(ValueError):
@@ -132,8 +135,8 @@ def save_post_hoc(post_hoc: PostHoc, trained: Trained, run: str | Path) -> Path:
         before = fits[post_hoc.passes]
         if any(getattr(before, name) and not getattr(post_hoc, name) for name in ("calibration", "conformal")):
             warnings.warn(
-                f"{Path(run) / FILE} held {_contents(before)}; it now holds {_contents(post_hoc)}: "
-                "ask in one call for all that predict should apply",
+                f"{Path(run) / FILE} contained {_contents(before)} and now contains {_contents(post_hoc)}; "
+                "to have both, fit calibration and sets in one call",
                 stacklevel=2,
             )
     fits[post_hoc.passes] = post_hoc
@@ -144,38 +147,38 @@ def save_post_hoc(post_hoc: PostHoc, trained: Trained, run: str | Path) -> Path:
 
 
 def load_post_hoc(run: str | Path, trained: Trained, *, passes: Passes | None = None) -> PostHoc:
-    """Loads what `save_post_hoc` wrote for predictions of so many passes, or of one pass without dropout.
+    """Loads the fit that `save_post_hoc` wrote for a number of passes; None stands for predictions without dropout.
 
     Raises:
-      ValueError: nothing was fitted for such answers, or for other weights than these, or the file is damaged.
+      ValueError: there is no fit for this number of passes, it belongs to other weights, or the file is damaged.
     """
     fits = _read(run, trained)
     if passes not in fits:
         options = " or ".join(map(_option, fits))
         raise ValueError(
-            f"what {Path(run) / FILE} holds was fitted with {options}, "
-            f"the predictions are computed with {_option(passes)}; give "
-            f"{options}, or fit it for these by cnnlab evaluate {run}{_flag(passes)} --calibrate temperature"
+            f"{Path(run) / FILE} was fitted with {options}, "
+            f"but the predictions are computed with {_option(passes)}; use "
+            f"{options}, or fit for these with cnnlab evaluate {run}{_flag(passes)} --calibrate temperature"
         )
     return fits[passes]
 
 
 def _read(run: str | Path, trained: Trained) -> dict[Passes | None, PostHoc]:
-    """Reads all fits of a run, by the number of passes of the predictions."""
+    """Reads all fits of a run, by their number of passes."""
     path = Path(run) / FILE
-    again = f"fit it by cnnlab evaluate {run} --calibrate temperature"
+    again = f"fit it with cnnlab evaluate {run} --calibrate temperature"
     if not path.is_file():
-        raise ValueError(f"{run} holds no calibration; {again}")
+        raise ValueError(f"{run} contains no calibration; {again}")
     try:
         value = read_json(path, limit=MAX_BYTES)
         stored = strict_json.decode(_Stored, value, FILE)
-        if stored.digest not in (None, _own_digest(value)):  # files of earlier versions have none
+        if stored.digest not in (None, _own_digest(value)):  # files of earlier versions have no digest
             raise ValueError("its digest differs from its content")
         fits = [_from_json(fit) for fit in stored.fits]
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {again}") from error
     if stored.weights != _weights(trained):
-        raise ValueError(f"{path} was fitted for other weights than the run's best ones now; {again}")
+        raise ValueError(f"{path} was fitted for other weights than the run's current best ones; {again}")
     return {fit.passes: fit for fit in fits}
 
 
@@ -185,7 +188,7 @@ def _from_json(fit: "_Fit") -> PostHoc:
 
 
 def _own_digest(value: dict[str, Any]) -> str:
-    """Returns the SHA-256 of everything but the digest itself."""
+    """Returns the SHA-256 of the file's content without its digest."""
     rest = {name: part for name, part in value.items() if name != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
@@ -201,7 +204,7 @@ def _to_json(fit: PostHoc) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Fit:
-    """The keys of one fit."""
+    """The JSON keys of a fit."""
 
     passes: int | str | None
     examples: int
@@ -211,7 +214,7 @@ class _Fit:
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-    """The keys of the file."""
+    """The JSON keys of the file."""
 
     weights: str
     fits: tuple[_Fit, ...]

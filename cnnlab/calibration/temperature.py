@@ -1,4 +1,4 @@
-"""Temperature scaling."""
+"""Temperature scaling: calibration by one number that divides all logits."""
 
 import dataclasses
 import functools
@@ -12,20 +12,21 @@ from cnnlab.calibration.validation_split import SMALLEST, Faultless, log_probs, 
 from cnnlab.files.strict_json import check
 from cnnlab.metrics.checks import check_probs
 
-FEWEST = 10  # wrong answers among them: with 3 it came out between .14 and 2.1, simulated where 1 is right
+FEWEST = 10  # wrong predictions on the validation split; with fewer the temperature is too uncertain
 
 
 @dataclasses.dataclass(frozen=True)
 class Temperature:
     """`softmax(log p / T)` with one number T, which changes the confidence but not the predicted class.
 
-    Fitted by the likelihood, which is convex in 1 / T: a log-sum-exp of linear functions less a linear one.
+    The fit maximises the likelihood. The negative log-likelihood is convex in 1 / T, because it is a log-sum-exp of
+    linear functions minus a linear function.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
 
     Attributes:
       temperature: T.
-      log_error: the standard error of log T, by the curvature of the likelihood; 0 where T was not fitted.
+      log_error: standard error of log T, computed from the curvature of the likelihood; 0 if T was not fitted.
     """
 
     temperature: float
@@ -55,27 +56,28 @@ class Temperature:
 
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Temperature":
-        """Fits the temperature of the largest likelihood; warns if fewer than 10 wrong predictions determine it.
+        """Fits the temperature with the largest likelihood; warns if fewer than 10 wrong predictions determine it.
 
         Args:
-          probs: `[n, k]` of a validation split, k classes.
-          labels: `[n]`.
+          probs: probabilities `[n, k]` on a validation split, for k classes.
+          labels: true classes `[n]`.
 
         Raises:
-          Faultless: every answer is right, so there is no finite temperature.
-          ValueError: fewer than 100 examples, or the answers are no better than chance.
+          Faultless: every prediction is right, so that no finite temperature is best.
+          ValueError: there are fewer than 100 examples, or the predictions are no better than chance.
         """
         probs, labels = validation_examples("temperature", probs, labels, smallest=SMALLEST)
         logits = log_probs(probs)
         chosen = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
         if (chosen == logits.max(1)).all():
             raise Faultless(
-                f"all {len(labels)} validation examples it is fitted on are right, so no finite temperature is best; "
-                "use more of them"
+                f"all {len(labels)} validation examples are predicted right, so no finite temperature is best; "
+                "use more examples"
             )
         if chosen.mean() <= logits.mean():
             raise ValueError(
-                "the labels are given no more probability than the other classes; are they in the right order?"
+                "the probabilities of the labels are no higher than those of the other classes; check that labels and "
+                "probabilities are in the same order"
             )
         loss = functools.partial(_temperature_loss, logits=logits, chosen=chosen)
         (inverse,) = x = minimise(loss, np.ones(1))
@@ -83,9 +85,9 @@ class Temperature:
         wrong, (low, high) = int((chosen < logits.max(1)).sum()), calibration.interval
         if wrong < FEWEST:
             warnings.warn(
-                f"the temperature {calibration.temperature:.3g} rests on {wrong} wrong answers in {len(labels)} "
-                f"validation examples, and may as well be {low:.3g} or {high:.3g}; "
-                f"take {-(-FEWEST * len(labels) // wrong):,} examples or more",
+                f"the temperature {calibration.temperature:.3g} rests on {wrong} wrong predictions in {len(labels)} "
+                f"validation examples; its 95 % interval is {low:.3g} to {high:.3g}; "
+                f"use {-(-FEWEST * len(labels) // wrong):,} examples or more",
                 stacklevel=2,
             )
         return calibration
@@ -96,7 +98,7 @@ class Temperature:
 
 
 def _temperature_loss(x: np.ndarray, *, logits: np.ndarray, chosen: np.ndarray) -> Derivatives:
-    """Computes the mean of `-log p(label)` as a function of the inverse temperature."""
+    """Computes the mean of `-log p(label)` and its derivatives by the inverse temperature `x`."""
     scaled = x[0] * logits
     probs = softmax(scaled, axis=1)
     mean = (probs * logits).sum(1)

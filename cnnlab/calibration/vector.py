@@ -21,9 +21,9 @@ from cnnlab.files.strict_json import check
 class Vector:
     """`softmax(scale * log p + bias)` with a scale and a bias per class; the predicted class may change.
 
-    On log p it is the diagonal case of Kull et al., Beyond temperature scaling, NeurIPS 2019, and equals vector scaling
-    of the network's own logits (Guo et al. 2017) only where all scales are equal. Convex as temperature scaling is. The
-    biases sum to 0, as a constant added to all changes nothing.
+    This is the diagonal case of Kull et al., Beyond temperature scaling, NeurIPS 2019, which works on log p. It equals
+    vector scaling of the network's own logits (Guo et al. 2017) only if all scales are equal. The loss is convex, as it
+    is for temperature scaling. The biases sum to 0, because adding a constant to all of them changes nothing.
     """
 
     scale: tuple[float, ...]
@@ -44,19 +44,20 @@ class Vector:
 
     @classmethod
     def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Vector":
-        """Scales and biases of the largest likelihood.
+        """Fits the scales and biases with the largest likelihood.
 
-        Args: as in `Temperature.fit`.
+        The arguments are those of `Temperature.fit`.
 
         Raises:
-          ValueError: fewer than 100 examples or 10 a parameter, a class without an example, or some classes that
-            are separated without an error, so that no finite scale is best.
+          ValueError: there are fewer than 100 examples, or fewer than 10 per parameter, a class has no example, or
+            some classes are separated without an error, so that no finite scale is best.
         """
         k = np.shape(probs)[-1]
         probs, labels = validation_examples("vector", probs, labels, smallest=cls.smallest(k), every_class=True)
         loss = functools.partial(_vector_loss, logits=log_probs(probs), onehot=np.eye(k)[labels])
         x = minimise(loss, np.r_[np.ones(k), np.zeros(k)])
-        flattest = np.linalg.eigvalsh(loss(x)[2])[1]  # after the bias that is free
+        # Eigenvalue 0 is zero, because adding a constant to all biases changes nothing.
+        flattest = np.linalg.eigvalsh(loss(x)[2])[1]
         if flattest < 1e-3 / len(labels):
             raise ValueError(
                 f"some of the {k} classes are separated without an error in {len(labels)} validation examples, so no "
@@ -71,7 +72,7 @@ class Vector:
 
 
 def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> Derivatives:
-    """Computes the mean of `-log p(label)` as a function of k scales and k biases."""
+    """Computes the mean of `-log p(label)` and its derivatives by the k scales and k biases `x`."""
     n, k = logits.shape
     scaled = logits * x[:k] + x[k:]
     probs = softmax(scaled, axis=1)

@@ -1,4 +1,4 @@
-"""Prediction of sheets: images of any size that are cut into windows, predicted and blended."""
+"""Prediction of sheets: images of any size, which are predicted in overlapping windows and blended."""
 
 from cnnlab.sheets.polygons import Shape, polygons
 from cnnlab.sheets.predict import plan_sheet, predict_sheet

@@ -1,4 +1,4 @@
-"""Georeferences of sheets, and rasters and polygons with one. Needs the extra `geo`."""
+"""Georeferences of sheets; reading and writing of georeferenced rasters and polygons. Needs the extra `geo`."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK = 256  # side of a block of the file; as many rows are written at a time
-_CACHE = 64  # MB; GDAL would take a twentieth of the memory
+_BLOCK = 256  # side of a block of the file in pixels, and number of rows that are written at a time
+_CACHE = 64  # MB; by default GDAL takes a twentieth of the memory
 
 
 class Georeference(NamedTuple):
     """The mapping from pixels to coordinates on earth.
 
     Attributes:
-      crs: the coordinate system as WKT; None where the file names none.
-      transform: a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f.
+      crs: coordinate system as WKT; None if the file names none.
+      transform: numbers a, b, c, d, e, f of x = a column + b row + c and y = d column + e row + f.
     """
 
     crs: str | None
@@ -29,7 +29,7 @@ class Georeference(NamedTuple):
         return abs(a * e - b * d)
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Coordinates of corners `[n, 2]` given as column and row.
+        """Converts points `[n, 2]` from column and row to coordinates.
 
         >>> Georeference(None, (2, 0, 100, 0, -2, 500)).place(np.array([[0, 0], [3, 1]])).tolist()
         [[100.0, 500.0], [106.0, 498.0]]
@@ -42,14 +42,14 @@ def georeference(file) -> Georeference | None:
     """Returns the georeference of a rasterio dataset; None if it has neither coordinate system nor transform.
 
     Raises:
-      ValueError: it is placed by ground control points.
+      ValueError: the dataset has ground control points instead of a transform.
     """
     transform = tuple(file.transform)[:6]
     if file.crs is None and transform == (1, 0, 0, 0, 1, 0):
         if file.gcps[0]:
             raise ValueError(
-                f"{file.name} is placed by {len(file.gcps[0])} ground control points, not by a transform; warp it "
-                f"first: gdalwarp {file.name} warped.tif"
+                f"{file.name} is georeferenced by {len(file.gcps[0])} ground control points, not by a transform; "
+                f"warp it first: gdalwarp {file.name} warped.tif"
             )
         return None
     return Georeference(file.crs.to_wkt() if file.crs else None, transform)
@@ -63,7 +63,8 @@ def _as_os_errors() -> Iterator[None]:
 
     try:
         yield
-    except (rasterio.errors.RasterioError, CPLE_BaseError, TypeError) as error:  # the last of a file it cannot reopen
+    # GDAL raises a TypeError if it cannot reopen a file.
+    except (rasterio.errors.RasterioError, CPLE_BaseError, TypeError) as error:
         raise OSError(str(error)) from error
 
 
@@ -80,15 +81,15 @@ def write_geotiff(
     """Writes a compressed GeoTIFF in blocks, with overviews.
 
     Args:
-      path: the new file.
-      values: `[bands, H, W]` float32 or uint8; a memory map is read by strips.
-      where: its georeference.
-      nodata: the value of pixels without data.
+      path: path of the new file.
+      values: `[bands, H, W]` float32 or uint8; a memory map is read in strips.
+      where: georeference of the raster.
+      nodata: value of pixels without data.
       names: descriptions of the bands.
-      legend: by value its name, kept as the tag `class_VALUE`, and its colour; for one band of uint8.
+      legend: name and colour of each value, for a single uint8 band; the name becomes the tag `class_VALUE`.
 
     Raises:
-      OSError: it cannot be written whole.
+      OSError: the file cannot be written completely.
     """
     import rasterio
     from rasterio.enums import Resampling
@@ -118,7 +119,7 @@ def write_geotiff(
 
 
 def _check_whole(path: Path) -> None:
-    """Raises `OSError` where a block is missing: GDAL may lose an error that comes when the file is closed."""
+    """Raises `OSError` if a block is missing: GDAL may lose an error that occurs when the file is closed."""
     import rasterio
 
     with rasterio.open(path) as file:
@@ -137,11 +138,11 @@ def _check_blocks(file, path: Path) -> None:
                 for part in ("OFFSET", "SIZE")
             )
             if not 0 < place <= size - length:
-                raise OSError(f"{path.name} came out without block {row}, {column} of band {band}")
+                raise OSError(f"{path.name} was written without block {row}, {column} of band {band}")
 
 
 def read_geotiff(path: Path, rows: slice) -> np.ndarray:
-    """Rows `[bands, h, W]` of what `write_geotiff` wrote."""
+    """Reads rows `[bands, h, W]` of a file that `write_geotiff` wrote."""
     import rasterio
     from rasterio.windows import Window
 
@@ -157,14 +158,14 @@ def write_geopackage(
     *,
     append: bool = False,
 ) -> None:
-    """Polygons in the sheet's own coordinates, one layer.
+    """Writes polygons in the sheet's own coordinates into the layer of a GeoPackage.
 
     Args:
-      path: the file, `.gpkg`.
-      polygons: rings `[n, 2]` of columns and rows, the outer one first.
-      columns: an attribute of every polygon by name.
-      where: the sheet's georeference.
-      append: to a file that holds some already.
+      path: path of the `.gpkg` file.
+      polygons: rings `[n, 2]` of each polygon as column and row, the outer ring first.
+      columns: attributes by name, each an array with one entry per polygon.
+      where: georeference of the sheet.
+      append: whether to add the polygons to an existing file.
     """
     import pyogrio
     import shapely
@@ -184,10 +185,12 @@ def write_geopackage(
 
 
 def to_degrees(points: np.ndarray, where: Georeference) -> np.ndarray:
-    """Converts corners `[n, 2]` to longitude and latitude for GeoJSON; without a coordinate system they stay.
+    """Converts points `[n, 2]` from column and row to longitude and latitude for GeoJSON.
+
+    Without a coordinate system it returns the transformed coordinates.
 
     Raises:
-      ValueError: the system is a local one, which lies nowhere on earth.
+      ValueError: the coordinate system is local and has no position on earth.
     """
     placed = where.place(points)
     if where.crs is None:
@@ -201,5 +204,5 @@ def to_degrees(points: np.ndarray, where: Georeference) -> np.ndarray:
     except (RasterioError, CPLE_BaseError) as error:
         raise ValueError(
             f"the sheet's coordinate system cannot be converted to degrees ({error}); "
-            "take gpkg for its polygons (--vectors)"
+            "write its polygons as gpkg (--vectors)"
         ) from error

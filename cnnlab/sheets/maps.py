@@ -5,11 +5,11 @@ import numpy as np
 from cnnlab.uncertainty.moments import entropy, mean_over, mutual_information
 
 NODATA_CLASS = 255
-"""What `mask` holds where the sheet has no data; other maps hold NaN there."""
+"""Value of `mask` where the sheet has no data; other maps hold NaN there."""
 
 
 def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:
-    """Returns the number of bands of each map by name; two classes need one band, the probability of the second.
+    """Returns the number of bands of each map by name; two classes need only one band, for the second class.
 
     >>> layers(2, sampled=True)
     {'mean': 1, 'variance': 1, 'entropy': 1, 'mutual_information': 1, 'mask': 1}
@@ -20,15 +20,16 @@ def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:
 
 
 def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
-    """Computes mean, variance and entropies over the passes, and the most probable class.
+    """Computes the mean, variance and entropies over the passes, and the most probable class.
 
     Args:
       samples: probabilities `[T, h, w, k]`.
-      sampled: whether dropout was on; otherwise T is 1 and there is no variance.
+      sampled: whether dropout was on; if not, T is 1 and there is no variance.
 
     Returns:
-      `mean` and, if sampled, `variance` (1/T sum p^2 - E[p]^2) `[bands, h, w]`; `entropy` of the mean and, if sampled,
-      `mutual_information` `[1, h, w]` in nats; `mask` `[1, h, w]` uint8. Bands as in `layers`.
+      The maps by name: `mean` and, if sampled, `variance` (1/T sum p^2 - E[p]^2), `[bands, h, w]`; `entropy` of the
+      mean and, if sampled, `mutual_information`, `[1, h, w]` in nats; `mask`, the index of the most probable class,
+      `[1, h, w]` uint8. `layers` returns the number of bands.
 
     >>> maps = pixel_maps(np.array([[[[0.0, 1.0]]], [[[1.0, 0.0]]]]), sampled=True)
     >>> {name: round(float(map[0, 0, 0]), 4) for name, map in maps.items()}
@@ -38,18 +39,18 @@ def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
     total = entropy(mean)
     maps = {"mean": _bands(mean), "entropy": total[None]}
     if sampled:
-        maps["variance"] = _bands(mean_over(lambda one: (one - mean) ** 2, samples))
+        maps["variance"] = _bands(mean_over(lambda probs: (probs - mean) ** 2, samples))
         maps["mutual_information"] = mutual_information(total, mean_over(entropy, samples))[None]
     return maps | {"mask": mean.argmax(-1).astype(np.uint8)[None]}
 
 
 def without_data(maps: dict[str, np.ndarray], valid: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the maps `[bands, h, w]` with NaN (in the mask `NODATA_CLASS`) where `valid` `[h, w]` is false."""
+    """Returns the maps `[bands, h, w]` with NaN, or `NODATA_CLASS` in `mask`, where `valid` `[h, w]` is false."""
     if valid.all():
         return maps
     return {name: np.where(valid, map, NODATA_CLASS if name == "mask" else np.nan) for name, map in maps.items()}
 
 
 def _bands(probs: np.ndarray) -> np.ndarray:
-    """Moves the classes of `[h, w, k]` to the front, as bands."""
+    """Converts `[h, w, k]` to bands `[bands, h, w]`; of two classes only the second becomes a band."""
     return np.moveaxis(probs[..., 1:] if probs.shape[-1] == 2 else probs, -1, 0)

@@ -8,18 +8,18 @@ Vectors = Literal["gpkg", "geojson", "none"]
 
 @dataclasses.dataclass(frozen=True)
 class SheetOptions:
-    """Options that apply to sheets only.
+    """Options that apply only to sheets.
 
     Attributes:
-      overlap: of a sheet's windows in pixels, at most half a tile; what the network sees and 32 more, if left out and
-        half a tile allows it.
-      bands: bands of a sheet, counted from 1, one a channel.
-      smallest: pixels of a sheet's smallest polygon.
-      background: the class that gets no polygons: its name, first, or none.
-      watershed: of a sheet whose background is outlines (its name in background), their probability below which a shape
-        begins, on smallest pixels or more, to be flooded up to where it meets the next one: gaps in outlines are
-        closed. Needs the extra shapes; up to 134 megapixels.
-      vectors: format of a georeferenced sheet's polygons, or none for no polygons.
+      overlap: overlap of neighbouring windows in pixels, at most half a tile; by default the width that the network
+        sees plus 32, or half a tile if that is less.
+      bands: bands of a sheet that the network reads, counted from 1, one per channel.
+      smallest: number of pixels of the smallest polygon.
+      background: class that gets no polygons: its name, first for the first class, or none.
+      watershed: probability of outlines that separates shapes, for a sheet whose background class is outlines (name it
+        in background). A shape begins where at least smallest pixels lie below the probability, and grows until it
+        meets the next shape, so that gaps in outlines are closed. Needs the extra shapes; up to 134 megapixels.
+      vectors: file format of a georeferenced sheet's polygons, or none to write no polygons.
     """
 
     overlap: int | None = None

@@ -1,4 +1,4 @@
-"""Polygons of the connected shapes of a class map, computed strip by strip, with only unfinished shapes in memory."""
+"""Polygons around the connected shapes of a class map, computed strip by strip to hold only unfinished shapes."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from scipy import ndimage, sparse
 
 from cnnlab.sheets.maps import NODATA_CLASS
 
-_PIXELS = 1 << 19  # looked at together, in whole rows
-_RUNS = 1 << 20  # straight borders that are collected before finished shapes are built from them
-_NOTHING = 0  # in a strip, whose classes count from 1
+_PIXELS = 1 << 19  # pixels of a strip, which consists of whole rows
+_RUNS = 1 << 20  # number of straight borders to collect before finished shapes are built from them
+_NOTHING = 0  # value of pixels without a shape in a strip; its classes count from 1
 _Corner = tuple[int, int]  # column and row
 
 
@@ -20,10 +20,10 @@ class Shape(NamedTuple):
 
     Attributes:
       kind: index of the class.
-      pixels: how many.
-      means: over them, by the map's name.
-      rings: corners `[n, 2]` as column and row, closed, the outer one first, clockwise with rows downwards; holes run
-        the other way.
+      pixels: number of pixels.
+      means: means over these pixels, by the name of the map.
+      rings: closed rings, each with corners `[n, 2]` as column and row. The outer ring comes first and runs clockwise
+        (with rows downwards); holes run the other way.
     """
 
     kind: int
@@ -33,14 +33,14 @@ class Shape(NamedTuple):
 
 
 class _Segments(NamedTuple):
-    """Pieces of shapes by label; label 0 belongs to no shape.
+    """Pieces of shapes, indexed by label; label 0 belongs to no shape.
 
     Attributes:
-      kinds: `[labels]`, classes.
-      sums: `[labels, 1 + maps]`, pixels and what the maps sum to over them.
-      joined: `[n, 2]`, labels of one shape.
-      runs: `[n, 5]`, straight borders: label and the corners x, y they lead from and to, its shape on the right-hand
-        side.
+      kinds: class of each label, `[labels]`.
+      sums: number of pixels of each label, and sums of the maps over them, `[labels, 1 + maps]`.
+      joined: pairs of labels that belong to the same shape, `[n, 2]`.
+      runs: straight borders `[n, 5]`: the label, then x and y of the first and of the last corner. The shape lies on
+        the right-hand side.
     """
 
     kinds: np.ndarray
@@ -54,14 +54,15 @@ def polygons(
 ) -> Iterator[Shape]:
     """Yields the polygon of every connected shape of every class but the background.
 
-    Memory holds the borders of shapes that are not finished yet, about 300 bytes a corner of the largest one.
+    Memory holds only the borders of unfinished shapes, about 300 bytes per corner of the largest shape.
 
     Args:
-      mask: class indices `[H, W]`; `NODATA_CLASS` is no class. A memory map is read by strips.
-      maps: what the shapes' means are taken of, `[bands, H, W]`: of one band that, of several the one of the shape's
-        class. One band of `mean` is the second class's probability; the first one's is the rest to 1.
-      smallest: shapes of fewer pixels are left out.
-      background: the class without shapes; all have them if None.
+      mask: class indices `[H, W]`; `NODATA_CLASS` is no class. A memory map is read in strips.
+      maps: maps `[bands, H, W]` of which the shapes get means. If a map has several bands, the mean is over the band of
+        the shape's class. If `mean` has one band, it is the probability of the second class, and the first class gets
+        1 minus it.
+      smallest: number of pixels of the smallest shape; smaller ones are left out.
+      background: class without shapes; None gives shapes to all classes.
 
     >>> mask = np.array([[0, 1, 1], [0, 1, 2]])
     >>> [(shape.kind, shape.pixels, shape.rings[0].tolist()) for shape in polygons(mask, {})]
@@ -70,7 +71,7 @@ def polygons(
     left_out = [NODATA_CLASS] if background is None else [NODATA_CLASS, background]
     empty, names = np.zeros(mask.shape[1], np.int32), list(maps)
     above = labels_above = empty
-    parts, enough = [_nothing(len(maps), labels=1)], _RUNS
+    parts, enough = [_no_segments(len(maps), labels=1)], _RUNS
     height = max(1, _PIXELS // len(empty))
     for start in range(0, len(mask), height):
         strip = np.array(mask[start : start + height], np.int32)
@@ -86,39 +87,44 @@ def polygons(
             whole, open_below, labels_above = _settle(parts, labels_above)
             yield from _shapes(whole, names, smallest)
             parts = [open_below]
-            enough = max(_RUNS, 2 * len(open_below.runs))  # so that what stays open is not gone through strip by strip
+            enough = max(_RUNS, 2 * len(open_below.runs))  # so that unfinished shapes are not visited at every strip
     borders = _runs(np.vstack([above, empty]), np.vstack([labels_above, empty]), len(mask))
-    whole, *_ = _settle([*parts, _nothing(len(maps), labels=0)._replace(runs=borders)], empty)
+    whole, *_ = _settle([*parts, _no_segments(len(maps), labels=0)._replace(runs=borders)], empty)
     yield from _shapes(whole, names, smallest)
 
 
-def _nothing(maps: int, *, labels: int) -> _Segments:
+def _no_segments(maps: int, *, labels: int) -> _Segments:
     return _Segments(np.zeros(labels, int), np.zeros((labels, 1 + maps)), np.zeros((0, 2), int), np.zeros((0, 5), int))
 
 
 def _settle(parts: Sequence[_Segments], last: np.ndarray) -> tuple[_Segments, _Segments, np.ndarray]:
-    """Separates finished shapes from those that reach the last row `[W]` of labels, and relabels that row."""
+    """Separates finished shapes from those that reach the last row of labels `[W]`, and relabels that row.
+
+    Returns:
+      The segments of all shapes with the borders of finished ones, the segments of unfinished shapes, and the new row.
+    """
     segments = _Segments(*map(np.concatenate, zip(*parts, strict=True)))
     links = sparse.coo_array((np.ones(len(segments.joined), bool), segments.joined.T), 2 * segments.kinds.shape)
-    number, shape = sparse.csgraph.connected_components(links, directed=False)  # numbered as their first labels
+    # Shapes are numbered in the order of their first labels.
+    number, shape = sparse.csgraph.connected_components(links, directed=False)
     kinds, sums = np.zeros(number, int), np.zeros((number, segments.sums.shape[1]))
     kinds[shape] = segments.kinds
     np.add.at(sums, shape, segments.sums)
     runs = np.column_stack([shape[segments.runs[:, 0]], segments.runs[:, 1:]])
-    none = segments.joined[:0]
-    stays = np.unique(np.append(shape[last], 0))
-    going_on = np.isin(runs[:, 0], stays)
-    open_below = _Segments(kinds[stays], sums[stays], none, runs[going_on])
-    open_below.runs[:, 0] = np.searchsorted(stays, open_below.runs[:, 0])
+    no_pairs = segments.joined[:0]
+    unfinished = np.unique(np.append(shape[last], 0))
+    is_unfinished = np.isin(runs[:, 0], unfinished)
+    open_below = _Segments(kinds[unfinished], sums[unfinished], no_pairs, runs[is_unfinished])
+    open_below.runs[:, 0] = np.searchsorted(unfinished, open_below.runs[:, 0])
     return (
-        _Segments(kinds, sums, none, runs[~going_on]),
+        _Segments(kinds, sums, no_pairs, runs[~is_unfinished]),
         open_below,
-        np.searchsorted(stays, shape[last]).astype(np.int32),
+        np.searchsorted(unfinished, shape[last]).astype(np.int32),
     )
 
 
 def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels `[h, w]` of a strip's shapes, counted from `first`, and the class of each; 0 is the rest."""
+    """Returns labels `[h, w]` of a strip's shapes, counted from `first` (0 is no shape), and the class of each."""
     labels, kinds = np.zeros(strip.shape, np.int32), []
     for kind in np.unique(strip[strip != _NOTHING]).tolist():
         segments, number = ndimage.label(strip == kind)
@@ -128,7 +134,7 @@ def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sums(labels: np.ndarray, strip: np.ndarray, maps: Mapping[str, np.ndarray], kind: np.ndarray) -> np.ndarray:
-    """Counts the pixels of each label of a strip and sums the maps over them, `[labels, 1 + maps]`."""
+    """Returns the number of pixels of each label of a strip, and the sums of the maps over them, as in `_Segments`."""
     inside = labels > 0
     where = labels[inside] - (labels[inside].min() if inside.any() else 0)
     columns = [np.bincount(where, minlength=len(kind))]
@@ -145,9 +151,9 @@ def _runs(values: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
     """Returns the straight borders of a strip, as in `_Segments`.
 
     Args:
-      values: classes `[1 + h, w]`, the row above the strip first.
-      labels: labels of the shapes.
-      top: the strip's first row on the sheet.
+      values: classes `[1 + h, w]`; the first row is the one above the strip.
+      labels: labels of the shapes, `[1 + h, w]`.
+      top: index of the strip's first row on the sheet.
     """
     differ = values[:-1] != values[1:]
     y, first, last, label = _stretches(differ, labels[1:])
@@ -175,9 +181,9 @@ def _stretches(differ: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]
 def _shapes(whole: _Segments, names: Sequence[str], smallest: int) -> Iterator[Shape]:
     """Yields the finished shapes in the order of their labels."""
     owner = whole.runs[:, 0]
-    wanted = whole.sums[owner, 0] >= smallest
-    order = np.argsort(owner[wanted], kind="stable")
-    owner, runs = owner[wanted][order], whole.runs[wanted, 1:][order]
+    large = whole.sums[owner, 0] >= smallest
+    order = np.argsort(owner[large], kind="stable")
+    owner, runs = owner[large][order], whole.runs[large, 1:][order]
     for label, first in zip(*np.unique(owner, return_index=True), strict=True):
         last = np.searchsorted(owner, label, side="right")
         pixels, *summed = whole.sums[label].tolist()
@@ -187,7 +193,7 @@ def _shapes(whole: _Segments, names: Sequence[str], smallest: int) -> Iterator[S
 
 
 def _rings(runs: np.ndarray) -> Iterator[np.ndarray]:
-    """Borders of one shape, tied into closed rings."""
+    """Yields the closed rings that the borders of one shape form."""
     leaving: dict[_Corner, list[_Corner]] = defaultdict(list)
     for x, y, to_x, to_y in runs.tolist():
         leaving[x, y].append((to_x, to_y))
@@ -197,14 +203,14 @@ def _rings(runs: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _ring(leaving: dict[_Corner, list[_Corner]], start: _Corner) -> np.ndarray:
-    """Follows one border until it comes back to its start, and takes it out of those that leave a corner."""
+    """Follows a border until it returns to its start, and removes its parts from `leaving`."""
     at, corners, heading = start, [], None
     while heading is None or at != start:
         ways = leaving[at]
         to = ways[0]
         if heading and len(ways) > 1:
-            # Two pixels of the shape meet at a corner: the border crosses over to the other one, to the left. A hole
-            # may then touch the outer ring, but no ring touches itself.
+            # Two pixels of the shape meet only at this corner. The border turns left, to the other pixel, so that a
+            # hole may touch the outer ring, but no ring touches itself.
             to = next(way for way in ways if _heading(at, way) == (heading[1], -heading[0]))
         ways.remove(to)
         if not ways:
@@ -213,7 +219,7 @@ def _ring(leaving: dict[_Corner, list[_Corner]], start: _Corner) -> np.ndarray:
         if heading != turned:
             corners.append(at)
         heading, at = turned, to
-    if _heading(corners[0], corners[1]) == heading:  # it began in the middle of a side
+    if _heading(corners[0], corners[1]) == heading:  # the start is not a corner
         corners = corners[1:]
     return np.array([*corners, corners[0]])
 

@@ -1,4 +1,4 @@
-"""Predicts a sheet of any size window by window, in the memory of a few windows."""
+"""Prediction of a sheet of any size, window by window, with only a few windows in memory."""
 
 import contextlib
 import hashlib
@@ -39,7 +39,7 @@ from cnnlab.sheets.watershed import basin_classes, check_watershed
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import require_dropout
 
-_BLEND = 32  # pixels on which two windows are mixed, where the overlap is free to choose
+_BLEND = 32  # width in pixels over which two windows are blended if the caller does not choose the overlap
 
 
 def predict_sheet(
@@ -55,42 +55,47 @@ def predict_sheet(
 ) -> dict[str, Path]:
     """Predicts the maps and polygons of a whole sheet at its own resolution.
 
-    The sheet is cut into windows that overlap; where two meet, they are mixed pass by pass, before anything is taken of
-    the passes. All windows of a pass share one dropout mask, so that the mixture's variance is that of one network. A
-    dropout of single pixels has a mask for each window instead; then windows are not mixed and each pixel is taken
-    from one. If the overlap holds what the network sees on both sides of a pixel, the result is that of the whole
-    sheet in one piece, to rounding, where its sides are multiples of the network's stride; if not, a warning says which
-    tile would do. Memory holds three windows of all passes on every device: `12 T tile² k` bytes for T passes and k
-    classes, and a few more, with a watershed 30 bytes for every pixel of the sheet. The windows of one batch lie on all
-    devices of this machine, one each.
+    The sheet is cut into overlapping windows. Where two windows meet, they are blended pass by pass, before any mean or
+    variance over passes is computed. All windows of a pass share one dropout mask, so that the variance of the blend is
+    that of a single network. Dropout of single pixels needs a new mask for each window; then windows are not blended,
+    and each pixel comes from one window.
 
-    What is finished stays under `output/.partial` if the process is stopped, and the same call goes on from there; a
-    sheet that is done is not done again; other polygons are drawn of its maps. Maps are there before polygons, which
-    take long where borders are.
+    If the overlap covers what the network sees on both sides of a pixel, and the sheet's sides are multiples of the
+    network's stride, the result equals that of the whole sheet in one piece, up to rounding. If the overlap is smaller,
+    a warning names a tile size that is large enough.
+
+    Memory holds three windows of all passes on every device, `12 T tile² k` bytes for T passes and k classes, plus a
+    small amount. A watershed needs 30 more bytes for every pixel of the sheet. The windows of a batch are spread over
+    all devices of this machine, one window per device.
+
+    If the process is stopped, finished rows of windows stay under `output/.partial`, and the same call continues from
+    there. A repeated call returns the existing files. If only the options of the polygons differ, the call computes new
+    polygons from the existing maps. Maps are published before the polygons, which take long if a sheet has many
+    borders.
 
     Args:
       trained: a segmentation network.
-      source: a sheet as in `open_sheet`; at its right and bottom edge it is continued to the network's stride.
-      output: directory; files of an earlier result are replaced, when the new ones are whole.
+      source: a sheet as in `open_sheet`; its right and bottom edges are padded to a multiple of the network's stride.
+      output: output directory; complete new files replace those of an earlier result.
       tile: height and width of a window in pixels, a multiple of the network's stride; a smaller sheet is one window.
-        Large windows overlap less: a U-Net of depth 4 sees 107 pixels to each side, so that at 512 every pixel is
-        computed four times, at 1,024 less than twice.
-      mc_samples: passes with dropout on, a number; one without, if left out.
-      key: random key of the dropout masks; `jax.random.key(0)` if left out.
-      quiet: no progress bar on standard error.
-      **options: those of `SheetOptions`: `overlap`, `bands`, `smallest`, `background`, `watershed`, `vectors`. With a
-        watershed shapes are not what the mask leaves connected but basins; what begins nowhere, small shapes and wide
-        backgrounds, goes to its neighbours, and `mask` stays as it is.
+        The overlap takes a smaller share of large windows: a U-Net of depth 4 sees 107 pixels to each side, so with
+        windows of 512 pixels it computes every pixel four times, and with 1,024 less than twice.
+      mc_samples: number of MC-Dropout passes; None predicts once without dropout.
+      key: random key of the dropout masks; None means `jax.random.key(0)`.
+      quiet: whether to show no progress bar on standard error.
+      **options: fields of `SheetOptions`: `overlap`, `bands`, `smallest`, `background`, `watershed`, `vectors`. With
+        `watershed`, shapes are basins instead of connected pixels of the mask. Regions in which no basin begins (small
+        shapes, wide backgrounds) go to the neighbouring basins. The map `mask` stays the same.
 
     Returns:
-      The files by name: `mean` (of two classes the second's probability, of more a band each), `entropy`, `mask`, with
-      passes `variance` and `mutual_information` too, and `polygons` of all classes but the background. `.tif` and
-      `.gpkg` for a georeferenced sheet (which needs the extra `geo`), otherwise `.npy`, `.png` and `.geojson`. Pixels
-      without data are NaN, in the mask 255.
+      The files by name: `mean` (the probability of the second of two classes, or a band for each of more classes),
+      `entropy`, `mask`, with MC-Dropout also `variance` and `mutual_information`, and `polygons` of all classes but the
+      background. A georeferenced sheet (which needs the extra `geo`) gives `.tif` and `.gpkg` files, other sheets
+      `.npy`, `.png` and `.geojson`. Pixels without data are NaN, and 255 in the mask.
 
     Raises:
-      ValueError: sheet, tile or network do not fit, the disk has no room, another process predicts into `output`, or
-        another prediction was begun there.
+      ValueError: the sheet, tile size or network do not fit together, the disk has too little space, another process
+        predicts into `output`, or `output` holds an unfinished prediction with other arguments.
 
     >>> import tempfile
     >>> from cnnlab.data import InputSpec
@@ -108,28 +113,32 @@ def predict_sheet(
     if mc_samples == "auto":
         raise ValueError(
             "mc_samples (--mc) must be a number of passes for a sheet, found 'auto': all windows share the passes, and "
-            "how many are needed is known only after all of them; take 30, or what cnnlab evaluate --mc auto tells"
+            "the necessary number is known only after all windows; use 30, or the number of cnnlab evaluate --mc auto"
         )
     if mc_samples is not None:
         at_least("mc_samples", mc_samples, 1)
-    wanted = SheetOptions(**options)
-    at_least("smallest", wanted.smallest, 1)
-    if wanted.vectors not in get_args(Vectors):
-        raise ValueError(f"vectors must be 'gpkg', 'geojson' or 'none', found {wanted.vectors!r}")
+    settings = SheetOptions(**options)
+    at_least("smallest", settings.smallest, 1)
+    if settings.vectors not in get_args(Vectors):
+        raise ValueError(f"vectors must be 'gpkg', 'geojson' or 'none', found {settings.vectors!r}")
     output = Path(output)
     k = len(trained.spec.classes)
     if not 2 <= k < 255:
         raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
     key = jax.random.key(0) if key is None else key
-    drawing = {"smallest": wanted.smallest, "background": _index(wanted.background, trained.spec.classes)}
-    drawing |= {"vectors": wanted.vectors, "watershed": wanted.watershed}
-    with open_sheet(source, channels=trained.spec.channels, bands=wanted.bands) as sheet:
-        if wanted.watershed is not None:
-            check_watershed(wanted.watershed, wanted.background, trained.spec.classes, sheet.size)
-        if wanted.vectors == "geojson" and sheet.georeference is not None:
-            to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)  # better now than after all windows
+    polygon_options = {
+        "smallest": settings.smallest,
+        "background": _background_index(settings.background, trained.spec.classes),
+    }
+    polygon_options |= {"vectors": settings.vectors, "watershed": settings.watershed}
+    with open_sheet(source, channels=trained.spec.channels, bands=settings.bands) as sheet:
+        if settings.watershed is not None:
+            check_watershed(settings.watershed, settings.background, trained.spec.classes, sheet.size)
+        if settings.vectors == "geojson" and sheet.georeference is not None:
+            # An error is better raised now than after all windows.
+            to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)
         sampled = mc_samples is not None
-        rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=wanted.overlap, sampled=sampled)
+        rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=settings.overlap, sampled=sampled)
         if mc_samples is not None:
             window = jax.ShapeDtypeStruct((1, rows.tile, columns.tile, trained.spec.channels), np.float32)
             require_dropout(trained.network, trained.variables, window)
@@ -140,51 +149,52 @@ def predict_sheet(
             "key": np.asarray(jax.random.key_data(key)).tolist(),
             "network": _digest(trained),
         }
-        bands_of = layers(k, sampled=sampled)
-        shapes = {name: ((n, *sheet.size), _kind(name)) for name, n in bands_of.items()}
+        band_counts = layers(k, sampled=sampled)
+        shapes = {name: ((n, *sheet.size), _dtype(name)) for name, n in band_counts.items()}
         seam = (mc_samples or 1, rows.ramp, columns.size, k)
         if rows.ramp and len(rows.starts) > 1:
             shapes |= {f"seam-{i}": (seam, np.float32) for i in range(2)}
         output.mkdir(parents=True, exist_ok=True)
         with lock(output, f"another process predicts into {output}; wait for it or choose another directory"):
-            if (files := finished(output, work | drawing)) is not None:
+            if (files := finished(output, work | polygon_options)) is not None:
                 return files
             check_own(output)
             scratch = open_scratch(output, work, shapes)
-            if not scratch.finished and (files := finished(output, work, bands_of)) is not None:  # with other polygons
-                read_rasters(files, {name: scratch.array(name) for name in bands_of})
+            # The maps of an earlier call exist if only the options of the polygons differ.
+            if not scratch.finished and (files := finished(output, work, band_counts)) is not None:
+                read_rasters(files, {name: scratch.array(name) for name in band_counts})
                 scratch.finish_rows(len(rows.starts))
             with _progress(quiet, len(rows.starts), len(columns.starts), scratch.finished) as tick:
                 run = predictor(trained, key, num_samples=mc_samples)
                 for i in range(scratch.finished, len(rows.starts)):
                     _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=sampled)
                     scratch.finish_rows()
-            return _finish(scratch, output, sheet, list(bands_of), trained.spec.classes, drawing)
+            return _finish(scratch, output, sheet, list(band_counts), trained.spec.classes, polygon_options)
 
 
 def plan_sheet(
     trained: Trained, size: tuple[int, int], *, tile: int, overlap: int | None = None, sampled: bool = False
 ) -> tuple[Axis, Axis]:
-    """Returns the windows of a sheet along rows and columns for the arguments of `predict_sheet`."""
+    """Returns the windows along the rows and columns of a sheet, for the arguments of `predict_sheet`."""
     at_least("tile", tile, 1)
     margin, stride = sight(trained, tile)
     check_tile(tile, stride)
     mix = not (sampled and drops_pixels(trained, tile))
     if overlap is None:
-        seen = tile // 4 if margin is None else 2 * margin
-        overlap = min(tile // 2, seen + (_BLEND if mix else 0))
+        field = tile // 4 if margin is None else 2 * margin
+        overlap = min(tile // 2, field + (_BLEND if mix else 0))
     if margin is not None and overlap < 2 * margin and tile < max(size):
-        exact = -(-2 * (2 * margin + _BLEND) // stride) * stride
+        exact_tile = -(-2 * (2 * margin + _BLEND) // stride) * stride
         warnings.warn(
-            f"the network sees {margin} pixels to each side, and windows of {tile} overlap by {overlap}: where they "
-            f"meet, answers are mixed, not those of the sheet in one piece; tile {exact} gives these",
+            f"the network sees {margin} pixels to each side, but windows of {tile} pixels overlap by {overlap}, so "
+            f"blended predictions differ from those of the sheet in one piece; use tile {exact_tile} to avoid this",
             stacklevel=3,
         )
     options = {"tile": tile, "overlap": overlap, "margin": margin or 0, "stride": stride, "mix": mix}
     return tile_axis(size[0], **options), tile_axis(size[1], **options)
 
 
-def _index(background: str, classes: Sequence[str]) -> int | None:
+def _background_index(background: str, classes: Sequence[str]) -> int | None:
     if background in classes:
         return list(classes).index(background)
     if background not in ("first", "none"):
@@ -203,21 +213,21 @@ def _predict_row(
     *,
     sampled: bool,
 ) -> None:
-    """Predicts row i of the windows, finishes what it can and leaves the rest for the next row."""
+    """Predicts row i of the windows, writes the finished pixels and stores the seam for the next row."""
     windows = (_window(sheet, (rows.starts[i], rows.tile), (start, columns.tile)) for start in columns.starts)
     top = rows.used(i)[0]
-    for left, piece in across(_ticked(run(windows), tick), columns):
+    for left, piece in across(_tick_each(run(windows), tick), columns):
         span = (slice(None), slice(None), slice(left, left + piece.shape[2]))
         above = scratch.read(f"seam-{(i - 1) % 2}", span) if i and rows.ramp else None
-        done, rest = down(piece, rows, i, above)
-        if rest.size:
-            scratch.write(f"seam-{i % 2}", span, rest)
+        done, seam = down(piece, rows, i, above)
+        if seam.size:
+            scratch.write(f"seam-{i % 2}", span, seam)
         place = (
             slice(top, min(top + done.shape[1], sheet.size[0])),
             slice(left, min(left + done.shape[2], sheet.size[1])),
         )
         if any(part.start >= part.stop for part in place):
-            continue  # it lies in what the sheet was continued by
+            continue  # the piece lies in the padding
         done = done[:, : place[0].stop - top, : place[1].stop - left]
         maps = without_data(pixel_maps(done, sampled=sampled), sheet.read(*place)[1])
         for name, values in maps.items():
@@ -225,7 +235,7 @@ def _predict_row(
 
 
 def _window(sheet: Sheet, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-    """Reads the pixels `[h, w, C]` of a window; the sheet's last row and column continue beyond its edge."""
+    """Reads the pixels `[h, w, C]` of a window; beyond the sheet's edge its last row and column are repeated."""
     within = [slice(start, min(start + n, size)) for (start, n), size in zip((rows, columns), sheet.size, strict=True)]
     pixels, _ = sheet.read(*within)
     height, width, _ = pixels.shape
@@ -238,7 +248,7 @@ def _finish(
     sheet: Sheet,
     names: list[str],
     classes: Sequence[str],
-    drawing: Mapping,
+    polygon_options: Mapping,
 ) -> dict[str, Path]:
     maps = {name: Stored(scratch.folder / f"{name}.npy") for name in names}
     folder = scratch.folder / "files"
@@ -246,33 +256,33 @@ def _finish(
     try:
         files = write_rasters(folder, maps, sheet.georeference, classes)
         files = replace_results(folder, output, files)
-        if drawing["vectors"] != "none":
-            measured = {name: map for name, map in maps.items() if name != "mask"}
-            options = {name: drawing[name] for name in ("smallest", "background")}
+        if polygon_options["vectors"] != "none":
+            measures = {name: map for name, map in maps.items() if name != "mask"}
+            options = {name: polygon_options[name] for name in ("smallest", "background")}
             mask = maps["mask"][0]
-            if (level := drawing["watershed"]) is not None:
+            if (level := polygon_options["watershed"]) is not None:
                 mask = basin_classes(maps["mean"], level=level, **options)
-            shapes = polygons(mask, measured, **options)
-            file = write_polygons(folder, shapes, sheet.georeference, classes, drawing["vectors"], measured)
+            shapes = polygons(mask, measures, **options)
+            file = write_polygons(folder, shapes, sheet.georeference, classes, polygon_options["vectors"], measures)
             note_published(output, [*published(output), file])
             files |= publish(folder, output, [file])
-    except (OSError, RuntimeError) as error:  # pyogrio's are of the second kind
+    except (OSError, RuntimeError) as error:  # pyogrio raises RuntimeErrors
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
-            f"cannot write the results of the sheet into {output} ({error}); make room there, and call again: what is "
-            f"predicted is kept in {scratch.folder}"
+            f"cannot write the results of the sheet into {output} ({error}); make room there and call again: the "
+            f"predicted maps stay in {scratch.folder}"
         ) from error
-    note_finished(output, {**scratch.work, **drawing}, files)
+    note_finished(output, {**scratch.work, **polygon_options}, files)
     scratch.remove()
     return files
 
 
-def _kind(name: str) -> type:
+def _dtype(name: str) -> type:
     return np.uint8 if name == "mask" else np.float32
 
 
 def _digest(trained: Trained) -> str:
-    """Tells one network's numbers from another's."""
+    """Returns a digest of the network, its task, its spec and its weights."""
     text = re.sub(" at 0x[0-9a-f]+", "", repr((trained.network, trained.task, trained.spec)))
     files = hashlib.sha256(text.encode())
     for leaf in jax.tree.leaves(trained.variables):
@@ -288,7 +298,7 @@ def _progress(quiet: bool, rows: int, columns: int, finished: int) -> Iterator[C
         yield lambda: update(completed=next(done))
 
 
-def _ticked(windows: Iterator[np.ndarray], tick: Callable) -> Iterator[np.ndarray]:
+def _tick_each(windows: Iterator[np.ndarray], tick: Callable) -> Iterator[np.ndarray]:
     for window in windows:
         yield window
         tick()

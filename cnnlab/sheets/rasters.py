@@ -1,4 +1,4 @@
-"""Reads sheets window by window: GeoTIFFs by rasterio, other images by Pillow, arrays directly."""
+"""Reading of sheets window by window: GeoTIFFs with rasterio, other images with Pillow, arrays directly."""
 
 import contextlib
 import errno
@@ -17,17 +17,17 @@ from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".jp2")
 DRIVERS = ("GTiff", "JPEG", "PNG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
-"""The formats that GDAL may recognise by a file's content. Others, such as VRT and WMS, read what a file names."""
+"""Formats that GDAL may recognise by a file's content. Others, such as VRT and WMS, open other files that it names."""
 
 MAX_BANDS = 1024  # hyperspectral cameras have a few hundred
 _VALUES_PER_BYTE = 1_000_000  # above what the best compression of one colour, or a tile left out, reaches
 _NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SIDECAR_BYTES = 10_000_000  # of an .aux.xml file
-_PICTURES = (".png", ".jpg", ".jpeg")
-_PLACED = {33550, 34264}  # tags of a TIFF: its pixels' scale, its transform
-_CACHE = 256  # MB; holds a row of windows of a file that is stored row by row
-_LOOK = 512  # pixels to each side of the middle, by which the range of 16 bits is judged
+_SIDECAR_BYTES = 10_000_000  # largest size of an .aux.xml file
+_IMAGES = (".png", ".jpg", ".jpeg")
+_GEO_TAGS = {33550, 34264}  # TIFF tags: ModelPixelScale and ModelTransformation
+_CACHE = 256  # MB; enough for a row of windows of a file that is stored row by row
+_SAMPLE = 512  # half the side in pixels of the central square in which the range of 16-bit values is checked
 
 
 class Sheet(NamedTuple):
@@ -35,10 +35,10 @@ class Sheet(NamedTuple):
 
     Attributes:
       size: height and width in pixels.
-      read: `(rows, columns)`, two slices within the sheet, to pixels `[h, w, C]` uint8 (of arrays also floats in
-        [0, 1]) and where there are data, `[h, w]`: of floats where they are finite.
-      georeference: where on earth it lies, if it tells.
-      identity: what distinguishes the sheet from others.
+      read: function from two slices within the sheet, rows and columns, to the pixels `[h, w, C]`, uint8 (for arrays
+        also floats in [0, 1]), and a mask `[h, w]` of the pixels with data. Floats have data where they are finite.
+      georeference: georeference of the sheet, or None if the file has none.
+      identity: values that distinguish the sheet from others.
     """
 
     size: tuple[int, int]
@@ -51,17 +51,18 @@ class Sheet(NamedTuple):
 def open_sheet(
     source: str | Path | np.ndarray, *, channels: int, bands: Sequence[int] | None = None
 ) -> Iterator[Sheet]:
-    """Opens a sheet; its pixels stay on the disk if the file's format allows it.
+    """Opens a sheet, and reads its pixels from the disk only when needed if the file's format allows it.
 
     Args:
-      source: a file, or `[H, W, C]` (a memory map too). Of files, `.npy` are read by windows, and where rasterio is
-        installed GeoTIFFs (and `.jp2`) and the images that a world file places or that have more than
-        `MAX_PIXELS`; all others are decoded whole by Pillow, up to `SHEET_PIXELS`.
-      channels: what the network takes; palettes become colours, colours grey or grey colours, as in training.
-      bands: bands of a raster, counted from 1, one a channel, as they are; all but an alpha band, if left out.
+      source: a file, or an array or memory map `[H, W, C]`. Files with the suffix `.npy` are read window by window. If
+        rasterio is installed, so are GeoTIFFs, `.jp2` files, and images that have a world file or more than
+        `MAX_PIXELS` pixels. Pillow decodes all other images as a whole, up to `SHEET_PIXELS`.
+      channels: number of channels that the network takes. As in training, palettes are converted to colours, and
+        colours to grey or grey to colours.
+      bands: bands of a raster to use as channels without conversion, counted from 1; None means all but an alpha band.
 
     Raises:
-      ValueError: the file is missing, damaged, or its bands or pixel type do not fit; it is named.
+      ValueError: the file is missing or damaged, or its bands or pixel type do not fit; the message names the file.
     """
     if isinstance(source, np.ndarray):
         yield _array(source, "the sheet", channels, ("array", zlib.crc32(np.ascontiguousarray(source))))
@@ -70,7 +71,9 @@ def open_sheet(
     if not path.is_file():
         raise ValueError(f"{path} is no file; give one sheet")
     if path.suffix.lower() == ".vrt":
-        raise ImageError(f"{path} names other files, which are not followed; write it as a GeoTIFF: gdal_translate")
+        raise ImageError(
+            f"{path} refers to other files, which are not opened; convert it with gdal_translate to a GeoTIFF"
+        )
     identity = (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, list(bands or ()))
     if _is_raster(path):
         with _raster(path, channels, bands, identity) as sheet:
@@ -79,14 +82,16 @@ def open_sheet(
     if bands is not None:
         if has_rasterio() and path.suffix.lower() in GEOTIFF:
             raise ValueError(
-                f"{path} lies on its side, so its bands cannot be chosen; turn it upright, or leave them out"
+                f"{path} is rotated by its orientation tag, so bands cannot be chosen; save it upright or omit bands"
             )
-        raise ValueError(f"bands can be chosen of GeoTIFFs, with rasterio (pip install 'cnnlab[geo]'), not of {path}")
+        raise ValueError(
+            f"bands can be chosen only for GeoTIFFs and with rasterio (pip install 'cnnlab[geo]'), not for {path}"
+        )
     if path.suffix.lower() == ".npy":
         pixels = _memory_map(path)
     else:
         with pixel_limit(SHEET_PIXELS):
-            _warn_if_placed(path)
+            _warn_if_georeferenced(path)
             size, _ = read_header(path)
             pixels = read_pixels(path, size=size, channels=channels)
     yield _array(pixels, str(path), channels, identity)
@@ -96,11 +101,11 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
     """Returns whether a file is a sheet: it is georeferenced, or more than twice as high or wide as `size`.
 
     Args:
-      path: an image file; nothing but its header is read.
-      size: height and width of what the network was trained on.
+      path: path of an image file, of which only the header is read.
+      size: height and width of the training images in pixels.
 
     Raises:
-      ValueError: the file cannot be read; it is named.
+      ValueError: the file cannot be read; the message names it.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -126,10 +131,10 @@ def has_rasterio() -> bool:
 def _is_raster(path: Path) -> bool:
     """Returns whether rasterio reads the file window by window: a GeoTIFF, or a georeferenced or large image.
 
-    GDAL leaves an orientation alone: a scan that has one, and lies nowhere on earth, is turned upright by Pillow, as in
-    training.
+    GDAL ignores an orientation tag. Pillow therefore reads a file that has one and is not georeferenced, and rotates it
+    upright, as in training.
     """
-    if not has_rasterio() or path.suffix.lower() not in (*GEOTIFF, *_PICTURES):
+    if not has_rasterio() or path.suffix.lower() not in (*GEOTIFF, *_IMAGES):
         return False
     try:
         with _opened(path) as file:
@@ -137,26 +142,26 @@ def _is_raster(path: Path) -> bool:
                 return True
             large = file.width * file.height > MAX_PIXELS
     except ValueError:
-        return path.suffix.lower() in GEOTIFF  # Pillow explains what is wrong with other images
-    return (large or path.suffix.lower() in GEOTIFF) and not _lies_turned(path)
+        return path.suffix.lower() in GEOTIFF  # for other images Pillow reports the error
+    return (large or path.suffix.lower() in GEOTIFF) and not _is_rotated(path)
 
 
-def _lies_turned(path: Path) -> bool:
+def _is_rotated(path: Path) -> bool:
     try:
         with pixel_limit(SHEET_PIXELS), opened(path, str(path)) as image:
             if image.format == "PNG" and "exif" not in image.info:
-                return False  # Pillow would decode all of it to look behind the pixels
+                return False  # otherwise Pillow decodes the whole image to look for EXIF data behind the pixels
             return image.getexif().get(ORIENTATION, 1) != 1
     except ValueError:
-        return False  # what Pillow cannot read has no such tag
+        return False  # a file that Pillow cannot read has no orientation tag
 
 
-def _warn_if_placed(path: Path) -> None:
-    """Tells that a GeoTIFF's place is lost without rasterio."""
+def _warn_if_georeferenced(path: Path) -> None:
+    """Warns that the georeference of a GeoTIFF is lost without rasterio."""
     if path.suffix.lower() in GEOTIFF:
         with opened(path, str(path)) as image:
-            if _PLACED & {*getattr(image, "tag_v2", ())}:
-                warnings.warn(f"{path} lies on earth; pip install 'cnnlab[geo]' to keep its place", stacklevel=2)
+            if _GEO_TAGS & {*getattr(image, "tag_v2", ())}:
+                warnings.warn(f"{path} is georeferenced; pip install 'cnnlab[geo]' to keep its place", stacklevel=2)
 
 
 def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> Sheet:
@@ -180,27 +185,30 @@ def _array(pixels: np.ndarray, name: str, channels: int, identity: tuple) -> She
 
 
 def _memory_map(path: Path) -> np.ndarray:
-    """Maps the array of a `.npy` file into memory, if it is one of numbers: no pickle, no archive."""
+    """Maps the array of a `.npy` file into memory; raises `ImageError` for pickled objects and archives."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # NumPy's parser of headers raises whatever Python's does
+    except Exception as error:  # NumPy's header parser can raise any error of Python's parser
         raise ImageError(f"cannot read {path} as an array ({error}); save it by numpy.save") from error
 
 
 def _check_sidecars(path: Path) -> None:
-    """Refuses files beside a raster by which GDAL would open further ones: overviews and masks that are no TIFF."""
+    """Raises `ImageError` if a file beside a raster could make GDAL open other files.
+
+    These are overviews and masks that are no TIFFs, and descriptions that name an overview file.
+    """
     for suffix in (".ovr", ".msk", ".OVR", ".MSK"):
         sidecar = path.with_name(path.name + suffix)
-        if not (_beginning(sidecar, 4) or _TIFF_MAGIC[0]).startswith(_TIFF_MAGIC):
-            raise ImageError(f"{sidecar} is no TIFF, as GDAL writes beside {path.name}; remove it")
+        if not (_first_bytes(sidecar, 4) or _TIFF_MAGIC[0]).startswith(_TIFF_MAGIC):
+            raise ImageError(f"{sidecar} is no TIFF, which GDAL expects beside {path.name}; remove it")
     description = path.with_name(f"{path.name}.aux.xml")
-    text = _beginning(description, _SIDECAR_BYTES + 1)
+    text = _first_bytes(description, _SIDECAR_BYTES + 1)
     if len(text) > _SIDECAR_BYTES or b"OVERVIEW_FILE" in text:
         raise ImageError(f"{description} names other files or is too large; remove it")
 
 
-def _beginning(path: Path, number: int) -> bytes:
-    """Returns the first bytes of a file; none if there is no such file, or can be none of so long a name."""
+def _first_bytes(path: Path, number: int) -> bytes:
+    """Returns the first bytes of a file; empty if it does not exist or its name is too long to exist."""
     try:
         if not path.is_file():
             return b""
@@ -217,12 +225,12 @@ def _opened(path: Path) -> Iterator:
     import rasterio
     from rasterio.io import DatasetReader
 
-    # That a file has no georeference is no mistake.
+    # A file without a georeference is valid, so rasterio's warning is ignored.
     with rasterio.Env(GDAL_CACHEMAX=_CACHE, **_NO_NETWORK), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         _check_sidecars(path)
         try:
-            file = DatasetReader(str(path.absolute()), driver=list(DRIVERS))  # rasterio.open takes one driver alone
+            file = DatasetReader(str(path.absolute()), driver=list(DRIVERS))  # rasterio.open takes only one driver
         except rasterio.errors.RasterioIOError as error:
             raise ImageError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
         with file:
@@ -254,61 +262,62 @@ def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tu
         palette = [dict(enumerate(file.colorinterp, 1)).get(band) for band in chosen] == [ColorInterp.palette]
         palette = palette and file.dtypes[chosen[0] - 1] == "uint8"
         number = 3 if palette else len(chosen)
-        turned = (bands is None or palette) and {number, channels} == {1, 3}
-        if (number != channels and not turned) or not all(1 <= band <= file.count for band in chosen):
+        converts = (bands is None or palette) and {number, channels} == {1, 3}
+        if (number != channels and not converts) or not all(1 <= band <= file.count for band in chosen):
             raise (ImageError if bands is None else ValueError)(
-                f"{path} has {len(colours)} bands, this network takes {channels}; choose as many of 1..{file.count} "
-                f"by --bands or bands={tuple((colours * channels)[:channels])}, found {bands or 'none chosen'}"
+                f"{path} has {len(colours)} bands, but this network takes {channels}; choose as many of "
+                f"1..{file.count} with --bands or bands={tuple((colours * channels)[:channels])}, "
+                f"found {bands or 'none chosen'}"
             )
         if len(file.subdatasets) > 1:
             raise ImageError(f"{path} is a stack of {len(file.subdatasets)} images; save each in a file of its own")
         kinds = {file.dtypes[band - 1] for band in chosen}
         if kinds not in ({"uint8"}, {"uint16"}):
             raise ImageError(
-                f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8, or all with 16 bits"
+                f"{path} holds {', '.join(sorted(kinds))} pixels; save all bands with 8 bits, or all with 16 bits"
             )
         bits = int(file.tags(chosen[0], ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(*kinds).itemsize))
         if kinds == {"uint16"} and bits == 16:
-            side = slice(max(file.height // 2 - _LOOK, 0), file.height // 2 + _LOOK)
-            middle = Window.from_slices(side, slice(max(file.width // 2 - _LOOK, 0), file.width // 2 + _LOOK))
+            side = slice(max(file.height // 2 - _SAMPLE, 0), file.height // 2 + _SAMPLE)
+            middle = Window.from_slices(side, slice(max(file.width // 2 - _SAMPLE, 0), file.width // 2 + _SAMPLE))
             with contextlib.suppress(rasterio.errors.RasterioIOError):
                 values = file.read(chosen, window=middle.intersection(Window(0, 0, file.width, file.height)))
                 check_range(int(values.max()), path)
-        colours_of = _palette(file) if palette else None
+        table = _palette(file) if palette else None
         white_is_zero = file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
-        whole = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
+        all_valid = all(MaskFlags.all_valid in file.mask_flag_enums[band - 1] for band in chosen)
 
         def read(rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
             window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
             try:
                 pixels = file.read(chosen, window=window)
-                valid = np.ones(pixels.shape[1:], bool) if whole else file.read_masks(chosen, window=window).any(0)
+                valid = np.ones(pixels.shape[1:], bool) if all_valid else file.read_masks(chosen, window=window).any(0)
             except rasterio.errors.RasterioIOError as error:
                 raise ImageError(f"cannot read {path} at {window} ({error}); it is damaged or cut off") from error
             if pixels.dtype == np.uint16:
                 pixels = eight_bits(pixels, bits)
-            if colours_of is not None:
-                pixels = colours_of[pixels[0]]
+            if table is not None:
+                pixels = table[pixels[0]]
             else:
                 pixels = np.moveaxis(pixels, 0, -1)
                 if bits < 8:
                     pixels = np.array([255 * value // (2**bits - 1) for value in range(2**bits)], np.uint8)[pixels]
-                pixels = 255 - pixels if white_is_zero else pixels  # as Pillow, so as in training
-            return _turned(pixels, channels) * valid[..., None].astype(np.uint8), valid
+                pixels = 255 - pixels if white_is_zero else pixels  # as Pillow does in training
+            return _convert_colours(pixels, channels) * valid[..., None].astype(np.uint8), valid
 
         yield Sheet((file.height, file.width), read, georeference(file), identity)
 
 
 def _palette(file) -> np.ndarray:
-    """Returns the colours `[256, 3]` of a raster with one band."""
+    """Returns the palette `[256, 3]` of a raster with one band."""
     table = np.zeros((256, 3), np.uint8)
     for place, colour in file.colormap(1).items():
         table[place] = colour[:3]
     return table
 
 
-def _turned(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Colours `[h, w, 3]` as grey, or grey as colours; Pillow's luma, by which the training images were turned."""
+def _convert_colours(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Converts colours `[h, w, 3]` to grey with Pillow's luma, as in training, or grey to colours."""
     if pixels.shape[-1] == channels or channels not in (1, 3):
         return pixels
     if channels == 3:

@@ -1,4 +1,4 @@
-"""Writes the results of a sheet: GeoTIFFs and a GeoPackage, or PNG images, arrays and GeoJSON."""
+"""Writing of a sheet's results: GeoTIFFs and a GeoPackage, or PNG images, arrays and GeoJSON."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from cnnlab.sheets.options import Vectors
 from cnnlab.sheets.polygons import Shape
 from cnnlab.sheets.scratch import allocate, note_published, published
 
-_BATCH = 20_000  # polygons written together
+_BATCH = 20_000  # number of polygons that are written together
 
 
 def write_rasters(
@@ -28,20 +28,20 @@ def write_rasters(
 
     Args:
       folder: existing folder.
-      maps: `[bands, H, W]` by name.
-      where: the georeference; without one the maps become `.npy` `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`,
-        PNG images: `mask` holds indices of classes, shown in colours, of the others 255 is 1 for `mean`, log k for
-        `entropy`, and the map's largest value for the other two: the number in the PNG's text `white`. Several bands
-        become several images.
-      classes: their names.
+      maps: maps `[bands, H, W]` by name.
+      where: georeference of the sheet. With one, the maps become GeoTIFFs. Without one, they become `.npy` arrays
+        `[H, W]` or `[H, W, bands]` and, up to `MAX_PIXELS`, PNG images, one per band. The image of `mask` holds class
+        indices with a colour each. In the other images the value 255 means 1 for `mean`, log k for `entropy`, and the
+        largest value of the map for the other two; the PNG's text entry `white` holds this number.
+      classes: names of the classes.
 
     Returns:
-      The files' names.
+      The names of the files.
     """
     names = []
     for name, values in maps.items():
         if where is not None:
-            options = _told(name, len(values), classes)
+            options = _description(name, len(values), classes)
             write_geotiff(folder / f"{name}.tif", values, where, nodata=_nodata(name), **options)
             names.append(f"{name}.tif")
             continue
@@ -56,8 +56,8 @@ def write_rasters(
     return names
 
 
-def _told(name: str, bands: int, classes: Sequence[str]) -> dict[str, Any]:
-    """Returns the options that describe a GeoTIFF's bands: their classes, or the colours of the mask's classes."""
+def _description(name: str, bands: int, classes: Sequence[str]) -> dict[str, Any]:
+    """Returns options of `write_geotiff`: names of the bands, or the names and colours of the mask's classes."""
     if name == "mask":
         return {"legend": {i: (name, tuple(class_colours(len(classes))[i])) for i, name in enumerate(classes)}}
     if bands == len(classes):
@@ -66,7 +66,7 @@ def _told(name: str, bands: int, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def read_rasters(files: Mapping[str, Path], maps: Mapping[str, np.ndarray]) -> None:
-    """Reads what `write_rasters` wrote into maps of the same names, `[bands, H, W]`."""
+    """Reads files of `write_rasters` into existing maps `[bands, H, W]` with the same names."""
     for name, values in maps.items():
         for start in range(0, values.shape[1], 512):
             rows = slice(start, min(start + 512, values.shape[1]))
@@ -90,12 +90,13 @@ def _write_array(path: Path, values: np.ndarray) -> None:
     allocate(path, shape, values.dtype)
     for start in range(0, height, 512):
         rows = values[:, start : start + 512]
-        out = np.lib.format.open_memmap(path, mode="r+")  # anew: one that stays open counts as the process's memory
+        # The file is opened anew for each strip, because the pages of an open map count as memory of the process.
+        out = np.lib.format.open_memmap(path, mode="r+")
         out[start : start + 512] = rows[0] if bands == 1 else np.moveaxis(rows, 0, -1)
 
 
 def _largest(values: np.ndarray) -> float:
-    """Returns the largest value of all bands `[bands, H, W]` where there are data."""
+    """Returns the largest value in all bands `[bands, H, W]`; NaN counts as 0."""
     starts = range(0, values.shape[1], 512)
     return max(float(np.nan_to_num(values[:, start : start + 512]).max()) for start in starts)
 
@@ -106,21 +107,21 @@ def write_polygons(
     where: Georeference | None,
     classes: Sequence[str],
     kind: Vectors,
-    measured: Iterable[str],
+    measures: Iterable[str],
 ) -> str:
     """Writes the shapes with their class, area (in the square of the coordinate system's unit) and means.
 
     Args:
       folder: existing folder.
       shapes: shapes of the sheet.
-      where: the georeference. With one, a GeoPackage in the sheet's own coordinates, or GeoJSON in degrees; without, a
-        GeoJSON in pixels, rows downwards.
-      classes: their names.
-      kind: kind of file, where there is a georeference: `gpkg` or `geojson`.
-      measured: the names of the means.
+      where: georeference of the sheet. With one, the file is a GeoPackage in the sheet's own coordinates or GeoJSON in
+        degrees. Without one, it is GeoJSON in pixels, with rows downwards.
+      classes: names of the classes.
+      kind: format of the file for a georeferenced sheet, `gpkg` or `geojson`.
+      measures: names of the maps of which shapes have means.
 
     Returns:
-      The file's name.
+      The name of the file.
     """
     area = where.pixel_area if where else 1.0
 
@@ -130,10 +131,11 @@ def write_polygons(
 
     if where is not None and kind == "gpkg":
         kinds = {"class": object, "area": float, "pixels": np.int64}
-        kinds |= {_COLUMNS.get(name, f"mean_{name}"): float for name in measured}
+        kinds |= {_COLUMNS.get(name, f"mean_{name}"): float for name in measures}
         (path := folder / "polygons.gpkg").unlink(missing_ok=True)
         rest = iter(shapes)
-        while (batch := list(itertools.islice(rest, _BATCH))) or not path.exists():  # without shapes it is a layer too
+        # If there are no shapes, the loop writes an empty layer.
+        while (batch := list(itertools.islice(rest, _BATCH))) or not path.exists():
             rows = [properties(shape) for shape in batch]
             columns = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
             write_geopackage(path, [shape.rings for shape in batch], columns, where, append=path.exists())
@@ -154,16 +156,16 @@ _COLUMNS = {"mean": "mean_probability"}
 
 
 def check_own(output: Path) -> None:
-    """Raises `ValueError` where a directory holds files of our names that no prediction left there."""
+    """Raises `ValueError` if a directory holds files with names of results that no prediction wrote."""
     if others := _results(output)[1]:
         raise ValueError(
-            f"{output} holds {', '.join(path.name for path in others)}, which no prediction left there and this one "
+            f"{output} holds {', '.join(path.name for path in others)}, which no prediction wrote and this prediction "
             "would replace; choose another directory (--output), or move them away and call again"
         )
 
 
 def replace_results(folder: Path, output: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Removes an earlier result's files, those that a GIS writes beside them too, and publishes those of a folder."""
+    """Removes an earlier result and the files that a GIS wrote beside it, and publishes the new files of a folder."""
     check_own(output)
     old = _results(output)[0]
     note_published(output, [path.name for path in old] + list(names))
@@ -173,7 +175,7 @@ def replace_results(folder: Path, output: Path, names: Sequence[str]) -> dict[st
 
 
 def _results(output: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the files with the names of results: those that a prediction wrote, and others."""
+    """Returns all files with names of results, divided into those that a prediction wrote and others."""
     ours = published(output)
     files = [
         path
@@ -190,7 +192,7 @@ _NAMES = re.compile(r"\.tif|\.npy|(_\d+)?\.png(\.aux\.xml)?|\.geojson|\.gpkg(-wa
 
 
 def publish(folder: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Gives finished files their final names; returns them by the name without the suffix, the first of each."""
+    """Moves finished files to the output directory; returns the first file of each name without its suffix."""
     files: dict[str, Path] = {}
     for name in names:
         os.replace(folder / name, output / name)

@@ -1,4 +1,4 @@
-"""Class probabilities of windows, pass by pass, with one dropout mask for all windows of a pass."""
+"""Class probabilities of windows in every pass, with one dropout mask for all windows of a pass."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -19,27 +19,27 @@ from cnnlab.uncertainty.monte_carlo import fitting_chunk
 
 @jit(static_argnames=("num_samples",))
 def sample_tiles(trained: Trained, tiles: jax.Array, key: jax.Array, *, num_samples: int | None) -> jax.Array:
-    """Yields the probabilities of every pixel in every pass, window by window.
+    """Computes the class probabilities of every pixel of a batch of windows in every pass.
 
-    Masks depend on the pass alone and not on the window, as `vmap` maps the windows and not the key. Windows are so
-    drawn from one network a pass; where two of them see the same pixels, they agree.
+    The dropout masks depend only on the pass, because `vmap` maps over the windows but not over the key. In each pass
+    all windows therefore use the same sampled network, and two windows agree where they see the same pixels.
 
     Args:
-      trained: the network.
-      tiles: `[B, H, W, C]`, uint8 or in [0, 1].
-      key: pass t draws its masks from `fold_in(key, t)`.
-      num_samples: T; one pass without dropout if None.
+      trained: a network with its task and variables.
+      tiles: windows `[B, H, W, C]`, uint8 or floats in [0, 1].
+      key: random key; pass t draws its masks from `fold_in(key, t)`.
+      num_samples: number T of passes; None predicts once without dropout.
 
     Returns:
-      `[B, T, H, W, k]` float32.
+      Probabilities `[B, T, H, W, k]`, float32.
 
     Raises:
-      ValueError: passes are asked for and no dropout is active, or the task has no probabilities.
+      ValueError: `num_samples` is a number but no dropout is active, or the task has no class probabilities.
     """
     if num_samples is None:
         return _probs(outputs(trained, tiles), trained)[:, None]
 
-    def one(tile: jax.Array) -> jax.Array:
+    def sample_tile(tile: jax.Array) -> jax.Array:
         with met_dropout(trained.network) as visit:
 
             def draw(key: jax.Array) -> jax.Array:
@@ -50,17 +50,17 @@ def sample_tiles(trained: Trained, tiles: jax.Array, key: jax.Array, *, num_samp
         passes = jnp.arange(num_samples)
         return jax.lax.map(lambda t: late(jax.random.fold_in(key, t)), passes, batch_size=fitting_chunk(largest))
 
-    return jax.vmap(one)(tiles)
+    return jax.vmap(sample_tile)(tiles)
 
 
-def _probs(linked: dict[str, jax.Array], trained: Trained) -> jax.Array:
-    if "probs" not in linked:
-        raise ValueError(f"sheets need a task with class probabilities, {type(trained.task).__name__} has {[*linked]}")
-    return linked["probs"]
+def _probs(arrays: dict[str, jax.Array], trained: Trained) -> jax.Array:
+    if "probs" not in arrays:
+        raise ValueError(f"sheets need a task with class probabilities, {type(trained.task).__name__} has {[*arrays]}")
+    return arrays["probs"]
 
 
 def predictor(trained: Trained, key: jax.Array, *, num_samples: int | None) -> Callable:
-    """Returns a function from windows `[h, w, C]` to probabilities `[T, h, w, k]`, one window per device at a time."""
+    """Returns a function that maps windows `[h, w, C]` to probabilities `[T, h, w, k]`, one window per device."""
     mesh = data_mesh(jax.local_devices())
     trained, key = replicate((trained, key), mesh) if mesh.size > 1 else (trained, key)
 
@@ -72,7 +72,7 @@ def predictor(trained: Trained, key: jax.Array, *, num_samples: int | None) -> C
     def run(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         waiting = None
         for batch in _batches(windows, mesh.size):
-            running = start(batch)  # the devices work on it while the batch before is blended
+            running = start(batch)  # the devices compute it while the previous batch is blended
             if waiting is not None:
                 yield from _fetch(*waiting)
             waiting = running
@@ -98,7 +98,7 @@ def _batches(windows: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarr
 
 
 def drops_pixels(trained: Trained, tile: int) -> bool:
-    """Returns whether a dropout draws masks of single pixels, which overlapping windows cannot share.
+    """Returns whether a dropout layer draws a mask of single pixels, which overlapping windows cannot share.
 
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model
@@ -113,8 +113,8 @@ def drops_pixels(trained: Trained, tile: int) -> bool:
     def look(module: nn.Module, call, args, kwargs):
         if is_active(module):
             shape = first_input(args, kwargs).shape
-            drawn = [n for axis, n in enumerate(shape) if axis not in {a % len(shape) for a in module.broadcast_dims}]
-            draws.append(len(shape) == 4 and len(drawn) > 1 and any(n > 1 for n in drawn[1:-1]))
+            sizes = [n for axis, n in enumerate(shape) if axis not in {a % len(shape) for a in module.broadcast_dims}]
+            draws.append(len(shape) == 4 and len(sizes) > 1 and any(n > 1 for n in sizes[1:-1]))
         return call(*args, **kwargs)
 
     images = jax.ShapeDtypeStruct((1, tile, tile, trained.spec.channels), jnp.float32)

@@ -1,9 +1,9 @@
-"""Intermediate files of a sheet's prediction, with which it continues after an interruption.
+"""Intermediate files of a sheet's prediction, from which it continues after an interruption.
 
-OUTPUT/.partial/NAME.npy      the maps so far
-OUTPUT/.partial/seam-K.npy    what the last finished row of windows left for the next; K alternates between 0 and 1
-OUTPUT/.partial/journal.json  for what it works, and how many rows of windows are finished
-OUTPUT/.done.json             the files that are ours, and what was worked for when all is done
+OUTPUT/.partial/NAME.npy      an unfinished map
+OUTPUT/.partial/seam-K.npy    lower end of the last finished row of windows, for the next row; K is 0 or 1 in turns
+OUTPUT/.partial/journal.json  arguments of the prediction ("work"), and the number of finished rows of windows
+OUTPUT/.done.json             names of the files that predictions wrote, and the work if it is finished
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from cnnlab.files.text import read_json
 
 FOLDER = ".partial"
 DONE = ".done.json"
-MAX_BYTES = 10_000_000  # of each of them
+MAX_BYTES = 10_000_000  # largest size of each JSON file
 
 
 @dataclasses.dataclass
@@ -28,9 +28,9 @@ class Scratch:
     """Arrays on disk that are opened for every access, because mapped pages count as memory of the process.
 
     Attributes:
-      folder: where they lie.
-      work: what tells this prediction from another one.
-      finished: rows of windows.
+      folder: folder of the arrays.
+      work: arguments that distinguish this prediction from others.
+      finished: number of finished rows of windows.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Scratch:
         return np.array(self.array(name)[index])
 
     def finish_rows(self, number: int = 1) -> None:
-        """Notes so many more rows of windows, once all that was written of them is on the disk."""
+        """Waits until all arrays are on the disk, then records that `number` more rows of windows are finished."""
         for path in self.folder.glob("*.npy"):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
@@ -55,19 +55,19 @@ class Scratch:
         _note(self)
 
     def remove(self) -> None:
-        """Takes the journal away first: a process stopped amid this leaves nothing to go on with."""
+        """Removes the folder, its journal first, so that an interrupted removal leaves nothing to continue from."""
         (self.folder / "journal.json").unlink()
         shutil.rmtree(self.folder)
 
 
 class Stored:
-    """A map on disk `[bands, H, W]`, or a band of it `[H, W]`, that is indexed like an array.
+    """A map on disk `[bands, H, W]`, or one band of it `[H, W]`, that is indexed like an array.
 
-    Every access maps the file anew: a memory map that stays open counts all it has read as the process's memory.
+    Every access maps the file anew, because the pages that an open memory map has read count as memory of the process.
 
     Attributes:
       path: path of an `.npy` file.
-      band: which of its bands, if not all.
+      band: index of a band; None stands for all bands.
     """
 
     def __init__(self, path: Path, band: int | None = None):
@@ -91,15 +91,15 @@ class Stored:
 
 
 def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[int, ...], type]]) -> Scratch:
-    """Goes on with the arrays of the same work, or makes new ones, whose space is taken from the disk at once.
+    """Opens the arrays of the same work, or creates new ones and reserves all their disk space.
 
     Args:
-      output: the directory of the results.
-      work: anything that JSON can hold.
-      shapes: shape and type of every array.
+      output: directory of the results.
+      work: arguments of the prediction, as JSON can store them.
+      shapes: shape and type of each array, by its name.
 
     Raises:
-      ValueError: another work was begun there and has finished rows, or the disk has no room.
+      ValueError: the directory holds finished rows of another work, or the disk has too little space.
     """
     folder = output / FOLDER
     journal = folder / "journal.json"
@@ -111,13 +111,13 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
         same = json.loads(json.dumps(work))
         if notes["work"] == same:
             return Scratch(folder, work, notes["finished"])
-        # Of a work whose results are there, the process was stopped at its very end.
+        # If the results of the other work exist, its process was only stopped before it removed this folder.
         if notes["finished"] and finished(output, notes["work"]) is None:
             others = [name for name in same if notes["work"].get(name) != same[name]]
-            of_then = "that sheet, its file as it was," if others == ["sheet"] else "the options of then"
+            inputs = "that sheet with its file unchanged" if others == ["sheet"] else "the same arguments as then"
             raise ValueError(
-                f"{folder} holds {notes['finished']} finished rows of windows of a prediction with another "
-                f"{', '.join(others)}: give {of_then} to go on, choose another directory, or delete that one"
+                f"{folder} holds {notes['finished']} finished rows of windows of a prediction that differs in "
+                f"{', '.join(others)}: use {inputs} to continue it, choose another directory, or delete this one"
             )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,29 +135,29 @@ def open_scratch(output: Path, work: Mapping, shapes: Mapping[str, tuple[tuple[i
 
 
 def finished(output: Path, work: Mapping, needed: Iterable[str] | None = None) -> dict[str, Path] | None:
-    """Returns the result files of this work by name, if all that are needed exist; None otherwise.
+    """Returns the result files of a work by name if they (or those in `needed`) all exist; otherwise None.
 
-    Of what was worked for, a part is enough.
+    `work` may contain only a part of the stored arguments.
     """
     if not (output / DONE).is_file():
         return None
     notes = _read_notes(output / DONE, ("work", "files"), _ELSEWHERE)
     names = notes["files"] if isinstance(notes["files"], dict) else {None: None}
-    files = dict(zip(names, map(output.joinpath, _plain(list(names.values()), output / DONE)), strict=True))
+    files = dict(zip(names, map(output.joinpath, _check_names(list(names.values()), output / DONE)), strict=True))
     same = notes["work"] is not None and notes["work"] | json.loads(json.dumps(work)) == notes["work"]
-    wanted = files if needed is None else needed
-    return files if same and all(name in files and files[name].is_file() for name in wanted) else None
+    required = files if needed is None else needed
+    return files if same and all(name in files and files[name].is_file() for name in required) else None
 
 
 def note_finished(output: Path, work: Mapping, files: Mapping[str, Path]) -> None:
-    """Leaves word of the work for `finished`."""
+    """Records a finished work and its files, for `finished`."""
     files = {name: file.name for name, file in files.items()}
-    there = [name for name in published(output) if (output / name).exists()]
-    write_text(output / DONE, json.dumps({"work": work, "files": files, "published": there}))
+    existing = [name for name in published(output) if (output / name).exists()]
+    write_text(output / DONE, json.dumps({"work": work, "files": files, "published": existing}))
 
 
 def note_published(output: Path, names: Sequence[str]) -> None:
-    """Leaves word of files that are ours, before they get their names: the process may be stopped in between."""
+    """Records the names of result files before the files appear, because the process may be stopped in between."""
     write_text(output / DONE, json.dumps({"work": None, "files": {}, "published": sorted(set(names))}))
 
 
@@ -165,14 +165,14 @@ def published(output: Path) -> list[str]:
     """Returns the names of the files that predictions wrote into a directory."""
     path = output / DONE
     names = _read_notes(path, (), _ELSEWHERE).get("published", []) if path.is_file() else []
-    return _plain(names, path)
+    return _check_names(names, path)
 
 
 _ELSEWHERE = "delete it with the maps beside it, or choose another directory"
 
 
 def _read_notes(path: Path, keys: Sequence[str], cure: str) -> dict:
-    """Reads a file of notes; raises `ValueError` if it is damaged."""
+    """Reads a JSON file with the required keys; raises `ValueError` if it is damaged."""
     try:
         notes = read_json(path, limit=MAX_BYTES)
     except ValueError:
@@ -184,26 +184,26 @@ def _read_notes(path: Path, keys: Sequence[str], cure: str) -> dict:
     return notes
 
 
-def _plain(names: object, path: Path) -> list[str]:
-    """Checks that names of files contain no folder, because listed files may be deleted."""
+def _check_names(names: object, path: Path) -> list[str]:
+    """Returns file names; raises `ValueError` if one contains a folder, because listed files may be deleted."""
     if not isinstance(names, list) or not all(isinstance(name, str) and Path(name).name == name for name in names):
         raise ValueError(f"{path} is damaged; {_ELSEWHERE}")
     return names
 
 
 def check_room(output: Path, needed: int) -> None:
-    """Raises `ValueError` where the disk has less room than so many bytes."""
+    """Raises `ValueError` if the disk has fewer free bytes than needed."""
     free = shutil.disk_usage(output).free
     if free < needed:
         raise ValueError(f"the disk of {output} has {free / 1e6:,.0f} MB free, and {_megabytes(needed)}; make room")
 
 
 def _megabytes(needed: int) -> str:
-    return f"the maps of the sheet need {needed / 1e6:,.0f} MB while it is predicted"
+    return f"the maps of the sheet need {needed / 1e6:,.0f} MB during the prediction"
 
 
 def allocate(path: Path, shape: tuple[int, ...], kind: type) -> None:
-    """Creates an array's file with all its space: a sparse file would crash the process on a full disk."""
+    """Creates the file of an array and reserves its space: a sparse file would crash the process on a full disk."""
     size = np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=kind).nbytes
     if size and hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:

@@ -1,8 +1,8 @@
 """Positions of windows over an image of any size, and the weights for blending them.
 
-Along one axis neighbouring windows overlap. In the middle of each overlap lies a ramp, on which the one window fades
-out as the next fades in; what lies nearer to a window's end has weight 0, so that a pixel is taken only from windows
-that hold all that the network sees of it.
+Neighbouring windows overlap along an axis. In the middle of each overlap lies a ramp, over which one window fades out
+and the next one fades in. Pixels between the ramp and the end of a window have weight 0, so that a pixel is taken only
+from windows that contain everything the network sees around it.
 """
 
 import itertools
@@ -18,10 +18,10 @@ class Axis(NamedTuple):
     """Windows along one axis, in pixels.
 
     Attributes:
-      size: size of the image, a multiple of the network's stride.
-      tile: tile of each window.
-      starts: starts of the windows, multiples of the stride; the last one ends where the image does.
-      ramp: pixels on which two windows are mixed; 0 where each pixel is taken from one.
+      size: length of the image, a multiple of the network's stride.
+      tile: tile size, the length of each window.
+      starts: first pixel of each window, a multiple of the stride; the last window ends where the image ends.
+      ramp: length over which two windows are blended; 0 if each pixel comes from one window.
     """
 
     size: int
@@ -30,7 +30,7 @@ class Axis(NamedTuple):
     ramp: int
 
     def mixed(self, i: int) -> tuple[int, int]:
-        """Returns the first pixel and the last + 1 that windows i and i + 1 share; empty at both ends of the axis."""
+        """Returns the first pixel and the last + 1 of the ramp between windows i and i + 1; empty at the axis ends."""
         if i < 0:
             return 0, 0
         if i == len(self.starts) - 1:
@@ -39,7 +39,7 @@ class Axis(NamedTuple):
         return start, start + self.ramp
 
     def used(self, i: int) -> tuple[int, int]:
-        """Returns the first pixel and the last + 1 in which window i has weight."""
+        """Returns the first pixel and the last + 1 at which window i has weight."""
         return self.mixed(i - 1)[0], self.mixed(i)[1]
 
     def weights(self, i: int) -> np.ndarray:
@@ -55,7 +55,7 @@ class Axis(NamedTuple):
 
 
 def fade_in(ramp: int) -> np.ndarray:
-    """Weights from 0 to 1, a raised cosine; together with their mirror image they sum to 1.
+    """Returns weights that rise from 0 to 1 as a raised cosine; with their mirror image they sum to 1.
 
     >>> [round(float(weight), 3) for weight in fade_in(2)]
     [0.146, 0.854]
@@ -66,19 +66,20 @@ def fade_in(ramp: int) -> np.ndarray:
 def tile_axis(size: int, *, tile: int, overlap: int, margin: int = 0, stride: int = 1, mix: bool = True) -> Axis:
     """Returns windows that cover an axis evenly.
 
-    Where the overlap is too small to keep the margin on both sides, half of it is mixed: the result then depends on
-    where windows lie, smoothly.
+    If the overlap is smaller than two margins, half of the overlap is blended. The result then depends on the positions
+    of the windows, but changes smoothly between them.
 
     Args:
-      size: size of the image in pixels; it is taken up to the next multiple of the stride.
-      tile: tile of a window, a multiple of the stride; one that is larger than the image is cut to it.
-      overlap: the least of two neighbouring windows, at most half a tile.
-      margin: pixels at a window's end whose results would need what lies beyond it.
-      stride: windows start at its multiples, as the network's poolings would on the whole image.
-      mix: whether two windows are mixed where they meet; if not, each pixel is taken from one.
+      size: length of the image in pixels; it is rounded up to a multiple of the stride.
+      tile: length of a window in pixels, a multiple of the stride; at most the length of the image is used.
+      overlap: smallest overlap of two neighbouring windows in pixels, at most half a tile.
+      margin: number of pixels at a window's end whose results depend on pixels beyond the window.
+      stride: stride of the network; windows start at its multiples, so that poolings align with those on the whole
+        image.
+      mix: whether two windows are blended where they meet; if not, each pixel comes from one window.
 
     Raises:
-      ValueError: a number is too small, the tile is no multiple of the stride, or the overlap more than half a tile.
+      ValueError: a number is too small, the tile is no multiple of the stride, or the overlap exceeds half a tile.
 
     >>> tile_axis(1000, tile=256, overlap=64, margin=16, stride=4)
     Axis(size=1000, tile=256, starts=(0, 184, 372, 556, 744), ramp=32)
@@ -89,11 +90,13 @@ def tile_axis(size: int, *, tile: int, overlap: int, margin: int = 0, stride: in
     at_least("margin", margin, 0)
     check_tile(tile, stride)
     if not 0 <= overlap <= tile // 2:
-        raise ValueError(f"overlap must lie in 0..{tile // 2}, half of the tile of {tile} pixels, found {overlap}")
+        raise ValueError(
+            f"overlap must lie in 0..{tile // 2}, at most half of the tile of {tile} pixels, found {overlap}"
+        )
     size = -(-size // stride) * stride
     if tile >= size:
         return Axis(size, size, (0,), 0)
-    # Counted in strides, every start is a whole number.
+    # All lengths are counted in strides, so that every window starts at a multiple of the stride.
     total, window, shared = size // stride, tile // stride, min(-(-overlap // stride), tile // stride - 1)
     steps = math.ceil((total - window) / (window - shared))
     starts = tuple(i * (total - window) // steps * stride for i in range(steps + 1))
@@ -103,7 +106,7 @@ def tile_axis(size: int, *, tile: int, overlap: int, margin: int = 0, stride: in
 
 
 def check_tile(tile: int, stride: int) -> None:
-    """Raises `ValueError` where windows of this size cannot be aligned to the network's stride."""
+    """Raises `ValueError` if the tile size is not a multiple of the network's stride."""
     at_least("stride", stride, 1)
     if tile < stride:
         raise ValueError(f"tile must be at least the network's stride of {stride} pixels, found {tile}")

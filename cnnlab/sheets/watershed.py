@@ -1,4 +1,4 @@
-"""Shapes of a sheet as basins between walls, so that a gap in an outline does not join two shapes."""
+"""Watershed that divides a sheet into shapes between walls, so that a gap in an outline does not join two shapes."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,15 @@ from cnnlab.metrics.segmentation.panoptic import basins, require_watershed, shap
 from cnnlab.sheets.maps import NODATA_CLASS
 
 MAX_PIXELS = 1 << 27
-"""Of a sheet that is flooded in one piece, in about 30 bytes a pixel of memory."""
+"""Largest number of pixels of a sheet, because it is flooded in one piece with about 30 bytes of memory per pixel."""
 
 
 def check_watershed(level: float, background: str, classes: Sequence[str], size: tuple[int, int]) -> None:
-    """Tells before all windows what would fail after them.
+    """Checks the arguments of the watershed before any window is predicted.
 
     Raises:
-      ValueError: the level is no probability, no class is named as the walls, the sheet is too large, or scikit-image
-        is missing.
+      ValueError: the level is no probability, the background is no class, the sheet is too large, or scikit-image is
+        missing.
     """
     if not 0 < level < 1:
         raise ValueError(f"watershed must be a probability between 0 and 1, below which a basin begins, found {level}")
@@ -27,24 +27,26 @@ def check_watershed(level: float, background: str, classes: Sequence[str], size:
         )
     if size[0] * size[1] > MAX_PIXELS:
         raise ValueError(
-            f"a sheet of {size[0]}×{size[1]} pixels is too large for a watershed, which floods up to {MAX_PIXELS:,} in "
-            "one piece; leave --watershed out, or cut the sheet"
+            f"a sheet of {size[0]}×{size[1]} pixels is too large for a watershed, which floods at most "
+            f"{MAX_PIXELS:,} pixels in one piece; leave --watershed out, or cut the sheet"
         )
     require_watershed()
 
 
 def basin_classes(mean: np.ndarray, background: int, level: float, *, smallest: int) -> np.ndarray:
-    """Classes `[H, W]` of basins that the background's pixels keep apart: no two of them touch by a side.
+    """Computes the class map `[H, W]` of basins, which pixels of the background class separate.
 
-    A basin is of the class that is likeliest in it, the background apart.
+    No two basins share a pixel side. A basin gets the class, other than the background, with the largest sum of
+    probabilities inside it.
 
     Args:
-      mean: probabilities `[bands, H, W]`, one band for the second of two classes; NaN without data. May be on disk.
-      background: the class of the walls.
-      level: its probability below which a basin begins.
-      smallest: pixels from which it does.
+      mean: probabilities `[bands, H, W]`, possibly on disk; two classes have one band, for the second class. Pixels
+        without data are NaN.
+      background: index of the class of the walls.
+      level: probability of the walls below which a basin begins.
+      smallest: number of connected pixels below `level` that a basin needs to begin.
 
-    >>> p = np.array([[[0.1, 0.0, 0.4, 0.6, 0.3, 0.0]] * 2])  # of the wall, the second class
+    >>> p = np.array([[[0.1, 0.0, 0.4, 0.6, 0.3, 0.0]] * 2])  # probability of the wall, the second class
     >>> basin_classes(p, 1, 0.2, smallest=1)[0].tolist()
     [0, 0, 0, 1, 0, 0]
     """
@@ -62,7 +64,7 @@ def basin_classes(mean: np.ndarray, background: int, level: float, *, smallest: 
 
 
 def _largest_parts(labels: np.ndarray) -> np.ndarray:
-    """Basins without the crumbs that lines cut off them."""
+    """Removes the small parts that watershed lines cut off from basins, and keeps the largest part of each."""
     parts = shapes(labels > 0)
     sizes = np.bincount(parts.ravel())
     owner, largest = np.zeros(len(sizes), int), np.zeros(labels.max() + 1, int)

@@ -16,7 +16,7 @@ from cnnlab.metrics.classification import negative_log_likelihood
 
 
 def drawn(k, n=2000, sharpness=2.0, seed=0):
-    """Logits `[n, k]` that are too sharp, with labels drawn from the honest ones."""
+    """Returns logits `[n, k]` that are too sharp, and labels drawn from the calibrated ones."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, k)) * 2 + np.linspace(0, 0.5, k)
     labels = (rng.random((n, 1)) > scipy.special.softmax(logits, 1).cumsum(1)).sum(1)
@@ -37,7 +37,7 @@ def test_the_temperature_equals_scipys_minimum_over_the_networks_own_logits():
     want = scipy.optimize.minimize_scalar(loss, bounds=(0.5, 8), method="bounded", options={"xatol": 1e-10}).x
     got = fit_calibration("temperature", scipy.special.softmax(logits, 1), labels).temperature
     assert got == pytest.approx(want, rel=1e-6)
-    assert got == pytest.approx(2, rel=0.1)  # the truth
+    assert got == pytest.approx(2, rel=0.1)  # the labels are drawn with half of the sharpness
 
 
 def test_vector_scaling_equals_torchs_minimum():
@@ -63,7 +63,7 @@ def test_vector_scaling_equals_torchs_minimum():
 
 
 class Stated(ClassifierMixin, BaseEstimator):
-    """A classifier whose features are its probabilities."""
+    """A classifier that returns its features as probabilities."""
 
     def __init__(self, k):
         self.k, self.classes_ = k, np.arange(k)
@@ -79,7 +79,7 @@ class Stated(ClassifierMixin, BaseEstimator):
 
 
 class Decided(Stated):
-    """One that decides by their log-odds."""
+    """A classifier with a decision function: the log-odds of its probabilities."""
 
     def decision_function(self, x):
         odds = scipy.special.logit(x)
@@ -153,7 +153,7 @@ def test_a_map_survives_json(method, k):
         ({"method": "temperature", "temperature": "1"}, "temperature must be float, found '1'"),
         ({"method": "temperature", "temperature": 1.0, "bias": 0}, "unknown key 'calibration.bias'"),
         ({"method": "vector", "scale": [1, 1]}, "calibration.bias is missing"),
-        ({"method": "vector", "scale": [1, 1], "bias": [0]}, "one length, found 2 and 1"),
+        ({"method": "vector", "scale": [1, 1], "bias": [0]}, "same length, at least 1, found 2 and 1"),
         ({"method": "platt", "slope": [float("nan")], "intercept": [0]}, "must be finite"),
         (
             {"method": "isotonic", "stated": [[0, 1]], "actual": [[0.5, 0.4]]},
@@ -185,9 +185,9 @@ def test_a_split_too_small_is_told_the_smallest_sensible_size(method, n, message
 def test_what_has_no_optimum_is_refused():
     logits, labels = drawn(3)
     probs = scipy.special.softmax(logits, 1)
-    with pytest.raises(ValueError, match="all 2000 validation examples it is fitted on are right"):
+    with pytest.raises(ValueError, match="all 2000 validation examples are predicted right"):
         fit_calibration("temperature", probs, probs.argmax(1))
-    with pytest.raises(ValueError, match="no more probability than the other classes"):
+    with pytest.raises(ValueError, match="no higher than those of the other classes"):
         fit_calibration("temperature", probs, probs.argmin(1))
     with pytest.raises(ValueError, match="separated without an error"):
         fit_calibration("vector", probs, probs.argmax(1))
@@ -201,22 +201,22 @@ def test_what_has_no_optimum_is_refused():
 def test_answers_that_are_all_certain_and_sometimes_wrong_are_calibrated(method):
     rng, labels = np.random.default_rng(0), np.arange(500) % 4
     guesses = np.where(rng.random(500) < 0.05, (labels + 1) % 4, labels)
-    found = fit_calibration(method, np.eye(4)[guesses], labels).apply(np.eye(4)).diagonal()
+    result = fit_calibration(method, np.eye(4)[guesses], labels).apply(np.eye(4)).diagonal()
     right = (guesses == labels).mean()
     if method == "temperature":
-        np.testing.assert_allclose(found, right, atol=1e-6)
+        np.testing.assert_allclose(result, right, atol=1e-6)
     else:
-        np.testing.assert_allclose(found, right, atol=0.02)  # a class by itself, and smoothed
+        np.testing.assert_allclose(result, right, atol=0.02)  # each class has its own function with smoothed targets
 
 
 def test_few_wrong_answers_make_a_doubtful_temperature_and_say_so():
     probs = np.tile([0.9, 0.1], (200, 1))
-    with pytest.warns(UserWarning, match=r"rests on 4 wrong answers in 200 validation examples.*take 500 examples"):
-        found = fit_calibration("temperature", probs, np.arange(200) < 4)
+    with pytest.warns(UserWarning, match=r"rests on 4 wrong predictions in 200 validation examples.*use 500 examples"):
+        result = fit_calibration("temperature", probs, np.arange(200) < 4)
     # logit(.98) = log 9 / T; the slope of the logit has the standard error 1 / sqrt(n p (1 - p)) / log 9.
-    assert found.temperature == pytest.approx(np.log(9) / np.log(49), rel=1e-6)
+    assert result.temperature == pytest.approx(np.log(9) / np.log(49), rel=1e-6)
     error = 1 / np.sqrt(200 * 0.98 * 0.02) / np.log(49)
-    assert found.interval == pytest.approx(tuple(found.temperature * np.exp([-1.96 * error, 1.96 * error])))
+    assert result.interval == pytest.approx(tuple(result.temperature * np.exp([-1.96 * error, 1.96 * error])))
 
 
 def test_newton_reaches_the_minimum_of_a_steep_function_from_afar():

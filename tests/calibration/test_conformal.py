@@ -12,7 +12,7 @@ PROBS = np.array([[0.2, 0.5, 0.3], [0.7, 0.05, 0.25]])
 
 
 def drawn(n, k=5, seed=0):
-    """Probabilities that are wrong about themselves, and labels."""
+    """Returns miscalibrated probabilities and labels."""
     rng = np.random.default_rng(seed)
     honest = rng.dirichlet(np.full(k, 0.5), n)
     labels = np.minimum((rng.random((n, 1)) > honest.cumsum(1)).sum(1), k - 1)
@@ -58,22 +58,23 @@ def test_sets_by_hand():
 
 @pytest.mark.parametrize("options", [{"method": "lac"}, {"method": "aps"}, {"method": "raps"}])
 def test_sets_hold_the_label_exactly_as_often_as_promised(options):
-    held, size = [], 150
+    covered, size = [], 150
     for seed in range(300):
         probs, labels = drawn(99 + size, seed=seed)
         fitted = Conformal.fit(probs[:99], labels[:99], error=0.1, seed=seed, **options)
-        held.append(np.take_along_axis(fitted.sets(probs[99:], seed=seed), labels[99:, None], 1).mean())
-    assert np.mean(held) == pytest.approx(0.9, abs=4 * np.std(held) / np.sqrt(300))  # 90 of 100 order statistics
+        covered.append(np.take_along_axis(fitted.sets(probs[99:], seed=seed), labels[99:, None], 1).mean())
+    # The threshold is number 90 of 99 scores, so the expected coverage is 90 / 100.
+    assert np.mean(covered) == pytest.approx(0.9, abs=4 * np.std(covered) / np.sqrt(300))
 
 
 @pytest.mark.parametrize("method", ["aps", "raps"])
 def test_sets_without_randomisation_hold_it_at_least_as_often(method):
-    held = []
+    covered = []
     for seed in range(100):
         probs, labels = drawn(249, seed=seed)
-        found = Conformal.fit(probs[:99], labels[:99], error=0.1, method=method, randomised=False).sets(probs[99:])
-        held.append(np.take_along_axis(found, labels[99:, None], 1).mean())
-    assert np.mean(held) > 0.9 - 3 * np.std(held) / 10
+        result = Conformal.fit(probs[:99], labels[:99], error=0.1, method=method, randomised=False).sets(probs[99:])
+        covered.append(np.take_along_axis(result, labels[99:, None], 1).mean())
+    assert np.mean(covered) > 0.9 - 3 * np.std(covered) / 10
 
 
 def test_the_band_of_coverage_holds_95_of_100_fits():
@@ -83,15 +84,15 @@ def test_the_band_of_coverage_holds_95_of_100_fits():
         fitted = Conformal.fit(probs[:99], labels[:99], error=0.1)
         got = fitted.coverage(fitted.sets(probs[99:]), labels[99:])
         inside.append(got.low <= got.coverage <= got.high)
-    assert 0.93 <= np.mean(inside) <= 0.99  # steps of 1 in 100 examples make the band a little wide
+    assert 0.93 <= np.mean(inside) <= 0.99  # coverage moves in steps of 1 / 100, so the band is a little wide
 
 
 def test_coverage_size_and_empty_sets_by_hand():
     sets = np.array([[True, False], [True, True], [False, False], [False, True]])
     got = coverage(sets, np.array([0, 1, 0, 0]), error=0.1, examples=9)
     assert got[:3] == (0.5, 1.0, 0.25)
-    one = coverage(sets[:1], np.array([0]), error=0.1, examples=9)  # one example: covered or not, 9 to 1
-    assert (one.low, one.high) == (0, 1)
+    row = coverage(sets[:1], np.array([0]), error=0.1, examples=9)  # a single example is covered or not
+    assert (row.low, row.high) == (0, 1)
 
 
 def test_less_error_means_larger_sets_and_the_penalty_smaller_ones():
@@ -106,14 +107,14 @@ def test_less_error_means_larger_sets_and_the_penalty_smaller_ones():
 def test_each_class_of_a_confident_network_is_held_as_often_as_promised(method):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 8000)
-    sure = rng.random((8000, 1)) < 0.75  # rows that differ by their class alone
+    sure = rng.random((8000, 1)) < 0.75  # these rows are one-hot
     probs = np.where(sure, np.eye(10)[labels], rng.dirichlet(np.ones(10), 8000))
     fitted = Conformal.fit(probs[:3000], labels[:3000], error=0.1, method=method)
-    held = np.take_along_axis(fitted.sets(probs[3000:]), labels[3000:, None], 1)[:, 0]
-    rates = [held[labels[3000:] == k].mean() for k in range(10)]
-    assert np.ptp(rates) < 0.1  # five standard errors of 500 examples, at .9
-    found = fitted.coverage(fitted.sets(probs[3000:]), labels[3000:])
-    assert found.low <= found.coverage <= found.high
+    covered = np.take_along_axis(fitted.sets(probs[3000:]), labels[3000:, None], 1)[:, 0]
+    rates = [covered[labels[3000:] == k].mean() for k in range(10)]
+    assert np.ptp(rates) < 0.1  # five standard errors of a rate of .9 on 500 examples
+    result = fitted.coverage(fitted.sets(probs[3000:]), labels[3000:])
+    assert result.low <= result.coverage <= result.high
 
 
 def test_examples_that_come_one_by_one_keep_the_numbers_they_are_given():
@@ -121,7 +122,7 @@ def test_examples_that_come_one_by_one_keep_the_numbers_they_are_given():
     uniform = np.random.default_rng(1).random(200)
     fitted = Conformal.fit(probs[:100], labels[:100], method="aps", uniform=uniform[:100])
     together = fitted.sets(probs[100:], uniform=uniform[100:])
-    alone = [fitted.sets(one[None], uniform=u[None]) for one, u in zip(probs[100:], uniform[100:], strict=True)]
+    alone = [fitted.sets(row[None], uniform=u[None]) for row, u in zip(probs[100:], uniform[100:], strict=True)]
     assert (together == np.concatenate(alone)).all()
 
 
@@ -146,7 +147,10 @@ def test_a_rule_survives_json_and_draws_the_same_sets():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"error": 0.05}, "an error of 0.05 needs 19 calibration examples or more, found 10; with them 1/11"),
+        (
+            {"error": 0.05},
+            "0.05 needs 19 calibration examples or more, found 10; for these the smallest error is 1/11",
+        ),
         ({"error": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
         ({"method": "naive"}, "method must be lac, aps or raps, found 'naive'"),
         ({"method": "raps", "penalty": -1}, "penalty and rank must be 0 or more, found -1 and 1"),
@@ -166,7 +170,7 @@ def test_sets_of_other_classes_or_a_wrong_rule_are_refused():
         Conformal.fit(*drawn(10)).sets(PROBS)
     with pytest.raises(ValueError, match="threshold must be finite, found inf"):
         Conformal("lac", 0.1, float("inf"), 3, 10)
-    with pytest.raises(ValueError, match="uniform must hold one number an example, 2, found 1"):
+    with pytest.raises(ValueError, match="uniform must hold one number per example, 2 in all, found 1"):
         conformity_scores(PROBS, method="aps", uniform=[0.5])
     with pytest.raises(ValueError, match="conformal.threshold is missing"):
         strict_json.decode(Conformal, {"method": "lac", "error": 0.1, "classes": 3, "examples": 9}, "conformal")

@@ -69,7 +69,7 @@ def test_sets_are_fitted_on_examples_that_the_calibration_has_not_seen():
 
 def test_a_split_without_a_mistake_leaves_the_probabilities_as_they_are():
     probs, label = predictions(right=1)
-    with pytest.warns(UserWarning, match="all 400 validation examples it is fitted on are right"):
+    with pytest.warns(UserWarning, match="all 400 validation examples are predicted right"):
         fitted = PostHoc.fit(probs, label, method="temperature")
     assert fitted.apply(probs) is probs
 
@@ -123,12 +123,12 @@ def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"calibrate": "saved", "mc_samples": 3}, "the predictions are computed with --mc 3; give"),
+        ({"calibrate": "saved", "mc_samples": 3}, "the predictions are computed with --mc 3; use"),
         ({"calibrate": "platinum"}, "unknown calibration 'platinum'"),
         ({"calibrate": "temperature", "conformal": 0.0}, "error must lie in 0 < error < 1, found 0.0"),
         (
             {"conformal": 0.005, "calibrate": "temperature"},
-            "temperature needs 100 validation examples and sets that miss 0.005 need 199 others, found 200 in all",
+            "needs 100 validation examples and sets with an error of 0.005 need 199 others, found 200 in all",
         ),
         ({"calibrate": "temperature", "split": "validation"}, "fitted on the validation split"),
         ({"ood": "nowhere"}, "'nowhere' is no folder and no data"),
@@ -170,7 +170,9 @@ def test_a_fit_to_other_data_is_not_stored(run, tmp_path):
 
 def test_a_second_fit_warns_of_what_it_removes(run):
     cnnlab.evaluate(run, calibrate="temperature", conformal=0.2)
-    with pytest.warns(UserWarning, match="held a calibration and sets for predictions with no --mc; it now holds sets"):
+    with pytest.warns(
+        UserWarning, match="contained a calibration and sets for predictions with no --mc and now contains sets"
+    ):
         cnnlab.evaluate(run, conformal=0.2)
 
 

@@ -1,4 +1,4 @@
-"""Connected shapes of a class map as polygons."""
+"""Tests of the polygons around connected shapes of a class map."""
 
 import sys
 import tracemalloc
@@ -44,7 +44,7 @@ def test_the_first_class_and_pixels_without_data_are_no_shapes():
 def test_another_class_or_none_may_be_the_background():
     mask = np.array([[0, NODATA_CLASS], [2, 0]], np.uint8)
     assert [(shape.kind, shape.pixels) for shape in polygons(mask, {}, background=2)] == [(0, 1), (0, 1)]
-    mean = np.array([[[0.25, 0.5], [0.75, 0.0]]])  # of the second class of two
+    mean = np.array([[[0.25, 0.5], [0.75, 0.0]]])  # probability of the second of two classes
     shapes = list(polygons(np.array([[0, 255], [1, 0]], np.uint8), {"mean": mean}, background=None))
     assert [(shape.kind, shape.means["mean"]) for shape in shapes] == [(0, 0.75), (0, 1.0), (1, 0.75)]
 
@@ -59,8 +59,8 @@ def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class()
 
 @pytest.mark.parametrize(("pixels", "runs"), [(1 << 19, 1 << 20), (350, 100), (1, 1)])
 def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, runs, monkeypatch):
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)  # in a strip
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", runs)  # until shapes are made
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)  # pixels of a strip
+    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", runs)  # borders before shapes are built
     mask = random_mask(60, 50)
     shapes = list(polygons(mask, {"row": np.indices(mask.shape)[:1].astype(float)}))
     expected = []
@@ -87,7 +87,7 @@ def test_memory_holds_no_shapes_that_are_finished(monkeypatch):
         tracemalloc.stop()
         return number, most
 
-    peak(64)  # what is imported only now
+    peak(64)  # triggers lazy imports
     (few, low), (many, high) = peak(512), peak(4096)
     assert many > 7 * few
     assert high < 1.5 * low
@@ -103,8 +103,8 @@ def test_polygons_are_valid_and_cover_the_pixels_as_gdal_says(seed):
     shapely = pytest.importorskip("shapely")
     features = pytest.importorskip("rasterio.features")
     mask = np.random.default_rng(seed).integers(0, 3, (25, 30)).astype(np.uint8)  # corners touch everywhere
-    found = [shapely.Polygon(outer, holes) for outer, *holes in (shape.rings for shape in polygons(mask, {}))]
-    assert all(shapely.is_valid(found))
+    results = [shapely.Polygon(outer, holes) for outer, *holes in (shape.rings for shape in polygons(mask, {}))]
+    assert all(shapely.is_valid(results))
     gdal = [shapely.geometry.shape(one).buffer(0) for one, kind in features.shapes(mask, connectivity=4) if kind]
-    assert sorted(map(shapely.area, found)) == sorted(map(shapely.area, gdal))
-    assert shapely.union_all(found).symmetric_difference(shapely.union_all(gdal)).area == 0
+    assert sorted(map(shapely.area, results)) == sorted(map(shapely.area, gdal))
+    assert shapely.union_all(results).symmetric_difference(shapely.union_all(gdal)).area == 0

@@ -1,4 +1,4 @@
-"""Sheets as files: GeoTIFF in and out, pictures, what is damaged, and the command."""
+"""Tests of sheets as files: GeoTIFFs, images, damaged files, and the command."""
 
 import contextlib
 import dataclasses
@@ -45,16 +45,16 @@ def write_tiff(path, pixels, **profile):
 
 def test_a_picture_gives_arrays_pictures_and_polygons_in_pixels(network, tmp_path):
     Image.fromarray(drawn(70, 90)[..., 0]).save(tmp_path / "sheet.png")
-    found = predict_sheet(network, tmp_path / "sheet.png", tmp_path / "out", tile=64, mc_samples=3)
-    mean, mask = np.load(found["mean"]), np.asarray(Image.open(tmp_path / "out" / "mask.png"))
+    files = predict_sheet(network, tmp_path / "sheet.png", tmp_path / "out", tile=64, mc_samples=3)
+    mean, mask = np.load(files["mean"]), np.asarray(Image.open(tmp_path / "out" / "mask.png"))
     assert mean.shape == mask.shape == (70, 90)
     np.testing.assert_array_equal(mask, mean > 0.5)
     for name in ("variance", "mutual_information", "entropy"):
-        picture, values = Image.open(tmp_path / "out" / f"{name}.png"), np.load(found[name])
-        top = float(picture.text["white"])
+        image, values = Image.open(tmp_path / "out" / f"{name}.png"), np.load(files[name])
+        top = float(image.text["white"])
         assert top == pytest.approx(np.log(2) if name == "entropy" else values.max())
-        np.testing.assert_allclose(np.asarray(picture) / 255 * top, values, atol=top / 500)
-    features = json.loads(found["polygons"].read_text())["features"]
+        np.testing.assert_allclose(np.asarray(image) / 255 * top, values, atol=top / 500)
+    features = json.loads(files["polygons"].read_text())["features"]
     assert sum(one["properties"]["area"] for one in features) == mask.sum()
     assert all(0.5 < one["properties"]["mean_probability"] <= 1 for one in features)
     assert {"class", "pixels", "mean_variance", "mean_entropy", "mean_mutual_information"} <= {
@@ -63,41 +63,41 @@ def test_a_picture_gives_arrays_pictures_and_polygons_in_pixels(network, tmp_pat
 
 
 def test_several_classes_have_a_picture_each(many, tmp_path):
-    found = predict_sheet(many, drawn(40, 50, 3), tmp_path, tile=64)
-    assert np.load(found["mean"]).shape == (40, 50, 3)
-    shown = [np.asarray(Image.open(tmp_path / f"mean_{band}.png"), float) / 255 for band in range(3)]
-    np.testing.assert_allclose(np.stack(shown, -1), np.load(found["mean"]), atol=0.002)
+    files = predict_sheet(many, drawn(40, 50, 3), tmp_path, tile=64)
+    assert np.load(files["mean"]).shape == (40, 50, 3)
+    bands = [np.asarray(Image.open(tmp_path / f"mean_{band}.png"), float) / 255 for band in range(3)]
+    np.testing.assert_allclose(np.stack(bands, -1), np.load(files["mean"]), atol=0.002)
 
 
 def test_the_georeference_goes_round(network, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnlab.sheets.results._BATCH", 2)  # polygons written together
+    monkeypatch.setattr("cnnlab.sheets.results._BATCH", 2)  # number of polygons that are written together
     path = write_tiff(tmp_path / "sheet.tif", drawn(300, 200))
     import pyogrio
     import rasterio
     import shapely
     from rasterio.features import geometry_mask
 
-    found = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
+    files = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
     assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.suffix in (".tif", ".gpkg")) == sorted(
-        [*(f"{name}.tif" for name in found if name != "polygons"), "polygons.gpkg"]
+        [*(f"{name}.tif" for name in files if name != "polygons"), "polygons.gpkg"]
     )
     for name in ("mean", "variance", "entropy", "mutual_information", "mask"):
-        with rasterio.open(found[name]) as file:
+        with rasterio.open(files[name]) as file:
             assert file.descriptions == (("b",) if name in ("mean", "variance") else (None,))
             assert (file.crs, tuple(file.transform)[:6], file.shape) == ("EPSG:32631", PLACE, (300, 200))
             assert file.profile["tiled"]
             assert file.compression.name == "deflate"
             assert file.overviews(1) == [2]
-    with rasterio.open(found["mask"]) as file:
+    with rasterio.open(files["mask"]) as file:
         mask = file.read(1)
         assert file.colormap(1)[1] == (255, 127, 14, 255)  # the second colour of matplotlib's tab10
         assert {"class_0": "a", "class_1": "b"}.items() <= file.tags(1).items()
-    _, _, geometry, columns = pyogrio.raw.read(found["polygons"])
+    _, _, geometry, columns = pyogrio.raw.read(files["polygons"])
     shapes = shapely.from_wkb(geometry)
     assert shapely.area(shapes).sum() == pytest.approx(mask.sum() * 0.25)
     assert columns[1].sum() == pytest.approx(mask.sum() * 0.25)
-    assert pyogrio.read_info(found["polygons"])["crs"] == "EPSG:32631"
-    with rasterio.open(found["mean"]) as file:
+    assert pyogrio.read_info(files["polygons"])["crs"] == "EPSG:32631"
+    with rasterio.open(files["mean"]) as file:
         largest = np.argmax(columns[2])
         points = geometry_mask([shapes[largest]], file.shape, file.transform, invert=True)
         assert file.read(1)[points].mean() == pytest.approx(columns[3][largest], rel=1e-5)
@@ -108,29 +108,29 @@ def test_a_raster_equals_the_array_of_its_pixels(many, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", pixels)
     import rasterio
 
-    found = predict_sheet(many, path, tmp_path / "raster", tile=64)
+    files = predict_sheet(many, path, tmp_path / "raster", tile=64)
     expected = np.load(predict_sheet(many, pixels, tmp_path / "array", tile=64)["mean"])
-    with rasterio.open(found["mean"]) as file:
+    with rasterio.open(files["mean"]) as file:
         assert file.descriptions == ("a", "b", "c")
         np.testing.assert_array_equal(np.moveaxis(file.read(), 0, -1), expected)
 
 
 def test_geojson_of_a_georeferenced_sheet_is_in_degrees(network, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", drawn(60, 60))
-    found = predict_sheet(network, path, tmp_path, tile=64, vectors="geojson")
-    ring = json.loads(found["polygons"].read_text())["features"][0]["geometry"]["coordinates"][0]
-    # Zone 31 has its meridian at 3 degrees; 100 km east of it at 48.7 degrees north are 1.36 more.
+    files = predict_sheet(network, path, tmp_path, tile=64, vectors="geojson")
+    ring = json.loads(files["polygons"].read_text())["features"][0]["geometry"]["coordinates"][0]
+    # The meridian of zone 31 is at 3 degrees; 100 km east of it is 1.36 degrees more at 48.7 degrees north.
     np.testing.assert_allclose(ring, np.broadcast_to([4.36, 48.74], (len(ring), 2)), atol=0.01)
 
 
 def test_a_sheet_that_lies_nowhere_on_earth_has_no_degrees(network, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", drawn(60, 60), crs='LOCAL_CS["site",UNIT["metre",1]]')
-    with pytest.raises(ValueError, match=r"cannot be converted to degrees.*take gpkg"):
+    with pytest.raises(ValueError, match=r"cannot be converted to degrees.*as gpkg"):
         predict_sheet(network, path, tmp_path / "out", tile=64, vectors="geojson")
     assert predict_sheet(network, path, tmp_path / "out", tile=64)["polygons"].suffix == ".gpkg"
 
 
-@pytest.mark.parametrize(("side", "bytes_lost"), [(60, 2000), (300, 50)])  # of the second an overview's
+@pytest.mark.parametrize(("side", "bytes_lost"), [(60, 2000), (300, 50)])  # the second loses a block of an overview
 def test_a_geotiff_that_lost_a_block_is_no_result(network, side, bytes_lost, tmp_path, monkeypatch):
     path, check = write_tiff(tmp_path / "sheet.tif", drawn(side, side)), georeference._check_whole
 
@@ -139,7 +139,7 @@ def test_a_geotiff_that_lost_a_block_is_no_result(network, side, bytes_lost, tmp
         check(written)
 
     monkeypatch.setattr(georeference, "_check_whole", cut)
-    with pytest.raises(ValueError, match=r"cannot write the results.*call again: what is predicted is kept"):
+    with pytest.raises(ValueError, match=r"cannot write the results.*call again: the predicted maps stay"):
         predict_sheet(network, path, tmp_path / "out", tile=64)
     assert not list((tmp_path / "out").glob("*.tif"))
 
@@ -150,8 +150,8 @@ def test_pixels_without_data_have_no_answer(network, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", pixels, nodata=0)
     import rasterio
 
-    found = predict_sheet(network, path, tmp_path / "out", tile=64, mc_samples=2)
-    with rasterio.open(found["mean"]) as mean, rasterio.open(found["mask"]) as mask:
+    files = predict_sheet(network, path, tmp_path / "out", tile=64, mc_samples=2)
+    with rasterio.open(files["mean"]) as mean, rasterio.open(files["mask"]) as mask:
         assert np.isnan(mean.read(1)[:30]).all()
         assert np.isfinite(mean.read(1)[30:]).all()
         assert (mask.read(1)[:30] == 255).all()
@@ -246,12 +246,12 @@ def test_a_turned_sheet_without_a_coordinate_system_keeps_its_place(network, tmp
     import pyogrio
     import shapely
 
-    turned = rasterio.Affine(0, 2, 100, 2, 0, 500)  # rows run east, columns north
+    turned = rasterio.Affine(0, 2, 100, 2, 0, 500)  # rows run east and columns north
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 30), crs=None, transform=turned)
-    found = predict_sheet(network, path, tmp_path / "out", tile=64, background="none")
-    with rasterio.open(found["mask"]) as file:
+    files = predict_sheet(network, path, tmp_path / "out", tile=64, background="none")
+    with rasterio.open(files["mask"]) as file:
         assert (file.crs, file.transform) == (None, turned)
-    _, _, geometry, columns = pyogrio.raw.read(found["polygons"])
+    _, _, geometry, columns = pyogrio.raw.read(files["polygons"])
     assert shapely.total_bounds(shapely.from_wkb(geometry)).tolist() == [100, 500, 100 + 2 * 40, 500 + 2 * 30]
     assert set(columns[0]) == {"a", "b"}
     assert columns[1].sum() == 4 * 40 * 30
@@ -261,8 +261,8 @@ def test_a_sheet_without_shapes_has_a_geopackage_with_its_columns(network, tmp_p
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 30))
     import pyogrio
 
-    found = predict_sheet(network, path, tmp_path / "out", tile=64, smallest=2000)
-    info = pyogrio.read_info(found["polygons"])
+    files = predict_sheet(network, path, tmp_path / "out", tile=64, smallest=2000)
+    info = pyogrio.read_info(files["polygons"])
     assert (info["features"], info["fields"].tolist()) == (
         0,
         ["class", "area", "pixels", "mean_probability", "mean_entropy"],
@@ -278,8 +278,8 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
 @pytest.mark.parametrize("options", [{"nbits": 12}, {}])
 def test_twelve_bits_are_scaled_where_they_are_told_and_warned_of_where_not(options, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", np.full((8, 9, 1), 4095, np.uint16), **options)
-    told = contextlib.nullcontext() if options else pytest.warns(UserWarning, match="none of them above 4095")
-    with told, open_sheet(path, channels=1) as sheet:
+    warning = contextlib.nullcontext() if options else pytest.warns(UserWarning, match="none of them above 4095")
+    with warning, open_sheet(path, channels=1) as sheet:
         assert (sheet.read(slice(0, 8), slice(0, 9))[0] == (255 if options else 15)).all()
 
 
@@ -300,7 +300,9 @@ def test_a_stack_of_images_is_no_sheet(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("following", [3, 8, 0xFFFFFF])  # odd, the first again, beyond the end
+@pytest.mark.parametrize(
+    "following", [3, 8, 0xFFFFFF]
+)  # an odd offset, the first directory again, an offset beyond the end
 def test_what_lies_behind_the_first_image_of_a_tiff_does_no_harm(following, tmp_path):
     Image.fromarray(drawn(40, 40)[..., 0]).save(tmp_path / "one.tif")
     content = bytearray((tmp_path / "one.tif").read_bytes())
@@ -313,13 +315,13 @@ def test_what_lies_behind_the_first_image_of_a_tiff_does_no_harm(following, tmp_
 
 def test_another_band_count_is_refused_and_bands_can_be_chosen(many, tmp_path):
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 40, 5), photometric="minisblack")
-    with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, this network takes 3.*\(1, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"sheet.tif has 5 bands, but this network takes 3.*\(1, 2, 3\)"):
         predict_sheet(many, path, tmp_path / "out")
     with open_sheet(path, channels=3, bands=(4, 2, 5)) as sheet:
         np.testing.assert_array_equal(sheet.read(slice(0, 40), slice(0, 40))[0], drawn(40, 40, 5)[..., [3, 1, 4]])
     with pytest.raises(ValueError, match="bands") as wrong, open_sheet(path, channels=3, bands=(1, 2, 6)):
         pass
-    assert not isinstance(wrong.value, ImageError)  # of whoever asks, not of the file
+    assert not isinstance(wrong.value, ImageError)  # the arguments are wrong, not the file
 
 
 def test_floating_point_pixels_are_refused(tmp_path):
@@ -356,7 +358,7 @@ def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tm
     predict_sheet(network, drawn(70, 70, seed=1), tmp_path, tile=64)
     old = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
-    def full(path, *given):
+    def full(path, *arguments):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
@@ -372,13 +374,15 @@ def test_a_disk_that_fills_at_the_end_keeps_old_results_and_the_work(network, tm
 
 def test_files_that_no_prediction_left_are_not_replaced(network, tmp_path):
     (tmp_path / "mask.png").write_text("drawn by hand")
-    with pytest.raises(ValueError, match=r"holds mask.png, which no prediction left there"):
+    with pytest.raises(ValueError, match=r"holds mask.png, which no prediction wrote"):
         predict_sheet(network, drawn(70, 70), tmp_path, tile=64)
     assert (tmp_path / "mask.png").read_text() == "drawn by hand"
 
 
 def test_a_kill_at_the_very_end_hinders_no_other_prediction(network, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnlab.sheets.predict.shutil.rmtree", lambda *_, **__: None)  # stopped before it
+    monkeypatch.setattr(
+        "cnnlab.sheets.predict.shutil.rmtree", lambda *_, **__: None
+    )  # as if the process stopped before it
     first = predict_sheet(network, drawn(70, 70), tmp_path, tile=64, mc_samples=2)
     monkeypatch.undo()
     assert (tmp_path / ".partial").is_dir()
@@ -395,7 +399,7 @@ def test_what_a_gis_wrote_beside_an_earlier_result_goes_with_it(network, tmp_pat
 
 @pytest.fixture
 def masks(network, monkeypatch):
-    """A run directory, in name."""
+    """Returns the name of a run directory that `cnnlab.load` pretends to load."""
     monkeypatch.setattr(cnnlab, "load", lambda path: network)
     return "masks"
 
@@ -422,13 +426,15 @@ def test_a_photo_of_another_size_is_answered_at_its_own_scale_unless_images_had_
     pixels = {name: drawn(*size) for name, size in {"a": (32, 32), "b": (48, 40), "c": (33, 41), "d": (32, 32)}.items()}
     for name, one in pixels.items():
         Image.fromarray(one[..., 0]).save(tmp_path / f"{name}.png")
-    found = {path.stem: one for path, one in predict_files(trained, find_images([tmp_path]), batch_size=2)}
-    assert found["a"].mask.shape == found["d"].mask.shape == (32, 32)
-    assert found["c"].mask.shape == (32, 32)  # it lies on no multiple of the network's stride
-    assert found["b"].mask.shape == ((32, 32) if resized else (48, 40))
+    predictions = {
+        path.stem: prediction for path, prediction in predict_files(trained, find_images([tmp_path]), batch_size=2)
+    }
+    assert predictions["a"].mask.shape == predictions["d"].mask.shape == (32, 32)
+    assert predictions["c"].mask.shape == (32, 32)  # its size is no multiple of the network's stride
+    assert predictions["b"].mask.shape == ((32, 32) if resized else (48, 40))
     for name in "abd" if not resized else "ad":
         want = cnnlab.predict(trained, pixels[name][None]).probs[0]
-        np.testing.assert_allclose(found[name].probs, want, atol=1e-6)
+        np.testing.assert_allclose(predictions[name].probs, want, atol=1e-6)
 
 
 def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(network, tmp_path, capsys, monkeypatch):
@@ -451,8 +457,8 @@ def test_options_of_sheets_are_not_passed_over_for_a_picture_in_one_piece(masks,
     Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
     options = ["predict", masks, str(tmp_path / "small.png"), "--output", str(tmp_path / "out")]
     assert main([*options, "--smallest", "5", "--vectors", "none"]) == 2
-    told = capsys.readouterr().err
-    assert "predicted in one piece, without --smallest, --vectors: leave them out, or add --tile 512" in told
+    message = capsys.readouterr().err
+    assert "predicted in one piece, without --smallest, --vectors: leave them out, or add --tile 512" in message
     assert main([*options, "--smallest", "5", "--vectors", "none", "--tile", "64"]) == 0
 
 
@@ -496,15 +502,15 @@ def test_a_sheet_that_does_not_fit_keeps_no_other_from_being_predicted(masks, tm
         write_tiff(folder / name, drawn(40, 40, bands))
     options = ["predict", masks, str(folder), "--output", str(tmp_path / "out")]
     assert main([*options, "--skip-unreadable"]) == 0
-    found = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
-    assert [one["file"][-5:] for one in found] == ["a.tif", "c.tif"]
-    assert "left out: " in (told := capsys.readouterr().err)
-    assert "b.tif has 2 bands" in told
+    predictions = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    assert [row["file"][-5:] for row in predictions] == ["a.tif", "c.tif"]
+    assert "left out: " in (message := capsys.readouterr().err)
+    assert "b.tif has 2 bands" in message
     (tmp_path / "out" / "predictions.json").unlink()
     assert main(options) == 1
-    assert "b.tif has 2 bands" in (told := capsys.readouterr().err)
-    assert "all other files are predicted (--skip-unreadable leaves out what cannot be read)" in told
-    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"] == found
+    assert "b.tif has 2 bands" in (message := capsys.readouterr().err)
+    assert "all other files are predicted (--skip-unreadable leaves out what cannot be read)" in message
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"] == predictions
     for name in ("a.tif", "c.tif"):
         (folder / name).unlink()
     assert main([*options, "--skip-unreadable"]) == 1
@@ -520,18 +526,18 @@ def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, 
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "told"),
+    ("options", "code", "message"),
     [
         ([], 2, "add --output DIR"),
         (["--tile", "30", "--output", "out"], 1, "cannot take tiles of 30x30"),
         (["--mc", "auto", "--output", "out"], 2, "give --mc a number"),
     ],
 )
-def test_the_command_tells_what_does_not_fit(masks, tmp_path, capsys, monkeypatch, options, code, told):
+def test_the_command_reports_what_does_not_fit(masks, tmp_path, capsys, monkeypatch, options, code, message):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(drawn(90, 70)[..., 0]).save("sheet.png")
     assert main(["predict", masks, "sheet.png", *options]) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_tiles_are_for_segmentation(tmp_path, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""Whole sheets: the plan of windows, tiled = whole, shared masks, memory, going on after a stop."""
+"""Tests of whole sheets: windows, equality with one piece, shared masks, memory, and continuation after a stop."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ from cnnlab.trained import Trained, predict
 
 
 class Plain(nn.Module):
-    """Two convolutions, a dropout of single pixels between them."""
+    """A network of two convolutions with dropout of single pixels between them."""
 
     num_classes: int
     rate: float = 0.0
@@ -40,7 +40,7 @@ class Plain(nn.Module):
 
 
 class Deep(nn.Module):
-    """Strided and dilated convolutions, transposed ones back, a skip: stride 8."""
+    """A network of stride 8 with strided, dilated and transposed convolutions and a skip connection."""
 
     num_classes: int
 
@@ -56,7 +56,7 @@ class Deep(nn.Module):
 
 
 def trained_on(network, k, channels=1):
-    """As if trained: weights large enough for answers far from 1 / k."""
+    """Returns a network with random weights that are large enough for probabilities far from 1 / k."""
     rng = np.random.default_rng(0)
 
     def weights(path, leaf):
@@ -81,7 +81,7 @@ def drawn(height, width, channels=1, seed=0):
 
 
 def whole(trained, sheet, stride, **options):
-    """The probabilities of every pass in one piece, the sheet continued to the stride."""
+    """Returns the probabilities of every pass for a sheet in one piece, padded to a multiple of the stride."""
     height, width, _ = sheet.shape
     pad = [(0, -height % stride), (0, -width % stride), (0, 0)]
     samples = sample_tiles(trained, np.pad(sheet, pad, "edge")[None], **options)
@@ -112,7 +112,7 @@ def test_windows_of_the_networks_stride_lie_side_by_side(size):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"tile": 2, "stride": 4}, "at least the network's stride of 4 pixels, found 2"),
         ({"tile": 30, "stride": 4}, "the nearest are 28 and 32"),
@@ -121,8 +121,8 @@ def test_windows_of_the_networks_stride_lie_side_by_side(size):
         ({"size": 0}, "size must be a whole number of at least 1"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(options, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_plan_that_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         sheets.tile_axis(**{"size": 100, "tile": 64, "overlap": 0} | options)
 
 
@@ -131,11 +131,11 @@ def test_the_margin_is_as_far_as_a_pixel_of_the_image_has_influence(halving):
     assert stride == 4
 
     def influence(place):
-        def answer(x):
+        def response(x):
             return (halving.network.apply(halving.variables, x)[0, 32 + place, 32] ** 2).sum()
 
         return np.flatnonzero(
-            np.abs(jax.jit(jax.grad(answer))(jnp.asarray(drawn(64, 64)[None] / 255.0))).sum((0, 2, 3))
+            np.abs(jax.jit(jax.grad(response))(jnp.asarray(drawn(64, 64)[None] / 255.0))).sum((0, 2, 3))
         )
 
     reached = [np.abs(influence(place) - 32 - place).max() for place in range(4)]
@@ -145,36 +145,36 @@ def test_the_margin_is_as_far_as_a_pixel_of_the_image_has_influence(halving):
 @pytest.mark.parametrize(("height", "width"), [(150, 203), (64, 64), (41, 30), (130, 63)])
 def test_a_sheet_in_windows_equals_the_whole(halving, tmp_path, height, width):
     sheet = drawn(height, width)
-    found = predict_sheet(halving, sheet, tmp_path, tile=64, overlap=32)
+    files = predict_sheet(halving, sheet, tmp_path, tile=64, overlap=32)
     expected = whole(halving, sheet, 4, key=jax.random.key(0), num_samples=None)[0]
-    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
-    np.testing.assert_array_equal(np.load(found["mask"]), np.load(found["mean"]).argmax(-1))
+    np.testing.assert_allclose(np.load(files["mean"]), expected, atol=1e-5)
+    np.testing.assert_array_equal(np.load(files["mask"]), np.load(files["mean"]).argmax(-1))
     assert expected.std() > 0.05
 
 
 def test_a_network_with_strides_and_transposed_convolutions_has_no_seams_either(tmp_path):
     network, sheet = trained_on(Deep(2), 2), drawn(170, 300)
     margin, stride = sight(network, 160)
-    found = predict_sheet(network, sheet, tmp_path, tile=160)
+    files = predict_sheet(network, sheet, tmp_path, tile=160)
     assert stride == 8
     assert 2 * margin <= 80
     expected = whole(network, sheet, 8, key=jax.random.key(0), num_samples=None)[0, ..., 1]
-    np.testing.assert_allclose(np.load(found["mean"]), expected, atol=1e-5)
+    np.testing.assert_allclose(np.load(files["mean"]), expected, atol=1e-5)
 
 
 def test_a_unet_without_padding_answers_a_sheet_through_the_mirroring_one(tmp_path):
     kind = {"num_classes": 2, "width": 2, "depth": 2, "norm": False}
     mirroring = trained_on(create_model("unet", **kind, border="mirror"), 2)
     sheet = drawn(152, 204)
-    found = np.load(predict_sheet(mirroring, sheet, tmp_path, tile=96)["mean"])
+    mean = np.load(predict_sheet(mirroring, sheet, tmp_path, tile=96)["mean"])
     plain = create_model("unet", **kind, border="valid").apply(mirroring.variables, sheet[None] / 255.0)
-    np.testing.assert_allclose(found[20:-20, 20:-20], jax.nn.softmax(plain)[0, ..., 1], atol=1e-5)
+    np.testing.assert_allclose(mean[20:-20, 20:-20], jax.nn.softmax(plain)[0, ..., 1], atol=1e-5)
 
 
 def test_an_output_directory_takes_one_process_at_a_time(halving, tmp_path):
-    held = "import sys; from pathlib import Path; from cnnlab.files.atomic import lock\n"
-    held += f"with lock(Path({str(tmp_path)!r}), ''): print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    code = "import sys; from pathlib import Path; from cnnlab.files.atomic import lock\n"
+    code += f"with lock(Path({str(tmp_path)!r}), ''): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(ValueError, match="another process predicts into"):
             predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)
@@ -185,50 +185,50 @@ def test_an_output_directory_takes_one_process_at_a_time(halving, tmp_path):
 
 def test_without_windows_it_is_what_predict_says(halving, tmp_path):
     sheet = drawn(64, 96)
-    found = predict_sheet(halving, sheet, tmp_path, tile=56)
-    np.testing.assert_allclose(np.load(found["mean"]), predict(halving, sheet[None]).probs[0], atol=1e-5)
+    files = predict_sheet(halving, sheet, tmp_path, tile=56)
+    np.testing.assert_allclose(np.load(files["mean"]), predict(halving, sheet[None]).probs[0], atol=1e-5)
 
 
 def test_every_window_of_a_pass_shares_its_mask(halving, tmp_path):
     sheet, key = drawn(100, 130), jax.random.key(7)
-    found = predict_sheet(halving, sheet, tmp_path, tile=64, overlap=32, mc_samples=6, key=key)
+    files = predict_sheet(halving, sheet, tmp_path, tile=64, overlap=32, mc_samples=6, key=key)
     samples = whole(halving, sheet, 4, key=key, num_samples=6).astype(float)
     mean = samples.mean(0)
     expected = entr(samples).sum(-1).mean(0)
-    np.testing.assert_allclose(np.load(found["mean"]), mean, atol=1e-5)
-    np.testing.assert_allclose(np.load(found["variance"]), samples.var(0), atol=1e-5)
-    np.testing.assert_allclose(np.load(found["entropy"]), entr(mean).sum(-1), atol=1e-5)
-    np.testing.assert_allclose(np.load(found["mutual_information"]), entr(mean).sum(-1) - expected, atol=1e-5)
+    np.testing.assert_allclose(np.load(files["mean"]), mean, atol=1e-5)
+    np.testing.assert_allclose(np.load(files["variance"]), samples.var(0), atol=1e-5)
+    np.testing.assert_allclose(np.load(files["entropy"]), entr(mean).sum(-1), atol=1e-5)
+    np.testing.assert_allclose(np.load(files["mutual_information"]), entr(mean).sum(-1) - expected, atol=1e-5)
     assert samples.var(0).mean() > 1e-3
 
 
 def test_blending_mixes_passes_and_not_moments(tmp_path):
     network = trained_on(create_model("encoder_decoder", num_classes=2, features=4, spatial_dropout=0.4), 2)
     sheet, key = drawn(64, 80), jax.random.key(1)
-    with pytest.warns(UserWarning, match="answers are mixed"):  # too small on purpose
-        found = predict_sheet(network, sheet, tmp_path, tile=64, overlap=8, mc_samples=4, key=key)
+    with pytest.warns(UserWarning, match="blended predictions differ"):  # too small on purpose
+        files = predict_sheet(network, sheet, tmp_path, tile=64, overlap=8, mc_samples=4, key=key)
     _, columns = sheets.plan_sheet(network, (64, 80), tile=64, overlap=8)
     blended = np.zeros((4, 64, 80))
     for i, start in enumerate(columns.starts):
         samples = sample_tiles(network, sheet[None, :, start : start + 64], key, num_samples=4)[0, ..., 1]
         blended[:, :, start : start + 64] += columns.weights(i) * samples
-    np.testing.assert_allclose(np.load(found["variance"]), blended.var(0), atol=1e-6)
+    np.testing.assert_allclose(np.load(files["variance"]), blended.var(0), atol=1e-6)
 
 
 def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_the_rest(tmp_path):
     network = trained_on(Plain(2, rate=0.5), 2)
     sheet = np.full((64, 120, 1), 128, np.uint8)
-    found = predict_sheet(network, sheet, tmp_path, tile=64, mc_samples=60)
+    files = predict_sheet(network, sheet, tmp_path, tile=64, mc_samples=60)
     _, columns = sheets.plan_sheet(network, (64, 120), tile=64, sampled=True)
     assert columns.ramp == 0
     assert sheets.plan_sheet(network, (64, 120), tile=64)[1].ramp == 28
-    variance = np.load(found["variance"])[4:-4]
+    variance = np.load(files["variance"])[4:-4]
     seam = columns.mixed(0)[0]
     assert variance[:, seam - 4 : seam + 4].mean() == pytest.approx(variance[:, 8:-8].mean(), rel=0.15)
 
 
 @pytest.mark.parametrize(
-    ("network", "options", "told"),
+    ("network", "options", "message"),
     [
         (partial(create_model, "encoder_decoder", num_classes=2), {"tile": 2}, "cannot take tiles of 2x2"),
         (partial(create_model, "encoder_decoder", num_classes=2), {"tile": 50}, "multiples of 4, found 50x50"),
@@ -241,8 +241,8 @@ def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_th
         (partial(Plain, 2), {"mc_samples": 2, "tile": 32}, "no dropout is active"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, network, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, network, options, message):
+    with pytest.raises(ValueError, match=message):
         predict_sheet(trained_on(network(), 2), drawn(70, 70), tmp_path, **options)
     assert not list(tmp_path.iterdir())
 
@@ -264,24 +264,22 @@ def test_it_goes_on_where_it_was_stopped(halving, tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "twice").iterdir()) == [".lock", ".partial"]
     for other in ({"mc_samples": 3}, {"key": jax.random.key(1)}, {"overlap": 30}):
         with pytest.raises(
-            ValueError, match="2 finished rows of windows of a prediction with another (passes|key|win)"
+            ValueError, match="2 finished rows of windows of a prediction that differs in (passes|key|win)"
         ):
             predict_sheet(halving, sheet, tmp_path / "twice", **options | other)
     monkeypatch.setattr(sheets.predict, "_predict_row", partial(counted, stop=None))
-    found = predict_sheet(halving, sheet, tmp_path / "twice", **options)
+    files = predict_sheet(halving, sheet, tmp_path / "twice", **options)
     assert rows == [0, 1, 2, 3, 4, 5]
     assert not (tmp_path / "twice" / ".partial").exists()
     for name in ("mean", "variance", "mask"):
-        np.testing.assert_array_equal(np.load(found[name]), np.load(expected[name]))
+        np.testing.assert_array_equal(np.load(files[name]), np.load(expected[name]))
 
 
 def test_another_sheet_does_not_go_on_from_this_one(halving, tmp_path, monkeypatch):
-    monkeypatch.setattr(sheets.predict, "_finish", lambda *given: None)
-    predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)  # all rows, no results
+    monkeypatch.setattr(sheets.predict, "_finish", lambda *arguments: None)
+    predict_sheet(halving, drawn(70, 70), tmp_path, tile=64)  # predicts all rows but publishes no results
     monkeypatch.undo()
-    with pytest.raises(
-        ValueError, match="of a prediction with another sheet: give that sheet, its file as it was, to go"
-    ):
+    with pytest.raises(ValueError, match="differs in sheet: use that sheet with its file unchanged to continue"):
         predict_sheet(halving, drawn(70, 70, seed=1), tmp_path, tile=64)
 
 
@@ -335,14 +333,14 @@ def test_no_file_of_an_earlier_result_stays_beside_the_new_ones(halving, tmp_pat
 def test_floats_without_a_number_are_no_data_and_too_large_ones_are_refused(halving, tmp_path):
     sheet = drawn(70, 70) / np.float32(255)
     sheet[:20] = np.nan
-    found = predict_sheet(halving, sheet, tmp_path / "out", tile=64)
-    np.testing.assert_array_equal(np.isnan(np.load(found["entropy"])), np.arange(70)[:, None] + np.zeros(70) < 20)
+    files = predict_sheet(halving, sheet, tmp_path / "out", tile=64)
+    np.testing.assert_array_equal(np.isnan(np.load(files["entropy"])), np.arange(70)[:, None] + np.zeros(70) < 20)
     with pytest.raises(ValueError, match=r"holds floats from 0 to 255; they must lie in \[0, 1\]: divide by 255"):
         predict_sheet(halving, drawn(70, 70).astype(np.float32), tmp_path / "other", tile=64)
 
 
 def test_windows_too_small_for_what_the_network_sees_are_told(halving, tmp_path):
-    with pytest.warns(UserWarning, match="answers are mixed, not those of the sheet in one piece; tile [0-9]+ gives"):
+    with pytest.warns(UserWarning, match="differ from those of the sheet in one piece; use tile [0-9]+ to avoid"):
         sheets.plan_sheet(halving, (70, 70), tile=32, overlap=4)
 
 
@@ -380,7 +378,7 @@ def test_memory_does_not_grow_with_the_sheet(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     _, small, large = map(float, done.stdout.split())
-    # 12 times the pixels; the maps together have 115 MB, a picture of one of them 13.
+    # The large sheet has 12 times the pixels; its maps have 115 MB together, and the image of a map has 13 MB.
     assert large - small < 60, done.stdout
 
 
@@ -393,7 +391,7 @@ from test_sheets import create_model, drawn, trained_on
 from cnnlab import sheets
 assert jax.device_count() == 3
 network = trained_on(create_model("encoder_decoder", num_classes=3, features=4, spatial_dropout=0.4), 3)
-found = sheets.predict_sheet(network, drawn(100, 130), {output!r}, tile=64, overlap=32, mc_samples=2)
+sheets.predict_sheet(network, drawn(100, 130), {output!r}, tile=64, overlap=32, mc_samples=2)
 """
 
 
@@ -401,14 +399,14 @@ def test_several_devices_give_the_same_maps(halving, tmp_path):
     code = _DEVICES.format(tests=str(Path(__file__).parent), output=str(tmp_path / "three"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = predict_sheet(halving, drawn(100, 130), tmp_path / "one", tile=64, overlap=32, mc_samples=2)
+    files = predict_sheet(halving, drawn(100, 130), tmp_path / "one", tile=64, overlap=32, mc_samples=2)
     for name in ("mean", "variance"):
         three = np.load(tmp_path / "three" / f"{name}.npy")
-        np.testing.assert_allclose(three, np.load(found[name]), atol=1e-5)
+        np.testing.assert_allclose(three, np.load(files[name]), atol=1e-5)
 
 
 class Brightness(nn.Module):
-    """Bright pixels are walls."""
+    """A network that takes bright pixels for walls."""
 
     @nn.compact
     def __call__(self, x):
@@ -417,7 +415,7 @@ class Brightness(nn.Module):
 
 @pytest.fixture
 def two_rooms():
-    """A network that takes bright pixels for walls, and a sheet of two rooms with a faint gap in their wall."""
+    """Returns a network that takes bright pixels for walls, and a sheet of two rooms with a faint gap in their wall."""
     sheet = np.zeros((20, 40, 1), np.uint8)
     sheet[:, 18:21] = 255
     sheet[9:11, 18:21] = 100
@@ -428,29 +426,29 @@ def two_rooms():
 
 def test_a_watershed_closes_a_gap_between_shapes_and_leaves_the_maps_alone(two_rooms, tmp_path):
     def predicted(name, **options):
-        found = predict_sheet(*two_rooms, tmp_path / name, tile=64, background="wall", **options)
-        features = json.loads(found["polygons"].read_text())["features"]
-        return np.load(found["mask"]), [one["properties"]["pixels"] for one in features]
+        files = predict_sheet(*two_rooms, tmp_path / name, tile=64, background="wall", **options)
+        features = json.loads(files["polygons"].read_text())["features"]
+        return np.load(files["mask"]), [one["properties"]["pixels"] for one in features]
 
     mask, joined = predicted("plain")
     assert joined == [20 * 40 - 18 * 3]
     flooded_mask, apart = predicted("flooded", watershed=0.05)
-    assert sorted(apart) == [20 * 19, 20 * 20]  # the walls belong to the rooms but for a line of one pixel
+    assert sorted(apart) == [20 * 19, 20 * 20]  # the rooms take all of the wall except a line of one pixel
     np.testing.assert_array_equal(flooded_mask, mask)
-    assert predicted("plain", watershed=0.05)[1] == apart  # drawn of the maps that are there
+    assert predicted("plain", watershed=0.05)[1] == apart  # computed from the existing maps
     assert predicted("plain")[1] == joined
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"watershed": 1.5, "background": "wall"}, "between 0 and 1"),
         ({"watershed": 0.2, "background": "none"}, "name it: --background room or wall"),
         ({"watershed": 0.2}, "needs the class of its walls, found background 'first'"),
     ],
 )
-def test_a_watershed_that_cannot_be_is_refused_before_the_windows(two_rooms, tmp_path, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_watershed_that_cannot_be_is_refused_before_the_windows(two_rooms, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         predict_sheet(*two_rooms, tmp_path, tile=64, **options)
     assert not list(tmp_path.iterdir())
 
@@ -464,15 +462,15 @@ def test_a_sheet_too_large_for_a_watershed_is_told(two_rooms, tmp_path, monkeypa
 def test_basins_take_their_likeliest_class_and_pixels_without_data_none():
     wall = np.array([[0.1, 0.1, 0.1, 1, 0.4, 0.4, np.nan]])
     second = np.array([[0.9, 0.9, 0, 0, 0.2, 0.2, np.nan]])
-    found = sheets.watershed.basin_classes(np.stack([wall, second, 1 - wall - second]), 0, 0.5, smallest=1)
-    assert found.tolist() == [[1, 1, 1, 0, 2, 2, 255]]  # of 1.8 and .9, and of .4 and .8
+    classes = sheets.watershed.basin_classes(np.stack([wall, second, 1 - wall - second]), 0, 0.5, smallest=1)
+    assert classes.tolist() == [[1, 1, 1, 0, 2, 2, 255]]  # the larger sums are 1.8 (against .9) and .8 (against .4)
 
 
 def test_no_crumb_is_left_of_a_basin_that_a_line_cuts():
     wall = np.random.default_rng(0).random((1, 60, 60))
-    found = sheets.watershed.basin_classes(wall, 1, 0.3, smallest=3)
+    classes = sheets.watershed.basin_classes(wall, 1, 0.3, smallest=3)
     seeds = basins(wall[0], 0.3, min_size=3)
-    assert shapes(found == 0).max() == seeds.max()
+    assert shapes(classes == 0).max() == seeds.max()
 
 
 def test_a_sheet_without_any_basin_is_all_wall():
