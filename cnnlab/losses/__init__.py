@@ -1,4 +1,4 @@
-"""Losses as pure functions of arrays, with one value per element or per image; tasks average them."""
+"""Losses as pure functions of arrays. Each returns one value per element or per image, which the tasks average."""
 
 from cnnlab.losses.borders import border_weights, class_weights
 from cnnlab.losses.overlap import BOXES, ciou_loss, diou_loss, giou_loss, iou_loss

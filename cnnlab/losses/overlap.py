@@ -1,4 +1,7 @@
-"""Losses of boxes: 1 minus their overlap, `[..., 4]` xyxy against `[..., 4]` to `[...]`."""
+"""Losses of boxes: 1 minus the overlap of each predicted box with its target.
+
+Every loss takes predictions and targets `[..., 4]` (xyxy) and returns `[...]`.
+"""
 
 from collections.abc import Callable
 
@@ -10,7 +13,7 @@ BoxLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def iou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `1 - IoU`, in 0..1; no gradient flows between boxes that do not meet.
+    """Computes `1 - IoU`, in 0..1. The gradient is zero for boxes that do not overlap.
 
     >>> import jax.numpy as jnp
     >>> float(iou_loss(jnp.array([0.0, 0, 2, 2]), jnp.array([0.0, 0, 2, 1])))
@@ -20,7 +23,7 @@ def iou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def giou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `1 - GIoU`, in 0..2, which also draws together boxes that do not meet.
+    """Computes `1 - GIoU`, in 0..2. Its gradient also pulls together boxes that do not overlap.
 
     Source: Rezatofighi et al., Generalized Intersection over Union, CVPR 2019.
 
@@ -32,7 +35,7 @@ def giou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def diou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `1 - DIoU`, in 0..2, which also counts the distance of the centres.
+    """Computes `1 - DIoU`, in 0..2, which also penalises the distance between the centres.
 
     Source: Zheng et al., Distance-IoU Loss, AAAI 2020.
     """
@@ -40,7 +43,7 @@ def diou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def ciou_loss(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `1 - CIoU`, which also counts the distance of the centres and the difference of the aspects.
+    """Computes `1 - CIoU`, which also penalises the distance between the centres and different aspect ratios.
 
     Source: Zheng et al., Distance-IoU Loss, AAAI 2020.
     """

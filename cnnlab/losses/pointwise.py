@@ -1,4 +1,4 @@
-"""Losses of single elements: a label, a yes or no, a number."""
+"""Losses of single elements: class labels, binary labels and numbers."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,11 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: floa
 
     Args:
       logits: `[..., K]`.
-      labels: `[...]` int32 in 0..K-1; -1 is ignored and gives 0.
-      label_smoothing: this share of the target spreads evenly over all K classes (Szegedy et al. 2016, section 7).
+      labels: `[...]` int32 in 0..K-1; -1 is ignored and has the loss 0.
+      label_smoothing: share of the target that is spread evenly over all K classes (Szegedy et al. 2016, section 7).
 
     Returns:
-      `[...]` float32.
+      Losses `[...]` float32.
 
     >>> round(float(cross_entropy(jnp.zeros((1, 10)), jnp.array([3]))[0]), 4)  # log 10
     2.3026
@@ -26,32 +26,33 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: floa
 
 
 def focal(logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0) -> jax.Array:
-    """Computes the focal loss `-(1 - p)^gamma log p` in nats, with p the label's probability: easy examples count less.
+    """Computes the focal loss, a cross-entropy in which easy examples count less.
 
-    The paper's alpha is a weight a class: multiply by it. One sigmoid z is the logits `[0, z]`.
+    The loss is `-(1 - p)^gamma log p` in nats, where p is the probability of the label. For the paper's alpha, which is
+    a weight per class, multiply by `class_weights`. For a binary loss of a single logit z pass the logits `[0, z]`.
 
     Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 4.
 
     Args:
       logits: `[..., K]`.
-      labels: `[...]` int32 in 0..K-1; -1 is ignored and gives 0.
-      gamma: 0 gives the cross-entropy.
+      labels: `[...]` int32 in 0..K-1; -1 is ignored and has the loss 0.
+      gamma: exponent; 0 gives the cross-entropy.
 
     Returns:
-      `[...]` float32; it and its gradient are finite for logits of any size.
+      Losses `[...]` float32. Values and gradients are finite for logits of any size.
 
     >>> round(float(focal(jnp.zeros((1, 2)), jnp.array([1]))[0]), 4)  # (log 2) / 4
     0.1733
     """
-    mine = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
-    log_others = jax.nn.log_softmax(logits)
-    log_p = jnp.where(mine, log_others, 0).sum(-1)
-    # log(1 - p) from the other classes: 1 - p itself would be 0 in float32 from a margin of 17 on.
-    log_rest = jax.nn.logsumexp(jnp.where(mine, _NEVER, log_others), -1)
+    is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    log_probs = jax.nn.log_softmax(logits)
+    log_p = jnp.where(is_label, log_probs, 0).sum(-1)
+    # log(1 - p) is summed over the other classes: in float32 1 - p itself is 0 once the label leads by 17.
+    log_rest = jax.nn.logsumexp(jnp.where(is_label, _NEVER, log_probs), -1)
     return jnp.where(labels >= 0, -jnp.exp(gamma * log_rest) * log_p, 0.0)
 
 
-_NEVER = -1e9  # a logarithm of no chance at all, whose multiples are finite, as those of -inf are not
+_NEVER = -1e9  # the logarithm of probability 0; unlike -inf it stays finite when multiplied
 
 
 def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
@@ -59,11 +60,11 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothin
 
     Args:
       logits: `[...]`.
-      labels: `[...]` in 0..1; -1 is ignored and gives 0.
-      label_smoothing: labels move this far towards one half.
+      labels: `[...]` in 0..1; -1 is ignored and has the loss 0.
+      label_smoothing: share of the distance to one half by which the labels move towards it.
 
     Returns:
-      `[...]` float32, finite for logits of any size.
+      Losses `[...]` float32, finite for logits of any size.
 
     >>> round(float(binary_cross_entropy(jnp.zeros(()), jnp.ones(()))), 4)  # log 2
     0.6931
@@ -79,7 +80,7 @@ def squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def huber(predictions: jax.Array, targets: jax.Array, *, delta: float = 1.0) -> jax.Array:
-    """Computes `e^2 / 2` for an error e within `delta`, and `delta (|e| - delta / 2)` beyond (Huber 1964).
+    """Computes `e^2 / 2` for errors e up to `delta`, and `delta (|e| - delta / 2)` for larger ones (Huber 1964).
 
     >>> huber(jnp.array([0.5, 3.0]), jnp.zeros(2)).tolist()
     [0.125, 2.5]
@@ -93,10 +94,12 @@ def absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def gaussian_negative_log_likelihood(mean: jax.Array, log_variance: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `(log v + (target - mean)^2 / v + log 2 pi) / 2`, elementwise, in nats, with `v = exp(log_variance)`.
+    """Computes the negative log-likelihood of targets under a normal distribution, elementwise, in nats.
 
-    Source: Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994; with the
-    logarithm as the output as in Kendall and Gal, NeurIPS 2017, equation 8.
+    The loss is `(log v + (target - mean)^2 / v + log 2 pi) / 2` with `v = exp(log_variance)`.
+
+    Source: Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994. The network
+    predicts the logarithm of the variance, as in Kendall and Gal, NeurIPS 2017, equation 8.
 
     >>> round(float(gaussian_negative_log_likelihood(jnp.zeros(()), jnp.zeros(()), jnp.ones(()))), 4)
     1.4189
@@ -108,11 +111,11 @@ PIXELS: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
 }
-"""Losses of pixels by name. A task passes its fields to their keyword parameters of the same name."""
+"""Losses of pixels by name. A task passes its fields as the keyword arguments of the same names."""
 
 POINTWISE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mse": squared_error,
     "huber": huber,
     "l1": absolute_error,
 }
-"""Losses of regression by name."""
+"""Regression losses by name."""

@@ -1,10 +1,11 @@
 """Losses of whole regions: the overlap of true and predicted pixels of each class.
 
-All of them read probabilities `[B, ..., K]` and labels `[B, ...]`, -1 = ignored: such pixels count neither as truth nor
-as guess. Every image is measured by itself.
+Every loss takes probabilities `[B, ..., K]` and labels `[B, ...]`, and returns one value for each image. Pixels with
+the label -1 are ignored: they count neither as true nor as predicted pixels.
 
-Empty classes: a class that no pixel of an image has is left out of that image's mean, as there is nothing to cover;
-pixels wrongly guessed to be of it are missing from the classes they have. An image in which no class is left gives 0.
+An image's mean leaves out the classes that the image lacks, because there is nothing to cover. Pixels that are wrongly
+predicted as such a class still cost something, because their true classes miss them. The loss of an image without any
+class is 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,13 @@ import jax.numpy as jnp
 
 
 class Overlap(NamedTuple):
-    """Pixels of each image and class, `[B, K]`, with probabilities counted as parts of pixels."""
+    """Numbers of pixels of each image and class, `[B, K]`. A probability counts as a part of a pixel.
+
+    Attributes:
+      hit: true pixels that are predicted.
+      guessed: predicted pixels.
+      true: true pixels.
+    """
 
     hit: jax.Array
     guessed: jax.Array
@@ -23,14 +30,14 @@ class Overlap(NamedTuple):
 
 
 def overlap(probs: jax.Array, labels: jax.Array) -> Overlap:
-    """Counts the pixels of truth and prediction of every class, and those in common.
+    """Counts the true pixels of every class, the predicted pixels, and those that are both.
 
     >>> pixels = overlap(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]), jnp.array([[0, -1]]))
     >>> pixels.hit.tolist(), pixels.guessed.tolist(), pixels.true.tolist()
     ([[0.75, 0.0]], [[0.75, 0.25]], [[1.0, 0.0]])
     """
     axes = tuple(range(1, labels.ndim))
-    truth = jax.nn.one_hot(labels, probs.shape[-1])  # of -1: zeros
+    truth = jax.nn.one_hot(labels, probs.shape[-1])  # zeros for the label -1
     known = (labels >= 0)[..., None]
     return Overlap((probs * truth).sum(axes), jnp.where(known, probs, 0).sum(axes), truth.sum(axes))
 
@@ -43,38 +50,46 @@ def tversky(
     beta: float = 0.7,
     classes: Sequence[int] | None = None,
 ) -> jax.Array:
-    """Computes `1 - hit / (hit + alpha wrong + beta missed)`, averaged over classes; a larger beta misses fewer pixels.
+    """Computes the Tversky loss `1 - hit / (hit + alpha wrong + beta missed)` of each image, averaged over classes.
+
+    `hit` counts the true pixels that are predicted, `wrong` the predicted pixels that are not true, and `missed` the
+    true pixels that are not predicted. With a larger beta the network misses fewer pixels.
 
     Source: Salehi et al., Tversky Loss Function for Image Segmentation, MLMI 2017.
 
     Args:
-      probs: `[B, ..., K]`.
+      probs: probabilities `[B, ..., K]`.
       labels: `[B, ...]` int32 in 0..K-1, -1 = ignored.
-      alpha: weight of pixels that are guessed and not true.
-      beta: weight of pixels that are true and not guessed.
-      classes: those that count, such as `(1,)` for the foreground of two; all if left out.
+      alpha: weight of wrong pixels.
+      beta: weight of missed pixels.
+      classes: classes that count, such as `(1,)` for the foreground of a binary mask; all if left out.
 
     Returns:
-      `[B]`, in 0..1.
+      Losses `[B]`, in 0..1.
+
+    Raises:
+      ValueError: `classes` is empty or has a number outside 0..K-1.
 
     >>> round(float(tversky(jnp.array([[[0.0, 1.0], [0.5, 0.5]]]), jnp.array([[1, 1]]))[0]), 4)  # 1 - 1.5 / 1.85
     0.1892
     """
     hit, guessed, true = overlap(probs, labels)
     whole = hit + alpha * (guessed - hit) + beta * (true - hit)
-    here = (true > 0) & _chosen(classes, probs.shape[-1])
-    lost = jnp.where(here, 1 - hit / jnp.where(here, whole, 1), 0)
-    return lost.sum(-1) / jnp.maximum(here.sum(-1), 1)
+    counts = (true > 0) & _chosen(classes, probs.shape[-1])
+    lost = jnp.where(counts, 1 - hit / jnp.where(counts, whole, 1), 0)
+    return lost.sum(-1) / jnp.maximum(counts.sum(-1), 1)
 
 
 def dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
-    """Computes `1 - 2 hit / (guessed + true)`, averaged over classes, `[B]`: `tversky` with alpha = beta = 1/2.
+    """Computes the Dice loss `1 - 2 hit / (guessed + true)` of each image, averaged over classes, `[B]`.
 
-    `optax.losses.dice_loss` measures each image by itself, too, but counts ignored pixels (targets of zeros) as wrong
-    guesses, takes the mean over all classes, also those that an image lacks, and adds 1 above and below the fraction
-    bar. It refuses probabilities under `jit`.
+    It equals `tversky` with alpha = beta = 1/2; see `Overlap` for the counts.
 
-    Source: Milletari et al., V-Net, 3DV 2016, without its squares in the denominator.
+    `optax.losses.dice_loss` also returns a value for each image, but differs in four ways. It counts ignored pixels
+    (targets of zeros) as wrong predictions, it averages over all classes, even those that an image lacks, it adds 1 to
+    the numerator and the denominator, and it does not accept probabilities under `jit`.
+
+    Source: Milletari et al., V-Net, 3DV 2016, without the squares in the denominator.
 
     Args: as in `tversky`.
 
@@ -85,7 +100,9 @@ def dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None =
 
 
 def jaccard(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
-    """Computes `1 - hit / (guessed + true - hit)`, 1 minus the IoU, averaged over classes, `[B]`.
+    """Computes the Jaccard loss `1 - hit / (guessed + true - hit)`, 1 minus the IoU, averaged over classes, `[B]`.
+
+    See `Overlap` for the counts.
 
     Source: Rahman and Wang, Optimizing Intersection-over-Union in Deep Neural Networks, ISVC 2016.
 
@@ -98,7 +115,10 @@ def jaccard(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | Non
 
 
 def generalised_dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[int] | None = None) -> jax.Array:
-    """Computes `1 - 2 sum_k w_k hit_k / sum_k w_k (guessed_k + true_k)` with `w_k = 1 / true_k^2`, `[B]`.
+    """Computes the generalised Dice loss of each image, `[B]`, which gives rare classes more weight.
+
+    The loss is `1 - 2 sum_k w_k hit_k / sum_k w_k (guessed_k + true_k)` with `w_k = 1 / true_k^2`; see `Overlap` for
+    the counts.
 
     Source: Sudre et al., Generalised Dice Overlap as a Deep Learning Loss Function, DLMIA 2017.
 
@@ -109,23 +129,23 @@ def generalised_dice(probs: jax.Array, labels: jax.Array, *, classes: Sequence[i
     0.2381
     """
     hit, guessed, true = overlap(probs, labels)
-    here = (true > 0) & _chosen(classes, probs.shape[-1])
-    weight = jnp.where(here, 1 / jnp.where(here, true, 1) ** 2, 0)
+    counts = (true > 0) & _chosen(classes, probs.shape[-1])
+    weight = jnp.where(counts, 1 / jnp.where(counts, true, 1) ** 2, 0)
     whole = (weight * (guessed + true)).sum(-1)
-    any_here = here.any(-1)
-    return jnp.where(any_here, 1 - 2 * (weight * hit).sum(-1) / jnp.where(any_here, whole, 1), 0)
+    any_counts = counts.any(-1)
+    return jnp.where(any_counts, 1 - 2 * (weight * hit).sum(-1) / jnp.where(any_counts, whole, 1), 0)
 
 
 def _chosen(classes: Sequence[int] | None, k: int) -> jax.Array:
-    """Returns which of k classes count, `[k]`.
+    """Returns a mask `[k]` of the classes that count.
 
     Raises:
-      ValueError: one of them is not in 0..k-1.
+      ValueError: `classes` is empty or has a number outside 0..k-1.
     """
     if classes is None:
         return jnp.ones(k, bool)
-    if not classes or not all(0 <= one < k for one in classes):
-        raise ValueError(f"classes must lie in 0..{k - 1}, one or more of them, found {tuple(classes)}")
+    if not classes or not all(0 <= number < k for number in classes):
+        raise ValueError(f"classes must be one or more numbers in 0..{k - 1}, found {tuple(classes)}")
     return jnp.zeros(k, bool).at[jnp.array(tuple(classes))].set(True)
 
 
@@ -135,4 +155,4 @@ REGIONS: dict[str, Callable[..., jax.Array]] = {
     "jaccard": jaccard,
     "tversky": tversky,
 }
-"""Losses of regions by name. A task passes its fields to their keyword parameters of the same name."""
+"""Losses of regions by name. A task passes its fields as the keyword arguments of the same names."""

@@ -1,4 +1,4 @@
-"""The losses of detectors on a grid, term by term.
+"""The loss terms of detectors that predict on a grid.
 
 Sources: Redmon et al., You Only Look Once, CVPR 2016, equation 3; Redmon and Farhadi, YOLO9000, CVPR 2017.
 """
@@ -24,39 +24,40 @@ def five_terms(
     classes: jax.Array,
     box: jax.Array | None = None,
 ) -> Terms:
-    """Computes the five sums of YOLO's loss for each cell, not yet weighted.
+    """Computes the five terms of YOLO's loss for each cell, before they are weighted.
 
-    Where a cell holds an object, the box of the highest IoU with it is responsible (where none overlaps, the nearest
-    by squared error); its confidence is to be that IoU, that of all other boxes 0. The network gives the square roots
-    of width and height themselves, so no root of a prediction is taken and the gradient at size zero is finite.
+    If a cell contains an object, one of its boxes is responsible for it: the box with the highest IoU, or, if no box
+    overlaps the object, the box with the smallest squared error. The target of its confidence is that IoU; the target
+    of all other confidences is 0. The network predicts the square roots of width and height, so that the loss takes no
+    square root of a prediction and its gradient stays finite for boxes of size zero.
 
     Args:
-      centre: `[..., b, 2]` of the b boxes of a cell, relative to the cell.
-      root: `[..., b, 2]` square roots of width and height relative to the image.
-      confidence: `[..., b]`.
-      probs: `[..., k]` of the cell's classes.
-      overlap: `[..., b]` IoU of each box with the cell's object; no gradient flows through it.
-      present: `[...]` 1 where the cell holds an object.
-      true_centre: `[..., 2]`.
-      true_extent: `[..., 2]` width and height, 0 or more.
-      classes: `[...]` of the object.
-      box: `[..., b]` loss of each box against the cell's object, which replaces the squared errors of centre and size.
+      centre: centres `[..., b, 2]` of the b boxes of a cell, relative to the cell.
+      root: square roots `[..., b, 2]` of the boxes' widths and heights relative to the image.
+      confidence: confidences `[..., b]` of the boxes.
+      probs: class probabilities `[..., k]` of the cell.
+      overlap: IoU `[..., b]` of each box with the cell's object; no gradient flows through it.
+      present: `[...]`, 1 if the cell contains an object, else 0.
+      true_centre: centre `[..., 2]` of the object, relative to the cell.
+      true_extent: width and height `[..., 2]` of the object relative to the image, 0 or more.
+      classes: class `[...]` of the object.
+      box: loss `[..., b]` of each box against the cell's object, which replaces the squared errors of centre and size.
 
     Returns:
-      `centre` and `size` (or `box`), `object`, `no_object`, `classes`, each `[...]`.
+      The terms `centre` and `size` (or `box`), `object`, `no_object` and `classes`, each `[...]`.
     """
     overlap = jax.lax.stop_gradient(overlap)
-    apart_centre = jnp.square(centre - true_centre[..., None, :]).sum(-1)
-    apart_size = jnp.square(root - jnp.sqrt(jnp.maximum(true_extent, 0))[..., None, :]).sum(-1)
-    nearest = jax.lax.stop_gradient(apart_centre + apart_size).argmin(-1)
+    centre_error = jnp.square(centre - true_centre[..., None, :]).sum(-1)
+    size_error = jnp.square(root - jnp.sqrt(jnp.maximum(true_extent, 0))[..., None, :]).sum(-1)
+    nearest = jax.lax.stop_gradient(centre_error + size_error).argmin(-1)
     chosen = jnp.where(overlap.max(-1) > 0, overlap.argmax(-1), nearest)
     responsible = jax.nn.one_hot(chosen, confidence.shape[-1]) * present[..., None]
-    wrong = jnp.square(probs - jax.nn.one_hot(classes, probs.shape[-1])).sum(-1)
-    apart = {"centre": apart_centre, "size": apart_size} if box is None else {"box": box}
-    return {name: (responsible * each).sum(-1) for name, each in apart.items()} | {
+    class_error = jnp.square(probs - jax.nn.one_hot(classes, probs.shape[-1])).sum(-1)
+    errors = {"centre": centre_error, "size": size_error} if box is None else {"box": box}
+    return {name: (responsible * error).sum(-1) for name, error in errors.items()} | {
         "object": (responsible * jnp.square(confidence - overlap)).sum(-1),
         "no_object": ((1 - responsible) * jnp.square(confidence)).sum(-1),
-        "classes": present * wrong,
+        "classes": present * class_error,
     }
 
 
@@ -73,29 +74,34 @@ def anchor_terms(
     classes: jax.Array,
     box: jax.Array | None = None,
 ) -> Terms:
-    """Computes the five sums for anchors, each with an object and classes of its own, as cross-entropies.
+    """Computes the five loss terms for anchors, each of which predicts an object and its class.
+
+    The terms `object`, `no_object` and `classes` are cross-entropies.
 
     Args:
-      centre: `[..., 2]` relative to the cell.
-      stretch: `[..., 2]` logarithm of width and height in anchors.
-      score: `[...]` logit of there being an object.
-      logits: `[..., k]`.
-      present: `[...]` 1 where the anchor has an object.
-      ignored: `[...]` 1 where a box that has none overlaps one so well that it is not called wrong.
-      true_centre: `[..., 2]`.
-      true_stretch: `[..., 2]`.
-      classes: `[...]`; read where there is an object.
-      box: `[...]` loss of each box against its object, which replaces the squared errors of centre and size.
+      centre: centres `[..., 2]` of the boxes, relative to the cell.
+      stretch: logarithms `[..., 2]` of the boxes' widths and heights relative to the anchor.
+      score: logits `[...]` of the anchors having an object.
+      logits: class logits `[..., k]`.
+      present: `[...]`, 1 if the anchor has an object, else 0.
+      ignored: `[...]`, 1 if a box without an object is not penalised, because it overlaps some object well.
+      true_centre: centres `[..., 2]` of the objects, relative to the cell.
+      true_stretch: logarithms `[..., 2]` of the objects' widths and heights relative to the anchor.
+      classes: classes `[...]` of the objects; ignored for anchors without an object.
+      box: loss `[...]` of each box against its object, which replaces the squared errors of centre and size.
 
     Returns:
-      `centre` and `size` (or `box`), `object`, `no_object`, `classes`, each `[...]`.
+      The terms `centre` and `size` (or `box`), `object`, `no_object` and `classes`, each `[...]`.
     """
     if box is None:
-        apart = {"centre": jnp.square(centre - true_centre).sum(-1), "size": jnp.square(stretch - true_stretch).sum(-1)}
+        errors = {
+            "centre": jnp.square(centre - true_centre).sum(-1),
+            "size": jnp.square(stretch - true_stretch).sum(-1),
+        }
     else:
-        apart = {"box": box}
+        errors = {"box": box}
     absent = (1 - present) * (1 - ignored)
-    return {name: present * each for name, each in apart.items()} | {
+    return {name: present * error for name, error in errors.items()} | {
         "object": present * binary_cross_entropy(score, jnp.ones_like(score)),
         "no_object": absent * binary_cross_entropy(score, jnp.zeros_like(score)),
         "classes": present * cross_entropy(logits, jnp.maximum(classes, 0)),

@@ -1,4 +1,4 @@
-"""Networks by name. A new network is a file beside `lenet.py` and a line in `MODELS`."""
+"""The table of networks by name. To add a network, write a module such as `lenet.py` and an entry in `MODELS`."""
 
 import inspect
 from collections.abc import Callable
@@ -26,13 +26,13 @@ from cnnlab.nn.apply import Variables
 
 
 class Network(NamedTuple):
-    """What the package knows about one network.
+    """An entry of the table: how to build a network, its usual images and classes, and its published weights.
 
     Attributes:
-      build: a Linen module class with a field `num_classes`, or a `functools.partial` of one.
-      input: height, width and channels of its usual images.
-      classes: its usual number of classes.
-      weights: what is known of the weights that torchvision publishes for it; None if it publishes none.
+      build: Linen module class with a field `num_classes`, or a `functools.partial` of such a class.
+      input: height, width and channels of the usual images.
+      classes: usual number of classes.
+      weights: description of the weights that torchvision publishes for the network, or None if there are none.
     """
 
     build: Callable[..., nn.Module]
@@ -95,31 +95,35 @@ def register(
     """Makes `create_model(name, num_classes=..., **options)` and `--model.name NAME` build `network`.
 
     Args:
-      name: the new name; an existing one is replaced.
-      network: a Linen module class with a field `num_classes`, or a `functools.partial` of one.
-      input: height, width and channels of the images that `summary` takes if none are given.
-      classes: number of classes that `summary` takes if none is given.
+      name: name of the network; an existing entry of this name is replaced.
+      network: Linen module class with a field `num_classes`, or a `functools.partial` of such a class.
+      input: height, width and channels of the images that `summary` assumes by default.
+      classes: number of classes that `summary` assumes by default.
     """
     MODELS[name] = Network(network, input, classes)
 
 
 def known_network(name: str) -> Network:
-    """Returns the entry of that name; raises `ValueError` with the nearest names if there is none."""
+    """Returns the entry of `MODELS` with this name.
+
+    Raises:
+      ValueError: there is no such entry; the message lists similar names.
+    """
     if name not in MODELS:
         raise unknown("model", name, MODELS)
     return MODELS[name]
 
 
 def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
-    """Creates the network of a name.
+    """Creates the network with this name.
 
     Args:
-      name: a name in `MODELS`.
-      num_classes: outputs of the last layer.
-      **options: the network's other fields.
+      name: name in `MODELS`.
+      num_classes: number of outputs of the last layer.
+      **options: values of the network's other fields.
 
     Raises:
-      ValueError: there is no such network or option (the message has the nearest names), or `num_classes` is below 1.
+      ValueError: there is no such network or option (the message lists similar names), or `num_classes` is below 1.
 
     >>> create_model("lenet5", num_classes=10, dropout=0.5).dropout
     0.5
@@ -137,44 +141,46 @@ def create_model(name: str, *, num_classes: int, **options) -> nn.Module:
 def import_torch(
     name: str, path: str | Path, *, num_classes: int | None = None, seed: int = 0, **options
 ) -> tuple[nn.Module, Variables]:
-    """Loads a network with the weights of a torchvision state dict; its logits agree to float32 rounding.
+    """Loads a network with the weights of a torchvision state dict.
 
-    Photos must be normalised as the weights expect: `MODELS[name].weights.normalisation`.
+    The network's logits equal torchvision's up to float32 rounding. Photos must be normalised as the weights expect;
+    see `MODELS[name].weights.normalisation`.
 
     Args:
       name: `alexnet`, `vgg11`, `vgg16`, `resnet18`, `resnet34`, `resnet50` or `googlenet`.
-      path: `.safetensors`; or `.pth`, `.pt` where torch is installed, read as weights only.
-      num_classes: outputs; where they are not the file's, the last layer starts anew.
+      path: a `.safetensors` file; if torch is installed, also a `.pth` or `.pt` file, of which only weights are read.
+      num_classes: number of outputs. If it differs from the file's, the last layer is initialised anew.
       seed: seed of a new last layer.
-      **options: other fields of the network, such as `dropout`, or `features_only=True` for the trunk (whose
-        variables keep the last layer).
+      **options: values of the network's other fields, such as `dropout`, or `features_only=True` for the trunk alone
+        (the variables still contain the last layer).
 
     Returns:
-      `(network, variables)`. GoogLeNet's auxiliary heads are left out, with a warning.
+      `(network, variables)`. GoogLeNet's auxiliary heads are not loaded, and a warning says so.
 
     Raises:
-      ValueError: the file is unreadable, or its keys or shapes are not this network's; all of them are listed.
+      ValueError: the name has no published weights, the file is unreadable, or its keys or shapes do not fit the
+        network; the message lists them.
 
     >>> network, variables = import_torch("resnet18", "resnet18.safetensors")  # doctest: +SKIP
     """
-    published = {one: network.weights for one, network in MODELS.items() if network.weights is not None}
+    published = {key: network.weights for key, network in MODELS.items() if network.weights is not None}
     if name not in published:
         raise unknown("network with published weights", name, published)
     weights = published[name]
     state = torch_weights.load_state_dict(path, weights)
     try:
-        in_file = weights.classes(state)
+        file_classes = weights.classes(state)
     except ValueError as error:
-        raise ValueError(f"{path} holds no weights of {name}: {error}") from error
-    classes = in_file if num_classes is None else num_classes
+        raise ValueError(f"{path} does not contain the weights of {name}: {error}") from error
+    classes = file_classes if num_classes is None else num_classes
     network = create_model(name, num_classes=classes, **options)
     whole = network.clone(features_only=False) if options.get("features_only") else network
     images = jax.ShapeDtypeStruct((1, *MODELS[name].input), jnp.float32)
     shapes = jax.eval_shape(whole.init, jax.random.key(0), images)
     try:
-        variables = torch_weights.convert(state, weights, shapes, new_head=classes != in_file, seed=seed)
+        variables = torch_weights.convert(state, weights, shapes, new_head=classes != file_classes, seed=seed)
     except ValueError as error:
-        raise ValueError(f"{path} holds no weights of {name}: {error}") from error
+        raise ValueError(f"{path} does not contain the weights of {name}: {error}") from error
     return network, variables
 
 

@@ -1,4 +1,4 @@
-"""A plain stack of convolutions that ends in global average pooling: small, and strong for its size."""
+"""A plain stack of convolutions that ends in global average pooling."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from cnnlab.nn.blocks import Conv, dropout, max_pool, spatial_dropout
 
 
 class ConvNet(nn.Module):
-    """Stages of 3x3 convolutions, each followed by batch norm and ReLU; 2x2 max pooling between stages.
+    """Stages of 3x3 convolutions with batch norm and ReLU, with 2x2 max pooling between the stages.
 
-    The mean over all positions replaces the dense layers, which hold most parameters of the older networks.
+    The mean over all positions replaces the dense layers, which have most of the parameters in older networks.
 
     Source: Lin et al., Network In Network, ICLR 2014 (global average pooling); Simonyan and Zisserman, ICLR 2015 (3x3).
 
     Attributes:
-      num_classes: outputs of the last layer.
-      stages: channels of each convolution, stage by stage.
-      dropout: rate before the last layer.
-      spatial_dropout: rate of dropped feature maps after each pooling.
+      num_classes: number of outputs of the last layer.
+      stages: for each stage the output channels of its convolutions.
+      dropout: dropout rate before the last layer.
+      spatial_dropout: share of feature maps that are dropped after each pooling.
       dtype: type of the computation; parameters stay float32.
 
     >>> import jax.numpy as jnp

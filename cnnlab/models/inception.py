@@ -1,4 +1,4 @@
-"""GoogLeNet and Xception: wide blocks of several convolutions, and of separable ones."""
+"""GoogLeNet, built of inception blocks, and Xception, built of separable convolutions."""
 
 import functools
 from typing import Any
@@ -22,26 +22,27 @@ STAGES = (
     },
     {"5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128)},
 )
-"""The inception blocks of GoogLeNet's three stages by name, their widths as in the paper's table 1."""
+"""The inception blocks of GoogLeNet's three stages: names and widths, from the paper's table 1."""
 
 
 class GoogLeNet(nn.Module):
-    """Nine inception blocks: 6,624,904 parameters for 1,000 classes as torchvision has it, 6,998,552 as in the paper.
+    """GoogLeNet: nine inception blocks, the mean over positions and a dense layer.
 
-    torchvision's: batch norm, 3x3 kernels in place of the 5x5, a 2x2 pooling before the last stage. The paper's
-    (`norm=False, large=5, last_pool=3`): biases, 5x5. Both without the auxiliary heads, the paper's without local
-    response normalisation, which has no parameters.
+    The default is torchvision's form, with 6,624,904 parameters for 1,000 classes: it has batch norm, 3x3 kernels
+    instead of 5x5, and a 2x2 pooling before the last stage. The paper's form (`norm=False, large=5, last_pool=3`) has
+    6,998,552 parameters, with biases instead of batch norm. Both lack the auxiliary heads. The paper's form also lacks
+    local response normalisation, which has no parameters.
 
     Source: Szegedy et al., Going Deeper with Convolutions, CVPR 2015, table 1.
 
     Attributes:
-      num_classes: outputs of the last layer.
-      width: share of the published channels, for small tests.
-      norm: batch norm after every convolution.
-      large: side of the inception blocks' largest kernel.
-      last_pool: side of the pooling before the last stage.
-      dropout: rate before the last layer.
-      features_only: return the last map `[B, h, w, C]`.
+      num_classes: number of outputs of the last layer.
+      width: factor of the published numbers of channels; below 1 for small tests.
+      norm: whether batch norm follows every convolution.
+      large: side of the inception blocks' largest kernel in pixels.
+      last_pool: side in pixels of the pooling windows before the last stage.
+      dropout: dropout rate before the last layer.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -77,23 +78,29 @@ class GoogLeNet(nn.Module):
 
 
 def halve(x: jax.Array, side: int) -> jax.Array:
-    """Computes a max pooling of stride 2 whose last window may cross the border, so that no pixel is dropped."""
+    """Computes a max pooling of stride 2 that drops no pixel, because its last window may extend beyond the border.
+
+    Args:
+      x: feature map `[B, H, W, C]`.
+      side: side of the windows in pixels.
+    """
     pads = [(0, max(0, -(-(n - side) // 2) * 2 + side - n)) for n in x.shape[1:3]]
     return pooling.max_pool(x, (side, side), stride=2, padding=pads)
 
 
 class Xception(nn.Module):
-    """Depthwise separable convolutions with residual connections: 22,855,952 parameters and 54,528 moving statistics
-    for 1,000 classes.
+    """Xception: depthwise separable convolutions with residual connections.
+
+    It has 22,855,952 parameters and 54,528 moving statistics for 1,000 classes.
 
     Source: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017, figure 5.
 
     Attributes:
-      num_classes: outputs of the last layer.
-      width: share of the published channels, for small tests.
-      middle: blocks of the middle flow.
-      dropout: rate before the last layer.
-      features_only: return the last map `[B, h, w, C]`.
+      num_classes: number of outputs of the last layer.
+      width: factor of the published numbers of channels; below 1 for small tests.
+      middle: number of blocks in the middle flow.
+      dropout: dropout rate before the last layer.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -119,7 +126,7 @@ class Xception(nn.Module):
         scaled = functools.partial(_scaled, width=self.width)
 
         def shrink(x: jax.Array, first: int, second: int, name: str, activate: bool = True) -> jax.Array:
-            """Applies two separable convolutions and a pooling, and adds a strided 1x1 convolution."""
+            """Applies two separable convolutions and a pooling, and adds a strided 1x1 convolution of the input."""
             skip = conv(x, second, f"{name}_shortcut", kernel=(1, 1), stride=2, activation=None)
             x = separable(nn.relu(x) if activate else x, first, f"{name}_conv1")
             x = separable(nn.relu(x), second, f"{name}_conv2")

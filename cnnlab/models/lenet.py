@@ -1,4 +1,4 @@
-"""The lectures' first networks: linear, dense, LeNet5, and the two Keras examples."""
+"""Introductory networks: a linear and a dense one, LeNet5, and two networks of Keras examples."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from cnnlab.nn.blocks import Conv, dropout, flatten, max_pool, spatial_dropout
 
 
 class Linear(nn.Module):
-    """One dense layer on the flattened pixels: multinomial logistic regression."""
+    """One dense layer on the flattened pixels, which is multinomial logistic regression."""
 
     num_classes: int
     dtype: Any = None
@@ -20,7 +20,7 @@ class Linear(nn.Module):
 
 
 class Dense(nn.Module):
-    """A feed-forward network on the flattened pixels, blind to which pixels are neighbours: the naive baseline."""
+    """A feed-forward baseline on the flattened pixels, which does not know which pixels are neighbours."""
 
     num_classes: int
     features: tuple[int, ...] = (128,)
@@ -37,17 +37,18 @@ class Dense(nn.Module):
 
 
 class LeNet5(nn.Module):
-    """Two convolutions with pooling, three dense layers: 61,706 parameters for 28x28x1 and 10 classes.
+    """LeNet5: two convolutions with pooling and three dense layers.
 
-    As it is taught today: ReLU, max pooling and softmax in place of the paper's tanh, trained subsampling and radial
-    basis functions. The first convolution is padded by 2, which makes the paper's 32x32 input of 28x28 digits.
+    It has 61,706 parameters for 28x28x1 and 10 classes. This is the form taught today, with ReLU, max pooling and
+    softmax instead of the paper's tanh, trained subsampling and radial basis functions. The first convolution pads
+    28x28 digits by 2 pixels to the paper's 32x32.
 
     Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 86(11), 1998, figure 2.
 
     Attributes:
-      num_classes: outputs of the last layer.
-      dropout: rate after the two hidden dense layers.
-      spatial_dropout: rate of dropped feature maps after each pooling.
+      num_classes: number of outputs of the last layer.
+      dropout: dropout rate after each of the two hidden dense layers.
+      spatial_dropout: share of feature maps that are dropped after each pooling.
       dtype: type of the computation; parameters stay float32.
 
     >>> import jax.numpy as jnp
@@ -79,13 +80,15 @@ class LeNet5(nn.Module):
 
 
 class KerasMNIST(nn.Module):
-    """The lecture's first Keras network: 1,199,882 parameters for 28x28x1 and 10 classes.
+    """The network of the Keras example for MNIST: two convolutions, a pooling and two dense layers.
+
+    It has 1,199,882 parameters for 28x28x1 and 10 classes.
 
     Attributes:
-      num_classes: outputs of the last layer.
-      dropout: rate before the last layer.
-      conv_dropout: rate after the pooling.
-      spatial: whether that one drops whole feature maps instead of single activations.
+      num_classes: number of outputs of the last layer.
+      dropout: dropout rate before the last layer.
+      conv_dropout: dropout rate after the pooling.
+      spatial: whether the dropout after the pooling drops whole feature maps instead of single activations.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -108,9 +111,16 @@ class KerasMNIST(nn.Module):
 
 
 class KerasVGG(nn.Module):
-    """The lecture's second, VGG-like Keras network: 7,998,250 parameters for 100x100x3 and 10 classes.
+    """The network of the VGG-like Keras example: two blocks of two convolutions and a pooling, and two dense layers.
 
-    Attributes: as in `KerasMNIST`.
+    It has 7,998,250 parameters for 100x100x3 and 10 classes.
+
+    Attributes:
+      num_classes: number of outputs of the last layer.
+      dropout: dropout rate before the last layer.
+      conv_dropout: dropout rate after each pooling.
+      spatial: whether the dropout after a pooling drops whole feature maps instead of single activations.
+      dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int

@@ -1,4 +1,4 @@
-"""Residual networks: for photos, and the thinner ones for images of 32 pixels."""
+"""Residual networks for photos, and narrower ones for images of 32 pixels."""
 
 from typing import Any, Literal
 
@@ -15,23 +15,24 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
-    """A first convolution, stages of residual blocks, the mean over positions, one dense layer.
+    """A residual network: a first convolution, stages of residual blocks, the mean over positions and a dense layer.
 
-    `resnet18` 11,689,512, `resnet34` 21,797,672, `resnet50` 25,557,032 parameters for 1,000 classes; for CIFAR-10
-    `resnet20` 269,722 (`resnet32`, `44`, `56` alike).
+    For 1,000 classes `resnet18` has 11,689,512 parameters, `resnet34` 21,797,672 and `resnet50` 25,557,032. For
+    CIFAR-10 `resnet20` has 269,722; `resnet32`, `resnet44` and `resnet56` have the same form with more blocks.
 
     Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1 and section 4.2.
 
     Attributes:
-      num_classes: outputs of the last layer.
-      stage_sizes: blocks of each stage; every stage but the first halves the size and doubles the channels.
-      block: `basic` (two 3x3) or `bottleneck` (1x1, 3x3, 1x1).
+      num_classes: number of outputs of the last layer.
+      stage_sizes: number of blocks in each stage; every stage but the first halves height and width and doubles the
+        channels.
+      block: `basic` (two 3x3 convolutions) or `bottleneck` (1x1, 3x3 and 1x1 convolutions).
       width: channels of the first stage.
-      stem: `photo`: a 7x7 convolution and a pooling, each of stride 2; `small`: one 3x3 convolution.
+      stem: first layers: `photo` is a 7x7 convolution and a pooling, each of stride 2; `small` is one 3x3 convolution.
       shortcut: `project` or `pad`; see `cnnlab.nn.residual`.
-      dropout: rate before the last layer.
-      spatial_dropout: rate of dropped feature maps after each stage.
-      features_only: return the last map `[B, h, w, C]`.
+      dropout: dropout rate before the last layer.
+      spatial_dropout: share of feature maps that are dropped after each stage.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 

@@ -1,4 +1,4 @@
-"""Separable convolutions that end in a weighted mean over positions: as few parameters as possible."""
+"""A network with very few parameters: separable convolutions and a weighted mean over positions."""
 
 from typing import Any
 
@@ -11,18 +11,19 @@ from cnnlab.nn.positional import PositionMean
 
 
 class SeparableNet(nn.Module):
-    """One 3x3 convolution, then after each 2x2 max pooling some separable ones, each with batch norm and ReLU.
+    """One 3x3 convolution, then stages of a 2x2 max pooling and separable convolutions, and a weighted mean.
 
-    A separable convolution costs k² C + C² weights instead of k² C². The mean over positions has a weight for every row
-    and one for every column of each map, so that it can tell a loop above from a loop below, which a plain mean cannot.
+    Batch norm and ReLU follow each convolution. A separable convolution has k² C + C² weights instead of k² C². The
+    mean over positions has a weight for every row and every column of each map, so that, unlike a plain mean, it can
+    distinguish a loop at the top from a loop at the bottom.
 
     Source: Chollet, Xception, CVPR 2017 (separable convolutions).
 
     Attributes:
-      num_classes: outputs of the last layer.
-      features: channels of every convolution.
-      stages: separable convolutions after each pooling.
-      spatial_dropout: rate of dropped feature maps before the mean.
+      num_classes: number of outputs of the last layer.
+      features: output channels of every convolution.
+      stages: number of separable convolutions after each pooling.
+      spatial_dropout: share of feature maps that are dropped before the mean.
       dtype: type of the computation; parameters stay float32.
 
     >>> import jax.numpy as jnp

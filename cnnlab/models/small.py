@@ -1,4 +1,4 @@
-"""Small fully convolutional networks with one prediction per pixel or per cell, which learn drawn shapes in seconds."""
+"""Small fully convolutional networks with one prediction per pixel or per cell, for fast experiments on shapes."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from cnnlab.nn.blocks import Conv, max_pool, spatial_dropout
 
 
 class EncoderDecoder(nn.Module):
-    """Halves the image twice, doubles it twice, with a skip at each size: logits `[B, H, W, num_classes]`.
+    """An encoder that halves the image twice, and a decoder that doubles it twice, with a skip at each size.
 
-    Height and width must be multiples of 4.
+    The logits are `[B, H, W, num_classes]`. Height and width must be multiples of 4.
 
     Attributes:
-      num_classes: classes of a pixel.
-      features: channels at full size; doubled at each halving.
-      spatial_dropout: rate of dropped feature maps at the smallest size.
+      num_classes: number of classes of a pixel.
+      features: channels at full size; each halving of the image doubles them.
+      spatial_dropout: share of feature maps that are dropped at the smallest size.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -45,12 +45,14 @@ class EncoderDecoder(nn.Module):
 
 
 class GridDetector(nn.Module):
-    """Halves the image once per block: logits `[B, H / 2^n, W / 2^n, num_classes]`, one prediction per cell.
+    """A stack of n blocks, each of which halves the image, with one prediction per cell of the last map.
+
+    The logits are `[B, H / 2^n, W / 2^n, num_classes]`.
 
     Attributes:
-      num_classes: numbers a cell (for detection: four of the box, its score, the classes).
-      features: channels of each block.
-      spatial_dropout: rate of dropped feature maps before the head.
+      num_classes: numbers per cell (in detection: four for the box, one for its score, and one per class).
+      features: output channels of each block.
+      spatial_dropout: share of feature maps that are dropped before the head.
       dtype: type of the computation; parameters stay float32.
     """
 

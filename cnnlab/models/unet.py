@@ -1,4 +1,4 @@
-"""U-Net: a contracting path for context and an expanding path for position."""
+"""U-Net: a contracting path that collects context, and an expanding path that restores positions."""
 
 from typing import Any, Literal
 
@@ -13,13 +13,13 @@ from cnnlab.nn.upsampling import TransposedUp, concatenate_skip, crop_centre
 
 
 class DoubleConv(nn.Module):
-    """Two 3x3 convolutions, each with ReLU; with `residual`, their input is added before the last ReLU.
+    """A block of two 3x3 convolutions, each with ReLU; with `residual` it adds its input before the last ReLU.
 
     Attributes:
       features: output channels.
-      padding: `SAME` or `VALID`, which takes 4 rows and columns.
-      norm: batch norm after each.
-      residual: add the input, through a 1x1 convolution where its channels differ.
+      padding: `SAME`, or `VALID`, with which the output has 4 rows and columns fewer than the input.
+      norm: whether batch norm follows each convolution.
+      residual: whether to add the input, through a 1x1 convolution if its channels differ from the output's.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -43,28 +43,30 @@ class DoubleConv(nn.Module):
 
 
 class UNet(nn.Module):
-    """Blocks of two convolutions and a pooling down, as many with up-convolutions and skips up, and a class a pixel.
+    """U-Net: blocks that halve the image, as many blocks that double it again with skips, and logits for every pixel.
 
-    `UNet(2, norm=False, border="valid")` is the paper's network: 31,030,658 parameters, 572x572 pixels in, 388x388 out.
-    With zeros or mirroring the output has the size of the input, whatever it is.
+    `UNet(2, norm=False, border="valid")` is the paper's network. It has 31,030,658 parameters and maps 572x572 pixels
+    to 388x388. With the borders `zero` and `mirror` the output has the size of the input, for images of any size.
 
     Source: Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015,
-    figure 1. Batch norm, the dropout of whole maps and the additions are later customs.
+    figure 1. Batch norm, spatial dropout, residual blocks and added skips are not in that paper; they became usual
+    later.
 
     Attributes:
-      num_classes: outputs of every pixel.
-      width: channels of the first block; each of the blocks below has twice as many.
-      depth: poolings; the bottleneck sees the image 2^depth times smaller.
-      norm: batch norm after every 3x3 convolution.
-      spatial_dropout: rate of dropped feature maps, after the bottleneck and after every block on the way up.
-      central_dropout: rate of dropped single values, after the bottleneck and, at the two deepest levels, after every
-        pooling and every block on the way up (Kendall, Badrinarayanan and Cipolla, Bayesian SegNet, BMVC 2017: the
-        central units, half of their values).
-      residual: every block adds its input to its output (Drozdzal et al., The Importance of Skip Connections in
+      num_classes: number of outputs for every pixel.
+      width: channels of the first block; each block on the way down has twice as many as the one before.
+      depth: number of poolings; the bottleneck's map is 2^depth times smaller than the image.
+      norm: whether batch norm follows every 3x3 convolution.
+      spatial_dropout: share of feature maps that are dropped after the bottleneck and after every block on the way up.
+      central_dropout: share of single values that are dropped after the bottleneck and, at the two deepest levels,
+        after every pooling and every block on the way up (Kendall, Badrinarayanan and Cipolla, Bayesian SegNet, BMVC
+        2017, who drop half of the values of these central units).
+      residual: whether every block adds its input to its output (Drozdzal et al., The Importance of Skip Connections in
         Biomedical Image Segmentation, DLMIA 2016).
-      skip: `concatenate` what comes from the way down, or `add` it: half as many inputs to the block that follows.
-      border: `zero` pads every convolution. `valid` pads none: the output lacks `margin(depth)` rows and columns.
-        `mirror` is `valid` on the image mirrored beyond its border, as the paper's tiles.
+      skip: `concatenate` appends the channels of the map from the way down; `add` adds them, so that the next block has
+        half as many input channels.
+      border: `zero` pads every convolution. `valid` pads none, so that the output has `margin(depth)` rows and columns
+        fewer. `mirror` is `valid` on an image that is mirrored beyond its border, like the paper's tiles.
       dtype: type of the computation; parameters stay float32.
 
     >>> network = UNet(3, width=2, depth=2)
@@ -94,8 +96,8 @@ class UNet(nn.Module):
             size = tuple(side - margin(self.depth) for side in size)
             if min(size) < 1:
                 raise ValueError(
-                    f"without padding a U-Net of depth {self.depth} takes {margin(self.depth)} rows and columns, the "
-                    f"image has {x.shape[1]}x{x.shape[2]}; give a larger one, or the border zero or mirror"
+                    f"without padding a U-Net of depth {self.depth} removes {margin(self.depth)} rows and columns, but "
+                    f"the image has {x.shape[1]}x{x.shape[2]} pixels; use a larger image, or the border zero or mirror"
                 )
         x = _pad(x, size, self.depth, self.border)
 
@@ -131,10 +133,10 @@ class UNet(nn.Module):
 
 
 def margin(depth: int) -> int:
-    """Rows (and columns) that a U-Net without padding takes from its input: `12 * 2^depth - 8`.
+    """Computes how many rows (and columns) a U-Net without padding removes from its input: `12 * 2^depth - 8`.
 
-    Every block takes 4 of its own resolution: of `4 (1 + 2 + ... + 2^(d-1))` on the way down, as many on the way up,
-    and `4 * 2^d` at the bottom.
+    Every block removes 4 rows at its own resolution. With d = `depth` that is `4 (1 + 2 + ... + 2^(d-1))` rows of the
+    input on the way down, as many on the way up, and `4 * 2^d` at the bottom.
 
     >>> 572 - margin(4)
     388
@@ -143,16 +145,16 @@ def margin(depth: int) -> int:
 
 
 def _pad(x: jax.Array, size: tuple[int, int], depth: int, border: str) -> jax.Array:
-    """Pads the image to the smallest size that every pooling halves and that leaves at least `size` in the end."""
-    step = 2**depth
+    """Pads the image to the smallest size that every pooling can halve and whose output is at least `size`."""
+    multiple = 2**depth
     extra = 0 if border == "zero" else margin(depth)
-    # Without padding the output is 2^d n - 4 (2^d - 1) = 4 modulo 2^d for the n pixels that leave the bottleneck.
+    # Without padding the output is 2^d n - 4 (2^d - 1) = 4 modulo 2^d, where n is the output side of the bottleneck.
     rest = 0 if border == "zero" else 4
     pads = []
-    for side, wanted in zip(x.shape[1:3], size, strict=True):
-        out = max(wanted, step if border == "zero" else 1)
-        out += (rest - out) % step
-        before = (extra - (side - wanted)) // 2
+    for side, target in zip(x.shape[1:3], size, strict=True):
+        out = max(target, multiple if border == "zero" else 1)
+        out += (rest - out) % multiple
+        before = (extra - (side - target)) // 2
         pads.append((before, out + extra - side - before))
     if all(pad == (0, 0) for pad in pads):
         return x

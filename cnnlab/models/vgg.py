@@ -1,4 +1,4 @@
-"""AlexNet, Network in Network and VGG: increasingly deep stacks of convolutions."""
+"""AlexNet, Network in Network and VGG: plain stacks of convolutions."""
 
 from typing import Any
 
@@ -11,20 +11,21 @@ from cnnlab.ops import pooling
 
 
 class AlexNet(nn.Module):
-    """Five convolutions and three dense layers in one tower: 61,100,840 parameters for 1,000 classes.
+    """AlexNet: five convolutions and three dense layers in one tower.
 
-    The one-tower form of 2014, as torchvision has it; the two-tower form of 2012 has 60,965,224. The last map is
-    brought to 6x6 by averaging, so any input of 63 pixels or more will do; the paper's is 224.
+    This is the one-tower form of 2014, as in torchvision. It has 61,100,840 parameters for 1,000 classes; the two-tower
+    form of 2012 has 60,965,224. Average pooling resizes the last map to 6x6, so inputs may have any size from 63 pixels
+    on; the paper's have 224.
 
     Source: Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012;
     Krizhevsky, One Weird Trick for Parallelizing Convolutional Neural Networks, arXiv:1404.5997, 2014.
 
     Attributes:
-      num_classes: outputs of the last layer.
-      width: channels of the first convolution; the others follow in proportion.
-      hidden: units of the two hidden dense layers.
-      dropout: rate before each of those.
-      features_only: return the last map `[B, h, w, C]`.
+      num_classes: number of outputs of the last layer.
+      width: channels of the first convolution; those of the others are proportional.
+      hidden: units of each of the two hidden dense layers.
+      dropout: dropout rate before each hidden dense layer.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -62,15 +63,18 @@ class AlexNet(nn.Module):
 
 
 class NetworkInNetwork(nn.Module):
-    """Three convolutions, each followed by two of 1x1, and the mean of a map a class: 966,986 parameters for CIFAR-10.
+    """Network in Network: three blocks of a convolution and two 1x1 convolutions, and the mean of one map per class.
+
+    It has 966,986 parameters for CIFAR-10.
 
     Source: Lin et al., Network In Network, ICLR 2014; widths as published for CIFAR-10.
 
     Attributes:
-      num_classes: maps of the last layer.
-      widths: channels of each block's three convolutions; the last block's third gives the classes.
-      dropout: rate after the first two poolings.
-      features_only: return the map `[B, h, w, C]` before the last convolution.
+      num_classes: number of maps of the last convolution.
+      widths: output channels of the three convolutions of each block; the last block lists two, because its third
+        convolution has `num_classes`.
+      dropout: dropout rate after each of the two poolings.
+      features_only: whether to return the feature map `[B, h, w, C]` before the last convolution instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -83,7 +87,7 @@ class NetworkInNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, deterministic: bool = True) -> jax.Array:
         if [len(widths) for widths in self.widths] != [3, 3, 2]:
-            raise ValueError(f"widths must be of three blocks, 3, 3 and 2 convolutions, found {self.widths}")
+            raise ValueError(f"widths must be three blocks of 3, 3 and 2 convolutions, found {self.widths}")
         for block, (widths, side) in enumerate(zip(self.widths, (5, 5, 3), strict=True), 1):
             for layer, features in enumerate(widths, 1):
                 kernel, name = (side if layer == 1 else 1,) * 2, f"block{block}_conv{layer}"
@@ -96,28 +100,28 @@ class NetworkInNetwork(nn.Module):
                 x = dropout(self.dropout, deterministic=deterministic, name=f"dropout{block}")(x)
         if self.features_only:
             return x
-        # No ReLU after the last convolution, which the authors' network has: logits must be able to be negative.
+        # Unlike the authors' network, this one has no ReLU after the last convolution, so that logits can be negative.
         classes = ConvBlock(self.num_classes, (1, 1), norm=False, activation=None, dtype=self.dtype, name="classes")
         return classes(x).mean((1, 2))
 
 
 class VGG(nn.Module):
-    """Stages of 3x3 convolutions, halved by pooling, and three dense layers: `vgg11` 132,863,336, `vgg16` 138,357,544
-    parameters for 1,000 classes.
+    """VGG: stages of 3x3 convolutions, each of which ends with a pooling, and three dense layers.
 
-    The last map is brought to 7x7 by averaging (the paper's 224 pixels give it), so any input of 32 or more will do.
+    For 1,000 classes `vgg11` has 132,863,336 parameters and `vgg16` 138,357,544. Average pooling resizes the last map
+    to 7x7, which is its size for the paper's 224 pixels, so inputs may have any size from 32 pixels on.
 
     Source: Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015,
     table 1, configurations A (11) and D (16).
 
     Attributes:
-      num_classes: outputs of the last layer.
-      depths: convolutions of each stage.
-      width: channels of the first stage; doubled from stage to stage, up to eight times as many.
-      hidden: units of the two hidden dense layers.
-      dropout: rate after each of those.
-      norm: batch norm after every convolution.
-      features_only: return the last map `[B, h, w, C]`.
+      num_classes: number of outputs of the last layer.
+      depths: number of convolutions in each stage.
+      width: channels of the first stage; each stage has twice as many as the one before, up to 8 * `width`.
+      hidden: units of each of the two hidden dense layers.
+      dropout: dropout rate after each hidden dense layer.
+      norm: whether batch norm follows every convolution.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 

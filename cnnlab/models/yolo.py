@@ -1,4 +1,4 @@
-"""YOLO: one forward pass over the photo predicts boxes and classes for every cell of a grid."""
+"""YOLO networks, which predict boxes and classes for every cell of a grid in one forward pass."""
 
 import functools
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from cnnlab.nn.residual import BasicBlock
 leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.1)
 
 Layer = tuple[int, int, int]
-"""Side of the kernel, channels, stride."""
+"""Side of the kernel in pixels, output channels and stride of a convolution."""
 
 LAYERS: tuple[tuple[Layer, ...], ...] = (
     ((7, 64, 2),),
@@ -23,32 +23,32 @@ LAYERS: tuple[tuple[Layer, ...], ...] = (
     (*(((1, 256, 1), (3, 512, 1)) * 4), (1, 512, 1), (3, 1024, 1)),
     (*(((1, 512, 1), (3, 1024, 1)) * 2), (3, 1024, 1), (3, 1024, 2), (3, 1024, 1), (3, 1024, 1)),
 )
-"""The paper's 24 convolutions; a pooling stands between two groups."""
+"""The paper's 24 convolutions in groups. A pooling follows each group but the last."""
 
 FAST_LAYERS: tuple[tuple[Layer, ...], ...] = (
     *(((3, features, 1),) for features in (16, 32, 64, 128, 256, 512)),
     ((3, 1024, 1),) * 3,
 )
-"""Nine convolutions; the paper gives their number, the widths double as the map halves."""
+"""Nine convolutions. The paper says only how many; here their channels double whenever the map is halved."""
 
 
 class YOLO(nn.Module):
-    """Convolutions, a hidden dense layer, and a dense layer that predicts every cell: `[B, S, S, num_classes]`.
+    """YOLO: convolutions, a hidden dense layer, and a dense layer that predicts all cells of the grid.
 
-    For 448 pixels, S = 7, two boxes a cell and 20 classes (7 x 7 x 30) `yolo` has 271,703,550 parameters and
-    `yolo_fast` 236,716,382. Its size is fixed by the first image that it sees, as of any network with dense
-    layers.
+    The logits are `[B, S, S, num_classes]`. For images of 448 pixels, S = 7, two boxes per cell and 20 classes (7 x 7 x
+    30) `yolo` has 271,703,550 parameters and `yolo_fast` 236,716,382. As in any network with dense layers, all images
+    must have the size of those at initialisation.
 
     Source: Redmon et al., You Only Look Once: Unified, Real-Time Object Detection, CVPR 2016, section 2.1, figure 3.
 
     Attributes:
-      num_classes: numbers a cell; 5 a box and one a class.
-      cells: S, the side of the grid.
-      layers: groups of (kernel, channels, stride); a pooling stands between two groups.
+      num_classes: numbers per cell: 5 for each box and one for each class.
+      cells: side S of the grid in cells.
+      layers: groups of convolutions (kernel, channels, stride); a pooling follows each group but the last.
       hidden: units of the hidden dense layer.
-      dropout: rate after it.
-      norm: batch norm after every convolution, which the paper does not have but training from scratch needs.
-      features_only: return the last map `[B, h, w, C]`.
+      dropout: dropout rate after the hidden dense layer.
+      norm: whether batch norm follows every convolution. The paper has none, but training from scratch needs it.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -80,18 +80,20 @@ class YOLO(nn.Module):
 
 
 class SmallYOLO(nn.Module):
-    """A residual network whose last map is the grid: logits `[B, H / stride, W / stride, num_classes]`.
+    """A small residual detector whose last map is the grid, with logits `[B, H / stride, W / stride, num_classes]`.
 
-    Batch norm and no dense layer let it learn from some hundred photos: 3,371,245 parameters for two boxes a cell and
-    three classes. The grid follows the input: 416 pixels and a stride of 32 give 13 x 13 cells.
+    It can learn from some hundred photos, because it has batch norm and no dense layers. It has 3,371,245 parameters
+    for two boxes per cell and three classes. The size of the grid depends on the input: 416 pixels and a stride of 32
+    give 13 x 13 cells.
 
     Attributes:
-      num_classes: numbers a cell.
-      width: channels of the first stage, doubled from stage to stage.
-      stage_sizes: blocks of each stage; the first convolution and every stage halve the map, down to `stride`.
-      stride: pixels of a cell.
-      spatial_dropout: rate of dropped feature maps before the head.
-      features_only: return the last map.
+      num_classes: numbers per cell: 5 for each box and one for each class.
+      width: channels of the first stage; each stage has twice as many as the one before.
+      stage_sizes: number of blocks in each stage. The first convolution halves the map, and so does every stage until a
+        cell has `stride` pixels.
+      stride: side of a cell in pixels.
+      spatial_dropout: share of feature maps that are dropped before the head.
+      features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -108,12 +110,12 @@ class SmallYOLO(nn.Module):
         check_known("stride", self.stride, (8, 16, 32))
         norm = {"use_running_average": use_running_average}
         x = ConvBlock(self.width, stride=2, dtype=self.dtype, name="stem")(x, **norm)
-        reached = 2
+        cell_size = 2
         for stage, size in enumerate(self.stage_sizes, 1):
             features = self.width * 2 ** (stage - 1)
             for i in range(1, size + 1):
-                halve = i == 1 and reached < self.stride
-                reached *= 2 if halve else 1
+                halve = i == 1 and cell_size < self.stride
+                cell_size *= 2 if halve else 1
                 name = f"stage{stage}_block{i}"
                 x = BasicBlock(features, stride=2 if halve else 1, dtype=self.dtype, name=name)(x, **norm)
         x = ConvBlock(x.shape[-1], activation=leaky_relu, dtype=self.dtype, name="neck")(x, **norm)

@@ -1,4 +1,4 @@
-"""Building blocks of networks, and the one way to call any network."""
+"""Building blocks of networks, and functions that initialise and call any network."""
 
 from cnnlab.nn.apply import apply, init
 from cnnlab.nn.blocks import Conv, Dropout, dropout, flatten, max_pool, spatial_dropout

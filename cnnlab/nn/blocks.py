@@ -1,4 +1,4 @@
-"""Small parts that networks share."""
+"""Small layers that networks share: convolution, dropout, pooling and flattening."""
 
 import functools
 
@@ -10,11 +10,11 @@ from cnnlab.kernels.dropout_mask import drop
 from cnnlab.ops.pooling import max_pool as max_pool
 
 Conv = functools.partial(nn.Conv, conv_general_dilated=dispatch.convolution)
-"""`nn.Conv`, computed the fastest way for the device: `Conv(features, (h, w), padding=..., name=...)`."""
+"""`nn.Conv` that uses the fastest algorithm for the device: `Conv(features, (h, w), padding=..., name=...)`."""
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` with the mask of `cnnlab.kernels.dropout_mask`, many times cheaper to draw."""
+    """`nn.Dropout` with the masks of `cnnlab.kernels.dropout_mask`, which are much faster to draw."""
 
     @nn.compact
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
@@ -26,20 +26,28 @@ class Dropout(nn.Dropout):
 
 
 def dropout(rate: float, *, deterministic: bool, name: str, axes: tuple[int, ...] = ()) -> Dropout:
-    """Returns a layer that drops single activations, or whole slices along the axes that share a mask.
+    """Returns a layer that drops single activations, or, with `axes`, whole slices.
 
     Source: Srivastava et al., Dropout, JMLR 15, 2014.
+
+    Args:
+      rate: probability that an activation is dropped.
+      deterministic: whether the layer returns its input unchanged.
+      name: name of the layer.
+      axes: axes along which all activations share one mask.
 
     Raises:
       ValueError: the rate does not lie in 0 <= rate < 1.
     """
     if not 0 <= rate < 1:
-        raise ValueError(f"dropout rates must lie in 0 <= rate < 1, found {rate} for {name}")
+        raise ValueError(f"the dropout rate of {name} must lie in 0 <= rate < 1, found {rate}")
     return Dropout(rate, broadcast_dims=axes, deterministic=deterministic, name=name)
 
 
 def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> Dropout:
-    """Returns a layer that drops whole feature maps, because neighbours of a dropped pixel hold the same information.
+    """Returns a layer that drops whole feature maps.
+
+    Dropping single pixels removes little, because their neighbours carry nearly the same information.
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, CVPR 2015.
     """
@@ -47,5 +55,5 @@ def spatial_dropout(rate: float, *, deterministic: bool, name: str) -> Dropout:
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """Flattens `[B, ...]` to `[B, n]`, row-major."""
+    """Flattens `[B, ...]` to `[B, n]` in row-major order."""
     return x.reshape(x.shape[0], -1)

@@ -1,4 +1,4 @@
-"""Blocks of a convolution with what follows it: normalisation, activation, pooling."""
+"""Convolution blocks: a convolution with batch norm, activation and pooling, and a separable convolution."""
 
 import functools
 from collections.abc import Callable
@@ -12,40 +12,46 @@ from cnnlab.ops.arithmetic import check_groups
 from cnnlab.ops.windows import place_windows
 
 BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
-"""Flax's momentum is the share of the old running average that is kept, so .9 here is PyTorch's momentum .1.
+"""Batch norm with PyTorch's defaults.
 
-PyTorch's running variance is also the unbiased one, n / (n - 1) times this, n pixels of the batch."""
+In Flax the momentum is the weight of the old running average, in PyTorch that of the new value: .9 here is .1 there.
+PyTorch's running variance is the unbiased one, n / (n - 1) times this, where n is the number of pixels in the batch."""
 
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-"""Source: He et al., Delving Deep into Rectifiers, ICCV 2015, with the gradient's variance kept."""
+"""He's initialiser, in the form that preserves the variance of the gradient from layer to layer.
+
+Source: He et al., Delving Deep into Rectifiers, ICCV 2015."""
 
 HE_AVERAGE = nn.initializers.variance_scaling(2.0, "fan_avg", "normal")
-"""He's factor with Glorot's mean of both fans, for convolutions without batch norm: where nothing mends the size of
-activations, keeping only the gradient's starts the paper's GoogLeNet (10 classes, a guess costs ln 10 = 2.3) at a mean
-cross-entropy of 193 (85-253 over 8 seeds), this at 4.9 (2.6-6.2).
+"""He's factor with Glorot's mean of both fans, for convolutions without batch norm.
+
+Without batch norm nothing corrects the size of the activations, and `HE_NORMAL` preserves only that of the gradient:
+with it the paper's GoogLeNet starts at a cross-entropy far above that of guessing, with this initialiser much closer.
 
 Source: Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks, AISTATS 2010."""
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch norm, activation, pooling; each but the first can be left out.
+    """A convolution followed by batch norm, an activation and max pooling, each of which can be left out.
 
     Attributes:
       features: output channels.
-      kernel: height and width.
-      stride: pixels from one place of the kernel to the next.
-      padding: `SAME` keeps the size at stride 1, (k - 1) // 2 rows above and k // 2 below at any stride, as PyTorch's
-        users write it; `VALID` adds none; a number adds so many on every side.
+      kernel: height and width of the kernel in pixels.
+      stride: pixels from one position of the kernel to the next.
+      padding: `SAME` adds (k - 1) // 2 rows above and k // 2 below for a kernel that spans k rows, at any stride (for
+        odd k PyTorch's `padding=k // 2`), so that stride 1 preserves the size. `VALID` adds none. A number adds that
+        many pixels on every side.
       dilation: pixels from one weight of the kernel to the next.
-      groups: parts of the channels that do not see each other.
-      norm: batch norm, and no bias before it.
-      activation: any function of arrays; None for none.
-      pool: side of the max pooling's windows; None for none.
+      groups: number of groups of channels; each output sees only the inputs of its group.
+      norm: whether batch norm follows the convolution, which then has no bias.
+      activation: any function of arrays, or None for no activation.
+      pool: side of the max pooling's windows in pixels, or None for no pooling.
       epsilon: epsilon of the batch norm.
       dtype: type of the computation; parameters stay float32.
 
     Raises:
-      ValueError: the kernel is larger than its padded input, a stride is below 1, or groups do not divide the channels.
+      ValueError: the kernel is larger than its padded input, `stride`, `dilation` or `pool` is below 1, or `groups`
+        does not divide the channels.
 
     >>> import jax.numpy as jnp
     >>> block = ConvBlock(8, pool=2)
@@ -92,13 +98,15 @@ class ConvBlock(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """A convolution of each channel by itself, then one across channels at each pixel: k² C + C K weights, not k² C K.
+    """A depthwise separable convolution: one of each channel by itself, then a 1x1 convolution across the channels.
+
+    For C input and K output channels it has k² C + C K weights instead of k² C K.
 
     Source: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017.
 
     Attributes:
       features: output channels.
-      kernel: kernel of the first convolution.
+      kernel: height and width of the first convolution's kernel in pixels.
       stride: stride of the first convolution.
       dtype: type of the computation; parameters stay float32.
     """

@@ -1,4 +1,4 @@
-"""Training of a part of a network while the rest stays fixed, such as a new head on a pretrained trunk."""
+"""Training of some layers of a network while the others stay fixed, such as a new head on a pretrained trunk."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,13 @@ from cnnlab.nn.taps import tap
 
 
 def is_trained(path: Sequence[str], trainable: Sequence[str]) -> bool:
-    """Returns whether the parameter or layer at this path is in one of the named layers; all are if none is named.
+    """Returns whether the parameter or layer at this path is in one of the trainable layers.
+
+    If `trainable` is empty, the whole network is trained.
+
+    Args:
+      path: names of the modules from the root of the network to the parameter or layer.
+      trainable: layers that are trained, with `/` between the names of nested modules.
 
     >>> is_trained(("stage1", "conv1", "kernel"), ["stage1/conv1", "head"]), is_trained(("stage1",), ["head"])
     (True, False)
@@ -21,23 +27,27 @@ def is_trained(path: Sequence[str], trainable: Sequence[str]) -> bool:
 
 
 def trained_mask(params: Any, trainable: Sequence[str]) -> Any:
-    """Returns a tree like `params` that is true at every trained parameter."""
+    """Returns a tree like `params` that is True at every trained parameter."""
     return jax.tree_util.tree_map_with_path(lambda path, _: is_trained([k.key for k in path], trainable), params)
 
 
 def hold(params: Any, trainable: Sequence[str]) -> Any:
-    """Returns the parameters and stops gradients into those that are not trained."""
+    """Returns the parameters and stops the gradients of those that are not trained."""
     mask = trained_mask(params, trainable)
     return jax.tree.map(lambda leaf, trained: leaf if trained else jax.lax.stop_gradient(leaf), params, mask)
 
 
 def frozen_batch_norms(trainable: Sequence[str]):
-    """A context in which batch norms that are not trained use their running averages, as when the network is in use:
-    a frozen trunk stays the same function whatever the batch."""
+    """Returns a context in which batch norms that are not trained use their running averages, as in inference.
+
+    A frozen trunk then computes the same function for every batch.
+    """
 
     def hold_norm(module: nn.Module, call, args, kwargs):
         if isinstance(module, nn.BatchNorm) and not is_trained(module.path, trainable):
-            object.__setattr__(module, "use_running_average", True)  # this call's own instance; field or argument
+            object.__setattr__(
+                module, "use_running_average", True
+            )  # changes only this call's instance; the switch may also be an argument
             args, kwargs = args[:1], {k: v for k, v in kwargs.items() if k != "use_running_average"}
         return call(*args, **kwargs)
 
@@ -45,7 +55,7 @@ def frozen_batch_norms(trainable: Sequence[str]):
 
 
 def check_trainable(params: Any, trainable: Sequence[str]) -> None:
-    """Raises `ValueError` where a name is no layer of the network."""
+    """Raises `ValueError` if a name is not a layer of the network."""
     paths = [[k.key for k in path] for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     layers = {"/".join(path[:depth]) for path in paths for depth in range(1, len(path))}
     for name in trainable:

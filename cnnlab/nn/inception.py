@@ -1,4 +1,4 @@
-"""The inception block: four branches over the same map, side by side.
+"""The inception block: four parallel branches that read the same feature map.
 
 Source: Szegedy et al., Going Deeper with Convolutions, CVPR 2015, figure 2b.
 """
@@ -14,7 +14,16 @@ from cnnlab.ops import pooling
 
 
 class Widths(NamedTuple):
-    """Channels of an inception block's convolutions, in the order of the paper's table 1."""
+    """Output channels of an inception block's convolutions, in the order of the paper's table 1.
+
+    Attributes:
+      one: channels of the 1x1 branch.
+      three_reduce: channels of the 1x1 convolution before the 3x3.
+      three: channels of the 3x3 convolution.
+      five_reduce: channels of the 1x1 convolution before the 5x5.
+      five: channels of the 5x5 convolution.
+      pool: channels of the 1x1 convolution after the pooling.
+    """
 
     one: int
     three_reduce: int
@@ -25,12 +34,14 @@ class Widths(NamedTuple):
 
 
 class Inception(nn.Module):
-    """1x1, 3x3 and 5x5 convolutions, the latter two behind 1x1 ones that reduce, and a pooling, concatenated.
+    """A block that concatenates 1x1, 3x3 and 5x5 convolutions and a max pooling of the same input.
+
+    A 1x1 convolution reduces the channels before the 3x3 and the 5x5 convolution, and another follows the pooling.
 
     Attributes:
-      widths: channels.
-      large: side of the largest kernel: 5 in the paper, 3 in torchvision.
-      norm: batch norm after every convolution.
+      widths: output channels of the convolutions.
+      large: side of the largest kernel in pixels: 5 in the paper, 3 in torchvision.
+      norm: whether batch norm follows every convolution.
       epsilon: epsilon of the batch norm.
       dtype: type of the computation; parameters stay float32.
     """

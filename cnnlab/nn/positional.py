@@ -1,4 +1,4 @@
-"""Positional encodings of pixels, and means with a weight per position."""
+"""Positional encodings of pixels, and a mean with a weight for each position."""
 
 import flax.linen as nn
 import jax
@@ -6,9 +6,10 @@ import jax.numpy as jnp
 
 
 class PositionMean(nn.Module):
-    """The mean over positions with a learnt weight for every row and every column of each map: `(H + W) C` parameters.
+    """The mean over positions with a learnt weight for every row and every column of each map.
 
-    It starts as the plain mean. `[B, H, W, C]` to `[B, C]`; height and width must stay those of the initialisation.
+    It maps `[B, H, W, C]` to `[B, C]` and has `(H + W) C` parameters, which start as those of the plain mean. The
+    height and width of the input must stay those of the initialisation.
 
     >>> x = jnp.arange(8.0).reshape(1, 2, 2, 2)
     >>> mean = PositionMean()
@@ -25,17 +26,19 @@ class PositionMean(nn.Module):
 
 
 def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:
-    """Sines and cosines of each coordinate at doubling frequencies: `sin(2^k pi p), cos(2^k pi p)`, k = 0 .. L-1.
+    """Computes sines and cosines of each coordinate at frequencies that double.
 
-    Source: Mildenhall et al., NeRF, ECCV 2020, equation 4; why it is needed: Tancik et al., Fourier Features Let
+    For each coordinate p and k = 0 .. L-1 they are `sin(2^k pi p)` and `cos(2^k pi p)`.
+
+    Source: Mildenhall et al., NeRF, ECCV 2020, equation 4. Reason: Tancik et al., Fourier Features Let
     Networks Learn High Frequency Functions in Low Dimensional Domains, NeurIPS 2020.
 
     Args:
-      positions: `[..., d]`, in -1..1, beyond which the slowest wave repeats.
-      frequencies: L, 1 or more.
+      positions: coordinates `[..., d]` in -1..1; beyond that range the slowest wave repeats.
+      frequencies: number of frequencies L, 1 or more.
 
     Returns:
-      `[..., 2 d L]`: for each coordinate its L sines, then its L cosines.
+      The encoding `[..., 2 d L]`: for each coordinate its L sines, then its L cosines.
 
     Raises:
       ValueError: `frequencies` is below 1.
@@ -50,7 +53,7 @@ def positional_encoding(positions: jax.Array, frequencies: int) -> jax.Array:
 
 
 def pixel_positions(height: int, width: int) -> jax.Array:
-    """Returns the centre of every pixel as (row, column), -1..1 across the image: `[height, width, 2]`.
+    """Returns the centre of every pixel, `[height, width, 2]`, as (row, column) coordinates in -1..1 across the image.
 
     >>> pixel_positions(1, 2).tolist()
     [[[0.0, -0.5], [0.0, 0.5]]]

@@ -1,4 +1,4 @@
-"""Residual blocks: a few convolutions whose result is added to their input.
+"""Residual blocks, which add the output of a few convolutions to their input.
 
 Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, figure 5.
 """
@@ -13,17 +13,19 @@ from cnnlab.errors import check_known
 from cnnlab.nn.convolution import ConvBlock
 
 Shortcut = Literal["project", "pad"]
-"""Where size or channels change: a 1x1 convolution with batch norm (the paper's option B), or every other pixel and
-channels of zeros (option A), which has no parameters."""
+"""How a block brings its input to the shape of its output if the size or the channels change.
+
+`project` applies a 1x1 convolution with batch norm (the paper's option B). `pad` takes every other pixel and appends
+channels of zeros (option A), which needs no parameters."""
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and the sum; the first one strides.
+    """A residual block of two 3x3 convolutions, the first of which has the stride.
 
     Attributes:
       features: output channels.
-      stride: stride of the block.
-      shortcut: see `Shortcut`.
+      stride: stride of the block in pixels.
+      shortcut: `project` or `pad`; see `Shortcut`.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -43,10 +45,15 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and the sum; four times the features come out. The 3x3 strides (as in PyTorch's
-    networks; the paper's first 1x1 does).
+    """A residual block of a 1x1, a 3x3 and a 1x1 convolution, with 4 * `features` output channels.
 
-    Attributes: as in `BasicBlock`.
+    The 3x3 convolution has the stride, as in PyTorch's networks; in the paper the first 1x1 convolution has it.
+
+    Attributes:
+      features: channels of the first two convolutions.
+      stride: stride of the block in pixels.
+      shortcut: `project` or `pad`; see `Shortcut`.
+      dtype: type of the computation; parameters stay float32.
     """
 
     features: int
@@ -67,13 +74,15 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, features: int, use_running_average: bool) -> jax.Array:
-    """Brings the input of a block to the shape of its output."""
+    """Converts the input of a block to the shape of its output."""
     check_known("shortcut", block.shortcut, get_args(Shortcut))
     if block.stride == 1 and x.shape[-1] == features:
         return x
     if block.shortcut == "pad":
         if features < x.shape[-1]:
-            raise ValueError(f"a padded shortcut adds channels, it takes none away: {x.shape[-1]} in, {features} out")
+            raise ValueError(
+                f"the shortcut pad cannot remove channels, found {x.shape[-1]} in, {features} out; use project"
+            )
         x = x[:, :: block.stride, :: block.stride]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
     project = ConvBlock(

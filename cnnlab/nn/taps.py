@@ -1,4 +1,4 @@
-"""Taps: functions that observe, and may change, every call of a module in any network, without editing it."""
+"""Taps: functions that observe or change every call of a module, without editing the network."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,25 +6,27 @@ from typing import Any
 import flax.linen as nn
 
 Around = Callable[[nn.Module, Callable[..., Any], tuple, dict[str, Any]], Any]
-"""`(module, call, args, kwargs)` to what the call returns; `call(*args, **kwargs)` runs the module itself."""
+"""A function of `(module, call, args, kwargs)` that returns the result of the call.
+
+`call(*args, **kwargs)` runs the module itself."""
 
 
 def tap(around: Around, *, every_method: bool = False):
-    """Returns a context in which each call of a module runs through `around`.
+    """Returns a context in which every call of a module goes through `around`.
 
     Args:
-      around: the function.
-      every_method: whether other methods than `__call__`, `setup` among them, run through it too.
+      around: function that wraps the call.
+      every_method: whether other methods than `__call__`, including `setup`, also go through it.
 
     >>> import jax
     >>> import jax.numpy as jnp
-    >>> seen = []
-    >>> def look(module, call, args, kwargs):
-    ...     seen.append(type(module).__name__)
+    >>> names = []
+    >>> def record(module, call, args, kwargs):
+    ...     names.append(type(module).__name__)
     ...     return call(*args, **kwargs)
-    >>> with tap(look):
+    >>> with tap(record):
     ...     variables = nn.Dense(2).init(jax.random.key(0), jnp.ones((1, 3)))
-    >>> seen
+    >>> names
     ['Dense']
     """
 
@@ -37,5 +39,5 @@ def tap(around: Around, *, every_method: bool = False):
 
 
 def first_input(args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Returns the first argument of a module's call, however it was passed; None where there is none."""
+    """Returns the first argument of a module's call, positional or by keyword; None if there are no arguments."""
     return args[0] if args else next(iter(kwargs.values()), None)

@@ -1,4 +1,4 @@
-"""Upsampling to twice the height and width, and skips that bring back the detail of earlier layers."""
+"""Upsampling to twice the height and width, and skip connections that restore the detail of earlier layers."""
 
 from typing import Any, Literal
 
@@ -12,9 +12,9 @@ from cnnlab.nn.convolution import ConvBlock
 
 
 class TransposedUp(nn.Module):
-    """A transposed 2x2 convolution of stride 2: every pixel becomes four pixels, which do not overlap.
+    """A transposed 2x2 convolution of stride 2, which turns every pixel into four pixels without overlap.
 
-    Source: Ronneberger et al., U-Net, MICCAI 2015 (its up-convolution).
+    Source: Ronneberger et al., U-Net, MICCAI 2015 (there called up-convolution).
 
     Attributes:
       features: output channels.
@@ -33,13 +33,13 @@ class TransposedUp(nn.Module):
 
 
 class ResizeUp(nn.Module):
-    """A resize to twice the size, then a 3x3 convolution with batch norm and ReLU.
+    """A resize to twice the height and width, followed by a 3x3 convolution with batch norm and ReLU.
 
     Source: Odena et al., Deconvolution and Checkerboard Artifacts, Distill 2016.
 
     Attributes:
       features: output channels.
-      method: method of the resize.
+      method: interpolation method, `nearest` or `bilinear`.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -55,16 +55,16 @@ class ResizeUp(nn.Module):
 
 
 def concatenate_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
-    """Appends the channels of the skip, cropped to the size of `x`, to those of `x`.
+    """Crops the skip to the size of `x` and appends its channels to those of `x`.
 
     Source: Ronneberger et al., U-Net, MICCAI 2015 (copy and crop).
 
     Args:
-      x: `[B, h, w, C]`.
-      skip: `[B, H, W, K]`, at least as large.
+      x: feature map `[B, h, w, C]`.
+      skip: feature map `[B, H, W, K]` of an earlier layer, at least as high and wide as `x`.
 
     Returns:
-      `[B, h, w, C + K]`.
+      The joined map `[B, h, w, C + K]`.
 
     Raises:
       ValueError: the skip is smaller than `x`.
@@ -76,13 +76,19 @@ def concatenate_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
 
 
 def crop_centre(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Crops `size` rows and columns from the middle of `[B, H, W, C]`; an odd surplus row goes at the end.
+    """Crops the middle of `[B, H, W, C]`. Of an odd number of surplus rows one more is removed at the end.
+
+    Args:
+      x: feature map `[B, H, W, C]`.
+      size: height and width of the crop in pixels.
 
     Raises:
-      ValueError: the size is larger than the array's.
+      ValueError: the crop is larger than the map.
     """
     (h, w), (height, width) = size, x.shape[1:3]
     if height < h or width < w:
-        raise ValueError(f"a skip must be at least as large as what it joins, found {height}x{width} for {h}x{w}")
+        raise ValueError(
+            f"a skip must be at least as large as the map that it joins, found {height}x{width} for {h}x{w}"
+        )
     top, left = (height - h) // 2, (width - w) // 2
     return x[:, top : top + h, left : left + w]

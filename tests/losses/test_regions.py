@@ -9,12 +9,12 @@ from scipy import ndimage
 from cnnlab import losses
 
 rows = lambda *words: np.array([[float(c) for c in word] for word in words])  # noqa: E731
-# Keras 3, losses_test.py: truth and guess of its Dice and Tversky tests
+# Masks and predictions from the Dice and Tversky tests of Keras 3, losses_test.py
 TRUTH, GUESS = rows("1010", "0101", "1010", "0101"), rows("0101", "1011", "0101", "1011")
 
 
 def two(guess, truth):
-    """Probabilities and labels of one image from the foreground's."""
+    """Returns probabilities and labels of one image with two classes, from the foreground's probabilities and mask."""
     return jnp.stack([1 - jnp.asarray(guess), jnp.asarray(guess)], -1)[None], jnp.asarray(truth, jnp.int32)[None]
 
 
@@ -34,11 +34,11 @@ def test_dice_of_a_softmax_equals_monai():
     logits = jnp.array([[[-1.0, 0, 1], [1, 0, -1]], [[0, 0, 0], [0, 0, 0]]]).swapaxes(1, 2)
     labels = jnp.array([[1, 0, 0], [1, 1, 0]])
     value = losses.dice(jax.nn.softmax(logits, -1), labels).mean().item()
-    assert value == pytest.approx(0.383713, abs=2e-5)  # its smoothing of 1e-4 is a part in 30,000 of the sums
+    assert value == pytest.approx(0.383713, abs=2e-5)  # MONAI adds 1e-4 to the sums, which is 1 in 30,000
 
 
 def test_jaccard_is_one_minus_the_intersection_over_the_union():
-    # 2 pixels in common of 8 true and 10 guessed
+    # 8 true and 10 predicted pixels share 2
     assert losses.jaccard(*two(GUESS, TRUTH), classes=(1,)).item() == pytest.approx(1 - 2 / 16)
 
 
@@ -53,8 +53,8 @@ def test_focal_equals_torchvision_with_alpha_as_the_weight_of_a_class(goldens):
 
 def test_focal_of_several_classes_equals_keras():
     logits = jnp.array([[8.0, 1, 1], [0, 9, 1], [2, 3, 5]])
-    want = np.array([1.5096224e-9, 2.4136547e-11, 1.0360638e-3])  # with its alpha of 1/4
-    np.testing.assert_allclose(losses.focal(logits, jnp.arange(3)) / 4, want, rtol=5e-4)  # its 1 - p is rounded
+    want = np.array([1.5096224e-9, 2.4136547e-11, 1.0360638e-3])  # Keras multiplies by alpha = 1/4
+    np.testing.assert_allclose(losses.focal(logits, jnp.arange(3)) / 4, want, rtol=5e-4)  # Keras rounds 1 - p
 
 
 def test_weighted_cross_entropy_equals_torch(goldens):
@@ -67,7 +67,7 @@ def test_weighted_cross_entropy_equals_torch(goldens):
 
 
 def of_logits(name):
-    """One loss of a name, `(logits, labels) -> [...]`."""
+    """Returns a loss by name as a function `(logits, labels) -> [...]`."""
     if name in losses.REGIONS:
         return lambda logits, labels: losses.REGIONS[name](jax.nn.softmax(logits), labels)
     if name == "binary_cross_entropy":
@@ -108,8 +108,8 @@ def test_a_class_without_a_true_pixel_is_left_out_and_an_image_without_any_gives
     assert value[1] == 0
 
 
-def test_a_class_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"classes must lie in 0..1, one or more of them, found \(2,\)"):
+def test_a_class_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"classes must be one or more numbers in 0..1, found \(2,\)"):
         losses.dice(*two(GUESS, TRUTH), classes=(2,))
 
 
@@ -126,7 +126,7 @@ def test_border_weights_grow_where_the_two_nearest_shapes_are_close():
     mask = np.zeros((5, 12), int)
     mask[:, :3], mask[:, 5:8], mask[2, 11] = 1, 1, -1
     weight = losses.border_weights(mask, height=10, width=5)
-    # d1 + d2 = 3 in the gap of two pixels; at the right end 4 + 9
+    # d1 + d2 is 1 + 2 in the gap of two pixels, and 4 + 9 at the right end
     assert weight[0, 3] == pytest.approx(1 + 10 * np.exp(-9 / 50))
     assert weight[0, 11] == pytest.approx(1 + 10 * np.exp(-(13**2) / 50), rel=1e-5)
     assert weight[0, 0] == 1

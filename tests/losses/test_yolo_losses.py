@@ -1,4 +1,4 @@
-"""YOLO's grid, losses, anchors and both heads, by hand."""
+"""Tests of YOLO's grid, losses, anchors and both heads against values computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from cnnlab.losses import yolo
 
 
 def test_the_five_terms_are_those_of_the_papers_equation():
-    # One cell, two boxes; the object at (.5, .5) of its cell, .25 wide and .16 high: roots .5 and .4.
+    # One cell with two boxes. The object is at (.5, .5) in its cell, .25 wide and .16 high; the roots are .5 and .4.
     terms = yolo.five_terms(
         jnp.array([[0.4, 0.7], [0.0, 0.0]]),
         jnp.array([[0.6, 0.1], [0.9, 0.9]]),
@@ -28,8 +28,14 @@ def test_the_five_terms_are_those_of_the_papers_equation():
         true_extent=jnp.array([0.25, 0.16]),
         classes=jnp.array(1),
     )
-    wanted = {"centre": 0.01 + 0.04, "size": 0.01 + 0.09, "object": 0.3**2, "no_object": 0.3**2, "classes": 0.04 + 0.04}
-    assert {name: float(term) for name, term in terms.items()} == pytest.approx(wanted, rel=1e-5)
+    expected = {
+        "centre": 0.01 + 0.04,
+        "size": 0.01 + 0.09,
+        "object": 0.3**2,
+        "no_object": 0.3**2,
+        "classes": 0.04 + 0.04,
+    }
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_empty_cell_costs_its_confidences_alone():
@@ -88,13 +94,13 @@ def test_an_image_without_objects_has_a_loss_of_confidences_alone(kind, box_loss
     assert (gradient == 0).all()
 
 
-# One cell over 16 x 16 pixels: zeros mean the box (6, 6, 10, 10), for cells as for an anchor of 4 x 4.
+# One cell of 16 x 16 pixels: zeros encode the box (6, 6, 10, 10), both for cells and for an anchor of 4 x 4.
 ONE = {"image_size": (16, 16), "boxes_per_cell": 1, "anchors": ((4.0, 4.0),)}
 TRUTH = {"boxes": jnp.array([[[8.0, 8, 16, 12]]]), "classes": jnp.array([[0]])}
 ASPECTS = 4 / np.pi**2 * (np.arctan(2) - np.arctan(1)) ** 2
 OVERLAPS = {
-    "iou": 1 / 11,  # 4 of 16 + 32 - 4
-    "giou": 1 / 11 - 16 / 60,  # 10 x 6 enclose both and the union of 44
+    "iou": 1 / 11,  # intersection 4, union 16 + 32 - 4
+    "giou": 1 / 11 - 16 / 60,  # the enclosing box is 10 x 6, the union 44
     "diou": 1 / 11 - 20 / 136,  # centres (4, 2) apart, the diagonal is (10, 6)
     "ciou": 1 / 11 - 20 / 136 - ASPECTS**2 / (1 - 1 / 11 + ASPECTS),
 }
@@ -103,7 +109,10 @@ OVERLAPS = {
 @pytest.mark.parametrize("box_loss", losses.BOXES)
 @pytest.mark.parametrize(
     ("kind", "numbers", "rest"),
-    [("cells", 7, (0.5 - 1 / 11) ** 2 + 0.5), ("anchors", 7, 2 * np.log(2))],  # of the confidence and of two classes
+    [
+        ("cells", 7, (0.5 - 1 / 11) ** 2 + 0.5),
+        ("anchors", 7, 2 * np.log(2)),
+    ],  # of confidence and two classes
 )
 def test_the_box_loss_is_one_less_the_overlap_times_its_weight(kind, numbers, rest, box_loss):
     task = tasks.Detection(kind=kind, box_loss=box_loss, box_weight=3.0, **ONE)
@@ -124,13 +133,13 @@ def test_a_tiny_box_on_an_object_without_area_has_a_finite_gradient(box_loss):
     task = tasks.Detection(box_loss=box_loss, **ONE)
     batch = TRUTH | {"boxes": jnp.zeros((1, 1, 4))}
     descend = jax.jit(jax.value_and_grad(lambda x: task.loss(x, batch)[0][0]))
-    for size in (-15.0, -20.0, -25.0, -60.0):  # at the corner float32 holds a box of 1e-20 pixels
+    for size in (-15.0, -20.0, -25.0, -60.0):  # near (0, 0) float32 can represent a box of 1e-20 pixels
         value, gradient = descend(jnp.array([-80.0, -80, size, size, 0, 0, 0])[None, None, None])
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("start", [0.0, -2.0])  # overlapping by 1/11; in the other corner, not meeting
+@pytest.mark.parametrize("start", [0.0, -2.0])  # an IoU of 1/11; no overlap, in the other corner
 @pytest.mark.parametrize("kind", ["cells", "anchors"])
 def test_gradient_descent_on_giou_moves_a_box_onto_its_object(kind, start):
     task = tasks.Detection(kind=kind, box_loss="giou", **ONE)
@@ -172,32 +181,32 @@ def test_objects_of_one_cell_take_the_anchors_nearest_in_shape_until_there_is_no
 def test_an_anchors_numbers_come_back_as_its_box():
     task = tasks.Detection(kind="anchors", image_size=(16, 16), anchors=((4.0, 4.0), (10.0, 4.0)), score_threshold=0.1)
     cell = jnp.full((1, 2, 2, 14), -20.0)  # 2 (5 + 2)
-    numbers = jnp.array([0.0, 0.0, np.log(0.8), np.log(1.5), 20.0, -20.0, 20.0])  # of the second anchor
-    found = task.decode(task.link(cell.at[0, 1, 0, 7:].set(numbers)))
-    np.testing.assert_allclose(found.boxes[0, 0], [0, 9, 8, 15], atol=1e-5)  # centre (4, 12), 8 x 6
-    assert found.classes[0, :2].tolist() == [1, -1]
-    assert found.place[0, 0] == 2 * 2 + 1
+    numbers = jnp.array([0.0, 0.0, np.log(0.8), np.log(1.5), 20.0, -20.0, 20.0])  # the second anchor
+    detections = task.decode(task.link(cell.at[0, 1, 0, 7:].set(numbers)))
+    np.testing.assert_allclose(detections.boxes[0, 0], [0, 9, 8, 15], atol=1e-5)  # centre (4, 12), 8 x 6
+    assert detections.classes[0, :2].tolist() == [1, -1]
+    assert detections.place[0, 0] == 2 * 2 + 1
 
 
 def test_an_ignored_box_is_not_called_wrong():
-    # Both anchors of the cell see the object; the second fits as well, but has none of its own.
+    # Both anchors of the cell fit the object equally well; the first gets it, the second has no object.
     batch = {"boxes": jnp.array([[[2.0, 2, 6, 6]]]), "classes": jnp.array([[0]])}
     numbers = jnp.tile(jnp.array([0.0, 0, 0, 0, 3, 0]), 2).reshape(1, 1, 1, 12)
     options = {"kind": "anchors", "image_size": (8, 8), "anchors": ((4.0, 4.0), (4.0, 4.0))}
-    called, left = (
+    penalised, ignored = (
         tasks.Detection(ignore_above=above, **options).loss(numbers, batch)[0].item() for above in (1.0, 0.6)
     )
     object_term, no_object = np.log1p(np.exp(-3.0)), np.log1p(np.exp(3.0))
-    assert left == pytest.approx(object_term, rel=1e-5)
-    assert called == pytest.approx(object_term + 0.5 * no_object, rel=1e-5)
+    assert ignored == pytest.approx(object_term, rel=1e-5)
+    assert penalised == pytest.approx(object_term + 0.5 * no_object, rel=1e-5)
 
 
 def test_anchors_are_the_clusters_sizes_whatever_the_order():
     generator = np.random.default_rng(0)
     sizes = np.concatenate([generator.normal(c, 0.5, (50, 2)) for c in ([10, 10], [60, 20], [30, 80])])
-    found = cluster_sizes(generator.permutation(sizes), 3)
-    np.testing.assert_allclose(found, [[10, 10], [60, 20], [30, 80]], atol=0.5)
-    assert size_iou(sizes, found).max(1).mean() > 0.9
+    anchors = cluster_sizes(generator.permutation(sizes), 3)
+    np.testing.assert_allclose(anchors, [[10, 10], [60, 20], [30, 80]], atol=0.5)
+    assert size_iou(sizes, anchors).max(1).mean() > 0.9
 
 
 def test_sizes_without_area_make_no_anchor():
@@ -221,10 +230,10 @@ def test_a_cells_second_box_is_found_too_and_padding_says_so():
     task = tasks.Detection(image_size=(16, 16), score_threshold=0.1)
     box = jnp.array([0.0, 0, 0, 0, 20.0])  # the middle of its cell, a quarter of the image wide and high
     logits = jnp.full((1, 2, 2, 12), -20.0).at[0, 0, 1, 5:10].set(box).at[0, 0, 1, 11].set(20.0)
-    found = task.decode(task.link(logits))
-    np.testing.assert_allclose(found.boxes[0, 0], [10, 2, 14, 6], atol=1e-5)
-    assert found.classes[0].tolist() == [1] + [-1] * 7
-    assert found.score[0, 1:].tolist() == [0] * 7
+    detections = task.decode(task.link(logits))
+    np.testing.assert_allclose(detections.boxes[0, 0], [10, 2, 14, 6], atol=1e-5)
+    assert detections.classes[0].tolist() == [1] + [-1] * 7
+    assert detections.score[0, 1:].tolist() == [0] * 7
 
 
 @pytest.mark.parametrize(
@@ -242,17 +251,19 @@ def test_a_cells_second_box_is_found_too_and_padding_says_so():
 def test_soft_suppression_lowers_the_score_of_an_overlapping_box(options, scores):
     boxes = jnp.array([[0.0, 0, 10, 10], [0, 0, 10, 8]])  # IoU .8
     outputs = {"boxes": boxes, "score": jnp.array([0.9, 0.8]), "probs": jnp.array([0.0, 1])}
-    found = tasks.Detection(image_size=(16, 16), **options).decode({n: x[None, None, None] for n, x in outputs.items()})
-    np.testing.assert_allclose(found.score[0], scores, rtol=1e-5)
-    assert found.classes[0].tolist() == [1 if score else -1 for score in scores]
+    detections = tasks.Detection(image_size=(16, 16), **options).decode(
+        {n: x[None, None, None] for n, x in outputs.items()}
+    )
+    np.testing.assert_allclose(detections.score[0], scores, rtol=1e-5)
+    assert detections.classes[0].tolist() == [1 if score else -1 for score in scores]
 
 
 @pytest.mark.parametrize("suppression", ["hard", "gaussian", "linear"])
 def test_a_score_that_is_no_number_is_no_detection(suppression):
     task = tasks.Detection(image_size=(16, 16), suppression=suppression)
-    found = task.decode(task.link(jnp.full((1, 2, 2, 12), jnp.nan)))
-    assert (found.classes == -1).all()
-    assert (found.score == 0).all()
+    detections = task.decode(task.link(jnp.full((1, 2, 2, 12), jnp.nan)))
+    assert (detections.classes == -1).all()
+    assert (detections.score == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -272,9 +283,9 @@ def test_wrong_options_of_a_detector_are_named(options, message):
 
 
 def test_the_best_class_is_sought_once_a_cell_not_once_a_box():
-    # Over the copies for each box XLA's compiler takes more than a minute, with 20 classes.
+    # XLA compiles very slowly if the argmax runs over a copy of the probabilities for each box.
     task = tasks.Detection(image_size=(32, 32))
     outputs = {"boxes": jnp.zeros((1, 2, 2, 2, 4)), "score": jnp.zeros((1, 2, 2, 2)), "probs": jnp.zeros((1, 2, 2, 20))}
     program = jax.make_jaxpr(task.decode)(outputs)
-    sought = [one.invars[0].aval.shape for one in program.eqns if one.primitive.name == "argmax"]
-    assert sought == [(1, 2, 2, 20)]
+    argmax_shapes = [equation.invars[0].aval.shape for equation in program.eqns if equation.primitive.name == "argmax"]
+    assert argmax_shapes == [(1, 2, 2, 20)]

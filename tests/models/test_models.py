@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from cnnlab import models, nn
 
 COUNTS = [
-    # by arithmetic: sum over layers of kernel h * w * in * out + out
+    # computed by hand: the sum of h * w * in * out + out over the layers
     ("linear", (28, 28, 1), 784 * 10 + 10),
     ("dense", (28, 28, 1), 784 * 128 + 128 + 128 * 10 + 10),
     ("lenet5", (28, 28, 1), 61_706),
@@ -22,7 +22,7 @@ COUNTS = [
     ("resnet56", (32, 32, 3), 853_018),
 ]
 PUBLISHED = [
-    # of torchvision and Keras, for 1,000 classes: parameters, moving statistics
+    # parameters and moving statistics in torchvision and Keras, for 1,000 classes
     ("alexnet", 61_100_840, 0),
     ("vgg11", 132_863_336, 0),
     ("vgg16", 138_357_544, 0),
@@ -35,7 +35,7 @@ PUBLISHED = [
 ]
 TINY_RESNET = {"width": 12, "stage_sizes": (1, 2)}
 TINY = {
-    # the same architecture in a size that is quick: options, input
+    # options and input shape of a small version of each architecture
     "keras_vgg": ({}, (20, 20, 3)),
     "alexnet": ({"width": 10, "hidden": 8}, (64, 64, 3)),
     "network_in_network": ({"widths": ((12, 11, 10), (10, 10, 10), (10, 10))}, (16, 16, 3)),
@@ -49,7 +49,7 @@ TINY = {
     "yolo_small": ({"width": 8, "stage_sizes": (1, 1), "stride": 8}, (16, 16, 3)),
 }
 WITHOUT_TRUNK = ("keras_vgg", "unet")
-# One of each class: the others differ in sizes alone.
+# Networks that differ from a tested one in sizes alone.
 TWINS = ("vgg16", "resnet34", "resnet32", "resnet44", "resnet56", "yolo_fast")
 KINDS = [name for name in models.MODELS if name not in TWINS]
 SLOW_WHEN_EAGER = ("googlenet", "googlenet_paper", "xception")
@@ -70,7 +70,7 @@ def built(name, **options):
 
 
 def drawn(path, leaf):
-    """A variable of that shape, many times quicker than the initialisers: kernels keep the size of activations."""
+    """Returns a random variable of this shape, faster than the initialisers; kernels preserve the activations' size."""
     if leaf.ndim == 1:
         return np.full(leaf.shape, 1.0 if path[-1].key in ("scale", "var") else 0.1, np.float32)
     scale = np.sqrt(2 / np.prod(leaf.shape[:-1]))
@@ -205,5 +205,5 @@ def test_weights_are_imported_by_what_the_line_of_a_network_says_of_them(monkeyp
     save_file({key: array.astype(np.float32) for key, array in state.items()}, tmp_path / "w.safetensors")
     network, variables = models.import_torch("mine", tmp_path / "w.safetensors", features=(1,))
     x = np.zeros((1, 2, 2, 2), np.float32)
-    x[0, 0, 1, 1] = 1  # torch flattens channels first: the second channel's second pixel has the weight 4 + 1
+    x[0, 0, 1, 1] = 1  # torch flattens the channels first: channel 1, pixel 1 has the weight 4 + 1
     np.testing.assert_array_equal(nn.apply(network, variables, x), [[5, 6, 7]])

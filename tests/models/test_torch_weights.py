@@ -1,4 +1,4 @@
-"""Imported weights: the logits of a torch twin, and files that are not what they should be."""
+"""Tests of imported weights: logits equal those of a network in torch, and wrong files are reported."""
 
 import warnings
 
@@ -16,7 +16,7 @@ SIDES = {"alexnet": 95, "googlenet": 75}
 
 
 def filled(name, classes=10, seed=0):
-    """A twin with random weights, running statistics included, whose activations keep their size."""
+    """Returns a torch network with random weights and running statistics that preserve the size of the activations."""
     torch.manual_seed(seed)
     twin = TWINS[name](classes=classes).eval()
     for module in twin.modules():
@@ -49,7 +49,7 @@ def test_the_logits_are_those_of_torch(name, tmp_path):
         network, variables = models.import_torch(name, write_safetensors(tmp_path / "w.safetensors", twin.state_dict()))
     got = nn.apply(network, variables, x)
     scale = np.abs(want).max()
-    assert np.abs(inverted - want).max() > 1e-2 * scale  # 100 times the tolerance: the first layers count
+    assert np.abs(inverted - want).max() > 1e-2 * scale  # 100 times the tolerance, so the first layers matter
     np.testing.assert_allclose(got, want, atol=1e-4 * scale)
 
 
@@ -59,7 +59,7 @@ def test_a_pth_file_is_read_as_weights_only(tmp_path):
     _, variables = models.import_torch("resnet18", tmp_path / "w.pth")
     np.testing.assert_array_equal(variables["params"]["dense"]["bias"], twin.fc.bias.detach())
     (tmp_path / "other.pth").write_bytes(b"\x80\x04cos\nsystem\n")
-    with pytest.raises(ValueError, match="other.pth is no state dict"):
+    with pytest.raises(ValueError, match="other.pth is not a state dict"):
         models.import_torch("resnet18", tmp_path / "other.pth")
 
 
@@ -108,7 +108,7 @@ def test_keys_that_do_not_fit_are_all_listed(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     path = write_safetensors(tmp_path / "w.safetensors", filled("resnet18").state_dict())
-    with pytest.raises(ValueError, match="holds no weights of resnet50: .* missing: .* and .* more"):
+    with pytest.raises(ValueError, match="does not contain the weights of resnet50: .* missing: .* and .* more"):
         models.import_torch("resnet50", path)
     with pytest.raises(ValueError, match="unknown network with published weights 'resnet19'; did you mean 'resnet18'"):
         models.import_torch("resnet19", path)
@@ -132,21 +132,21 @@ def test_weights_of_another_network_are_refused(tmp_path):
 )
 def test_a_damaged_safetensors_file_is_named(content, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match="w.safetensors is no safetensors file, or damaged"):
+    with pytest.raises(ValueError, match="w.safetensors is damaged, or not a safetensors file"):
         models.import_torch("resnet18", tmp_path / "w.safetensors")
 
 
 def test_a_missing_file_and_one_of_another_kind_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"w.safetensors is no file"):
+    with pytest.raises(ValueError, match=r"w.safetensors is not a file"):
         models.import_torch("resnet18", tmp_path / "w.safetensors")
     (tmp_path / "w.ckpt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"w.ckpt must be a state dict as .safetensors, .pth or .pt, found .ckpt"):
+    with pytest.raises(ValueError, match=r"w.ckpt must be a .safetensors, .pth or .pt file, found .ckpt"):
         models.import_torch("resnet18", tmp_path / "w.ckpt")
 
 
 @pytest.fixture
 def fine_tuning():
-    """A new head of three classes on a frozen ResNet-18, and photos of so many channels for it."""
+    """Returns an experiment with a new head of a frozen ResNet-18, and a function that makes photos for it."""
     experiment = cnnlab.Experiment(
         model=cnnlab.Choice("resnet18"),
         optimizer=cnnlab.Optimizer(trainable=("dense",)),
@@ -165,9 +165,9 @@ def test_a_published_trunk_is_fine_tuned_frozen_with_a_new_head(tmp_path, capsys
     twin, (experiment, photos) = filled("resnet18"), fine_tuning
     path = write_safetensors(tmp_path / "w.safetensors", twin.state_dict())
     trained = cnnlab.train(experiment, tmp_path / "run", init_from=path, data=photos(3))
-    told = " ".join(capsys.readouterr().err.split())
-    assert "new: ['params']['dense']['bias'], ['params']['dense']['kernel']" in told
-    assert "set --data.normalisation imagenet" in told
+    output = " ".join(capsys.readouterr().err.split())
+    assert "new: ['params']['dense']['bias'], ['params']['dense']['kernel']" in output
+    assert "set --data.normalisation imagenet" in output
     stem = twin.conv1.weight.detach().permute(2, 3, 1, 0)
     np.testing.assert_array_equal(trained.variables["params"]["stem"]["conv"]["kernel"], stem)
     np.testing.assert_array_equal(trained.variables["batch_stats"]["stem"]["norm"]["mean"], twin.bn1.running_mean)

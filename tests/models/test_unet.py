@@ -12,7 +12,7 @@ def parameters(network, shape):
 
 
 def drawn(network, x):
-    """First variables, by one compiled program."""
+    """Initialises the variables in one compiled program."""
     return jax.jit(lambda x: nn.init(network, x, jax.random.key(0)))(x)
 
 
@@ -65,7 +65,7 @@ def test_without_padding_the_output_lies_over_the_middle_of_any_image():
     x = normal(1, 27, 30, 1)
     variables, apply = drawn(network, x), jax.jit(lambda v, x: nn.apply(network, v, x))
     whole = apply(variables, x)
-    part = apply(variables, x[:, 2:26, 4:28])  # steps of 2, so the poolings meet the same pixels
+    part = apply(variables, x[:, 2:26, 4:28])  # shifts by multiples of 2, so that the pooling windows are the same
     assert whole.shape == (1, 11, 14, 2)
     np.testing.assert_allclose(np.asarray(whole)[:, 2:10, 4:12], part, atol=1e-6)
 
@@ -91,19 +91,19 @@ def test_an_added_skip_halves_the_inputs_of_the_joining_blocks():
     assert parameters(plain, (1, 8, 8, 1)) - parameters(added, (1, 8, 8, 1)) == 9 * 4 * 4
 
 
-def seen_with_dropout(network, x):
-    """What every module gives in a pass with dropout."""
+def outputs_with_dropout(network, x):
+    """Returns the outputs of all modules in a pass with dropout."""
     options = {"rngs": {"dropout": jax.random.key(2)}, "capture_intermediates": True}
-    seen = jax.jit(lambda v, x: network.apply(v, x, deterministic=False, **options)[1]["intermediates"])
-    return jax.device_get(seen(drawn(network, x), x))
+    outputs = jax.jit(lambda v, x: network.apply(v, x, deterministic=False, **options)[1]["intermediates"])
+    return jax.device_get(outputs(drawn(network, x), x))
 
 
 def test_dropout_drops_whole_maps_after_the_bottleneck_and_on_the_way_up():
     network = models.UNet(2, width=4, depth=2, spatial_dropout=0.5)
     x = normal(1, 8, 8, 1)
-    seen = seen_with_dropout(network, x)
-    assert {name for name in seen if "dropout" in name} == {"dropout_bottleneck", "dropout1", "dropout2"}
-    (before,), (after,) = seen["join2"]["__call__"], seen["dropout2"]["__call__"]
+    outputs = outputs_with_dropout(network, x)
+    assert {name for name in outputs if "dropout" in name} == {"dropout_bottleneck", "dropout1", "dropout2"}
+    (before,), (after,) = outputs["join2"]["__call__"], outputs["dropout2"]["__call__"]
     factor = np.where(before > 0, after / np.where(before > 0, before, 1), np.nan)
     assert set(np.unique(factor[~np.isnan(factor)])) <= {0, 2}
     assert all(len(np.unique(map_[~np.isnan(map_)])) <= 1 for map_ in factor.reshape(-1, 8).T)
@@ -112,19 +112,19 @@ def test_dropout_drops_whole_maps_after_the_bottleneck_and_on_the_way_up():
 def test_central_dropout_drops_single_values_at_the_two_deepest_levels_alone():
     network = models.UNet(2, width=4, depth=3, central_dropout=0.5)
     x = normal(1, 32, 32, 1)
-    seen = seen_with_dropout(network, x)
-    names = {name for name in seen if "central" in name}
+    outputs = outputs_with_dropout(network, x)
+    names = {name for name in outputs if "central" in name}
     assert names == {f"central_{place}" for place in ("down2", "down3", "bottleneck", "join3", "join2")}
-    (before,), (after,) = seen["join2"]["__call__"], seen["central_join2"]["__call__"]
+    (before,), (after,) = outputs["join2"]["__call__"], outputs["central_join2"]["__call__"]
     factor = np.asarray(after)[before > 0] / np.asarray(before)[before > 0]
     assert set(factor) == {0, 2}
-    assert abs(factor.mean() - 1) < 0.2  # of about 500 values
+    assert abs(factor.mean() - 1) < 0.2  # the mean of about 500 values
 
 
 @pytest.mark.parametrize(
     ("options", "size", "message"),
     [
-        ({"border": "valid"}, 184, "takes 184 rows and columns, the image has 184x184; give a larger one"),
+        ({"border": "valid"}, 184, "removes 184 rows and columns, but the image has 184x184 pixels; use a larger"),
         ({"depth": 0}, 8, "width and depth must be 1 or more, found 64 and 0"),
         ({"skip": "ad"}, 8, "unknown skip 'ad'; did you mean 'add'"),
         ({"border": "zeros"}, 8, "unknown border 'zeros'; did you mean 'zero'"),

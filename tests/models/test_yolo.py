@@ -1,4 +1,4 @@
-"""The three YOLO networks: shapes, and parameters counted by hand."""
+"""Tests of the three YOLO networks: shapes, and numbers of parameters computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def shapes_of(network, size, **options):
 
 
 def count(*layers, c=3):
-    """Weights and biases of (kernel, channels) in a row."""
+    """Counts the weights and biases of a chain of convolutions (kernel, channels)."""
     total = 0
     for kernel, features in layers:
         total += (kernel * kernel * c + 1) * features
@@ -51,7 +51,7 @@ def test_the_side_of_the_grid_is_a_field():
 def test_the_small_ones_grid_follows_the_input_below_five_million_parameters(stride, cells):
     shape, parameters = shapes_of(create_model("yolo_small", num_classes=13, stride=stride), 416)
     assert shape == (1, cells, cells, 13)
-    # Stem 3 -> 32 and blocks of two 3x3 (the first with a 1x1 shortcut where channels change or the map halves).
+    # A stem 3 -> 32, and blocks of two 3x3, with a 1x1 shortcut if the channels change or the map is halved.
     block = lambda a, b, change: 9 * a * b + 9 * b * b + 4 * b + change * (a * b + 2 * b)  # noqa: E731
     blocks = [
         (32, 32, 1),
@@ -62,8 +62,8 @@ def test_the_small_ones_grid_follows_the_input_below_five_million_parameters(str
         (128, 256, 1),
         (256, 256, 0),
     ]
-    wanted = 27 * 32 + 64 + sum(block(*one) for one in blocks) + 9 * 256**2 + 512 + 257 * 13
-    assert parameters == wanted == 3_371_245
+    expected = 27 * 32 + 64 + sum(block(*widths) for widths in blocks) + 9 * 256**2 + 512 + 257 * 13
+    assert parameters == expected == 3_371_245
 
 
 def test_leaky_units_let_a_tenth_of_negative_values_through():

@@ -1,4 +1,4 @@
-"""torchvision's networks with its own key names, written out in torch: what its published state dicts fit."""
+"""torchvision's networks written in torch with the same key names, so that its published state dicts fit them."""
 
 import pytest
 
@@ -151,7 +151,7 @@ TWINS = {
 
 
 class UNet(nn.Module):
-    """Of the paper: no padding, no normalisation, the skips cut to size."""
+    """The paper's U-Net: no padding, no normalisation, and skips that are cropped."""
 
     def __init__(self, width=64, depth=4, channels=1, classes=2):
         super().__init__()

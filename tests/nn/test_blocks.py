@@ -1,4 +1,4 @@
-"""Blocks of networks, against torch and by hand."""
+"""Tests of the building blocks against torch and against values computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_batch_norm_keeps_the_running_averages_of_torch(torch):
         variables |= updated
         np.testing.assert_allclose(got, want, atol=1e-4)
     np.testing.assert_allclose(variables["batch_stats"]["mean"], theirs.running_mean, rtol=1e-4, atol=1e-5)
-    # torch's running variance is the unbiased one; both begin at 1, of which .9 ** 3 is left.
+    # torch's running variance is the unbiased one. Both start at 1, which after three steps weighs .9 ** 3.
     unbiased = (variables["batch_stats"]["var"] - 0.9**3) * n / (n - 1) + 0.9**3
     np.testing.assert_allclose(unbiased, theirs.running_var, rtol=1e-4)
 
@@ -95,7 +95,9 @@ def test_halving_drops_no_pixel_as_torchs_ceil_mode(torch, side, cut):
 
 def test_a_padded_shortcut_takes_every_other_pixel_and_channels_of_zeros():
     block = nn.BasicBlock(6, stride=2, shortcut="pad")
-    variables = jax.tree.map(jnp.zeros_like, block.init(jax.random.key(0), X))  # leaves the shortcut alone
+    variables = jax.tree.map(
+        jnp.zeros_like, block.init(jax.random.key(0), X)
+    )  # zero kernels, so that the output is the shortcut
     want = np.pad(np.maximum(X[:, ::2, ::2], 0), ((0, 0), (0, 0), (0, 0), (0, 2)))
     np.testing.assert_array_equal(block.apply(variables, X), want)
 

@@ -1,4 +1,4 @@
-"""A frozen trunk stays as it is; its new head learns."""
+"""Tests that training changes the trainable layers alone and leaves a frozen trunk unchanged."""
 
 import dataclasses
 

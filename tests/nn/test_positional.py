@@ -1,4 +1,4 @@
-"""Positional encoding against hand arithmetic."""
+"""Tests of the positional encoding against values computed by hand."""
 
 import numpy as np
 import pytest
