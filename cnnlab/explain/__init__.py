@@ -1,0 +1,40 @@
+"""Explanations of a network's answer: which pixels does it hang on, and how far can the map be trusted?"""
+
+from cnnlab.explain import targets
+from cnnlab.explain.cam import (
+    eigen_cam,
+    grad_cam,
+    grad_cam_plus_plus,
+    hires_cam,
+    layer_cam,
+    score_cam,
+)
+from cnnlab.explain.explanation import Explanation
+from cnnlab.explain.gradients import (
+    deconvolution,
+    guided_backpropagation,
+    input_x_gradient,
+    integrated_gradients,
+    saliency,
+    smooth_grad,
+)
+from cnnlab.explain.perturbation import occlusion, rise
+
+__all__ = [
+    "Explanation",
+    "deconvolution",
+    "eigen_cam",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "guided_backpropagation",
+    "hires_cam",
+    "input_x_gradient",
+    "integrated_gradients",
+    "layer_cam",
+    "occlusion",
+    "rise",
+    "saliency",
+    "score_cam",
+    "smooth_grad",
+    "targets",
+]

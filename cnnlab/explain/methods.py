@@ -1,0 +1,158 @@
+"""The table of explanation methods, and one function that runs any of them and judges its maps."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax.tree_util import Partial
+
+from cnnlab.errors import check_known
+from cnnlab.explain import cam, gradients, perturbation, targets
+from cnnlab.explain.compute import Networks, prepare
+from cnnlab.explain.explanation import Explanation
+from cnnlab.explain.verdict import SCORES, judge
+from cnnlab.trained import Trained
+
+
+class Method(NamedTuple):
+    """A method of explanation.
+
+    Attributes:
+      explain: function `(trained, images, target, *, layer, mc_samples, key)` that returns an `Explanation`.
+      shows: what its map shows, in one line.
+      paper: its source.
+      cost: its cost in passes of the network; a gradient costs about three passes.
+      sane: whether its map changes if the network's weights are randomised, as Adebayo et al. (2018) ask of a map that
+        explains the network and not only the image.
+      reads_layer: whether it takes the name of a layer.
+    """
+
+    explain: Callable[..., Explanation]
+    shows: str
+    paper: str
+    cost: str
+    sane: bool
+    reads_layer: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "grad_cam": Method(
+        *(cam.grad_cam, "regions whose features speak for the target", "Selvaraju et al., ICCV 2017"),
+        *("1 gradient", True, True),
+    ),
+    "hires_cam": Method(
+        *(cam.hires_cam, "places that the network uses for the target", "Draelos and Carin, 2020"),
+        *("1 gradient", True, True),
+    ),
+    "grad_cam_plus_plus": Method(
+        *(cam.grad_cam_plus_plus, "regions of all objects of a class", "Chattopadhay et al., WACV 2018"),
+        *("1 gradient", True, True),
+    ),
+    "layer_cam": Method(
+        *(cam.layer_cam, "places that speak for the target, also in early layers", "Jiang et al., TIP 2021"),
+        *("1 gradient", True, True),
+    ),
+    "eigen_cam": Method(
+        *(cam.eigen_cam, "what stands out in a layer, for whatever class", "Muhammad and Yeasin, IJCNN 2020"),
+        *("1 pass", True, True),
+    ),
+    "score_cam": Method(
+        *(cam.score_cam, "regions that keep the target if they alone are visible", "Wang et al., CVPRW 2020"),
+        *("1 pass a channel", True, True),
+    ),
+    "saliency": Method(
+        *(gradients.saliency, "pixels to which the target is sensitive", "Simonyan et al., ICLRW 2014"),
+        *("1 gradient", True),
+    ),
+    "input_x_gradient": Method(
+        *(gradients.input_x_gradient, "each pixel's share in a linear approximation", "Shrikumar et al., 2016"),
+        *("1 gradient", True),
+    ),
+    "smooth_grad": Method(
+        *(gradients.smooth_grad, "the saliency, averaged over noisy images", "Smilkov et al., 2017"),
+        *("50 gradients", True),
+    ),
+    "integrated_gradients": Method(
+        *(
+            gradients.integrated_gradients,
+            "each pixel's share in the change from a baseline",
+            "Sundararajan, ICML 2017",
+        ),
+        *("50 gradients", True),
+    ),
+    "guided_backpropagation": Method(
+        *(gradients.guided_backpropagation, "edges that the network reads", "Springenberg et al., ICLRW 2015"),
+        *("1 gradient", False),
+    ),
+    "deconvolution": Method(
+        *(gradients.deconvolution, "edges that the network reads", "Zeiler and Fergus, ECCV 2014"),
+        *("1 gradient", False),
+    ),
+    "occlusion": Method(
+        *(perturbation.occlusion, "how far the target falls where a window is covered", "Zeiler and Fergus, ECCV 2014"),
+        *("1 pass a window, about 170", True),
+    ),
+    "rise": Method(
+        *(perturbation.rise, "pixels that raise the target if they are visible", "Petsiuk et al., BMVC 2018"),
+        *("1 pass a mask, 1,000", True),
+    ),
+}
+"""The methods by name. A new one is a function in one of the files beside this one, and a line here."""
+
+
+def explain(
+    method: str,
+    trained: Networks,
+    images: jax.Array,
+    target: Any = None,
+    *,
+    layer: str | None = None,
+    mc_samples: int = 0,
+    key: jax.Array | None = None,
+    verdict: bool | tuple[str, ...] = True,
+    steps: int = 16,
+) -> Explanation:
+    """Explains by a method of `METHODS`, and judges the maps.
+
+    Args:
+      method: name of the method.
+      trained: a network, or the members of an ensemble.
+      images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
+      target: what to explain, by default the network's own answer; see `cnnlab.explain.targets`.
+      layer: name of the layer, for class activation maps.
+      mc_samples: number of MC-Dropout passes over which the map is averaged.
+      key: random key.
+      verdict: whether to add scores that say how far to trust each map, each beside the same score of a random map and
+        of an edge detector; or the names of some of `SCORES`. A class's logit is judged by its probability.
+      steps: number of steps of the curves of deletion and insertion.
+
+    Raises:
+      ValueError: there is no such method, score, layer or class.
+    """
+    check_known("method", method, METHODS)
+    chosen = tuple(SCORES) if verdict is True else tuple(verdict or ())
+    for name in chosen:
+        check_known("score", name, SCORES)
+    entry = METHODS[method]
+    key = jax.random.key(0) if key is None else key
+    options = {"layer": layer, "mc_samples": mc_samples, "key": key}
+    members, goal, _ = prepare(trained, images, target, layer, reads_layer=entry.reads_layer, mc_samples=mc_samples)
+    result = entry.explain(trained, images, goal, **options)
+    if not chosen:
+        return result
+
+    again = Partial(_recompute(method, layer), goal, key)
+    scored = targets.as_probability(members[0], goal)
+    scores = judge(members[0], images, result.map, scored, explain=again, key=key, scores=chosen, steps=steps)
+    return result.replace(verdict=(result.verdict or {}) | scores)
+
+
+@functools.lru_cache(maxsize=64)  # the same function each time, so that nothing is compiled again
+def _recompute(method: str, layer: str | None) -> Callable:
+    """Returns a function that computes a method's maps in one pass, for the scores that change image or network."""
+
+    def recompute(target: targets.Target, key: jax.Array, trained: Trained, images: jax.Array) -> jax.Array:
+        return METHODS[method].explain(trained, images, target, layer=layer, key=key).map
+
+    return recompute

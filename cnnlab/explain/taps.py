@@ -1,0 +1,130 @@
+"""One forward pass of a network with access to the output of any layer, without editing the network."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnlab import nn as cnn
+from cnnlab.errors import unknown
+from cnnlab.nn.taps import tap
+from cnnlab.trained import Forward, Trained
+
+
+class Layer(NamedTuple):
+    """A layer whose output is an array.
+
+    Attributes:
+      name: path of the module, such as `stage3/block2`.
+      shape: shape of its output for one image, `[1, ...]`.
+      calls: number of its calls in a pass; a layer that is called several times stands for its last call.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    calls: int
+
+
+def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> list[Layer]:
+    """Lists the layers of a network in the order in which they end, dropout left out; nothing is computed.
+
+    Args:
+      trained: the network.
+      shape: height, width and channels of the image; by default those of the training images.
+
+    >>> from cnnlab.data import InputSpec
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import Classification
+    >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
+    >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))), net, Classification(), spec)
+    >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
+    [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
+    """
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+
+    def note(module: nn.Module, call, args, kwargs):
+        out = call(*args, **kwargs)
+        name = "/".join(module.path)
+        if name and hasattr(out, "shape") and not isinstance(module, nn.Dropout):
+            shapes.setdefault(name, []).append(out.shape)
+        return out
+
+    image = jax.ShapeDtypeStruct((1, *(shape or trained.spec.shape)), jnp.float32)
+    with tap(note):
+        jax.eval_shape(lambda variables, x: cnn.apply(trained.network, variables, x), trained.variables, image)
+    return [Layer(name, each[-1], len(each)) for name, each in shapes.items()]
+
+
+def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int, int] | None = None) -> Layer:
+    """Returns the layer of a name; without a name, the last one whose output has spatial axes of more than one place.
+
+    A layer that gives the logits themselves, as in segmentation, is not the default.
+
+    Raises:
+      ValueError: there is no such layer, or the network has none with spatial axes.
+    """
+    layers = find_layers(trained, shape)
+    if name is not None:
+        matches = [layer for layer in layers if layer.name == name]
+        if not matches:
+            raise unknown("layer", name, [layer.name for layer in layers])
+        return matches[0]
+    image = jax.ShapeDtypeStruct((1, *(shape or trained.spec.shape)), jnp.float32)
+    logits = jax.eval_shape(lambda variables, x: cnn.apply(trained.network, variables, x), trained.variables, image)
+    spatial = [layer for layer in layers if is_spatial(layer) and layer.shape != logits.shape]
+    if not spatial:
+        raise ValueError(
+            f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; choose a method that needs "
+            "none, such as saliency or occlusion"
+        )
+    return spatial[-1]
+
+
+def is_spatial(layer: Layer) -> bool:
+    """Returns whether a layer's output is a map `[B, h, w, C]` of more than one place."""
+    return len(layer.shape) == 4 and layer.shape[1] * layer.shape[2] > 1
+
+
+def run(
+    trained: Trained,
+    x: jax.Array,
+    layer: Layer | None,
+    *,
+    forward: Forward = cnn.apply,
+    change: Callable[[jax.Array], jax.Array] | None = None,
+) -> tuple[jax.Array, Any]:
+    """Runs a network on normalised images.
+
+    Args:
+      trained: the network.
+      x: normalised images `[B, H, W, C]`.
+      layer: the layer whose output is returned too; None for no layer.
+      forward: function that runs the network; by default dropout is off.
+      change: function that replaces the layer's output before the network goes on.
+
+    Returns:
+      The logits `[B, ...]`, and the layer's output, changed by `change`; None without a layer.
+
+    Raises:
+      ValueError: the layer is inside `nn.scan` or `nn.remat`, where its output cannot be reached.
+    """
+    if layer is None:
+        return forward(trained.network, trained.variables, x), None
+    outputs: list[jax.Array] = []
+    count = 0
+
+    def reach(module: nn.Module, call, args, kwargs):
+        nonlocal count
+        out = call(*args, **kwargs)
+        if "/".join(module.path) == layer.name:
+            count += 1
+            if count == layer.calls:
+                out = out if change is None else change(out)
+                outputs.append(out)
+        return out
+
+    with tap(reach):
+        logits = forward(trained.network, trained.variables, x)
+    return logits, outputs[-1]

@@ -1,0 +1,383 @@
+"""Targets: what an explanation explains. A target is a function of the logits `[B, ...]` that returns one value `[B]`.
+
+Each maker returns a pytree (`jax.tree_util.Partial`), so that another class or region needs no new compilation.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from cnnlab.data import normalise
+from cnnlab.errors import unknown
+from cnnlab.explain.taps import Layer, find_layer
+from cnnlab.explain.taps import run as run_network
+from cnnlab.runtime.compile import jit
+from cnnlab.tasks.task import Outputs, Task, complete, task_name
+from cnnlab.trained import Trained, outputs
+
+Target = Callable[[jax.Array], jax.Array]
+"""Function of the logits `[B, ...]` that returns one value an image, `[B]`."""
+
+BOX_VALUES = ("score", "object", "class", "left", "top", "right", "bottom", "width", "height")
+
+
+def class_logit(index: int | jax.Array) -> Target:
+    """Creates the target of a class's logit, before the softmax.
+
+    Args:
+      index: number of the class, or one number an image, `[B]`.
+
+    >>> class_logit(2)(jnp.array([[1.0, 2.0, 5.0]])).tolist()
+    [5.0]
+    """
+    return Partial(_class_logit, jnp.asarray(index))
+
+
+def _class_logit(index: jax.Array, logits: jax.Array) -> jax.Array:
+    return _at(logits, index)
+
+
+def class_probability(index: int | jax.Array) -> Target:
+    """Creates the target of a class's probability: its softmax, or the sigmoid of a single logit.
+
+    >>> class_probability(0)(jnp.zeros((1, 4))).tolist()
+    [0.25]
+    """
+    return Partial(_class_probability, jnp.asarray(index))
+
+
+def _class_probability(index: jax.Array, logits: jax.Array) -> jax.Array:
+    single = logits.shape[-1] == 1  # a sigmoid is the softmax of plus and minus half the logit
+    return _at(jax.nn.softmax(_both(logits) / (2 if single else 1)), index)
+
+
+def margin(first: int | jax.Array, second: int | jax.Array) -> Target:
+    """Creates the target of the difference between two classes' logits: why the first and not the second?
+
+    >>> margin(2, 0)(jnp.array([[1.0, 2.0, 5.0]])).tolist()
+    [4.0]
+    """
+    return Partial(_margin, jnp.asarray(first), jnp.asarray(second))
+
+
+def _margin(first: jax.Array, second: jax.Array, logits: jax.Array) -> jax.Array:
+    return _at(logits, first) - _at(logits, second)
+
+
+def output(index: int | jax.Array) -> Target:
+    """Creates the target of one output of the network, such as a number of a regression.
+
+    >>> output(0)(jnp.array([[7.0]])).tolist()
+    [7.0]
+    """
+    return Partial(_output, jnp.asarray(index))
+
+
+def _output(index: jax.Array, logits: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(logits, jnp.broadcast_to(index, len(logits))[:, None], -1)[:, 0]
+
+
+def region(index: int | jax.Array, pixels: jax.Array | None = None) -> Target:
+    """Creates the target of a class's mean logit over some pixels of a segmentation.
+
+    Args:
+      index: number of the class, or one number an image, `[B]`.
+      pixels: `[H, W]` or `[B, H, W]`, boolean or weights; by default all pixels. An image without pixels has the
+        value 0.
+
+    >>> region(1, jnp.array([[True, False]]))(jnp.array([[[[0.0, 3.0], [0.0, 9.0]]]])).tolist()
+    [3.0]
+    """
+    weights = jnp.ones((1, 1)) if pixels is None else jnp.asarray(pixels, jnp.float32)
+    return Partial(_region, jnp.asarray(index), weights)
+
+
+def _region(index: jax.Array, weights: jax.Array, logits: jax.Array) -> jax.Array:
+    index = jnp.broadcast_to(index, len(logits))
+    values = jnp.take_along_axis(_both(logits), index[:, None, None, None], -1)[..., 0]
+    weights = jnp.broadcast_to(weights, values.shape)
+    return (values * weights).sum((1, 2)) / jnp.maximum(weights.sum((1, 2)), 1e-12)
+
+
+def box(trained: Trained, place: int | jax.Array, label: int | jax.Array, value: str = "score") -> Target:
+    """Creates the target of one box of a detection.
+
+    Args:
+      trained: the network, whose task says how logits become boxes.
+      place: index of the box on the network's grid, as in `predict(...).place`, or one an image, `[B]`.
+      label: number of the class, or one an image, `[B]`.
+      value: `score` (the probability of an object times that of the class), `object` or `class` alone, or a coordinate
+        in pixels: `left`, `top`, `right`, `bottom`, `width`, `height`.
+
+    Raises:
+      ValueError: the value is unknown.
+    """
+    if value not in BOX_VALUES:
+        raise unknown("value of a box", value, BOX_VALUES)
+    return Partial(_box(trained.task, value), jnp.asarray(place), jnp.asarray(label))
+
+
+@functools.lru_cache(maxsize=64)  # the same function each time, so that nothing is compiled again
+def _box(task: Task, value: str) -> Callable:
+    def box_value(place: jax.Array, label: jax.Array, logits: jax.Array) -> jax.Array:
+        score, probs, boxes = flat_boxes(task.link(logits))
+        place, label = (jnp.broadcast_to(each, len(logits)) for each in (place, label))
+        left, top, right, bottom = jnp.take_along_axis(boxes, place[:, None, None], 1)[:, 0].T
+        found, chance = _at(score, place), _at(jnp.take_along_axis(probs, place[:, None, None], 1)[:, 0], label)
+        values = {"score": found * chance, "object": found, "class": chance, "left": left, "top": top}
+        return (values | {"right": right, "bottom": bottom, "width": right - left, "height": bottom - top})[value]
+
+    return box_value
+
+
+def flat_boxes(outputs: Outputs) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the scores `[B, n]`, class probabilities `[B, n, k]` and boxes `[B, n, 4]` of a grid in one list."""
+    score, boxes, probs = outputs["score"], outputs["boxes"], outputs["probs"]
+    if probs.ndim == 4:  # the boxes of a cell share its classes
+        probs = jnp.broadcast_to(probs[..., None, :], (*score.shape, probs.shape[-1]))
+    b = len(score)
+    return score.reshape(b, -1), probs.reshape(b, -1, probs.shape[-1]), boxes.reshape(b, -1, 4)
+
+
+def unit(trained: Trained, layer: str, channel: int, *, row: int | None = None, column: int | None = None) -> Target:
+    """Creates the target of one unit of any layer: a channel's mean over all places, or its value at one place.
+
+    Args:
+      trained: the network.
+      layer: name of the layer.
+      channel: index on the last axis of the layer's output.
+      row: row of the place, for a layer with spatial axes.
+      column: column of the place.
+
+    Raises:
+      ValueError: there is no such layer, channel or place.
+    """
+    found = find_layer(trained, layer)
+    limits = {"channel": (channel, found.shape[-1])}
+    if is_placed := row is not None or column is not None:
+        if len(found.shape) != 4 or row is None or column is None:
+            raise ValueError(f"{layer} has the output {list(found.shape[1:])}; give both row and column, or neither")
+        limits |= {"row": (row, found.shape[1]), "column": (column, found.shape[2])}
+    for name, (number, end) in limits.items():
+        if not 0 <= number < end:
+            raise ValueError(f"{name} must lie in 0..{end - 1} for {layer}, found {number}")
+    if is_placed:
+        return LayerTarget(found, Partial(_unit_at, jnp.array([row, column, channel])))
+    return LayerTarget(found, Partial(_channel, jnp.asarray(channel)))
+
+
+def _channel(channel: jax.Array, output: jax.Array) -> jax.Array:
+    return output.reshape(len(output), -1, output.shape[-1]).mean(1)[:, channel]
+
+
+def _unit_at(place: jax.Array, output: jax.Array) -> jax.Array:
+    return output[:, place[0], place[1], place[2]]
+
+
+def direction(trained: Trained, layer: str, vector: jax.Array) -> Target:
+    """Creates the target of a direction in feature space: the inner product of a layer's mean output with a vector.
+
+    Args:
+      trained: the network.
+      layer: name of the layer.
+      vector: `[C]`, as long as the last axis of the layer's output.
+
+    Raises:
+      ValueError: there is no such layer, or the vector has another length.
+    """
+    found = find_layer(trained, layer)
+    if np.shape(vector) != found.shape[-1:]:
+        raise ValueError(f"vector must be [{found.shape[-1]}] for {layer}, found {list(np.shape(vector))}")
+    return LayerTarget(found, Partial(_direction, jnp.asarray(vector, jnp.float32)))
+
+
+def _direction(vector: jax.Array, output: jax.Array) -> jax.Array:
+    return output.reshape(len(output), -1, output.shape[-1]).mean(1) @ vector
+
+
+@jax.tree_util.register_pytree_node_class
+class LayerTarget:
+    """A target that reads the output of a layer instead of the logits."""
+
+    def __init__(self, layer: Layer, function: Target):
+        self.layer, self.function = layer, function
+
+    def __call__(self, output: jax.Array) -> jax.Array:
+        return self.function(output)
+
+    def tree_flatten(self):
+        return (self.function,), self.layer
+
+    @classmethod
+    def tree_unflatten(cls, layer: Layer, children):
+        return cls(layer, *children)
+
+
+def choose_target(members: Sequence[Trained], images: jax.Array, target: Any = None) -> Target:
+    """Turns what a user names into a target.
+
+    Args:
+      members: the network, or the members of an ensemble.
+      images: `[B, H, W, C]`.
+      target: None for the network's own answer: the most probable class, the first number of a regression, the most
+        frequent class of a segmentation other than its first one, the best box of a detection. A class's number or
+        name, or one number an image, `[B]`: of a segmentation its pixels, of a detection its best box. `4-9` for
+        the margin between two classes. A function of the logits.
+
+    Raises:
+      ValueError: there is no such class, or the function does not return one value an image.
+    """
+    trained = members[0]
+    if callable(target):
+        target = target if isinstance(target, Partial | LayerTarget) else Partial(target)
+        _check_values(trained, images, target)
+        return target
+    kind = complete(trained.task).logits
+    if kind not in _CHOICES:
+        raise ValueError(
+            f"the task {task_name(trained.task)} has no classes or boxes to choose from; give a function of the logits"
+        )
+    if isinstance(target, str):
+        target = named(trained, target)
+        if callable(target):
+            return target
+    averaged = mean_outputs(tuple(members), images)
+    if target is not None:
+        target = _checked(target, len(images), len(trained.spec.classes))
+    return _CHOICES[kind](trained, averaged, target)
+
+
+def named(trained: Trained, text: str) -> int | Target:
+    """Reads a target from text: a class's name, its number, or two of them joined by a hyphen."""
+    classes = trained.spec.classes
+    if text in classes:
+        return classes.index(text)
+    if text.isdecimal():
+        return int(text)
+    for at in (i for i, letter in enumerate(text) if letter == "-"):
+        ends = [text[:at], text[at + 1 :]]
+        if all(end in classes or end.isdecimal() for end in ends):
+            first, second = (_checked(named(trained, end), 1, len(classes)) for end in ends)
+            if complete(trained.task).logits != "vector":
+                raise ValueError(
+                    f"a margin such as {text} is for classification, this run is {task_name(trained.task)}"
+                )
+            return margin(first, second)
+    raise unknown("target", text, classes, "Numbers from 0 and margins such as 4-9 are known too.")
+
+
+def _checked(index: Any, number: int, k: int) -> jax.Array:
+    """Returns class numbers as an array `[B]` or a single one."""
+    index = np.asarray(index)
+    if index.dtype.kind not in "iu" or index.shape not in ((), (number,)):
+        raise ValueError(
+            f"target must be a class's number or name, one number for each of the {number} images, or a function of the "
+            f"logits, found {index.dtype} {list(index.shape)}"
+        )
+    wrong = index[(index < 0) | (index >= k)] if index.ndim else index[None][(index < 0) | (index >= k)]
+    if wrong.size:
+        raise ValueError(f"target must lie in 0..{k - 1} for {k} classes, found {wrong.ravel()[0]}")
+    return jnp.asarray(index)
+
+
+def _check_values(trained: Trained, images: jax.Array, target: Target) -> None:
+    layer = target.layer if isinstance(target, LayerTarget) else None
+
+    def value(trained: Trained, images: jax.Array) -> jax.Array:
+        logits, output = run_network(trained, normalise(images, trained.spec), layer)
+        return target(logits if layer is None else output)
+
+    shape = jax.eval_shape(value, trained, images).shape
+    if shape != (len(images),):
+        raise ValueError(f"a target must return one value an image, [{len(images)}], found {list(shape)}")
+
+
+@jit
+def mean_outputs(members: tuple[Trained, ...], images: jax.Array) -> Outputs:
+    """Computes the linked outputs of a pass without dropout, averaged over members."""
+    each = [outputs(member, images) for member in members]
+    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each)
+
+
+def _of_vector(trained: Trained, outputs: Outputs, index: jax.Array | None) -> Target:
+    index = class_ranks(outputs)[:, 0] if index is None else index
+    index = jnp.broadcast_to(index, len(jax.tree.leaves(outputs)[0]))
+    return class_logit(index) if "probs" in outputs else output(index)
+
+
+def class_ranks(outputs: Outputs) -> jax.Array:
+    """Returns the classes of each image, the most probable first, `[B, k]`; outputs without classes keep their order.
+
+    A class of several labels is as probable as its yes.
+    """
+    if "probs" not in outputs:
+        values = jax.tree.leaves(outputs)[0]
+        return jnp.broadcast_to(jnp.arange(values.shape[-1]), values.shape)
+    probs = outputs["probs"]
+    return jnp.argsort(-(probs[..., 1] if probs.ndim == 3 else probs), axis=-1, stable=True)
+
+
+def _of_map(trained: Trained, outputs: Outputs, index: jax.Array | None) -> Target:
+    mask = outputs["probs"].argmax(-1)
+    index = area_ranks(outputs)[:, 0] if index is None else jnp.broadcast_to(index, len(mask))
+    pixels = mask == index[:, None, None]
+    return region(index, pixels | ~pixels.any((1, 2), keepdims=True))
+
+
+def area_ranks(outputs: Outputs) -> jax.Array:
+    """Returns the classes of each segmentation, that of most pixels first, `[B, k]`; class 0 comes last."""
+    probs = outputs["probs"]
+    k = probs.shape[-1]
+    count = jax.nn.one_hot(probs.argmax(-1), k).sum((1, 2))
+    present = (jnp.arange(k) > 0) & (count > 0)
+    return jnp.argsort(-jnp.where(present, count, jnp.where(jnp.arange(k) == 0, 0.0, -1.0)), axis=-1, stable=True)
+
+
+def _of_grid(trained: Trained, outputs: Outputs, index: jax.Array | None) -> Target:
+    score, probs, _ = flat_boxes(outputs)
+    each = score[..., None] * probs  # [B, n, k]
+    if index is None:
+        best = each.reshape(len(each), -1).argmax(-1)
+        return box(trained, best // each.shape[-1], best % each.shape[-1])
+    index = jnp.broadcast_to(index, len(each))
+    return box(trained, jnp.take_along_axis(each, index[:, None, None], -1)[..., 0].argmax(-1), index)
+
+
+def as_probability(trained: Trained, target: Target) -> Target:
+    """Returns the probability of the class whose logit a target reads, by which deletion and insertion are comparable.
+
+    Other targets, such as margins, boxes and functions of a user, stay as they are.
+    """
+    function = target.func if isinstance(target, Partial) else None
+    if function not in (_class_logit, _region):
+        return target
+    return Partial(_probability(trained.task, function), *target.args)
+
+
+@functools.lru_cache(maxsize=64)
+def _probability(task: Task, function: Callable) -> Callable:
+    def probability(*args) -> jax.Array:
+        probs = task.link(args[-1])["probs"]
+        single = probs.shape[-1] == 2 and probs.ndim == args[-1].ndim + 1  # yes or no for each of several labels
+        return function(*args[:-1], probs[..., 1] if single else probs)
+
+    return probability
+
+
+_CHOICES = {"vector": _of_vector, "map": _of_map, "grid": _of_grid}
+
+
+def _at(values: jax.Array, index: jax.Array) -> jax.Array:
+    """Returns `values[b, index[b]]` of an array `[B, k]`."""
+    values = _both(values)
+    return jnp.take_along_axis(values, jnp.broadcast_to(index, len(values))[:, None], -1)[:, 0]
+
+
+def _both(logits: jax.Array) -> jax.Array:
+    """Returns the logits of both classes where one logit stands for the second one."""
+    return jnp.concatenate([-logits, logits], -1) if logits.shape[-1] == 1 else logits
