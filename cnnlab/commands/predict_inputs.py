@@ -63,10 +63,15 @@ class Request(NamedTuple):
 
 def sort_paths(request: Request) -> tuple[list[str], list[Path], list[str]]:
     """Splits the paths into runs, which come first, videos and all other paths."""
-    runs = [request.run, *itertools.takewhile(_is_run, request.paths)]
-    paths = request.paths[len(runs) - 1 :]
+    runs, paths = split_runs(request.run, request.paths)
     videos = [path for path in map(Path, paths) if _is_video(path, folders=request.videos.video)]
     return runs, videos, [path for path in paths if Path(path) not in videos]
+
+
+def split_runs(run: str, paths: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    """Splits the arguments of a command into its runs, which come first, and all other paths."""
+    runs = [run, *itertools.takewhile(_is_run, paths)]
+    return runs, paths[len(runs) - 1 :]
 
 
 def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path], paths: Sequence[str]) -> None:

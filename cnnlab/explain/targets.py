@@ -265,7 +265,7 @@ def named(trained: Trained, text: str) -> int | Target:
             first, second = (_checked(named(trained, end), 1, len(classes)) for end in ends)
             if complete(trained.task).logits != "vector":
                 raise ValueError(
-                    f"a margin such as {text} is for classification, this run is {task_name(trained.task)}"
+                    f"a margin such as {text} is for classification, found {task_name(trained.task)}"
                 )
             return margin(first, second)
     raise unknown("target", text, classes, "Numbers from 0 and margins such as 4-9 are known too.")
@@ -276,8 +276,8 @@ def _checked(index: Any, number: int, k: int) -> jax.Array:
     index = np.asarray(index)
     if index.dtype.kind not in "iu" or index.shape not in ((), (number,)):
         raise ValueError(
-            f"target must be a class's number or name, one number for each of the {number} images, or a function of the "
-            f"logits, found {index.dtype} {list(index.shape)}"
+            f"target must be a class's number or name, one number for each of the {number} images, or a function of "
+            f"the logits, found {index.dtype} {list(index.shape)}"
         )
     wrong = index[(index < 0) | (index >= k)] if index.ndim else index[None][(index < 0) | (index >= k)]
     if wrong.size:

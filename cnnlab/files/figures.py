@@ -1,10 +1,18 @@
 """Matplotlib figures as PNG files."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnlab.files.atomic import replacing
+
+
+def png_bytes(figure: Any) -> bytes:
+    """Returns a matplotlib figure as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, bbox_inches="tight", format="png")
+    return stream.getvalue()
 
 
 def save_figures(figures: Mapping[str, Any], directory: Path) -> list[Path]:

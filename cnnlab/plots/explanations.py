@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnnlab.plots.canvas import new_figure, show
+from cnnlab.plots.canvas import new_figure, rectangle_of, show
 from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ORANGE, _BLUE = np.array([213, 94, 0]) / 255, np.array([0, 114, 178]) / 255  # Okabe and Ito's
 _MOST = 8  # images of a sheet
+_WIDTH = 76  # letters in a line of a sentence
+
+
+class Panel(NamedTuple):
+    """One map of an image.
+
+    Attributes:
+      title: what the map explains, by which method.
+      sentence: what the scores say of the map.
+      map: `[H, W]`.
+      spread: `[H, W]`, standard deviation of the map; None without error bars.
+      mark: box `[4]` xyxy in pixels or mask `[H, W]` that is outlined; None for nothing.
+    """
+
+    title: str
+    sentence: str
+    map: np.ndarray
+    spread: np.ndarray | None = None
+    mark: Any = None
 
 
 def overlay_map(image: np.ndarray, values: np.ndarray, *, scale: float | None = None) -> np.ndarray:
@@ -32,40 +54,80 @@ def overlay_map(image: np.ndarray, values: np.ndarray, *, scale: float | None = 
     >>> overlay_map(np.full((1, 2, 1), 128, np.uint8), np.array([[0.0, 2.0]])).tolist()
     [[[128, 128, 128], [213, 94, 0]]]
     """
-    pixels = np.asarray(image, np.float32) / (255 if np.asarray(image).dtype == np.uint8 else 1)
-    grey = np.repeat(pixels.mean(-1, keepdims=True), 3, -1)
-    values = np.asarray(values, np.float32)
+    image, values = np.asarray(image), np.asarray(values, np.float32)
+    grey = image.astype(np.float32).mean(-1, keepdims=True) / (255 if image.dtype == np.uint8 else 1)
     scale = float(np.abs(values).max()) if scale is None else scale
     share = np.clip(np.abs(values) / scale, 0, 1)[..., None] if scale > 0 else np.zeros((*values.shape, 1))
     colour = np.where(values[..., None] >= 0, _ORANGE, _BLUE)
     return np.rint(255 * (grey + share * (colour - grey))).astype(np.uint8)
 
 
-_ORANGE, _BLUE = np.array([213, 94, 0]) / 255, np.array([0, 114, 178]) / 255  # Okabe and Ito's
-
-
-def explanation_sheet(
-    images: np.ndarray, maps: np.ndarray, spread: np.ndarray | None = None, titles: Sequence[str] = ()
-) -> Figure:
+def explanation_sheet(images: np.ndarray, maps: np.ndarray, spread: np.ndarray | None = None) -> Figure:
     """Draws the first images in a row each: the image, the map laid over it, and its error bars.
 
     Args:
       images: `[B, H, W, C]`, uint8 or in [0, 1].
       maps: `[B, H, W]`.
-      spread: `[B, H, W]`, standard deviation of the map.
-      titles: one title an image.
+      spread: `[B, H, W]`, standard deviation of the maps.
     """
-    number = min(len(images), _MOST)
-    columns = 2 if spread is None else 3
+    number, columns = min(len(images), _MOST), 2 if spread is None else 3
     figure, axes = new_figure(number, columns, size=(1.8 * columns, 1.9 * number))
     for i, row in enumerate(axes):
         show(row[0], np.asarray(images[i]))
-        row[0].set_title(for_figure(titles[i]) if titles else "image", fontsize=8)
-        row[1].imshow(overlay_map(images[i], maps[i]))
-        row[1].set_title("map", fontsize=8)
-        if spread is not None:
-            row[2].imshow(overlay_map(images[i], spread[i], scale=float(np.abs(np.asarray(maps[i])).max()) or None))
-            row[2].set_title("standard deviation", fontsize=8)
-        for axis in row:
-            axis.axis("off")
+        panel = Panel("", "", np.asarray(maps[i]), None if spread is None else np.asarray(spread[i]))
+        _draw_maps(row[1:], images[i], panel)
+    for axis, title in zip(axes[0], ("image", "map", "standard deviation"), strict=False):
+        axis.set_title(title, fontsize=8)
     return figure
+
+
+def panel_sheet(image: np.ndarray, panels: Sequence[Panel], *, title: str) -> Figure:
+    """Draws an image and its maps, one below the other: each with what it explains and what its scores say.
+
+    Args:
+      image: `[H, W, C]`, uint8 or in [0, 1].
+      panels: the maps.
+      title: title of the figure.
+    """
+    from matplotlib.figure import Figure
+
+    columns = 1 + max(1 if panel.spread is None else 2 for panel in panels)
+    figure = Figure(figsize=(2.1 * columns + 0.4, 2.75 * len(panels) + 0.3), layout="constrained", dpi=120)
+    figure.suptitle(for_figure(title), fontsize=10)
+    rows = figure.subfigures(len(panels), 1, squeeze=False)[:, 0]
+    for row, panel in zip(rows, panels, strict=True):
+        row.suptitle(for_figure(panel.title), fontsize=9, fontweight="bold", x=0.02, ha="left")
+        axes = row.subplots(1, columns, squeeze=False)[0]
+        show(axes[0], np.asarray(image))
+        _outline(axes[0], panel.mark)
+        _draw_maps(axes[1:], image, panel)
+        if panel.sentence:
+            lines = textwrap.fill(for_figure(panel.sentence), round(_WIDTH * columns / 3))
+            row.supxlabel(lines, fontsize=7, x=0.02, ha="left")
+    return figure
+
+
+def _draw_maps(axes: Sequence[Axes], image: np.ndarray, panel: Panel) -> None:
+    """Draws a map and its spread, whose full colour is the map's largest value, so that both can be compared."""
+    for axis in axes:
+        axis.axis("off")
+    largest = float(np.abs(panel.map).max())
+    axes[0].imshow(overlay_map(image, panel.map))
+    _outline(axes[0], panel.mark)
+    if panel.spread is not None:
+        axes[1].imshow(overlay_map(image, panel.spread, scale=largest))
+        if panel.title:
+            axes[0].set_title("mean", fontsize=7)
+            axes[1].set_title("standard deviation", fontsize=7)
+
+
+def _outline(axis: Axes, mark: Any) -> None:
+    """Outlines a box or a mask."""
+    if mark is None:
+        return
+    if np.ndim(mark) == 1:
+        from matplotlib.patches import Rectangle
+
+        axis.add_patch(rectangle_of(Rectangle, mark, color="#009e73", linewidth=1.5))
+    elif 0 < np.mean(mark) < 1:
+        axis.contour(np.asarray(mark, float), levels=[0.5], colors="#009e73", linewidths=1)

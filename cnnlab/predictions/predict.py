@@ -58,7 +58,7 @@ def predict_files(
     read: deque[Path] = deque()  # files that are read, but not yet predicted
 
     def images() -> Iterator[np.ndarray]:
-        fitting = _fitting_size(members[0])
+        fitting = fitting_size(members[0])
         for path in map(Path, files):
             try:
                 pixels = read_pixels(path, **members[0].spec.layout | {"size": fitting(path)})
@@ -118,7 +118,7 @@ def predict_images(
             yield jax.tree.map(lambda leaf, i=i: leaf[i], prediction)
 
 
-def _fitting_size(trained: Trained) -> Callable[[Path], tuple[int, int]]:
+def fitting_size(trained: Trained) -> Callable[[Path], tuple[int, int]]:
     """Returns a function from a file to the size at which it is predicted: its own size if the network allows it."""
     spec = trained.spec
     if not trained.any_size or spec.resized:

@@ -1,0 +1,68 @@
+"""Explain answers: cnnlab explain RUN PATH... [--method grad_cam] [--target 3] [--mc 30] [--output DIR]."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import tyro
+
+from cnnlab.commands.common import AsJson, Misuse, Run, parse, print_json
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Draws for each photo why the network gave its first and its second guess, and how far to trust the maps."""
+
+    def command(
+        run: Run,
+        paths: tyro.conf.Positional[tuple[str, ...]],
+        /,
+        method: tuple[str, ...] = ("grad_cam",),
+        target: str | None = None,
+        layer: str | None = None,
+        mc: int | Literal["auto"] = "auto",
+        verdict: bool = True,
+        scores: tuple[str, ...] = ("deletion", "insertion"),
+        output: str | None = None,
+        window: tuple[int, int] | None = None,
+        frames: tuple[int, ...] = (1,),
+        seed: int = 0,
+        json: AsJson = False,
+    ) -> dict:
+        """Explain a trained network's answers for photos: which pixels do they hang on?
+
+        Args:
+            run: run directory.
+            paths: image files, folders, sheets and videos; run directories before them form an ensemble with the first
+                one, whose maps are averaged.
+            method: methods, such as grad_cam occlusion; cnnlab list names them all.
+            target: what to explain: a class's name or number, or 4-9 for why 4 and not 9; by default the first and
+                the second guess.
+            layer: layer of class activation maps, such as conv2; by default the last one with spatial axes.
+            mc: number of MC-Dropout passes for the error bars, or 0 for none; auto takes 20 where the network has
+                dropout.
+            verdict: whether to judge each map, beside a random map and the image's edges.
+            scores: scores of the verdict: deletion, insertion, road, infidelity, max_sensitivity, randomisation.
+            output: directory for the figures, the maps (.npy) and explanations.json; by default RUN/explanations.
+            window: row and column of the upper left corner of the window that is explained, for a sheet; by default the
+                window in its middle.
+            frames: numbers of the frames that are explained, for a video, from 1.
+            seed: seed of the dropout masks and of random methods.
+            json: print one JSON object.
+        """
+        names = ("method", "target", "layer", "mc", "verdict", "scores", "output", "window", "frames", "seed", "json")
+        values = (method, target, layer, mc, verdict, scores, output, window, frames, seed, json)
+        return {"run": run, "paths": paths} | dict(zip(names, values, strict=True))
+
+    request = parse(command, arguments, "explain")
+    import cnnlab
+    from cnnlab.commands.explain_inputs import read_inputs
+    from cnnlab.commands.explain_outputs import explain_images
+    from cnnlab.commands.predict_inputs import split_runs
+
+    runs, paths = split_runs(request["run"], request["paths"])
+    if not paths:
+        raise Misuse("no PATH given; name image files, folders or videos")
+    members = [cnnlab.load(each) for each in runs]
+    images = read_inputs(members[0], paths, window=request["window"], frames=request["frames"])
+    report = explain_images(members, images, request, quiet=request["json"])
+    if request["json"]:
+        print_json(report)
