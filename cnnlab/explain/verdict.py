@@ -1,0 +1,277 @@
+"""The verdict on a map: scores that say how far to trust it, beside those of a random map and of an edge detector."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from cnnlab import nn as cnn
+from cnnlab.data import check_images
+from cnnlab.data.spec import as_float, standardise
+from cnnlab.errors import check_known
+from cnnlab.explain.baselines import edge_maps, random_maps
+from cnnlab.explain.faithfulness import deletion, infidelity, insertion, road
+from cnnlab.explain.image_keys import image_keys
+from cnnlab.explain.randomisation import Explain, randomisation
+from cnnlab.explain.robustness import max_sensitivity
+from cnnlab.runtime.compile import jit
+from cnnlab.trained import Trained
+
+BASELINES = ("random", "edges")
+"""The maps beside an explanation: `baselines.random_maps` and `baselines.edge_maps`."""
+
+
+class Case(NamedTuple):
+    """All that a score may read. The K = 3 maps of an image are the explanation, a random map and the image's edges.
+
+    Attributes:
+      value: function that computes the target of K versions of a batch, `[K, B, H, W, C]` -> `[K, B]`.
+      explain: function of a network and images that computes all three maps, `[K, B, H, W]`; the random one is new.
+      trained: the network.
+      images: `[B, H, W, C]`, float32 in [0, 1].
+      x: `[B, H, W, C]`, the normalised images.
+      maps: `[K, B, H, W]`.
+      key: random key of this score.
+      steps: number of parts of deletion and insertion.
+    """
+
+    value: Callable[[jax.Array], jax.Array]
+    explain: Explain
+    trained: Trained
+    images: jax.Array
+    x: jax.Array
+    maps: jax.Array
+    key: jax.Array
+    steps: int
+
+    @property
+    def keys(self) -> jax.Array:
+        return image_keys(self.images, self.key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A score of a map.
+
+    Attributes:
+      compute: function of a `Case` that returns the scores `[K, B]`.
+      higher_is_better: whether a large value is good.
+      meaning: what the score says.
+      paper: its source.
+      is_faithfulness: whether it compares the map with the network's answers; it needs no other map of the method.
+      rivals: the baselines that a good map beats on this score.
+    """
+
+    compute: Callable[[Case], jax.Array]
+    higher_is_better: bool
+    meaning: str
+    paper: str
+    is_faithfulness: bool = True
+    rivals: tuple[str, ...] = BASELINES
+
+
+def _deletion(case: Case) -> jax.Array:
+    return deletion(case.value, case.x, case.maps, steps=case.steps)
+
+
+def _insertion(case: Case) -> jax.Array:
+    return insertion(case.value, case.x, case.maps, steps=case.steps)
+
+
+def _road(case: Case) -> jax.Array:
+    return road(case.value, case.x, case.maps, case.keys)
+
+
+def _infidelity(case: Case) -> jax.Array:
+    return infidelity(case.value, case.x, case.maps, case.keys)
+
+
+def _max_sensitivity(case: Case) -> jax.Array:
+    return max_sensitivity(lambda images: case.explain(case.trained, images), case.images, case.maps, case.keys)
+
+
+def _randomisation(case: Case) -> jax.Array:
+    return randomisation(case.explain, case.trained, case.images, case.maps, case.key)
+
+
+_RISE = "Petsiuk et al., RISE, BMVC 2018"
+_YEH = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
+
+SCORES = {
+    "deletion": Score(_deletion, False, "the target's mean value while the most important pixels disappear", _RISE),
+    "insertion": Score(_insertion, True, "the target's mean value while the most important pixels become sharp", _RISE),
+    "road": Score(
+        _road,
+        True,
+        "how much more the target falls without the most important pixels than without the least important ones",
+        "Rong et al., A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML 2022",
+    ),
+    "infidelity": Score(_infidelity, False, "the error of the map's prediction of how noise changes the target", _YEH),
+    "max_sensitivity": Score(
+        _max_sensitivity,
+        False,
+        "the largest relative change of the map under noise that nobody sees",
+        _YEH,
+        is_faithfulness=False,
+        rivals=("random",),  # edges hardly change, because they do not depend on the network
+    ),
+    "randomisation": Score(
+        _randomisation,
+        False,
+        "the rank correlation with the map of the same network with random parameters",
+        "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018",
+        is_faithfulness=False,
+        rivals=("edges",),  # two random maps have the correlation 0, because they do not depend on the network
+    ),
+}
+"""Scores by name."""
+
+
+def judge(
+    trained: Trained,
+    images: jax.Array,
+    maps: jax.Array,
+    target: Callable[[jax.Array], jax.Array],
+    *,
+    explain: Explain,
+    key: jax.Array,
+    scores: Sequence[str] = tuple(SCORES),
+    steps: int = 32,
+) -> dict[str, jax.Array]:
+    """Computes how far to trust a map, beside the same scores of a random map and of an edge detector.
+
+    An image has the same scores alone and in any batch. A map that is constant has finite scores.
+
+    Args:
+      trained: the network.
+      images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
+      maps: `[B, H, W]`, one map an image; the most important pixel has the largest value.
+      target: function from logits `[B, ...]` to values `[B]`, the answer that the maps explain. A class's probability
+        makes the areas under deletion and insertion comparable between images.
+      explain: function of a network and images that computes maps by the same method, for the same target. It is called
+        with changed images and with random parameters, always with the whole batch.
+      key: random key.
+      scores: names in `SCORES`.
+      steps: number of parts of deletion and insertion.
+
+    Both functions may be pytrees (`jax.tree_util.Partial`) whose arrays change from call to call. Other functions are
+    compiled for each new object, so a lambda should be made once.
+
+    Returns:
+      For each score, by its name, values `[B]`, and beside it `random/NAME` and `edges/NAME`.
+
+    Raises:
+      ValueError: a score is unknown, `steps` is below 1, or the shapes of images and maps do not fit.
+
+    >>> from cnnlab.data import InputSpec
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import Classification
+    >>> net, spec = create_model("linear", num_classes=2), InputSpec((4, 4), classes=("a", "b"))
+    >>> images = jax.random.uniform(jax.random.key(0), (3, 4, 4, 1))
+    >>> trained = Trained(net.init(jax.random.key(1), images), net, Classification(), spec)
+    >>> def explain(trained, images):
+    ...     weights = trained.variables["params"]["dense"]["kernel"][:, 0].reshape(4, 4)
+    ...     return weights * images[..., 0]
+    >>> target = lambda logits: logits[:, 0]
+    >>> verdict = judge(trained, images, explain(trained, images), target, explain=explain, key=jax.random.key(2))
+    >>> verdict["deletion"].shape, bool((verdict["deletion"] < verdict["random/deletion"]).all())
+    ((3,), True)
+    """
+    check_images(images, trained.spec, any_size=trained.any_size)
+    if maps.shape != images.shape[:3]:
+        raise ValueError(f"maps must be {list(images.shape[:3])}, one for each image, found {list(maps.shape)}")
+    if steps < 1:
+        raise ValueError(f"steps must be 1 or more, found {steps}")
+    for name in scores:
+        check_known("score", name, SCORES)
+    target, explain = _as_pytree(target), _as_pytree(explain)
+    first, *keys = jax.random.split(key, 1 + len(SCORES))  # a score's numbers do not depend on which others there are
+    maps = _beside(maps, images, first)
+    verdict = {}
+    for name, own in zip(SCORES, keys, strict=True):
+        if name in scores:
+            method = None if SCORES[name].is_faithfulness else explain  # its program serves all methods
+            values = _compute(name, trained, images, maps, target, method, own, steps)
+            verdict |= dict(zip((name, *(f"{each}/{name}" for each in BASELINES)), values, strict=True))
+    return verdict
+
+
+@jit(static_argnames=("name", "steps"))
+def _compute(name: str, trained: Trained, images: jax.Array, maps: jax.Array, target, explain, key, steps) -> jax.Array:
+    images = as_float(images)
+
+    def value(x: jax.Array) -> jax.Array:
+        logits = cnn.apply(trained.network, trained.variables, x.reshape(-1, *x.shape[2:]))
+        return jax.vmap(target)(logits.reshape(*x.shape[:2], *logits.shape[1:]))
+
+    def explain_all(trained: Trained, images: jax.Array) -> jax.Array:
+        return _beside(explain(trained, images), images, key)
+
+    x = standardise(images, trained.spec)
+    case = Case(value, explain_all, trained, images, x, maps, key, steps)
+    return tuple(SCORES[name].compute(case))
+
+
+@jit
+def _beside(maps: jax.Array, images: jax.Array, key: jax.Array) -> jax.Array:
+    """Returns the maps `[K, B, H, W]`: those of the explanation, random ones and edges."""
+    images = as_float(images)
+    return jnp.stack([maps.astype(jnp.float32), random_maps(images, key), edge_maps(images)])
+
+
+def _as_pytree(fn: Callable) -> Any:
+    """Wraps a plain function, so that it can be an argument of a jitted function."""
+    return Partial(fn) if jax.tree_util.all_leaves([fn]) else fn
+
+
+def beats(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns whether each map is better than the baselines, for each score of a verdict.
+
+    The baselines are a random map and an edge detector. Two scores have one rival only, because a baseline that ignores
+    the network wins without merit: edges hardly change under noise (`max_sensitivity`), and two random maps are not
+    correlated (`randomisation`).
+
+    Returns:
+      Name of a score to `[B]` bool.
+
+    >>> verdict = {"road": jnp.array([0.5, 0.5]), "random/road": jnp.zeros(2), "edges/road": jnp.array([0.4, 0.5])}
+    >>> beats(verdict)["road"].tolist()
+    [True, False]
+    """
+    return {
+        name: jnp.all(jnp.stack([_is_better(verdict, name, rival) for rival in score.rivals]), 0)
+        for name, score in SCORES.items()
+        if name in verdict
+    }
+
+
+def flagged(verdict: Mapping[str, jax.Array]) -> jax.Array:
+    """Returns whether each map beats neither the random map nor the edge detector.
+
+    A map beats a baseline if it is better on more than half of the faithfulness scores (deletion, insertion, road and
+    infidelity) that the verdict holds.
+
+    Returns:
+      `[B]` bool.
+
+    Raises:
+      ValueError: the verdict holds no faithfulness score.
+
+    >>> verdict = {"road": jnp.array([0.5, 0.1]), "random/road": jnp.zeros(2) + 0.2, "edges/road": jnp.ones(2)}
+    >>> flagged(verdict).tolist()
+    [False, True]
+    """
+    names = [name for name, score in SCORES.items() if score.is_faithfulness and name in verdict]
+    if not names:
+        faithful = [name for name, score in SCORES.items() if score.is_faithfulness]
+        raise ValueError(f"a map is flagged by its faithfulness ({', '.join(faithful)}), found {list(verdict)}")
+    wins = {rival: sum(_is_better(verdict, name, rival).astype(int) for name in names) for rival in BASELINES}
+    return jnp.all(jnp.stack([2 * count <= len(names) for count in wins.values()]), 0)
+
+
+def _is_better(verdict: Mapping[str, jax.Array], name: str, rival: str) -> jax.Array:
+    own, other = verdict[name], verdict[f"{rival}/{name}"]
+    return own > other if SCORES[name].higher_is_better else own < other

@@ -1,0 +1,138 @@
+"""The verdict on a map, beside a random map and an edge detector."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from cnnlab.data import InputSpec
+from cnnlab.explain.baselines import edge_maps, random_maps
+from cnnlab.explain.verdict import SCORES, beats, flagged, judge
+from cnnlab.models import create_model
+from cnnlab.tasks import Classification
+from cnnlab.trained import Trained, logits
+
+KEY = jax.random.key(7)
+IMAGES = jax.random.uniform(jax.random.key(0), (4, 16, 16, 3))
+
+
+def network(name="lenet5"):
+    spec = InputSpec((16, 16), channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), classes=("a", "b", "c"))
+    net = create_model(name, num_classes=3)
+    return Trained(net.init(jax.random.key(1), IMAGES), net, Classification(), spec)
+
+
+def logit(index, logits):
+    return jnp.take_along_axis(logits, index[:, None], 1)[:, 0]
+
+
+def saliency(index, trained, images):
+    return jax.grad(lambda x: logit(index, logits(trained, x)).sum())(images).sum(-1)
+
+
+def verdict_of(trained, images, index, maps=None, **options):
+    explain = Partial(saliency, index)
+    maps = explain(trained, images) if maps is None else maps
+    return judge(trained, images, maps, Partial(logit, index), explain=explain, key=KEY, **options)
+
+
+CLASSES = jnp.array([0, 1, 2, 0])
+
+
+@pytest.fixture(scope="module")
+def verdict():
+    return verdict_of(network(), IMAGES, CLASSES)
+
+
+def test_every_score_stands_beside_those_of_a_random_map_and_of_an_edge_detector(verdict):
+    assert set(verdict) == {prefix + name for name in SCORES for prefix in ("", "random/", "edges/")}
+    assert all(values.shape == (4,) and jnp.isfinite(values).all() for values in verdict.values())
+    assert verdict["edges/randomisation"].tolist() == [1] * 4
+    assert abs(verdict["random/randomisation"]).max() < 0.3  # 256 pixels
+
+
+def test_an_image_has_the_same_scores_alone_and_in_a_batch(verdict):
+    for i in range(2):
+        alone = verdict_of(network(), IMAGES[i : i + 1], CLASSES[i : i + 1])
+        for name, values in alone.items():
+            np.testing.assert_allclose(values[0], verdict[name][i], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_bytes_and_fractions_are_the_same_images():
+    whole = np.asarray(IMAGES * 255).astype(np.uint8)
+    maps = edge_maps(IMAGES)
+    both = [
+        verdict_of(network(), images, CLASSES, maps, scores=["road"]) for images in (whole, np.float32(whole) / 255)
+    ]
+    for name in both[0]:
+        np.testing.assert_allclose(both[0][name], both[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_map_of_zeros_has_finite_scores():
+    zeros = jnp.zeros(IMAGES.shape[:3])
+    explain = Partial(lambda trained, images: jnp.zeros(images.shape[:3]))
+    got = judge(network(), IMAGES, zeros, Partial(logit, CLASSES), explain=explain, key=KEY)
+    assert all(jnp.isfinite(values).all() for values in got.values())
+    assert got["randomisation"].tolist() == [1] * 4
+    assert got["max_sensitivity"].tolist() == got["road"].tolist() == [0] * 4
+
+
+def test_a_black_image_has_finite_scores():
+    got = verdict_of(network(), jnp.zeros_like(IMAGES), CLASSES)
+    assert all(jnp.isfinite(values).all() for values in got.values())
+
+
+def test_what_each_pixel_adds_to_a_linear_network_beats_both_baselines():
+    trained = network("linear")
+    x = (IMAGES - jnp.array(trained.spec.mean)) / jnp.array(trained.spec.std)
+    weights = trained.variables["params"]["dense"]["kernel"].reshape(16, 16, 3, 3)
+    truth = jnp.stack([(one * weights[..., k]).sum(-1) for one, k in zip(x, CLASSES, strict=True)])
+    got = verdict_of(trained, IMAGES, CLASSES, truth)
+    assert {name for name, won in beats(got).items() if won.all()} >= {"deletion", "insertion", "road"}
+    assert not flagged(got).any()
+
+
+def test_the_gradient_of_a_linear_network_is_not_sensitive():
+    got = verdict_of(network("linear"), IMAGES, CLASSES)
+    assert got["max_sensitivity"].tolist() == [0] * 4
+    assert beats(got)["max_sensitivity"].all()
+
+
+def test_a_random_map_is_flagged():
+    got = verdict_of(network(), IMAGES, CLASSES, random_maps(IMAGES, jax.random.key(99)))
+    as_bad = {name: got[f"random/{name.rsplit('/')[-1]}"] for name in got}
+    assert flagged(as_bad).all()
+
+
+def test_a_map_that_beats_one_baseline_on_most_faithfulness_scores_is_not_flagged():
+    names = [name for name, score in SCORES.items() if score.is_faithfulness]
+    sign = {name: 1.0 if SCORES[name].higher_is_better else -1.0 for name in names}
+    got = {name: jnp.array([0.0, 0.0]) for name in names}
+    got |= {f"edges/{name}": sign[name] * jnp.ones(2) for name in names}
+    got |= {f"random/{name}": sign[name] * jnp.array([-1.0, -1.0 if i < 2 else 1.0]) for i, name in enumerate(names)}
+    assert flagged(got).tolist() == [False, True]
+
+
+def test_scores_do_not_depend_on_which_others_are_asked_for(verdict):
+    some = verdict_of(network(), IMAGES, CLASSES, scores=["infidelity"])
+    assert list(some) == ["infidelity", "random/infidelity", "edges/infidelity"]
+    assert all(jnp.array_equal(some[name], verdict[name]) for name in some)
+
+
+def test_edges_are_the_sobel_magnitude_of_the_mean_channel():
+    step = jnp.zeros((1, 3, 4, 3)).at[:, :, 2:].set(jnp.array([1.0, 2.0, 3.0]))
+    assert edge_maps(step)[0, 1].tolist() == [0, 8, 8, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scores": ["deletions"]}, "unknown score 'deletions'; did you mean 'deletion'"),
+        ({"steps": 0}, "steps must be 1 or more, found 0"),
+        ({"maps": jnp.zeros((4, 8, 8))}, r"maps must be \[4, 16, 16\], one for each image, found \[4, 8, 8\]"),
+    ],
+)
+def test_a_wrong_argument_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        verdict_of(network(), IMAGES, CLASSES, **options)
