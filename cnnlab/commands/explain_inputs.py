@@ -45,13 +45,13 @@ def read_inputs(
     """
     if any(number < 1 for number in frames):
         raise Misuse(f"frames are counted from 1, found {min(frames)}")
-    fitting = fitting_size(trained)
+    fitting, sheets = fitting_size(trained), trained.any_size and not trained.spec.resized
     for path in map(Path, paths):
         if path.suffix.lower() in SUFFIXES:
             yield from _frames(trained, path, sorted(set(frames)))
             continue
         for file in find_images([path]):
-            if window is not None or (trained.any_size and not trained.spec.resized and is_sheet(file, trained.spec.size)):
+            if window is not None or (sheets and is_sheet(file, trained.spec.size)):
                 yield _window(trained, file, window)
             else:
                 yield Input(file, "", read_pixels(file, **trained.spec.layout | {"size": fitting(file)}))
@@ -63,7 +63,7 @@ def _window(trained: Trained, file: Path, corner: tuple[int, int] | None) -> Inp
     with open_sheet(file, channels=trained.spec.channels) as sheet:
         rows, columns = (have - need for have, need in zip(sheet.size, (height, width), strict=True))
         if min(rows, columns) < 0:
-            raise ValueError(f"{file} has {sheet.size[0]}x{sheet.size[1]} pixels, less than a window of {height}x{width}")
+            raise ValueError(f"{file} has {sheet.size[0]}x{sheet.size[1]} pixels; a window has {height}x{width}")
         row, column = (rows // 2, columns // 2) if corner is None else corner
         if not (0 <= row <= rows and 0 <= column <= columns):
             raise ValueError(f"--window must lie in 0..{rows} and 0..{columns} for {file}, found {row} and {column}")

@@ -9,6 +9,7 @@ from cnnlab.explain.cam import (
     layer_cam,
     score_cam,
 )
+from cnnlab.explain.classes import ClassMaps, dominant_classes
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.gradients import (
     deconvolution,
@@ -18,18 +19,29 @@ from cnnlab.explain.gradients import (
     saliency,
     smooth_grad,
 )
+from cnnlab.explain.methods import METHODS, Method, explain
 from cnnlab.explain.perturbation import occlusion, rise
+from cnnlab.explain.verdict import SCORES, beats, flagged, judge
 
 __all__ = [
+    "METHODS",
+    "SCORES",
+    "ClassMaps",
     "Explanation",
+    "Method",
+    "beats",
     "deconvolution",
+    "dominant_classes",
     "eigen_cam",
+    "explain",
+    "flagged",
     "grad_cam",
     "grad_cam_plus_plus",
     "guided_backpropagation",
     "hires_cam",
     "input_x_gradient",
     "integrated_gradients",
+    "judge",
     "layer_cam",
     "occlusion",
     "rise",

@@ -53,10 +53,11 @@ def grad_cam(
     >>> grad_cam(trained, images, target=1).map.shape
     (3, 28, 28)
     """
-    return _explain(_grad_cam, trained, images, target, layer, mc_samples, key)
+    return _explain(grad_cam_map, trained, images, target, layer, mc_samples, key)
 
 
-def _grad_cam(one: Pass, x: jax.Array) -> jax.Array:
+def grad_cam_map(one: Pass, x: jax.Array) -> jax.Array:
+    """Computes `grad_cam` in one pass; returns `[B, H, W]`."""
     a, g = one.activations(x)
     return _resized(jax.nn.relu((g.mean((1, 2), keepdims=True) * a).sum(-1)), x)
 
@@ -76,10 +77,11 @@ def hires_cam(
 
     The arguments are those of `grad_cam`.
     """
-    return _explain(_hires_cam, trained, images, target, layer, mc_samples, key)
+    return _explain(hires_cam_map, trained, images, target, layer, mc_samples, key)
 
 
-def _hires_cam(one: Pass, x: jax.Array) -> jax.Array:
+def hires_cam_map(one: Pass, x: jax.Array) -> jax.Array:
+    """Computes `hires_cam` in one pass; returns `[B, H, W]`."""
     a, g = one.activations(x)
     return _resized(jax.nn.relu((g * a).sum(-1)), x)
 
@@ -102,10 +104,11 @@ def grad_cam_plus_plus(
 
     The arguments are those of `grad_cam`.
     """
-    return _explain(_grad_cam_plus_plus, trained, images, target, layer, mc_samples, key)
+    return _explain(grad_cam_plus_plus_map, trained, images, target, layer, mc_samples, key)
 
 
-def _grad_cam_plus_plus(one: Pass, x: jax.Array) -> jax.Array:
+def grad_cam_plus_plus_map(one: Pass, x: jax.Array) -> jax.Array:
+    """Computes `grad_cam_plus_plus` in one pass; returns `[B, H, W]`."""
     a, g = one.activations(x)
     below = 2 * g**2 + g**3 * a.sum((1, 2), keepdims=True)
     share = jnp.where((g != 0) & (below != 0), g**2 / jnp.where(below != 0, below, 1), 0)
@@ -128,10 +131,11 @@ def layer_cam(
 
     The arguments are those of `grad_cam`.
     """
-    return _explain(_layer_cam, trained, images, target, layer, mc_samples, key)
+    return _explain(layer_cam_map, trained, images, target, layer, mc_samples, key)
 
 
-def _layer_cam(one: Pass, x: jax.Array) -> jax.Array:
+def layer_cam_map(one: Pass, x: jax.Array) -> jax.Array:
+    """Computes `layer_cam` in one pass; returns `[B, H, W]`."""
     a, g = one.activations(x)
     return _resized(jax.nn.relu((jax.nn.relu(g) * a).sum(-1)), x)
 

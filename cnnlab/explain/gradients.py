@@ -52,10 +52,11 @@ def saliency(
     >>> saliency(trained, jnp.ones((1, 1, 2, 1)), target=1).map.tolist()
     [[[2.0, 4.0]]]
     """
-    return explain_by(_saliency, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
+    return explain_by(saliency_map, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
 
 
-def _saliency(one: Pass, x: jax.Array) -> jax.Array:
+def saliency_map(one: Pass, x: jax.Array) -> jax.Array:
+    """Computes `saliency` in one pass; returns `[B, H, W]`."""
     return jnp.abs(one.gradient(x)).max(-1)
 
 
@@ -74,10 +75,11 @@ def input_x_gradient(
 
     The arguments are those of `saliency`; the maps are signed.
     """
-    return explain_by(_input_x_gradient, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
+    return explain_by(input_x_gradient_map, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
 
 
-def _input_x_gradient(one: Pass, x: jax.Array) -> jax.Array:
+def input_x_gradient_map(one: Pass, x: jax.Array) -> jax.Array:
+    """Computes `input_x_gradient` in one pass; returns `[B, H, W]`."""
     return (x * one.gradient(x)).sum(-1)
 
 

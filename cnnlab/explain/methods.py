@@ -26,76 +26,116 @@ class Method(NamedTuple):
       sane: whether its map changes if the network's weights are randomised, as Adebayo et al. (2018) ask of a map that
         explains the network and not only the image.
       reads_layer: whether it takes the name of a layer.
+      program: function of a `Pass` and normalised images, for methods of one forward and one backward pass.
     """
 
     explain: Callable[..., Explanation]
     shows: str
     paper: str
     cost: str
-    sane: bool
+    sane: bool = True
     reads_layer: bool = False
+    program: Callable[..., jax.Array] | None = None
 
 
 METHODS: dict[str, Method] = {
     "grad_cam": Method(
-        *(cam.grad_cam, "regions whose features speak for the target", "Selvaraju et al., ICCV 2017"),
-        *("1 gradient", True, True),
+        cam.grad_cam,
+        "regions whose features speak for the target",
+        "Selvaraju et al., ICCV 2017",
+        "1 gradient",
+        reads_layer=True,
+        program=cam.grad_cam_map,
     ),
     "hires_cam": Method(
-        *(cam.hires_cam, "places that the network uses for the target", "Draelos and Carin, 2020"),
-        *("1 gradient", True, True),
+        cam.hires_cam,
+        "places that the network uses for the target",
+        "Draelos and Carin, 2020",
+        "1 gradient",
+        reads_layer=True,
+        program=cam.hires_cam_map,
     ),
     "grad_cam_plus_plus": Method(
-        *(cam.grad_cam_plus_plus, "regions of all objects of a class", "Chattopadhay et al., WACV 2018"),
-        *("1 gradient", True, True),
+        cam.grad_cam_plus_plus,
+        "regions of all objects of a class",
+        "Chattopadhay et al., WACV 2018",
+        "1 gradient",
+        reads_layer=True,
+        program=cam.grad_cam_plus_plus_map,
     ),
     "layer_cam": Method(
-        *(cam.layer_cam, "places that speak for the target, also in early layers", "Jiang et al., TIP 2021"),
-        *("1 gradient", True, True),
+        cam.layer_cam,
+        "places that speak for the target, also in early layers",
+        "Jiang et al., TIP 2021",
+        "1 gradient",
+        reads_layer=True,
+        program=cam.layer_cam_map,
     ),
     "eigen_cam": Method(
-        *(cam.eigen_cam, "what stands out in a layer, for whatever class", "Muhammad and Yeasin, IJCNN 2020"),
-        *("1 pass", True, True),
+        cam.eigen_cam,
+        "what stands out in a layer, for whatever class",
+        "Muhammad and Yeasin, IJCNN 2020",
+        "1 pass",
+        reads_layer=True,
     ),
     "score_cam": Method(
-        *(cam.score_cam, "regions that keep the target if they alone are visible", "Wang et al., CVPRW 2020"),
-        *("1 pass a channel", True, True),
+        cam.score_cam,
+        "regions that keep the target if they alone are visible",
+        "Wang et al., CVPRW 2020",
+        "1 pass a channel",
+        reads_layer=True,
     ),
     "saliency": Method(
-        *(gradients.saliency, "pixels to which the target is sensitive", "Simonyan et al., ICLRW 2014"),
-        *("1 gradient", True),
+        gradients.saliency,
+        "pixels to which the target is sensitive",
+        "Simonyan et al., ICLRW 2014",
+        "1 gradient",
+        program=gradients.saliency_map,
     ),
     "input_x_gradient": Method(
-        *(gradients.input_x_gradient, "each pixel's share in a linear approximation", "Shrikumar et al., 2016"),
-        *("1 gradient", True),
+        gradients.input_x_gradient,
+        "each pixel's share in a linear approximation",
+        "Shrikumar et al., 2016",
+        "1 gradient",
+        program=gradients.input_x_gradient_map,
     ),
     "smooth_grad": Method(
-        *(gradients.smooth_grad, "the saliency, averaged over noisy images", "Smilkov et al., 2017"),
-        *("50 gradients", True),
+        gradients.smooth_grad,
+        "the saliency, averaged over noisy copies of the image",
+        "Smilkov et al., 2017",
+        "50 gradients",
     ),
     "integrated_gradients": Method(
-        *(
-            gradients.integrated_gradients,
-            "each pixel's share in the change from a baseline",
-            "Sundararajan, ICML 2017",
-        ),
-        *("50 gradients", True),
+        gradients.integrated_gradients,
+        "each pixel's share in the change from a baseline",
+        "Sundararajan et al., ICML 2017",
+        "50 gradients",
     ),
     "guided_backpropagation": Method(
-        *(gradients.guided_backpropagation, "edges that the network reads", "Springenberg et al., ICLRW 2015"),
-        *("1 gradient", False),
+        gradients.guided_backpropagation,
+        "edges that the network reads",
+        "Springenberg et al., ICLRW 2015",
+        "1 gradient",
+        sane=False,
     ),
     "deconvolution": Method(
-        *(gradients.deconvolution, "edges that the network reads", "Zeiler and Fergus, ECCV 2014"),
-        *("1 gradient", False),
+        gradients.deconvolution,
+        "edges that the network reads",
+        "Zeiler and Fergus, ECCV 2014",
+        "1 gradient",
+        sane=False,
     ),
     "occlusion": Method(
-        *(perturbation.occlusion, "how far the target falls where a window is covered", "Zeiler and Fergus, ECCV 2014"),
-        *("1 pass a window, about 170", True),
+        perturbation.occlusion,
+        "how far the target falls where a window is covered",
+        "Zeiler and Fergus, ECCV 2014",
+        "1 pass a window, about 170",
     ),
     "rise": Method(
-        *(perturbation.rise, "pixels that raise the target if they are visible", "Petsiuk et al., BMVC 2018"),
-        *("1 pass a mask, 1,000", True),
+        perturbation.rise,
+        "pixels that raise the target if they are visible",
+        "Petsiuk et al., BMVC 2018",
+        "1 pass a mask, 1,000",
     ),
 }
 """The methods by name. A new one is a function in one of the files beside this one, and a line here."""

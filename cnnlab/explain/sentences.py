@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cnnlab.explain.verdict import flagged
+from cnnlab.explain.verdict import beaten_baselines
 
 
 def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, empty: bool = False) -> str:
@@ -23,24 +23,17 @@ def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, em
     for name, text in _TEXTS.items():
         if name in verdict:
             own, random, edges = (float(verdict[each][place]) for each in (name, f"random/{name}", f"edges/{name}"))
-            parts.append(f"{text} {own:.2f} (random map {random:.2f}, edges {edges:.2f})")
-    warning = bool(np.asarray(flagged(verdict))[place])
-    end = "beats neither a random map nor the image's edges: do not trust it" if warning else _wins(verdict, place)
-    return f"{'; '.join(parts)}. The map {end}.".capitalize()
-
-
-def _wins(verdict: Mapping[str, np.ndarray], place: int) -> str:
-    from cnnlab.explain.verdict import beaten
-
-    rivals = beaten(verdict)
-    both = [name for name, text in (("random", "a random map"), ("edges", "the image's edges")) if rivals[name][place]]
-    names = {"random": "a random map", "edges": "the image's edges"}
-    others = [names[name] for name in names if name not in both]
-    won = " and ".join(names[name] for name in both)
-    return f"beats {won}" + (f", but not {others[0]}" if others else "")
+            parts.append(f"{text} {own:.2f} (by a random map {random:.2f}, by edges {edges:.2f})")
+    beaten = [name for name, won in beaten_baselines(verdict).items() if won[place]]
+    if not beaten:
+        return f"{'; '.join(parts)}. The map beats neither a random map nor the image's edges: do not trust it."
+    rest = [text for name, text in _RIVALS.items() if name not in beaten]
+    end = f", but not {rest[0]}" if rest else ""
+    return f"{'; '.join(parts)}. The map beats {' and '.join(_RIVALS[name] for name in beaten)}{end}."
 
 
 _TEXTS = {
-    "deletion": "without what the map marks the answer falls to",
-    "insertion": "with it alone it reaches",
+    "deletion": "Hiding what the map marks, step by step, leaves on average",
+    "insertion": "showing it first leaves",
 }
+_RIVALS = {"random": "a random map", "edges": "the image's edges"}

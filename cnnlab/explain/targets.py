@@ -264,9 +264,7 @@ def named(trained: Trained, text: str) -> int | Target:
         if all(end in classes or end.isdecimal() for end in ends):
             first, second = (_checked(named(trained, end), 1, len(classes)) for end in ends)
             if complete(trained.task).logits != "vector":
-                raise ValueError(
-                    f"a margin such as {text} is for classification, found {task_name(trained.task)}"
-                )
+                raise ValueError(f"a margin such as {text} is for classification, found {task_name(trained.task)}")
             return margin(first, second)
     raise unknown("target", text, classes, "Numbers from 0 and margins such as 4-9 are known too.")
 

@@ -13,6 +13,7 @@ from cnnlab.data import check_images
 from cnnlab.data.spec import as_float, standardise
 from cnnlab.errors import check_known
 from cnnlab.explain.baselines import edge_maps, random_maps
+from cnnlab.explain.compute import Pass
 from cnnlab.explain.faithfulness import deletion, infidelity, insertion, road
 from cnnlab.explain.image_keys import image_keys
 from cnnlab.explain.randomisation import Explain, randomisation
@@ -204,8 +205,8 @@ def _compute(name: str, trained: Trained, images: jax.Array, maps: jax.Array, ta
     images = as_float(images)
 
     def value(x: jax.Array) -> jax.Array:
-        logits = cnn.apply(trained.network, trained.variables, x.reshape(-1, *x.shape[2:]))
-        return jax.vmap(target)(logits.reshape(*x.shape[:2], *logits.shape[1:]))
+        output = Pass(trained, target, None, cnn.apply, key).output(x.reshape(-1, *x.shape[2:]))
+        return jax.vmap(target)(output.reshape(*x.shape[:2], *output.shape[1:]))
 
     def explain_all(trained: Trained, images: jax.Array) -> jax.Array:
         return _beside(explain(trained, images), images, key)
@@ -264,12 +265,24 @@ def flagged(verdict: Mapping[str, jax.Array]) -> jax.Array:
     >>> flagged(verdict).tolist()
     [False, True]
     """
+    return ~jnp.any(jnp.stack(list(beaten_baselines(verdict).values())), 0)
+
+
+def beaten_baselines(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns whether each map beats the random map and the edge detector, by the rule of `flagged`.
+
+    Returns:
+      Name of a baseline to `[B]` bool.
+
+    Raises:
+      ValueError: the verdict holds no faithfulness score.
+    """
     names = [name for name, score in SCORES.items() if score.is_faithfulness and name in verdict]
     if not names:
         faithful = [name for name, score in SCORES.items() if score.is_faithfulness]
         raise ValueError(f"a map is flagged by its faithfulness ({', '.join(faithful)}), found {list(verdict)}")
     wins = {rival: sum(_is_better(verdict, name, rival).astype(int) for name in names) for rival in BASELINES}
-    return jnp.all(jnp.stack([2 * count <= len(names) for count in wins.values()]), 0)
+    return {rival: 2 * count > len(names) for rival, count in wins.items()}
 
 
 def _is_better(verdict: Mapping[str, jax.Array], name: str, rival: str) -> jax.Array:

@@ -131,3 +131,21 @@ def _outline(axis: Axes, mark: Any) -> None:
         axis.add_patch(rectangle_of(Rectangle, mark, color="#009e73", linewidth=1.5))
     elif 0 < np.mean(mark) < 1:
         axis.contour(np.asarray(mark, float), levels=[0.5], colors="#009e73", linewidths=1)
+
+
+def class_sheet(image: np.ndarray, maps: np.ndarray, names: Sequence[str], probs: np.ndarray) -> Figure:
+    """Draws an image and the maps of its classes, the most probable first.
+
+    Args:
+      image: `[H, W, C]`, uint8 or in [0, 1].
+      maps: `[k, H, W]`.
+      names: names of the classes.
+      probs: `[k]`, their probabilities.
+    """
+    figure, axes = new_figure(1, 1 + len(maps), size=(1.8 * (1 + len(maps)), 2.1))
+    show(axes[0, 0], np.asarray(image))
+    for axis, values, name, prob in zip(axes[0, 1:], maps, names, probs, strict=True):
+        axis.imshow(overlay_map(image, values))
+        axis.set_title(f"{for_figure(name)}, p = {prob:.2f}", fontsize=8)
+        axis.axis("off")
+    return figure
