@@ -48,7 +48,7 @@ def grad_cam(
     >>> from cnnlab.tasks import Classification
     >>> from cnnlab.trained import Trained
     >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
-    >>> images = jnp.ones((3, 28, 28, 1))
+    >>> images = jax.random.uniform(jax.random.key(1), (3, 28, 28, 1))
     >>> trained = Trained(net.init(jax.random.key(0), images), net, Classification(), spec)
     >>> grad_cam(trained, images, target=1).map.shape
     (3, 28, 28)

@@ -52,7 +52,8 @@ def dominant_classes(
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification
-    >>> net, spec, images = create_model("lenet5", num_classes=3), InputSpec((28, 28), classes="abc"), jnp.ones((2, 28, 28, 1))
+    >>> net, spec = create_model("lenet5", num_classes=3), InputSpec((28, 28), classes="abc")
+    >>> images = jnp.ones((2, 28, 28, 1))
     >>> trained = Trained(net.init(jax.random.key(0), images), net, Classification(), spec)
     >>> maps = dominant_classes(trained, images, number=2)
     >>> maps.map.shape, bool((maps.prob[:, 0] >= maps.prob[:, 1]).all())

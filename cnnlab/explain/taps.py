@@ -73,7 +73,10 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
         return matches[0]
     image = jax.ShapeDtypeStruct((1, *(shape or trained.spec.shape)), jnp.float32)
     logits = jax.eval_shape(lambda variables, x: cnn.apply(trained.network, variables, x), trained.variables, image)
-    spatial = [layer for layer in layers if is_spatial(layer) and layer.shape != logits.shape]
+    spatial = [layer for layer in layers if is_spatial(layer)]
+    if spatial and spatial[-1].shape == logits.shape:
+        last = spatial[-1].name
+        spatial = [layer for layer in spatial if layer.name != last and not layer.name.startswith(f"{last}/")]
     if not spatial:
         raise ValueError(
             f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; choose a method that needs "
