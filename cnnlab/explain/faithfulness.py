@@ -22,7 +22,7 @@ BLUR = gaussian(11, sigma=5)
 
 
 def deletion(
-    value: Value, x: jax.Array, maps: jax.Array, *, steps: int = 32, baseline: jax.Array | float = 0.0
+    value: Value, x: jax.Array, maps: jax.Array, *, steps: int = 16, baseline: jax.Array | float = 0.0
 ) -> jax.Array:
     """Computes the area under the target while pixels are removed, the most important one first; small is good.
 
@@ -45,7 +45,7 @@ def deletion(
     return _area(value, x, jnp.broadcast_to(jnp.asarray(baseline, x.dtype), x.shape), maps, steps)
 
 
-def insertion(value: Value, x: jax.Array, maps: jax.Array, *, steps: int = 32) -> jax.Array:
+def insertion(value: Value, x: jax.Array, maps: jax.Array, *, steps: int = 16) -> jax.Array:
     """Computes the area under the target while pixels of a blurred image become sharp; large is good.
 
     The blur is a Gaussian of 11 x 11 pixels and standard deviation 5; the image's border is repeated.

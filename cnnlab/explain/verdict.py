@@ -21,6 +21,8 @@ from cnnlab.explain.robustness import max_sensitivity
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained
 
+_LARGE = 2**22  # numbers in the input of a pass; beyond it, versions of a batch pass one by one, which bounds memory
+
 BASELINES = ("random", "edges")
 """The maps beside an explanation: `baselines.random_maps` and `baselines.edge_maps`."""
 
@@ -53,6 +55,18 @@ class Case(NamedTuple):
         return image_keys(self.images, self.key)
 
 
+def _beats_both(own: jax.Array, random: jax.Array, edges: jax.Array) -> jax.Array:
+    return (own > random) & (own > edges)
+
+
+def _beats_random(own: jax.Array, random: jax.Array, edges: jax.Array) -> jax.Array:
+    return own > random
+
+
+def _is_nearer_to_random(own: jax.Array, random: jax.Array, edges: jax.Array) -> jax.Array:
+    return jnp.abs(own - random) < jnp.abs(own - edges)
+
+
 @dataclasses.dataclass(frozen=True)
 class Score:
     """A score of a map.
@@ -63,7 +77,7 @@ class Score:
       meaning: what the score says.
       paper: its source.
       is_faithfulness: whether it compares the map with the network's answers; it needs no other map of the method.
-      rivals: the baselines that a good map beats on this score.
+      beats: rule of `beats`, a function of how good the map, the random map and the edges are (larger is better).
     """
 
     compute: Callable[[Case], jax.Array]
@@ -71,7 +85,7 @@ class Score:
     meaning: str
     paper: str
     is_faithfulness: bool = True
-    rivals: tuple[str, ...] = BASELINES
+    beats: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = _beats_both
 
 
 def _deletion(case: Case) -> jax.Array:
@@ -101,7 +115,7 @@ def _randomisation(case: Case) -> jax.Array:
 _RISE = "Petsiuk et al., RISE, BMVC 2018"
 _YEH = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
 
-SCORES = {
+SCORES: dict[str, Score] = {
     "deletion": Score(_deletion, False, "the target's mean value while the most important pixels disappear", _RISE),
     "insertion": Score(_insertion, True, "the target's mean value while the most important pixels become sharp", _RISE),
     "road": Score(
@@ -117,7 +131,7 @@ SCORES = {
         "the largest relative change of the map under noise that nobody sees",
         _YEH,
         is_faithfulness=False,
-        rivals=("random",),  # edges hardly change, because they do not depend on the network
+        beats=_beats_random,  # edges hardly change under noise, because they do not depend on the network
     ),
     "randomisation": Score(
         _randomisation,
@@ -125,7 +139,7 @@ SCORES = {
         "the rank correlation with the map of the same network with random parameters",
         "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018",
         is_faithfulness=False,
-        rivals=("edges",),  # two random maps have the correlation 0, because they do not depend on the network
+        beats=_is_nearer_to_random,  # two random maps are not correlated, and equal edges wholly
     ),
 }
 """Scores by name."""
@@ -140,7 +154,7 @@ def judge(
     explain: Explain,
     key: jax.Array,
     scores: Sequence[str] = tuple(SCORES),
-    steps: int = 32,
+    steps: int = 16,
 ) -> dict[str, jax.Array]:
     """Computes how far to trust a map, beside the same scores of a random map and of an edge detector.
 
@@ -196,15 +210,27 @@ def judge(
         if name in scores:
             method = None if SCORES[name].is_faithfulness else explain  # its program serves all methods
             values = _compute(name, trained, images, maps, target, method, own, steps)
-            verdict |= dict(zip((name, *(f"{each}/{name}" for each in BASELINES)), values, strict=True))
+            verdict |= dict(zip(_names(name), values, strict=True))
     return verdict
 
 
 @jit(static_argnames=("name", "steps"))
-def _compute(name: str, trained: Trained, images: jax.Array, maps: jax.Array, target, explain, key, steps) -> jax.Array:
+def _compute(
+    name: str,
+    trained: Trained,
+    images: jax.Array,
+    maps: jax.Array,
+    target: Callable[[jax.Array], jax.Array],
+    explain: Explain | None,
+    key: jax.Array,
+    steps: int,
+) -> tuple[jax.Array, ...]:
+    """Computes one score of the explanation, of the random map and of the edges, `[B]` each."""
     images = as_float(images)
 
     def value(x: jax.Array) -> jax.Array:
+        if len(x) > 1 and x.size > _LARGE:
+            return jax.lax.map(lambda one: value(one[None])[0], x)
         output = Pass(trained, target, None, cnn.apply, key).output(x.reshape(-1, *x.shape[2:]))
         return jax.vmap(target)(output.reshape(*x.shape[:2], *output.shape[1:]))
 
@@ -229,11 +255,11 @@ def _as_pytree(fn: Callable) -> Any:
 
 
 def beats(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns whether each map is better than the baselines, for each score of a verdict.
+    """Returns whether each map is better than both baselines, for each score of a verdict.
 
-    The baselines are a random map and an edge detector. Two scores have one rival only, because a baseline that ignores
-    the network wins without merit: edges hardly change under noise (`max_sensitivity`), and two random maps are not
-    correlated (`randomisation`).
+    The baselines are a random map and an edge detector. Neither depends on the network, so two scores have their own
+    rule. On `max_sensitivity` a map must beat the random map only, because edges hardly change under noise. On
+    `randomisation` it must be nearer to the random map's correlation, about 0, than to the edges', which is 1.
 
     Returns:
       Name of a score to `[B]` bool.
@@ -242,11 +268,7 @@ def beats(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     >>> beats(verdict)["road"].tolist()
     [True, False]
     """
-    return {
-        name: jnp.all(jnp.stack([_is_better(verdict, name, rival) for rival in score.rivals]), 0)
-        for name, score in SCORES.items()
-        if name in verdict
-    }
+    return {name: score.beats(*_goodness(verdict, name)) for name, score in SCORES.items() if name in verdict}
 
 
 def flagged(verdict: Mapping[str, jax.Array]) -> jax.Array:
@@ -277,14 +299,19 @@ def beaten_baselines(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     Raises:
       ValueError: the verdict holds no faithfulness score.
     """
-    names = [name for name, score in SCORES.items() if score.is_faithfulness and name in verdict]
+    faithful = [name for name, score in SCORES.items() if score.is_faithfulness]
+    names = [name for name in faithful if name in verdict]
     if not names:
-        faithful = [name for name, score in SCORES.items() if score.is_faithfulness]
-        raise ValueError(f"a map is flagged by its faithfulness ({', '.join(faithful)}), found {list(verdict)}")
-    wins = {rival: sum(_is_better(verdict, name, rival).astype(int) for name in names) for rival in BASELINES}
-    return {rival: 2 * count > len(names) for rival, count in wins.items()}
+        raise ValueError(f"a verdict flags maps by {', '.join(faithful)}, found {', '.join(verdict) or 'no score'}")
+    own, *others = jnp.stack([_goodness(verdict, name) for name in names], 1)
+    return {name: 2 * (own > each).sum(0) > len(names) for name, each in zip(BASELINES, others, strict=True)}
 
 
-def _is_better(verdict: Mapping[str, jax.Array], name: str, rival: str) -> jax.Array:
-    own, other = verdict[name], verdict[f"{rival}/{name}"]
-    return own > other if SCORES[name].higher_is_better else own < other
+def _goodness(verdict: Mapping[str, jax.Array], name: str) -> jax.Array:
+    """Returns a score of the map and of both baselines, `[3, B]`, with a sign so that larger is better."""
+    values = jnp.stack([verdict[each] for each in _names(name)])
+    return values if SCORES[name].higher_is_better else -values
+
+
+def _names(score: str) -> tuple[str, ...]:
+    return score, *(f"{each}/{score}" for each in BASELINES)

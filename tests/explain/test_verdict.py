@@ -7,6 +7,7 @@ import pytest
 from jax.tree_util import Partial
 
 from cnnlab.data import InputSpec
+from cnnlab.explain import verdict as verdicts
 from cnnlab.explain.baselines import edge_maps, random_maps
 from cnnlab.explain.verdict import SCORES, beats, flagged, judge
 from cnnlab.models import create_model
@@ -118,6 +119,41 @@ def test_scores_do_not_depend_on_which_others_are_asked_for(verdict):
     some = verdict_of(network(), IMAGES, CLASSES, scores=["infidelity"])
     assert list(some) == ["infidelity", "random/infidelity", "edges/infidelity"]
     assert all(jnp.array_equal(some[name], verdict[name]) for name in some)
+
+
+def test_a_stable_map_beats_the_random_one_and_a_map_of_the_parameters_is_nearer_to_it_than_to_the_edges():
+    got = {"max_sensitivity": jnp.array([0.3, 0.8]), "randomisation": jnp.array([0.3, 0.8])}
+    got |= {"random/max_sensitivity": jnp.full(2, 0.7), "edges/max_sensitivity": jnp.full(2, 0.1)}
+    got |= {"random/randomisation": jnp.zeros(2), "edges/randomisation": jnp.ones(2)}
+    won = beats(got)
+    assert won["max_sensitivity"].tolist() == won["randomisation"].tolist() == [True, False]
+    with pytest.raises(ValueError, match="a verdict flags maps by deletion, insertion, road, infidelity, found max"):
+        flagged(got)
+
+
+def test_other_classes_and_keys_compile_nothing_again():
+    sizes = []
+    for key in range(2):
+        explain = Partial(saliency, CLASSES + key)
+        judge(
+            network(),
+            IMAGES,
+            edge_maps(IMAGES),
+            Partial(logit, CLASSES + key),
+            explain=explain,
+            key=jax.random.key(key),
+        )
+        sizes.append(verdicts._compute.cache_size())
+    assert sizes[0] == sizes[1]
+
+
+def test_large_batches_pass_one_version_at_a_time_with_the_same_scores(verdict, monkeypatch):
+    monkeypatch.setattr(verdicts, "_LARGE", 0)
+    target = Partial(lambda index, logits: logit(index, logits), CLASSES)  # another function, so another program
+    maps = saliency(CLASSES, network(), IMAGES)
+    got = judge(network(), IMAGES, maps, target, explain=saliency, key=KEY, scores=["deletion", "road"])
+    for name, values in got.items():
+        np.testing.assert_allclose(values, verdict[name], rtol=1e-4, atol=1e-6)
 
 
 def test_edges_are_the_sobel_magnitude_of_the_mean_channel():

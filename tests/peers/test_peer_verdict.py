@@ -1,7 +1,7 @@
 """Verdicts beside captum's, pytorch-grad-cam's and Quantus', on one network with the same weights and random numbers.
 
-Three scores of Quantus are not compared, because the definitions differ: `ROAD` (accuracy of a whole batch),
-`Infidelity` (square patches, no factor beta) and `MaxSensitivity` (another norm and perturbation).
+Two scores of Quantus are not compared, because the definitions differ: `ROAD` (accuracy of a whole batch) and
+`Infidelity` (square patches, no factor beta).
 """
 
 import jax
@@ -67,6 +67,23 @@ def same_noise(draw, samples):
     return torch.from_numpy(noise.reshape(-1, 1, SIDE, SIDE))
 
 
+def sensitivity_noise():
+    return same_noise(
+        lambda key: jax.random.uniform(key, (SIDE, SIDE, 1), minval=-0.02, maxval=0.02)[..., 0], range(10)
+    )
+
+
+def our_max_sensitivity(net):
+    gradient = gradient_of(net)
+    return max_sensitivity(gradient, jnp.asarray(GREY), gradient(jnp.asarray(GREY)), KEYS)
+
+
+def torch_gradient(model, inputs, targets, **_):
+    inputs = torch.from_numpy(np.asarray(inputs)).requires_grad_()
+    model(inputs)[range(len(inputs)), targets].sum().backward()
+    return inputs.grad.numpy()
+
+
 def test_infidelity_is_captums_with_normalize():
     captum = pytest.importorskip("captum.metrics")
     net, maps = network(1), np.asarray(gradient_of(network(1))(GREY)) + MAPS
@@ -87,9 +104,7 @@ def test_infidelity_is_captums_with_normalize():
 def test_max_sensitivity_is_captums():
     captum, attr = pytest.importorskip("captum.metrics"), pytest.importorskip("captum.attr")
     net = network(1)
-    noise = same_noise(
-        lambda key: jax.random.uniform(key, (SIDE, SIDE, 1), minval=-0.02, maxval=0.02)[..., 0], range(10)
-    )
+    noise = sensitivity_noise()
     theirs = captum.sensitivity_max(
         attr.Saliency(net).attribute,
         channels_first(GREY),
@@ -97,9 +112,23 @@ def test_max_sensitivity_is_captums():
         target=torch.from_numpy(CLASSES),
         abs=False,
     )
-    gradient = gradient_of(net)
-    ours = max_sensitivity(gradient, jnp.asarray(GREY), gradient(jnp.asarray(GREY)), KEYS)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(our_max_sensitivity(net), theirs, rtol=1e-5)
+
+
+def test_max_sensitivity_is_quantus():
+    quantus = pytest.importorskip("quantus")
+    net = network(1)
+    noise = sensitivity_noise().reshape(B, 10, -1).numpy()
+    samples = iter(range(10))
+    metric = quantus.MaxSensitivity(
+        nr_samples=10,
+        perturb_func=lambda arr, **_: arr + noise[:, next(samples)],
+        return_nan_when_prediction_changes=False,
+        disable_warnings=True,
+    )
+    inputs = np.asarray(channels_first(GREY))
+    theirs = metric(net, inputs, CLASSES, explain_func=torch_gradient, softmax=False, device="cpu")
+    np.testing.assert_allclose(our_max_sensitivity(net), theirs, rtol=1e-5)
 
 
 @pytest.fixture
@@ -155,15 +184,10 @@ def test_the_randomisation_test_is_quantus_on_its_random_network():
     net = network(1)
     *_, (_, drawn) = PyTorchModel(net, channel_first=True).get_random_layer_generator(order="top_down", seed=42)
 
-    def explain(model, inputs, targets, **_):
-        inputs = torch.from_numpy(np.asarray(inputs)).requires_grad_()
-        model(inputs)[range(len(inputs)), targets].sum().backward()
-        return inputs.grad.numpy()
-
     metric = quantus.MPRT(
         seed=42, skip_layers=True, return_last_correlation=True, normalise=False, disable_warnings=True
     )
     inputs = np.asarray(channels_first(GREY))
-    theirs = metric(net, inputs, CLASSES, explain_func=explain, softmax=False, device="cpu")
+    theirs = metric(net, inputs, CLASSES, explain_func=torch_gradient, softmax=False, device="cpu")
     before, after = (jnp.abs(gradient_of(each)(jnp.asarray(GREY))) for each in (net, drawn))
     np.testing.assert_allclose(rank_correlation(before, after), theirs, atol=1e-5)
