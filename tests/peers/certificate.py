@@ -3,13 +3,20 @@
 import importlib.util
 from importlib.metadata import version
 
+import compare_explanations
 import compare_maps
 import compare_scores
 import compare_sets
 import numpy as np
 from comparison import COMPARISONS, Comparison
 
-__all__ = ["COMPARISONS", "compare_maps", "compare_scores", "compare_sets"]  # which enter themselves into the list
+__all__ = [
+    "COMPARISONS",
+    "compare_explanations",
+    "compare_maps",
+    "compare_scores",
+    "compare_sets",
+]  # which enter themselves into the list
 
 PACKAGES = {"sklearn": "scikit-learn", "torch_uncertainty": "torch-uncertainty"}
 
