@@ -108,13 +108,14 @@ def judge(equation: core.JaxprEqn, facts: Sequence[Fact], where: Callable[[], st
         return Verdict(Fact(Kind.STEP, low=levels[0], high=levels[1], of=dependent[0].of, cause=dependent[0].cause))
     rule = _RULES.get(name)
     out = rule(equation, facts) if rule and equation.outvars else None
+    # A square or exponential that is used in another way than a norm's or a softmax's is the one to name.
+    cause = next((fact.cause for fact in dependent if fact.cause and fact.kind is not Kind.STEP), "") or where()
     if out is None:
-        return Verdict(Fact(Kind.OTHER, cause=next((fact.cause for fact in dependent if fact.cause), "") or where()))
+        return Verdict(Fact(Kind.OTHER, cause=cause))
     fact, relu = out if isinstance(out, Verdict) else Verdict(out)
     if fact not in facts:
-        cause = "" if fact.kind is Kind.SIGNAL else fact.cause or where()
         ruled = relu is not None or any(fact.ruled for fact in dependent)
-        fact = dataclasses.replace(fact, cause=cause, ruled=ruled)
+        fact = dataclasses.replace(fact, cause="" if fact.kind is Kind.SIGNAL else cause, ruled=ruled)
     return Verdict(fact, relu)
 
 
@@ -367,7 +368,7 @@ def _moved(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
     if name == "convert_element_type":  # equal up to rounding
         return first if jnp.issubdtype(equation.params["new_dtype"], np.floating) else None
     roots = list(map(_root, dependent))
-    mixed = name == "concatenate" and (len(dependent) < len(facts) or len(set(roots)) < len(roots))
+    mixed = name in ("concatenate", "stack") and (len(dependent) < len(facts) or len(set(roots)) < len(roots))
     return dataclasses.replace(
         first,
         multiple=None,
@@ -505,13 +506,15 @@ _RULES: dict[str, Callable[[core.JaxprEqn, Sequence[Fact]], Any]] = {
             "expand_dims",
             "gather",
             "name",
-            "optimization_barrier",
             "pad",
             "rev",
             "scatter",
             "sharding_constraint",
             "slice",
             "split",
+            "stack",
+            "tile",
+            "unstack",
         ),
         _moved,
     ),

@@ -70,13 +70,14 @@ def _operation(equation: core.JaxprEqn, operands: list[Operand], context: Contex
     fact, relu = nonlinear.judge(equation, [operand.fact for operand in operands], lambda: _name(equation, context))
     if relu:
         context.relus.append(_name(equation, context))
+    facts = [fact] if len(equation.outvars) == 1 else [dataclasses.replace(fact) for _ in equation.outvars]
     if context.replace is None:
-        return [Operand(fact)] * len(equation.outvars)
+        return list(map(Operand, facts))
     values = [operand.value for operand in operands]
     out = _bind(equation, values)
     if relu:
         out = [_replaced(relu, values, out[0], context.replace)]
-    return [_with_value(Operand(fact, value)) for value in out]
+    return [_with_value(Operand(*pair)) for pair in zip(facts, out, strict=True)]
 
 
 def _replaced(relu: nonlinear.Relu, values: list, out: jax.Array, replace: Replacement) -> jax.Array:
@@ -94,6 +95,10 @@ def _bind(equation: core.JaxprEqn, values: list) -> list:
     with equation.ctx.manager:
         out = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
     return list(out) if equation.primitive.multiple_results else [out]
+
+
+def _barrier(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
+    return _as_it_is(equation, operands, [operand.fact for operand in operands], [], context)
 
 
 # Inner programs
@@ -244,6 +249,7 @@ _INNER: dict[str, Callable[[core.JaxprEqn, list[Operand], Context], list[Operand
     **dict.fromkeys(("checkpoint", "remat", "remat2"), _checkpoint),
     "scan": _scan,
     "cond": _branches,
+    "optimization_barrier": _barrier,
 }
 
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -80,25 +80,26 @@ def _check(facts: list, rule: Rule) -> None:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _pass(rule: Rule, x: jax.Array, out: jax.Array, slope: jax.Array) -> jax.Array:
+def _pass(rule: Rule, x: jax.Array, out: jax.Array, slope: jax.Array | None) -> jax.Array:
     return out
 
 
-def _forward(rule: Rule, x: jax.Array, out: jax.Array, slope: jax.Array) -> tuple[jax.Array, tuple]:
+def _forward(rule: Rule, x: jax.Array, out: jax.Array, slope: jax.Array | None) -> tuple[jax.Array, tuple]:
     return out, (x > 0 if rule == "guided" else None, slope)
 
 
 def _backward(rule: Rule, saved: tuple, g: jax.Array) -> tuple:
     positive, slope = saved
-    passed = jnp.where(g > 0, g, slope * g)
+    passed = jnp.where(g > 0, g, 0 if slope is None else slope * g)
     if rule == "guided":
-        passed = jnp.where(positive, passed, slope * passed)
+        passed = jnp.where(positive, passed, 0 if slope is None else slope * passed)
     return passed, None, None
 
 
 _pass.defvjp(_forward, _backward)
 
 
-def _relu(rule: Rule, x: jax.Array, out: jax.Array, slope: Any) -> jax.Array:
+def _relu(rule: Rule, x: jax.Array, out: jax.Array, slope: float | jax.Array) -> jax.Array:
     """Returns the output of a ReLU of x, as it was computed, with a derivative by the rule."""
-    return _pass(rule, x, lax.stop_gradient(out), jnp.asarray(slope, out.dtype))
+    zero = isinstance(slope, float) and slope == 0
+    return _pass(rule, x, lax.stop_gradient(out), None if zero else jnp.asarray(slope, out.dtype))
