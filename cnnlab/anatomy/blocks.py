@@ -12,7 +12,7 @@ _UPSAMPLING = ("repeat", "resize")
 
 
 def blocks(summary: Summary) -> list[Solid]:
-    """Returns the solids of the drawing, image first: a layer, a module of layers, or neighbours of one size each."""
+    """Returns the solids of the drawing, image first; a solid is a layer, a module, or merged neighbours."""
     groups = _gather([row for row in summary.rows if row.kind != "unused"])
     if len(groups) > MOST:
         groups = _merge(groups, summary.rows, _form)
@@ -28,10 +28,10 @@ def blocks(summary: Summary) -> list[Solid]:
 
 
 def _gather(rows: Sequence[Row]) -> list[list[int]]:
-    """Returns the indices of rows that are drawn as one solid.
+    """Groups the indices of rows that are drawn as one solid.
 
-    Those of a module stay together; a normalisation or an addition goes with what it follows, a doubling of the image
-    with what follows it.
+    Rows of a module stay together. A normalisation or an addition joins the row before it; an upsampling joins the
+    row after it.
     """
     groups: list[list[int]] = []
     for index, row in enumerate(rows):
@@ -47,7 +47,7 @@ def _gather(rows: Sequence[Row]) -> list[list[int]]:
 
 
 def _merge(groups: list[list[int]], rows: Sequence[Row], alike: Callable[[Row], object]) -> list[list[int]]:
-    """Neighbours that are alike become one."""
+    """Merges neighbouring groups whose last rows have the same key (`alike`)."""
     merged: list[list[int]] = []
     for group in groups:
         if merged and alike(rows[group[-1]]) == alike(rows[merged[-1][-1]]):
