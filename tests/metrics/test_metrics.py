@@ -176,7 +176,7 @@ def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distributio
             np.zeros((3, 1)),
             np.ones((3, 1)),
             np.zeros(3),
-            r"values and targets must be of one shape, found \(3, 1\) and",
+            r"values and targets must have one shape, found \(3, 1\) and",
         ),
         (np.zeros((0, 1)), np.ones((0, 1)), np.zeros((0, 1)), "values must hold one number or more"),
         (np.zeros(2), np.ones(2), np.array([1.0, np.nan]), r"targets must be finite, found targets\[1\] = nan"),

@@ -155,7 +155,7 @@ def test_the_part_within_bins_is_their_variance_less_twice_their_covariance(gues
         ({"labels": np.array([0, 2])}, r"labels must lie in 0..1, found labels\[1\] = 2"),
         ({"labels": np.array([-1, 0])}, r"found labels\[0\] = -1"),
         ({"labels": np.array([0.0, 1])}, "whole numbers, found float64"),
-        ({"labels": np.array([0])}, r"labels must be one an example, \(2,\), found the shape \(1,\)"),
+        ({"labels": np.array([0])}, r"labels must have one entry per example, \(2,\), found the shape \(1,\)"),
         ({"bins": 0}, "bins must be 1 or more, found 0"),
         ({"level": 1.0}, "level must lie in 0 < level < 1, found 1.0"),
         ({"draws": 0}, "draws must be 1 or more, found 0"),
@@ -171,7 +171,7 @@ def test_bad_input_is_named_with_its_value(change, message):
     ("confidence", "correct", "message"),
     [
         ([0.5, 1.2], [1, 1], r"confidence\[1\] = 1.2"),
-        ([0.5], [1, 1], "of one length, found 1 and 2"),
+        ([0.5], [1, 1], "have one length, found 1 and 2"),
         ([0.5], [0.5], r"correct must be 0 or 1, found correct\[0\] = 0.5"),
         ([], [], "one number or more"),
     ],
