@@ -89,7 +89,7 @@ def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: floa
 
 
 class _Rejected(NamedTuple):
-    """Shares of examples at or above each threshold, from the threshold that rejects none to the one that rejects all."""
+    """Shares of examples at or above each threshold; the thresholds fall, so the shares rise from 0 to 1."""
 
     inside: np.ndarray
     outside: np.ndarray

@@ -151,7 +151,7 @@ def _padded(items, images, n):
 
 
 def test_detections_and_truths_of_different_images_are_refused():
-    with pytest.raises(ValueError, match="detections are of 1 images, truths of 0"):
+    with pytest.raises(ValueError, match="detections have 1 images, truths have 0"):
         detection.coco_scores({"boxes": [[]], "scores": [[]], "classes": [[]]}, {"boxes": [], "classes": []})
 
 

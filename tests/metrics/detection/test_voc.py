@@ -110,5 +110,5 @@ def test_detections_are_calibrated_where_scores_tell_how_often_they_are_right():
 def test_lists_of_different_lengths_are_refused():
     one, none = {"boxes": [BOXES], "classes": [np.zeros(2, int)]}, {"boxes": [], "scores": [], "classes": []}
     for measure in (voc_average_precision, detection_errors):
-        with pytest.raises(ValueError, match="detections are of 0 images, truths of 1"):
+        with pytest.raises(ValueError, match="detections have 0 images, truths have 1"):
             measure(none, one)
