@@ -23,7 +23,7 @@ def blocks(summary: Summary) -> list[Solid]:
     for number, group in enumerate(groups, 1):
         rows = [summary.rows[index] for index in group]
         inputs = {home[source] for row in rows for source in row.inputs} - {number}
-        solids.append(Solid(rows[-1].shape, _kind(_main(rows)), _what(rows), _name(rows), tuple(sorted(inputs))))
+        solids.append(Solid(rows[-1].shape, _kind(_main(rows)), _label(rows), _name(rows), tuple(sorted(inputs))))
     return solids
 
 
@@ -73,8 +73,8 @@ def _kind(row: Row) -> str:
     return "join" if row.kind in ("concatenate", "add", "mul") else "other"
 
 
-def _what(rows: Sequence[Row]) -> str:
-    """Describes a solid: `conv 3×3, /2`, or the number of its layers."""
+def _label(rows: Sequence[Row]) -> str:
+    """Returns the label of a solid: kind, kernel and stride as in `conv 3×3, /2`, or the number of its layers."""
     count, main = sum(row.multiply_adds > 0 for row in rows), _main(rows)
     kind = _kind(main)
     short = {"convolution": "conv", "pool": main.kind.removesuffix("_pool"), "other": ""}.get(kind, kind)

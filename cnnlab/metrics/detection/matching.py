@@ -137,7 +137,7 @@ def _starts(*keys: np.ndarray) -> np.ndarray:
 
 
 def _count_within(starts: np.ndarray) -> np.ndarray:
-    """Numbers the entries of each run 0, 1, 2, ..., from the start of the run of each entry."""
+    """Returns the position of each entry within its run, from 0."""
     return np.arange(len(starts)) - starts
 
 

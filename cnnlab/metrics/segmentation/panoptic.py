@@ -133,7 +133,7 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
     parts = np.where(large, large.cumsum(), 0).astype(np.int32)[parts]
     if not large.any():
         return parts
-    inner = ndimage.binary_erosion(parts > 0, border_value=1)  # pixels whose neighbours need no flooding
+    inner = ndimage.binary_erosion(parts > 0, border_value=1)  # no flooding from inside a part
     flooded = watershed(wall, np.where(inner, 0, parts), mask=~inner & ~np.isnan(wall), watershed_line=lines)
     return np.where(inner, parts, flooded)
 
