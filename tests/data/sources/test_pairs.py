@@ -1,5 +1,6 @@
 import dataclasses
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -505,3 +506,10 @@ def test_grey_of_few_bits_counts_as_it_is_stored(tmp_path, bits, photometric):
     with rasterio.open(tmp_path / "m.tif", "w", photometric=photometric, **options) as file:
         file.write(stored[None])
     np.testing.assert_array_equal(masks.read_codes(tmp_path / "m.tif"), stored)
+
+
+def test_a_table_of_30_000_classes_is_read_in_linear_time(tmp_path):
+    (tmp_path / "classes.csv").write_text("class,value\n" + "".join(f"c{i},{i}\n" for i in range(30_000)))
+    started = time.perf_counter()
+    assert len(masks.read_classes(tmp_path / "classes.csv").names) == 30_000
+    assert time.perf_counter() - started < 2  # 6 s if each name is searched among those before it
