@@ -131,6 +131,19 @@ def stem_below(path: Path, folder: Path) -> str:
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
+def by_stem(files: Sequence[Path], folder: Path) -> dict[str, Path]:
+    """Returns files of a folder by `stem_below`.
+
+    Raises:
+      ValueError: two files have one stem.
+    """
+    out: dict[str, Path] = {}
+    for file in files:
+        if (other := out.setdefault(stem_below(file, folder), file)) != file:
+            raise ValueError(f"{other} and {file} have one name and two suffixes; keep one of them")
+    return out
+
+
 def _walk(folder: Path, deep: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     status = os.stat(folder)
     here = (status.st_dev, status.st_ino)
