@@ -1,5 +1,7 @@
 """Files are written whole, and never through a link."""
 
+import os
+
 import pytest
 
 from cnnlab.files.atomic import LOCK, lock, replacing, write_text
@@ -46,3 +48,10 @@ def test_what_fails_leaves_the_old_file_and_no_part(tmp_path):
     with pytest.raises(RuntimeError):
         fails()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match=r"a\.txt is a pipe, a socket or a device"):
+        write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").is_fifo()
