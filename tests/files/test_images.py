@@ -131,3 +131,9 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(tmp_path):
     (tmp_path / "a.jpg").write_bytes(data[:-2] + 1000 * scan + data[-2:])
     with pytest.raises(ImageError, match=r"a\.jpg is a JPEG of 1,\d+ scans, more than 100"):
         read(tmp_path / "a.jpg")
+
+
+def test_a_ppm_of_16_bits_that_holds_12_is_warned_of(tmp_path):
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 65535\n" + np.full(6, 4000, ">u2").tobytes())
+    with pytest.warns(UserWarning, match="16-bit pixels, none of them above 4095"):
+        read(tmp_path / "a.ppm", channels=3)

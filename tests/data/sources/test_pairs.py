@@ -264,6 +264,13 @@ def test_a_tiff_with_other_bands_than_the_others_is_named(plots, count):
         data.pairs(str(plots))
 
 
+def test_bands_of_a_tiff_without_a_suffix_are_counted_too(plots):
+    (plots / "images/0.jpg").unlink()
+    Image.new("CMYK", (16, 16)).save(plots / "images/0", "TIFF")
+    with pytest.raises(ValueError, match="images/0 has 4 bands, an image has 1 or 3"):
+        data.pairs(str(plots))
+
+
 def without_alpha(tiff):
     """Returns the file with its alpha band (ExtraSamples 2 or 1) declared as a band of no meaning (0)."""
     at = next(i for i in range(len(tiff)) if tiff[i : i + 8] == struct.pack("<HHI", 338, 3, 1))
