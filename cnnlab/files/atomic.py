@@ -38,6 +38,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            raise OSError(error.errno, "the disk is full; make room and repeat the command", str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Files are written whole, and never through a link."""
 
+import errno
 import os
 
 import pytest
@@ -55,3 +56,10 @@ def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(ValueError, match=r"a\.txt is a pipe, a socket or a device"):
         write_text(tmp_path / "a.txt", "x")
     assert (tmp_path / "a.txt").is_fifo()
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_written(tmp_path):
+    message = r"the disk is full; make room and repeat the command: .*a\.txt"
+    with pytest.raises(OSError, match=message), replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
