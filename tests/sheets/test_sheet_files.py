@@ -580,6 +580,18 @@ def test_links_among_the_arrays_of_a_sheet_are_not_written_through(tmp_path, nam
         open_scratch(tmp_path, {"sheet": "a"}, {"mean": ((1, 4, 4), np.float32)})
 
 
+def test_a_link_in_the_place_of_a_sheets_folder_is_not_written_through(masks, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/a").symlink_to(tmp_path / "elsewhere")
+    files = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    assert main(["predict", "run", *files, "--tile", "8", "--output", str(tmp_path / "out")]) == 1
+    assert "is a link, through which nothing is written" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_list_of_results_deletes_nothing_outside_its_folder(tmp_path):
     from cnnlab.sheets.scratch import DONE, published
 
