@@ -316,3 +316,10 @@ def test_an_interrupt_while_the_program_is_imported_ends_it_with_130_and_no_trac
     environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (130, "cnnlab: interrupted\n")
+
+
+def test_folders_of_prepared_sets_reach_the_terminal_without_escapes(tmp_path, capsys):
+    (tmp_path / "set\x1b[31m" / "1.0.0").mkdir(parents=True)
+    (tmp_path / "set\x1b[31m" / "1.0.0" / "dataset_info.json").write_text("{}")
+    assert main(["data", "list", "--data-dir", str(tmp_path)]) == 0
+    assert r"set\x1b[31m/1.0.0" in capsys.readouterr().out

@@ -12,7 +12,7 @@ _UPSAMPLING = ("repeat", "resize")
 
 
 def blocks(summary: Summary) -> list[Solid]:
-    """Returns the solids of the drawing, image first: a layer, a module of layers, or neighbours of one size each."""
+    """Returns the solids of the drawing, image first; a solid is a layer, a module, or merged neighbours."""
     groups = _gather([row for row in summary.rows if row.kind != "unused"])
     if len(groups) > MOST:
         groups = _merge(groups, summary.rows, _form)
@@ -23,15 +23,15 @@ def blocks(summary: Summary) -> list[Solid]:
     for number, group in enumerate(groups, 1):
         rows = [summary.rows[index] for index in group]
         inputs = {home[source] for row in rows for source in row.inputs} - {number}
-        solids.append(Solid(rows[-1].shape, _kind(_main(rows)), _what(rows), _name(rows), tuple(sorted(inputs))))
+        solids.append(Solid(rows[-1].shape, _kind(_main(rows)), _label(rows), _name(rows), tuple(sorted(inputs))))
     return solids
 
 
 def _gather(rows: Sequence[Row]) -> list[list[int]]:
-    """Returns the indices of rows that are drawn as one solid.
+    """Groups the indices of rows that are drawn as one solid.
 
-    Those of a module stay together; a normalisation or an addition goes with what it follows, a doubling of the image
-    with what follows it.
+    Rows of a module stay together. A normalisation or an addition joins the row before it; an upsampling joins the
+    row after it.
     """
     groups: list[list[int]] = []
     for index, row in enumerate(rows):
@@ -47,7 +47,7 @@ def _gather(rows: Sequence[Row]) -> list[list[int]]:
 
 
 def _merge(groups: list[list[int]], rows: Sequence[Row], alike: Callable[[Row], object]) -> list[list[int]]:
-    """Neighbours that are alike become one."""
+    """Merges neighbouring groups whose last rows have the same key (`alike`)."""
     merged: list[list[int]] = []
     for group in groups:
         if merged and alike(rows[group[-1]]) == alike(rows[merged[-1][-1]]):
@@ -73,8 +73,8 @@ def _kind(row: Row) -> str:
     return "join" if row.kind in ("concatenate", "add", "mul") else "other"
 
 
-def _what(rows: Sequence[Row]) -> str:
-    """Describes a solid: `conv 3×3, /2`, or the number of its layers."""
+def _label(rows: Sequence[Row]) -> str:
+    """Returns the label of a solid: kind, kernel and stride as in `conv 3×3, /2`, or the number of its layers."""
     count, main = sum(row.multiply_adds > 0 for row in rows), _main(rows)
     kind = _kind(main)
     short = {"convolution": "conv", "pool": main.kind.removesuffix("_pool"), "other": ""}.get(kind, kind)

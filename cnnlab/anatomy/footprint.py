@@ -11,29 +11,30 @@ class Sight(NamedTuple):
     """The margin and stride that windows of a sheet must respect.
 
     Attributes:
-      margin: pixels that an answer may depend on, to the left or right, above or below; None where it sees all.
-      stride: windows whose starts differ by a multiple of it see the same pixels through the same poolings.
+      margin: largest distance in pixels, in any direction, to a pixel on which a prediction depends; None if it depends
+        on the whole image.
+      stride: distance in pixels between positions of windows that align with the network's poolings.
     """
 
     margin: int | None
     stride: int
 
 
-# Both have the same parameters and answer the same, where the one without padding answers at all.
+# Both borders use the same parameters, and predict the same for the pixels that the border 'valid' predicts.
 _MIRROR = ", as its border is 'valid'; take the same variables with border 'mirror': network.clone(border='mirror')"
 
 
 def sight(trained: Trained, tile: int) -> Sight:
-    """Reads margin and stride off the traced network; nothing is computed.
+    """Derives margin and stride from a trace of the network, without running it.
 
-    Statistics over the image, as instance normalisation takes them, are left out, as in `cnnlab.summary`.
+    As in `cnnlab.summary`, statistics over the image do not count, such as those of instance normalisation.
 
     Args:
-      trained: a network `[B, H, W, C] -> [B, H, W, k]`.
+      trained: network that maps `[B, H, W, C]` to `[B, H, W, k]`.
       tile: height and width of the traced image in pixels.
 
     Raises:
-      ValueError: the network cannot take such an image, or does not answer each pixel.
+      ValueError: the network cannot take an image of this size, or does not predict every pixel.
 
     >>> from cnnlab.data import InputSpec
     >>> from cnnlab.models import create_model
@@ -50,15 +51,15 @@ def sight(trained: Trained, tile: int) -> Sight:
     if len(traced.output) != 4 or traced.output[1:3] != (tile, tile):
         cure = _MIRROR if getattr(trained.network, "border", None) == "valid" else ""
         raise ValueError(
-            f"sheets need a network that answers each pixel, [B, H, W, k]; {name} gives "
+            f"sheets need a network that predicts every pixel, [B, H, W, k]; {name} returns "
             f"[B, {', '.join(map(str, traced.output[1:]))}] for tiles of {tile}x{tile}{cure}"
         )
-    seen = see(traced, (tile, tile))
+    fields = see(traced, (tile, tile))
     written = [
         pair for step in traced.steps if step.equation for pair in zip(step.writes, step.equation.outvars, strict=True)
     ]
-    last = [number for number, array in written if array.aval.shape == traced.output and number in seen]
-    pair = seen[last[-1]] if last else (None, None)
+    last = [number for number, array in written if array.aval.shape == traced.output and number in fields]
+    pair = fields[last[-1]] if last else (None, None)
     if any(view is None or not view.axes or not view.reach.shift for view in pair):
         return Sight(None, 1)
     margin = stride = 1

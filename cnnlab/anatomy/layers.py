@@ -8,7 +8,7 @@ from cnnlab.anatomy.receptive import ReceptiveField
 from cnnlab.anatomy.trace import Leaf, Traced, TracedEquation, is_resize
 
 Pair = tuple[ReceptiveField | None, ReceptiveField | None]
-"""How an array's units see rows and columns of pixels; None where a normalisation has summed over them."""
+"""Receptive fields of an array's units along height and width; None after a normalisation has summed over the axis."""
 
 _JOINS = ("add", "add_any", "sub", "mul", "max", "concatenate")
 _POOLS = {
@@ -21,15 +21,15 @@ _POOLS = {
 
 @dataclasses.dataclass
 class Layer:
-    """A layer: equations that belong together.
+    """A layer: the equations that belong together.
 
     Attributes:
-      module: whose variables it has; of a function without any, the module it is called in.
-      kind: the class of the module, or what the function does.
-      inputs: the layers it reads, by index; the image is -1.
-      leaves: the variables it is the first to use.
-      steps: its equations that depend on the image.
-      owned: whether `module` is its own.
+      module: path of the module that owns the layer's variables; for a function without variables, of its caller.
+      kind: class name of the module, or name of the function.
+      inputs: indices of the layers that it reads; -1 is the image.
+      leaves: variables that no earlier layer uses.
+      steps: equations that depend on the image.
+      owned: whether the layer has variables, so that `module` owns it; False for a function.
     """
 
     module: str
@@ -41,42 +41,42 @@ class Layer:
 
 
 def see(traced: Traced, size: tuple[int, int]) -> dict[int, Pair]:
-    """Returns the receptive fields of every array on an image of this height and width, by the number of the array."""
-    seen: dict[int, Pair] = {traced.image: (ReceptiveField((1,), reach.Reach()), ReceptiveField((2,), reach.Reach()))}
+    """Returns the receptive fields of all arrays by their number, for an image with height and width `size`."""
+    fields: dict[int, Pair] = {traced.image: (ReceptiveField((1,), reach.Reach()), ReceptiveField((2,), reach.Reach()))}
     for step in traced.steps:
-        inputs = [seen.get(number) for number in step.reads]
+        inputs = [fields.get(number) for number in step.reads]
         if any(inputs):
             rows, columns = ([pair and pair[axis] for pair in inputs] for axis in (0, 1))
             pairs = zip(_follow(traced, step, rows, size[0]), _follow(traced, step, columns, size[1]), strict=True)
-            seen |= zip(step.writes, pairs, strict=True)
-    return seen
+            fields |= zip(step.writes, pairs, strict=True)
+    return fields
 
 
 def _follow(
-    traced: Traced, step: TracedEquation, given: list[ReceptiveField | None], size: int
+    traced: Traced, step: TracedEquation, inputs: list[ReceptiveField | None], size: int
 ) -> list[ReceptiveField | None]:
     if step.equation is None:
         return [receptive.whole(size)] * len(step.writes)
-    # A statistic over the image would make all that is normalised by it see all of the image; it is left out.
+    # A statistic over the image does not count: with it every normalised unit would see the whole image.
     summed = step.equation.primitive.name.startswith("reduce_")
-    if not any(given) or (summed and _is_normalisation(traced, step)):
+    if not any(inputs) or (summed and _is_normalisation(traced, step)):
         return [None] * len(step.writes)
-    return receptive.follow(step.equation, given, size)
+    return receptive.follow(step.equation, inputs, size)
 
 
 def _is_normalisation(traced: Traced, step: TracedEquation) -> bool:
     return traced.modules.get(step.module, "").endswith("Norm")
 
 
-def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
+def gather(traced: Traced, fields: dict[int, Pair]) -> list[Layer]:
     """Returns the layers in the order of computation.
 
-    An equation in which a variable meets the image belongs to the variable's module, and goes on with that module's
-    layer if it reads from it. Functions without variables are layers of their own where they pool, resize, or join
-    different layers. All others, such as activations, belong to none.
+    An equation that combines a variable with the image belongs to the variable's module, and continues that module's
+    layer if it reads from it. A function without variables is a layer if it pools, resizes, or joins different layers.
+    Other functions, such as activations, belong to no layer. Variables without effect form layers of kind `unused`.
     """
     layers: list[Layer] = []
-    origin: dict[int, frozenset[int]] = {traced.image: frozenset({-1})}  # the layers an array comes from
+    origin: dict[int, frozenset[int]] = {traced.image: frozenset({-1})}  # the layers that produce an array
     weights = {number: frozenset({number}) for number in traced.leaves}
     free = dict(traced.leaves)
     for step in traced.steps:
@@ -85,11 +85,11 @@ def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
         if not sources:
             weights |= dict.fromkeys(step.writes, used)
             continue
-        new = step.equation and _layer(traced, step, used, sources, seen, origin)
+        new = step.equation and _layer(traced, step, used, sources, fields, origin)
         if new is None:
             origin |= dict.fromkeys(step.writes, sources)
             continue
-        index = _going_on(layers, new, step)
+        index = _continued(layers, new, step)
         if index is None:
             index = len(layers)
             layers.append(new)
@@ -103,12 +103,12 @@ def gather(traced: Traced, seen: dict[int, Pair]) -> list[Layer]:
 
 
 def _layer(
-    traced: Traced, step: TracedEquation, used: frozenset[int], sources: frozenset[int], seen, origin
+    traced: Traced, step: TracedEquation, used: frozenset[int], sources: frozenset[int], fields, origin
 ) -> Layer | None:
-    """Returns the layer that an equation begins; None if it continues one."""
+    """Returns the layer that an equation would begin; None for a function that is no layer, such as an activation."""
     inputs = tuple(sorted(sources))
     if not used:
-        kind = _function(traced, step, seen, origin)
+        kind = _function(traced, step, fields, origin)
         return kind and Layer(step.module, kind, inputs, owned=False)
     module = traced.leaves[min(used)].module
     if module:
@@ -116,8 +116,11 @@ def _layer(
     return Layer(module, "product" if is_product(step) else "variable", inputs, owned=True)
 
 
-def _going_on(layers: list[Layer], new: Layer, step: TracedEquation) -> int | None:
-    """Returns the layer that this one continues: a bias continues its product, a second product continues none."""
+def _continued(layers: list[Layer], new: Layer, step: TracedEquation) -> int | None:
+    """Returns the index of the layer that `new` continues, or None.
+
+    A bias continues the layer of its product; a second product begins a new layer.
+    """
     for index in (index for index in new.inputs if index >= 0):
         old = layers[index]
         second = is_product(step) and any(map(is_product, old.steps))
@@ -129,9 +132,9 @@ def _going_on(layers: list[Layer], new: Layer, step: TracedEquation) -> int | No
 
 
 def _function(
-    traced: Traced, step: TracedEquation, seen: dict[int, Pair], origin: dict[int, frozenset[int]]
+    traced: Traced, step: TracedEquation, fields: dict[int, Pair], origin: dict[int, frozenset[int]]
 ) -> str | None:
-    """Returns the kind of a function without variables, if it is a layer."""
+    """Returns the kind of a function without variables; None if it is no layer."""
     name = step.equation.primitive.name
     if is_product(step):
         return "product"
@@ -141,7 +144,7 @@ def _function(
         return _POOLS.get(name, "pool")
     if _is_normalisation(traced, step):
         return None
-    before, after = (next(seen[n] for n in numbers if n in seen) for numbers in (step.reads, step.writes))
+    before, after = (next(fields[n] for n in numbers if n in fields) for numbers in (step.reads, step.writes))
     if name in _POOLS and any(b and a and b.axes and b.reach != a.reach for b, a in zip(before, after, strict=True)):
         return _POOLS[name]
     if name == "reshape" and all(a and a.axes for a in after) and _strides(after) < _strides(before):

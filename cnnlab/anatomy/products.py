@@ -16,10 +16,10 @@ def is_product(step: TracedEquation) -> bool:
 
 
 def multiply_adds(equation: core.JaxprEqn) -> int:
-    """Products of a convolution or matrix product, each with the addition that follows it.
+    """Counts the multiply-adds of a convolution or matrix product.
 
-    Every output of a convolution counts its whole kernel, also where that lies on padding; a transposed convolution
-    counts the kernel once for every input, so not for the zeros between them.
+    Every output of a convolution counts its whole kernel, also the taps on padding. A transposed convolution counts
+    the kernel once per input, and does not count the zeros between inputs.
     """
     left, right, out = (var.aval.shape for var in (*equation.invars, *equation.outvars))
     if equation.primitive.name == "dot_general":
@@ -35,21 +35,28 @@ def multiply_adds(equation: core.JaxprEqn) -> int:
 
 
 def xla_multiply_adds(equations: Sequence[core.JaxprEqn]) -> int | None:
-    """Counts the same convolutions and products as XLA does, in half its floating-point operations.
+    """Returns half the floating-point operations that XLA's analysis counts for convolutions and matrix products.
 
-    XLA's analysis leaves out what falls on padding or on the zeros of a transposed convolution. Its CPU backend makes
-    it, also where an accelerator is used; None without such a backend.
+    The analysis leaves out taps on padding and on the zeros of a transposed convolution. It always runs on the CPU
+    backend, also if an accelerator is in use.
+
+    Returns:
+      The number of multiply-adds; None without a CPU backend.
     """
     if not equations:
         return 0
-    inputs = [[jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in one.invars] for one in equations]
+    inputs = [
+        [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars] for equation in equations
+    ]
 
     def program(inputs):
-        return [one.primitive.bind(*args, **one.params) for one, args in zip(equations, inputs, strict=True)]
+        return [
+            equation.primitive.bind(*args, **equation.params) for equation, args in zip(equations, inputs, strict=True)
+        ]
 
     try:
         cpu = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names accelerators alone
+    except RuntimeError:  # JAX_PLATFORMS names only accelerators
         return None
     with jax.default_device(cpu):
         analysis = jax.jit(program).lower(inputs).cost_analysis()

@@ -1,9 +1,9 @@
-"""Exact receptive fields of units, also behind upsampling and where branches meet.
+"""Exact receptive fields of units, also after upsampling and where branches join.
 
-Along one axis of an image, neighbouring units of a layer see intervals that repeat: after `period` units the same
-pattern comes again, `shift` pixels further on. Convolutions and poolings have a period of 1; doubling an image makes
-it 2, because even and odd pixels see different neighbours. Padding counts as if the image went on, so that a unit at
-the border sees what one in the middle does.
+Along one axis of an image, every unit of a layer sees an interval of pixels. The pattern of these intervals repeats
+after `period` units, `shift` pixels further along. Convolutions and poolings have a period of 1. Upsampling by 2 has a
+period of 2, because even and odd pixels see different neighbours. Padding counts as if the image continued beyond its
+border, so a unit at the border has the same receptive field as a unit in the middle.
 """
 
 import math
@@ -14,7 +14,7 @@ from cnnlab.ops.arithmetic import Field
 
 
 class Reach(NamedTuple):
-    """The pixels that units of an axis see: unit q * period + r from first[r] + q * shift to last[r] + q * shift."""
+    """The pixels that units along an axis see: unit q * period + r sees first[r] + q * shift to last[r] + q * shift."""
 
     first: tuple[int, ...] = (0,)
     last: tuple[int, ...] = (0,)
@@ -22,11 +22,11 @@ class Reach(NamedTuple):
 
     @property
     def period(self) -> int:
-        """Units after which the pattern comes again."""
+        """Returns the number of units after which the pattern repeats."""
         return len(self.first)
 
     def of(self, unit: int) -> tuple[int, int]:
-        """Returns the first and last pixel that a unit sees."""
+        """Returns the first and the last pixel that a unit sees."""
         cycle, phase = divmod(unit, self.period)
         return self.first[phase] + cycle * self.shift, self.last[phase] + cycle * self.shift
 
@@ -40,11 +40,11 @@ def window(*, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1,
     """Returns the reach of a window's outputs on its inputs.
 
     Args:
-      kernel: inputs in the window.
-      stride: inputs from one output to the next.
-      padding: zeros before the first input.
-      dilation: inputs from one of the window to the next.
-      spacing: the inputs lie so far apart, with zeros between them, as in a transposed convolution.
+      kernel: number of inputs in the window.
+      stride: distance of neighbouring windows.
+      padding: number of zeros before the first input.
+      dilation: distance of neighbouring inputs of a window.
+      spacing: distance of neighbouring inputs, with zeros between them, as in a transposed convolution.
 
     >>> window(kernel=5, stride=2, padding=2)
     Reach(first=(-2,), last=(2,), shift=2)
@@ -54,13 +54,13 @@ def window(*, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1,
     period = spacing // math.gcd(spacing, stride)
     starts = [unit * stride - padding for unit in range(period)]
     last = [(start + (kernel - 1) * dilation) // spacing for start in starts]
-    # Where only zeros are seen, the first input is set to the last, which lies before it.
+    # If a window covers only zeros, its first input would lie behind its last; it is set to the last.
     first = [min(-(-start // spacing), end) for start, end in zip(starts, last, strict=True)]
     return Reach(tuple(first), tuple(last), period * stride // spacing)
 
 
 def repeat(times: int) -> Reach:
-    """Returns the reach of units after each is repeated.
+    """Returns the reach of an output in which every input unit is repeated.
 
     >>> compose(repeat(2), window(kernel=3, padding=1))
     Reach(first=(-1, 0), last=(0, 1), shift=1)
@@ -81,23 +81,23 @@ def compose(inner: Reach, outer: Reach) -> Reach:
     return Reach(first, last, cycles * outer.shift // inner.period * inner.shift)
 
 
-def union(one: Reach, other: Reach) -> Reach | None:
-    """Returns the joint reach of two arrays; None if their units have different strides.
+def union(reach: Reach, other: Reach) -> Reach | None:
+    """Returns the smallest reach that covers two arrays; None if their units have different strides.
 
     >>> union(Reach(), window(kernel=3, padding=1))
     Reach(first=(-1,), last=(1,), shift=1)
     """
-    if one.shift * other.period != other.shift * one.period:
+    if reach.shift * other.period != other.shift * reach.period:
         return None
-    period = math.lcm(one.period, other.period)
-    ends = [(one.of(unit), other.of(unit)) for unit in range(period)]
+    period = math.lcm(reach.period, other.period)
+    ends = [(reach.of(unit), other.of(unit)) for unit in range(period)]
     first = tuple(min(a[0], b[0]) for a, b in ends)
     last = tuple(max(a[1], b[1]) for a, b in ends)
-    return Reach(first, last, one.shift * (period // one.period))
+    return Reach(first, last, reach.shift * (period // reach.period))
 
 
 def merge(reach: Reach, units: int) -> Reach:
-    """Returns the reach of a unit that depends on several units together."""
+    """Returns the reach of one unit that depends on the first `units` units."""
     return fixed(reach.of(0)[0], reach.of(units - 1)[1])
 
 

@@ -14,15 +14,15 @@ from cnnlab.anatomy import reach
 from cnnlab.anatomy.reach import Reach
 
 _MIXING = ("sort", "fft", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "scatter", "scatter-add")
-"""Primitives whose results have their operand's shape, but see more of it than what stands in their place."""
+"""Primitives whose results have the shape of their operand, but do not depend on it element by element."""
 
 
 class ReceptiveField(NamedTuple):
     """The receptive field of an array's units along one axis of the image.
 
     Attributes:
-      axes: the array's axes that run along it, outer first; none where every unit sees the same.
-      reach: reach of the units along them.
+      axes: the array's axes that run along the image's axis, outer first; empty if every unit sees the same pixels.
+      reach: reach of the units along these axes.
     """
 
     axes: tuple[int, ...]
@@ -30,7 +30,7 @@ class ReceptiveField(NamedTuple):
 
 
 def whole(size: int) -> ReceptiveField:
-    """Returns the receptive field of units that see all pixels of an axis."""
+    """Returns the receptive field of units that see all pixels along an axis."""
     return ReceptiveField((), reach.fixed(0, size - 1))
 
 
@@ -38,9 +38,9 @@ def follow(equation: core.JaxprEqn, fields: Sequence[ReceptiveField | None], siz
     """Returns the receptive fields of an equation's results along one axis of the image.
 
     Args:
-      equation: whose operands and results these are.
-      fields: one an operand; None for those that do not see the image.
-      size: pixels along the axis, all of which are seen where no rule is known.
+      equation: equation of the traced network.
+      fields: receptive field of each operand; None for an operand that does not depend on the image.
+      size: number of pixels along the axis; without a rule for the primitive, the results see all of them.
     """
     name = equation.primitive.name
     rule = _RULES.get("reduce_window" if name.startswith("reduce_window") else name)
@@ -57,7 +57,7 @@ def follow(equation: core.JaxprEqn, fields: Sequence[ReceptiveField | None], siz
 
 
 def together(fields: Sequence[ReceptiveField], size: int) -> ReceptiveField:
-    """Returns the receptive field of units that depend on the same index of several arrays."""
+    """Returns the receptive field of units that depend on several arrays at the same index."""
     first, *others = fields
     for field in others:
         both = reach.union(first.reach, field.reach)
@@ -82,14 +82,14 @@ def _convolution(equation, fields, size) -> ReceptiveField:
     if len(field.axes) > 1 or field.axes[0] not in images[2:]:
         return whole(size)
     k = images[2:].index(field.axes[0])
-    seen = reach.window(
+    window = reach.window(
         kernel=kernel[kernels[2 + k]],
         stride=params["window_strides"][k],
         padding=params["padding"][k][0],
         dilation=params["rhs_dilation"][k],
         spacing=params["lhs_dilation"][k],
     )
-    return ReceptiveField((outputs[2 + k],), reach.compose(field.reach, seen))
+    return ReceptiveField((outputs[2 + k],), reach.compose(field.reach, window))
 
 
 def _reduce_window(equation, fields, size) -> ReceptiveField:
@@ -97,18 +97,18 @@ def _reduce_window(equation, fields, size) -> ReceptiveField:
     if len(field.axes) != 1:
         return whole(size) if field.axes else field
     (axis,) = field.axes
-    seen = reach.window(
+    window = reach.window(
         kernel=params["window_dimensions"][axis],
         stride=params["window_strides"][axis],
         padding=params["padding"][axis][0],
         dilation=params["window_dilation"][axis],
         spacing=params["base_dilation"][axis],
     )
-    return ReceptiveField(field.axes, reach.compose(field.reach, seen))
+    return ReceptiveField(field.axes, reach.compose(field.reach, window))
 
 
 def _dot(equation, fields, size) -> ReceptiveField:
-    """Free axes keep what they see; those summed over are seen together."""
+    """Returns the receptive field of a product: free axes keep their reach, summed axes are merged."""
     contracted, batch = equation.params["dimension_numbers"]
     ranks = [len(var.aval.shape) for var in equation.invars]
     out = []
@@ -148,7 +148,10 @@ def _reshape(equation, fields, size) -> ReceptiveField:
 
 
 def reshaped(field: ReceptiveField, before: Sequence[int], after: Sequence[int], size: int) -> ReceptiveField:
-    """Axes that are split go on together, as rows and columns of windows do; those merged with others repeat.
+    """Returns the receptive field of an array after a reshape from shape `before` to shape `after`.
+
+    Axes that result from a split stay together, such as the rows and the columns of windows. Units along an axis that
+    is merged with an inner axis repeat.
 
     >>> reshaped(ReceptiveField((1,), Reach()), (1, 8, 3), (1, 4, 2, 3), 8).axes
     (1, 2)
@@ -173,7 +176,7 @@ def reshaped(field: ReceptiveField, before: Sequence[int], after: Sequence[int],
 
 
 def _blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Returns the smallest groups of axes that a reshape turns into others, without axes of length 1."""
+    """Returns the smallest groups of axes `(old, new)` that a reshape maps to each other, without axes of length 1."""
     old, new = ([axis for axis, n in enumerate(shape) if n > 1] for shape in (before, after))
     blocks = []
     while old:
@@ -243,7 +246,10 @@ def _pad(equation, fields, size) -> ReceptiveField:
 
 
 def _concatenate(equation, fields, size) -> ReceptiveField:
-    """Along the image, as in mirrored padding, the longest part goes on on both sides."""
+    """Returns the receptive field of a concatenation.
+
+    Along the image, as in mirrored padding, the longest part counts as if it continued on both sides.
+    """
     axis = equation.params["dimension"]
     lengths = [var.aval.shape[axis] for var in equation.invars]
     if not any(field and axis in field.axes for field in fields):
@@ -257,7 +263,11 @@ def _concatenate(equation, fields, size) -> ReceptiveField:
 
 
 def _resize(equation, fields, size) -> ReceptiveField:
-    """Read off its transpose, which is linear: the pixels from which one output's gradient is not zero."""
+    """Returns the receptive field of a resize.
+
+    A resize is linear, so its transpose gives the gradient of one output: the output sees the inputs at which that
+    gradient is not zero.
+    """
     field = _only(fields)
     if len(field.axes) != 1:
         return whole(size) if field.axes else field
@@ -270,17 +280,17 @@ def _resize(equation, fields, size) -> ReceptiveField:
     if period > 64:
         return whole(size)
     program = core.jaxpr_as_fun(equation.params["jaxpr"])
-    others = [var.val for var in equation.invars[1:]]  # literals, or it would not be read as a resize
+    others = [var.val for var in equation.invars[1:]]  # literals, because `is_resize` accepts a single array
     transposed = jax.jit(jax.linear_transpose(lambda x: program(x, *others)[0], before))
     middle = after.shape[axis] // 2 // period * period
     first, last = [], []
     for phase in range(period):
         units = tuple(middle + phase if i == axis else n // 2 for i, n in enumerate(after.shape))
         (gradient,) = transposed(jnp.zeros(after.shape, after.dtype).at[units].set(1))
-        seen = np.flatnonzero(np.asarray(gradient).any(tuple(i for i in range(gradient.ndim) if i != axis)))
+        inputs = np.flatnonzero(np.asarray(gradient).any(tuple(i for i in range(gradient.ndim) if i != axis)))
         cycles = middle // period * shift
-        first.append(int(seen[0]) - cycles)
-        last.append(int(seen[-1]) - cycles)
+        first.append(int(inputs[0]) - cycles)
+        last.append(int(inputs[-1]) - cycles)
     return ReceptiveField(field.axes, reach.compose(field.reach, Reach(tuple(first), tuple(last), shift)))
 
 

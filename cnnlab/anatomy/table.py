@@ -19,19 +19,19 @@ class Row(NamedTuple):
     """One row of a summary: a layer.
 
     Attributes:
-      name: the path of its parameters; of a function without any, the path of the module that calls it.
-      kind: the class of its module, or what the function does.
-      shape: shape of its output, without the batch.
-      kernel: height and width; empty where it has none.
-      stride: rows and columns between neighbouring units; a fraction where the image grows; empty where it has none.
+      name: path of the layer's parameters; for a function without parameters, path of the module that calls it.
+      kind: class name of the module, or name of the function.
+      shape: shape of the output, without the batch axis.
+      kernel: height and width of the kernel; empty for a layer without one.
+      stride: stride along height and width, a fraction if the layer enlarges its input; empty for a layer without one.
       groups: number of groups of channels that are convolved separately.
-      parameters: counted where they are first used.
-      statistics: numbers kept beside the parameters, such as moving averages.
-      multiply_adds: multiply-adds of its convolutions and matrix products, those on padding included.
-      fields: the receptive field along height and width; None where the image is not seen.
+      parameters: number of trained values; a shared layer counts them at its first use.
+      statistics: number of other stored values, such as moving averages.
+      multiply_adds: number of multiply-adds of convolutions and matrix products, including those on padding.
+      fields: receptive fields along height and width; None for a layer that does not depend on pixels along the axis.
       sees_all: whether every unit sees the whole image.
-      inputs: the rows it reads, by index; the image is -1.
-      bytes: number of bytes of its output.
+      inputs: indices of the rows that the layer reads; -1 is the image.
+      bytes: size of the output in bytes.
     """
 
     name: str
@@ -55,14 +55,13 @@ class Summary(NamedTuple):
     Attributes:
       name: name of the network.
       input: height, width and channels of the image.
-      output: shape of the logits, without the batch.
-      rows: in the order of computation.
-      parameters: all that are trained.
-      statistics: numbers kept beside them.
-      multiply_adds: multiply-adds of all convolutions and matrix products, those on padding included.
-      xla_multiply_adds: of the same, as XLA's analysis counts them: without those on padding;
-        None without XLA's CPU backend.
-      bytes: number of bytes of the outputs of all rows together.
+      output: shape of the logits, without the batch axis.
+      rows: layers in the order of computation.
+      parameters: number of trained values.
+      statistics: number of other stored values, such as moving averages.
+      multiply_adds: number of multiply-adds of all convolutions and matrix products, including those on padding.
+      xla_multiply_adds: the same number by XLA's analysis, which leaves out padding; None without XLA's CPU backend.
+      bytes: size of the outputs of all rows together, in bytes.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Summary(NamedTuple):
     bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """Converts the summary to JSON's types; the field of a row is `{size, stride, centre}` along each axis."""
+        """Converts the summary to JSON's types; a row's receptive field is `{size, stride, centre}` along each axis."""
         return self._asdict() | {"rows": [_row_json(row) for row in self.rows]}
 
 
@@ -86,18 +85,19 @@ def summary(
     *,
     num_classes: int | None = None,
 ) -> Summary:
-    """Summarises a network layer by layer, without computing it: shapes, parameters, multiply-adds, receptive fields.
+    """Summarises a network layer by layer, without running it: shapes, parameters, multiply-adds, receptive fields.
 
-    Any Linen network will do: its forward pass is traced, with dropout off, and read equation by equation.
+    It accepts any Linen network: it traces the forward pass with dropout off, and analyses the traced equations.
 
     Args:
       network: a module, a trained network, or a name in `cnnlab.models.MODELS`.
-      input: height, width and channels; if left out a trained network's own, or what a network of that name is
-        usually given: 28, 28, 1 for LeNet5, 224, 224, 3 for most.
-      num_classes: outputs of a network given by name; by default the usual number of that network, 10 or 1,000.
+      input: height, width and channels of the image. The default is the trained network's own input, or the usual
+        input of the named network: 28, 28, 1 for LeNet5, 224, 224, 3 for most.
+      num_classes: number of outputs of a named network; by default the usual number of that network, 10 or 1,000.
 
     Raises:
-      ValueError: the name is unknown, or a kernel is larger than its padded input; layer and sizes are named.
+      ValueError: the name is unknown, or a kernel is larger than its padded input; the message names the layer and the
+        sizes.
 
     Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
 
@@ -122,9 +122,11 @@ def summary(
         traced = trace(module, (height, width, channels))
     except ValueError as error:
         raise ValueError(f"{name} cannot take images of {height}x{width}x{channels}: {error}") from error
-    seen = see(traced, (height, width))
-    layers = gather(traced, seen)
-    rows = tuple(_row(layer, label, seen, (height, width)) for layer, label in zip(layers, _names(layers), strict=True))
+    fields = see(traced, (height, width))
+    layers = gather(traced, fields)
+    rows = tuple(
+        _row(layer, label, fields, (height, width)) for layer, label in zip(layers, _names(layers), strict=True)
+    )
     products = [step.equation for layer in layers for step in layer.steps if is_product(step)]
     totals = {part: sum(getattr(row, part) for row in rows) for part in ("parameters", "statistics", "multiply_adds")}
     return Summary(
@@ -139,7 +141,10 @@ def summary(
 
 
 def _names(layers: list[Layer]) -> list[str]:
-    """Returns the modules' paths, with the array's name for a module of several layers or the network itself."""
+    """Returns the names of the layers: paths of modules.
+
+    The name of an array is added for a module with several layers and for variables of the network itself.
+    """
     owners = [layer.module for layer in layers if layer.leaves]
     return [
         f"{layer.module}/{layer.leaves[0].name}".lstrip("/")
@@ -149,13 +154,13 @@ def _names(layers: list[Layer]) -> list[str]:
     ]
 
 
-def _row(layer: Layer, name: str, seen: dict[int, Pair], size: tuple[int, int]) -> Row:
+def _row(layer: Layer, name: str, fields: dict[int, Pair], size: tuple[int, int]) -> Row:
     trained = sum(leaf.size for leaf in layer.leaves if leaf.collection == "params")
     row = Row(name, layer.kind, parameters=trained, statistics=sum(leaf.size for leaf in layer.leaves) - trained)
     if not layer.steps:
         return row
     out = layer.steps[-1].equation.outvars[0].aval
-    pair = seen[layer.steps[-1].writes[0]]
+    pair = fields[layer.steps[-1].writes[0]]
     row = row._replace(
         shape=out.shape[1:],
         fields=tuple(view and _field(view, n) for view, n in zip(pair, size, strict=True)),
@@ -165,11 +170,11 @@ def _row(layer: Layer, name: str, seen: dict[int, Pair], size: tuple[int, int]) 
     )
     row = row._replace(multiply_adds=sum(multiply_adds(step.equation) for step in layer.steps if is_product(step)))
     main = next(filter(is_product, layer.steps), layer.steps[0])
-    return row._replace(**_window(main, layer, seen))
+    return row._replace(**_window(main, layer, fields))
 
 
-def _window(main: TracedEquation, layer: Layer, seen: dict[int, Pair]) -> dict[str, Any]:
-    """Returns kernel, stride and groups of a layer, if it has them."""
+def _window(main: TracedEquation, layer: Layer, fields: dict[int, Pair]) -> dict[str, Any]:
+    """Returns the fields `kernel`, `stride` and `groups` of a layer's row, as far as the layer has them."""
     equation, name = main.equation, main.equation.primitive.name
     params = equation.params
     if name == "conv_general_dilated":
@@ -185,8 +190,8 @@ def _window(main: TracedEquation, layer: Layer, seen: dict[int, Pair]) -> dict[s
     if layer.kind == "resize":
         before, after = (array.aval.shape[1:-1] for array in (equation.invars[0], equation.outvars[0]))
         return {"stride": tuple(_whole(Fraction(old, new)) for old, new in zip(before, after, strict=True))}
-    before = next(seen[number] for number in main.reads if number in seen)
-    after = seen[layer.steps[-1].writes[0]]
+    before = next(fields[number] for number in main.reads if number in fields)
+    after = fields[layer.steps[-1].writes[0]]
     if layer.kind == "repeat":
         strides = [[reach.field(view.reach).stride for view in pair] for pair in (before, after)]
         return {"stride": tuple(_whole(Fraction(new) / old) for old, new in zip(*strides, strict=True))}

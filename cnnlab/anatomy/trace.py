@@ -16,13 +16,13 @@ from cnnlab.nn.taps import tap
 
 
 class TracedEquation(NamedTuple):
-    """One equation of the trace, with its arrays as numbers; None stands for a constant.
+    """One equation of the trace; its arrays are numbered, and None stands for a constant.
 
     Attributes:
-      equation: None for outputs that depend on all inputs in a way that was not followed.
-      reads: one an operand.
-      writes: one a result.
-      module: the path of the innermost module it belongs to.
+      equation: JAX equation; None if the results depend on the operands in a way that the trace does not follow.
+      reads: number of each operand's array.
+      writes: number of each result's array.
+      module: path of the innermost module that contains the equation.
     """
 
     equation: core.JaxprEqn | None
@@ -44,11 +44,11 @@ class Traced(NamedTuple):
     """The trace of a network.
 
     Attributes:
-      steps: in order.
-      image: the number of the input.
-      output: the shape of the logits `[1, ...]`.
-      leaves: the variables, by their number.
-      modules: class names by path.
+      steps: equations in the order of computation.
+      image: number of the input's array.
+      output: shape of the logits `[1, ...]`.
+      leaves: variables by the numbers of their arrays.
+      modules: class names of the modules by path.
     """
 
     steps: list[TracedEquation]
@@ -59,10 +59,10 @@ class Traced(NamedTuple):
 
 
 def trace(network: nn.Module, shape: tuple[int, int, int]) -> Traced:
-    """Traces the forward pass of one image `[H, W, C]` with dropout off; nothing is computed.
+    """Traces the forward pass of one image of shape `[H, W, C]` with dropout off, without running it.
 
     Raises:
-      ValueError: a kernel or window is larger than its padded input; the layer is named.
+      ValueError: a kernel or window is larger than its padded input; the message names the layer.
     """
     modules: dict[str, str] = {}
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
@@ -82,7 +82,10 @@ def _leaf(path: tuple, array: Any) -> Leaf:
 
 
 def _marking(modules: dict[str, str]):
-    """Returns a function for `tap` that writes the module's path on every equation traced in it."""
+    """Returns a function for `tap` that marks the equations of a module with the module's path.
+
+    It also enters the module's class name in `modules` under that path.
+    """
 
     def mark(module: nn.Module, call, args, kwargs):
         path = "/".join(module.path)
@@ -90,7 +93,7 @@ def _marking(modules: dict[str, str]):
         shape = tuple(getattr(args[0], "shape", ())) if args else ()
         if 0 in shape:
             raise ValueError(
-                f"{path} is given an empty input {list(shape[1:])}: a window before it is larger than its padded input"
+                f"{path} gets an empty input {list(shape[1:])}: an earlier window is larger than its padded input"
             )
         try:
             with jax.named_scope(f"module:{path}:"):
@@ -107,7 +110,7 @@ def _marking(modules: dict[str, str]):
 
 
 def _too_small(module: nn.Module, path: str, shape: tuple[int, ...]) -> ValueError:
-    """Returns the error for a layer whose output is empty, because its kernel is larger than its input."""
+    """Returns the error for a layer whose output is empty because its kernel is larger than its padded input."""
     window = "a window"
     if hasattr(module, "kernel_size"):
         kernel = "x".join(map(str, module.kernel_size))
@@ -116,7 +119,7 @@ def _too_small(module: nn.Module, path: str, shape: tuple[int, ...]) -> ValueErr
 
 
 def _steps(jaxpr, names: dict, numbers: count, module: str) -> Iterator[TracedEquation]:
-    """Yields the equations in order, with those of an inner program in its place."""
+    """Yields the equations in order; the equations of an inner program replace the equation that calls it."""
 
     def read(var) -> int | None:
         return None if isinstance(var, core.Literal) else names.get(var)
@@ -145,13 +148,16 @@ def _inlined(jaxpr, reads: tuple, numbers: count, module: str):
 
 
 def _unrolled(equation, reads: tuple, numbers: count, module: str):
-    """Yields a scan's body as often as it runs. Slices of stacked arrays are not traced back to the image."""
+    """Yields the equations of a scan's body once per iteration.
+
+    Slices of stacked inputs, and stacked outputs, count as depending on the whole array.
+    """
     params = equation.params
     consts, carries = params["num_consts"], params["num_carry"]
     carry, stacked = list(reads[consts : consts + carries]), reads[consts + carries :]
     slices = tuple(None if array is None else next(numbers) for array in stacked)
-    for array, one in zip(stacked, slices, strict=True):
-        yield TracedEquation(None, (array,), (one,), module)
+    for array, part in zip(stacked, slices, strict=True):
+        yield TracedEquation(None, (array,), (part,), module)
     outs: list = []
     for _ in range(params["length"]):
         out = yield from _inlined(params["jaxpr"].jaxpr, (*reads[:consts], *carry, *slices), numbers, module)
@@ -162,7 +168,7 @@ def _unrolled(equation, reads: tuple, numbers: count, module: str):
 
 
 def _inner(equation):
-    """Returns the program inside an equation, if there is one; of branches the default one, the last."""
+    """Returns the program inside an equation, or None; for a `cond` the last branch, which is the default."""
     params = equation.params
     if is_resize(equation):
         return None
@@ -177,12 +183,12 @@ def _inner(equation):
 
 
 def is_resize(equation: core.JaxprEqn) -> bool:
-    """Returns whether an equation is `jax.image.resize`, which is analysed as a whole."""
+    """Returns whether an equation is a call of `jax.image.resize`, which counts as one layer."""
     arrays = [var for var in equation.invars if not isinstance(var, core.Literal)]
     return equation.params.get("name") == "_resize" and len(arrays) == 1
 
 
 def _module(equation, outer: str) -> str:
-    """Returns the innermost module on the equation's name stack."""
+    """Returns the path of the innermost module on the equation's name stack; `outer` if there is none."""
     marks = re.findall("module:(.*?):", str(equation.source_info.name_stack))
     return marks[-1] if marks else outer

@@ -6,6 +6,7 @@ from typing import Literal
 import tyro
 
 from cnnlab.commands.common import AsJson, Misuse, parse, print_json
+from cnnlab.quoting import for_terminal
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -38,11 +39,12 @@ def run(arguments: Sequence[str]) -> None:
         if name is None:
             raise Misuse("no NAME given; cnnlab data list shows the names")
         path = builders.prepare(name, raw_dir=raw_dir, data_dir=data_dir)
-        print_json({"name": name, "path": str(path)}) if as_json else print(path)
+        print_json({"name": name, "path": str(path)}) if as_json else print(for_terminal(path))
         return
     entries = inventory.list_data(data_dir)
     if as_json:
         print_json({"data_dir": str(builders.find_data_dir(data_dir)), "data": entries})
         return
     for entry in entries:
-        print(f"{entry['name']:14} {entry['state']:13} {entry['megabytes']:8.1f} MB  {entry['next']}")
+        line = f"{entry['name']:14} {entry['state']:13} {entry['megabytes']:8.1f} MB  {entry['next']}"
+        print(for_terminal(line))

@@ -12,6 +12,7 @@ import tyro
 from cnnlab.calibration.conformal import Method
 from cnnlab.calibration.methods import CALIBRATIONS
 from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report, write_report
+from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
 
 
@@ -79,7 +80,7 @@ def run(arguments: Sequence[str]) -> None:
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
-        print(f"report  {path}", file=sys.stderr)
+        print(f"report  {for_terminal(path)}", file=sys.stderr)
 
 
 def _flags(options: dict) -> str:

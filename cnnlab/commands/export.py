@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cnnlab.commands.common import Run, parse
+from cnnlab.quoting import for_terminal
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -24,4 +25,4 @@ def run(arguments: Sequence[str]) -> None:
     from cnnlab.training.restore import load
 
     for name, shape in export(load(run), output, kind=kind).items():
-        print(f"{output}  {name} [{', '.join(map(str, shape))}]")
+        print(f"{for_terminal(output)}  {name} [{', '.join(map(str, shape))}]")

@@ -63,7 +63,9 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     upcoming = next(predictions, None)
     for path in files:
         if path in sheets:
-            target = Path(request.output) / name(path) if len(files) > 1 else Path(request.output)
+            target = Path(request.output)
+            if len(files) > 1 and (target := target / name(path)).is_symlink():
+                raise ValueError(f"{target} is a link, through which nothing is written; remove it")
             try:
                 records += _sheet_records(trained, path, target, request)
             except ImageError as error:

@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> None:
     print_json(layers.to_json()) if as_json else _print(layers)
     if output:
         path = _draw(layers, Path(output))
-        None if as_json else print(f"figure         {path}")
+        None if as_json else print(f"figure         {for_terminal(path)}")
 
 
 def _summary(network: str, size: tuple[int, int, int] | None, num_classes: int | None) -> Summary:

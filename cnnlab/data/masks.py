@@ -1,6 +1,7 @@
 """Readers of mask files: values, palette indices or colours become one class index per pixel."""
 
 import csv
+import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.files.eight_bits import strips
-from cnnlab.files.opening import ImageError, opened
+from cnnlab.files.opening import ImageError, check_scans, opened
+from cnnlab.files.strict_json import shown
+from cnnlab.files.text import read_text
 
 CLASSES = "classes.csv"
 IGNORED = "ignore"
+MAX_BYTES = 5_000_000  # a row has some 20 bytes
 _BYTE = 255
 _MAX_LISTED = 8  # most values that a message lists
 
@@ -38,26 +42,25 @@ def read_classes(path: Path) -> ClassTable:
     Raises:
       ValueError: the header, a value or a colour does not fit, or a code occurs twice; the message names the line.
     """
+    text = read_text(path, limit=MAX_BYTES, kind="table")
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no table in UTF-8 ({error}); save it as UTF-8, with one row per class") from error
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline="")) if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table ({error}); write one row per class") from error
     header = tuple(rows[0]) if rows else ()
     if header not in (("class", "value"), ("class", "colour")):
-        raise ValueError(f"{path} must begin with class,value or class,colour, found {','.join(header)!r}")
-    coloured, names, codes = header[1] == "colour", [], {}
+        raise ValueError(f"{path} must begin with class,value or class,colour, found {shown(','.join(header))}")
+    coloured, number, codes = header[1] == "colour", {}, {}
     for line, row in enumerate(rows[1:], 2):
         code = _code(row[1], coloured) if len(row) == 2 and row[0] else None
         if code is None or code in codes:
             expected = "a colour such as #ff8000" if coloured else "a whole number"
-            raise ValueError(f"{path}, row {line}: must be a class and {expected}, none of them twice, found {row}")
-        if row[0] != IGNORED and row[0] not in names:
-            names.append(row[0])
-        codes[code] = -1 if row[0] == IGNORED else names.index(row[0])
-    if len(names) < 2:
-        raise ValueError(f"{path} must name two classes or more, found {', '.join(names) or 'none'}")
-    return ClassTable(tuple(names), codes, coloured)
+            found = shown(row)
+            raise ValueError(f"{path}, row {line}: must be a class and {expected}, none of them twice, found {found}")
+        codes[code] = -1 if row[0] == IGNORED else number.setdefault(row[0], len(number))
+    if len(number) < 2:
+        raise ValueError(f"{path} must name two classes or more, found {', '.join(number) or 'none'}")
+    return ClassTable(tuple(number), codes, coloured)
 
 
 def _code(text: str, coloured: bool) -> int | None:
@@ -95,6 +98,7 @@ def _codes(path: str | Path, coloured: bool, white: int) -> np.ndarray:
     from PIL import ImageOps
 
     with opened(path, str(path)) as image:
+        check_scans(image, str(path))
         bits, inverted = _grey(image)
         ImageOps.exif_transpose(image, in_place=True)  # as images are turned
         if coloured:
@@ -168,7 +172,7 @@ def _check_convention(codes: Mapping[str, Collection[int]]) -> None:
 
 
 def _is_jpeg(name: str) -> bool:
-    return Path(name).suffix.lower() in (".jpg", ".jpeg")
+    return Path(name).suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
 def _listed(values: Collection[int]) -> str:

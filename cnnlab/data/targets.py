@@ -11,10 +11,29 @@ import numpy as np
 from cnnlab.data.columns import Columns
 from cnnlab.errors import unknown
 from cnnlab.files.listing import existing_file
+from cnnlab.files.strict_json import shown
 
 TARGETS = "targets.csv"
 MAX_BYTES = 200_000_000  # a million rows take some 50 MB
+MAX_LABELS = 30_000  # Open Images has 20,000
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+_LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
+
+
+def looks_like_split(name: str) -> bool:
+    """Returns whether a folder's name reads like that of a split.
+
+    >>> looks_like_split("Train"), looks_like_split("val2017"), looks_like_split("trains")
+    (True, True, False)
+    """
+    return name.lower().rstrip("0123456789_-") in _LIKE_SPLITS
+
+
+def check_split_names(folder: Path) -> None:
+    """Raises `ValueError` if several subfolders look like splits, but one of them is not called like one."""
+    names = sorted(path.name for path in folder.iterdir() if looks_like_split(path.name) and path.is_dir())
+    if len(names) > 1 and (strange := [name for name in names if name not in SPLITS]):
+        raise ValueError(f"{folder / strange[0]} looks like a split; call the splits {', '.join(SPLITS)}")
 
 
 class Listing(NamedTuple):
@@ -79,13 +98,13 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     if not rows:
         raise ValueError(f"{path} is empty; its first line must be a header such as file,label")
     header = rows.pop(0)
-    for name in header:
-        if not name or header.count(name) > 1:
-            raise ValueError(f"{path}: column names must be unique and not empty, found {','.join(header)}")
+    if "" in header or len(set(header)) < len(header):
+        raise ValueError(f"{path}: column names must be unique and not empty, found {shown(','.join(header))}")
     if len(header) == 1 and (separators := [sign for sign in (";", "\t") if sign in header[0]]):
         raise ValueError(f"{path} has {separators[0]!r} between its cells; save it with commas")
     if "file" not in header or not set(header) - {"file", "split"}:
-        raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {','.join(header)}")
+        found = shown(",".join(header))
+        raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {found}")
     if not rows:
         raise ValueError(f"{path} has a header and no row; add one row per image")
     for row, line in zip(rows, lines[1:], strict=True):
@@ -130,7 +149,7 @@ def _annotations(
     kinds = [name for name in ("labels", "label", "class") if name in column]
     if kinds and len(column) > 1:
         raise ValueError(
-            f"{root / TARGETS}: {kinds[0]!r} must stand alone beside file and split, found {sorted(column)}"
+            f"{root / TARGETS}: {kinds[0]!r} must stand alone beside file and split, found {shown(sorted(column))}"
         )
     if "labels" in column:
         return _label_columns(root, column["labels"])
@@ -169,7 +188,10 @@ def _label_columns(root: Path, cells: Sequence[str]) -> tuple[Columns, tuple[str
     classes = tuple(sorted(set().union(*rows)))
     if not classes:
         raise ValueError(f"{root / TARGETS}: no row has a label; fill in the column 'labels', such as cat;dog")
-    if len(rows) * len(classes) > MAX_BYTES:
+    if len(classes) > MAX_LABELS or len(rows) * len(classes) > MAX_BYTES:
         raise ValueError(f"{root / TARGETS} has {len(classes):,} labels in {len(rows):,} rows, which is too many")
-    labels = np.array([[name in row for name in classes] for row in rows], np.int32)
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.zeros((len(rows), len(classes)), np.int32)
+    for own, row in zip(labels, rows, strict=True):
+        own[[number[name] for name in row]] = 1
     return {"labels": labels}, classes

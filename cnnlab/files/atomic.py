@@ -20,6 +20,9 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag
 def replacing(path: Path) -> Iterator[Path]:
     """Yields the path of a new, empty file, which takes the place of `path` when the block ends without an error.
 
+    Raises:
+      ValueError: a pipe, a socket or a device such as `/dev/null` is at that path, which a file would replace.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with replacing(Path(folder) / "a.txt") as part:
@@ -27,12 +30,18 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     [file.name for file in Path(folder).iterdir()]
     ['a.txt']
     """
+    if any(kind(path) for kind in (Path.is_fifo, Path.is_socket, Path.is_char_device, Path.is_block_device)):
+        raise ValueError(f"{path} is a pipe, a socket or a device, which a file would replace; give another path")
     part = path.with_name(_part_name(path.name))
     part.unlink(missing_ok=True)  # a rest of an earlier try, or a link
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666))
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            raise OSError(error.errno, "the disk is full; make room and repeat the command", str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 

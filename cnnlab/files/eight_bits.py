@@ -28,7 +28,8 @@ class StoredValues(NamedTuple):
 def stored_values(image) -> StoredValues:
     """Reads how a file stores its values; call it before Pillow decodes the pixels and drops this information."""
     tags = getattr(image, "tag_v2", {})
-    sixteen = image.mode.startswith("I;16") or any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    forms = [tile.args for tile in getattr(image, "tile", ())]  # of a PPM the largest value, if it is not 255
+    sixteen = image.mode.startswith("I;16") or any(";16" in str(form) or "65535" in str(form) for form in forms)
     bits = int(np.max(tags.get(BITS, 16 if sixteen else 8)))
     return StoredValues(bits, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
 
@@ -57,7 +58,8 @@ def to_eight_bits(image, stored: StoredValues, name: str):
 
         return _convert(image, "L", grey)
     if stored.bits == 16 and image.mode in ("RGB", "RGBA", "LA"):  # Pillow has cut the values to 8 bits
-        check_range(256 * max(largest for _, largest in image.getextrema()), name)
+        step = 255 if image.format == "PPM" else 256  # of a PPM, Pillow rounds them
+        check_range(step * max(largest for _, largest in image.getextrema()), name)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return _convert(image, "RGB", _on_white)
     return image

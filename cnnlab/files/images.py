@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnlab.files.eight_bits import stored_values, to_eight_bits
-from cnnlab.files.opening import opened
+from cnnlab.files.opening import check_scans, opened
 from cnnlab.files.tiff import HEIGHT, WIDTH
 from cnnlab.geometry.letterbox import GREY, place
 
@@ -52,6 +52,7 @@ def _pixels(file, name: str, size: tuple[int, int], channels: int, fit: str) -> 
     if channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, this network takes {channels}; pass arrays instead")
     with opened(file, name) as image:
+        check_scans(image, name)
         stored = stored_values(image)
         ImageOps.exif_transpose(image, in_place=True)
         return _fitted(to_eight_bits(image, stored, name), size, channels, fit)

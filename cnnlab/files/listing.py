@@ -14,7 +14,9 @@ SUFFIXES = (
 )
 """Suffixes of image files, in lower case. HEIC files count as images, and reading one says how to convert it."""
 
-_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
+_CLUTTER = {
+    *("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
+}
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF")
 _NAMED = 3  # files that a message names
 
@@ -34,8 +36,8 @@ class Files(NamedTuple):
 def is_visible(name: str) -> bool:
     """Returns whether a file or folder of this name counts: hidden ones and what file managers leave behind do not.
 
-    >>> is_visible("a.png"), is_visible("._a.png"), is_visible("Thumbs.db")
-    (True, False, False)
+    >>> is_visible("a.png"), is_visible("._a.png"), is_visible("Thumbs.db"), is_visible("@eaDir")
+    (True, False, False, False)
     """
     return not name.startswith(".") and name.lower() not in _CLUTTER
 
@@ -129,6 +131,19 @@ def stem_below(path: Path, folder: Path) -> str:
     'night/a.b'
     """
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def by_stem(files: Sequence[Path], folder: Path) -> dict[str, Path]:
+    """Returns files of a folder by `stem_below`.
+
+    Raises:
+      ValueError: two files have one stem.
+    """
+    out: dict[str, Path] = {}
+    for file in files:
+        if (other := out.setdefault(stem_below(file, folder), file)) != file:
+            raise ValueError(f"{other} and {file} have one name and two suffixes; keep one of them")
+    return out
 
 
 def _walk(folder: Path, deep: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:

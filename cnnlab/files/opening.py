@@ -17,6 +17,8 @@ FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "P
 
 MAX_PIXELS = 89_000_000  # a header may claim any size; Pillow warns above this one, where RGB takes 270 MB
 SHEET_PIXELS = 500_000_000  # limit for a sheet that the user names: 22,000 x 22,000 pixels, 1.5 GB as RGB
+MAX_SCANS = 100  # of a JPEG
+_LARGE = 1_000_000  # pixels; in smaller images a scan takes no time
 _limit = contextvars.ContextVar("limit", default=None)
 
 
@@ -106,6 +108,20 @@ class _Lifted:
 
 
 _LIFTED = _Lifted()
+
+
+def check_scans(image, name: str) -> None:
+    """Raises `ImageError` for a JPEG of so many scans that a small file would take minutes; call it before decoding.
+
+    Each scan passes over the whole image. The libraries' own encoders write at most `MAX_SCANS`, as GDAL reads.
+    """
+    if image.format in ("JPEG", "MPO") and image.width * image.height > _LARGE:
+        place = image.fp.tell()
+        image.fp.seek(0)
+        scans = image.fp.read().count(b"\xff\xda")
+        image.fp.seek(place)
+        if scans > MAX_SCANS:
+            raise ImageError(f"{name} is a JPEG of {scans:,} scans, more than {MAX_SCANS}; save it anew")
 
 
 def _check_directory(stream) -> None:

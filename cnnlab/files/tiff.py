@@ -126,9 +126,8 @@ class Bands(NamedTuple):
 
 
 def read_bands(path: Path) -> Bands | None:
-    """Returns what the header of a TIFF says of its bands; None for other files and for damaged headers."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return None
+    """Returns what the header of a TIFF, whatever it is called, says of its bands; None for other files and for
+    damaged headers."""
     try:
         with open(path, "rb") as file:
             if (tags := next(directories(file), None)) is None:

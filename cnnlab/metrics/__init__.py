@@ -7,4 +7,4 @@ LARGER_IS_BETTER = {
     **dict.fromkeys(("loss", "crps", "nll", "brier", "ece"), False),
     **{name: metric.larger_is_better for name, metric in regression.METRICS.items()},
 }
-"""The metrics that can choose a best step, and which way."""
+"""Metrics that can choose the best step, and whether a larger value of each is better."""

@@ -8,7 +8,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Computes the share of examples whose most probable class is the label; of equal ones the first counts."""
+    """Computes the share of examples whose most probable class is the label; among equal classes the first counts."""
     probs = check_probs(probs)
     return float((probs.argmax(-1) == check_labels(labels, probs)).mean())
 
@@ -25,7 +25,7 @@ def balanced_accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def negative_log_likelihood(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Computes the mean of `-log p(label)` in nats; a probability of 0 counts as float32's smallest (87 nats).
+    """Computes the mean of `-log p(label)` in nats; 0 counts as the smallest normal float32 (87 nats).
 
     >>> round(negative_log_likelihood(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])), 6)
     0.490415
@@ -47,6 +47,6 @@ def brier(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def confusion(labels: np.ndarray, guesses: np.ndarray, k: int) -> np.ndarray:
-    """Counts `[k, k]`: row = true class, column = guess. Labels below 0 are left out."""
-    kept = labels >= 0
-    return np.bincount(labels[kept] * k + guesses[kept], minlength=k * k).reshape(k, k)
+    """Counts examples by true class (row) and predicted class (column), `[k, k]`; labels below 0 do not count."""
+    known = labels >= 0
+    return np.bincount(labels[known] * k + guesses[known], minlength=k * k).reshape(k, k)

@@ -23,7 +23,7 @@ def _r2(values: np.ndarray, targets: np.ndarray) -> float:
 
 
 class Metric(NamedTuple):
-    """A function of predictions `[n, d]` and targets `[n, d]`, and whether a larger value is better."""
+    """A metric of predictions `[n, d]` and targets `[n, d]`, and whether a larger value is better."""
 
     measure: Callable[[np.ndarray, np.ndarray], float]
     larger_is_better: bool = False
@@ -34,20 +34,20 @@ METRICS: dict[str, Metric] = {
     "mae": Metric(_mae),
     "r2": Metric(_r2, larger_is_better=True),
 }
-"""What `errors` measures, by name."""
+"""Metrics that `errors` computes, by name."""
 
 
 def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     """Computes `rmse` and `mae` in the unit of the targets, and `r2`, each averaged over targets.
 
-    `r2` is 1 - residual / total sum of squares, 0 for a target that does not vary.
+    `r2` is `1 - residual / total sum of squares`; it is 0 for a target that does not vary.
 
     Args:
       values: `[n, d]` predictions.
-      targets: `[n, d]`.
+      targets: `[n, d]` true values.
 
     Raises:
-      ValueError: there is no example, the shapes differ, or a target is NaN or infinite.
+      ValueError: there are no examples, the shapes differ, or a target is NaN or infinite.
 
     >>> errors(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))["mae"]
     1.0
@@ -59,7 +59,7 @@ def errors(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 def central_interval(
     values: np.ndarray, variances: np.ndarray, *, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Computes the lower and upper end of the central part of a normal distribution with probability `level`.
+    """Computes the lower and upper end of a normal distribution's central interval with probability `level`.
 
     >>> low, high = central_interval(np.array([2.0]), np.array([4.0]))
     >>> low.round(2).item(), high.round(2).item()
@@ -76,16 +76,16 @@ def gaussian_scores(
 ) -> dict[str, float]:
     """Scores predicted normal distributions: `nll`, `crps`, `coverage` and `sharpness`, each averaged over targets.
 
-    `coverage` is the share of targets within the central interval of `level` (well calibrated: `level` itself),
-    `sharpness` the mean width of that interval in the targets' unit. `crps`, in that unit, is the continuous ranked
-    probability score of a normal distribution (Gneiting and Raftery, JASA 2007, equation 21); at variance 0 it is the
-    absolute error.
+    `nll` is the negative log-likelihood in nats. `crps` is the continuous ranked probability score of a normal
+    distribution (Gneiting and Raftery, JASA 2007, equation 21), in the unit of the targets; at variance 0 it is the
+    absolute error. `coverage` is the share of targets within the central interval of probability `level`; a calibrated
+    model has a coverage of `level`. `sharpness` is the mean width of that interval, in the unit of the targets.
 
     Args:
-      values: `[n, d]`, predictive means.
-      variances: `[n, d]`, predictive variances, 0 or more; NLL counts less than 1e-12 as that.
-      targets: `[n, d]`.
-      level: level of the interval, within 0..1.
+      values: `[n, d]` predictive means.
+      variances: `[n, d]` predictive variances, 0 or more; `nll` raises smaller ones to 1e-12.
+      targets: `[n, d]` true values.
+      level: probability of the central interval, between 0 and 1.
 
     Raises:
       ValueError: as in `errors`, or a variance is negative.

@@ -1,7 +1,7 @@
-"""Metrics of how well a score separates out-of-distribution examples from others.
+"""Metrics of how well a score separates out-of-distribution examples from in-distribution examples.
 
-Scores are larger outside: 1 - the largest probability, an entropy, a mutual information. Examples of equal score fall
-on the same side of every threshold.
+The score should be larger for out-of-distribution examples, such as 1 minus the largest probability, an entropy, or a
+mutual information. Examples with equal scores fall on the same side of every threshold.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,14 @@ from cnnlab.metrics.checks import check_numbers
 
 
 class Separation(NamedTuple):
-    """Scores of a separation, in 0..1.
+    """Metrics of a separation, in 0..1.
 
     Attributes:
-      auroc: chance that an example outside scores higher than one inside, equal ones counting half.
-      aupr_out: average precision of finding the outside ones among all.
-      aupr_in: that of finding the inside ones, by low scores.
-      fpr95: share of the inside ones that are rejected where 95 % of the outside ones are.
+      auroc: probability that an out-of-distribution example has a larger score than an in-distribution example; a tie
+        counts half.
+      aupr_out: average precision with out-of-distribution examples as positives.
+      aupr_in: average precision with in-distribution examples as positives, and the scores negated.
+      fpr95: share of in-distribution examples at or above the threshold that 95 % of out-of-distribution ones reach.
     """
 
     auroc: float
@@ -34,11 +35,11 @@ def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
     Networks, ICLR 2017.
 
     Args:
-      inside: `[n]`, scores of examples like those trained on.
-      outside: `[m]`, scores of others.
+      inside: `[n]` scores of in-distribution examples.
+      outside: `[m]` scores of out-of-distribution examples.
 
     Raises:
-      ValueError: one of them is empty or holds a NaN.
+      ValueError: an array is empty or contains a NaN.
 
     >>> separation(np.array([0.1, 0.2, 0.4]), np.array([0.3, 0.4]))
     Separation(auroc=0.75, aupr_out=0.5833333333333333, aupr_in=0.8666666666666667, fpr95=0.3333333333333333)
@@ -55,12 +56,12 @@ def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
 def average_precision(positives: np.ndarray, others: np.ndarray) -> float:
     """Computes `sum_i (recall_i - recall_(i - 1)) precision_i` over all thresholds, for scores larger for positives.
 
-    By steps, as in scikit-learn and torchmetrics: trapezoids between the points promise precision that no threshold
-    reaches (Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006).
+    The sum is over steps, as in scikit-learn and torchmetrics, because trapezoids would promise a precision that no
+    threshold reaches (Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006).
 
     Args:
-      positives: `[m]`, scores.
-      others: `[n]`.
+      positives: `[m]` scores of positive examples.
+      others: `[n]` scores of negative examples.
     """
     rejected = _rejected(others, positives)
     true_positives, wrong = rejected.outside[1:] * len(positives), rejected.inside[1:] * len(others)
@@ -70,13 +71,13 @@ def average_precision(positives: np.ndarray, others: np.ndarray) -> float:
 def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: float = 0.95) -> float:
     """Computes the share of in-distribution scores at or above the highest threshold with this recall.
 
-    The outside ones are the positive ones, as in torch-uncertainty and OpenOOD. Liang et al. 2018 (ODIN) ask how many
-    outside ones pass where 95 % of the inside ones do: that is `false_positive_rate(-outside, -inside)`.
+    Out-of-distribution examples are the positives, as in torch-uncertainty and OpenOOD. Liang et al. 2018 (ODIN) take
+    in-distribution examples as positives: their number is `false_positive_rate(-outside, -inside)`.
 
     Args:
-      inside: `[n]`, scores.
-      outside: `[m]`, scores that should be larger.
-      recall: share of the outside ones to reach, in 0 < recall <= 1.
+      inside: `[n]` scores of in-distribution examples.
+      outside: `[m]` scores of out-of-distribution examples.
+      recall: share of out-of-distribution examples at or above the threshold, in 0 < recall <= 1.
 
     >>> false_positive_rate(np.array([0.1, 0.5, 0.7, 0.8]), np.array([0.6, 0.9]), recall=0.5)
     0.0
@@ -88,7 +89,7 @@ def false_positive_rate(inside: np.ndarray, outside: np.ndarray, *, recall: floa
 
 
 class _Rejected(NamedTuple):
-    """The shares at or above each threshold, from no rejected example to all."""
+    """Shares of examples at or above each threshold; the thresholds fall, so the shares rise from 0 to 1."""
 
     inside: np.ndarray
     outside: np.ndarray

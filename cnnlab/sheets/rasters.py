@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -192,6 +193,16 @@ def _memory_map(path: Path) -> np.ndarray:
         raise ImageError(f"cannot read {path} as an array ({error}); save it by numpy.save") from error
 
 
+def _check_folder(path: Path) -> None:
+    """Refuses a raster in a folder with a pipe: GDAL looks for many files beside it, and would wait for a writer."""
+    with contextlib.suppress(PermissionError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if not (entry.is_file() or entry.is_dir()):
+                other = Path(entry.path)
+                if other.is_fifo() or other.is_char_device():
+                    raise ImageError(f"{other} is a pipe or a device, for which GDAL would wait; remove it")
+
+
 def _check_sidecars(path: Path) -> None:
     """Raises `ImageError` if a file beside a raster could make GDAL open other files.
 
@@ -228,6 +239,7 @@ def _opened(path: Path) -> Iterator:
     # A file without a georeference is valid, so rasterio's warning is ignored.
     with rasterio.Env(GDAL_CACHEMAX=_CACHE, **_NO_NETWORK), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        _check_folder(path)
         _check_sidecars(path)
         try:
             file = DatasetReader(str(path.absolute()), driver=list(DRIVERS))  # rasterio.open takes only one driver

@@ -106,10 +106,15 @@ def read_history(run_dir: Path, *, until_step: int | None = None) -> list[dict[s
       until_step: last step to read; by default all epochs are read.
 
     A damaged line is left out with a warning that names it.
+
+    Raises:
+      ValueError: the history is no regular file.
     """
     path = run_dir / METRICS
     if not path.exists():
         return []
+    if not path.is_file():  # to open a pipe would wait for its writer
+        raise ValueError(f"{path} is not a regular file; move it away")
     rows = []
     for number, line in enumerate(path.read_bytes()[:MAX_BYTES].splitlines(), 1):
         try:

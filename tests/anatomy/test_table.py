@@ -14,7 +14,7 @@ from cnnlab.cli import main
 from cnnlab.ops.arithmetic import Field, receptive_fields
 
 LENET5 = [
-    # name, kind, output, kernel, stride, parameters, multiply-adds, field; by hand
+    # name, kind, output shape, kernel, stride, parameters, multiply-adds, size of the field; computed by hand
     ("conv1", "Conv", (28, 28, 6), (5, 5), (1, 1), 5 * 5 * 6 + 6, 28 * 28 * 6 * 25, 5),
     ("", "max_pool", (14, 14, 6), (2, 2), (2, 2), 0, 0, 5 + 1),
     ("conv2", "Conv", (10, 10, 16), (5, 5), (1, 1), 25 * 6 * 16 + 16, 10 * 10 * 16 * 150, 6 + 4 * 2),
@@ -26,7 +26,7 @@ LENET5 = [
 
 
 class Own(nn.Module):
-    """A user's network: nothing of cnnlab, poolings as functions, a depthwise and a transposed convolution."""
+    """A network without cnnlab's layers: pooling functions, a depthwise and a transposed convolution."""
 
     @nn.compact
     def __call__(self, x, train: bool = False):
@@ -39,7 +39,7 @@ class Own(nn.Module):
 
 
 class Branches(nn.Module):
-    """Kernels of 1 and 5 side by side on a resized image, each row of windows kept as channels."""
+    """A network with two branches on a resized image, whose windows of 2x2 pixels become channels."""
 
     @nn.compact
     def __call__(self, x):
@@ -51,39 +51,43 @@ class Branches(nn.Module):
         return nn.ConvTranspose(2, (3, 3), strides=(2, 2), name="up")(x)
 
 
-def rows(found):
-    return {row.name: row for row in found.rows if row.name}
+def rows(summary):
+    return {row.name: row for row in summary.rows if row.name}
 
 
-def test_the_rows_of_lenet5_are_those_of_the_arithmetic():
-    found = cnnlab.summary("lenet5")
-    got = [(*row[:5], row.parameters, row.multiply_adds, row.fields[0].size) for row in found.rows]
+def test_the_rows_of_lenet5_equal_the_arithmetic():
+    summary = cnnlab.summary("lenet5")
+    got = [(*row[:5], row.parameters, row.multiply_adds, row.fields[0].size) for row in summary.rows]
     assert got == LENET5
-    assert [row.sees_all for row in found.rows] == [False] * 4 + [True] * 3
-    assert found.rows[3].fields == (Field(16, 4, 5.5),) * 2  # the padding of 2 moves the first centre from 7.5
-    assert (found.parameters, found.multiply_adds) == (61_706, 416_520)
+    assert [row.sees_all for row in summary.rows] == [False] * 4 + [True] * 3
+    assert summary.rows[3].fields == (Field(16, 4, 5.5),) * 2  # the padding of 2 moves the first centre from 7.5
+    assert (summary.parameters, summary.multiply_adds) == (61_706, 416_520)
 
 
 def test_xlas_count_leaves_out_the_padding_of_lenet5():
-    # 28 windows of 5 on a row of 28 pixels, padded by 2: 140 taps, 2 + 1 on padding at either end
+    # A row of 28 pixels with a padding of 2 has 28 windows of 5: 140 taps, of which 2 + 1 at each end are padding.
     assert cnnlab.summary("lenet5").xla_multiply_adds == 416_520 - 6 * (140**2 - 134**2)
 
 
 def test_any_linen_network_is_read_grouped_and_transposed_convolutions_included():
-    found = cnnlab.summary(Own(), (16, 16, 3))
-    stem, norm, depthwise, pool, up = found.rows
+    summary = cnnlab.summary(Own(), (16, 16, 3))
+    stem, norm, depthwise, pool, up = summary.rows
     assert (stem.shape, stem.stride, stem.parameters, stem.multiply_adds) == ((8, 8, 8), (2, 2), 224, 64 * 8 * 27)
     assert (norm.kind, norm.parameters, norm.statistics, norm.multiply_adds) == ("BatchNorm", 16, 16, 0)
     assert (depthwise.groups, depthwise.parameters, depthwise.multiply_adds) == (8, 80, 64 * 8 * 9)
     assert (pool.name, pool.kind, pool.shape, pool.kernel, pool.stride) == ("", "max_pool", (3, 3, 8), (3, 3), (2, 2))
-    assert (up.shape, up.parameters, up.multiply_adds) == ((6, 6, 4), 132, 9 * 4 * 8 * 4)  # 3x3 inputs, each 2x2x8x4
+    assert (up.shape, up.parameters, up.multiply_adds) == (
+        (6, 6, 4),
+        132,
+        9 * 4 * 8 * 4,
+    )  # 3x3 inputs, 2x2x8x4 each
     assert up.stride == (0.5, 0.5)
-    assert [row.fields[0].size for row in found.rows] == [3, 3, 3 + 2 * 2, 7 + 2 * 2, 11]
-    assert [row.fields[0].stride for row in found.rows] == [2, 2, 2, 4, 2]
-    assert [row.inputs for row in found.rows] == [(-1,), (0,), (1,), (2,), (3,)]
+    assert [row.fields[0].size for row in summary.rows] == [3, 3, 3 + 2 * 2, 7 + 2 * 2, 11]
+    assert [row.fields[0].stride for row in summary.rows] == [2, 2, 2, 4, 2]
+    assert [row.inputs for row in summary.rows] == [(-1,), (0,), (1,), (2,), (3,)]
 
 
-def test_fields_of_a_chain_are_those_of_the_arithmetic_on_integers():
+def test_receptive_fields_of_a_chain_equal_the_arithmetic_on_integers():
     class Chain(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -102,8 +106,8 @@ def test_fields_of_a_chain_are_those_of_the_arithmetic_on_integers():
 
 
 def measured_field(network, size):
-    """The largest extent along each axis from which a unit near the middle gets a gradient, all weights positive."""
-    x = jax.random.uniform(jax.random.key(0), (8, *size))  # of several images, for a maximum looks at one pixel alone
+    """Returns the largest extent of a central unit's gradient along each axis, with positive weights."""
+    x = jax.random.uniform(jax.random.key(0), (8, *size))  # several images, because a maximum depends on one pixel
     variables = jax.jit(lambda x: cnn.init(network, x, jax.random.key(1)))(x)
     variables = jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.01, variables)
 
@@ -112,8 +116,8 @@ def measured_field(network, size):
         return jax.grad(lambda x: cnn.apply(network, variables, x)[:, row, column].sum())(x)
 
     middle = [n // 2 for n in jax.eval_shape(lambda x: cnn.apply(network, variables, x), x).shape[1:3]]
-    found = [np.asarray(gradient(x, middle[0] + unit, middle[1] + unit)) for unit in range(4)]
-    extents = [[np.ptp(np.flatnonzero(g.any(axes))) + 1 for axes in ((0, 2, 3), (0, 1, 3))] for g in found]
+    gradients = [np.asarray(gradient(x, middle[0] + unit, middle[1] + unit)) for unit in range(4)]
+    extents = [[np.ptp(np.flatnonzero(g.any(axes))) + 1 for axes in ((0, 2, 3), (0, 1, 3))] for g in gradients]
     return tuple(np.max(extents, 0).tolist())
 
 
@@ -131,11 +135,11 @@ def test_receptive_fields_are_the_extents_of_gradients(network, size):
     assert tuple(field.size for field in last.fields) == measured_field(network, size)
 
 
-def test_skips_join_the_fields_of_both_ways():
-    found = cnnlab.summary("encoder_decoder", (32, 32, 3))
-    joins = [(index, row) for index, row in enumerate(found.rows) if row.kind == "concatenate"]
+def test_skips_concatenate_layers_of_both_paths():
+    summary = cnnlab.summary("encoder_decoder", (32, 32, 3))
+    joins = [(index, row) for index, row in enumerate(summary.rows) if row.kind == "concatenate"]
     assert [row.shape for _, row in joins] == [(16, 16, 72), (32, 32, 36)]
-    assert [[found.rows[i].name for i in row.inputs if found.rows[i].name] for _, row in joins] == [
+    assert [[summary.rows[i].name for i in row.inputs if summary.rows[i].name] for _, row in joins] == [
         ["down2_norm"],
         ["down1_norm"],
     ]
@@ -143,28 +147,28 @@ def test_skips_join_the_fields_of_both_ways():
 
 @pytest.mark.parametrize("name", ["linear", "keras_mnist", "encoder_decoder", "grid_detector"])
 def test_totals_are_the_sums_of_the_variables(name):
-    found = cnnlab.summary(name, (32, 32, 3), num_classes=5)
+    summary = cnnlab.summary(name, (32, 32, 3), num_classes=5)
     network = cnnlab.create_model(name, num_classes=5)
     variables = jax.eval_shape(lambda x: cnn.init(network, x, jax.random.key(0)), jnp.zeros((1, 32, 32, 3)))
     params = variables.pop("params")
-    assert found.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert found.statistics == sum(leaf.size for leaf in jax.tree.leaves(variables))
+    assert summary.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert summary.statistics == sum(leaf.size for leaf in jax.tree.leaves(variables))
 
 
-def test_a_shared_layer_counts_its_parameters_once_and_an_unused_one_is_told():
+def test_a_shared_layer_counts_its_parameters_once_and_an_unused_one_is_listed():
     class Shared(nn.Module):
         @nn.compact
         def __call__(self, x):
             self.param("idle", nn.initializers.ones, (7,))
             conv = nn.Conv(3, (1, 1), name="conv")
-            return conv(nn.relu(nn.remat(nn.Conv)(3, (3, 3), name="kept")(conv(x)))) + x
+            return conv(nn.relu(nn.remat(nn.Conv)(3, (3, 3), name="middle")(conv(x)))) + x
 
-    found = cnnlab.summary(Shared(), (8, 8, 3))
-    assert [row.name for row in found.rows] == ["conv", "kept", "conv", "", "idle"]
-    assert [row.parameters for row in found.rows] == [12, 84, 0, 0, 7]
-    assert [row.multiply_adds for row in found.rows] == [64 * 9, 64 * 81, 64 * 9, 0, 0]
-    assert found.rows[3].inputs == (-1, 2)
-    assert found.rows[4].kind == "unused"
+    summary = cnnlab.summary(Shared(), (8, 8, 3))
+    assert [row.name for row in summary.rows] == ["conv", "middle", "conv", "", "idle"]
+    assert [row.parameters for row in summary.rows] == [12, 84, 0, 0, 7]
+    assert [row.multiply_adds for row in summary.rows] == [64 * 9, 64 * 81, 64 * 9, 0, 0]
+    assert summary.rows[3].inputs == (-1, 2)
+    assert summary.rows[4].kind == "unused"
 
 
 def test_normalising_by_the_image_does_not_widen_the_field_and_gating_by_it_does():
@@ -174,8 +178,8 @@ def test_normalising_by_the_image_does_not_widen_the_field_and_gating_by_it_does
             x = nn.GroupNorm(num_groups=2, name="norm")(nn.Conv(4, (3, 3), name="conv")(x))
             return x * nn.sigmoid(nn.Dense(4, name="gate")(x.mean((1, 2))))[:, None, None]
 
-    found = cnnlab.summary(Gated(), (16, 16, 3))
-    assert [(row.kind, row.fields[0].size, row.sees_all) for row in found.rows] == [
+    summary = cnnlab.summary(Gated(), (16, 16, 3))
+    assert [(row.kind, row.fields[0].size, row.sees_all) for row in summary.rows] == [
         ("Conv", 3, False),
         ("GroupNorm", 3, False),
         ("avg_pool", 16, True),
@@ -199,7 +203,7 @@ def test_a_kernel_larger_than_its_padded_input_is_named_with_its_layer():
         cnnlab.summary("lenet5", (28, 0, 1))
 
 
-def test_the_command_prints_a_table_of_100_columns_and_a_picture(capsys, tmp_path):
+def test_the_command_prints_a_table_of_100_columns_and_writes_a_figure(capsys, tmp_path):
     assert main(["summary", "encoder_decoder", "--input", "640", "480", "3", "--output", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 100
@@ -210,15 +214,15 @@ def test_the_command_prints_a_table_of_100_columns_and_a_picture(capsys, tmp_pat
 
 def test_the_command_prints_one_json_object_alone(capsys):
     assert main(["summary", "lenet5", "--num-classes", "4", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["parameters"] == 61_706 - 6 * 85
-    assert found["rows"][2]["fields"] == [{"size": 14, "stride": 2.0, "centre": 4.5}] * 2
+    output = json.loads(capsys.readouterr().out)
+    assert output["parameters"] == 61_706 - 6 * 85
+    assert output["rows"][2]["fields"] == [{"size": 14, "stride": 2.0, "centre": 4.5}] * 2
 
 
-def test_a_run_is_summed_up_with_its_own_input_and_classes(run, capsys):
+def test_a_run_is_summarised_with_its_own_input_and_classes(run, capsys):
     assert main(["summary", str(run), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["input"], found["output"]) == ([16, 16, 1], [3])
+    output = json.loads(capsys.readouterr().out)
+    assert (output["input"], output["output"]) == ([16, 16, 1], [3])
     assert main(["summary", str(run), "--num-classes", "4"]) == 2
     assert "whose classes are its own" in capsys.readouterr().err
 
@@ -231,12 +235,12 @@ def test_a_run_is_summed_up_with_its_own_input_and_classes(run, capsys):
         (["lenet5", "--input", "28", "28"], 2, "--input"),
     ],
 )
-def test_bad_requests_are_told(arguments, code, message, capsys):
+def test_bad_arguments_exit_with_a_message(arguments, code, message, capsys):
     assert main(["summary", *arguments]) == code
     assert message in capsys.readouterr().err
 
 
-def test_the_picture_has_a_solid_a_layer_and_the_skips():
+def test_the_figure_has_one_solid_per_layer_and_the_skips():
     solids = blocks(cnnlab.summary("encoder_decoder", (32, 32, 3), num_classes=2))
     shapes = [(32, 32, 3), (32, 32, 12), (16, 16, 12), (16, 16, 24), (8, 8, 24), (8, 8, 48), (16, 16, 72)]
     assert [solid.shape for solid in solids[:7]] == shapes
@@ -244,7 +248,7 @@ def test_the_picture_has_a_solid_a_layer_and_the_skips():
     assert [solid.above for solid in solids[4:8]] == ["max 2×2", "conv 3×3", "concatenate", "conv 3×3"]
 
 
-def test_the_picture_of_a_long_network_merges_its_like_layers():
+def test_the_figure_of_a_long_network_merges_equal_layers():
     class Long(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -257,11 +261,11 @@ def test_the_picture_of_a_long_network_merges_its_like_layers():
     assert (small.shape, small.inputs, image.shape) == ((4, 4, 4), (1,), (8, 8, 1))
 
 
-def test_a_network_registered_from_outside_is_summed_up_with_its_usual_input_and_classes(monkeypatch):
+def test_a_registered_network_is_summarised_with_its_usual_input_and_classes(monkeypatch):
     monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
     models.register("mine", models.Linear, input=(4, 5, 3), classes=2)
-    found = cnnlab.summary("mine")
-    assert (found.input, found.output, found.parameters) == ((4, 5, 3), (2,), 4 * 5 * 3 * 2 + 2)
+    summary = cnnlab.summary("mine")
+    assert (summary.input, summary.output, summary.parameters) == ((4, 5, 3), (2,), 4 * 5 * 3 * 2 + 2)
     assert cnnlab.summary("mine", (1, 1, 1), num_classes=7).parameters == 7 + 7
 
 

@@ -1,5 +1,8 @@
 """Files are written whole, and never through a link."""
 
+import errno
+import os
+
 import pytest
 
 from cnnlab.files.atomic import LOCK, lock, replacing, write_text
@@ -46,3 +49,17 @@ def test_what_fails_leaves_the_old_file_and_no_part(tmp_path):
     with pytest.raises(RuntimeError):
         fails()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match=r"a\.txt is a pipe, a socket or a device"):
+        write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").is_fifo()
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_written(tmp_path):
+    message = r"the disk is full; make room and repeat the command: .*a\.txt"
+    with pytest.raises(OSError, match=message), replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())

@@ -121,3 +121,19 @@ def test_a_folder_gives_its_images_of_every_suffix_and_names_the_files_it_leaves
         (tmp_path / name).write_bytes(b"")
     with pytest.warns(UserWarning, match=r"left out 1 file that is no image: notes\.txt"):
         assert [path.name for path in find_images([tmp_path])] == ["a.jfif", "b.PPM", "c.png"]
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(tmp_path):
+    file = io.BytesIO()
+    Image.new("L", (2000, 1000)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(data[:-2] + 1000 * scan + data[-2:])
+    with pytest.raises(ImageError, match=r"a\.jpg is a JPEG of 1,\d+ scans, more than 100"):
+        read(tmp_path / "a.jpg")
+
+
+def test_a_ppm_of_16_bits_that_holds_12_is_warned_of(tmp_path):
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 65535\n" + np.full(6, 4000, ">u2").tobytes())
+    with pytest.warns(UserWarning, match="16-bit pixels, none of them above 4095"):
+        read(tmp_path / "a.ppm", channels=3)

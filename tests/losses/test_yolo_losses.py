@@ -211,7 +211,7 @@ def test_anchors_are_the_clusters_sizes_whatever_the_order():
 
 def test_sizes_without_area_make_no_anchor():
     assert cluster_sizes(np.array([[0.0, 0], [4, 4], [0, 3]]), 2).tolist() == [[4, 4], [4, 4]]
-    with pytest.raises(ValueError, match="a box with an area"):
+    with pytest.raises(ValueError, match="at least one box with an area"):
         cluster_sizes(np.zeros((3, 2)), 2)
 
 

@@ -35,7 +35,7 @@ def test_classification_metrics_equal_scikit_learns(guesses):
 
 
 def test_ece_by_hand():
-    # bin (.8, .867]: 2 of mean .85, one right: |.5 - .85| * 2 / 5; bin (.933, 1]: 3 of mean .98, all right: .02 * 3 / 5
+    # Bin (.8, .867] has 2 of mean .85, one correct: |.5 - .85| * 2 / 5. Bin (.933, 1] has 3 of mean .98: .02 * 3 / 5.
     confidence, correct = np.array([0.84, 0.86, 0.96, 0.98, 1.0]), np.array([1, 0, 1, 1, 1])
     assert calibration.expected_calibration_error(confidence, correct) == pytest.approx(0.7 / 5 + 0.06 / 5)
 
@@ -85,8 +85,14 @@ def test_iou_of_empty_boxes_is_0():
 
 
 def test_average_precision_of_torchmetrics_documented_example():
-    found = {"boxes": [np.array([[258.0, 41, 606, 285]])], "scores": [np.array([0.536])], "classes": [np.zeros(1, int)]}
-    got = detection.coco_scores(found, {"boxes": [np.array([[214.0, 41, 562, 285]])], "classes": [np.zeros(1, int)]})
+    detections = {
+        "boxes": [np.array([[258.0, 41, 606, 285]])],
+        "scores": [np.array([0.536])],
+        "classes": [np.zeros(1, int)],
+    }
+    got = detection.coco_scores(
+        detections, {"boxes": [np.array([[214.0, 41, 562, 285]])], "classes": [np.zeros(1, int)]}
+    )
     assert [got["map"], got["map50"], got["map75"], got["map_small"]] == pytest.approx([0.6, 1, 1, -1])
 
 
@@ -108,9 +114,9 @@ COCO_100 = (
 def test_all_coco_numbers_equal_pycocotools_on_100_images(shared):
     folder = shared / "reference_vectors/review_detection_metrics/tests/test_coco_eval"
     truths = json.loads((folder / "gts/sampled_gts_bbox_area.json").read_text())["annotations"]
-    found = json.loads((folder / "cocoapi_results.json").read_text())
-    images = sorted({item["image_id"] for item in truths + found})
-    boxes, scores, classes = _padded(found, images, 100)
+    detections = json.loads((folder / "cocoapi_results.json").read_text())
+    images = sorted({item["image_id"] for item in truths + detections})
+    boxes, scores, classes = _padded(detections, images, 100)
     true_boxes, _, true_classes = _padded(truths, images, 100)
     got = detection.coco_scores(
         {"boxes": boxes, "scores": scores, "classes": classes}, {"boxes": true_boxes, "classes": true_classes}
@@ -122,17 +128,17 @@ def test_all_coco_numbers_equal_pycocotools_on_100_images(shared):
 def test_all_coco_numbers_equal_pycocotools(name, kind):
     table = json.loads((Path(__file__).parents[1] / "goldens" / "average_precision.json").read_text())[name]
     images = range(table["images"])
-    objects, found = (np.array(table[part], float) for part in ("objects", "detections"))
-    objects, found = ([rows[rows[:, 0] == i] for i in images] for rows in (objects, found))
-    truths = {"classes": [one[:, 1] for one in objects], "boxes": [one[:, 2:6] for one in objects]}
+    objects, rows = (np.array(table[part], float) for part in ("objects", "detections"))
+    objects, rows = ([part[part[:, 0] == i] for i in images] for part in (objects, rows))
+    truths = {"classes": [part[:, 1] for part in objects], "boxes": [part[:, 2:6] for part in objects]}
     if kind == "flagged":
-        truths |= {flag: [one[:, 6 + i] for one in objects] for i, flag in enumerate(("area", "crowd", "difficult"))}
-    detections = {"classes": [one[:, 1] for one in found], "scores": [one[:, 2] for one in found]}
-    got = detection.coco_scores(detections | {"boxes": [one[:, 3:] for one in found]}, truths)
+        truths |= {flag: [part[:, 6 + i] for part in objects] for i, flag in enumerate(("area", "crowd", "difficult"))}
+    detections = {"classes": [part[:, 1] for part in rows], "scores": [part[:, 2] for part in rows]}
+    got = detection.coco_scores(detections | {"boxes": [part[:, 3:] for part in rows]}, truths)
     np.testing.assert_allclose(list(got.values()), table[kind], atol=1e-9)
 
 
-def test_a_detection_within_a_crowd_and_a_class_without_truth_count_for_nothing():
+def test_a_detection_within_a_crowd_and_a_class_without_objects_do_not_count():
     truths = {"boxes": [[[0, 0, 50, 50], [100, 100, 200, 200]]], "classes": [[0, 0]], "crowd": [[False, True]]}
     boxes = [[[110, 110, 120, 120], [0, 0, 50, 50], [0, 0, 9, 9]]]
     got = detection.coco_scores({"boxes": boxes, "scores": [[0.9, 0.8, 0.99]], "classes": [[0, 0, 1]]}, truths)
@@ -151,7 +157,7 @@ def _padded(items, images, n):
 
 
 def test_detections_and_truths_of_different_images_are_refused():
-    with pytest.raises(ValueError, match="detections are of 1 images, truths of 0"):
+    with pytest.raises(ValueError, match="detections have 1 images, truths have 0"):
         detection.coco_scores({"boxes": [[]], "scores": [[]], "classes": [[]]}, {"boxes": [], "classes": []})
 
 
@@ -176,14 +182,14 @@ def test_gaussian_scores_equal_the_density_and_the_integral_over_the_distributio
             np.zeros((3, 1)),
             np.ones((3, 1)),
             np.zeros(3),
-            r"values and targets must be of one shape, found \(3, 1\) and",
+            r"values and targets must have one shape, found \(3, 1\) and",
         ),
         (np.zeros((0, 1)), np.ones((0, 1)), np.zeros((0, 1)), "values must hold one number or more"),
         (np.zeros(2), np.ones(2), np.array([1.0, np.nan]), r"targets must be finite, found targets\[1\] = nan"),
         (np.zeros(2), np.array([1.0, -0.5]), np.zeros(2), "variances must be 0 or more, found -0.5"),
     ],
 )
-def test_gaussian_scores_refuse_what_does_not_fit(values, variances, targets, message):
+def test_gaussian_scores_refuse_bad_arrays(values, variances, targets, message):
     with pytest.raises(ValueError, match=message):
         regression.gaussian_scores(values, variances, targets)
 
@@ -193,48 +199,48 @@ def test_a_variance_of_0_scores_as_the_absolute_error():
     assert (got["crps"], got["coverage"], got["sharpness"]) == (2, 0, 0)
 
 
-def test_without_objects_or_without_detections_there_are_numbers():
+def test_the_scores_without_objects_or_without_detections():
     box, none = {"boxes": [np.array([[0.0, 0, 9, 9]])], "classes": [np.zeros(1, int)]}, {"boxes": [[]], "classes": [[]]}
-    found = detection.coco_scores(box | {"scores": [np.ones(1)]}, none)
-    assert set(found.values()) == {-1}
+    scores = detection.coco_scores(box | {"scores": [np.ones(1)]}, none)
+    assert set(scores.values()) == {-1}
     missed = detection.coco_scores(none | {"scores": [[]]}, box)
     assert (missed["map"], missed["mar_100"], missed["map_large"]) == (0, 0, -1)
 
 
 def test_a_detection_scored_nan_is_left_out():
     boxes = [np.array([[0.0, 0, 9, 9]] * 2)]
-    found = {"boxes": boxes, "scores": [np.array([np.nan, 0.5])], "classes": [np.zeros(2, int)]}
-    assert detection.coco_scores(found, {"boxes": [boxes[0][:1]], "classes": [np.zeros(1, int)]})["map"] == 1
+    detections = {"boxes": boxes, "scores": [np.array([np.nan, 0.5])], "classes": [np.zeros(2, int)]}
+    assert detection.coco_scores(detections, {"boxes": [boxes[0][:1]], "classes": [np.zeros(1, int)]})["map"] == 1
 
 
 TWO = np.array([[0.0, 0, 50, 50], [100, 0, 150, 50]])
 
 
 @pytest.mark.parametrize("flag", ["difficult", "crowd"])
-def test_coco_counts_neither_a_difficult_object_nor_a_crowd_nor_who_finds_it(flag):
-    found = {"boxes": [TWO], "scores": [np.array([0.5, 0.9])], "classes": [np.zeros(2, int)]}
+def test_coco_counts_neither_difficult_objects_nor_crowds_nor_their_detections(flag):
+    detections = {"boxes": [TWO], "scores": [np.array([0.5, 0.9])], "classes": [np.zeros(2, int)]}
     truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
-    assert detection.coco_scores(found, truths | {flag: [np.array([False, True])]})["map"] == pytest.approx(1)
-    none = found | {"boxes": [TWO[:1]], "scores": [np.ones(1)], "classes": [np.zeros(1, int)]}
+    assert detection.coco_scores(detections, truths | {flag: [np.array([False, True])]})["map"] == pytest.approx(1)
+    none = detections | {"boxes": [TWO[:1]], "scores": [np.ones(1)], "classes": [np.zeros(1, int)]}
     assert detection.coco_scores(none, truths | {flag: [np.array([False, True])]})["mar_100"] == 1
 
 
 def test_a_crowd_excuses_every_detection_within_it_a_difficult_object_only_one():
     inside = np.array([[100.0, 0, 150, 25], [100, 0, 150, 26], [0, 0, 50, 50]])
-    found = {"boxes": [inside], "scores": [np.array([0.9, 0.8, 0.7])], "classes": [np.zeros(3, int)]}
+    detections = {"boxes": [inside], "scores": [np.array([0.9, 0.8, 0.7])], "classes": [np.zeros(3, int)]}
     truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
     flagged = [np.array([False, True])]
-    assert detection.coco_tables(found, truths | {"crowd": flagged}).precision[0, 0, 0] == pytest.approx(1)
-    assert detection.coco_tables(found, truths | {"difficult": flagged}).precision[0, 0, 0] == pytest.approx(0.5)
+    assert detection.coco_tables(detections, truths | {"crowd": flagged}).precision[0, 0, 0] == pytest.approx(1)
+    assert detection.coco_tables(detections, truths | {"difficult": flagged}).precision[0, 0, 0] == pytest.approx(0.5)
 
 
 def test_a_class_has_its_objects_average_precision_and_curve():
-    found = {"boxes": [TWO[[0, 0]]], "scores": [np.array([0.9, 0.8])], "classes": [np.zeros(2, int)]}
+    detections = {"boxes": [TWO[[0, 0]]], "scores": [np.array([0.9, 0.8])], "classes": [np.zeros(2, int)]}
     truths = {"boxes": [TWO], "classes": [np.zeros(2, int)]}
-    tables = detection.coco_tables(found, truths)
+    tables = detection.coco_tables(detections, truths)
     assert tables.objects.tolist() == [[2, 0, 2, 0]]
-    assert tables.precision[0, 0] == pytest.approx(np.full(10, 51 / 101))  # recalls 0 to .50, at precision 1
-    curve = detection.coco_curves(found, truths)[0]
+    assert tables.precision[0, 0] == pytest.approx(np.full(10, 51 / 101))  # the recalls 0 to .50 have a precision of 1
+    curve = detection.coco_curves(detections, truths)[0]
     assert (curve.precision.tolist(), curve.recall.tolist()) == ([1, 0.5], [0.5, 0.5])
 
 
@@ -247,12 +253,12 @@ def test_a_class_has_its_objects_average_precision_and_curve():
         (np.empty((0, 2)), np.empty(0, int), "probs must hold one example or more"),
     ],
 )
-def test_scores_refuse_what_is_no_probability_or_no_label(score, probs, labels, message):
+def test_scores_refuse_bad_probabilities_and_bad_labels(score, probs, labels, message):
     with pytest.raises(ValueError, match=message):
         score(np.asarray(probs), np.asarray(labels))
 
 
-def test_an_error_of_ones_own_is_a_line_in_its_table(monkeypatch):
+def test_a_users_metric_is_an_entry_in_the_table(monkeypatch):
     monkeypatch.setitem(
         regression.METRICS, "bias", regression.Metric(lambda values, targets: (values - targets).mean())
     )

@@ -10,7 +10,7 @@ from cnnlab.metrics.separation import average_precision, false_positive_rate, se
 
 @pytest.fixture(scope="module")
 def coarse():
-    """Scores with many ties, and whether each was right."""
+    """Confidences with many ties, and whether each prediction is correct."""
     rng = np.random.default_rng(0)
     confidence = rng.integers(1, 9, 200) / 8
     return confidence, (rng.random(200) < confidence).astype(int)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import struct
 
 import jax
@@ -20,6 +21,7 @@ from cnnlab.files.opening import ImageError
 from cnnlab.models import create_model
 from cnnlab.predictions.predict import predict_files
 from cnnlab.sheets import georeference, open_sheet, predict_sheet, results, scratch
+from cnnlab.sheets.rasters import is_sheet
 
 PLACE = (0.5, 0, 600_000, 0, -0.5, 5_400_000)  # half a metre a pixel
 
@@ -584,6 +586,18 @@ def test_links_among_the_arrays_of_a_sheet_are_not_written_through(tmp_path, nam
         open_scratch(tmp_path, {"sheet": "a"}, {"mean": ((1, 4, 4), np.float32)})
 
 
+def test_a_link_in_the_place_of_a_sheets_folder_is_not_written_through(masks, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/a").symlink_to(tmp_path / "elsewhere")
+    files = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    assert main(["predict", "run", *files, "--tile", "8", "--output", str(tmp_path / "out")]) == 1
+    assert "is a link, through which nothing is written" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_list_of_results_deletes_nothing_outside_its_folder(tmp_path):
     from cnnlab.sheets.scratch import DONE, published
 
@@ -608,3 +622,13 @@ def test_a_raster_that_claims_more_than_it_can_hold_is_refused(tmp_path, claim, 
     rasterio.open(tmp_path / "a.tif", "w", **options).close()
     with pytest.raises(ImageError, match=message), open_sheet(tmp_path / "a.tif", channels=1):
         pass
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.wld", "a.IMD"])
+def test_a_pipe_beside_a_raster_is_named_and_not_waited_for(tmp_path, name):
+    pytest.importorskip("rasterio")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.tif")
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ImageError, match=f"{name} is a pipe"):
+        is_sheet(tmp_path / "a.tif", (8, 8))

@@ -237,7 +237,7 @@ def test_where_single_pixels_are_dropped_the_variance_of_the_seams_is_that_of_th
         (partial(create_model, "encoder_decoder", num_classes=2), {"mc_samples": 0}, "mc_samples must be"),
         (partial(create_model, "encoder_decoder", num_classes=2), {"vectors": "shp"}, "'gpkg', 'geojson' or 'none'"),
         (partial(create_model, "unet", num_classes=2, width=2, depth=1, border="valid"), {"tile": 40}, "'mirror'"),
-        (partial(create_model, "linear", num_classes=2), {"tile": 32}, "needs? a network that answers each pixel"),
+        (partial(create_model, "linear", num_classes=2), {"tile": 32}, "need a network that predicts every pixel"),
         (partial(Plain, 2), {"mc_samples": 2, "tile": 32}, "no dropout is active"),
     ],
 )

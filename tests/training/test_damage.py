@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -130,3 +131,9 @@ def test_a_run_that_was_moved_while_it_trained_is_said_so(small, tmp_path, monke
     monkeypatch.setattr(checkpoint, "save", move)
     with pytest.raises(OSError, match="was moved or deleted while it was written; move it back"):
         cnnlab.train(small, tmp_path / "run", quiet=True)
+
+
+def test_a_pipe_in_the_place_of_the_history_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is not a regular file"):
+        read_history(tmp_path)

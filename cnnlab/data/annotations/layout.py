@@ -8,6 +8,7 @@ from pathlib import Path
 from cnnlab.data.annotations import coco, mask_folders, voc, voc_masks, yolo
 from cnnlab.data.annotations.format import Format, MaskLayout
 from cnnlab.data.annotations.record import Annotations
+from cnnlab.files.listing import list_files, warn_left_out
 
 FORMATS: tuple[Format, ...] = (voc.FORMAT, coco.FORMAT, yolo.FORMAT)
 """The formats of boxes. The first format whose files a folder has applies."""
@@ -51,6 +52,8 @@ def read_annotations(root: Path, *, annotations: str | None = None, photos: str 
                 f"{entry.photo} is annotated twice, by {sources[entry.photo]} and {entry.source}; keep one"
             )
         sources[entry.photo] = entry.source
+    beside = [path for folder in {photo.parent for photo in sources} for path in list_files(folder, deep=False).images]
+    warn_left_out(root, sorted({*beside} - {*sources}), kind="photo that an annotation names")
     return result
 
 

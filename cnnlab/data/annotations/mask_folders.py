@@ -1,10 +1,13 @@
-"""Folders of images and masks that share their stems: `DIR/images` and `DIR/masks`, also in a folder per split."""
+"""Folders of images and masks that share their stems: `DIR/images` and `DIR/masks`.
+
+Each may hold a folder per split, or each split's folder holds the two.
+"""
 
 from pathlib import Path
 
 from cnnlab.data.annotations.format import MaskLayout
-from cnnlab.data.targets import SPLITS
-from cnnlab.files.listing import SUFFIXES, list_files, stem_below, warn_left_out
+from cnnlab.data.targets import SPLITS, check_split_names
+from cnnlab.files.listing import SUFFIXES, by_stem, list_files, warn_left_out
 
 
 def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
@@ -20,11 +23,7 @@ def match_stems(images: Path, masks: Path) -> list[tuple[Path, Path]]:
             raise ValueError(f"{place} is no folder; images and masks lie in two folders, paired by their names")
         files = list_files(place)
         warn_left_out(place, files.others)
-        by_stem: dict[str, Path] = {}
-        for file in files.images:
-            if (other := by_stem.setdefault(stem_below(file, place), file)) != file:
-                raise ValueError(f"{other} and {file} have one name and two suffixes; keep one of them")
-        folders.append(by_stem)
+        folders.append(by_stem(files.images, place))
     unmatched = [str(f) for a, b in (folders, folders[::-1]) for stem, f in a.items() if stem not in b]
     if unmatched:
         names = ", ".join(unmatched[:20]) + (f" and {len(unmatched) - 20} more" if len(unmatched) > 20 else "")
@@ -39,7 +38,22 @@ def _holds(root: Path, images: str, masks: str) -> bool:
 
 
 def _pairs(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, Path]]]:
-    return {"train": match_stems(root / images, root / masks)}
+    place, mask_place = root / images, root / masks
+    check_split_names(place)
+    if not (place / "train").is_dir():
+        return {"train": match_stems(place, mask_place)}
+    others = [path for path in list_files(place).images if path.relative_to(place).parts[0] not in SPLITS]
+    warn_left_out(place, others, kind="image of a split")
+    return _of_splits({name: (place / name, mask_place / name) for name in SPLITS})
+
+
+def _of_splits(folders: dict[str, tuple[Path, Path]]) -> dict[str, list[tuple[Path, Path]]]:
+    """Returns the pairs of each split from its folders of images and masks, by the names of splits."""
+    pairs: dict[str, list[tuple[Path, Path]]] = {}
+    for name, (images, masks) in folders.items():
+        if images.is_dir():
+            pairs.setdefault(SPLITS[name], []).extend(match_stems(images, masks))
+    return pairs
 
 
 def _split_holds(root: Path, images: str, masks: str) -> bool:
@@ -47,8 +61,8 @@ def _split_holds(root: Path, images: str, masks: str) -> bool:
 
 
 def _split_pairs(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, Path]]]:
-    parts = {split: root / name for name, split in SPLITS.items() if (root / name / images).is_dir()}
-    return {split: match_stems(place / images, place / masks) for split, place in parts.items()}
+    check_split_names(root)
+    return _of_splits({name: (root / name / images, root / name / masks) for name in SPLITS})
 
 
 LAYOUT = MaskLayout("{images} and {masks}", _holds, _pairs)

@@ -10,8 +10,9 @@ from cnnlab.files.opening import ImageError
 def find_photo(folder: Path, name: str, source: str, *, below: str = "") -> tuple[Path, tuple[int, int] | None]:
     """Returns the path of a photo and its size (height, width) without decoding it.
 
-    The size is None if the file is not an image. A name without the suffix of an image gets the first such suffix for
-    which a file exists. Upper and lower case of a suffix, and Unicode's forms of one letter, make no difference.
+    The size is None if the file is not an image. A name without the suffix of an image, of which no file exists, gets
+    the first such suffix for which one does. Upper and lower case of a suffix, and Unicode's forms of one letter, make
+    no difference.
 
     Args:
       folder: the folder of photos.
@@ -31,7 +32,7 @@ def find_photo(folder: Path, name: str, source: str, *, below: str = "") -> tupl
         raise ValueError(f"{source}: a photo must lie inside {folder}, found {name!r}")
     candidates = [folder / below / place, folder / place]
     if not has_image_suffix(name):
-        candidates = [path.with_name(path.name + suffix) for path in candidates for suffix in SUFFIXES]
+        candidates += [path.with_name(path.name + suffix) for path in candidates for suffix in SUFFIXES]
     path = next((file for candidate in candidates if (file := existing_file(candidate))), None)
     if path is None:
         raise ValueError(f"{source} names a photo that is missing: {folder / place}; add it or remove the annotation")

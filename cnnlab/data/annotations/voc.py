@@ -15,12 +15,14 @@ import numpy as np
 from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects, stated_size
-from cnnlab.files.listing import list_files, stem_below, warn_left_out
+from cnnlab.data.targets import SPLITS
+from cnnlab.files.listing import by_stem, list_files, warn_left_out
+from cnnlab.files.strict_json import shown
 from cnnlab.files.text import read_text
 
 MAX_BYTES = 5_000_000  # far more than a file of a hundred objects needs
+_FLAGS = {"0": False, "false": False, "unspecified": False, "": False, "1": True, "true": True}
 MAX_LIST_BYTES = 100_000_000  # a million names take about 20 MB
-SPLIT_FILES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
 def holds_voc(root: Path, annotations: str | None = None) -> bool:
@@ -66,7 +68,7 @@ def read_voc(root: Path, annotations: str | None = None, photos: str | None = No
 def _files(folder: Path) -> dict[str, Path]:
     """Returns the XML files below a folder by their path without suffix; none if the folder does not exist."""
     files = list_files(folder).others if folder.is_dir() else []
-    return {stem_below(path, folder): path for path in files if path.suffix.lower() == ".xml"}
+    return by_stem([path for path in files if path.suffix.lower() == ".xml"], folder)
 
 
 def read_xml(path: Path, photos: Path, *, below: str = "") -> Objects:
@@ -89,7 +91,7 @@ def read_xml(path: Path, photos: Path, *, below: str = "") -> Objects:
         (x1, x2), (y1, y2) = ((a - 1, b) if a <= b else (a, b - 1) for a, b in ((x1, x2), (y1, y2)))
         boxes.append((x1, y1, x2, y2))
         names.append(name)
-        difficult.append((entry.findtext("difficult") or "0").strip() == "1")
+        difficult.append(_flag(entry, "difficult", path))
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
     stated = stated_size(root.findtext("size/height"), root.findtext("size/width"))
     return Objects(photo, size, boxes, tuple(names), str(path), difficult=np.array(difficult, bool), stated_size=stated)
@@ -107,6 +109,14 @@ def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
     return value
 
 
+def _flag(entry: ElementTree.Element, name: str, path: Path) -> bool:
+    """Returns a mark of an object, which is off where it is missing; raises `ValueError` unless it is 0 or 1."""
+    text = (entry.findtext(name) or "0").strip().lower()
+    if text not in _FLAGS:
+        raise ValueError(f"{path}: <{name}> must be 0 or 1, found {shown(text)}")
+    return _FLAGS[text]
+
+
 def read_lists(lists: Path, known: Collection[str]) -> dict[str, str]:
     """Reads `train.txt`, `val.txt` and `test.txt` of a folder and returns the split of every name in them.
 
@@ -121,14 +131,15 @@ def read_lists(lists: Path, known: Collection[str]) -> dict[str, str]:
     Raises:
       ValueError: a name is in two splits.
     """
-    files = {name: split for name, split in SPLIT_FILES.items() if (lists / f"{name}.txt").is_file()}
+    others = list_files(lists, deep=False).others if lists.is_dir() else []
+    files = {path.stem.lower(): path for path in others if path.suffix.lower() == ".txt" and path.is_file()}
     out: dict[str, str] = {}
-    for file, split in files.items():
-        for name in _read_list(lists / f"{file}.txt", known):
+    for stem, split in SPLITS.items():
+        for name in _read_list(files[stem], known) if stem in files else ():
             if out.setdefault(name, split) != split:
-                raise ValueError(f"{lists / file}.txt: {name!r} is already in the split {out[name]}; keep it in one")
-    if "train" not in files and (lists / "trainval.txt").is_file():
-        train = dict.fromkeys(_read_list(lists / "trainval.txt", known), "train")
+                raise ValueError(f"{files[stem]}: {name!r} is already in the split {out[name]}; keep it in one")
+    if "train" not in files and "trainval" in files:
+        train = dict.fromkeys(_read_list(files["trainval"], known), "train")
         out = {name: split for name, split in train.items() if name not in out} | out
     return out
 

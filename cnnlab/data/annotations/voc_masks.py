@@ -8,7 +8,7 @@ from pathlib import Path
 from cnnlab.data.annotations.format import MaskLayout
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.voc import read_lists
-from cnnlab.files.listing import list_files, stem_below
+from cnnlab.files.listing import by_stem, list_files
 
 _LISTS, _MASKS, _PHOTOS = "ImageSets/Segmentation", "SegmentationClass", "JPEGImages"
 
@@ -24,7 +24,7 @@ def _holds(root: Path, images: str, masks: str) -> bool:
 def _pairs(root: Path, images: str, masks: str) -> dict[str, list[tuple[Path, Path]]]:
     """Lists the photos and masks of `train.txt`, `val.txt` and `test.txt`; VOC's folder names are fixed."""
     pairs: dict[str, list[tuple[Path, Path]]] = {}
-    masks_of = {stem_below(path, root / _MASKS): path for path in list_files(root / _MASKS).images}
+    masks_of = by_stem(list_files(root / _MASKS).images, root / _MASKS)
     for name, split in read_lists(root / _LISTS, masks_of).items():
         if (mask := masks_of.get(name)) is None:
             missing = root / _MASKS / f"{name}.png"

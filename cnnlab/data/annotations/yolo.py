@@ -11,14 +11,15 @@ import yaml
 from cnnlab.data.annotations.format import Format
 from cnnlab.data.annotations.photos import find_photo
 from cnnlab.data.annotations.record import Annotations, Objects
-from cnnlab.data.targets import SPLITS
-from cnnlab.files.listing import SUFFIXES, list_files, stem_below, warn_left_out
+from cnnlab.data.targets import SPLITS, check_split_names
+from cnnlab.files.listing import SUFFIXES, by_stem, list_files, warn_left_out
 from cnnlab.files.strict_json import shown
 from cnnlab.files.text import read_text
 
 MAX_BYTES = 5_000_000
 MAX_YAML_BYTES = 1_000_000  # twenty thousand names
 MAX_YAML_DEPTH = 20
+_YAML = (".yaml", ".yml")
 BEYOND = 0.5  # of the photo's size, by which a box may reach out of it
 TABLES = ("classes.txt", "obj.names", "classes.names", "data.yaml", "dataset.yaml")
 
@@ -66,7 +67,7 @@ def read_yolo(root: Path, annotations: str | None = None, photos: str | None = N
         files = list_files(images)
         texts_of = _text_files(texts)
         warn_left_out(images, [path for path in files.others if path not in texts_of.values()])
-        stems = {stem_below(path, images): path for path in files.images}
+        stems = by_stem(files.images, images)
         for stem, text in texts_of.items():
             if stem not in stems and text.name not in TABLES:
                 raise ValueError(f"{text} names a photo that is missing in {images}; add it or remove the file")
@@ -86,7 +87,7 @@ def read_yolo(root: Path, annotations: str | None = None, photos: str | None = N
 
 def _text_files(folder: Path) -> dict[str, Path]:
     """Returns the text files below a folder by their path without suffix."""
-    return {stem_below(path, folder): path for path in list_files(folder).others if path.suffix.lower() == ".txt"}
+    return by_stem([path for path in list_files(folder).others if path.suffix.lower() == ".txt"], folder)
 
 
 def _warn_beside_splits(places: Sequence[tuple[str | None, Path, Path]]) -> None:
@@ -100,9 +101,11 @@ def _places(root: Path, labels: str | None, photos: str | None) -> list[tuple[st
     """Returns each split with its folders of photos and text files; the split is None if there are no splits."""
     images, texts = root / (photos or "images"), root / (labels or "labels")
     if labels or photos or (images.is_dir() and texts.is_dir()):
+        check_split_names(images)
         pairs = {name: (images / name, texts / name) for name in SPLITS}
         whole = [(None, images, texts)]
     else:
+        check_split_names(root)
         pairs = {name: (root / name / "images", root / name / "labels") for name in SPLITS}
         whole = []
     places = [(SPLITS[name], *pair) for name, pair in pairs.items() if any(map(Path.is_dir, pair))] or whole
@@ -128,7 +131,7 @@ def read_table(path: Path) -> tuple[str, ...]:
     Raises:
       ValueError: there is no name, a name occurs twice, a number is left out, or the file is not valid.
     """
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if path.suffix.lower() in _YAML:
         names = _yaml_names(path)
     else:
         names = [line for line in read_text(path, limit=MAX_BYTES, kind="table").splitlines() if line.strip()]
@@ -173,9 +176,14 @@ def _read_yaml(path: Path) -> Any:
 
 
 def _key_points(root: Path) -> int:
-    """Returns how many numbers of key points follow the box on each line: `kpt_shape` of a YAML file, or none."""
-    for path in (root / name for name in TABLES if name.endswith(".yaml")):
-        table = _read_yaml(path) if path.is_file() else None
+    """Returns how many numbers of key points follow the box on each line: `kpt_shape` of a YAML file, or none.
+
+    The file may have any name, because the user may name it as the table of classes.
+    """
+    folders = [folder for folder in (root, root / "labels") if folder.is_dir()]
+    others = [path for folder in folders for path in list_files(folder, deep=False).others]
+    for path in (path for path in others if path.suffix.lower() in _YAML and _mentions_key_points(path)):
+        table = _read_yaml(path)
         shape = table.get("kpt_shape") if isinstance(table, dict) else None
         if shape is None:
             continue
@@ -183,6 +191,10 @@ def _key_points(root: Path) -> int:
             raise ValueError(f"{path}: kpt_shape must be two whole numbers, such as [17, 3], found {shown(shape)}")
         return shape[0] * shape[1]
     return 0
+
+
+def _mentions_key_points(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= MAX_YAML_BYTES and b"kpt_shape" in path.read_bytes()
 
 
 def _objects(photo: Path, text: Path | None, classes: tuple[str, ...], points: int) -> Objects:

@@ -94,13 +94,15 @@ def boxes(
         raise ValueError(f"the normalisation {normalisation!r} needs 3 channels, found {channels}; set channels to 3")
     records = read_annotations(root, annotations=annotations, photos=photos)
     records = _readable(records, root, size, channels, skip_unreadable)
+    _check_pixels(records.objects)
     names = class_table(records.objects, read_table(root / classes) if classes else records.classes)
     columns = {"image": _names(records.objects, root)}
     columns |= box_columns(records.objects, names, str(root), size, fit, difficult, records.left_out)
     tables = _split(columns, records.split, {"validation": validation, "test": test}, seed)
-    if not len(tables["train"]["classes"].values):
+    if not tables["train"]["learnt"].values.any():
         raise ValueError(
-            f"no training photo of {root} has an object; check that their annotations lie where the layout has them"
+            f"no training photo of {root} has an object to learn (crowds are none, nor are difficult ones where "
+            "difficult is off); check that their annotations lie where the layout has them"
         )
     in_memory = len(records.objects) * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
     for table in tables.values():
@@ -137,6 +139,16 @@ def _readable(records: Annotations, root: Path, size: tuple[int, int], channels:
         warnings.warn(message, stacklevel=3)
     objects = list(itertools.compress(records.objects, good))
     return records._replace(objects=objects, split=records.split and list(itertools.compress(records.split, good)))
+
+
+def _check_pixels(objects: list[Objects]) -> None:
+    """Raises `ValueError` if no box of any photo reaches beyond its first pixel: such boxes are shares, not pixels."""
+    photos = [photo for photo in objects if photo.names and min(photo.size) > 1]
+    if photos and all(photo.boxes.max() <= 1 for photo in photos):
+        raise ValueError(
+            f"{photos[0].source}: no box reaches beyond the first pixel of its photo, so the boxes seem to be shares "
+            "of its width and height; write pixels"
+        )
 
 
 def _names(objects: list[Objects], root: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from cnnlab.data.dataset import Dataset, Examples, statistics
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import split_columns
 from cnnlab.data.streaming import ImageFiles, skippable
-from cnnlab.data.targets import SPLITS, TARGETS, Listing, read_targets
+from cnnlab.data.targets import SPLITS, TARGETS, Listing, looks_like_split, read_targets
 from cnnlab.files.images import read_header
 from cnnlab.files.listing import is_visible, list_files, warn_left_out
 from cnnlab.files.opening import ImageError
@@ -22,7 +22,6 @@ AUTO_SIDE = 128  # largest side in pixels that `auto` chooses, because whole pho
 AUTO_HEADERS = 100  # files whose headers decide the channels of `auto`
 STATISTICS_FILES = 4096  # training images that are sampled to normalise a streamed set
 _EXPERIMENT = "experiment.json"  # a file in every run directory
-_LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
 
 
 def folder(
@@ -131,7 +130,7 @@ def _list(root: Path) -> Listing:
         folders = [(name, label, class_name) for name in inside for label, class_name in enumerate(classes)]
         paths = [(SPLITS[name], label, Path(name) / class_name) for name, label, class_name in folders]
     else:
-        if splits := [name for name in inside if name.lower() in _LIKE_SPLITS and _folders(root / name)]:
+        if splits := [name for name in inside if looks_like_split(name) and _folders(root / name)]:
             raise ValueError(
                 f"{root / splits[0]} holds folders, so it looks like a split, not a class: call the splits "
                 f"{', '.join(SPLITS)}, and keep loose files out of train"

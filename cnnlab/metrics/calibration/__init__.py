@@ -1,1 +1,1 @@
-"""Metrics of calibration: whether predictions with 90 % confidence are correct nine times in ten."""
+"""Metrics of calibration: whether nine of ten predictions with 90 % confidence are correct."""

@@ -1,6 +1,6 @@
 """Sorts predicted probabilities and outcomes into bins.
 
-Both have one column where only the predicted class is looked at, else one a class.
+The arrays have one column for the predicted class alone, or one column per class.
 """
 
 from typing import Literal, NamedTuple
@@ -13,11 +13,17 @@ Binning = Literal["width", "mass"]
 
 
 class Binned(NamedTuple):
-    """Binned probabilities and outcomes of n examples, `[n, columns]` each."""
+    """Binned probabilities and outcomes of n examples; every array is `[n, columns]`.
 
-    index: np.ndarray  # bin
-    stated: np.ndarray  # probability
-    happened: np.ndarray  # 0 or 1
+    Attributes:
+      index: number of the bin.
+      stated: predicted probability.
+      happened: 1 if the outcome occurred, otherwise 0.
+    """
+
+    index: np.ndarray
+    stated: np.ndarray
+    happened: np.ndarray
 
 
 def of_the_guess(confidence: np.ndarray, correct: np.ndarray, bins: int, binning: Binning) -> Binned:
@@ -38,11 +44,12 @@ def assign(stated: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
     """Returns the bin of each probability.
 
     Args:
-      stated: `[n]`.
-      bins: over 0..1.
-      binning: bins `(b / bins, (b + 1) / bins]` of equal `width`, the first one with 0; or of equal `mass`: as many
-        examples in each. There, equal probabilities stay together in the bin of the middle one: a mass of exact ones or
-        zeros has a bin to itself, the order of the examples does not matter, and some bins may stay empty.
+      stated: `[n]` probabilities.
+      bins: number of bins over 0..1.
+      binning: `width` for bins `(b / bins, (b + 1) / bins]` of equal width, the first of which includes 0; `mass` for
+        bins with equally many examples. In bins of equal mass, equal probabilities share the bin of their middle
+        example. So the order of examples does not matter, exact zeros or ones can fill a bin of their own, and some
+        bins may stay empty.
 
     >>> assign(np.array([0.0, 0.5, 0.6, 1.0]), 2, "width"), assign(np.array([0.7, 0.9, 1.0, 1.0, 1.0]), 2, "mass")
     (array([0, 0, 1, 1]), array([0, 0, 1, 1, 1]))
@@ -53,18 +60,22 @@ def assign(stated: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
         return np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), stated, side="left") - 1, 0, bins - 1)
     if binning == "mass":
         n = len(stated)
-        ends = np.cumsum([n // bins + (b < n % bins) for b in range(bins)])  # the first bins take one more each
+        ends = np.cumsum([n // bins + (b < n % bins) for b in range(bins)])  # the first bins take the remainder
         _, equal, count = np.unique(stated, return_inverse=True, return_counts=True)
-        middle = count.cumsum() - (count + 1) // 2  # rank
+        middle = count.cumsum() - (count + 1) // 2  # rank of the middle example
         return np.searchsorted(ends, middle, side="right")[equal]
     raise ValueError(f"binning must be width or mass, found {binning!r}")
 
 
 def sums(index: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Counts the examples in each bin of each column, and sums values `[n, columns]` over them.
+    """Counts the examples in each bin of each column, and sums `values` over them.
+
+    Args:
+      index: `[n, columns]` numbers of the bins.
+      values: arrays `[n, columns]`.
 
     Returns:
-      Arrays `[columns * bins]`.
+      The counts and one array of sums for each of `values`, all of shape `[columns * bins]`.
     """
     flat = numbered(index)
     size = int(flat.max()) + 1
@@ -72,5 +83,5 @@ def sums(index: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def numbered(index: np.ndarray) -> np.ndarray:
-    """Bins `[n, columns]` numbered through over all columns, flat."""
+    """Numbers the bins `[n, columns]` consecutively over all columns; returns a flat array."""
     return (index + np.arange(index.shape[1]) * (index.max() + 1)).ravel()

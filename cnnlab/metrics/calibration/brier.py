@@ -8,20 +8,28 @@ from cnnlab.metrics.calibration.binning import Binning, numbered, of_each_class,
 
 
 class BrierParts(NamedTuple):
-    """The parts of a Brier score: `brier = reliability - resolution + uncertainty + within`."""
+    """The parts of a Brier score: `brier = reliability - resolution + uncertainty + within`.
+
+    Attributes:
+      brier: Brier score.
+      reliability: squared distance of the predicted probabilities from the frequencies; 0 is best.
+      resolution: squared distance of the frequencies from the base rates; larger is better.
+      uncertainty: variance of the labels, which depends only on the data.
+      within: remainder from different probabilities in the same bin.
+    """
 
     brier: float
-    reliability: float  # how far the stated probabilities are from the frequencies; 0 is best
-    resolution: float  # how far the frequencies are from the base rates; large is good
-    uncertainty: float  # of labels drawn from the base rates; the data's, whatever the model
-    within: float  # what is lost by putting different probabilities into one bin
+    reliability: float
+    resolution: float
+    uncertainty: float
+    within: float
 
 
 def brier_parts(probs: np.ndarray, labels: np.ndarray, bins: int = 15, *, binning: Binning = "width") -> BrierParts:
-    """Splits the Brier score into its parts, class by class in bins of the probability, summed over the classes.
+    """Splits the Brier score into its parts, with bins of each class's probability, summed over the classes.
 
-    With one probability a bin this is Murphy's decomposition and `within` is 0; otherwise that is the variance of the
-    probabilities inside a bin less twice their covariance with what happened.
+    If all probabilities in a bin are equal, this is Murphy's decomposition and `within` is 0. Otherwise `within` is the
+    variance of the probabilities inside the bins minus twice their covariance with the outcomes.
 
     Source: Murphy, A New Vector Partition of the Probability Score, J. Appl. Meteorol. 12, 1973; Stephenson, Coelho
     and Jolliffe, Two Extra Components in the Brier Score Decomposition, Weather and Forecasting 23, 2008.

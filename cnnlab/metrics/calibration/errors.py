@@ -11,21 +11,35 @@ from cnnlab.metrics.checks import check_examples, check_labels, check_numbers, c
 
 
 class Reliability(NamedTuple):
-    """Confidence and accuracy per bin `(low, high]` of confidence; empty bins have NaN means and count 0."""
+    """Confidence and accuracy per bin `(low, high]` of confidence; empty bins have NaN means and count 0.
 
-    edges: np.ndarray  # [bins + 1]
-    confidence: np.ndarray  # [bins], mean confidence
-    accuracy: np.ndarray  # [bins], share that was right
-    count: np.ndarray  # [bins]
+    Attributes:
+      edges: `[bins + 1]` edges of the bins.
+      confidence: `[bins]` mean confidences.
+      accuracy: `[bins]` shares of correct predictions.
+      count: `[bins]` numbers of examples.
+    """
+
+    edges: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
 
 
 class Estimate(NamedTuple):
-    """A calibration error with its interval and its noise floor."""
+    """A calibration error with its interval and its noise floor.
+
+    Attributes:
+      value: calibration error of the examples.
+      low: lower end of the interval for the error on infinitely many examples, 0 or more.
+      high: upper end of that interval; it may lie below `value`, because noise raises `value`.
+      floor: mean error of a perfectly calibrated model with the same probabilities.
+    """
 
     value: float
-    low: float  # interval of the error that infinitely many examples would show, never below 0;
-    high: float  # it may lie below the value, which noise raises
-    floor: float  # what a perfectly calibrated model with these very probabilities would score, on average
+    low: float
+    high: float
+    floor: float
 
 
 def reliability(
@@ -34,11 +48,11 @@ def reliability(
     """Computes mean confidence and accuracy in bins of confidence.
 
     Args:
-      confidence: `[n]`, the probability of the predicted class.
-      correct: `[n]`, whether it was right.
-      bins: over (0, 1].
-      binning: of equal `width`, or of equal `mass` (as many examples in each, where equal confidences allow; fewer bins
-        than asked for where they do not), see `binning.assign`.
+      confidence: `[n]` probabilities of the predicted classes.
+      correct: `[n]`, whether each prediction is correct.
+      bins: number of bins over (0, 1].
+      binning: `width` for bins of equal width, `mass` for bins with equally many examples; see `binning.assign`. Equal
+        confidences stay in one bin, so `mass` may result in fewer bins.
     """
     index, stated, happened = (column.ravel() for column in of_the_guess(confidence, correct, bins, binning))
     edges = np.linspace(0, 1, bins + 1)
@@ -57,9 +71,10 @@ def expected_calibration_error(
 ) -> float:
     """Computes `sum_b n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017, equation 3).
 
-    Of equal width by default, a bin holding its upper edge, as the paper has it; torchmetrics and netcal give it to the
-    bin above. Of equal mass it is the adaptive error of Nguyen and O'Connor 2015, by rank as in torch-uncertainty;
-    netcal cuts at interpolated quantiles, which is the same where the bins divide the examples evenly.
+    By default the bins have equal width and include their upper edge, as in the paper; torchmetrics and netcal assign
+    the edge to the bin above. With bins of equal mass, this is the adaptive error of Nguyen and O'Connor 2015. Those
+    bins split the examples by rank, as in torch-uncertainty; netcal splits at interpolated quantiles, which is the same
+    if the number of bins divides the number of examples.
 
     Args: as in `reliability`.
 
@@ -74,7 +89,7 @@ def maximum_calibration_error(
 ) -> float:
     """Computes `max_b |accuracy_b - confidence_b|` over the bins with an example (Guo et al. 2017, equation 5).
 
-    A bin of one example can decide it, so look at its floor in `calibration_errors`.
+    A bin with a single example can determine the result, so compare it with its floor in `calibration_errors`.
 
     Args: as in `reliability`.
 
@@ -89,13 +104,13 @@ def classwise_calibration_error(
 ) -> float:
     """Computes the expected calibration error of each class against all others, averaged over the classes.
 
-    Source: Nixon et al., Measuring Calibration in Deep Learning, 2019 (there static calibration error); Kull et al.,
-    Beyond temperature scaling, NeurIPS 2019.
+    Source: Nixon et al., Measuring Calibration in Deep Learning, 2019, where it is called static calibration error;
+    Kull et al., Beyond temperature scaling, NeurIPS 2019.
 
     Args:
-      probs: `[n, k]`.
-      labels: `[n]`.
-      bins: as in `reliability`, separate for each class.
+      probs: `[n, k]` probabilities.
+      labels: `[n]` true classes.
+      bins: as in `reliability`, separately for each class.
       binning: as in `reliability`.
 
     >>> probs = np.array([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])
@@ -110,14 +125,15 @@ def ece_floor(
 ) -> float:
     """Simulates the mean ECE of a perfectly calibrated model with the same confidences.
 
-    Any finite sample shows a gap: answers are drawn to be right with exactly the stated confidence, and their ECE
-    is averaged. An ECE near this floor is indistinguishable from perfect calibration.
+    The ECE of a finite sample is above 0 even for a perfectly calibrated model. The simulation draws predictions that
+    are correct with exactly their confidence, and averages the ECE. An ECE near this floor is indistinguishable from
+    perfect calibration.
 
     Args:
-      confidence: `[n]`.
+      confidence: `[n]` probabilities of the predicted classes.
       bins: as in `expected_calibration_error`.
       binning: as in `expected_calibration_error`.
-      draws: simulated test sets.
+      draws: number of simulated test sets.
       seed: seed of the simulation.
     """
     confidence = check_unit("confidence", check_numbers("confidence", confidence))
@@ -128,9 +144,9 @@ def ece_estimate(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) ->
     """Estimates the ECE over bins of equal width, its 95 % interval and its noise floor; see `calibration_errors`.
 
     Args:
-      confidence: `[n]`, the probability of the predicted class.
-      correct: `[n]`, whether it was right.
-      bins: over (0, 1].
+      confidence: `[n]` probabilities of the predicted classes.
+      correct: `[n]`, whether each prediction is correct.
+      bins: number of bins over (0, 1].
     """
     return _estimate(_mean_gap, of_the_guess(confidence, correct, bins, "width"), 0.95, 200, 0)
 
@@ -140,21 +156,18 @@ def calibration_errors(
 ) -> dict[str, Estimate]:
     """Computes `ece`, `ece_mass`, `mce` and `classwise_ece`, each with its interval and its noise floor.
 
-    The upper end is the basic bootstrap's. The lower end is the lower of the bootstrap's and of the value less what
-    noise alone exceeds in 2.5 of 100 test sets of a calibrated model: all four are norms of what the bins are off by,
-    to which noise adds at most its own norm. So an error that calibrated models show too has an interval from 0. The
-    bins stay where these probabilities put them.
-
-    In simulations, 100 test sets each of 200, 1,000 and 5,000 examples of ten classes, with logits that were right, 1.1
-    or 1.5 times too large, the interval of 95 % held the true error in 90 to 100 of 100, of each of the four. The
-    bootstrap's lower end alone is above it half of the time where the model is calibrated, of `classwise_ece` always.
+    The upper end of the interval is that of the basic bootstrap. The lower end is the smaller of two values: the
+    bootstrap's, and the error minus the `(1 + level) / 2` quantile of a calibrated model's error. The second value is a
+    bound because all four errors are norms of the gaps of the bins, and noise adds at most its own norm. So the
+    interval begins at 0 if a calibrated model shows the same error by chance, where the bootstrap's lower end is often
+    too high. All samples use the bins of the given probabilities.
 
     Args:
-      probs: `[n, k]`.
-      labels: `[n]`.
+      probs: `[n, k]` probabilities.
+      labels: `[n]` true classes.
       bins: as in `reliability`.
-      level: level of the intervals.
-      draws: bootstrap samples and simulated test sets, so many of each.
+      level: nominal level of the intervals.
+      draws: number of bootstrap samples, and number of simulated test sets.
       seed: seed of both.
 
     >>> got = calibration_errors(np.array([[0.9, 0.1]] * 10), np.array([0] * 9 + [1]))
@@ -176,7 +189,7 @@ def _estimate(gap: Callable[..., float], binned: Binned, level: float, draws: in
     value, noise = gap(*binned), _noise(gap, binned.index, binned.stated, draws, seed)
     low, high = bootstrap_interval(gap, *binned, level=level, draws=draws, seed=seed)
     low = min(low, value - float(np.quantile(noise, (1 + level) / 2)))
-    low, high = np.clip([low, high], 0, 1)  # of probabilities, so no error is larger
+    low, high = np.clip([low, high], 0, 1)  # a gap of probabilities lies in 0..1
     return Estimate(value, float(low), float(high), float(noise.mean()))
 
 
@@ -191,9 +204,9 @@ def _largest_gap(index: np.ndarray, stated: np.ndarray, happened: np.ndarray) ->
 
 
 def _noise(gap: Callable[..., float], index: np.ndarray, stated: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Draws `[draws]` of a gap where everything happens as stated.
+    """Simulates `[draws]` gaps of outcomes that occur with their predicted probabilities.
 
-    Columns are drawn apart from each other: the mean of a sum over columns depends on each alone.
+    Columns are drawn independently, because the mean of a sum over columns does not depend on their correlation.
     """
     check_draws(draws)
     generator = np.random.default_rng(seed)

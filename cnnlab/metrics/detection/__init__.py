@@ -1,1 +1,1 @@
-"""Metrics of boxes: average precision, calibration, causes of errors."""
+"""Metrics of detected boxes: average precision, calibration, and causes of errors."""

@@ -11,11 +11,13 @@ def scored_detections(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the score `[n]` of each detection and whether it matches an object of its class `[n]`, by COCO's rules.
 
+    Detections that match difficult objects or crowds are left out.
+
     Args:
       detections: as in `coco_scores`.
-      truths: as in `match`; detections of difficult objects and crowds are left out.
-      iou_threshold: from which a box finds an object.
-      score_threshold: detections scored lower are left out: most of them are background, and known to be.
+      truths: as in `match`.
+      iou_threshold: smallest IoU of a detection with the object that it matches.
+      score_threshold: smallest score; lower detections are left out, because most of them are obvious background.
     """
     matches = match(detections, truths, thresholds=np.array([iou_threshold]), score_threshold=score_threshold)
     counted = ~matches.ignored[:, 0, 0]
@@ -30,7 +32,7 @@ def detection_calibration(
     Source: Küppers et al., Multivariate Confidence Calibration for Object Detection, CVPR Workshops 2020, with the
     score as the only variable.
 
-    Args: as in `scored_detections`, and the number of bins.
+    Args: as in `scored_detections`; `bins` is the number of bins over (0, 1].
 
     >>> box = [np.array([[0.0, 0, 10, 10]])]
     >>> detections = {"boxes": box, "scores": [np.array([0.75])], "classes": [np.array([0])]}

@@ -10,18 +10,18 @@ from cnnlab.metrics.detection.voc import Curve
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # in double precision, as pycocotools: float32 would misplace matches
 RECALLS = np.linspace(0, 1, 101)
-RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])  # of area: all, small, medium, large
+RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])  # areas: all, small, medium, large
 LIMITS = (1, 10, 100)
 
 
 class Tables(NamedTuple):
-    """Precision and recall of the K classes with an object; -1 without objects of an area.
+    """Precision and recall of the K classes with an object; -1 for a class without objects in an area range.
 
     Attributes:
-      classes: `[K]`.
-      objects: `[K, areas]`.
-      precision: `[K, areas, thresholds]`, the average over 101 recalls.
-      recall: `[K, limits, areas, thresholds]`, with at most so many detections a class and image.
+      classes: `[K]` classes.
+      objects: `[K, areas]` numbers of objects.
+      precision: `[K, areas, thresholds]` mean precision over 101 recalls.
+      recall: `[K, limits, areas, thresholds]` recall; `LIMITS` bounds the detections per class and image.
     """
 
     classes: np.ndarray
@@ -34,18 +34,19 @@ def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
     """Computes COCO's 12 numbers as pycocotools does; -1 if no class has an object that counts.
 
     Args:
-      detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
-        `classes` `[n]`, -1 = padding.
-      truths: for each image `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool: it counts
-        neither as missed nor as detected) and `area` (square pixels; that of the box where it is not given).
+      detections: lists of arrays, or padded arrays, with one entry per image: `boxes` `[n, 4]` as xyxy in pixels,
+        `scores` `[n]`, and `classes` `[n]`, where -1 is padding.
+      truths: the same for the objects: `boxes`, `classes`, and optionally `crowd` (bool), `difficult` (bool: the object
+        counts neither as missed nor as detected) and `area` (square pixels, by default the area of the box).
 
     Returns:
-      `map`, `map50`, `map75`, `map_small`, `map_medium`, `map_large`: mean average precision over IoU .50 to .95,
-      at .50 and .75, and by the object's area (under 32², to 96², above); `mar_1`, `mar_10`, `mar_100`, `mar_small`,
-      `mar_medium`, `mar_large`: mean recall with at most so many detections a class and image.
+      Mean average precision: `map` over IoU thresholds .50 to .95, `map50` and `map75` at .50 and .75, and `map_small`,
+      `map_medium` and `map_large` for objects with an area below 32², from 32² to 96², and above. Mean recall: `mar_1`,
+      `mar_10` and `mar_100` with at most 1, 10 and 100 detections per class and image, and `mar_small`, `mar_medium`
+      and `mar_large` by area.
 
     Raises:
-      ValueError: detections and truths are not of equally many images.
+      ValueError: detections and truths have different numbers of images.
 
     >>> box, label = [np.array([[0.0, 0, 50, 50]])], [np.array([3])]
     >>> scores = coco_scores(
@@ -89,7 +90,7 @@ def coco_tables(detections: Columns, truths: Columns) -> Tables:
 def coco_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 0.5) -> dict[int, Curve]:
     """Computes the precision-recall curve of every class that has an object.
 
-    Args: as in `coco_scores`, and the smallest overlap of a detection with the object it finds.
+    Args: as in `coco_scores`; `iou_threshold` is the smallest IoU of a detection with the object that it matches.
 
     >>> boxes = [np.array([[0.0, 0, 50, 50], [60, 0, 80, 20]])]
     >>> detections = {"boxes": boxes, "scores": [np.array([0.9, 0.8])], "classes": [np.array([3, 3])]}
@@ -112,19 +113,19 @@ def _average_precision(right: np.ndarray, counted: np.ndarray, begin: np.ndarray
     """Computes the mean precision `[K, A, T]` at 101 recalls; it is 0 at recalls that are not reached.
 
     Args:
-      right: `[n, A, T]` bool, by class, then falling score.
-      counted: `[n, A, T]` bool, whether a detection counts at all.
-      begin: `[K + 1]`, where each class begins, and n.
-      objects: `[K, A]`, 1 or more.
+      right: `[n, A, T]` bool, whether each detection is correct; detections are sorted by class, then by falling score.
+      counted: `[n, A, T]` bool, whether each detection counts.
+      begin: `[K + 1]` index of the first detection of each class, followed by n.
+      objects: `[K, A]` numbers of objects, 1 or more.
     """
-    # Precision falls between two right detections: it is needed at those only, and the envelope is theirs.
+    # Precision falls between two correct detections, so the correct ones alone determine the envelope.
     some = np.flatnonzero(right.any((1, 2)))
     first, edges = begin[np.searchsorted(begin, some, side="right") - 1], np.searchsorted(some, begin)
     true, all_counted = (_before(part)[some + 1] - _before(part)[first] for part in (right, counted))
     envelope = true / np.maximum(all_counted, 1)
     for start, end in pairwise(edges):
         envelope[start:end] = np.maximum.accumulate(envelope[start:end][::-1])[::-1]
-    # All in one row: area by area, threshold by threshold, class by class, the c-th right detection of each.
+    # One flat array: area by area, threshold by threshold, class by class, the envelope at each correct detection.
     values = np.append(np.moveaxis(envelope, 0, -1)[np.moveaxis(right[some], 0, -1)], 0.0)
     before = _before(right)[begin]  # [K + 1, A, T]
     start = before[:-1] + (before[-1].cumsum().reshape(before[-1].shape) - before[-1])
@@ -140,7 +141,7 @@ def _before(x: np.ndarray) -> np.ndarray:
 
 
 def _needed(objects: np.ndarray) -> np.ndarray:
-    """How many of so many objects must be matches for each recall, `[...]` to `[..., 101]`."""
+    """Returns how many of `objects` must be matched to reach each of the 101 recalls, `[...]` to `[..., 101]`."""
     numbers, place = np.unique(objects, return_inverse=True)
     needed = np.array([np.searchsorted(np.arange(n + 1) / n, RECALLS) for n in numbers], int).reshape(-1, len(RECALLS))
     return needed[place].reshape(*objects.shape, len(RECALLS))

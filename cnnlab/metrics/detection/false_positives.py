@@ -16,20 +16,20 @@ def false_positive_auroc(
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
 ) -> dict[str, float]:
-    """Computes for each uncertainty the chance that it is larger for a wrong detection than for a correct one.
+    """Computes for each uncertainty the probability that it is larger for a wrong detection than for a correct one.
 
-    A detection is right that takes a free object of its class, by COCO's matching; who finds a difficult object or a
-    crowd is neither.
+    A detection is correct if it takes a free object of its class in COCO's matching. A detection that takes a difficult
+    object or a crowd does not count.
 
     Args:
       detections: as in `coco_scores`.
       truths: as in `match`.
-      doubts: by name, a number for every detection, shaped like `scores`: larger where it is less sure.
-      iou_threshold: from which a box finds an object.
-      score_threshold: detections scored lower are left out.
+      doubts: uncertainties of the detections by name, in the layout of `scores`; larger is less certain.
+      iou_threshold: smallest IoU of a detection with the object that it matches.
+      score_threshold: smallest score; lower detections are left out.
 
     Returns:
-      The AUROC of each doubt; NaN where all detections are right or all are wrong.
+      The AUROC of each uncertainty; NaN if all detections are correct or all are wrong.
 
     >>> boxes = [np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])]
     >>> detections = {"boxes": boxes, "scores": [np.array([0.8, 0.9])], "classes": [np.array([0, 0])]}

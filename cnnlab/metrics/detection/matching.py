@@ -16,15 +16,15 @@ class Matches(NamedTuple):
     """The matches of all detections, sorted by class, image and falling score, for A area ranges and T thresholds.
 
     Attributes:
-      image: `[n]`.
-      place: `[n]` among the image's detections, as they were given.
-      classes: `[n]`.
-      scores: `[n]`.
-      rank: `[n]`, 0 for the best of its class and image.
-      hit: `[n, A, T]` bool, took an object.
-      ignored: `[n, A, T]` bool, counts neither for nor against.
-      present: `[K]`, the classes that have an object.
-      objects: `[K, A]`, how many of them were to be table.
+      image: `[n]` index of the image.
+      place: `[n]` index among the image's detections in the input.
+      classes: `[n]` classes.
+      scores: `[n]` scores.
+      rank: `[n]` rank by score among detections of the same class and image, from 0.
+      hit: `[n, A, T]` bool, whether the detection takes an object.
+      ignored: `[n, A, T]` bool, whether the detection counts neither as correct nor as wrong.
+      present: `[K]` classes that have an object.
+      objects: `[K, A]` numbers of objects that count.
     """
 
     image: np.ndarray
@@ -49,31 +49,29 @@ def match(
 ) -> Matches:
     """Matches each detection, best first, with the free object of its class that it overlaps most, above a threshold.
 
-    Objects outside the area range, difficult ones and crowds are taken only where no other fits; who takes one is
-    ignored, as is who takes none and lies outside the range itself. A crowd may be taken many times, its overlap is the
-    share of the detection within it. Of equal overlaps the last object is taken, of equal scores the first detection
-    goes first.
+    An object outside the area range, a difficult object and a crowd are taken only if no other object fits. A detection
+    that takes one of these is ignored, and so is a detection outside the area range that takes no object. Many
+    detections may take the same crowd; the overlap with a crowd is the share of the detection within it. Among equal
+    overlaps the detection takes the last object; among equal scores the first detection comes first.
 
     Source: pycocotools, `COCOeval.evaluateImg`.
 
     Args:
-      detections: by image, as lists of arrays or padded arrays: `boxes` `[n, 4]` xyxy in pixels, `scores` `[n]`,
-        `classes` `[n]`, -1 = padding. Those scored NaN are left out.
-      truths: for each image `boxes` and `classes`, and optionally `crowd` (bool), `difficult` (bool) and `area` (square
-        pixels; that of the box where it is not given).
-      thresholds: `[T]` of IoU.
-      ranges: `[A, 2]` of area, both ends within.
-      limit: largest number of detections a class and image, the best.
-      score_threshold: detections scored lower are left out.
+      detections: lists of arrays, or padded arrays, with one entry per image: `boxes` `[n, 4]` as xyxy in pixels,
+        `scores` `[n]`, and `classes` `[n]`, where -1 is padding. Detections with a score of NaN are left out.
+      truths: the same for the objects: `boxes`, `classes`, and optionally `crowd` (bool), `difficult` (bool) and `area`
+        (square pixels, by default the area of the box).
+      thresholds: `[T]` smallest IoUs of a match.
+      ranges: `[A, 2]` smallest and largest areas in square pixels, both inclusive.
+      limit: largest number of detections per class and image; the best ones count.
+      score_threshold: smallest score; lower detections are left out.
 
     Raises:
-      ValueError: detections and truths are not of equally many images.
+      ValueError: detections and truths have different numbers of images.
     """
     if len(detections["boxes"]) != len(truths["boxes"]):
         images = len(detections["boxes"]), len(truths["boxes"])
-        raise ValueError(
-            f"detections are of {images[0]} images, truths of {images[1]}: give one entry an image to both"
-        )
+        raise ValueError(f"detections have {images[0]} images, truths have {images[1]}; give both one entry per image")
     table, real = _flat(detections, scored=True), _flat(truths, scored=False)
     table = _rows(table, table["scores"] >= score_threshold)
     table = _rows(table, np.lexsort((-table["scores"], table["image"], table["classes"])))
@@ -105,11 +103,11 @@ def share_within(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _flat(columns: Columns, *, scored: bool) -> Table:
     """Collects the boxes of all images in one table without padding; `image` and `place` locate each box."""
-    labels = [np.asarray(one).ravel() for one in columns["classes"]]
-    lengths = [len(one) for one in labels]
+    labels = [np.asarray(classes).ravel() for classes in columns["classes"]]
+    lengths = [len(classes) for classes in labels]
 
     def joined(name: str, kind: type, shape: tuple[int, ...] = (-1,)) -> np.ndarray:
-        parts = [np.asarray(one, kind).reshape(shape) for one in columns[name]]
+        parts = [np.asarray(part, kind).reshape(shape) for part in columns[name]]
         return np.concatenate([np.zeros((0, *shape[1:]), kind), *parts])
 
     table = {
@@ -132,22 +130,23 @@ def _rows(table: Table, which: np.ndarray) -> Table:
 
 
 def _starts(*keys: np.ndarray) -> np.ndarray:
-    """Returns the index at which each entry's run of equal keys begins, for sorted entries."""
+    """Returns for each entry of sorted keys the index at which its run of equal keys begins."""
     new = np.ones(len(keys[0]), bool)
     new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
 
 
 def _count_within(starts: np.ndarray) -> np.ndarray:
-    """Counts 0, 1, 2, ... within each run."""
+    """Returns the position of each entry within its run, from 0."""
     return np.arange(len(starts)) - starts
 
 
 def _take(table: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which detections match an object, and which do not count, `[n, A, T]`.
+    """Returns which detections match an object, and which of them do not count, both `[n, A, T]`.
 
-    Turn by turn: in the first the best detection of every class and image that overlaps an object takes one, in the
-    second the second best, so a turn is one step for all of them.
+    The matching runs in turns. In the first turn the best detection of every class and image takes an object, in the
+    second turn the second best, and so on, so that each turn is one array operation over all classes and images.
+    Detections that overlap no object have no turn.
     """
     hit = np.zeros((len(table["classes"]), skip.shape[1], len(thresholds)), bool)
     ignored = np.zeros_like(hit)
@@ -162,24 +161,28 @@ def _take(table: Table, real: Table, skip: np.ndarray, thresholds: np.ndarray) -
         of, at = thing[part], _starts(taker[part])
         begin = np.unique(at)
         most = len(part) + 1
-        liking = (most - _count_within(at))[:, None, None]  # the first of a detection is the dearest
+        liking = (most - _count_within(at))[:, None, None]  # a detection prefers its earlier candidates
         fits = free[of] & (overlap[part, None, None] >= thresholds)
         liking = liking * fits + most * (fits & ~skip[of][..., None])
         best = np.maximum.reduceat(liking, begin, axis=0)
         i, a, t = np.nonzero(best)
         taken = of[begin[i] + -best[i, a, t] % most]
-        one = taker[part][begin[i]]
-        hit[one, a, t] = True
-        ignored[one, a, t] = skip[taken, a]
+        winner = taker[part][begin[i]]
+        hit[winner, a, t] = True
+        ignored[winner, a, t] = skip[taken, a]
         free[taken, a, t] = real["crowd"][taken]
     return hit, ignored
 
 
 def _candidates(table: Table, real: Table, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of a detection and an object of its class and image that overlap by `least`: the places of both, and by how
-    much; detection by detection, the largest overlap first, of equal ones the last object."""
+    """Returns all pairs of a detection and an object of its class and image that overlap by at least `least`.
+
+    Returns:
+      The indices of the detections, the indices of the objects, and the overlaps. The pairs are sorted by detection,
+      then by falling overlap; among equal overlaps the last object comes first.
+    """
     images = 1 + max(table["image"].max(initial=0), real["image"].max(initial=0))
-    mine, theirs = (one["classes"] * images + one["image"] for one in (table, real))
+    mine, theirs = (part["classes"] * images + part["image"] for part in (table, real))
     begin, end = (np.searchsorted(theirs, mine, side) for side in ("left", "right"))
     taker = np.repeat(np.arange(len(mine)), end - begin)
     thing = np.repeat(begin, end - begin) + _count_within(_starts(taker))

@@ -9,12 +9,19 @@ from cnnlab.metrics.detection.matching import Columns
 
 
 class Curve(NamedTuple):
-    """Precision and recall of one class as detections are added by falling score; empty without detections."""
+    """Precision and recall of one class as detections are added by falling score; empty without detections.
 
-    scores: np.ndarray  # [n]
-    precision: np.ndarray  # [n]
-    recall: np.ndarray  # [n]
-    objects: int  # not difficult
+    Attributes:
+      scores: `[n]` scores of the detections, falling.
+      precision: `[n]` precision of the detections up to each score.
+      recall: `[n]` recall of the detections up to each score.
+      objects: number of objects that are not difficult.
+    """
+
+    scores: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    objects: int
 
 
 def voc_average_precision(
@@ -26,14 +33,15 @@ def voc_average_precision(
 
     Args:
       detections: as in `coco_scores`.
-      truths: for each image `boxes` and `classes`, and optionally `difficult` (bool): missing such an object costs
-        nothing, and detecting one does not count.
-      iou_threshold: smallest overlap of a detection with the object it finds. VOC counts the last pixel in: add 1 to
-        the right and bottom of inclusive boxes.
-      points: the area under the falling envelope (since 2010), or its mean at the recalls 0, .1, ..., 1 (before).
+      truths: for each image `boxes` and `classes`, and optionally `difficult` (bool): missing a difficult object costs
+        nothing, and detecting it does not count.
+      iou_threshold: smallest IoU of a detection with the object that it matches. VOC's boxes include their last pixel:
+        add 1 to the right and the bottom of such boxes.
+      points: `every` for the area under the falling envelope (VOC since 2010), `11` for the mean of the envelope at the
+        recalls 0, .1, ..., 1 (VOC before 2010).
 
     Raises:
-      ValueError: they are not of equally many images, or `points` is neither.
+      ValueError: detections and truths have different numbers of images, or `points` is unknown.
 
     >>> box, label = [np.array([[0.0, 0, 50, 50]])], [np.array([3])]
     >>> detections = {"boxes": box, "scores": [np.array([0.9])], "classes": label}
@@ -47,16 +55,20 @@ def voc_average_precision(
 
 
 def precision_recall_curves(detections: Columns, truths: Columns, *, iou_threshold: float = 0.5) -> dict[int, Curve]:
-    """The curve of every class that has an object, by VOC's matching: a detection goes for the object of its class that
-    it overlaps most, and is wrong where an earlier one has taken that.
+    """Computes the precision-recall curve of every class that has an object, by VOC's matching.
+
+    A detection is matched with the object of its class that it overlaps most. It is wrong if an earlier detection has
+    taken that object.
 
     Args: as in `voc_average_precision`.
     """
     images = len(truths["boxes"])
     if len(detections["boxes"]) != images:
-        raise ValueError(f"detections are of {len(detections['boxes'])} images, truths of {images}")
-    labels = [np.asarray(one).ravel() for one in truths["classes"]]
-    hard = [np.asarray(one, bool) for one in truths.get("difficult", [np.zeros(len(one), bool) for one in labels])]
+        raise ValueError(
+            f"detections have {len(detections['boxes'])} images, truths have {images}; give both one entry per image"
+        )
+    labels = [np.asarray(classes).ravel() for classes in truths["classes"]]
+    hard = [np.asarray(flags, bool) for flags in truths.get("difficult", [np.zeros(len(k), bool) for k in labels])]
     present = np.unique(np.concatenate(labels)) if labels else np.zeros(0, int)
     curves = {}
     for k in present[present >= 0].tolist():
@@ -79,7 +91,7 @@ def precision_recall_curves(detections: Columns, truths: Columns, *, iou_thresho
 
 
 def _match(overlap: np.ndarray, difficult: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which detections (by falling score) are correct and which wrong; difficult objects count as neither."""
+    """Returns which detections, by falling score, are correct and which are wrong; neither on a difficult object."""
     right, wrong = np.zeros(len(overlap), bool), np.zeros(len(overlap), bool)
     taken = np.zeros(len(difficult), bool)
     for i, row in enumerate(overlap):
@@ -94,9 +106,9 @@ def _match(overlap: np.ndarray, difficult: np.ndarray, threshold: float) -> tupl
 
 def _area(curve: Curve, points: str) -> float:
     if points == "11":
-        # Without tolerance, as everyone has it: a recall of 9/15 does not reach .6, stored as .6000000000000001.
+        # No tolerance, as in other implementations: a recall of 9/15 does not reach .6, stored as .6000000000000001.
         at = [curve.precision[curve.recall >= r] for r in np.linspace(0, 1, 11)]
-        return float(np.mean([one.max() if len(one) else 0 for one in at]))
+        return float(np.mean([part.max() if len(part) else 0 for part in at]))
     recall, precision = np.r_[0, curve.recall], np.r_[curve.precision, 0]
     envelope = np.maximum.accumulate(precision[::-1])[::-1][:-1]
     return float((np.diff(recall) * envelope).sum())

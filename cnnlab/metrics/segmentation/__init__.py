@@ -1,1 +1,1 @@
-"""Metrics of masks: pixels, outlines, shapes and uncertainty."""
+"""Metrics of predicted masks: agreement of pixels, outlines and shapes, and quality of the uncertainty."""

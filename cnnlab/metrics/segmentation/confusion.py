@@ -1,25 +1,25 @@
-"""Agreement of masks from a confusion matrix, whose counts add up over images and tiles."""
+"""Agreement of masks, computed from a confusion matrix whose counts add up over images and tiles."""
 
 import numpy as np
 
 
 def confusion_matrix(guess: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
-    """Counts pixels by true class (row) and prediction (column), `[k, k]`; true pixels of -1 do not count.
+    """Counts pixels by true class (row) and predicted class (column), `[k, k]`; pixels with the label -1 do not count.
 
     Args:
-      guess: whole numbers in 0..k-1, any shape.
-      truth: whole numbers in 0..k-1 or -1, of the same shape.
+      guess: predicted classes, whole numbers in 0..k-1; any shape.
+      truth: true classes, whole numbers in 0..k-1, or -1; same shape as `guess`.
       k: number of classes.
 
     Raises:
-      ValueError: the shapes differ, or a value is no class.
+      ValueError: the shapes differ, or a value is not a class.
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, -1]), 2).tolist()
     [[1, 1], [0, 0]]
     """
     guess, truth = np.asarray(guess), np.asarray(truth)
     if guess.shape != truth.shape:
-        raise ValueError(f"guess and truth must be of one shape, found {list(guess.shape)} and {list(truth.shape)}")
+        raise ValueError(f"guess and truth must have one shape, found {list(guess.shape)} and {list(truth.shape)}")
     known = truth != -1
     guess, truth = guess[known].astype(np.int64), truth[known].astype(np.int64)
     for name, values in (("guess", guess), ("truth", truth)):
@@ -32,7 +32,7 @@ def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Computes `iou` and `dice` of every class, `[k]`; NaN for a class that neither occurs nor is predicted.
 
     Args:
-      confusion: `[k, k]` counts; row = true class, column = guess.
+      confusion: `[k, k]` counts; row = true class, column = predicted class.
 
     >>> class_scores(np.array([[3, 1], [0, 4]]))["iou"].tolist()
     [0.75, 0.8]
@@ -50,7 +50,7 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     A class that neither occurs nor is predicted is left out of the means.
 
     Args:
-      confusion: `[k, k]` counts; row = true class, column = guess.
+      confusion: `[k, k]` counts; row = true class, column = predicted class.
 
     >>> scores(np.array([[3, 1], [0, 4]]))["mean_iou"]
     0.775

@@ -9,23 +9,26 @@ from cnnlab.metrics.selective import risk_at_coverage
 from cnnlab.metrics.separation import separation
 
 PIXELS = 200_000
-"""As many, evenly spread, decide: more change the third digit, and are sorted for longer than the network runs."""
+"""Largest number of pixels, evenly spread, that enter the scores; more would hardly change them, and sort slowly."""
 
 SET_ASIDE = (1, 5, 10)
-"""Per cent."""
+"""Percentages of the least confident pixels that `accuracy_without_NUMBER` leaves out."""
 
 
 def doubt_scores(confidence: np.ndarray, correct: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Computes `ece`, `ece_floor`, `error_auroc_NAME` of every score, and `accuracy_without_1`, `_5`, `_10`.
 
-    `error_auroc_NAME` is the chance that a wrong pixel has a higher score than a right one (NaN without both);
-    `accuracy_without_5` the accuracy of the pixels that are left when the 5 % of least confidence are set aside. Pixels
-    count as independent for the floor, which neighbours are not: it is a lower bound.
+    `error_auroc_NAME` is the probability that a wrong pixel has a larger score than a correct pixel; it is NaN if all
+    pixels are correct or all are wrong. `accuracy_without_5` is the accuracy without the least confident 5 % of pixels.
+    `ece_floor` is a lower bound, because it treats pixels as independent, and neighbouring pixels are not.
 
     Args:
-      confidence: `[n]`, the probability of the guess at each pixel.
-      correct: `[n]`, whether it was right.
-      scores: by name `[n]`, larger is less sure: variance, entropy, mutual information.
+      confidence: `[n]` probabilities of the predicted classes.
+      correct: `[n]`, whether each prediction is correct.
+      scores: uncertainties `[n]` by name, such as variance, entropy or mutual information; larger is less certain.
+
+    Returns:
+      The scores by name; an empty dictionary without pixels.
 
     >>> scores = doubt_scores(np.array([0.9, 0.8, 0.6]), np.array([1, 1, 0]), {"entropy": np.array([0.1, 0.5, 0.4])})
     >>> scores["error_auroc_entropy"], scores["error_auroc_confidence"], round(scores["accuracy_without_10"], 4)

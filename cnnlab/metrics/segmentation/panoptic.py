@@ -9,7 +9,14 @@ import numpy as np
 
 
 class PanopticCounts(NamedTuple):
-    """Counts of matched, spurious and missed shapes, which add up over images (`merge`)."""
+    """Counts of matched, spurious and missed shapes, which add up over images (`merge`).
+
+    Attributes:
+      iou: sum of the IoU of matched shapes.
+      matched: number of pairs of a predicted and a true shape.
+      spurious: number of predicted shapes without a partner.
+      missed: number of true shapes without a partner.
+    """
 
     iou: float
     matched: int
@@ -28,7 +35,7 @@ class PanopticCounts(NamedTuple):
 
     @property
     def segmentation_quality(self) -> float:
-        """Returns the mean IoU of the matched shapes; NaN without any."""
+        """Returns the mean IoU of the matched shapes; NaN without matched shapes."""
         return self.iou / self.matched if self.matched else float("nan")
 
     @property
@@ -41,15 +48,15 @@ class PanopticCounts(NamedTuple):
 def panoptic_counts(
     guess: np.ndarray, truth: np.ndarray, *, min_size: int = 1, inside: np.ndarray | None = None
 ) -> PanopticCounts:
-    """Matches shapes whose intersection over union is above one half: each has at most one such partner.
+    """Matches and counts shapes whose IoU is above one half; each shape has at most one such partner.
 
     Source: Kirillov et al., Panoptic Segmentation, CVPR 2019.
 
     Args:
-      guess: `[H, W]` whole numbers: which shape a pixel belongs to, 0 = none. See `shapes`.
-      truth: `[H, W]` whole numbers: the true shapes, 0 = none.
-      min_size: shapes of fewer pixels (inside) are taken away first, on both sides.
-      inside: `[H, W]`, which pixels count; all if left out.
+      guess: `[H, W]` number of the predicted shape of each pixel, 0 for none; see `shapes`.
+      truth: `[H, W]` number of the true shape of each pixel, 0 for none.
+      min_size: smallest number of pixels (inside) of a shape; smaller shapes are removed first, predicted and true.
+      inside: `[H, W]` bool, pixels that count; by default all.
 
     Raises:
       ValueError: the shapes of the arrays differ.
@@ -58,13 +65,13 @@ def panoptic_counts(
     >>> counts.matched, counts.spurious, counts.missed, round(counts.quality, 4)  # (2 / 3) / 1.5
     (1, 1, 0, 0.4444)
     """
-    guess, truth = (np.asarray(one).astype(np.int64) for one in (guess, truth))
+    guess, truth = (np.asarray(array).astype(np.int64) for array in (guess, truth))
     if guess.shape != truth.shape:
-        raise ValueError(f"guess and truth must be of one shape, found {list(guess.shape)} and {list(truth.shape)}")
+        raise ValueError(f"guess and truth must have one shape, found {list(guess.shape)} and {list(truth.shape)}")
     if inside is not None:
         inside = np.asarray(inside, bool)
         if inside.shape != guess.shape:
-            raise ValueError(f"inside must be {list(guess.shape)} as the shapes, found {list(inside.shape)}")
+            raise ValueError(f"inside must be {list(guess.shape)}, as guess and truth, found {list(inside.shape)}")
         guess, truth = np.where(inside, guess, 0), np.where(inside, truth, 0)
     guess, guess_size = _numbered(guess, min_size)
     truth, truth_size = _numbered(truth, min_size)
@@ -77,16 +84,16 @@ def panoptic_counts(
 
 
 def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
-    """Numbers the connected parts of a mask from 1, `[H, W]`; 0 = none.
+    """Numbers the connected parts of a mask from 1, `[H, W]`; pixels outside the mask are 0.
 
     Args:
       mask: `[H, W]` bool.
-      corners: pixels that share a corner are connected, too.
+      corners: whether pixels that share only a corner are connected.
 
     >>> shapes(np.array([[1, 0], [0, 1]])).tolist(), shapes(np.array([[1, 0], [0, 1]]), corners=True).tolist()
     ([[1, 0], [0, 2]], [[1, 0], [0, 1]])
     """
-    from scipy import ndimage  # half a second that `import cnnlab` need not take
+    from scipy import ndimage  # imported here so that `import cnnlab` stays fast
 
     return ndimage.label(np.asarray(mask, bool), ndimage.generate_binary_structure(2, 2 if corners else 1))[0]
 
@@ -94,26 +101,28 @@ def shapes(mask: np.ndarray, *, corners: bool = False) -> np.ndarray:
 def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = False) -> np.ndarray:
     """Floods the parts of a relief below a level until they meet, which closes gaps in the walls between them.
 
-    Source: Soille and Ansoult, Automated Basin Delineation from Digital Elevation Models, Signal Processing 20, 1990,
-    as scikit-image floods; needs `pip install "cnnlab[shapes]"`.
+    It uses scikit-image's watershed; install it with `pip install "cnnlab[shapes]"`.
+
+    Source: Soille and Ansoult, Automated Basin Delineation from Digital Elevation Models, Signal Processing 20, 1990.
 
     Args:
-      wall: `[H, W]`, high where no shape should pass, such as the probability of an outline; NaN belongs to none.
-      below: the level, in the relief's unit. A higher one joins what a lower one holds apart.
-      min_size: pixels of a part from which a basin starts.
+      wall: `[H, W]` relief that is high between shapes, such as the probability of an outline; NaN pixels belong to no
+        basin.
+      below: level in the unit of the relief; a higher level joins parts that a lower level separates.
+      min_size: smallest number of pixels of a part from which a basin grows.
       lines: whether pixels where two basins meet belong to neither.
 
     Returns:
-      `[H, W]` whole numbers: the basin of each pixel from 1; 0 everywhere if no part is large enough.
+      `[H, W]` number of each pixel's basin, from 1; 0 for a pixel without basin, so for all if no part is large enough.
 
     Raises:
-      ValueError: the relief is no `[H, W]`, or scikit-image is not installed.
+      ValueError: the relief does not have the shape `[H, W]`, or scikit-image is not installed.
 
     >>> wall = np.array([[0.1, 0.0, 0.4, 0.6, 0.3, 0.0]] * 2)
     >>> basins(wall, 0.2)[0].tolist(), basins(wall, 0.2, lines=True)[0].tolist(), basins(wall, 0.7)[0].tolist()
     ([1, 1, 1, 2, 2, 2], [1, 1, 1, 0, 2, 2], [1, 1, 1, 1, 1, 1])
     """
-    from scipy import ndimage  # half a second that `import cnnlab` need not take
+    from scipy import ndimage  # imported here so that `import cnnlab` stays fast
 
     watershed, wall = require_watershed(), np.asarray(wall)
     if wall.ndim != 2:
@@ -124,16 +133,16 @@ def basins(wall: np.ndarray, below: float, *, min_size: int = 1, lines: bool = F
     parts = np.where(large, large.cumsum(), 0).astype(np.int32)[parts]
     if not large.any():
         return parts
-    inner = ndimage.binary_erosion(parts > 0, border_value=1)  # from there nothing floods
+    inner = ndimage.binary_erosion(parts > 0, border_value=1)  # no flooding from inside a part
     flooded = watershed(wall, np.where(inner, 0, parts), mask=~inner & ~np.isnan(wall), watershed_line=lines)
     return np.where(inner, parts, flooded)
 
 
 def require_watershed() -> Callable:
-    """Returns scikit-image's watershed; raises `ValueError` if it is not installed.
+    """Returns scikit-image's watershed function.
 
     Raises:
-      ValueError: it is not installed.
+      ValueError: scikit-image is not installed.
     """
     try:
         from skimage.segmentation import watershed
@@ -143,7 +152,7 @@ def require_watershed() -> Callable:
 
 
 def _numbered(shapes: np.ndarray, min_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Removes shapes of too few pixels, renumbers the others from 1, and returns their sizes."""
+    """Removes shapes with fewer than `min_size` pixels, and renumbers the others from 1; also returns their sizes."""
     values, place, count = np.unique(shapes, return_inverse=True, return_counts=True)
-    kept = (values > 0) & (count >= min_size)
-    return np.where(kept, kept.cumsum(), 0)[place].reshape(shapes.shape), count[kept]
+    large = (values > 0) & (count >= min_size)
+    return np.where(large, large.cumsum(), 0)[place].reshape(shapes.shape), count[large]

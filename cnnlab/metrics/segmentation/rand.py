@@ -1,4 +1,4 @@
-"""Agreement of two partitions of an image, by pairs of pixels and by information, whatever the width of membranes."""
+"""Agreement of two partitions of an image into segments, by pairs of pixels (Rand) and by mutual information."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,16 @@ from scipy.special import entr
 
 
 class Agreement(NamedTuple):
-    """Scores of agreement in 0..1; 1 = the same partition."""
+    """Scores of agreement in 0..1; 1 for equal partitions.
+
+    Attributes:
+      rand: V-Rand, the harmonic mean of its split score and its merge score.
+      rand_split: split score; it falls if the prediction splits true segments.
+      rand_merge: merge score; it falls if the prediction merges true segments.
+      info: V-Info, the harmonic mean of its split score and its merge score.
+      info_split: split score of V-Info.
+      info_merge: merge score of V-Info.
+    """
 
     rand: float
     rand_split: float
@@ -18,19 +27,20 @@ class Agreement(NamedTuple):
 
 
 def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
-    """Computes V-Rand and V-Info, restricted to the foreground of the truth.
+    """Computes V-Rand and V-Info of a predicted partition, on the foreground of the true partition.
 
-    With p_ij the share of pixels in segment i of the guess and j of the truth, s_i and t_j its sums: V-Rand is
-    `2 sum p_ij^2 / (sum s_i^2 + sum t_j^2)`, the harmonic mean of its split score (over `sum t_j^2`: true segments
-    stay whole) and its merge score (over `sum s_i^2`: guessed ones hold one true segment); V-Info is
-    `2 I(S; T) / (H(S) + H(T))`, of its split score (over H(S)) and merge score (over H(T)).
+    Let p_ij be the share of pixels in predicted segment i and true segment j, and s_i and t_j its sums. V-Rand is
+    `2 sum p_ij^2 / (sum s_i^2 + sum t_j^2)`, the harmonic mean of the split score `sum p_ij^2 / sum t_j^2` and the
+    merge score `sum p_ij^2 / sum s_i^2`. V-Info is `2 I(S; T) / (H(S) + H(T))`, the harmonic mean of the split score
+    `I(S; T) / H(S)` and the merge score `I(S; T) / H(T)`.
 
     Source: Arganda-Carreras et al., Crowdsourcing the Creation of Image Segmentation Algorithms for Connectomics,
     Frontiers in Neuroanatomy 9, 2015, equations 1 to 6.
 
     Args:
-      guess: `[...]` whole numbers: the segment of each pixel; 0 = membrane: every such pixel is a segment of its own.
-      truth: `[...]` whole numbers: the true segment of each pixel; pixels of 0, the membranes, are left out.
+      guess: `[...]` number of each pixel's predicted segment; 0 is membrane, and each membrane pixel counts as a
+        segment of its own.
+      truth: `[...]` number of each pixel's true segment; pixels of 0, the membranes, are left out.
 
     Raises:
       ValueError: the shapes differ, or the truth has no foreground.
@@ -41,12 +51,12 @@ def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
     """
     guess, truth = np.asarray(guess), np.asarray(truth)
     if guess.shape != truth.shape:
-        raise ValueError(f"guess and truth must be of one shape, found {list(guess.shape)} and {list(truth.shape)}")
-    seen = truth > 0
-    n = int(seen.sum())
+        raise ValueError(f"guess and truth must have one shape, found {list(guess.shape)} and {list(truth.shape)}")
+    foreground = truth > 0
+    n = int(foreground.sum())
     if not n:
         raise ValueError("truth has no segment (no value above 0)")
-    guess, truth = guess[seen].astype(np.int64), truth[seen].astype(np.int64)
+    guess, truth = guess[foreground].astype(np.int64), truth[foreground].astype(np.int64)
     alone = guess <= 0
     guess = np.where(alone, guess.max(initial=0) + 1 + np.arange(n), guess)
     _, i = np.unique(guess, return_inverse=True)
@@ -67,21 +77,21 @@ def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
 
 
 def thin_borders(segments: np.ndarray) -> np.ndarray:
-    """Assigns every pixel without segment to the nearest one, so that borders have no width.
+    """Assigns every membrane pixel to the nearest segment, so that borders have no width.
 
-    The challenge of Arganda-Carreras et al. 2015 ranks by V-Rand and V-Info after border thinning, since annotators and
-    networks draw membranes of other widths: `partition_agreement(thin_borders(guess), truth)`.
+    The challenge of Arganda-Carreras et al. 2015 ranks by V-Rand and V-Info after border thinning, because annotators
+    and networks draw membranes of different widths: `partition_agreement(thin_borders(guess), truth)`.
 
     Args:
-      segments: `[H, W]` whole numbers, 0 = membrane.
+      segments: `[H, W]` number of each pixel's segment; 0 is membrane.
 
     Returns:
-      As `segments`, without membrane unless there is no segment.
+      `[H, W]` number of each pixel's segment, without membrane; `segments` itself if it has no segment.
 
     >>> thin_borders(np.array([[1, 0, 0, 0, 2]]))[0, [1, 3]].tolist()
     [1, 2]
     """
-    from scipy import ndimage  # half a second that `import cnnlab` need not take
+    from scipy import ndimage  # imported here so that `import cnnlab` stays fast
 
     segments = np.asarray(segments)
     if not (segments > 0).any():
@@ -91,5 +101,5 @@ def thin_borders(segments: np.ndarray) -> np.ndarray:
 
 
 def _share(part: float, whole: float) -> float:
-    """Divides; a single segment on both sides has no entropy, and counts as agreement."""
+    """Divides `part` by `whole`; returns 1 for a partition into one segment, whose entropy is 0."""
     return part / whole if whole > 0 else 1.0

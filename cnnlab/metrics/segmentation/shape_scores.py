@@ -1,4 +1,4 @@
-"""Scores of each class's shapes over many images, by their outlines and one by one."""
+"""Scores of each class's shapes over many images, by outlines and by matched shapes."""
 
 import math
 from collections.abc import Iterable
@@ -15,19 +15,22 @@ def shape_scores(
 ) -> dict[str, list[float]]:
     """Computes `boundary_f1` and `panoptic_quality` of each class over all images, and the mean `v_rand` and `v_info`.
 
-    A class's outlines are its pixels beside other classes, and theirs beside it; its shapes are its parts that are
-    connected without corners. Pixels without a class belong to none and have no outline. V-Rand and V-Info are of the
-    images that show two shapes of the class or more, guessed ones with their borders thinned (`thin_borders`): they
-    tell how well shapes are held apart, not whether they are counts.
+    The outlines of a class are the pixels on both sides of its border with other classes. Its shapes are its connected
+    parts; a shared corner does not connect. Ignored pixels belong to no shape and have no outline.
+
+    V-Rand and V-Info are averaged over the images with two or more true shapes of the class, after the borders of
+    predicted shapes are thinned (`thin_borders`). They measure how well shapes are separated, not whether they are
+    detected.
 
     Args:
-      guesses: `[H, W]` classes each.
-      masks: `[H, W]` true classes each, -1 = no class.
-      num_classes: k.
-      tolerance: tolerance of outlines, in pixels, as in `boundary_counts`.
+      guesses: predicted classes `[H, W]` of each image.
+      masks: true classes `[H, W]` of each image, -1 for ignored pixels.
+      num_classes: number of classes k.
+      tolerance: tolerance of outlines in pixels, as in `boundary_counts`.
 
     Returns:
-      k numbers each; NaN of a class that occurs in neither; V-Rand and V-Info of one without such an image.
+      k numbers per score. The scores of a class that is neither true nor predicted anywhere are NaN, and so are V-Rand
+      and V-Info of a class without an image with two true shapes.
 
     >>> mask = np.zeros((8, 8), int)
     >>> mask[2:6, 2:6] = 1
@@ -41,7 +44,7 @@ def shape_scores(
         known = mask >= 0
         for k in np.union1d(guess[known], mask[known]).tolist():
             part = _around(known & ((guess == k) | (mask == k)), math.ceil(tolerance) + 1)
-            mine, true = (np.where(known, one == k, -1)[part] for one in (guess, mask))
+            mine, true = (np.where(known, classes == k, -1)[part] for classes in (guess, mask))
             lines = boundary_counts(outlines(mine), outlines(true), tolerance=tolerance, inside=known[part])
             outline[k] = outline[k].merge(lines)
             mine, true = shapes(mine == 1), shapes(true == 1)
@@ -49,10 +52,10 @@ def shape_scores(
             if true.max() > 1:
                 agreed[k].append(partition_agreement(thin_borders(mine), true))
     return {
-        "boundary_f1": [one.f1 for one in outline],
-        "panoptic_quality": [one.quality for one in counts],
-        "v_rand": [_mean([one.rand for one in each]) for each in agreed],
-        "v_info": [_mean([one.info for one in each]) for each in agreed],
+        "boundary_f1": [count.f1 for count in outline],
+        "panoptic_quality": [count.quality for count in counts],
+        "v_rand": [_mean([agreement.rand for agreement in agreements]) for agreements in agreed],
+        "v_info": [_mean([agreement.info for agreement in agreements]) for agreements in agreed],
     }
 
 
@@ -61,6 +64,6 @@ def _mean(values: list[float]) -> float:
 
 
 def _around(place: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """Returns the smallest part of an image that contains some pixels and a margin on every side."""
+    """Returns the slices of the smallest rectangle that contains the pixels of `place` and a margin on every side."""
     ends = [np.flatnonzero(place.any(axis)) for axis in (1, 0)]
     return tuple(slice(max(end[0] - margin, 0), end[-1] + 1 + margin) for end in ends)

@@ -223,3 +223,86 @@ def test_images_and_masks_of_subfolders_pair_by_their_paths_and_looks(tmp_path):
     (tmp_path / "masks/notes.PNG.jpg.png").unlink()
     pairs = list_masks(tmp_path)["train"]
     assert [(image.suffix, mask.suffix) for image, mask in pairs] == [(".JPG", ".png"), (".png", ".PNG")]
+
+
+@pytest.mark.parametrize("names", [("Train", "Val"), ("train2017", "val2017")])
+def test_folders_that_look_like_splits_without_being_any_are_refused(tmp_path, names):
+    write(tmp_path / "classes.txt", "cat\n")
+    for name in names:
+        photos(tmp_path / "images" / name, f"{name}.png")
+        write(tmp_path / "labels" / name / f"{name}.txt", "0 .5 .5 .2 .2\n")
+        photos(tmp_path / "masks" / name, f"{name}.png")
+    for read in (read_annotations, list_masks):
+        with pytest.raises(ValueError, match=f"{names[0]} looks like a split; call the splits train, "):
+            read(tmp_path)
+
+
+def test_splits_within_the_folders_of_images_and_masks_are_kept(tmp_path):
+    for folder in ("images", "masks"):
+        photos(tmp_path / folder, "train/a.png", "val/b.png", "valid/c.png", "test/d.png")
+    pairs = list_masks(tmp_path)
+    assert {split: [image.stem for image, _ in own] for split, own in pairs.items()} == {
+        "train": ["a"],
+        "validation": ["c", "b"],
+        "test": ["d"],
+    }
+
+
+def test_lists_of_voc_may_have_the_names_of_splits_in_any_case(voc):
+    lists(voc, Train=range(6), VALID=range(6, 9), test=range(9, 12))
+    assert read_annotations(voc).split.count("validation") == 3
+
+
+def test_photos_without_suffix_are_found_by_their_labels(tmp_path):
+    photos(tmp_path / "images", "p0")
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "labels/p0.txt", "0 .5 .5 .2 .2\n")
+    assert read_annotations(tmp_path).objects[0].photo == tmp_path / "images/p0"
+
+
+def test_two_photos_or_labels_of_one_name_are_refused(yolo):
+    photos(yolo / "images", "twin.jpg", "twin.png")
+    with pytest.raises(ValueError, match=r"twin\.jpg and .*twin\.png have one name"):
+        read_annotations(yolo)
+
+
+@pytest.mark.parametrize("place", ["labels/data.yaml", "pose.yaml"])
+def test_key_points_are_known_from_any_yaml_file_beside_the_labels(tmp_path, place):
+    photos(tmp_path / "images", "a.png")
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / place, "names: [cat]\nkpt_shape: [2, 3]\n")
+    write(tmp_path / "labels/a.txt", "0 .5 .5 .2 .2 .1 .1 1 .9 .9 1\n")
+    assert read_annotations(tmp_path).objects[0].boxes[0].tolist() == pytest.approx([16, 8, 24, 12])
+
+
+def test_photos_that_no_annotation_names_are_counted(voc):
+    photos(voc / "JPEGImages", "cam1 0.jpg", "cam1 1.jpg")
+    with pytest.warns(UserWarning, match=r"left out 2 files that are no photo that an annotation names: .*cam1 0\.jpg"):
+        assert len(read_annotations(voc).objects) == 12
+
+
+@pytest.mark.parametrize(("mark", "value"), [("true", True), ("Unspecified", False), ("maybe", None)])
+def test_a_mark_of_voc_is_read_in_words_or_refused(voc, mark, value):
+    for path in (voc / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("</name>", f"</name><difficult>{mark}</difficult>"))
+    if value is None:
+        with pytest.raises(ValueError, match="<difficult> must be 0 or 1, found 'maybe'"):
+            read_annotations(voc)
+    else:
+        assert read_annotations(voc).objects[0].difficult.tolist() == [value]
+
+
+def test_shares_instead_of_pixels_are_refused(voc):
+    for path in (voc / "Annotations").iterdir():
+        path.write_text(path.read_text().replace(">1<", ">.1<").replace(">2<", ">.2<").replace(">9<", ">.9<"))
+    with pytest.raises(ValueError, match=r"cam0 0\.xml: no box reaches beyond the first pixel"):
+        boxes(str(voc), size=16)
+
+
+def test_photos_of_crowds_alone_are_nothing_to_learn_from(coco, tmp_path):
+    coco(("annotations",), [{"image_id": i, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 1} for i in range(3)])
+    with (
+        pytest.raises(ValueError, match="no training photo of .* has an object to learn"),
+        pytest.warns(match="crowds"),
+    ):
+        boxes(str(tmp_path), size=16, validation=0.3, test=0.3)

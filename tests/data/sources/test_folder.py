@@ -1,4 +1,5 @@
 import errno
+import time
 import tracemalloc
 
 import numpy as np
@@ -63,7 +64,9 @@ def test_a_class_called_train_is_no_split(tmp_path):
     assert data.folder(tmp_path).spec.classes == ("bus", "train")
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing"), ("train", "test")])
+@pytest.mark.parametrize(
+    "names", [("Train", "Test"), ("training", "testing"), ("train", "test"), ("train2017", "val2017")]
+)
 def test_folders_that_look_like_splits_are_no_classes(tmp_path, names):
     for i in range(8):
         draw(tmp_path / names[i % 2] / "ab"[i // 2 % 2] / f"{i}.png", seed=i)
@@ -364,3 +367,20 @@ def test_subfolders_links_and_suffixes_in_any_case_count_and_other_files_are_nam
         found = data.folder(tmp_path)
     assert found.spec.classes == ("a", "b")
     assert sum(map(len, found.splits.values())) == 20
+
+
+def names(root):
+    return [path.relative_to(root).as_posix() for path in root.rglob("*.png")]
+
+
+def test_tables_of_very_many_columns_or_labels_cost_little(photos):
+    columns = ",".join(f"c{i}" for i in range(20_000))
+    write_targets(photos, f"file,{columns},c0\n")
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=r"column names must be unique and not empty, found 'file,c0,.*\.\.\.$"):
+        data.folder(str(photos))
+    rows = [f"{name},{';'.join(f'{i}_{j}' for j in range(4000))}" for i, name in enumerate(sorted(names(photos)))]
+    write_targets(photos, "\n".join(["file,labels", *rows]))
+    with pytest.raises(ValueError, match="has 80,000 labels in 20 rows, which is too many"):
+        data.folder(str(photos))
+    assert time.perf_counter() - started < 2

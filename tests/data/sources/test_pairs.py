@@ -1,5 +1,6 @@
 import dataclasses
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -263,6 +264,13 @@ def test_a_tiff_with_other_bands_than_the_others_is_named(plots, count):
         data.pairs(str(plots))
 
 
+def test_bands_of_a_tiff_without_a_suffix_are_counted_too(plots):
+    (plots / "images/0.jpg").unlink()
+    Image.new("CMYK", (16, 16)).save(plots / "images/0", "TIFF")
+    with pytest.raises(ValueError, match="images/0 has 4 bands, an image has 1 or 3"):
+        data.pairs(str(plots))
+
+
 def without_alpha(tiff):
     """Returns the file with its alpha band (ExtraSamples 2 or 1) declared as a band of no meaning (0)."""
     at = next(i for i in range(len(tiff)) if tiff[i : i + 8] == struct.pack("<HHI", 338, 3, 1))
@@ -505,3 +513,10 @@ def test_grey_of_few_bits_counts_as_it_is_stored(tmp_path, bits, photometric):
     with rasterio.open(tmp_path / "m.tif", "w", photometric=photometric, **options) as file:
         file.write(stored[None])
     np.testing.assert_array_equal(masks.read_codes(tmp_path / "m.tif"), stored)
+
+
+def test_a_table_of_30_000_classes_is_read_in_linear_time(tmp_path):
+    (tmp_path / "classes.csv").write_text("class,value\n" + "".join(f"c{i},{i}\n" for i in range(30_000)))
+    started = time.perf_counter()
+    assert len(masks.read_classes(tmp_path / "classes.csv").names) == 30_000
+    assert time.perf_counter() - started < 2  # 6 s if each name is searched among those before it

@@ -21,7 +21,7 @@ def guesses():
 
 
 def test_ece_of_equal_mass_by_hand():
-    # halves by rank: .5 .6 | .7 .9; gaps |1/2 - .55| and |1 - .8|, each of weight 1/2
+    # The halves by rank are .5 .6 and .7 .9; their gaps are |1/2 - .55| and |1 - .8|, with a weight of 1/2 each.
     confidence, correct = np.array([0.9, 0.5, 0.7, 0.6]), np.array([1, 1, 1, 0])
     ece = calibration.expected_calibration_error(confidence, correct, 2, binning="mass")
     assert ece == pytest.approx(0.05 / 2 + 0.2 / 2)
@@ -32,7 +32,7 @@ def test_the_first_bins_of_equal_mass_take_the_remainder():
 
 
 @pytest.mark.parametrize("certain", [0.0, 1.0])
-def test_a_mass_of_exact_ones_or_zeros_has_a_bin_to_itself(certain):
+def test_exact_ones_or_zeros_can_fill_a_bin_of_their_own(certain):
     confidence = np.r_[np.linspace(0.4, 0.6, 10), np.full(90, certain)]
     index = assign(confidence, 10, "mass")
     assert len(set(index[10:])) == 1
@@ -51,7 +51,7 @@ def test_the_order_of_the_examples_does_not_matter(binning):
         assert got == pytest.approx(want)
 
 
-def test_mce_is_the_gap_of_the_worst_bin_that_holds_an_example():
+def test_mce_is_the_gap_of_the_worst_bin_with_an_example():
     confidence, correct = np.array([0.95, 0.85, 0.85, 0.35]), np.array([1, 1, 0, 1])
     assert calibration.maximum_calibration_error(confidence, correct, 10) == pytest.approx(0.65)
 
@@ -87,32 +87,32 @@ def test_the_basic_bootstrap_equals_scipys():
     assert bootstrap_interval(np.mean, rows, draws=20_000) == pytest.approx(tuple(want), rel=5e-3)
 
 
-def test_the_interval_holds_the_error_of_infinitely_many_examples():
-    rng, held, told = np.random.default_rng(0), 0, 0
+def test_the_interval_contains_the_error_of_infinitely_many_examples():
+    rng, covered, positive = np.random.default_rng(0), 0, 0
     for _ in range(40):
         confidence = rng.uniform(0.6, 1, 500)
         right = rng.random(500) < confidence - 0.1
         labels = np.where(right, 0, 1)
         got = calibration.calibration_errors(np.stack([confidence, 1 - confidence], 1), labels, draws=100)["ece"]
-        held += got.low <= 0.1 <= got.high
-        told += got.low > 0
-    assert min(held, told) >= 34
+        covered += got.low <= 0.1 <= got.high
+        positive += got.low > 0
+    assert min(covered, positive) >= 34
 
 
 def test_the_intervals_of_a_calibrated_model_reach_down_to_0():
-    rng, held = np.random.default_rng(0), collections.Counter()
+    rng, at_zero = np.random.default_rng(0), collections.Counter()
     for _ in range(40):
         probs = scipy.special.softmax(3 * rng.normal(size=(400, 5)), 1)
         labels = (rng.random((400, 1)) > probs.cumsum(1)).sum(1).clip(0, 4)
         got = calibration.calibration_errors(probs, labels, draws=100)
         assert got["ece"].floor == pytest.approx(got["ece"].value, abs=0.04)
-        held.update(name for name, error in got.items() if error.low == 0)
-    assert len(held) == 4
-    assert min(held.values()) >= 36
+        at_zero.update(name for name, error in got.items() if error.low == 0)
+    assert len(at_zero) == 4
+    assert min(at_zero.values()) >= 36
 
 
 def test_no_interval_of_an_error_reaches_beyond_1():
-    # one answer of .55 that is wrong, alone in its bin: off by .55, in samples without it by next to nothing
+    # One wrong prediction of .55 is alone in its bin: the error is .55, and almost 0 in samples without it.
     confidence = np.array([0.99] * 60 + [0.55])
     labels = np.array([0] * 60 + [1])
     got = calibration.calibration_errors(np.stack([confidence, 1 - confidence], 1), labels)["mce"]
@@ -120,8 +120,8 @@ def test_no_interval_of_an_error_reaches_beyond_1():
     assert (got.low, got.high) == (0, 1)
 
 
-def test_the_brier_score_of_two_forecasts_taken_apart_by_hand():
-    # .8 twice, right once; .4 three times, the class came once: reliability 2/5 .09 + 3/5 (1/15)^2 for each class
+def test_the_parts_of_a_brier_score_by_hand():
+    # Of two probabilities of .8 one is correct, of three of .4 one: reliability 2/5 .09 + 3/5 (1/15)^2 per class.
     yes = np.array([0.8, 0.8, 0.4, 0.4, 0.4])
     parts = brier_parts(np.stack([1 - yes, yes], 1), np.array([1, 0, 1, 0, 0]))
     assert parts.reliability == pytest.approx(2 * (2 * 0.3**2 + 3 * (1 / 15) ** 2) / 5)
@@ -155,7 +155,7 @@ def test_the_part_within_bins_is_their_variance_less_twice_their_covariance(gues
         ({"labels": np.array([0, 2])}, r"labels must lie in 0..1, found labels\[1\] = 2"),
         ({"labels": np.array([-1, 0])}, r"found labels\[0\] = -1"),
         ({"labels": np.array([0.0, 1])}, "whole numbers, found float64"),
-        ({"labels": np.array([0])}, r"labels must be one an example, \(2,\), found the shape \(1,\)"),
+        ({"labels": np.array([0])}, r"labels must have one entry per example, \(2,\), found the shape \(1,\)"),
         ({"bins": 0}, "bins must be 1 or more, found 0"),
         ({"level": 1.0}, "level must lie in 0 < level < 1, found 1.0"),
         ({"draws": 0}, "draws must be 1 or more, found 0"),
@@ -171,7 +171,7 @@ def test_bad_input_is_named_with_its_value(change, message):
     ("confidence", "correct", "message"),
     [
         ([0.5, 1.2], [1, 1], r"confidence\[1\] = 1.2"),
-        ([0.5], [1, 1], "of one length, found 1 and 2"),
+        ([0.5], [1, 1], "have one length, found 1 and 2"),
         ([0.5], [0.5], r"correct must be 0 or 1, found correct\[0\] = 0.5"),
         ([], [], "one number or more"),
     ],

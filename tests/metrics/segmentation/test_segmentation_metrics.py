@@ -14,7 +14,7 @@ def masks():
     return np.random.default_rng(0).integers(-1, 3, (2, 40, 30))
 
 
-def test_the_scores_are_those_of_scikit_learn(masks):
+def test_the_scores_equal_scikit_learns(masks):
     guess, truth = np.maximum(masks[0], 0), masks[1]
     known = truth >= 0
     confusion = segmentation.confusion_matrix(guess, truth, 3)
@@ -49,14 +49,14 @@ def line(column, *, height=10, width=12):
 
 
 @pytest.mark.parametrize(("shift", "f1"), [(0, 1), (2, 1), (3, 0)])
-def test_an_outline_two_pixels_off_is_right_and_three_pixels_off_is_not(shift, f1):
+def test_an_outline_is_correct_two_pixels_off_and_wrong_three_pixels_off(shift, f1):
     assert boundaries.boundary_counts(line(5 + shift), line(5), tolerance=2).f1 == f1
 
 
 def test_half_an_outline_and_a_wrong_one_give_their_precision_and_recall():
     half = line(5) & (np.arange(10) < 4)[:, None]
     counts = boundaries.boundary_counts(half | line(11), line(5), tolerance=2)
-    # 4 of 14 guessed are right; of 10 true ones the first 4 and two more are near
+    # 4 of 14 predicted pixels are correct; of 10 true pixels, the first 4 and two more are near.
     assert (counts.precision, counts.recall) == (4 / 14, 6 / 10)
     assert counts.f1 == pytest.approx(2 * (4 / 14) * 0.6 / (4 / 14 + 0.6))
 
@@ -92,7 +92,7 @@ def test_ridges_are_the_crests_of_lines_however_thick():
     assert (boundaries.ridges(upright.T, 0.1) == (np.arange(9) == 4)[:, None]).all()
     diagonal = np.eye(7) + 0.5 * (np.eye(7, k=1) + np.eye(7, k=-1))
     assert (boundaries.ridges(diagonal, 0.1) == np.eye(7, dtype=bool)).all()
-    bumpy = upright + np.random.default_rng(0).uniform(0, 0.02, (7, 9))  # noise differs less than the line's flanks
+    bumpy = upright + np.random.default_rng(0).uniform(0, 0.02, (7, 9))  # the noise is smaller than the slope
     assert (boundaries.ridges(bumpy, 0.2) == (np.arange(9) == 4)).all()
     flat = np.tile([0.0, 0, 1, 1, 1, 0, 0], (5, 1))
     assert (boundaries.ridges(flat, 0.5) == (flat == 1)).all()
@@ -106,7 +106,7 @@ def test_basins_close_a_gap_that_joins_two_rooms():
     assert panoptic.shapes(wall < 0.5).max() == 1
     rooms = panoptic.basins(wall, 0.2, lines=True)
     assert (rooms == np.select([np.arange(9) < 4, np.arange(9) > 4], [1, 2])).all()
-    assert panoptic.basins(wall, 0.2).min() == 1  # the wall's pixels go to one of them
+    assert panoptic.basins(wall, 0.2).min() == 1  # each pixel of the wall belongs to a room
     assert panoptic.basins(wall, 0.5).max() == 1
     assert not panoptic.basins(wall, 0.2, min_size=21).any()
 
@@ -121,19 +121,19 @@ def test_panoptic_quality_by_hand():
     truth = np.zeros((4, 20), int)
     truth[:, 0:5], truth[:, 6:11], truth[:, 12:15] = 1, 2, 3  # 20, 20 and 12 pixels
     guess = np.zeros_like(truth)
-    guess[:, 0:4], guess[:, 5:9], guess[:, 16:20] = 5, 6, 9  # IoU 16/20; 12/24, which is not above 1/2; none
-    found = panoptic.panoptic_counts(guess, truth)
-    assert found == (0.8, 1, 2, 2)
-    assert found.quality == pytest.approx(0.8 / 3)
-    assert found.quality == pytest.approx(found.segmentation_quality * found.recognition_quality)
+    guess[:, 0:4], guess[:, 5:9], guess[:, 16:20] = 5, 6, 9  # IoU 16/20, 12/24 (not above 1/2), 0
+    counts = panoptic.panoptic_counts(guess, truth)
+    assert counts == (0.8, 1, 2, 2)
+    assert counts.quality == pytest.approx(0.8 / 3)
+    assert counts.quality == pytest.approx(counts.segmentation_quality * counts.recognition_quality)
 
 
-def test_small_shapes_and_what_lies_outside_the_content_do_not_count():
+def test_small_shapes_and_pixels_outside_do_not_count():
     truth = np.repeat([[1, 1, 1, 1, 0, 2, 0, 3]], 2, axis=0)
     inside = np.ones(truth.shape, bool)
     inside[:, 7] = False
-    found = panoptic.panoptic_counts(truth * (truth == 1), truth, min_size=3, inside=inside)
-    assert found == (1, 1, 0, 0)
+    counts = panoptic.panoptic_counts(truth * (truth == 1), truth, min_size=3, inside=inside)
+    assert counts == (1, 1, 0, 0)
     assert np.isnan(panoptic.panoptic_counts(truth * 0, truth * 0).quality)
 
 
@@ -145,19 +145,19 @@ def test_the_same_partition_agrees_whatever_its_numbers():
 def test_v_rand_is_that_of_the_contingency_table_and_v_info_the_normalised_mutual_information():
     guess, truth = np.random.default_rng(3).integers(1, 5, (2, 500))
     truth[:50] = guess[:50]
-    found = rand.partition_agreement(guess, truth)
+    agreement = rand.partition_agreement(guess, truth)
     table = sklearn.metrics.cluster.contingency_matrix(truth, guess) / 500
     pairs = (table**2).sum()
-    assert found.rand_merge == pytest.approx(pairs / (table.sum(0) ** 2).sum())
-    assert found.rand_split == pytest.approx(pairs / (table.sum(1) ** 2).sum())
-    assert found.rand == pytest.approx(2 / (1 / found.rand_merge + 1 / found.rand_split))
-    assert found.info == pytest.approx(sklearn.metrics.normalized_mutual_info_score(truth, guess))
-    assert found.info_merge == pytest.approx(sklearn.metrics.homogeneity_score(truth, guess))
+    assert agreement.rand_merge == pytest.approx(pairs / (table.sum(0) ** 2).sum())
+    assert agreement.rand_split == pytest.approx(pairs / (table.sum(1) ** 2).sum())
+    assert agreement.rand == pytest.approx(2 / (1 / agreement.rand_merge + 1 / agreement.rand_split))
+    assert agreement.info == pytest.approx(sklearn.metrics.normalized_mutual_info_score(truth, guess))
+    assert agreement.info_merge == pytest.approx(sklearn.metrics.homogeneity_score(truth, guess))
 
 
 def test_thinned_borders_of_any_width_agree():
     truth = np.repeat([[1] * 10 + [0] + [2] * 10], 5, axis=0)
-    thick = np.where(np.abs(np.arange(21) - 10) <= 4, 0, truth)  # of 100 pixels 30 and 30 stay, 40 are alone
+    thick = np.where(np.abs(np.arange(21) - 10) <= 4, 0, truth)  # of 100 pixels 30 and 30 stay, 40 are single
     assert rand.partition_agreement(thick, truth).rand == pytest.approx(2 * 0.184 / (0.184 + 0.5))
     assert rand.partition_agreement(rand.thin_borders(thick), truth).rand == 1
     assert not rand.thin_borders(np.zeros((2, 3), int)).any()
@@ -166,9 +166,9 @@ def test_thinned_borders_of_any_width_agree():
 
 def test_true_membranes_are_left_out_and_guessed_ones_are_segments_of_one_pixel():
     guess, truth = np.array([1, 0, 0, 2, 2]), np.array([1, 1, 1, 1, 0])
-    # shares of 1/4 each: four pixels of the one true segment in four guessed ones
-    found = rand.partition_agreement(guess, truth)
-    assert (found.rand_split, found.rand_merge) == (0.25, 1)
+    # The four pixels of the one true segment lie in four predicted segments, with shares of 1/4 each.
+    agreement = rand.partition_agreement(guess, truth)
+    assert (agreement.rand_split, agreement.rand_merge) == (0.25, 1)
     with pytest.raises(ValueError, match="truth has no segment"):
         rand.partition_agreement(guess, truth * 0)
 
@@ -177,22 +177,22 @@ def test_shapes_are_scored_class_by_class_over_all_images():
     mask = np.zeros((12, 12), int)
     mask[2:5, 2:5], mask[7:11, 7:11] = 1, 2
     guess = mask.copy()
-    guess[2:5, 5:8] = 1  # 9 of 18 pixels are shared: no match
+    guess[2:5, 5:8] = 1  # 9 of 18 pixels overlap: no match
     hidden = np.full((12, 12), -1)
-    found = shape_scores([guess, mask, mask], [mask, mask, hidden], 4, tolerance=0)
-    assert found["panoptic_quality"][1] == 1 / 2  # one match, one spurious, one missed
-    assert found["panoptic_quality"][2] == found["boundary_f1"][2] == 1
-    assert np.isnan(found["panoptic_quality"][3])
-    assert np.isnan(found["boundary_f1"][3])
-    assert np.isnan(found["v_rand"]).all()  # no image has two shapes of a class to be held apart
-    # The square of 3x3 has 8 + 12 pixels at its edge, the guess of 3x6 14 + 18; they share 9 outside and 9 within.
+    scores = shape_scores([guess, mask, mask], [mask, mask, hidden], 4, tolerance=0)
+    assert scores["panoptic_quality"][1] == 1 / 2  # one match, one spurious, one missed
+    assert scores["panoptic_quality"][2] == scores["boundary_f1"][2] == 1
+    assert np.isnan(scores["panoptic_quality"][3])
+    assert np.isnan(scores["boundary_f1"][3])
+    assert np.isnan(scores["v_rand"]).all()  # no image has two shapes of a class
+    # The 3x3 square has 8 + 12 outline pixels, the predicted 3x6 rectangle 14 + 18; 9 outside and 9 inside agree.
     precision, recall = (18 + 20) / (32 + 20), (18 + 20) / (20 + 20)
-    assert found["boundary_f1"][1] == pytest.approx(2 * precision * recall / (precision + recall))
+    assert scores["boundary_f1"][1] == pytest.approx(2 * precision * recall / (precision + recall))
 
 
 def test_cells_that_a_guess_merges_cost_v_rand_in_their_image_alone():
     mask = np.array([[1, 1, 0, 1, 1]])
-    found = shape_scores([np.ones_like(mask), mask], [mask, mask], 2)
-    # two halves in one guessed shape: 2 (1/4 + 1/4) / (1 + 1/2), and nothing is told of which half; then 1
-    assert found["v_rand"][1] == pytest.approx((2 / 3 + 1) / 2)
-    assert found["v_info"][1] == pytest.approx((0 + 1) / 2)
+    scores = shape_scores([np.ones_like(mask), mask], [mask, mask], 2)
+    # One predicted shape covers two halves: V-Rand is 2 (1/4 + 1/4) / (1 + 1/2) and V-Info 0; the second image has 1.
+    assert scores["v_rand"][1] == pytest.approx((2 / 3 + 1) / 2)
+    assert scores["v_info"][1] == pytest.approx((0 + 1) / 2)
