@@ -10,6 +10,7 @@ from jax.extend import core
 
 from cnnlab.explain import nonlinear
 from cnnlab.explain.nonlinear import Fact, Kind
+from cnnlab.kernels import dispatch
 
 Replacement = Callable[[jax.Array, jax.Array, Any], jax.Array]
 """A function of a ReLU's input, its output and its slope for negative values, that returns the output."""
@@ -92,6 +93,13 @@ def _replaced(relu: nonlinear.Relu, values: list, out: jax.Array, replace: Repla
 
 
 def _bind(equation: core.JaxprEqn, values: list) -> list:
+    """Evaluates an equation as it is; convolutions and max pooling in their fastest form."""
+    name, params = equation.primitive.name, equation.params
+    if name == "conv_general_dilated" and params.get("out_sharding") is None:
+        return [dispatch.convolution(*values, **{key: value for key, value in params.items() if key != "out_sharding"})]
+    if name == "reduce_window_max" and {*params["base_dilation"], *params["window_dilation"]} == {1}:
+        window, strides, pads = (params[key] for key in ("window_dimensions", "window_strides", "padding"))
+        return [dispatch.maximum(*values, window, strides, pads)]
     with equation.ctx.manager:
         out = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
     return list(out) if equation.primitive.multiple_results else [out]
