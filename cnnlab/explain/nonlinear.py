@@ -1,78 +1,29 @@
-"""Recognises the ReLUs of a traced program, however they are written, and the nonlinearities that are no activation.
+"""Recognises ReLUs, however they are written, and the nonlinearities that keep their own derivative.
 
-Each array of the program has a `Fact`. `judge` derives the facts of an equation's results from those of its operands,
-and finds the equations that complete a ReLU: `max(x, 0)`, `select(x > 0, x, slope x)`, `x (x > 0)` and so on. A
-nonlinearity that is not listed here makes its result `Kind.OTHER`, and so everything that is computed from it.
+`judge` derives the facts of an equation's results from those of its operands, and recognises the equations that
+complete a ReLU, such as `max(x, 0)`, `select(x > 0, x, slope x)` and `x (x > 0)`. The results of an operation that is
+not listed in `_RULES` are `Kind.OTHER`, and so is everything that is computed from them.
 """
 
 import dataclasses
-import enum
-import functools
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-
-class Kind(enum.Enum):
-    """What an array is, as a function of the input x. Only constants and signals may be results of the program."""
-
-    KNOWN = "does not depend on x, or its gradient is stopped"
-    SIGNAL = "features"
-    STEP = "has one value where a signal is positive and one where it is negative"
-    CAPPED = "min(signal, c) with c > 0; max(., 0) of it is a ReLU with a bound"
-    EXPONENTIAL = "exp(signal); divided by its own sum it is a softmax"
-    PARTITION = "a sum of exponentials; its logarithm is a signal"
-    SQUARE = "signal ** 2; its sum is a statistic"
-    STATISTIC = "a sum of squares, such as a variance"
-    SCALE = "a root of a statistic; a signal times a scale is a normalised signal"
-    OTHER = "depends on x in a way that is not listed"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Fact:
-    """What is known of one array. Facts are compared by identity: two arrays are equal if they share their fact.
-
-    Attributes:
-      kind: what it is.
-      value: the array, of a known one, if it exists already.
-      low: of a step, its value where `of` is negative; of a known array, its value if it is the same everywhere.
-      high: of a step, its value where `of` is positive; of a known array, as `low`.
-      of: the signal of a step or an exponential.
-      multiple: `(x, factor)` if the array is x times a known factor.
-      source: the array of which it is a multiple or another arrangement; None stands for itself.
-      reduced: whether it was summed or maximised over axes, so that it may be the gate of a signal that was not.
-      rectified: whether it is the result of a ReLU that sets all negative values to zero.
-      mixed: whether it holds constants, or the same entries twice: its maximum over an axis could be a ReLU.
-      ruled: whether it depends on x through a ReLU.
-      cause: the equation to name if the array is used in a way that is not listed.
-    """
-
-    kind: Kind
-    value: Any = None
-    low: float | None = None
-    high: float | None = None
-    of: "Fact | None" = None
-    multiple: "tuple[Fact, Fact] | None" = None
-    source: "Fact | None" = None
-    reduced: bool = False
-    rectified: bool = False
-    mixed: bool = False
-    ruled: bool = False
-    cause: str = ""
+from cnnlab.explain.facts import Fact, Kind, constant, ratio, signal, uniform
 
 
 class Relu(NamedTuple):
     """A ReLU that an equation completes.
 
     Attributes:
-      operand: which of the equation's operands it is applied to.
+      operand: the index of the operand that it is applied to.
       slope: the fact of its slope for negative values.
-      bound: which operand is its upper bound, if the equation applies one too.
+      bound: the index of the operand that is its upper bound, if the equation applies one too.
     """
 
     operand: int
@@ -87,225 +38,155 @@ class Verdict(NamedTuple):
     relu: Relu | None = None
 
 
-def judge(equation: core.JaxprEqn, facts: Sequence[Fact], where: Callable[[], str]) -> Verdict:
-    """Returns what is known of an equation's results.
+Facts = Sequence[Fact]
+Rule = Callable[[core.JaxprEqn, Facts], Fact | Verdict | None]
+"""A function of an equation and its operands' facts. It returns None for a form that is not listed."""
+
+
+def judge(equation: core.JaxprEqn, facts: Facts, where: Callable[[], str]) -> Verdict:
+    """Returns what is known of the results of an equation without an inner program.
 
     Args:
-      equation: an equation without an inner program.
+      equation: the equation.
       facts: those of its operands.
-      where: function that names the equation.
+      where: function that returns the equation's name for messages.
     """
-    name, dependent = equation.primitive.name, _dependent(facts)
+    name = equation.primitive.name
+    if name in _COMPARISONS:  # where(stop_gradient(x) > 0, x, 0) is a ReLU too
+        facts = [fact.of if fact.kind is Kind.KNOWN and fact.of else fact for fact in facts]
+    dependent, levels = _dependent(facts), _levels(equation, facts)
     if not dependent:
-        return Verdict(_known(_levels(equation, facts)))
-    if name == "stop_gradient":  # x * stop_gradient(x > 0) is a ReLU all the same
-        return Verdict(facts[0] if facts[0].kind is Kind.STEP else Fact(Kind.KNOWN))
+        stopped = any(fact.stopped for fact in facts) and not name.startswith("reduce_")
+        return Verdict(Fact(Kind.KNOWN, stopped=stopped, **levels))
+    if name == "stop_gradient":
+        return Verdict(_stopped(facts[0]))
     for fact in dependent:
         if fact.kind is Kind.OTHER:
             return Verdict(fact)
-    levels = _levels(equation, facts)
-    if levels and len({fact.of for fact in dependent}) == 1:
-        return Verdict(Fact(Kind.STEP, low=levels[0], high=levels[1], of=dependent[0].of, cause=dependent[0].cause))
-    rule = _RULES.get(name)
-    out = rule(equation, facts) if rule and equation.outvars else None
-    # A square or exponential that is used in another way than a norm's or a softmax's is the one to name.
+    # If a square or an exponential is part of neither a norm nor a softmax, it is the one to blame.
     cause = next((fact.cause for fact in dependent if fact.cause and fact.kind is not Kind.STEP), "") or where()
-    if out is None:
-        return Verdict(Fact(Kind.OTHER, cause=cause))
-    fact, relu = out if isinstance(out, Verdict) else Verdict(out)
+    if levels:
+        return Verdict(Fact(Kind.STEP, of=dependent[0].of, cause=cause, **levels))
+    out = _RULES[name](equation, facts) if name in _RULES else None
+    if name not in _SUMS and any(fact.stopped for fact in facts):  # x * stop_gradient(f(x)) can be any activation
+        out = None
+    fact, relu = out if isinstance(out, Verdict) else Verdict(out or Fact(Kind.OTHER))
     if fact not in facts:
         ruled = relu is not None or any(fact.ruled for fact in dependent)
         fact = dataclasses.replace(fact, cause="" if fact.kind is Kind.SIGNAL else cause, ruled=ruled)
     return Verdict(fact, relu)
 
 
-def known(value: Any) -> Fact:
-    """Returns the fact of an array that does not depend on x."""
-    return Fact(Kind.KNOWN, value)
+def _dependent(facts: Facts) -> list[Fact]:
+    return [fact for fact in facts if fact.kind is not Kind.KNOWN]
 
 
-def join(a: Fact, b: Fact) -> Fact:
-    """Returns the fact of an array that is one of two, such as the result of one of two branches."""
-    for fact in map(across, (a, b)):
-        if fact.kind is Kind.OTHER:
-            return fact
-    if a.kind is b.kind is Kind.KNOWN:
-        return Fact(Kind.KNOWN)
-    return Fact(Kind.SIGNAL, reduced=a.reduced and b.reduced, ruled=a.ruled or b.ruled)
+def _split(facts: Facts) -> tuple[Fact, Fact] | None:
+    """Returns the operand that depends on x, and the known one; None if both depend on x."""
+    a, b = facts
+    return None if Kind.KNOWN not in (a.kind, b.kind) else (b, a) if a.kind is Kind.KNOWN else (a, b)
 
 
-def across(fact: Fact) -> Fact:
-    """Returns the fact of an array that leaves or enters a loop or a branch: a ReLU cannot be in part outside."""
-    if fact.kind in (Kind.KNOWN, Kind.SIGNAL):
-        return Fact(fact.kind, reduced=fact.reduced, ruled=fact.ruled)
-    return Fact(Kind.OTHER, cause=fact.cause)
+def _stopped(fact: Fact) -> Fact:
+    """Returns the fact of an array after its gradient is stopped; a step has no gradient anyway."""
+    if fact.kind is Kind.STEP:
+        return fact
+    entrywise = fact.kind not in (Kind.STATISTIC, Kind.SCALE, Kind.PARTITION) and not fact.reduced
+    return Fact(Kind.KNOWN, of=fact if fact.kind is Kind.SIGNAL else None, stopped=entrywise)
 
 
 # Constants and steps
 
-
 _ARITHMETIC = {
     "add": operator.add,
-    "and": lambda a, b: float(a and b),
-    "div": lambda a, b: a / b if b else None,
+    "div": lambda a, b: a / b if b else np.nan,
     "max": max,
     "min": min,
     "mul": operator.mul,
     "neg": operator.neg,
-    "not": lambda a: 1 - a,
-    "or": lambda a, b: float(a or b),
     "sub": operator.sub,
 }
+_LOGIC = {"and": min, "not": lambda a: 1 - a, "or": max}
 _ARRANGEMENTS = ("broadcast_in_dim", "copy", "copy_p", "reduce_precision", "reshape", "squeeze", "transpose")
 
 
-def _levels(equation: core.JaxprEqn, facts: Sequence[Fact]) -> tuple[float, float] | None:
-    """Returns the two values that a result takes, if its operands are steps or uniform; equal ones if it is uniform."""
-    name, steps = equation.primitive.name, any(fact.kind is Kind.STEP for fact in facts)
-    if any(fact.kind not in (Kind.KNOWN, Kind.STEP) for fact in facts) or not facts:
+def _levels(equation: core.JaxprEqn, facts: Facts) -> dict[str, float]:
+    """Returns `low` and `high` of a result whose operands are steps of one signal, or uniform; empty if unknown."""
+    steps = {fact.of for fact in facts if fact.kind is Kind.STEP}
+    if not facts or len(steps) > 1 or any(fact.kind not in (Kind.KNOWN, Kind.STEP) for fact in facts):
+        return {}
+    name, dtype = equation.primitive.name, equation.outvars[0].aval.dtype if equation.outvars else None
+    apply = (_LOGIC if dtype == np.bool_ else _ARITHMETIC).get(name)
+    if name == "convert_element_type" or (name in _ARRANGEMENTS and not steps):
+        apply = lambda level: level  # noqa: E731
+    if apply is None or jnp.issubdtype(dtype, np.complexfloating):
+        return {}
+    pairs = [(fact.low, fact.high) if fact.kind is Kind.STEP else (uniform(fact),) * 2 for fact in facts]
+    if any(None in pair for pair in pairs):
+        return {}
+    low, high = (float(np.asarray(apply(*side)).astype(dtype)) for side in zip(*pairs, strict=True))
+    return {"low": low, "high": high}
+
+
+def _compare(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    x, other = _split(facts) or (None, None)
+    if x is None or x.kind is not Kind.SIGNAL or uniform(other) != 0:
         return None
-    if name == "convert_element_type":
-        dtype = equation.params["new_dtype"]
-        apply = lambda level: float(np.asarray(level).astype(dtype))  # noqa: E731
-    elif name in _ARRANGEMENTS and not steps:
-        apply = lambda *levels: levels[0]  # noqa: E731
-    elif name in _ARITHMETIC and (name != "not" or equation.outvars[0].aval.dtype == bool):
-        apply = _ARITHMETIC[name]
-    else:
-        return None
-    levels = [(fact.low, fact.high) if fact.kind is Kind.STEP else (uniform(fact),) * 2 for fact in facts]
-    if any(None in pair for pair in levels):
-        return None
-    low, high = (apply(*side) for side in zip(*levels, strict=True))
-    return None if low is None or high is None else (low, high)
-
-
-def _known(levels: tuple[float, float] | None) -> Fact:
-    return Fact(Kind.KNOWN, low=levels[0], high=levels[0]) if levels else Fact(Kind.KNOWN)
-
-
-def uniform(fact: Fact | None) -> float | None:
-    """Returns the value of a known array that is the same everywhere, as far as it can be told without running."""
-    if fact is None or fact.kind is not Kind.KNOWN or fact.low is not None:
-        return fact and fact.low
-    value = fact.value
-    if value is None or isinstance(value, jax.core.Tracer) or not np.size(value):
-        return None
-    if jnp.issubdtype(jnp.result_type(value), jax.dtypes.extended):  # random keys
-        return None
-    value = np.asarray(value)
-    return float(value.flat[0]) if (value == value.flat[0]).all() else None
-
-
-# Multiples
-
-
-def _ancestors(fact: Fact) -> Iterator[tuple[Fact, list[Fact]]]:
-    """Yields the arrays of which one is a multiple, beginning with itself, and the factors."""
-    factors: list[Fact] = []
-    yield fact, factors
-    while fact.multiple:
-        fact, factor = fact.multiple
-        factors = [*factors, factor]
-        yield fact, factors
-
-
-def ratio(a: Fact, b: Fact) -> Fact | None:
-    """Returns the known factor r of a = r b; None unless both are multiples of one array.
-
-    The result has neither a value nor a level if there is such a factor but it is not known.
-    """
-    divisors = dict(_ancestors(b))
-    for ancestor, factors in _ancestors(a):
-        if ancestor in divisors:
-            below, above = (list(map(uniform, side)) for side in (divisors[ancestor], factors))
-            if None in below or 0 in below:
-                return Fact(Kind.KNOWN)
-            scale = 1 / float(np.prod(below))
-            if None not in above:
-                level = scale * float(np.prod(above))
-                return Fact(Kind.KNOWN, low=level, high=level)
-            values = [f.value if level is None else level for f, level in zip(factors, above, strict=True)]
-            return Fact(
-                Kind.KNOWN, None if any(v is None for v in values) else functools.reduce(operator.mul, values, scale)
-            )
-    return None
-
-
-def _root(fact: Fact) -> Fact:
-    return fact.source or fact
+    high = float((equation.primitive.name in ("gt", "ge")) == (x is facts[0]))
+    return Fact(Kind.STEP, low=1 - high, high=high, of=x)
 
 
 # ReLUs
 
+_ZERO, _ONE = constant(0.0), constant(1.0)
+_POSITIVE = (Kind.STATISTIC, Kind.SCALE)
 
-def _relu(facts: Sequence[Fact], x: Fact, slope: Fact | None, bound: int | None = None) -> Verdict | None:
-    """Returns the verdict on a ReLU of x; None if the slope is not one, or is known and not in 0..1."""
-    if slope is None or x.kind not in (Kind.SIGNAL, Kind.CAPPED):
-        return None
+
+def _relu(facts: Facts, x: Fact, slope: Fact | None, bound: int | None = None) -> Verdict | None:
+    """Returns the verdict on a ReLU of x; None if there is no slope, or it is known and not in 0..1."""
     level = uniform(slope)
-    if level is not None and not 0 <= level <= 1:
+    if slope is None or x.kind not in (Kind.SIGNAL, Kind.CAPPED) or (level is not None and not 0 <= level <= 1):
         return None
     fact = Fact(Kind.SIGNAL, reduced=x.reduced, rectified=level == 0)
     return Verdict(fact, Relu(list(facts).index(x), slope, bound))
 
 
-_ZERO = Fact(Kind.KNOWN, low=0.0, high=0.0)
-
-
-def _maximum(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
-    a, b = facts
-    if a.kind is Kind.KNOWN or b.kind is Kind.KNOWN:
-        constant, x = (a, b) if a.kind is Kind.KNOWN else (b, a)
-        level = uniform(constant)
-        if x.kind in (Kind.STATISTIC, Kind.SCALE):  # a variance is kept from being negative, a norm from being zero
+def _maximum(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
+    if pair := _split(facts):
+        x, other = pair
+        if x.kind in _POSITIVE:  # keeps a variance from being negative, or a norm from being zero
             return dataclasses.replace(x)
-        if level == -np.inf and x.kind is Kind.SIGNAL:
-            return dataclasses.replace(x, multiple=(x, Fact(Kind.KNOWN, low=1.0, high=1.0)), source=_root(x))
-        return _relu(facts, x, _ZERO) if level == 0 else None
-    if a.kind is not Kind.SIGNAL or b.kind is not Kind.SIGNAL:
-        return None
+        if x.kind is Kind.SIGNAL and uniform(other) == -np.inf:
+            return signal(x, _ONE)
+        return _relu(facts, x, _ZERO) if uniform(other) == 0 else None
+    a, b = facts
     for x, other in ((a, b), (b, a)):
         slope = ratio(other, x)
         level = uniform(slope)
         if level is not None and level <= 1:
             return _relu(facts, x, slope)
-    if _root(a) is _root(b):  # one could be a multiple of the other
-        return None
-    return _signal(facts)
+    return _combined(facts) if a.root is not b.root else None  # else one is perhaps a multiple of the other
 
 
-def _minimum(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
-    (x,) = _dependent(facts) if len(_dependent(facts)) == 1 else (None,)
+def _minimum(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    x, other = _split(facts) or (None, None)
     if x is None:
         return None
-    if x.kind in (Kind.STATISTIC, Kind.SCALE):
+    if x.kind in _POSITIVE:
         return dataclasses.replace(x)
     if x.rectified:
         return Fact(Kind.SIGNAL, reduced=x.reduced, rectified=True)
-    level = uniform(next(fact for fact in facts if fact is not x))
-    if x.kind is Kind.SIGNAL and level is not None and level > 0:
-        return x if level == np.inf else Fact(Kind.CAPPED, reduced=x.reduced)
-    return None
+    return Fact(Kind.CAPPED, reduced=x.reduced) if x.kind is Kind.SIGNAL and (uniform(other) or 0) > 0 else None
 
 
-def _clamp(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
+def _clamp(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
     low, x, high = facts
-    if x.kind in (Kind.STATISTIC, Kind.SCALE):
+    if x.kind in _POSITIVE:
         return dataclasses.replace(x)
-    return _relu(facts, x, _ZERO, 2) if uniform(low) == 0 and high.kind is Kind.KNOWN else None
+    return _relu(facts, x, _ZERO, bound=2) if uniform(low) == 0 and high.kind is Kind.KNOWN else None
 
 
-def _compare(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    a, b = facts
-    x, constant = (b, a) if a.kind is Kind.KNOWN else (a, b)
-    if x.kind is not Kind.SIGNAL or uniform(constant) != 0:
-        return None
-    high = float((equation.primitive.name in ("gt", "ge")) == (x is a))
-    return Fact(Kind.STEP, low=1 - high, high=high, of=x)
-
-
-def _select(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
+def _select(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
     which, *cases = facts
     if which.kind is Kind.KNOWN:
         return _moved(equation, facts)
@@ -315,114 +196,98 @@ def _select(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
     low, high = uniform(negative), uniform(positive)
     if low is not None and high is not None:
         return Fact(Kind.STEP, low=low, high=high, of=which.of)
-    # The condition may be on a multiple of x, also a negative one.
     for x, other, sign in ((positive, negative, 1), (negative, positive, -1)):
-        level = uniform(ratio(x, which.of))
+        level = uniform(ratio(x, which.of))  # the condition can be on a multiple of x, also on a negative one
         if level is not None and sign * level > 0:
-            slope = ratio(other, x) if other.kind is not Kind.KNOWN else _ZERO if uniform(other) == 0 else None
-            return _relu(facts, x, slope)
+            return _relu(facts, x, ratio(other, x) if other.kind is not Kind.KNOWN else _zero(other))
     return None
 
 
-def _gated(facts: Sequence[Fact], x: Fact, step: Fact) -> Verdict | None:
-    """Judges x times a step."""
+def _zero(fact: Fact) -> Fact | None:
+    return _ZERO if uniform(fact) == 0 else None
+
+
+def _gated(facts: Facts, x: Fact, step: Fact) -> Verdict | None:
+    """Judges x times a step: a ReLU if the step is 1 where x is positive."""
     level = uniform(ratio(x, step.of)) if x.kind is Kind.SIGNAL else None
     if not level:
         return None
     slope, one = (step.low, step.high) if level > 0 else (step.high, step.low)
-    return _relu(facts, x, Fact(Kind.KNOWN, low=slope, high=slope)) if one == 1 else None
+    return _relu(facts, x, constant(slope)) if one == 1 else None
 
 
 # Other operations
 
-
-def _dependent(facts: Sequence[Fact]) -> list[Fact]:
-    return [fact for fact in facts if fact.kind is not Kind.KNOWN]
+_SCALABLE = (*_POSITIVE, Kind.SQUARE, Kind.EXPONENTIAL, Kind.PARTITION)
 
 
-def _kinds(facts: Sequence[Fact]) -> set[Kind]:
-    return {fact.kind for fact in _dependent(facts)}
-
-
-def _signal(facts: Sequence[Fact], *, reduced: bool = False) -> Fact | None:
-    """Returns a signal computed from signals only; None if there is anything else."""
-    if _kinds(facts) != {Kind.SIGNAL}:
-        return None
-    return Fact(Kind.SIGNAL, reduced=reduced or all(fact.reduced for fact in _dependent(facts)))
-
-
-def _same(facts: Sequence[Fact], *kinds: Kind) -> Fact | None:
-    """Returns the fact of the only operand that depends on x, if it is of these kinds."""
+def _combined(facts: Facts, *, reduced: bool = False) -> Fact | None:
+    """Returns the fact of a signal that is computed from signals; None if there is another kind."""
     dependent = _dependent(facts)
-    if len(dependent) != 1 or dependent[0].kind not in kinds:
+    if any(fact.kind is not Kind.SIGNAL for fact in dependent):
         return None
-    return dataclasses.replace(dependent[0], multiple=None)
+    return Fact(Kind.SIGNAL, reduced=reduced or all(fact.reduced for fact in dependent))
 
 
-def _moved(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    """Judges an operation that only moves entries, so that all kinds but steps stay what they are."""
+def _same(facts: Facts, *kinds: Kind) -> Fact | None:
+    """Returns the fact of a result of the same kind as the only operand that depends on x, if it is of these kinds."""
+    dependent = _dependent(facts)
+    return dataclasses.replace(dependent[0]) if len(dependent) == 1 and dependent[0].kind in kinds else None
+
+
+def _moved(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    """Judges an operation that only moves entries: they stay what they are."""
     name, dependent = equation.primitive.name, _dependent(facts)
     first = dependent[0]
     if first.kind is Kind.STEP or any(fact.kind is not first.kind or fact.of is not first.of for fact in dependent):
         return None
-    if name == "convert_element_type":  # equal up to rounding
+    if name == "convert_element_type":
         return first if jnp.issubdtype(equation.params["new_dtype"], np.floating) else None
-    roots = list(map(_root, dependent))
-    mixed = name in ("concatenate", "stack") and (len(dependent) < len(facts) or len(set(roots)) < len(roots))
+    roots = {fact.root for fact in dependent}
     return dataclasses.replace(
         first,
         multiple=None,
-        source=roots[0] if name in _ARRANGEMENTS else None,
+        source=first.root if name in _ARRANGEMENTS else None,
         reduced=all(fact.reduced for fact in dependent),
         rectified=False,
-        mixed=mixed or any(fact.mixed for fact in dependent),
+        mixed=any(fact.mixed for fact in dependent) or (name in _MIXING and len(roots) < len(facts)),
     )
 
 
-def _linear(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    """Judges sums and differences, entry by entry."""
-    kinds = _kinds(facts)
-    if kinds in ({Kind.STATISTIC}, {Kind.STATISTIC, Kind.SQUARE}):  # the mean square minus the square of the mean
-        squares = [fact for fact in facts if fact.kind is Kind.SQUARE]
-        return Fact(Kind.STATISTIC) if all(fact.reduced for fact in squares) else None
-    if kinds == {Kind.SCALE}:
-        return Fact(Kind.SCALE)
-    out = _signal(facts) or _same(facts, Kind.PARTITION)
-    if out and equation.primitive.name == "neg" and out.kind is Kind.SIGNAL:
-        return _multiple(facts[0], Fact(Kind.KNOWN, low=-1.0, high=-1.0))
-    return out
+def _sum(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    """Judges sums entry by entry."""
+    kinds = {fact.kind for fact in _dependent(facts)}
+    if equation.primitive.name == "neg" and kinds == {Kind.SIGNAL}:
+        return signal(facts[0], constant(-1.0))
+    if Kind.STATISTIC in kinds and kinds <= {Kind.STATISTIC, Kind.SQUARE}:  # the mean square less the squared mean
+        return Fact(Kind.STATISTIC) if all(fact.reduced for fact in facts if fact.kind is Kind.SQUARE) else None
+    return Fact(Kind.SCALE) if kinds == {Kind.SCALE} else _combined(facts) or _same(facts, Kind.PARTITION)
 
 
-def _bilinear(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    """Judges matrix products and convolutions: linear if one factor is known."""
-    if len(_dependent(facts)) != 1:
-        return None
-    if _kinds(facts) == {Kind.SQUARE}:
-        return Fact(Kind.STATISTIC)
-    return _signal(facts) or _same(facts, Kind.STATISTIC, Kind.SCALE)
-
-
-def _sum(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    (x,) = facts[:1]
+def _total(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    """Judges sums over axes or windows."""
+    x = facts[0]
     if x.kind is Kind.SQUARE:
         return Fact(Kind.STATISTIC)
     if x.kind is Kind.EXPONENTIAL:
         return Fact(Kind.PARTITION, of=x.of)
-    return _signal(facts, reduced=equation.primitive.name == "reduce_sum") or _same(facts, Kind.STATISTIC, Kind.SCALE)
+    return _combined(facts, reduced=equation.primitive.name == "reduce_sum") or _same(facts, *_POSITIVE)
 
 
-def _multiple(x: Fact, factor: Fact) -> Fact:
-    return Fact(Kind.SIGNAL, reduced=x.reduced, multiple=(x, factor), source=_root(x))
+def _bilinear(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    """Judges matrix products and convolutions: linear if one factor is known."""
+    if not _split(facts):
+        return None
+    if _same(facts, Kind.SQUARE):
+        return Fact(Kind.STATISTIC)
+    return _combined(facts) or _same(facts, *_POSITIVE)
 
 
-_SCALABLE = (Kind.SQUARE, Kind.STATISTIC, Kind.SCALE, Kind.EXPONENTIAL, Kind.PARTITION)
-
-
-def _product(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
+def _product(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
+    if pair := _split(facts):
+        x, factor = pair
+        return signal(x, factor) if x.kind is Kind.SIGNAL else _same(facts, *_SCALABLE)
     a, b = facts
-    if a.kind is Kind.KNOWN or b.kind is Kind.KNOWN:
-        factor, x = (a, b) if a.kind is Kind.KNOWN else (b, a)
-        return _multiple(x, factor) if x.kind is Kind.SIGNAL else _same(facts, *_SCALABLE)
     for x, other in ((a, b), (b, a)):
         if other.kind is Kind.STEP:
             return _gated(facts, x, other)
@@ -430,19 +295,19 @@ def _product(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Any:
             return Fact(Kind.SIGNAL, reduced=x.reduced)
     if a.kind is b.kind is Kind.SCALE:
         return Fact(Kind.SCALE)
-    if a.kind is not Kind.SIGNAL or b.kind is not Kind.SIGNAL:
-        return None
-    if ratio(a, b):
-        return Fact(Kind.SQUARE, reduced=a.reduced)
-    return _signal(facts) if a.reduced != b.reduced else None  # squeeze and excitation
+    if a.kind is b.kind is Kind.SIGNAL:
+        if ratio(a, b):
+            return Fact(Kind.SQUARE, reduced=a.reduced)
+        return _combined(facts) if a.reduced != b.reduced else None  # squeeze and excitation
+    return None
 
 
-def _quotient(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
+def _quotient(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
     a, b = facts
     if b.kind is Kind.KNOWN:
         level = uniform(b)
-        factor = Fact(Kind.KNOWN, low=1 / level, high=1 / level) if level else Fact(Kind.KNOWN)
-        return _multiple(a, factor) if a.kind is Kind.SIGNAL else _same(facts, *_SCALABLE)
+        factor = constant(1 / level) if level else Fact(Kind.KNOWN)
+        return signal(a, factor) if a.kind is Kind.SIGNAL else _same(facts, *_SCALABLE)
     if a.kind is Kind.EXPONENTIAL and b.kind is Kind.PARTITION and a.of is b.of:
         return Fact(Kind.SIGNAL, reduced=a.reduced)
     if b.kind is Kind.SCALE and a.kind in (Kind.SIGNAL, Kind.KNOWN, Kind.SCALE):
@@ -450,74 +315,76 @@ def _quotient(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
     return None
 
 
-def _squashed(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    return _signal(facts)
+def _squashed(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    return _combined(facts)
 
 
-def _exponential(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
+def _pooled(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    over_axes = equation.primitive.name == "reduce_max"
+    return None if over_axes and facts[0].mixed else _combined(facts, reduced=over_axes)
+
+
+def _exponential(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
     (x,) = facts
     return Fact(Kind.EXPONENTIAL, of=x, reduced=x.reduced) if x.kind is Kind.SIGNAL else None
 
 
-def _logarithm(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
+def _logarithm(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
     return Fact(Kind.SIGNAL, reduced=True) if facts[0].kind is Kind.PARTITION else None
 
 
-def _power(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
+def _power(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
     x, *exponent = facts
+    power = (
+        2
+        if equation.primitive.name == "square"
+        else equation.params.get("y", uniform(exponent[0]) if exponent else None)
+    )
     if x.kind is Kind.SIGNAL:
-        square = equation.primitive.name == "square" or 2 in (equation.params.get("y"), *map(uniform, exponent))
-        return Fact(Kind.SQUARE, reduced=x.reduced) if square else None
-    scale = x.kind in (Kind.STATISTIC, Kind.SCALE) and equation.primitive.name != "square" and not _dependent(exponent)
-    return Fact(Kind.SCALE) if scale else None
+        return Fact(Kind.SQUARE, reduced=x.reduced) if power == 2 else None
+    return Fact(Kind.SCALE) if x.kind in _POSITIVE and power is not None else None
 
 
-def _root_of(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    return Fact(Kind.SCALE) if facts[0].kind in (Kind.STATISTIC, Kind.SCALE) else None
+def _root(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    return Fact(Kind.SCALE) if facts[0].kind in _POSITIVE else None
 
 
-def _absolute(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    return _same(facts, Kind.STATISTIC, Kind.SCALE, Kind.PARTITION)  # these are positive already
+def _absolute(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
+    return _same(facts, *_POSITIVE, Kind.PARTITION)
 
 
-def _pooled(equation: core.JaxprEqn, facts: Sequence[Fact]) -> Fact | None:
-    reduced = equation.primitive.name == "reduce_max"
-    return None if reduced and facts[0].mixed else _signal(facts, reduced=reduced)
-
-
-_RULES: dict[str, Callable[[core.JaxprEqn, Sequence[Fact]], Any]] = {
-    **dict.fromkeys(("add", "add_any", "neg", "psum", "sub"), _linear),
+_COMPARISONS = ("ge", "gt", "le", "lt")
+_SUMS = ("add", "add_any", "neg", "psum", "sub")
+_MIXING = ("concatenate", "pad", "stack")
+_MOVES = (
+    *_ARRANGEMENTS,
+    *_MIXING,
+    "all_gather",
+    "convert_element_type",
+    "device_put",
+    "dynamic_slice",
+    "dynamic_update_slice",
+    "expand_dims",
+    "gather",
+    "name",
+    "rev",
+    "scatter",
+    "sharding_constraint",
+    "slice",
+    "split",
+    "tile",
+    "unstack",
+)
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_COMPARISONS, _compare),
+    **dict.fromkeys(_MOVES, _moved),
+    **dict.fromkeys(_SUMS, _sum),
+    **dict.fromkeys(("cumsum", "reduce_sum", "reduce_window_sum", "scatter-add"), _total),
     **dict.fromkeys(("conv_general_dilated", "dot_general"), _bilinear),
-    **dict.fromkeys(("cumsum", "reduce_sum", "reduce_window_sum", "scatter-add", "scatter_add"), _sum),
-    **dict.fromkeys(("ge", "gt", "le", "lt"), _compare),
     **dict.fromkeys(("integer_pow", "pow", "square"), _power),
     **dict.fromkeys(("logistic", "tanh"), _squashed),
     **dict.fromkeys(("reduce_max", "reduce_window_max"), _pooled),
-    **dict.fromkeys(("rsqrt", "sqrt"), _root_of),
-    **dict.fromkeys(
-        (
-            *_ARRANGEMENTS,
-            "all_gather",
-            "concatenate",
-            "convert_element_type",
-            "device_put",
-            "dynamic_slice",
-            "dynamic_update_slice",
-            "expand_dims",
-            "gather",
-            "name",
-            "pad",
-            "rev",
-            "scatter",
-            "sharding_constraint",
-            "slice",
-            "split",
-            "stack",
-            "tile",
-            "unstack",
-        ),
-        _moved,
-    ),
+    **dict.fromkeys(("rsqrt", "sqrt"), _root),
     "abs": _absolute,
     "clamp": _clamp,
     "div": _quotient,

@@ -8,8 +8,9 @@ import jax
 from jax import lax
 from jax.extend import core
 
-from cnnlab.explain import nonlinear
-from cnnlab.explain.nonlinear import Fact, Kind
+from cnnlab.explain.facts import Fact, Kind, across, join, known, uniform
+from cnnlab.explain.nonlinear import Relu, judge
+from cnnlab.kernels import dispatch
 
 Replacement = Callable[[jax.Array, jax.Array, Any], jax.Array]
 """A function of a ReLU's input, its output and its slope for negative values, that returns the output."""
@@ -45,11 +46,11 @@ def rewrite(program: core.ClosedJaxpr, x: jax.Array, replace: Replacement) -> li
 
 def _run(program: core.ClosedJaxpr, operands: Sequence[Operand], context: Context) -> list[Operand]:
     jaxpr = program.jaxpr
-    inputs = [*(Operand(nonlinear.known(const), const) for const in program.consts), *map(_with_value, operands)]
+    inputs = [*(Operand(known(const), const) for const in program.consts), *map(_with_value, operands)]
     arrays = dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs, strict=True))
 
     def read(var) -> Operand:
-        return Operand(nonlinear.known(var.val), var.val) if isinstance(var, core.Literal) else arrays[var]
+        return Operand(known(var.val), var.val) if isinstance(var, core.Literal) else arrays[var]
 
     for equation in jaxpr.eqns:
         step = _INNER.get(equation.primitive.name, _operation)
@@ -67,7 +68,7 @@ def _with_value(operand: Operand) -> Operand:
 
 def _operation(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
     """Evaluates an equation without an inner program."""
-    fact, relu = nonlinear.judge(equation, [operand.fact for operand in operands], lambda: _name(equation, context))
+    fact, relu = judge(equation, [operand.fact for operand in operands], lambda: _name(equation, context))
     if relu:
         context.relus.append(_name(equation, context))
     facts = [fact] if len(equation.outvars) == 1 else [dataclasses.replace(fact) for _ in equation.outvars]
@@ -80,8 +81,8 @@ def _operation(equation: core.JaxprEqn, operands: list[Operand], context: Contex
     return [_with_value(Operand(*pair)) for pair in zip(facts, out, strict=True)]
 
 
-def _replaced(relu: nonlinear.Relu, values: list, out: jax.Array, replace: Replacement) -> jax.Array:
-    x, slope = values[relu.operand], nonlinear.uniform(relu.slope)
+def _replaced(relu: Relu, values: list, out: jax.Array, replace: Replacement) -> jax.Array:
+    x, slope = values[relu.operand], uniform(relu.slope)
     if slope is None:
         slope = relu.slope.value
     if slope is None:
@@ -92,6 +93,13 @@ def _replaced(relu: nonlinear.Relu, values: list, out: jax.Array, replace: Repla
 
 
 def _bind(equation: core.JaxprEqn, values: list) -> list:
+    """Evaluates an equation as it is; convolutions and max pooling in their fastest form."""
+    name, params = equation.primitive.name, equation.params
+    if name == "conv_general_dilated" and params.get("out_sharding") is None:
+        return [dispatch.convolution(*values, **{key: value for key, value in params.items() if key != "out_sharding"})]
+    if name == "reduce_window_max" and {*params["base_dilation"], *params["window_dilation"]} == {1}:
+        window, strides, pads = (params[key] for key in ("window_dimensions", "window_strides", "padding"))
+        return [dispatch.maximum(*values, window, strides, pads)]
     with equation.ctx.manager:
         out = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
     return list(out) if equation.primitive.multiple_results else [out]
@@ -130,14 +138,10 @@ def _inlined(equation: core.JaxprEqn, operands: list[Operand], context: Context)
 
 def _custom(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
     """Evaluates a function with its own derivative, which it keeps unless it contains a ReLU."""
-    kept = _kept(equation, operands, context)
-    return _inlined(equation, operands, context) if kept is None else kept
-
-
-def _kept(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand] | None:
-    """Evaluates an equation as it is; returns None if its inner program has a ReLU that must be replaced."""
     facts, relus = _analyse(_inner(equation), [operand.fact for operand in operands], _inside(equation, context))
-    return None if relus and context.replace else _as_it_is(equation, operands, facts, relus, context)
+    if relus and context.replace:
+        return _inlined(equation, operands, context)
+    return _as_it_is(equation, operands, facts, relus, context)
 
 
 def _as_it_is(
@@ -149,11 +153,10 @@ def _as_it_is(
 
 
 def _checkpoint(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    kept = _kept(equation, operands, context)
-    if kept is not None:
-        return kept
     inner, inside = _inner(equation), _inside(equation, context)
-    facts, _ = _analyse(inner, [operand.fact for operand in operands], inside)
+    facts, relus = _analyse(inner, [operand.fact for operand in operands], inside)
+    if not relus or context.replace is None:
+        return _as_it_is(equation, operands, facts, relus, context)
 
     def body(*values):
         arrays = [Operand(operand.fact, value) for operand, value in zip(operands, values, strict=True)]
@@ -168,19 +171,19 @@ def _scan(equation: core.JaxprEqn, operands: list[Operand], context: Context) ->
     params, inside = equation.params, _inside(equation, context)
     consts, carries = params["num_consts"], params["num_carry"]
     shared, stacked = operands[:consts], operands[consts + carries :]
-    carry = [nonlinear.across(operand.fact) for operand in operands[consts : consts + carries]]
-    slices = [nonlinear.across(operand.fact) for operand in stacked]
+    carry = [across(operand.fact) for operand in operands[consts : consts + carries]]
+    slices = [across(operand.fact) for operand in stacked]
     while True:  # until what is known of the carry holds after a step too
         before = [*(operand.fact for operand in shared), *carry, *slices]
         facts, relus = _analyse(params["jaxpr"], before, inside)
-        after = [nonlinear.join(*pair) for pair in zip(carry, facts[:carries], strict=True)]
+        after = [join(*pair) for pair in zip(carry, facts[:carries], strict=True)]
         stable = all(
             (a.kind, a.reduced, a.ruled) == (b.kind, b.reduced, b.ruled) for a, b in zip(carry, after, strict=True)
         )
         carry = after
         if stable:
             break
-    facts = [*carry, *map(nonlinear.across, facts[carries:])]
+    facts = [*carry, *map(across, facts[carries:])]
     if not relus or context.replace is None:
         return _as_it_is(equation, operands, facts, relus, context)
 
@@ -228,9 +231,9 @@ def _choose(equation: core.JaxprEqn, which: jax.Array, branches: list[Callable],
 
 
 def _one_of(facts: Sequence[Fact]) -> Fact:
-    out = nonlinear.across(facts[0])
+    out = across(facts[0])
     for fact in facts[1:]:
-        out = nonlinear.join(out, fact)
+        out = join(out, fact)
     return out
 
 

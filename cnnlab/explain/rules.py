@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnlab.errors import check_known
-from cnnlab.explain.nonlinear import Kind
+from cnnlab.explain.facts import Fact, Kind
 from cnnlab.explain.rewrite import rewrite
 from cnnlab.kernels import dispatch
 
@@ -66,7 +66,7 @@ def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callabl
     return ruled
 
 
-def _check(facts: list, rule: Rule) -> None:
+def _check(facts: list[Fact], rule: Rule) -> None:
     """Raises an error unless the outputs depend on the input by ReLUs and listed nonlinearities only."""
     name, advice = RULES[rule], "choose another method, such as saliency or integrated_gradients"
     for fact in facts:
