@@ -33,6 +33,7 @@ def run(arguments: Sequence[str]) -> None:
         sets: Method = "lac",
         ood: str | None = None,
         figures: str | None = None,
+        explain: str | None = None,
         exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
@@ -54,11 +55,14 @@ def run(arguments: Sequence[str]) -> None:
             sets: method of the conformal sets: lac for the smallest sets; aps or raps for sets that grow with
                 difficulty.
             ood: name of an out-of-distribution dataset, or a folder of images, for which uncertainty should be high.
-            figures: directory for figures and report.md; by default RUN/report if calibrate, conformal or ood is set.
+            figures: directory for figures and report.md; by default RUN/report if calibrate, conformal, ood or
+                explain is set.
+            explain: method of explanation, such as grad_cam, whose maps of the guess and of the truth stand beside each
+                wrong prediction in the figure wrong.png.
             exact: whether to compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
         """
-        options = {"calibrate": calibrate, "conformal": conformal, "ood": ood}
+        options = {"calibrate": calibrate, "conformal": conformal, "ood": ood, "explain": explain}
         if figures is None and len(runs) == 1 and any(value is not None for value in options.values()):
             figures = str(Path(runs[0]) / "report")
         others = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
@@ -87,7 +91,7 @@ def _flags(options: dict) -> str:
     """Formats the other options as on the command line."""
     flags = {
         "mc": options["mc_samples"],
-        **{name: options[name] for name in ("views", "calibrate", "conformal", "ood")},
+        **{name: options[name] for name in ("views", "calibrate", "conformal", "ood", "explain")},
     }
     if options["conformal"] is not None:
         flags["sets"] = options["sets"]

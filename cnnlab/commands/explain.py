@@ -1,11 +1,30 @@
 """Explain answers: cnnlab explain RUN PATH... [--method grad_cam] [--target 3] [--mc 30] [--output DIR]."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import tyro
 
 from cnnlab.commands.common import AsJson, Misuse, Run, parse, print_json
+
+
+class Request(NamedTuple):
+    """The arguments of `cnnlab explain`."""
+
+    run: str
+    paths: Sequence[str]
+    method: Sequence[str]
+    target: str | None
+    layer: str | None
+    mc: int | str
+    verdict: bool
+    scores: Sequence[str]
+    classes: int
+    output: str | None
+    window: tuple[int, int] | None
+    frames: Sequence[int]
+    seed: int
+    json: bool
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -20,13 +39,14 @@ def run(arguments: Sequence[str]) -> None:
         layer: str | None = None,
         mc: int | Literal["auto"] = "auto",
         verdict: bool = True,
-        scores: tuple[str, ...] = ("deletion", "insertion"),
+        scores: tuple[str, ...] = ("deletion", "insertion", "road"),
+        classes: int = 0,
         output: str | None = None,
         window: tuple[int, int] | None = None,
         frames: tuple[int, ...] = (1,),
         seed: int = 0,
         json: AsJson = False,
-    ) -> dict:
+    ) -> Request:
         """Explain a trained network's answers for photos: which pixels do they hang on?
 
         Args:
@@ -41,6 +61,8 @@ def run(arguments: Sequence[str]) -> None:
                 dropout.
             verdict: whether to judge each map, beside a random map and the image's edges.
             scores: scores of the verdict: deletion, insertion, road, infidelity, max_sensitivity, randomisation.
+            classes: number of classes of the sheet NAME_classes.png, which shows a map of each, the most probable
+                first; 0 for no sheet.
             output: directory for the figures, the maps (.npy) and explanations.json; by default RUN/explanations.
             window: row and column of the upper left corner of the window that is explained, for a sheet; by default the
                 window in its middle.
@@ -48,9 +70,9 @@ def run(arguments: Sequence[str]) -> None:
             seed: seed of the dropout masks and of random methods.
             json: print one JSON object.
         """
-        names = ("method", "target", "layer", "mc", "verdict", "scores", "output", "window", "frames", "seed", "json")
-        values = (method, target, layer, mc, verdict, scores, output, window, frames, seed, json)
-        return {"run": run, "paths": paths} | dict(zip(names, values, strict=True))
+        return Request(
+            run, paths, method, target, layer, mc, verdict, scores, classes, output, window, frames, seed, json
+        )
 
     request = parse(command, arguments, "explain")
     import cnnlab
@@ -58,11 +80,11 @@ def run(arguments: Sequence[str]) -> None:
     from cnnlab.commands.explain_outputs import explain_images
     from cnnlab.commands.predict_inputs import split_runs
 
-    runs, paths = split_runs(request["run"], request["paths"])
+    runs, paths = split_runs(request.run, request.paths)
     if not paths:
         raise Misuse("no PATH given; name image files, folders or videos")
     members = [cnnlab.load(each) for each in runs]
-    images = read_inputs(members[0], paths, window=request["window"], frames=request["frames"])
-    report = explain_images(members, images, request, quiet=request["json"])
-    if request["json"]:
+    images = read_inputs(members[0], paths, window=request.window, frames=request.frames)
+    report = explain_images(members, images, request)
+    if request.json:
         print_json(report)

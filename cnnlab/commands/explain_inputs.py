@@ -9,6 +9,7 @@ import numpy as np
 from cnnlab.commands.common import Misuse
 from cnnlab.files.images import fit_pixels, read_pixels
 from cnnlab.files.listing import find_images
+from cnnlab.files.opening import ImageError
 from cnnlab.files.video import SUFFIXES, open_video
 from cnnlab.predictions.predict import fitting_size
 from cnnlab.sheets.rasters import is_sheet, open_sheet
@@ -31,8 +32,8 @@ class Input(NamedTuple):
 
 def read_inputs(
     trained: Trained, paths: Sequence[str], *, window: tuple[int, int] | None, frames: Sequence[int]
-) -> Iterator[Input]:
-    """Yields the images of all paths in order; each is read when it is needed.
+) -> Iterator[Input | ImageError]:
+    """Yields the images of all paths in order; each is read when it is needed. A file that cannot be read is an error.
 
     Args:
       trained: the network.
@@ -41,7 +42,7 @@ def read_inputs(
       frames: numbers of a video's frames, from 1.
 
     Raises:
-      ValueError: a file cannot be read, or has no such window or frame; it is named.
+      ValueError: a path does not exist, or a file has no such window or frame; it is named.
     """
     if any(number < 1 for number in frames):
         raise Misuse(f"frames are counted from 1, found {min(frames)}")
@@ -51,10 +52,13 @@ def read_inputs(
             yield from _frames(trained, path, sorted(set(frames)))
             continue
         for file in find_images([path]):
-            if window is not None or (sheets and is_sheet(file, trained.spec.size)):
-                yield _window(trained, file, window)
-            else:
-                yield Input(file, "", read_pixels(file, **trained.spec.layout | {"size": fitting(file)}))
+            try:
+                if window is not None or (sheets and is_sheet(file, trained.spec.size)):
+                    yield _window(trained, file, window)
+                else:
+                    yield Input(file, "", read_pixels(file, **trained.spec.layout | {"size": fitting(file)}))
+            except ImageError as error:
+                yield error
 
 
 def _window(trained: Trained, file: Path, corner: tuple[int, int] | None) -> Input:

@@ -4,13 +4,15 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from cnnlab.commands.common import Misuse
 from cnnlab.commands.explain_inputs import Input
 from cnnlab.errors import check_known
+from cnnlab.explain.classes import dominant_classes
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.guesses import Guesses, best_guesses, named_guess
 from cnnlab.explain.methods import METHODS, explain
@@ -18,63 +20,88 @@ from cnnlab.explain.sentences import verdict_sentence
 from cnnlab.explain.verdict import SCORES, flagged
 from cnnlab.files.atomic import write_bytes, write_text
 from cnnlab.files.figures import save_figures
+from cnnlab.files.opening import ImageError
 from cnnlab.files.strict_json import without_nan
-from cnnlab.plots.explanations import Panel, panel_sheet
+from cnnlab.plots.explanations import Panel, class_sheet, panel_sheet
 from cnnlab.predictions.records import naming
 from cnnlab.quoting import for_terminal
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import has_dropout
 
+if TYPE_CHECKING:
+    from cnnlab.commands.explain import Request
+
 _PASSES = 20
+_SMALL = 0.01  # probability below which the figure shows no digits
 _STEPS = 12  # of the curves of deletion and insertion
 
 
-def explain_images(
-    members: Sequence[Trained], images: Iterable[Input], request: Mapping[str, Any], *, quiet: bool
-) -> dict:
+def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageError], request: "Request") -> dict:
     """Explains each image by each method, writes the files, and prints their names.
 
     Args:
       members: the network, or the members of an ensemble.
-      images: the images.
-      request: arguments of the command.
-      quiet: whether to print no names.
+      images: the images, and the errors of those that cannot be read.
+      request: arguments of the command; with `json` no names are printed.
 
     Returns:
       The content of `explanations.json`.
 
     Raises:
-      ValueError: a method, score, target or layer is unknown.
+      ValueError: a method, score, target or layer is unknown, or a file cannot be read; all others are explained first.
     """
-    for name in request["method"]:
+    for name in request.method:
         check_known("method", name, METHODS)
-    for name in request["scores"]:
+    for name in request.scores:
         check_known("score", name, SCORES)
-    folder = Path(request["output"] or Path(request["run"]) / "explanations")
-    passes = _passes(members, request["mc"])
-    records, name_of = [], naming()
+    folder = Path(request.output or Path(request.run) / "explanations")
+    passes = _passes(members, request.mc)
+    if request.layer is not None and not any(METHODS[name].reads_layer for name in request.method):
+        raise Misuse(f"--layer is for class activation maps, not for {', '.join(request.method)}; leave it out")
+    records, broken, name_of = [], [], naming()
     for image in images:
+        if isinstance(image, ImageError):
+            broken.append(image)
+            continue
         name = name_of(image.path.with_name(f"{image.path.stem} {image.part}".strip() + image.path.suffix))
-        target = request["target"]
+        target = request.target
         guesses = best_guesses(members, image.pixels) if target is None else named_guess(members, image.pixels, target)
         panels, first = [], len(records)
-        for method in request["method"]:
-            options = {"mc_samples": passes, "key": jax.random.key(request["seed"]), "steps": _STEPS}
-            options["verdict"] = request["scores"] if request["verdict"] else False
-            options["layer"] = request["layer"] if METHODS[method].reads_layer else None
+        for method in request.method:
+            options = {"mc_samples": passes, "key": jax.random.key(request.seed), "steps": _STEPS}
+            options["verdict"] = request.scores if request.verdict else False
+            options["layer"] = request.layer if METHODS[method].reads_layer else None
             batch = np.repeat(image.pixels[None], len(guesses.names), 0)
             result = jax.device_get(explain(method, _one_or_all(members), batch, guesses.target, **options))
             panels += _panels(method, guesses, result)
             records += _write_maps(folder, name, image, method, guesses, result)
         title = for_terminal(f"{image.path.name} {image.part}".strip())
-        [figure] = save_figures({name: panel_sheet(image.pixels, panels, title=title)}, folder)
+        title = f"{title}: orange speaks for the answer, blue against it"
+        figures = {name: panel_sheet(image.pixels, panels, title=title)}
+        if request.classes:
+            figures[f"{name}_classes"] = _class_sheet(members[0], image, request)
+        [figure, *_] = paths = save_figures(figures, folder)
         for record in records[first:]:
             record["figure"] = str(figure)
-        if not quiet:
-            print(for_terminal(figure), flush=True)
-    report = {"run": request["run"], "explanations": records}
+        if not request.json:
+            print(*map(for_terminal, paths), sep="\n", flush=True)
+    if broken and not records:
+        raise broken[0]
+    report = {"run": request.run, "explanations": records}
     write_text(folder / "explanations.json", json.dumps(without_nan(report), indent=2) + "\n")
+    if broken:
+        raise ValueError(f"{'; '.join(map(str, broken))}; all other files are explained")
     return report
+
+
+def _class_sheet(trained: Trained, image: Input, request: "Request") -> Any:
+    """Draws the maps of the most probable classes, by the first method that needs one forward pass."""
+    method = next((name for name in request.method if METHODS[name].program), "grad_cam")
+    options = {"number": request.classes, "method": method}
+    options["layer"] = request.layer if METHODS[method].reads_layer else None
+    maps = jax.device_get(dominant_classes(trained, image.pixels[None], **options))
+    names = [trained.spec.classes[i] for i in maps.label[0]]
+    return class_sheet(image.pixels, maps.map[0], names, maps.prob[0])
 
 
 def _passes(members: Sequence[Trained], mc: Any) -> int:
@@ -91,12 +118,15 @@ def _one_or_all(members: Sequence[Trained]) -> Any:
 def _panels(method: str, guesses: Guesses, result: Explanation) -> list[Panel]:
     panels = []
     for i, name in enumerate(guesses.names):
-        probability = "" if guesses.probs[i] is None else f", p = {guesses.probs[i]:.2f}"
-        title = f"{name}{probability}  ({method.replace('_', ' ')})"
+        title = f"{name}{_probability(guesses.probs[i])}  ({method.replace('_', ' ')})"
         sentence = verdict_sentence(result.verdict, i, empty=not result.map[i].any())
         spread = None if result.spread is None else result.spread[i]
         panels.append(Panel(title, sentence, result.map[i], spread, guesses.marks[i]))
     return panels
+
+
+def _probability(prob: float | None) -> str:
+    return "" if prob is None else f", p = {prob:.2f}" if prob >= _SMALL else f", p < {_SMALL}"
 
 
 def _write_maps(

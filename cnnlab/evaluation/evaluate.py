@@ -11,6 +11,7 @@ from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
 from cnnlab.data import Dataset, Examples
 from cnnlab.data.out_of_distribution import ood_examples
 from cnnlab.evaluation import decisions
+from cnnlab.evaluation.explained import check_explain, wrong_explained
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.figures import save_figures
 from cnnlab.tasks import Task
@@ -36,6 +37,7 @@ def evaluate(
     conformal: float | None = None,
     sets: Method = "lac",
     ood: str | Path | Dataset | None = None,
+    explain: str | None = None,
     details: bool = False,
 ) -> dict[str, Any]:
     """Evaluates one network or an ensemble on a split; every example counts once.
@@ -59,6 +61,8 @@ def evaluate(
       conformal: share of labels that a set of classes may miss; the sets are fitted on the validation split, too.
       sets: method of the sets: `lac`, `aps` or `raps`, see `Conformal.fit`.
       ood: out-of-distribution images: a dataset, its name (its `test` split is used), or a folder.
+      explain: method of explanation, such as `grad_cam`, whose maps of the guess and of the truth are drawn beside each
+        wrong prediction in the figure `wrong`; it needs `figures`.
       details: whether to return the task's tables too.
 
     Returns:
@@ -94,6 +98,8 @@ def evaluate(
                 "calibrations and sets are fitted on the validation split, so they cannot be evaluated on it; use "
                 "the split test"
             )
+    if explain is not None:
+        check_explain(trained, explain)
     dataset = data if isinstance(data, Dataset) else _own_data(runs[0], data)
     _check_data(trained, dataset)
     examples, ood_split = dataset[split], None if ood is None else ood_examples(ood, trained.spec)
@@ -127,6 +133,8 @@ def evaluate(
             task_figures |= decisions.decision_figures(
                 rows, ood_rows, (dataset.name, "" if ood is None else _name_of(ood))
             )
+        if explain is not None:
+            task_figures["wrong"] = wrong_explained(members, rows, explain)
         save_figures(task_figures, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
 

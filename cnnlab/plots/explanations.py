@@ -149,3 +149,36 @@ def class_sheet(image: np.ndarray, maps: np.ndarray, names: Sequence[str], probs
         axis.set_title(f"{for_figure(name)}, p = {prob:.2f}", fontsize=8)
         axis.axis("off")
     return figure
+
+
+class Pair(NamedTuple):
+    """An image and the maps of two answers.
+
+    Attributes:
+      image: `[H, W, C]`, uint8 or in [0, 1].
+      first: name of the first answer.
+      first_map: its map `[H, W]`.
+      second: name of the second answer.
+      second_map: its map `[H, W]`.
+    """
+
+    image: np.ndarray
+    first: str
+    first_map: np.ndarray
+    second: str
+    second_map: np.ndarray
+
+
+def pair_sheet(pairs: Sequence[Pair], *, title: str) -> Figure:
+    """Draws images with the maps of two answers beside each, two images in a row."""
+    rows = -(-len(pairs) // 2)
+    figure, axes = new_figure(rows, 6, size=(9.6, 1.8 * rows + 0.3))
+    figure.suptitle(for_figure(title), fontsize=10)
+    for axis in axes.flat:
+        axis.axis("off")
+    for pair, places in zip(pairs, axes.reshape(-1, 3), strict=False):
+        show(places[0], pair.image)
+        for axis, name, values in zip(places[1:], pair[1::2], pair[2::2], strict=True):
+            axis.imshow(overlay_map(pair.image, values))
+            axis.set_title(for_figure(name), fontsize=8)
+    return figure

@@ -1,0 +1,55 @@
+"""The figure of wrong predictions with the maps of the guess and of the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnlab.errors import check_known
+from cnnlab.explain.methods import METHODS
+from cnnlab.plots.explanations import Pair, pair_sheet
+from cnnlab.tasks.task import complete, task_name
+from cnnlab.trained import Trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST = 12  # images in the figure
+
+
+def check_explain(trained: Trained, method: str) -> None:
+    """Raises `ValueError` if there is no such method, or the task has no single label for each image."""
+    check_known("method", method, METHODS)
+    if not complete(trained.task).decides:
+        raise ValueError(
+            f"explain draws the maps of a wrong class and of the true one, for classification with one label per image; "
+            f"this is {task_name(trained.task)}: use cnnlab explain"
+        )
+
+
+def wrong_explained(members: Sequence[Trained], rows: Mapping[str, np.ndarray], method: str) -> Figure:
+    """Draws the most confident wrong predictions, or the least confident ones if none is wrong.
+
+    Args:
+      members: the network, or the members of an ensemble.
+      rows: rows of a split, with `image` and `class_names`.
+      method: name of the method in `METHODS`.
+    """
+    probs, label, names = rows["probs"], rows["label"], rows["class_names"]
+    guess, confidence = probs.argmax(-1), probs.max(-1)
+    wrong = np.flatnonzero((guess != label) & (label >= 0))
+    title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least confident predictions"
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")] if len(wrong) else np.argsort(confidence)
+    order = order[:_MOST]
+    images = np.stack([rows["image"][i] for i in order])
+    trained = members[0] if len(members) == 1 else tuple(members)
+    maps = [np.asarray(METHODS[method].explain(trained, images, chosen[order]).map) for chosen in (guess, label)]
+    pairs = [
+        Pair(
+            images[n], f"{names[guess[i]]}, p = {confidence[i]:.2f}", maps[0][n], f"true {names[label[i]]}", maps[1][n]
+        )
+        for n, i in enumerate(order)
+    ]
+    return pair_sheet(pairs, title=f"{title}: {method.replace('_', ' ')} of the guess and of the truth")
