@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import tyro
 
-from cnnlab.commands.common import AsJson, Misuse, Run, parse, print_json
+from cnnlab.commands.common import AsJson, Misuse, Run, parse
 
 
 class Request(NamedTuple):
@@ -85,6 +85,4 @@ def run(arguments: Sequence[str]) -> None:
         raise Misuse("no PATH given; name image files, folders or videos")
     members = [cnnlab.load(each) for each in runs]
     images = read_inputs(members[0], paths, window=request.window, frames=request.frames)
-    report = explain_images(members, images, request)
-    if request.json:
-        print_json(report)
+    explain_images(members, images, request)

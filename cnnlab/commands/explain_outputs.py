@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from cnnlab.commands.common import Misuse
+from cnnlab.commands.common import Misuse, print_json
 from cnnlab.commands.explain_inputs import Input
 from cnnlab.errors import check_known
 from cnnlab.explain.classes import dominant_classes
@@ -36,16 +36,13 @@ _SMALL = 0.01  # probability below which the figure shows no digits
 _STEPS = 12  # of the curves of deletion and insertion
 
 
-def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageError], request: "Request") -> dict:
-    """Explains each image by each method, writes the files, and prints their names.
+def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageError], request: "Request") -> None:
+    """Explains each image by each method, and writes figures, maps and `explanations.json`; prints their names or it.
 
     Args:
       members: the network, or the members of an ensemble.
       images: the images, and the errors of those that cannot be read.
       request: arguments of the command; with `json` no names are printed.
-
-    Returns:
-      The content of `explanations.json`.
 
     Raises:
       ValueError: a method, score, target or layer is unknown, or a file cannot be read; all others are explained first.
@@ -89,9 +86,10 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
         raise broken[0]
     report = {"run": request.run, "explanations": records}
     write_text(folder / "explanations.json", json.dumps(without_nan(report), indent=2) + "\n")
+    if request.json:
+        print_json(report)
     if broken:
         raise ValueError(f"{'; '.join(map(str, broken))}; all other files are explained")
-    return report
 
 
 def _class_sheet(trained: Trained, image: Input, request: "Request") -> Any:

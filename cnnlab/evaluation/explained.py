@@ -24,7 +24,7 @@ def check_explain(trained: Trained, method: str) -> None:
     check_known("method", method, METHODS)
     if not complete(trained.task).decides:
         raise ValueError(
-            f"explain draws the maps of a wrong class and of the true one, for classification with one label per image; "
+            "explain draws the maps of a wrong class and of the true one, for classification with one label per image; "
             f"this is {task_name(trained.task)}: use cnnlab explain"
         )
 

@@ -101,7 +101,8 @@ def test_the_layer_of_a_segmentation_is_the_one_before_its_logits():
     spec = InputSpec((16, 16), classes="ab")
     trained = Trained(unet.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1))), unet, Segmentation(), spec)
     last = [layer.name for layer in find_layers(trained)][-1]
-    assert find_layer(trained).shape[1:3] == (16, 16) and find_layer(trained).name != last
+    assert find_layer(trained).shape[1:3] == (16, 16)
+    assert find_layer(trained).name != last
 
 
 @pytest.mark.parametrize(
