@@ -452,7 +452,6 @@ TINY = {
     "resnet18": ({"width": 12, "stage_sizes": (1, 2)}, (32, 32, 3)),
     "resnet50": ({"width": 12, "stage_sizes": (1, 2)}, (32, 32, 3)),
     "resnet20": ({"width": 12, "stage_sizes": (1, 2)}, (16, 16, 3)),
-    "googlenet": ({"width": 1 / 8}, (32, 32, 3)),
     "googlenet_paper": ({"width": 1 / 8}, (32, 32, 3)),
     "xception": ({"width": 1 / 8, "middle": 1}, (40, 40, 3)),
     "unet": ({"width": 10, "depth": 2}, (18, 14, 1)),
