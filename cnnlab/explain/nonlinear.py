@@ -355,7 +355,7 @@ def _absolute(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
 
 _COMPARISONS = ("ge", "gt", "le", "lt")
 _SUMS = ("add", "add_any", "neg", "psum", "sub")
-_MIXING = ("concatenate", "pad", "stack")
+_MIXING = ("concatenate", "stack")
 _MOVES = (
     *_ARRANGEMENTS,
     *_MIXING,
@@ -367,6 +367,7 @@ _MOVES = (
     "expand_dims",
     "gather",
     "name",
+    "pad",
     "rev",
     "scatter",
     "sharding_constraint",

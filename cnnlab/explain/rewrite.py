@@ -1,6 +1,11 @@
-"""Evaluates a traced program with every ReLU replaced, also those in inner programs."""
+"""Evaluates a traced program with every ReLU replaced, also those in inner programs.
+
+An inner program is analysed before it is evaluated, without values. If it has no ReLU, its equation is evaluated as it
+is, so that a function with its own derivative keeps it.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,43 +15,42 @@ from jax.extend import core
 
 from cnnlab.explain.facts import Fact, Kind, across, join, known, uniform
 from cnnlab.explain.nonlinear import Relu, judge
-from cnnlab.kernels import dispatch
 
 Replacement = Callable[[jax.Array, jax.Array, Any], jax.Array]
 """A function of a ReLU's input, its output and its slope for negative values, that returns the output."""
 
 
 class Operand(NamedTuple):
-    """An array of the program; the value is None while a program is only analysed."""
+    """An array of the program; the value is None while the program is only analysed."""
 
     fact: Fact
     value: Any = None
 
 
 class Context(NamedTuple):
-    """What holds for a whole program.
+    """What holds for all equations of a program.
 
     Attributes:
       replace: the function for each ReLU; None to analyse the program only.
-      modules: those that contain the program, to name an equation.
-      functions: those that contain the program.
-      relus: a list that grows by one entry for each ReLU.
+      relus: a list to which each ReLU is appended.
+      functions: names of the functions that contain the program.
+      modules: names of the modules that contain it.
     """
 
     replace: Replacement | None
-    modules: tuple[str, ...]
-    functions: tuple[str, ...]
-    relus: list[str]
+    relus: list[Relu]
+    functions: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def rewrite(program: core.ClosedJaxpr, x: jax.Array, replace: Replacement) -> list[Operand]:
     """Evaluates a program of one array x with every ReLU replaced."""
-    return _run(program, [Operand(Fact(Kind.SIGNAL), x)], Context(replace, (), (), []))
+    return _run(program, [Operand(Fact(Kind.SIGNAL), x)], Context(replace, []))
 
 
 def _run(program: core.ClosedJaxpr, operands: Sequence[Operand], context: Context) -> list[Operand]:
     jaxpr = program.jaxpr
-    inputs = [*(Operand(known(const), const) for const in program.consts), *map(_with_value, operands)]
+    inputs = [*(Operand(known(const), const) for const in program.consts), *_paired(*_unpaired(operands))]
     arrays = dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs, strict=True))
 
     def read(var) -> Operand:
@@ -58,27 +62,33 @@ def _run(program: core.ClosedJaxpr, operands: Sequence[Operand], context: Contex
     return list(map(read, jaxpr.outvars))
 
 
-def _with_value(operand: Operand) -> Operand:
-    """Stores the value of a known array in its fact, where it may become the slope of a leaky ReLU."""
-    fact, value = operand
-    if fact.kind is Kind.KNOWN and fact.value is None and value is not None:
-        fact = dataclasses.replace(fact, value=value)
-    return Operand(fact, value)
+def _paired(facts: Sequence[Fact], values: Sequence) -> list[Operand]:
+    """Returns the arrays with these facts and values; a known one's fact gets the value, which can be a slope."""
+
+    def pair(fact: Fact, value: Any) -> Operand:
+        if fact.kind is Kind.KNOWN and fact.value is None:
+            fact = dataclasses.replace(fact, value=value)
+        return Operand(fact, value)
+
+    return [pair(*each) for each in zip(facts, values, strict=True)]
+
+
+def _unpaired(operands: Sequence[Operand]) -> tuple[list[Fact], list]:
+    return [operand.fact for operand in operands], [operand.value for operand in operands]
 
 
 def _operation(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
     """Evaluates an equation without an inner program."""
-    fact, relu = judge(equation, [operand.fact for operand in operands], lambda: _name(equation, context))
-    if relu:
-        context.relus.append(_name(equation, context))
-    facts = [fact] if len(equation.outvars) == 1 else [dataclasses.replace(fact) for _ in equation.outvars]
+    facts, values = _unpaired(operands)
+    fact, relu = judge(equation, facts, functools.partial(_name, equation, context))
+    results = [fact] if len(equation.outvars) == 1 else [dataclasses.replace(fact) for _ in equation.outvars]
+    if relu is None:
+        return _as_it_is(equation, values, results, context)
+    context.relus.append(relu)
     if context.replace is None:
-        return list(map(Operand, facts))
-    values = [operand.value for operand in operands]
-    out = _bind(equation, values)
-    if relu:
-        out = [_replaced(relu, values, out[0], context.replace)]
-    return [_with_value(Operand(*pair)) for pair in zip(facts, out, strict=True)]
+        return [Operand(fact)]
+    (out,) = _bind(equation, values)
+    return [Operand(fact, _replaced(relu, values, out, context.replace))]
 
 
 def _replaced(relu: Relu, values: list, out: jax.Array, replace: Replacement) -> jax.Array:
@@ -86,38 +96,24 @@ def _replaced(relu: Relu, values: list, out: jax.Array, replace: Replacement) ->
     if slope is None:
         slope = relu.slope.value
     if slope is None:
-        raise ValueError("a leaky ReLU's slope is computed where it cannot be read; write the slope as a constant")
+        raise ValueError("the slope of a leaky ReLU must be computed where it is applied; pass it as an argument")
     if relu.bound is None:
         return replace(x, out, slope)
     return lax.min(replace(x, lax.max(x, x.dtype.type(0)), slope), values[relu.bound])
 
 
+def _as_it_is(equation: core.JaxprEqn, values: list, facts: list[Fact], context: Context) -> list[Operand]:
+    """Evaluates an equation without a change; its results have these facts."""
+    return _paired(facts, _bind(equation, values) if context.replace else [None] * len(facts))
+
+
 def _bind(equation: core.JaxprEqn, values: list) -> list:
-    """Evaluates an equation as it is; convolutions and max pooling in their fastest form."""
-    name, params = equation.primitive.name, equation.params
-    if name == "conv_general_dilated" and params.get("out_sharding") is None:
-        return [dispatch.convolution(*values, **{key: value for key, value in params.items() if key != "out_sharding"})]
-    if name == "reduce_window_max" and {*params["base_dilation"], *params["window_dilation"]} == {1}:
-        window, strides, pads = (params[key] for key in ("window_dimensions", "window_strides", "padding"))
-        return [dispatch.maximum(*values, window, strides, pads)]
     with equation.ctx.manager:
         out = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
     return list(out) if equation.primitive.multiple_results else [out]
 
 
-def _barrier(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    return _as_it_is(equation, operands, [operand.fact for operand in operands], [], context)
-
-
 # Inner programs
-
-
-def _analyse(program: core.ClosedJaxpr, facts: Sequence[Fact], context: Context) -> tuple[list[Fact], list[str]]:
-    """Returns the facts of a program's results, and the names of its ReLUs."""
-    relus: list[str] = []
-    return [
-        out.fact for out in _run(program, list(map(Operand, facts)), context._replace(replace=None, relus=relus))
-    ], relus
 
 
 def _inner(equation: core.JaxprEqn) -> core.ClosedJaxpr:
@@ -129,7 +125,19 @@ def _inside(equation: core.JaxprEqn, context: Context) -> Context:
     """Returns the context of an equation's inner program."""
     name = str(equation.params.get("name", "_"))
     functions = context.functions if name.startswith(("_", "<")) else (*context.functions, name)
-    return context._replace(modules=(*context.modules, *_scopes(equation)), functions=functions)
+    return context._replace(functions=functions, modules=(*context.modules, *_scopes(equation)))
+
+
+def _analyse(program: core.ClosedJaxpr, facts: Sequence[Fact], context: Context) -> tuple[list[Fact], bool]:
+    """Returns the facts of a program's results, and whether ReLUs in it must be replaced."""
+    found = len(context.relus)
+    outs = _run(program, list(map(Operand, facts)), context._replace(replace=None))
+    return _unpaired(outs)[0], len(context.relus) > found and context.replace is not None
+
+
+def _evaluator(program: core.ClosedJaxpr, facts: Sequence[Fact], context: Context) -> Callable[..., list]:
+    """Returns a function of the program's inputs, which have these facts, that returns its results."""
+    return lambda *values: _unpaired(_run(program, _paired(facts, values), context))[1]
 
 
 def _inlined(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
@@ -138,112 +146,74 @@ def _inlined(equation: core.JaxprEqn, operands: list[Operand], context: Context)
 
 def _custom(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
     """Evaluates a function with its own derivative, which it keeps unless it contains a ReLU."""
-    facts, relus = _analyse(_inner(equation), [operand.fact for operand in operands], _inside(equation, context))
-    if relus and context.replace:
-        return _inlined(equation, operands, context)
-    return _as_it_is(equation, operands, facts, relus, context)
-
-
-def _as_it_is(
-    equation: core.JaxprEqn, operands: list[Operand], facts: list[Fact], relus: list[str], context: Context
-) -> list[Operand]:
-    context.relus.extend(relus)
-    values = _bind(equation, [operand.value for operand in operands]) if context.replace else [None] * len(facts)
-    return [_with_value(Operand(*pair)) for pair in zip(facts, values, strict=True)]
+    facts, values = _unpaired(operands)
+    results, replaces = _analyse(_inner(equation), facts, _inside(equation, context))
+    return _inlined(equation, operands, context) if replaces else _as_it_is(equation, values, results, context)
 
 
 def _checkpoint(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    inner, inside = _inner(equation), _inside(equation, context)
-    facts, relus = _analyse(inner, [operand.fact for operand in operands], inside)
-    if not relus or context.replace is None:
-        return _as_it_is(equation, operands, facts, relus, context)
-
-    def body(*values):
-        arrays = [Operand(operand.fact, value) for operand, value in zip(operands, values, strict=True)]
-        return [out.value for out in _run(inner, arrays, inside)]
-
+    (facts, values), inner, inside = _unpaired(operands), _inner(equation), _inside(equation, context)
+    results, replaces = _analyse(inner, facts, inside)
+    if not replaces:
+        return _as_it_is(equation, values, results, context)
     options = {key: equation.params[key] for key in ("prevent_cse", "policy")}
-    values = jax.checkpoint(body, **options)(*(operand.value for operand in operands))
-    return [_with_value(Operand(*pair)) for pair in zip(facts, values, strict=True)]
+    return _paired(results, jax.checkpoint(_evaluator(inner, facts, inside), **options)(*values))
 
 
 def _scan(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    params, inside = equation.params, _inside(equation, context)
-    consts, carries = params["num_consts"], params["num_carry"]
-    shared, stacked = operands[:consts], operands[consts + carries :]
-    carry = [across(operand.fact) for operand in operands[consts : consts + carries]]
-    slices = [across(operand.fact) for operand in stacked]
-    while True:  # until what is known of the carry holds after a step too
-        before = [*(operand.fact for operand in shared), *carry, *slices]
-        facts, relus = _analyse(params["jaxpr"], before, inside)
-        after = [join(*pair) for pair in zip(carry, facts[:carries], strict=True)]
-        stable = all(
-            (a.kind, a.reduced, a.ruled) == (b.kind, b.reduced, b.ruled) for a, b in zip(carry, after, strict=True)
-        )
-        carry = after
+    (facts, values), inner, inside = _unpaired(operands), _inner(equation), _inside(equation, context)
+    consts, carries = equation.params["num_consts"], equation.params["num_carry"]
+    first, last = consts, consts + carries
+    facts = [*facts[:first], *map(across, facts[first:])]
+    while True:  # until what is known of the carry also holds after a step
+        results, replaces = _analyse(inner, facts, inside)
+        carry = list(map(join, facts[first:last], results))
+        stable = list(map(_summary, carry)) == list(map(_summary, facts[first:last]))
+        facts[first:last] = carry
         if stable:
             break
-    facts = [*carry, *map(across, facts[carries:])]
-    if not relus or context.replace is None:
-        return _as_it_is(equation, operands, facts, relus, context)
+    results = [*carry, *map(across, results[carries:])]
+    if not replaces:
+        return _as_it_is(equation, values, results, context)
+    evaluate = _evaluator(inner, facts, inside)
 
-    def body(state, entries):
-        arrays = [*map(Operand, carry, state), *map(Operand, slices, entries)]
-        out = [operand.value for operand in _run(params["jaxpr"], [*shared, *arrays], inside)]
+    def step(state: list, entries: list) -> tuple[list, list]:
+        out = evaluate(*values[:first], *state, *entries)
         return out[:carries], out[carries:]
 
-    start = [operand.value for operand in operands[consts : consts + carries]]
-    options = {key: params[key] for key in ("length", "reverse", "unroll")}
-    state, entries = lax.scan(body, start, [operand.value for operand in stacked], **options)
-    return [_with_value(Operand(*pair)) for pair in zip(facts, [*state, *entries], strict=True)]
+    options = {key: equation.params[key] for key in ("length", "reverse", "unroll")}
+    state, entries = lax.scan(step, values[first:last], values[last:], **options)
+    return _paired(results, [*state, *entries])
+
+
+def _summary(fact: Fact) -> tuple:
+    return fact.kind, fact.reduced, fact.stopped, fact.ruled
 
 
 def _branches(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    which, *arguments = operands
+    (which, *facts), (number, *values) = _unpaired(operands)
+    if which.kind is not Kind.KNOWN:
+        return _operation(equation, operands, context)
     branches, inside = equation.params["branches"], _inside(equation, context)
-    if which.fact.kind is not Kind.KNOWN:
-        return _unlisted(equation, operands, context)
-    analysed = [_analyse(branch, [operand.fact for operand in arguments], inside) for branch in branches]
-    relus = [name for _, names in analysed for name in names]
-    facts = [_one_of(outs) for outs in zip(*(outs for outs, _ in analysed), strict=True)]
-    if not relus or context.replace is None:
-        return _as_it_is(equation, operands, facts, relus, context)
-
-    def rewritten(branch: core.ClosedJaxpr):
-        def run(*values):
-            arrays = [Operand(operand.fact, value) for operand, value in zip(arguments, values, strict=True)]
-            return [out.value for out in _run(branch, arrays, inside)]
-
-        return run
-
-    values = [operand.value for operand in arguments]
-    out = _choose(equation, which.value, list(map(rewritten, branches)), values)
-    return [_with_value(Operand(*pair)) for pair in zip(facts, out, strict=True)]
+    analysed = [_analyse(branch, facts, inside) for branch in branches]
+    results = [functools.reduce(join, each, each[0]) for each in zip(*(outs for outs, _ in analysed), strict=True)]
+    if not any(replaces for _, replaces in analysed):
+        return _as_it_is(equation, [number, *values], results, context)
+    return _paired(results, _choose(equation, number, [_evaluator(each, facts, inside) for each in branches], values))
 
 
-def _choose(equation: core.JaxprEqn, which: jax.Array, branches: list[Callable], values: list) -> list:
-    """Calls one branch, by its number or, if the branches are for different platforms, by the platform."""
+def _choose(equation: core.JaxprEqn, number: jax.Array, branches: list[Callable], values: list) -> list:
+    """Calls one branch: by its number, or by the platform if each branch is for other platforms."""
     platforms = equation.params.get("branches_platforms")
     if platforms is None:
-        return lax.switch(which, branches, *values)
+        return lax.switch(number, branches, *values)
     named = {name: branch for names, branch in zip(platforms, branches, strict=True) for name in names or ("default",)}
     return lax.platform_dependent(*values, **named)
 
 
-def _one_of(facts: Sequence[Fact]) -> Fact:
-    out = across(facts[0])
-    for fact in facts[1:]:
-        out = join(out, fact)
-    return out
-
-
-def _unlisted(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    """Evaluates an equation whose inner program is not followed."""
-    if all(operand.fact.kind is Kind.KNOWN for operand in operands):
-        fact = Fact(Kind.KNOWN)
-    else:
-        fact = Fact(Kind.OTHER, cause=_name(equation, context))
-    return _as_it_is(equation, operands, [fact] * len(equation.outvars), [], context)
+def _barrier(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
+    facts, values = _unpaired(operands)
+    return _as_it_is(equation, values, facts, context)
 
 
 _INNER: dict[str, Callable[[core.JaxprEqn, list[Operand], Context], list[Operand]]] = {

@@ -11,7 +11,6 @@ from jax import lax
 from cnnlab.errors import check_known
 from cnnlab.explain.facts import Fact, Kind
 from cnnlab.explain.rewrite import rewrite
-from cnnlab.kernels import dispatch
 
 Rule = Literal["guided", "deconvolution"]
 RULES: dict[Rule, str] = {"guided": "guided back-propagation", "deconvolution": "deconvolution"}
@@ -57,8 +56,7 @@ def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callabl
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"x must be floating point for a gradient, found {x.dtype}; normalise the images first")
-        with dispatch.as_defined():
-            program, shapes = jax.make_jaxpr(function, return_shape=True)(x)
+        program, shapes = jax.make_jaxpr(function, return_shape=True)(x)
         outs = rewrite(program, x, functools.partial(_relu, rule))
         _check([out.fact for out in outs], rule)
         return jax.tree.unflatten(jax.tree.structure(shapes), [out.value for out in outs])
