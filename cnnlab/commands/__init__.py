@@ -5,13 +5,14 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import data, evaluate, export, predict, summary, train
+from cnnlab.commands import data, evaluate, export, predict, probe, summary, train
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "probe": probe,
     "summary": summary,
     "export": export,
     "data": data,
