@@ -20,7 +20,9 @@ Record = Mapping[str, Any]
 GREEN, PINK = BOX_COLOURS[2:]
 COLUMNS = 4  # of the page
 _THUMBNAIL = 25  # points
-_RIGHT = {"mutual_information": ("mutual information (nats)", PINK), "drift": ("drift of the explanation", GREEN)}
+
+Curves = dict[str, tuple[str, str]]
+"""Label and colour of curves, by the name of their column."""
 
 
 def page(
@@ -39,21 +41,28 @@ def page(
     from matplotlib.figure import Figure
 
     panels = {name: list(records) for name, records in groupby(report["response"], lambda r: r["distortion"])}
-    extra = 2 + ("variation" in report)  # the panel of the layers is two wide
-    rows = -(-len(panels) // COLUMNS) + -(-extra // COLUMNS)
+    rows = -(-len(panels) // COLUMNS) + 1
     figure = Figure(figsize=(3.5 * COLUMNS, 2.75 * rows), layout="constrained", dpi=120)
     figure.get_layout_engine().set(hspace=0.06, wspace=0.03)
     grid = figure.add_gridspec(rows, COLUMNS)
-    score, left, right = report["score"], _limit(report, _left(report)), _limit(report, _RIGHT)
+    left, right = _curves(report)
+    limits = _limit(report, left), _limit(report, right)
     for number, (name, records) in enumerate(panels.items()):
         axis = figure.add_subplot(grid[number // COLUMNS, number % COLUMNS])
         first, last = number % COLUMNS == 0, number % COLUMNS == COLUMNS - 1 or number == len(panels) - 1
-        lines = _response(axis, records, _left(report), left, right if last else -right)
+        lines = _draw(axis, records, left, limits[0])
+        if right:
+            other = axis.twinx()
+            lines += _draw(other, records, right, limits[1], style="s--")
+            other.grid(False)
+            other.tick_params(right=last, labelright=last)
+            other.set_ylabel(next(iter(right.values()))[0] if last else "", fontsize=9)
         _thumbnails(axis, strips[name][_order(records)])
-        axis.set_title(f"{name}: {meanings[name]}", fontsize=9, pad=_THUMBNAIL + 6)
-        axis.set_ylabel(score.replace("_", " ") if first else "")
+        axis.set_title(f"{name} ({meanings[name]})", fontsize=9, pad=_THUMBNAIL + 6)
+        axis.set_ylabel(report["score"].replace("_", " ") if first else "")
     bottom = rows - 1
-    _layers(figure.add_subplot(grid[bottom, :2]), report["layers"], report["shift"])
+    wide = 2 if report.get("variation") else 3
+    _layers(figure.add_subplot(grid[bottom, :wide]), report["layers"], report["shift"])
     if report.get("variation"):
         _variation(figure.add_subplot(grid[bottom, 2]), report["variation"])
     corner = figure.add_subplot(grid[bottom, 3])
@@ -63,52 +72,49 @@ def page(
     return figure
 
 
-def _left(report: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Returns label and colour of what is drawn on the left axis, by name."""
+def _curves(report: Mapping[str, Any]) -> tuple[Curves, Curves]:
+    """Returns the curves on the left axis and those on the right one: doubt, and what has another unit than the score.
+
+    A drift lies in 0..1, and stands with a score that does.
+    """
     score = report["score"]
-    return {
+    columns = report["response"][0] if report["response"] else {}
+    curves = {
         score: (score.replace("_", " "), BLUE),
         "confidence": ("mean confidence", ORANGE),
         "standard_deviation": ("standard deviation of the passes", ORANGE),
+        "drift": ("drift of the explanation", GREEN),
+        "mutual_information": ("mutual information (nats)", PINK),
     }
+    curves = {name: style for name, style in curves.items() if name in columns}
+    right = {"mutual_information"} if "confidence" in curves else {"drift"}
+    return tuple({n: style for n, style in curves.items() if (n in right) is side} for side in (False, True))
 
 
-def _limit(report: Mapping[str, Any], names: Mapping[str, Any]) -> float:
+def _limit(report: Mapping[str, Any], names: Curves) -> float:
     """Returns the upper end of an axis for all panels: 1 for shares, otherwise a little above the largest value."""
-    values = [record[name] for record in report["response"] for name in names if record.get(name) is not None]
-    largest = np.nanmax(values) if values and not np.isnan(values).all() else 1.0
-    return 1.03 if 0.5 < largest <= 1 else 1.05 * float(largest) or 1.0
+    values = [record[name] for record in report["response"] for name in names if record[name] is not None]
+    largest = max(values, default=1.0)
+    return 1.03 if 0.5 < largest <= 1 else 1.05 * largest or 1.0
 
 
 def _order(records: Sequence[Record]) -> np.ndarray:
     return np.argsort([record["strength"] for record in records], kind="stable")
 
 
-def _response(
-    axis: Axes, records: Sequence[Record], names: Mapping[str, tuple[str, str]], left: float, right: float
-) -> list:
-    """Draws the curves of one distortion; a negative limit `right` hides the numbers of the right axis."""
+def _draw(axis: Axes, records: Sequence[Record], curves: Curves, limit: float, *, style: str = "o-") -> list:
+    """Draws curves of one distortion and returns their lines."""
     records = [records[i] for i in _order(records)]
-    places = np.arange(len(records))
-    lines = []
-    present = {name: style for name, style in names.items() if name in records[0]}
-    for name, (label, colour) in present.items():
-        lines += axis.plot(places, [r[name] for r in records], "o-", markersize=3.5, color=colour, label=label)
-    (base,) = (i for i, record in enumerate(records) if record["label"] == "none")
-    axis.axvline(base, color=GREY, linewidth=0.8, linestyle=":")
-    axis.set(xlim=(-0.5, len(records) - 0.5), ylim=(0, left))
+    places, lines = np.arange(len(records)), []
+    for name, (label, colour) in curves.items():
+        values = [np.nan if record[name] is None else record[name] for record in records]
+        lines += axis.plot(places, values, style, markersize=3.5, linewidth=1.4, color=colour, label=label)
+    for place, record in enumerate(records):
+        if record["label"] == "none":
+            axis.axvline(place, color=GREY, linewidth=0.8, linestyle=":")
+    axis.set(xlim=(-0.5, len(records) - 0.5), ylim=(0, limit))
     axis.set_xticks(places, [record["label"] for record in records], fontsize=8)
     axis.grid(alpha=0.3)
-    present = {name: style for name, style in _RIGHT.items() if name in records[0]}
-    if present:
-        other = axis.twinx()
-        for name, (label, colour) in present.items():
-            values = [np.nan if r[name] is None else r[name] for r in records]
-            lines += other.plot(places, values, "s--", markersize=3, linewidth=1, color=colour, label=label)
-        other.set_ylim(0, abs(right))
-        other.tick_params(labelright=right > 0)
-        if right > 0:
-            other.set_ylabel(" / ".join(label.split(" (")[0] for label, _ in present.values()), fontsize=8)
     return lines
 
 
@@ -127,18 +133,23 @@ def _thumbnails(axis: Axes, images: np.ndarray) -> None:
 def _layers(axis: Axes, layers: Sequence[Record], shift: int) -> None:
     """Draws invariance, equivariance and linearity of each layer."""
     places = np.arange(len(layers))
-    for name, mark, colour in (("invariance", "o-", BLUE), ("equivariance", "s-", ORANGE), ("linearity", "^-", GREEN)):
+    measures = {
+        "invariance": ("o-", BLUE, "in place"),
+        "equivariance": ("s-", ORANGE, "moved along"),
+        "linearity": ("^-", GREEN, "of (A + B) / 2"),
+    }
+    for name, (mark, colour, how) in measures.items():
         values = [np.nan if layer[name] is None else layer[name] for layer in layers]
-        axis.plot(places, values, mark, markersize=4, color=colour, label=name)
+        axis.plot(places, values, mark, markersize=4, color=colour, label=f"{name} ({how})")
     step = -(-len(layers) // 16)
     axis.set_xticks(places[::step], [for_figure(layer["layer"]) for layer in layers[::step]], fontsize=8)
     if len(layers) > 8:
         axis.tick_params(axis="x", rotation=60)
     lowest = min([0.0] + [layer[name] for layer in layers for name in ("invariance", "linearity") if layer[name]])
     axis.set(ylim=(1.05 * lowest, 1.05), ylabel="similarity of features")
-    axis.set_title(f"layers: shifted by {shift} pixels (in place, moved along), and (A + B) / 2", fontsize=9)
+    axis.set_title(f"layers: features of images shifted by {shift} pixels, and of sums of images", fontsize=9)
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    axis.legend(frameon=False, fontsize=8, loc="best")
 
 
 def _variation(axis: Axes, groups: Sequence[Record]) -> None:
@@ -181,12 +192,12 @@ def specialisation(predictors: Sequence[Record]) -> Figure:
         ]
         if boxes:
             axis.bxp(boxes, positions=used, showfliers=False, patch_artist=True, boxprops={"facecolor": "#cfe3f2"})
-        axis.set(ylabel=label, ylim=(0, None))
+        axis.set_ylabel(label)
         axis.set_xticks(range(len(names)), names, fontsize=8)
         axis.set_xlim(-0.6, len(names) - 0.4)
         axis.grid(alpha=0.3, axis="y")
+    size.set_ylim(0, None)
     aspect.set_yscale("log", base=2)
-    aspect.set_ylim(None, None)
     aspect.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     aspect.axhline(1, color=GREY, linewidth=0.8)
     _class_shares(classes, predictors)

@@ -41,7 +41,7 @@ class Distortion(NamedTuple):
     Attributes:
       strengths: strengths to measure; the first one changes nothing.
       label: format of a strength.
-      meaning: what a strength stands for, in a few words after the number.
+      meaning: what a strength stands for, in a few words.
       move: function `(key, B, (height, width), strength) -> Motion`; masks and boxes move with the image.
       change: function `(key, images, strength) -> images` for images `[B, H, W, C]` in [0, 1]; masks and boxes stay.
       bends: whether `move` bends straight lines, so that no box can follow.
@@ -266,17 +266,17 @@ def _pixelation(key: jax.Array, images: jax.Array, factor: jax.Array) -> jax.Arr
 
 
 DISTORTIONS: dict[str, Distortion] = {
-    "shift": Distortion((0, 0.05, 0.1, 0.15, 0.2, 0.3), "{:.0%}", "of the side, to one of four sides", _shift),
-    "rotation": Distortion((0, 15, 30, 45, 60, 90, 135, 180), "{:g}°", "to the left or to the right", _rotation),
+    "shift": Distortion((0, 0.05, 0.1, 0.15, 0.2, 0.3), "{:.0%}", "share of the side", _shift),
+    "rotation": Distortion((0, 15, 30, 45, 60, 90, 135, 180), "{:g}°", "to either side", _rotation),
     "scale": Distortion((1, 0.5, 0.71, 1.41, 2), "× {:g}", "magnification", _scale),
-    "viewpoint": Distortion((0, 15, 30, 45, 60), "{:g}°", "camera off the axis", _viewpoint),
-    "elastic": Distortion((0, 0.025, 0.05, 0.1, 0.15), "{:.1%}", "of the side, displacement", _elastic, bends=True),
-    "brightness": Distortion((0, -0.5, -0.25, 0.25, 0.5), "{:+g}", "added to values in 0..1", change=_brightness),
-    "contrast": Distortion((1, 0.1, 0.25, 0.5, 2, 4), "× {:g}", "distance from the image's mean", change=_contrast),
+    "viewpoint": Distortion((0, 15, 30, 45, 60), "{:g}°", "angle of the camera", _viewpoint),
+    "elastic": Distortion((0, 0.02, 0.05, 0.1, 0.15), "{:.0%}", "displacement, share of side", _elastic, bends=True),
+    "brightness": Distortion((0, -0.5, -0.25, 0.25, 0.5), "{:+g}", "added to values of 0 to 1", change=_brightness),
+    "contrast": Distortion((1, 0.1, 0.25, 0.5, 2, 4), "× {:g}", "distances from the mean", change=_contrast),
     "noise": Distortion((0, 0.05, 0.1, 0.2, 0.4), "{:g}", "standard deviation", change=_noise),
-    "occlusion": Distortion((0, 0.05, 0.1, 0.2, 0.4), "{:.0%}", "of the image under a grey square", change=_occlusion),
-    "clutter": Distortion((0, 1, 2, 4, 8), "{:g}", "pieces of other images at the border", change=_clutter),
-    "subsampling": Distortion((1, 2, 4, 8), "1/{:g}", "of the pixels along each axis", change=_subsampling),
-    "pixelation": Distortion((1, 2, 4, 8), "1/{:g}", "as many pixels, means of blocks", change=_pixelation),
+    "occlusion": Distortion((0, 0.05, 0.1, 0.2, 0.4), "{:.0%}", "share under a grey square", change=_occlusion),
+    "clutter": Distortion((0, 1, 2, 4, 8), "{:g}", "pieces of other images", change=_clutter),
+    "subsampling": Distortion((1, 2, 4, 8), "1/{:g}", "pixels kept along an axis", change=_subsampling),
+    "pixelation": Distortion((1, 2, 4, 8), "1/{:g}", "means of blocks", change=_pixelation),
 }
 """The distortions by name: the challenges of image classification, but for intraclass variation (`vary`)."""

@@ -81,7 +81,7 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
       batch_size: examples at a time.
 
     Returns:
-      `shift` in pixels, and `layers`, a record for each layer with variables: `layer`, `shape`, `invariance`,
+      `shift` in pixels, and `layers`, a record for each layer with variables, in order: `layer`, `shape`, `invariance`,
       `equivariance` (None without spatial axes, or if its stride does not divide the shift) and `linearity`.
     """
     size = trained.spec.size
@@ -105,10 +105,11 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
                 for name, value in measures.items():
                     of_layer[name] = of_layer.get(name, 0) + value.astype(np.float64)
     shapes = {row.name: row.shape for row in summary.rows}
+    ordered = [name for name in shapes if name in totals]  # a jitted function returns dicts sorted by name
     records = [
-        {"layer": layer, "shape": list(shapes.get(layer, ()))}
-        | {name: _quotient(parts.get(name)) for name in ("invariance", "equivariance", "linearity")}
-        for layer, parts in totals.items()
+        {"layer": layer, "shape": list(shapes[layer])}
+        | {name: _quotient(totals[layer].get(name)) for name in ("invariance", "equivariance", "linearity")}
+        for layer in ordered
     ]
     return {"shift": shift, "layers": records}
 

@@ -143,7 +143,7 @@ def fitting_batch(layers: Summary, examples: int) -> int:
     """Returns how many images fit `MEMORY` with the outputs of all layers, at most `LARGEST_BATCH` and all examples.
 
     >>> fitting_batch(summary("lenet5"), 10_000), fitting_batch(summary("resnet18"), 10_000)
-    (256, 55)
+    (256, 45)
     """
     return max(1, min(MEMORY // max(layers.bytes, 1), LARGEST_BATCH, examples))
 
