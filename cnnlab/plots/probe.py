@@ -198,6 +198,8 @@ def specialisation(predictors: Sequence[Record]) -> Figure:
         axis.grid(alpha=0.3, axis="y")
     size.set_ylim(0, None)
     aspect.set_yscale("log", base=2)
+    lowest, highest = aspect.get_ylim()
+    aspect.set_ylim(min(lowest, 0.45), max(highest, 2.2))
     aspect.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     aspect.axhline(1, color=GREY, linewidth=0.8)
     _class_shares(classes, predictors)
@@ -224,7 +226,8 @@ def _class_shares(axis: Axes, predictors: Sequence[Record], *, most: int = 8) ->
     for number, name in enumerate(names[:most] + ["others"] * bool(rest)):
         group = rest if number == most else [name]
         share = np.array([sum(record["classes"][each] for each in group) for record in predictors]) / counts
-        axis.bar(range(len(predictors)), share, bottom=start, color=f"C{number}", label=for_figure(name), width=0.7)
+        colour = GREY if number == most else f"C{number}" if number < 7 else "C9"
+        axis.bar(range(len(predictors)), share, bottom=start, color=colour, label=for_figure(name), width=0.7)
         start += share
     axis.set(ylabel="share of objects", ylim=(0, 1))
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -10,6 +10,7 @@ import numpy as np
 from cnnlab.data import as_float
 from cnnlab.data.columns import follows
 from cnnlab.geometry.warp import affine, elastic_displacement, warp_boxes, warp_images, warp_masks
+from cnnlab.runtime.compile import jit
 
 Batch = Mapping[str, jax.Array]
 
@@ -93,6 +94,10 @@ def distort(batch: Batch, distortion: Distortion, strength: jax.Array | float, k
     return out
 
 
+distorted = jit(distort, static_argnames="distortion")
+"""`distort`, compiled once for each distortion and shape, whatever the strength."""
+
+
 def strips(images: jax.Array, distortions: Mapping[str, Distortion], key: jax.Array) -> dict[str, np.ndarray]:
     """Returns the first of several images under each distortion, `[strengths, H, W, C]`, in the table's order.
 
@@ -100,7 +105,9 @@ def strips(images: jax.Array, distortions: Mapping[str, Distortion], key: jax.Ar
     (5, 8, 8, 1)
     """
     return {
-        name: np.stack([distort({"image": images}, it, strength, key)["image"][0] for strength in it.strengths])
+        name: np.stack(
+            [distorted({"image": images}, it, float(strength), key)["image"][0] for strength in it.strengths]
+        )
         for name, it in distortions.items()
     }
 
@@ -219,7 +226,8 @@ def _occlusion(key: jax.Array, images: jax.Array, share: jax.Array) -> jax.Array
 def _clutter(key: jax.Array, images: jax.Array, number: jax.Array) -> jax.Array:
     """Pastes pieces of other images of the batch along the border of each image.
 
-    A piece is a square with a quarter of the shorter side, cut from around the middle of another image.
+    A piece is a square with a quarter of the shorter side, cut from around the middle of another image. What it shows
+    is background: it is not added to masks or boxes, so a network that recognises it is wrong.
     """
     n, h, w, c = images.shape
     side = max(1, min(h, w) // 4)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab.anatomy import Summary
+from cnnlab.anatomy import Row, Summary
 from cnnlab.data import Examples, as_float, evaluation_batches
 from cnnlab.geometry.warp import affine, warp_images
 from cnnlab.probe.features import layer_outputs
@@ -33,18 +33,23 @@ def similarity_parts(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array
 
 
 def strides(summary: Summary) -> dict[str, tuple[float, float]]:
-    """Returns the pixels between neighbouring units along height and width, for each layer with spatial axes.
+    """Returns the pixels between neighbouring units along both axes, for each layer with variables and spatial axes.
 
     >>> from cnnlab.anatomy import summary
     >>> strides(summary("lenet5"))["conv2"]
     (2.0, 2.0)
     """
     out = {}
-    for row in summary.rows:
+    for row in _own(summary):
         steps = [float(field.stride) if field else 0.0 for field in row.fields]
         if len(row.shape) == 3 and min(row.shape[:2]) > 1 and min(steps) > 0:
             out[row.name] = (steps[0], steps[1])
     return out
+
+
+def _own(summary: Summary) -> list[Row]:
+    """Returns the layers with variables: rows of functions bear the name of the module that calls them."""
+    return [row for row in summary.rows if row.parameters or row.statistics]
 
 
 def whole_shift(steps: Mapping[str, tuple[float, float]], size: tuple[int, int]) -> int:
@@ -85,7 +90,11 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
       `equivariance` (None without spatial axes, or if its stride does not divide the shift) and `linearity`.
     """
     size = trained.spec.size
-    steps = strides(summary)
+    example = jax.ShapeDtypeStruct((1, *trained.spec.shape), jnp.float32)
+    shapes = {name: out.shape[1:] for name, out in jax.eval_shape(layer_outputs, trained, example).items()}
+    rows = {row.name: row.shape for row in _own(summary)}  # in the order of computation, which a dict loses in a jit
+    # A module may do more than the layer of its name, such as a mean over all positions; then it has no strides.
+    steps = {name: pair for name, pair in strides(summary).items() if shapes.get(name) == rows[name]}
     shift = whole_shift(steps, size)
     units = {
         name: tuple(round(shift / step) for step in pair)
@@ -104,12 +113,11 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
                 of_layer = totals.setdefault(layer, {})
                 for name, value in measures.items():
                     of_layer[name] = of_layer.get(name, 0) + value.astype(np.float64)
-    shapes = {row.name: row.shape for row in summary.rows}
-    ordered = [name for name in shapes if name in totals]  # a jitted function returns dicts sorted by name
     records = [
         {"layer": layer, "shape": list(shapes[layer])}
         | {name: _quotient(totals[layer].get(name)) for name in ("invariance", "equivariance", "linearity")}
-        for layer in ordered
+        for layer in rows
+        if layer in totals
     ]
     return {"shift": shift, "layers": records}
 

@@ -12,7 +12,7 @@ import numpy as np
 from cnnlab.data import Examples
 from cnnlab.data.columns import follows
 from cnnlab.geometry.warp import warp_masks
-from cnnlab.probe.distortions import Distortion, Motion, distort, move_maps
+from cnnlab.probe.distortions import Distortion, Motion, distorted, move_maps
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Trained, evaluation_rows, one_pass_rows
@@ -105,7 +105,7 @@ def _measure(
     def rows(trained: Trained, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         number = next(numbers)
         draw, passes = jax.random.split(jax.random.fold_in(key, number))
-        batch = _distorted(batch, distortion, jnp.float32(strength), draw)
+        batch = distorted(batch, distortion, jnp.float32(strength), draw)
         out = dict(one_pass_rows(trained, batch))
         if mc_samples:
             prediction = mc_predict(trained, batch["image"], key=passes, num_samples=mc_samples)
@@ -145,11 +145,6 @@ def mean_confidence(rows: Rows) -> dict[str, float]:
     if "probs" in rows:
         return {"confidence": float(rows["probs"].max(-1).mean())}
     return {}
-
-
-@jit(static_argnames="distortion")
-def _distorted(batch: Mapping[str, jax.Array], distortion: Distortion, strength: jax.Array, key: jax.Array) -> dict:
-    return distort(batch, distortion, strength, key)
 
 
 @jit
