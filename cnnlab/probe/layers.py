@@ -82,15 +82,15 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
     Args:
       trained: the network.
       examples: one split.
-      summary: the network's layers, from `cnnlab.anatomy.summary`.
+      summary: the network's layers for images of this size, from `cnnlab.anatomy.summary`.
       batch_size: examples at a time.
 
     Returns:
       `shift` in pixels, and `layers`, a record for each layer with variables, in order: `layer`, `shape`, `invariance`,
       `equivariance` (None without spatial axes, or if its stride does not divide the shift) and `linearity`.
     """
-    size = trained.spec.size
-    example = jax.ShapeDtypeStruct((1, *trained.spec.shape), jnp.float32)
+    size = summary.input[:2]
+    example = jax.ShapeDtypeStruct((1, *summary.input), jnp.float32)
     shapes = {name: out.shape[1:] for name, out in jax.eval_shape(layer_outputs, trained, example).items()}
     rows = {row.name: row.shape for row in _own(summary)}  # in the order of computation, which a dict loses in a jit
     # A module may do more than the layer of its name, such as a mean over all positions; then it has no strides.

@@ -60,7 +60,8 @@ def probe(
       `specialisation` (detection, see `specialise`), and `left_out`, records of `what` was not measured and `why`.
 
     Raises:
-      ValueError: the split does not exist, `limit` or `mc_samples` is below 1, or the data lacks a column of the task.
+      ValueError: the split does not exist, `limit` or `mc_samples` is below 1, or the data lacks a column of
+        the task or has other classes or images.
 
     >>> from cnnlab.data import shapes
     >>> from cnnlab.models import create_model
@@ -76,7 +77,9 @@ def probe(
             raise ValueError(f"{name} must be 1 or more, found {value}; leave it out for the default")
     examples = drawn(dataset[split], limit, dataset.spec.size)
     check_columns(trained, examples, f"the split {split} of {dataset.name}")
-    layers = summary(trained)
+    if dataset.spec.classes != trained.spec.classes:
+        raise ValueError(f"the network knows the classes {trained.spec.classes}, {dataset.name} {dataset.spec.classes}")
+    layers = summary(trained.network, dataset.spec.shape)
     batch_size = batch_size or fitting_batch(layers, len(examples))
     left_out = {name: why for name, it in distortions.items() if (why := unmovable(examples, it)) is not None}
     if mc_samples and not has_dropout(trained):

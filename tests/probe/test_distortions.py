@@ -28,7 +28,7 @@ def test_the_first_strength_gives_identical_images(name):
 
 def test_uint8_images_become_shares_of_255():
     image = np.full((1, 2, 2, 1), 51, np.uint8)
-    assert distorted("noise", 0, image)["image"].ravel().tolist() == pytest.approx([0.2] * 4)
+    assert apply("noise", 0, image)["image"].ravel().tolist() == pytest.approx([0.2] * 4)
 
 
 def test_a_shift_by_one_pixel_moves_all_pixels_by_one_and_repeats_the_edge():
