@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def explain(run, *arguments):
 
 
 def records(folder="out"):
-    return json.loads((open(f"{folder}/explanations.json")).read())["explanations"]
+    return json.loads(Path(folder, "explanations.json").read_text())["explanations"]
 
 
 def test_a_photo_alone_gives_both_guesses_with_error_bars_and_a_verdict(run, tmp_path, capsys):
@@ -58,7 +59,7 @@ def test_the_stored_map_is_that_of_the_library(run):
 
 
 def test_a_damaged_photo_is_named_and_the_others_are_explained(run, capsys):
-    open("broken.png", "w").write("no image")
+    Path("broken.png").write_text("no image")
     assert explain(run, "broken.png", "b.png", "--no-verdict", "--mc", "0", "--json") == 1
     captured = capsys.readouterr()
     assert [r["file"] for r in json.loads(captured.out)["explanations"]] == ["b.png", "b.png"]
