@@ -1,30 +1,12 @@
 """Explain answers: cnnlab explain RUN PATH... [--method grad_cam] [--target 3] [--mc 30] [--output DIR]."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import tyro
 
 from cnnlab.commands.common import AsJson, Misuse, Run, parse
-
-
-class Request(NamedTuple):
-    """The arguments of `cnnlab explain`."""
-
-    run: str
-    paths: Sequence[str]
-    method: Sequence[str]
-    target: str | None
-    layer: str | None
-    mc: int | str
-    verdict: bool
-    scores: Sequence[str]
-    classes: int
-    output: str | None
-    window: tuple[int, int] | None
-    frames: Sequence[int]
-    seed: int
-    json: bool
+from cnnlab.commands.explain_request import Request
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -4,13 +4,14 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from cnnlab.commands.common import Misuse, print_json
 from cnnlab.commands.explain_inputs import Input
+from cnnlab.commands.explain_request import Request
 from cnnlab.errors import check_known
 from cnnlab.explain.classes import dominant_classes
 from cnnlab.explain.explanation import Explanation
@@ -28,15 +29,12 @@ from cnnlab.quoting import for_terminal
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import has_dropout
 
-if TYPE_CHECKING:
-    from cnnlab.commands.explain import Request
-
 _PASSES = 20
 _SMALL = 0.01  # probability below which the figure shows no digits
 _STEPS = 12  # of the curves of deletion and insertion
 
 
-def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageError], request: "Request") -> None:
+def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageError], request: Request) -> None:
     """Explains each image by each method, and writes figures, maps and `explanations.json`; prints their names or it.
 
     Args:
@@ -92,7 +90,7 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
         raise ValueError(f"{'; '.join(map(str, broken))}; all other files are explained")
 
 
-def _class_sheet(trained: Trained, image: Input, request: "Request") -> Any:
+def _class_sheet(trained: Trained, image: Input, request: Request) -> Any:
     """Draws the maps of the most probable classes, by the first method that needs one forward pass."""
     method = next((name for name in request.method if METHODS[name].program), "grad_cam")
     options = {"number": request.classes, "method": method}

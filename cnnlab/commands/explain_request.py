@@ -1,0 +1,23 @@
+"""The arguments of `cnnlab explain`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Request(NamedTuple):
+    """The arguments of `cnnlab explain`."""
+
+    run: str
+    paths: Sequence[str]
+    method: Sequence[str]
+    target: str | None
+    layer: str | None
+    mc: int | str
+    verdict: bool
+    scores: Sequence[str]
+    classes: int
+    output: str | None
+    window: tuple[int, int] | None
+    frames: Sequence[int]
+    seed: int
+    json: bool
