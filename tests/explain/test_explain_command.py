@@ -121,6 +121,12 @@ def test_list_names_the_methods_with_a_line_each(capsys):
     assert "hardly changes if the weights are random" in out
 
 
+def test_the_page_explains_every_method_and_score():
+    page = (Path(__file__).parents[2] / "docs" / "explanations.md").read_text()
+    for name in (*cnnlab.explain.METHODS, *cnnlab.explain.SCORES):
+        assert f"| `{name}` |" in page
+
+
 def test_an_explanation_shows_itself_in_a_notebook(run):
     trained = cnnlab.load(run)
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)

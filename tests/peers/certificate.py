@@ -18,7 +18,7 @@ __all__ = [
     "compare_sets",
 ]  # which enter themselves into the list
 
-PACKAGES = {"sklearn": "scikit-learn", "torch_uncertainty": "torch-uncertainty"}
+PACKAGES = {"pytorch_grad_cam": "grad-cam", "sklearn": "scikit-learn", "torch_uncertainty": "torch-uncertainty"}
 
 
 def difference(ours, theirs) -> str:
