@@ -19,6 +19,10 @@ def trained(name, task, classes="abc", size=(16, 16), **options):
     return Trained(model.init(jax.random.key(0), jnp.zeros((1, *size, 1))), model, task, spec)
 
 
+def logits_of(net):
+    return jax.jit(net.network.apply)(net.variables, IMAGES)
+
+
 IMAGES = jax.random.uniform(jax.random.key(1), (2, 16, 16, 1))
 
 
@@ -44,20 +48,20 @@ def test_a_region_is_the_mean_of_its_pixels():
 
 def test_the_default_target_is_the_most_probable_class():
     net = trained("lenet5", Classification())
-    logits = net.network.apply(net.variables, IMAGES)
+    logits = logits_of(net)
     np.testing.assert_allclose(explain.saliency(net, IMAGES).target, logits.max(-1), rtol=1e-5)
 
 
 def test_the_default_of_a_regression_is_its_first_number():
     net = trained("lenet5", Regression(), classes=("height", "width"))
-    logits = net.network.apply(net.variables, IMAGES)
+    logits = logits_of(net)
     np.testing.assert_allclose(explain.saliency(net, IMAGES).target, logits[:, 0], atol=1e-6)
     np.testing.assert_allclose(explain.saliency(net, IMAGES, "width").target, logits[:, 1], atol=1e-6)
 
 
 def test_a_class_of_a_segmentation_is_explained_over_the_pixels_that_are_given_to_it():
     net = trained("unet", Segmentation(), width=2, depth=1)
-    logits = np.asarray(net.network.apply(net.variables, IMAGES))
+    logits = np.asarray(logits_of(net))
     mask = logits.argmax(-1)
     expected = [
         logits[i, ..., 2][mask[i] == 2].mean() if (mask[i] == 2).any() else logits[i, ..., 2].mean() for i in (0, 1)
@@ -68,8 +72,8 @@ def test_a_class_of_a_segmentation_is_explained_over_the_pixels_that_are_given_t
 @pytest.mark.parametrize("kind", ["cells", "anchors"])
 def test_the_target_of_a_box_is_what_decoding_says_of_it(kind):
     task = Detection(kind=kind, image_size=(16, 16), anchors=((4.0, 4.0), (8.0, 4.0)) if kind == "anchors" else "auto")
-    net = trained("grid_detector", task, classes="ab")
-    logits = net.network.apply(net.variables, IMAGES)
+    net = trained("grid_detector", task, classes="ab", features=(4, 4))
+    logits = logits_of(net)
     boxes = task.decode(task.link(logits))
     place, label = boxes["place"][:, 0], boxes["classes"][:, 0]
     np.testing.assert_allclose(targets.box(net, place, label)(logits), boxes["score"][:, 0], rtol=1e-5)

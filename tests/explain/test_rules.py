@@ -440,30 +440,16 @@ def test_a_variance_kept_from_being_negative_is_no_relu():
 
 
 TINY = {
-    "dense": ({}, (8, 8, 1)),
     "lenet5": ({}, (28, 28, 1)),
-    "keras_mnist": ({}, (12, 12, 1)),
-    "keras_vgg": ({}, (20, 20, 3)),
-    "convnet": ({}, (16, 16, 1)),
     "separable": ({}, (16, 16, 3)),
-    "alexnet": ({"width": 10, "hidden": 8}, (64, 64, 3)),
-    "network_in_network": ({"widths": ((12, 11, 10), (10, 10, 10), (10, 10))}, (16, 16, 3)),
-    "vgg11": ({"width": 10, "hidden": 8}, (32, 32, 3)),
-    "resnet18": ({"width": 12, "stage_sizes": (1, 2)}, (32, 32, 3)),
-    "resnet50": ({"width": 12, "stage_sizes": (1, 2)}, (32, 32, 3)),
     "resnet20": ({"width": 12, "stage_sizes": (1, 2)}, (16, 16, 3)),
-    "googlenet_paper": ({"width": 1 / 8}, (32, 32, 3)),
-    "xception": ({"width": 1 / 8, "middle": 1}, (40, 40, 3)),
     "unet": ({"width": 10, "depth": 2}, (18, 14, 1)),
-    "encoder_decoder": ({}, (16, 16, 3)),
-    "grid_detector": ({}, (16, 16, 3)),
-    "yolo": ({"layers": (((3, 12, 2),), ((1, 10, 1), (3, 12, 1))), "hidden": 10, "cells": 2}, (16, 16, 3)),
     "yolo_small": ({"width": 8, "stage_sizes": (1, 1), "stride": 8}, (16, 16, 3)),
 }
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_each_network_of_the_package_agrees_with_one_whose_relus_are_written_by_hand(name, monkeypatch):
+def test_networks_of_the_package_agree_with_those_whose_relus_are_written_by_hand(name, monkeypatch):
     options, shape = TINY[name]
     net = models.create_model(name, num_classes=3, **options)
     x = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)

@@ -26,7 +26,8 @@ def untrained(task, annotation, model, **options):
     """Returns an untrained network and a small dataset for it."""
     data = cnnlab.data.shapes(annotation, size=16, train=12, validation=4, test=10)
     task = TASKS[task](**options).resolve(data)
-    network = create_model(model, num_classes=task.head(data.spec))
+    small = {"encoder_decoder": {"features": 2}, "grid_detector": {"features": (4, 4)}}.get(model, {})
+    network = create_model(model, num_classes=task.head(data.spec), **small)
     variables = cnnlab.nn.init(network, jnp.zeros((1, 16, 16, 1)), jax.random.key(0))
     return cnnlab.Trained(variables, network, task, data.spec), data
 
