@@ -4,6 +4,7 @@
 with spatial axes. Each map is resized to the image bilinearly.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -165,10 +166,22 @@ def _eigen_cam(one: Pass, x: jax.Array) -> jax.Array:
     a, _ = one.activations(x)
     places = a.reshape(len(a), -1, a.shape[-1])
     places -= places.mean(1, keepdims=True)
-    _, _, components = jnp.linalg.svd(places, full_matrices=False)
-    projection = jnp.einsum("bpc,bc->bp", places, components[:, 0], precision=jax.lax.Precision.HIGHEST)
+    projection = _first_projection(places)
     strongest = jnp.take_along_axis(projection, jnp.abs(projection).argmax(1)[:, None], 1)
     return _resized(jax.nn.relu(projection * jnp.sign(strongest)).reshape(a.shape[:3]), x)
+
+
+def _first_projection(places: jax.Array) -> jax.Array:
+    """Returns the projection of rows `[B, p, C]` on their first principal component, `[B, p]`.
+
+    It is computed from the smaller one of the products of the rows with themselves, `[p, p]` or `[C, C]`.
+    """
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    wide = places.shape[1] < places.shape[2]
+    values, vectors = jnp.linalg.eigh(product("bpc,bqc->bpq" if wide else "bpc,bpd->bcd", places, places))
+    if wide:
+        return jnp.sqrt(jnp.maximum(values[:, -1:], 0)) * vectors[..., -1]
+    return product("bpc,bc->bp", places, vectors[..., -1])
 
 
 def score_cam(

@@ -146,8 +146,8 @@ def finish(
     """Returns the explanation, and warns of maps that are zero everywhere, unless it is being traced."""
     if isinstance(maps, jax.core.Tracer):
         return Explanation(maps, spread, value, None, images)
-    empty = ~np.asarray(jnp.any(maps != 0, (1, 2)))
-    if remark and empty.any():
+    empty = np.asarray(_is_empty(maps)) if remark else np.zeros(len(maps), bool)
+    if empty.any():
         which = ", ".join(map(str, np.flatnonzero(empty)[:8])) + (", ..." if empty.sum() > 8 else "")
         warnings.warn(
             f"the map of image {which} is zero everywhere: the target does not depend on what the method looks at (a "
@@ -155,6 +155,11 @@ def finish(
             stacklevel=4,
         )
     return Explanation(maps, spread, value, None, images)
+
+
+@jit
+def _is_empty(maps: jax.Array) -> jax.Array:
+    return ~jnp.any(maps != 0, (1, 2))
 
 
 @jit(static_argnames=("method", "layers", "mc_samples", "options"))

@@ -21,7 +21,7 @@ from cnnlab.explain.gradients import normalised_baseline
 from cnnlab.runtime.compile import jit
 from cnnlab.uncertainty.dropout import require_dropout, sampled_logits
 
-_BATCH_PIXELS = 1 << 18  # pixels of the images that run through the network at a time
+_BATCH_PIXELS = 1 << 17  # pixels of the images that run through the network at a time; more do not fit a cache
 
 
 def occlusion(
@@ -205,29 +205,28 @@ def _explain_by_masks(
             member, pass_key = (members[0], jax.random.fold_in(key, t)) if mc_samples else (members[t], None)
             value = _value(member, x, target, pass_key)
 
-            def add(part, used, member=member, pass_key=pass_key, value=value) -> _Sums:
-                return _add(member, x, hidden, target, pass_key, key, part, used, value, masks.make, masks.settings)
+            def add(sums, part, used, member=member, pass_key=pass_key, value=value) -> _Sums:
+                options = (member, x, hidden, target, pass_key, key, part, used, value, masks.make, masks.settings)
+                return _add(sums, *options)
 
             done = functools.partial(lambda t, i: update(completed=t * number + min((i + 1) * chunk, number)), t)
-            shift = finish_map(*_add_up(add, places, used, done)) - mean
+            shift = finish_map(*_add_up(add, _no_sums(x, value), places, used, done)) - mean
             mean = mean + shift / (t + 1)  # Welford's update of mean and squared deviations
             squares = squares + shift**2 * (t / (t + 1))
             values = values + value / passes
     return finish(images, mean, jnp.sqrt(squares / passes) if passes > 1 else None, values)
 
 
-def _add_up(add: Callable, places: np.ndarray, used: np.ndarray, done: Callable[[int], None]) -> tuple:
+def _add_up(add: Callable, sums: "_Sums", places: np.ndarray, used: np.ndarray, done: Callable[[int], None]) -> "_Sums":
     """Adds the sums of all chunks; `done` hears of each chunk, except in a trace, which is one loop of the device."""
-    total = add(places[0], used[0])
-    if isinstance(total.falls, jax.core.Tracer):
-        rest = (jnp.asarray(places[1:]), jnp.asarray(used[1:]))
-        return jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, add(*part)), None), total, rest)[0]
-    done(0)
-    for i in range(1, len(places)):
-        total = jax.tree.map(jnp.add, total, add(places[i], used[i]))
-        jax.block_until_ready(total)  # or the progress would run ahead of the device
+    if isinstance(sums.falls, jax.core.Tracer):
+        parts = (jnp.asarray(places), jnp.asarray(used))
+        return jax.lax.scan(lambda sums, part: (add(sums, *part), None), sums, parts)[0]
+    for i in range(len(places)):
+        before, sums = sums, add(sums, places[i], used[i])
+        jax.block_until_ready(before)  # or the progress would run ahead of the device
         done(i)
-    return total
+    return sums
 
 
 class _Sums(NamedTuple):
@@ -238,9 +237,14 @@ class _Sums(NamedTuple):
     masks: jax.Array
 
 
+def _no_sums(x: jax.Array, value: jax.Array) -> _Sums:
+    zeros = jnp.zeros(x.shape[:3])
+    return _Sums(jnp.zeros_like(value), zeros, zeros[0])
+
+
 @jit(static_argnames=("make", "settings"))
-def _add(member, x, hidden, target, pass_key, key, places, used, value, make, settings) -> _Sums:
-    """Computes the sums of a chunk of masks; `used` is false for the places that only fill the last chunk."""
+def _add(sums, member, x, hidden, target, pass_key, key, places, used, value, make, settings) -> _Sums:
+    """Adds the sums of a chunk of masks; `used` is false for the places that only fill the last chunk."""
     masks = jax.vmap(lambda place: make(place, x.shape[1:3], key, settings))(places)
     seen = hidden + masks[:, None, ..., None] * (x - hidden)  # [n, B, H, W, C]
     one = _one_pass(member, target, pass_key)
@@ -251,7 +255,8 @@ def _add(member, x, hidden, target, pass_key, key, places, used, value, make, se
         each = jax.vmap(one.value)(seen)  # all masks of a pass share its dropout masks
     falls = jnp.where(used[:, None], value - each, 0)
     masks = jnp.where(used[:, None, None], masks, 0)
-    return _Sums(falls.sum(0), jnp.einsum("nb,nhw->bhw", falls, masks), masks.sum(0))
+    chunk = _Sums(falls.sum(0), jnp.einsum("nb,nhw->bhw", falls, masks), masks.sum(0))
+    return jax.tree.map(jnp.add, sums, chunk)
 
 
 @jit

@@ -1,5 +1,6 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -42,6 +43,26 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
     >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
     [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
     """
+    return list(_trace(trained, shape)[0])
+
+
+def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) -> tuple[int, ...]:
+    """Returns the shape of the logits for one image, `[1, ...]`; nothing is computed.
+
+    The arguments are those of `find_layers`.
+    """
+    return _trace(trained, shape)[1]
+
+
+def _trace(trained: Trained, shape: tuple[int, int, int] | None) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    leaves, structure = jax.tree.flatten(trained.variables)
+    arrays = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return _trace_once(trained.network, structure, arrays, tuple(shape or trained.spec.shape))
+
+
+@functools.lru_cache(maxsize=64)
+def _trace_once(network: nn.Module, structure: Any, arrays: tuple, shape: tuple[int, int, int]) -> tuple:
+    """Returns the layers of a network and the shape of its logits."""
     shapes: dict[str, list[tuple[int, ...]]] = {}
 
     def note(module: nn.Module, call, args, kwargs):
@@ -51,10 +72,10 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
             shapes.setdefault(name, []).append(out.shape)
         return out
 
-    image = jax.ShapeDtypeStruct((1, *(shape or trained.spec.shape)), jnp.float32)
+    variables, image = jax.tree.unflatten(structure, arrays), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     with tap(note):
-        jax.eval_shape(lambda variables, x: cnn.apply(trained.network, variables, x), trained.variables, image)
-    return [Layer(name, each[-1], len(each)) for name, each in shapes.items()]
+        logits = jax.eval_shape(lambda variables, x: cnn.apply(network, variables, x), variables, image)
+    return tuple(Layer(name, each[-1], len(each)) for name, each in shapes.items()), logits.shape
 
 
 def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int, int] | None = None) -> Layer:
@@ -71,10 +92,8 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
         if not matches:
             raise unknown("layer", name, [layer.name for layer in layers])
         return matches[0]
-    image = jax.ShapeDtypeStruct((1, *(shape or trained.spec.shape)), jnp.float32)
-    logits = jax.eval_shape(lambda variables, x: cnn.apply(trained.network, variables, x), trained.variables, image)
     spatial = [layer for layer in layers if is_spatial(layer)]
-    if spatial and spatial[-1].shape == logits.shape:
+    if spatial and spatial[-1].shape == logits_shape(trained, shape):
         last = spatial[-1].name
         spatial = [layer for layer in spatial if layer.name != last and not layer.name.startswith(f"{last}/")]
     if not spatial:

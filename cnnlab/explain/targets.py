@@ -12,10 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from cnnlab.data import normalise
 from cnnlab.errors import unknown
-from cnnlab.explain.taps import Layer, find_layer
-from cnnlab.explain.taps import run as run_network
+from cnnlab.explain.taps import Layer, find_layer, logits_shape
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks.task import Outputs, Task, complete, task_name
 from cnnlab.trained import Trained, outputs
@@ -246,10 +244,9 @@ def choose_target(members: Sequence[Trained], images: jax.Array, target: Any = N
         target = named(trained, target)
         if callable(target):
             return target
-    averaged = mean_outputs(tuple(members), images)
     if target is not None:
         target = _checked(target, len(images), len(trained.spec.classes))
-    return _CHOICES[kind](trained, averaged, target)
+    return _CHOICES[kind](tuple(members), images, target)
 
 
 def named(trained: Trained, text: str) -> int | Target:
@@ -269,7 +266,7 @@ def named(trained: Trained, text: str) -> int | Target:
     raise unknown("target", text, classes, "Numbers from 0 and margins such as 4-9 are known too.")
 
 
-def _checked(index: Any, number: int, k: int) -> jax.Array:
+def _checked(index: Any, number: int, k: int) -> np.ndarray:
     """Returns class numbers as an array `[B]` or a single one."""
     index = np.asarray(index)
     if index.dtype.kind not in "iu" or index.shape not in ((), (number,)):
@@ -280,17 +277,16 @@ def _checked(index: Any, number: int, k: int) -> jax.Array:
     wrong = index[(index < 0) | (index >= k)] if index.ndim else index[None][(index < 0) | (index >= k)]
     if wrong.size:
         raise ValueError(f"target must lie in 0..{k - 1} for {k} classes, found {wrong.ravel()[0]}")
-    return jnp.asarray(index)
+    return index
 
 
 def _check_values(trained: Trained, images: jax.Array, target: Target) -> None:
-    layer = target.layer if isinstance(target, LayerTarget) else None
-
-    def value(trained: Trained, images: jax.Array) -> jax.Array:
-        logits, output = run_network(trained, normalise(images, trained.spec), layer)
-        return target(logits if layer is None else output)
-
-    shape = jax.eval_shape(value, trained, images).shape
+    size = images.shape[1:]
+    if isinstance(target, LayerTarget):
+        read = find_layer(trained, target.layer.name, size).shape
+    else:
+        read = logits_shape(trained, size)
+    shape = jax.eval_shape(target, jax.ShapeDtypeStruct((len(images), *read[1:]), jnp.float32)).shape
     if shape != (len(images),):
         raise ValueError(f"a target must return one value an image, [{len(images)}], found {list(shape)}")
 
@@ -302,10 +298,16 @@ def mean_outputs(members: tuple[Trained, ...], images: jax.Array) -> Outputs:
     return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *each)
 
 
-def _of_vector(trained: Trained, outputs: Outputs, index: jax.Array | None) -> Target:
-    index = class_ranks(outputs)[:, 0] if index is None else index
-    index = jnp.broadcast_to(index, len(jax.tree.leaves(outputs)[0]))
-    return class_logit(index) if "probs" in outputs else output(index)
+def _of_vector(members: tuple[Trained, ...], images: jax.Array, index: np.ndarray | None) -> Target:
+    index = class_ranks(mean_outputs(members, images))[:, 0] if index is None else np.broadcast_to(index, len(images))
+    names = _output_names(members[0].task, logits_shape(members[0], images.shape[1:]))
+    return class_logit(index) if "probs" in names else output(index)
+
+
+@functools.lru_cache(maxsize=64)
+def _output_names(task: Task, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Returns the names of a task's outputs for logits of a shape."""
+    return tuple(jax.eval_shape(task.link, jax.ShapeDtypeStruct(shape, jnp.float32)))
 
 
 def class_ranks(outputs: Outputs) -> jax.Array:
@@ -320,7 +322,8 @@ def class_ranks(outputs: Outputs) -> jax.Array:
     return jnp.argsort(-(probs[..., 1] if probs.ndim == 3 else probs), axis=-1, stable=True)
 
 
-def _of_map(trained: Trained, outputs: Outputs, index: jax.Array | None) -> Target:
+def _of_map(members: tuple[Trained, ...], images: jax.Array, index: np.ndarray | None) -> Target:
+    outputs = mean_outputs(members, images)
     mask = outputs["probs"].argmax(-1)
     index = area_ranks(outputs)[:, 0] if index is None else jnp.broadcast_to(index, len(mask))
     pixels = mask == index[:, None, None]
@@ -336,7 +339,8 @@ def area_ranks(outputs: Outputs) -> jax.Array:
     return jnp.argsort(-jnp.where(present, count, jnp.where(jnp.arange(k) == 0, 0.0, -1.0)), axis=-1, stable=True)
 
 
-def _of_grid(trained: Trained, outputs: Outputs, index: jax.Array | None) -> Target:
+def _of_grid(members: tuple[Trained, ...], images: jax.Array, index: np.ndarray | None) -> Target:
+    trained, outputs = members[0], mean_outputs(members, images)
     score, probs, _ = flat_boxes(outputs)
     each = score[..., None] * probs  # [B, n, k]
     if index is None:

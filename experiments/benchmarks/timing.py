@@ -48,11 +48,11 @@ def take_turns(
       seconds: length of a turn.
       warm: untimed calls of each variant at the start.
     """
-    first = {name: _median_ms(run, warm) for name, run in variants.items()}
+    first = {name: median_ms(run, warm) for name, run in variants.items()}
     table: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
-            table[name].append(_median_ms(run, repeats or max(3, round(1000 * seconds / first[name]))))
+            table[name].append(median_ms(run, repeats or max(3, round(1000 * seconds / first[name]))))
     return {name: statistics.median(values) for name, values in table.items()}
 
 
@@ -134,16 +134,26 @@ def _measure(
 @contextlib.contextmanager
 def _process(script: str, network: str, way: str) -> Iterator[Callable[[int], Measurement]]:
     """Starts a process that runs one variant of a network, and yields a function that asks it for so many calls."""
-    command = [sys.executable, script, "--networks", network, "--alone", way]
-    command += ["--no-peers"] if way in OWN else []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    options = ("--networks", network, "--alone", way, *(["--no-peers"] if way in OWN else []))
+    with process(script, *options, name=f"{way} of {network}") as ask:
+        yield ask
 
-        def ask(repeats: int) -> Measurement:
-            process.stdin.write(f"{repeats}\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
+
+@contextlib.contextmanager
+def process(script: str, *options: str, name: str) -> Iterator[Callable[[Any], Measurement]]:
+    """Starts a script in a process of its own.
+
+    Yields a function that sends a line to its standard input and returns the JSON object that it prints.
+    """
+    command = [sys.executable, script, *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+
+        def ask(question: Any) -> Measurement:
+            child.stdin.write(f"{question}\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
             if not line:
-                raise RuntimeError(f"{way} of {network} ended: its error is above, `{' '.join(command)}` runs it alone")
+                raise RuntimeError(f"{name} ended: its error is above, `{' '.join(command)}` runs it alone")
             return json.loads(line)
 
         yield ask
@@ -158,7 +168,7 @@ def _serve(build: Callable[[Row], Callable[[], None]], network: Row) -> dict[str
     run = build(network)
     jax.config.update("jax_enable_compilation_cache", False)
     for line in sys.stdin:
-        measurement = {"ms": _median_ms(run, int(line))}
+        measurement = {"ms": median_ms(run, int(line))}
         measurement |= {"peak_mb": before and round((_kilobytes("VmHWM") - before) / 1024)}
         print(json.dumps(measurement), flush=True)
         if line.strip() == "1" and before:
@@ -179,7 +189,8 @@ def matrix_rate(side: int = 2048, dtype: Any = jnp.float32) -> float:
     return side**3 / take_turns({"": lambda: product(a, a).block_until_ready()}, rounds=3, repeats=5)[""] * 1000
 
 
-def _median_ms(run: Callable[[], None], repeats: int) -> float:
+def median_ms(run: Callable[[], None], repeats: int) -> float:
+    """Returns the median milliseconds of so many calls."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()

@@ -66,16 +66,18 @@ class Residual(nn.Module):
             first, middle = block(inputs, narrow, 1), block(narrow, narrow, stride=stride)
             self.body = nn.Sequential(first, middle, block(narrow, outputs, 1)[:2])
         self.shortcut = nn.Identity() if inputs == outputs else block(inputs, outputs, 1, stride)[:2]
+        self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
+        return self.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet18() -> nn.Module:
-    """Returns ResNet-18 with the stem for images of 32 pixels."""
+def resnet18(stem: str = "small") -> nn.Module:
+    """Returns ResNet-18 with the stem for images of 32 pixels, or for a `photo`."""
+    first = [block(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)] if stem == "photo" else [block(3, 64)]
     widths = (64, 64, 128, 256, 512)
     stages = [nn.Sequential(Residual(a, b, 1 if a == b else 2), Residual(b, b, 1)) for a, b in pairwise(widths)]
-    return nn.Sequential(block(3, 64), *stages, Mean(), nn.Linear(512, 10))
+    return nn.Sequential(*first, *stages, Mean(), nn.Linear(512, 10))
 
 
 def resnet50() -> nn.Module:
