@@ -95,12 +95,57 @@ def main(
     edges, content, true = (read(atlas / f"{name}.png") for name in ("edges", "content", "shapes"))
     wide = ndimage.binary_dilation(edges, np.ones((3, 3)))
     Image.fromarray(255 * wide.astype(np.uint8)).save(runs / "outlines.png")
-    experiment = cnnlab.Experiment(
+    experiment = make_experiment(
+        atlas,
+        runs / "outlines.png",
+        width=width,
+        depth=depth,
+        dropout=dropout,
+        epochs=epochs,
+        crops=crops,
+        window=window,
+        batch_size=batch_size,
+        columns=columns,
+    )
+    trained = [
+        cnnlab.train(dataclasses.replace(experiment, seed=seed), runs / f"unet{seed}") for seed in range(networks)
+    ]
+    sheet = np.asarray(Image.open(atlas / "sheet.jpg").convert("RGB"))
+    strips = {}
+    for name, (low, high) in {"choose": (choose, score), "score": (score, end)}.items():
+        probability, variance = predict(trained, sheet, low, high, mc_samples)
+        part = (slice(None), slice(low, high))
+        strips[name] = (probability, variance, wide[part], edges[part], true[part], content[part])
+    chosen = tune(*strips["choose"])
+    probability, variance, *truth = strips["score"]
+    table = scores(probability, truth[1:], **chosen) | error_detection(probability, variance, truth)
+    draw(sheet[:, score:end], probability > 0.5, probability, variance, truth).save(runs / "picture.png")
+    print(", ".join(f"{name} {value}" for name, value in chosen.items()))
+    show("Paris, atlas of 1926", table, recording, group="segmentation")
+    return table
+
+
+def make_experiment(
+    atlas: Path,
+    outlines: Path,
+    *,
+    width: int,
+    depth: int,
+    dropout: float,
+    epochs: int,
+    crops: int,
+    window: int,
+    batch_size: int,
+    columns: tuple[int, int, int],
+) -> cnnlab.Experiment:
+    """Returns the experiment that learns `outlines`, a mask of the sheet; the other arguments are those of `main`."""
+    choose, score, end = columns
+    return cnnlab.Experiment(
         model=cnnlab.Choice("unet", width=width, depth=depth, spatial_dropout=dropout),
         data=cnnlab.Choice(
             "sheet",
             path=str((atlas / "sheet.jpg").resolve()),
-            mask=str((runs / "outlines.png").resolve()),
+            mask=str(outlines.resolve()),
             content=str((atlas / "content.png").resolve()),
             classes=("shape", "outline"),
             window=window,
@@ -124,22 +169,6 @@ def main(
             ),
         ),
     )
-    trained = [
-        cnnlab.train(dataclasses.replace(experiment, seed=seed), runs / f"unet{seed}") for seed in range(networks)
-    ]
-    sheet = np.asarray(Image.open(atlas / "sheet.jpg").convert("RGB"))
-    strips = {}
-    for name, (low, high) in {"choose": (choose, score), "score": (score, end)}.items():
-        probability, variance = predict(trained, sheet, low, high, mc_samples)
-        part = (slice(None), slice(low, high))
-        strips[name] = (probability, variance, wide[part], edges[part], true[part], content[part])
-    chosen = tune(*strips["choose"])
-    probability, variance, *truth = strips["score"]
-    table = scores(probability, truth[1:], **chosen) | error_detection(probability, variance, truth)
-    draw(sheet[:, score:end], probability > 0.5, probability, variance, truth).save(runs / "picture.png")
-    print(", ".join(f"{name} {value}" for name, value in chosen.items()))
-    show("Paris, atlas of 1926", table, recording, group="segmentation")
-    return table
 
 
 def read(path: Path) -> np.ndarray:

@@ -51,6 +51,16 @@ def test_the_mnist_experiments_tabulate_their_seeds(name, tmp_path, monkeypatch,
     assert set(table) >= {"accuracy", "nll"} | others.get(name, {"MC accuracy", "MC mutual_information"})
 
 
+def test_the_wrong_digits_are_drawn_and_the_maps_counted(tmp_path, monkeypatch, capsys):
+    few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
+    monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", cnnlab.data.Source(lambda: cnnlab.data.from_arrays(few)))
+    module = script("mnist_explain.py")
+    table = module.main(tmp_path, methods=("grad_cam",), images=8, shown=3, method="saliency", passes=2)
+    assert set(table["grad_cam"]) == {*module.SCORES, "flagged", "empty"}
+    assert json.loads((tmp_path / "tests.json").read_text())["share"] == table
+    assert (tmp_path / "wrong.png").exists()
+
+
 @pytest.mark.parametrize("name", ["mnist_mc_dropout", "fashion_mc_dropout"])
 def test_the_mc_dropout_experiments_compare_one_pass_with_many(name, tmp_path, monkeypatch, capsys):
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
@@ -101,6 +111,36 @@ def test_the_cells_experiment_cuts_its_pictures_and_trains(bccd, tmp_path, capsy
     table = script("cells_keras_vgg.py").main(bccd, seeds=1, runs=tmp_path, epochs=1)
     assert len(list((tmp_path / "crops").rglob("*.png"))) == 3 * 36  # the box without area is left out
     assert "balanced_accuracy" in table
+
+
+def test_the_cells_are_explained_by_their_boxes(bccd, tmp_path, monkeypatch, capsys):
+    module = script("cells_explain.py")
+    model = module.EXPERIMENT.model.replace(stage_sizes=(1, 1, 1))
+    training = dataclasses.replace(module.EXPERIMENT.training, batch_size=6)
+    monkeypatch.setattr(module, "EXPERIMENT", dataclasses.replace(module.EXPERIMENT, model=model, training=training))
+    options = {
+        "photos": 2,
+        "size": 32,
+        "width": 4,
+        "epochs": 1,
+        "least": 0.0,
+        "methods": ("hires_cam",),
+        "values": ("right",),
+    }
+    table = module.main(bccd, tmp_path, **options)
+    assert set(table) == {(name, "right") for name in ("hires_cam", *module.BASELINES)}
+    assert all(0 <= share <= 1 for row in table.values() for share in row.values())
+    assert (tmp_path / "boxes.png").exists()
+
+
+def test_the_mass_inside_a_box_counts_the_pixels_whose_centre_is_inside():
+    maps = np.zeros((3, 4, 4))
+    maps[0, 1, 1], maps[0, 3, 3] = -3, 1  # the sign does not matter
+    maps[1, 0, 0] = 1
+    boxes = np.tile([1.0, 1.0, 2.4, 3.0], (3, 1))  # columns 1 and rows 1 to 2
+    inside, hit = script("cells_explain.py").share_inside(maps, boxes)
+    assert inside.tolist() == [0.75, 0, 0]  # the third map is empty
+    assert hit.tolist() == [True, False, False]
 
 
 def test_the_bccd_experiment_compares_heads(bccd, tmp_path, monkeypatch, capsys):

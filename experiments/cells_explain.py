@@ -1,0 +1,200 @@
+"""Why this box? Maps of a blood cell detector's boxes, and how much of each map lies inside its box.
+
+    python experiments/cells_explain.py --bccd DIR [--photos 24] [--runs runs/cells_explain] [--record]
+
+DIR is the BCCD dataset, as in bccd_yolo.py. The detector is smaller and shorter than there, because the maps and not
+the boxes count here.
+
+`RUNS/boxes.png` shows a box of each class in a test photo: what raises its score, and what moves one of its edges.
+
+The table has two numbers for each method and each value of a box. `inside` is the share of the map's mass, the sum of
+its absolute values, inside the predicted box (Arras et al., Ground Truth Evaluation of Neural Network Explanations with
+CLEVR-XAI, 2022). `hit` is the share of maps whose largest value lies inside (the pointing game of Zhang et al.,
+Top-down Neural Attention by Excitation Backprop, 2016). They are means over the best box of each class in each of
+`--photos` test photos. A map of equal values and the edges of the photo, which know no box, stand beside them.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from bccd_yolo import EXPERIMENT
+from results import OFF, Options
+
+import cnnlab
+from cnnlab import explain
+from cnnlab.explain.baselines import edge_maps
+from cnnlab.plots.canvas import new_figure, outline, show
+from cnnlab.plots.explanations import overlay_map
+from cnnlab.training.restore import load_data
+
+LEAST = 0.3  # score of a box that is explained
+BATCH = 8
+METHODS = ("grad_cam", "hires_cam", "layer_cam", "saliency", "integrated_gradients", "occlusion")
+DRAWN = ("hires_cam", "integrated_gradients", "occlusion")  # in the figure
+BASELINES = {"edges": edge_maps, "equal values": lambda images: np.ones(images.shape[:3])}  # which know no box
+GREEN = "#009e73"
+
+
+class Boxes(NamedTuple):
+    """Boxes that are explained, one an image.
+
+    Attributes:
+      images: `[n, H, W, 3]` uint8.
+      boxes: `[n, 4]` xyxy in pixels.
+      place: `[n]`, their index on the network's grid.
+      label: `[n]`, their class.
+      score: `[n]`.
+    """
+
+    images: np.ndarray
+    boxes: np.ndarray
+    place: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+
+    def part(self, which: slice | np.ndarray) -> "Boxes":
+        """Returns some of the boxes."""
+        return Boxes(*(array[which] for array in self))
+
+
+def main(
+    bccd: Path,
+    runs: Path = Path("runs/cells_explain"),
+    methods: tuple[str, ...] = METHODS,
+    values: tuple[str, ...] = ("score", "right"),
+    photos: int = 24,
+    size: int = 256,
+    width: int = 16,
+    epochs: int = 40,
+    least: float = LEAST,
+    recording: Options = OFF,
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Trains a detector, measures how much of each map lies inside its box, and draws a box of each class.
+
+    Args:
+        bccd: folder with Annotations, ImageSets and JPEGImages.
+        runs: folder of the run and the figure.
+        methods: methods of explanation.
+        values: what is explained of a box: its score, or a coordinate such as right.
+        photos: number of test photos.
+        size: height and width of the letterbox in pixels.
+        width: channels of the network's first stage.
+        epochs: number of epochs.
+        least: lowest score of a box that is explained.
+        recording: whether the results are stored.
+    """
+    experiment = dataclasses.replace(
+        EXPERIMENT,
+        data=cnnlab.Choice("boxes", path=str(bccd.resolve()), size=size),
+        model=EXPERIMENT.model.replace(stride=16, width=width),
+        task=EXPERIMENT.task.replace(kind="anchors"),
+        training=dataclasses.replace(EXPERIMENT.training, epochs=epochs),
+    )
+    trained = cnnlab.train(experiment, runs / "yolo")
+    quality = cnnlab.evaluate(runs / "yolo")["map50"]
+    test = load_data(runs / "yolo")["test"]
+    found = best_boxes(trained, test[np.arange(min(photos, len(test)))]["image"], least)
+    counts = np.bincount(found.label, minlength=len(trained.spec.classes))
+    named = ", ".join(f"{count} {name}" for name, count in zip(trained.spec.classes, counts, strict=True))
+    print(f"map50 {quality:.3f}; {len(found.label)} boxes are explained: {named}")
+    maps, table = {}, {}
+    for value in values:
+        known = {method: make_maps(trained, found, method, value) for method in methods}
+        maps |= {(method, value): each for method, each in known.items()}
+        nothing = {name: np.asarray(make(found.images / 255)) for name, make in BASELINES.items()}
+        print(f"{value:24} inside     hit")
+        for name, each in (known | nothing).items():
+            inside, hit = share_inside(each, found.boxes)
+            table[name, value] = {"inside": float(inside.mean()), "hit": float(hit.mean())}
+            print(f"  {name:22} {inside.mean():6.3f}  {hit.mean():6.3f}", flush=True)
+            title = f"BCCD, {len(hit)} boxes, maps of their {value} by {name}"
+            recording.add(title, table[name, value], group="explanations")
+    draw(trained, found, maps, values).savefig(runs / "boxes.png")
+    print(runs / "boxes.png")
+    return table
+
+
+def best_boxes(trained: cnnlab.Trained, photos: np.ndarray, least: float) -> Boxes:
+    """Finds the best box of each class in each photo, if its score is high enough."""
+    rows = []
+    for start in range(0, len(photos), BATCH):
+        images = photos[start : start + BATCH]
+        predicted = jax.device_get(cnnlab.predict(trained, images))
+        for i, image in enumerate(images):
+            for label in range(len(trained.spec.classes)):
+                own = np.flatnonzero((predicted.classes[i] == label) & (predicted.score[i] >= least))[:1]
+                rows += [
+                    (image, predicted.boxes[i, j], predicted.place[i, j], label, predicted.score[i, j]) for j in own
+                ]
+    if not rows:
+        raise ValueError(f"no box has a score of {least} or more; train for more epochs, or lower --least")
+    return Boxes(*map(np.stack, zip(*rows, strict=True)))
+
+
+def make_maps(trained: cnnlab.Trained, found: Boxes, method: str, value: str) -> np.ndarray:
+    """Computes the map of each box, `[n, H, W]`."""
+    function = explain.METHODS[method].explain
+    if method == "occlusion":  # windows of the size of a platelet
+        function = functools.partial(function, window=max(found.images.shape[1] // 16, 2))
+    maps = []
+    for start in range(0, len(found.label), BATCH):
+        some = found.part(np.arange(start, start + BATCH).clip(max=len(found.label) - 1))  # one shape, one compilation
+        target = explain.targets.box(trained, some.place, some.label, value)
+        maps.append(np.asarray(function(trained, some.images, target).map))
+    return np.concatenate(maps)[: len(found.label)]
+
+
+def share_inside(maps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the share of each map's mass inside its box `[n]`, and whether its largest value is there `[n]`."""
+    mass = np.abs(maps)
+    y, x = (np.arange(side) + 0.5 for side in maps.shape[1:])
+    left, top, right, bottom = boxes.T[..., None]
+    rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)
+    within = rows[:, :, None] & columns[:, None, :]
+    total = mass.sum((1, 2))
+    inside = (mass * within).sum((1, 2)) / np.where(total > 0, total, 1)
+    largest = mass.reshape(len(mass), -1).argmax(1)
+    return inside, within.reshape(len(mass), -1)[np.arange(len(mass)), largest]
+
+
+def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.ndarray], values: tuple[str, ...]):
+    """Draws the surest box of each class in its photo, and the maps of its surroundings."""
+    shown = [int(np.flatnonzero(found.label == k)[0]) for k in sorted(set(found.label))]
+    drawn = [key for key in maps if key[0] in DRAWN]
+    figure, axes = new_figure(len(shown), 1 + len(drawn), size=(1.9 * (1 + len(drawn)), 2.1 * len(shown) + 0.5))
+    figure.suptitle(
+        "Why this box? Orange raises the score or moves the edge to the right, blue does the opposite", fontsize=10
+    )
+    for row, i in zip(axes, shown, strict=True):
+        image, box = found.images[i], found.boxes[i]
+        show(row[0], image)
+        outline(row[0], box, "", GREEN)
+        row[0].set_title(f"{trained.spec.classes[found.label[i]]}, score {found.score[i]:.2f}", fontsize=8)
+        for axis, (method, value) in zip(row[1:], drawn, strict=True):
+            each = maps[method, value][i]
+            (inside,), _ = share_inside(each[None], box[None])
+            axis.imshow(overlay_map(image, each))
+            outline(axis, box, "", GREEN)
+            around(axis, box, image.shape)
+            axis.set_title(f"{value} by {method.replace('_', ' ')}\n{100 * inside:.0f} % inside", fontsize=8)
+    return figure
+
+
+def around(axis, box: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Limits an axis to a square around a box."""
+    left, top, right, bottom = box
+    half = min(max(1.2 * max(right - left, bottom - top), shape[0] / 8), shape[0] / 2)
+    x, y = (
+        np.clip(middle, half, side - half) - 0.5
+        for middle, side in (((left + right) / 2, shape[1]), ((top + bottom) / 2, shape[0]))
+    )
+    axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
