@@ -63,7 +63,7 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
         guesses = best_guesses(members, image.pixels) if target is None else named_guess(members, image.pixels, target)
         panels, first = [], len(records)
         for method in request.method:
-            options = {"mc_samples": passes, "key": jax.random.key(request.seed), "steps": _STEPS}
+            options = {"mc_samples": passes, "key": jax.random.key(request.seed), "steps": _STEPS, "quiet": False}
             options["verdict"] = request.scores if request.verdict else False
             options["layer"] = request.layer if METHODS[method].reads_layer else None
             batch = np.repeat(image.pixels[None], len(guesses.names), 0)

@@ -26,6 +26,7 @@ class Method(NamedTuple):
       sane: whether its map changes if the network's weights are randomised, as Adebayo et al. (2018) ask of a map that
         explains the network and not only the image.
       reads_layer: whether it takes the name of a layer.
+      shows_progress: whether it takes `quiet`, and shows its progress if that is false.
       program: function of a `Pass` and normalised images, for methods of one forward and one backward pass.
     """
 
@@ -36,6 +37,7 @@ class Method(NamedTuple):
     sane: bool = True
     reads_layer: bool = False
     program: Callable[..., jax.Array] | None = None
+    shows_progress: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -130,12 +132,14 @@ METHODS: dict[str, Method] = {
         "how far the target falls where a window is covered",
         "Zeiler and Fergus, ECCV 2014",
         "1 pass a window, about 170",
+        shows_progress=True,
     ),
     "rise": Method(
         perturbation.rise,
         "pixels that raise the target if they are visible",
         "Petsiuk et al., BMVC 2018",
         "1 pass a mask, 1,000",
+        shows_progress=True,
     ),
 }
 """The methods by name. A new one is a function in one of the files beside this one, and a line here."""
@@ -152,6 +156,7 @@ def explain(
     key: jax.Array | None = None,
     verdict: bool | tuple[str, ...] = True,
     steps: int = 16,
+    quiet: bool = True,
 ) -> Explanation:
     """Explains by a method of `METHODS`, and judges the maps.
 
@@ -164,8 +169,10 @@ def explain(
       mc_samples: number of MC-Dropout passes over which the map is averaged.
       key: random key.
       verdict: whether to add scores that say how far to trust each map, each beside the same score of a random map and
-        of an edge detector; or the names of some of `SCORES`. A class's logit is judged by its probability.
+        of an edge detector; or the names of some of `SCORES`. A class's logit is judged by its probability,
+        and an ensemble's map by the first member.
       steps: number of steps of the curves of deletion and insertion.
+      quiet: whether to show no progress of occlusion and RISE.
 
     Raises:
       ValueError: there is no such method, score, layer or class.
@@ -178,7 +185,8 @@ def explain(
     key = jax.random.key(0) if key is None else key
     options = {"layer": layer, "mc_samples": mc_samples, "key": key}
     members, goal, _ = prepare(trained, images, target, layer, reads_layer=entry.reads_layer, mc_samples=mc_samples)
-    result = entry.explain(trained, images, goal, **options)
+    shown = {"quiet": quiet} if entry.shows_progress else {}
+    result = entry.explain(trained, images, goal, **options, **shown)
     if not chosen:
         return result
 
