@@ -55,8 +55,9 @@ def read_classes(path: Path) -> ClassTable:
         code = _code(row[1], coloured) if len(row) == 2 and row[0] else None
         if code is None or code in codes:
             expected = "a colour such as #ff8000" if coloured else "a whole number"
-            found = shown(row)
-            raise ValueError(f"{path}, row {line}: must be a class and {expected}, none of them twice, found {found}")
+            raise ValueError(
+                f"{path}, row {line}: must be a class and {expected}, none of them twice, found {shown(row)}"
+            )
         codes[code] = -1 if row[0] == IGNORED else number.setdefault(row[0], len(number))
     if len(number) < 2:
         raise ValueError(f"{path} must name two classes or more, found {', '.join(number) or 'none'}")

@@ -103,8 +103,8 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     if len(header) == 1 and (separators := [sign for sign in (";", "\t") if sign in header[0]]):
         raise ValueError(f"{path} has {separators[0]!r} between its cells; save it with commas")
     if "file" not in header or not set(header) - {"file", "split"}:
-        found = shown(",".join(header))
-        raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {found}")
+        names = shown(",".join(header))
+        raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {names}")
     if not rows:
         raise ValueError(f"{path} has a header and no row; add one row per image")
     for row, line in zip(rows, lines[1:], strict=True):

@@ -66,14 +66,14 @@ def dominant_classes(
     if number < 1:
         raise ValueError(f"number must be 1 or more, found {number}")
     entry = METHODS[method]
-    _, _, (found,) = prepare(trained, images, None, layer, reads_layer=entry.reads_layer, mc_samples=0)
+    _, _, (tapped,) = prepare(trained, images, None, layer, reads_layer=entry.reads_layer, mc_samples=0)
     outputs = mean_outputs((trained,), images)
     if "probs" not in outputs:
         raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(trained.task)}")
     label = _RANKS[kind](outputs)[:, :number]
     each = [choose_target((trained,), images, label[:, i]) for i in range(label.shape[1])]
     target = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    maps = _maps(entry.program, trained, images, target, found)
+    maps = _maps(entry.program, trained, images, target, tapped)
     return ClassMaps(maps.swapaxes(0, 1), label, _probs(outputs["probs"], label))
 
 

@@ -130,9 +130,9 @@ def _inside(equation: core.JaxprEqn, context: Context) -> Context:
 
 def _analyse(program: core.ClosedJaxpr, facts: Sequence[Fact], context: Context) -> tuple[list[Fact], bool]:
     """Returns the facts of a program's results, and whether ReLUs in it must be replaced."""
-    found = len(context.relus)
+    before = len(context.relus)
     outs = _run(program, list(map(Operand, facts)), context._replace(replace=None))
-    return _unpaired(outs)[0], len(context.relus) > found and context.replace is not None
+    return _unpaired(outs)[0], len(context.relus) > before and context.replace is not None
 
 
 def _evaluator(program: core.ClosedJaxpr, facts: Sequence[Fact], context: Context) -> Callable[..., list]:

@@ -126,8 +126,8 @@ def _box(task: Task, value: str) -> Callable:
         score, probs, boxes = flat_boxes(task.link(logits))
         place, label = (jnp.broadcast_to(each, len(logits)) for each in (place, label))
         left, top, right, bottom = jnp.take_along_axis(boxes, place[:, None, None], 1)[:, 0].T
-        found, chance = _at(score, place), _at(jnp.take_along_axis(probs, place[:, None, None], 1)[:, 0], label)
-        values = {"score": found * chance, "object": found, "class": chance, "left": left, "top": top}
+        presence, chance = _at(score, place), _at(jnp.take_along_axis(probs, place[:, None, None], 1)[:, 0], label)
+        values = {"score": presence * chance, "object": presence, "class": chance, "left": left, "top": top}
         return (values | {"right": right, "bottom": bottom, "width": right - left, "height": bottom - top})[value]
 
     return box_value
@@ -155,18 +155,18 @@ def unit(trained: Trained, layer: str, channel: int, *, row: int | None = None, 
     Raises:
       ValueError: there is no such layer, channel or place.
     """
-    found = find_layer(trained, layer)
-    limits = {"channel": (channel, found.shape[-1])}
+    tapped = find_layer(trained, layer)
+    limits = {"channel": (channel, tapped.shape[-1])}
     if is_placed := row is not None or column is not None:
-        if len(found.shape) != 4 or row is None or column is None:
-            raise ValueError(f"{layer} has the output {list(found.shape[1:])}; give both row and column, or neither")
-        limits |= {"row": (row, found.shape[1]), "column": (column, found.shape[2])}
+        if len(tapped.shape) != 4 or row is None or column is None:
+            raise ValueError(f"{layer} has the output {list(tapped.shape[1:])}; give both row and column, or neither")
+        limits |= {"row": (row, tapped.shape[1]), "column": (column, tapped.shape[2])}
     for name, (number, end) in limits.items():
         if not 0 <= number < end:
             raise ValueError(f"{name} must lie in 0..{end - 1} for {layer}, found {number}")
     if is_placed:
-        return LayerTarget(found, Partial(_unit_at, jnp.array([row, column, channel])))
-    return LayerTarget(found, Partial(_channel, jnp.asarray(channel)))
+        return LayerTarget(tapped, Partial(_unit_at, jnp.array([row, column, channel])))
+    return LayerTarget(tapped, Partial(_channel, jnp.asarray(channel)))
 
 
 def _channel(channel: jax.Array, output: jax.Array) -> jax.Array:
@@ -188,10 +188,10 @@ def direction(trained: Trained, layer: str, vector: jax.Array) -> Target:
     Raises:
       ValueError: there is no such layer, or the vector has another length.
     """
-    found = find_layer(trained, layer)
-    if np.shape(vector) != found.shape[-1:]:
-        raise ValueError(f"vector must be [{found.shape[-1]}] for {layer}, found {list(np.shape(vector))}")
-    return LayerTarget(found, Partial(_direction, jnp.asarray(vector, jnp.float32)))
+    tapped = find_layer(trained, layer)
+    if np.shape(vector) != tapped.shape[-1:]:
+        raise ValueError(f"vector must be [{tapped.shape[-1]}] for {layer}, found {list(np.shape(vector))}")
+    return LayerTarget(tapped, Partial(_direction, jnp.asarray(vector, jnp.float32)))
 
 
 def _direction(vector: jax.Array, output: jax.Array) -> jax.Array:

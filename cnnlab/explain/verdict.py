@@ -173,7 +173,7 @@ def judge(
       steps: number of parts of deletion and insertion.
 
     Both functions may be pytrees (`jax.tree_util.Partial`) whose arrays change from call to call. Other functions are
-    compiled for each new object, so a lambda should be made once.
+    compiled for each new object, so create a lambda once.
 
     Returns:
       For each score, by its name, values `[B]`, and beside it `random/NAME` and `edges/NAME`.

@@ -125,9 +125,9 @@ def _thumbnails(axis: Axes, images: np.ndarray) -> None:
     step = max(1, max(images.shape[1:3]) // 112)
     for place, image in enumerate(images[:, ::step, ::step]):
         image = np.clip(image if image.shape[-1] == 3 else image[..., :1].repeat(3, -1), 0, 1)
-        picture = OffsetImage(image, zoom=_THUMBNAIL / max(image.shape[:2]), interpolation="nearest")
+        thumbnail = OffsetImage(image, zoom=_THUMBNAIL / max(image.shape[:2]), interpolation="nearest")
         at = {"xycoords": ("data", "axes fraction"), "box_alignment": (0.5, 0), "frameon": False, "pad": 0.1}
-        axis.add_artist(AnnotationBbox(picture, (place, 1.01), **at))
+        axis.add_artist(AnnotationBbox(thumbnail, (place, 1.01), **at))
 
 
 def _layers(axis: Axes, layers: Sequence[Record], shift: int) -> None:

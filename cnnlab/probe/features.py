@@ -28,18 +28,18 @@ def layer_outputs(trained: Trained, images: jax.Array) -> dict[str, jax.Array]:
     >>> {name: values.shape for name, values in layer_outputs(trained, images).items() if "conv" in name}
     {'conv1': (3, 28, 28, 6), 'conv2': (3, 10, 10, 16)}
     """
-    found: dict[str, jax.Array] = {}
+    outputs: dict[str, jax.Array] = {}
 
     def look(module: nn.Module, call, args, kwargs) -> Any:
         out = call(*args, **kwargs)
         if _is_layer(module) and isinstance(out, jax.Array):
-            found.pop("/".join(module.path), None)
-            found["/".join(module.path)] = out
+            outputs.pop("/".join(module.path), None)
+            outputs["/".join(module.path)] = out
         return out
 
     with tap(look):
         logits(trained, images)
-    return found
+    return outputs
 
 
 def last_features(trained: Trained, images: jax.Array) -> jax.Array:
