@@ -169,16 +169,15 @@ def integrated_gradients(
       ValueError: the baseline does not fit the images, or as for `saliency`.
     """
     _check_positive("steps", steps)
-    options, arrays = {"steps": steps}, {"baseline": normalised_baseline(trained, images, baseline)}
-    maps = explain_by(
-        _integrated_gradients,
-        *(trained, images, target),
-        **{"layer": layer, "mc_samples": mc_samples, "key": key, "options": options, "arrays": arrays},
-    )
-    change = explain_by(
-        _change, trained, images, target, mc_samples=mc_samples, key=key, arrays=arrays, remark=False
-    ).map[:, 0, 0]
-    return maps.replace(verdict={"completeness_gap": jnp.abs(maps.map.sum((1, 2)) - change)})
+    shared = {
+        "mc_samples": mc_samples,
+        "key": key,
+        "arrays": {"baseline": normalised_baseline(trained, images, baseline)},
+    }
+    options = {"steps": steps}
+    result = explain_by(_integrated_gradients, trained, images, target, layer=layer, options=options, **shared)
+    change = explain_by(_change, trained, images, target, remark=False, **shared).map[:, 0, 0]
+    return result.replace(verdict={"completeness_gap": jnp.abs(result.map.sum((1, 2)) - change)})
 
 
 def _integrated_gradients(one: Pass, x: jax.Array, *, steps: int, baseline: jax.Array) -> jax.Array:

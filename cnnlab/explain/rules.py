@@ -27,9 +27,9 @@ def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callabl
 
     The papers define this for ReLUs only. A bound above, as in `relu6` or `clip(x, 0, c)`, keeps its own derivative.
 
-    It recognises ReLUs in the traced program: `relu`, `leaky_relu`, `maximum(x, 0)`, `where(x > 0, x, 0)`, `clip(x, 0)`,
-    `x * (x > 0)`, `maximum(x, slope * x)` and so on, also inside `jit`, `checkpoint`, `scan`, `cond` and functions
-    with their own derivative. These operations keep their derivative: sigmoid, tanh, softmax and log-softmax, maxima
+    It recognises ReLUs in the traced program: `relu`, `leaky_relu`, `maximum(x, 0)`, `where(x > 0, x, 0)`,
+    `clip(x, 0)`, `x * (x > 0)`, `maximum(x, slope * x)` and so on, also inside `jit`, `checkpoint`, `scan`, `cond` and
+    functions with their own derivative. These operations keep their derivative: sigmoid, tanh, softmax and log-softmax, maxima
     (pooling), batch, layer and group norm, `stop_gradient`, and products with a gate that was reduced over axes
     (squeeze and excitation). Any other operation that is nonlinear in x is an error, because a gradient that follows
     the rule only at some activations misleads.
