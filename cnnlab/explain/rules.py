@@ -29,8 +29,8 @@ def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callabl
 
     It recognises ReLUs in the traced program: `relu`, `leaky_relu`, `maximum(x, 0)`, `where(x > 0, x, 0)`,
     `clip(x, 0)`, `x * (x > 0)`, `maximum(x, slope * x)` and so on, also inside `jit`, `checkpoint`, `scan`, `cond` and
-    functions with their own derivative. These operations keep their derivative: sigmoid, tanh, softmax and log-softmax, maxima
-    (pooling), batch, layer and group norm, `stop_gradient`, and products with a gate that was reduced over axes
+    functions with their own derivative. These operations keep their derivative: sigmoid, tanh, softmax and log-softmax,
+    maxima (pooling), batch, layer and group norm, `stop_gradient`, and products with a gate that was reduced over axes
     (squeeze and excitation). Any other operation that is nonlinear in x is an error, because a gradient that follows
     the rule only at some activations misleads.
 

@@ -138,7 +138,7 @@ def test_an_ensemble_averages_the_maps_of_its_members():
     np.testing.assert_allclose(result.spread, maps.std(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["grad_cam", "saliency", "occlusion"])
+@pytest.mark.parametrize("method", ["grad_cam", "saliency", "occlusion", "guided_backpropagation", "smooth_grad"])
 def test_error_bars_are_the_deviation_over_the_passes_of_the_sampler(method):
     trained, images = lenet(dropout=0.5)
     result = getattr(explain, method)(trained, images[:2], target=1, mc_samples=8, key=jax.random.key(3))
