@@ -26,7 +26,7 @@ from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import has_dropout
 
 _PASSES = 20
-_STEPS = 12  # of the curves of deletion and insertion
+_STEPS = 8  # of the curves of deletion and insertion
 
 
 def explain_images(
