@@ -31,7 +31,7 @@ from cnnlab.uncertainty.dropout import has_dropout
 
 _PASSES = 20
 _SMALL = 0.01  # probability below which the figure shows no digits
-_STEPS = 12  # of the curves of deletion and insertion
+_STEPS = 8  # of the curves of deletion and insertion
 
 
 def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageError], request: Request) -> None:

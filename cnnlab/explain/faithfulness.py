@@ -42,7 +42,7 @@ def deletion(
     >>> deletion(value, x, maps, steps=2)[:, 0].tolist()
     [1.5, 2.5]
     """
-    return _area(value, x, jnp.broadcast_to(jnp.asarray(baseline, x.dtype), x.shape), maps, steps)
+    return area(value, x, jnp.broadcast_to(jnp.asarray(baseline, x.dtype), x.shape), maps, steps=steps)
 
 
 def insertion(value: Value, x: jax.Array, maps: jax.Array, *, steps: int = 16) -> jax.Array:
@@ -54,7 +54,20 @@ def insertion(value: Value, x: jax.Array, maps: jax.Array, *, steps: int = 16) -
 
     The arguments are those of `deletion`.
     """
-    return _area(value, apply_filter(x, BLUR), x, maps, steps)
+    return area(value, blurred(x), x, maps, steps=steps)
+
+
+def blurred(x: jax.Array) -> jax.Array:
+    """Returns the blurred images that an insertion starts from."""
+    return apply_filter(x, BLUR)
+
+
+def area(value: Value, start: jax.Array, end: jax.Array, maps: jax.Array, *, steps: int = 16) -> jax.Array:
+    """Computes the area under the target while pixels change from `start` to `end`, the most important one first."""
+    ranks, pixels = _ranks(maps), maps.shape[-2] * maps.shape[-1]
+    counts = np.linspace(0, pixels, steps + 1).round().astype(np.int32)
+    curve = lax.map(lambda count: value(jnp.where((ranks < count)[..., None], end, start)), jnp.asarray(counts))
+    return jnp.trapezoid(curve, jnp.asarray(counts / pixels, curve.dtype), axis=0)
 
 
 def road(
@@ -138,14 +151,6 @@ def scale_of(maps: jax.Array) -> jax.Array:
     """
     largest = jnp.abs(maps).max((-2, -1), keepdims=True)
     return jnp.where(largest > 0, largest, 1)
-
-
-def _area(value: Value, start: jax.Array, end: jax.Array, maps: jax.Array, steps: int) -> jax.Array:
-    """Computes the area under the target while pixels change from `start` to `end`, the most important one first."""
-    ranks, pixels = _ranks(maps), maps.shape[-2] * maps.shape[-1]
-    counts = np.linspace(0, pixels, steps + 1).round().astype(np.int32)
-    curve = lax.map(lambda count: value(jnp.where((ranks < count)[..., None], end, start)), jnp.asarray(counts))
-    return jnp.trapezoid(curve, jnp.asarray(counts / pixels, curve.dtype), axis=0)
 
 
 def _ranks(maps: jax.Array) -> jax.Array:

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from cnnlab import nn as cnn
-from cnnlab.data import check_images
+from cnnlab.data import InputSpec, check_images, normalise
 from cnnlab.data.spec import as_float, standardise
 from cnnlab.errors import check_known
 from cnnlab.explain.baselines import edge_maps, random_maps
 from cnnlab.explain.compute import Pass
-from cnnlab.explain.faithfulness import deletion, infidelity, insertion, road
+from cnnlab.explain.faithfulness import area, blurred, infidelity, road
 from cnnlab.explain.image_keys import image_keys
 from cnnlab.explain.randomisation import Explain, randomisation
 from cnnlab.explain.robustness import max_sensitivity
@@ -37,6 +37,7 @@ class Case(NamedTuple):
       images: `[B, H, W, C]`, float32 in [0, 1].
       x: `[B, H, W, C]`, the normalised images.
       maps: `[K, B, H, W]`.
+      ends: the first and the last images of a curve, `[B, H, W, C]` each; None for other scores.
       key: random key of this score.
       steps: number of parts of deletion and insertion.
     """
@@ -47,6 +48,7 @@ class Case(NamedTuple):
     images: jax.Array
     x: jax.Array
     maps: jax.Array
+    ends: tuple[jax.Array, jax.Array] | None
     key: jax.Array
     steps: int
 
@@ -77,6 +79,8 @@ class Score:
       meaning: what the score says.
       paper: its source.
       is_faithfulness: whether it compares the map with the network's answers; it needs no other map of the method.
+      ends: function of the normalised images that returns the first and the last images of a curve. Curves share one
+        program.
       beats: rule of `beats`, a function of how good the map, the random map and the edges are (larger is better).
     """
 
@@ -85,15 +89,12 @@ class Score:
     meaning: str
     paper: str
     is_faithfulness: bool = True
+    ends: Callable[[jax.Array], tuple[jax.Array, jax.Array]] | None = None
     beats: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = _beats_both
 
 
-def _deletion(case: Case) -> jax.Array:
-    return deletion(case.value, case.x, case.maps, steps=case.steps)
-
-
-def _insertion(case: Case) -> jax.Array:
-    return insertion(case.value, case.x, case.maps, steps=case.steps)
+def _area(case: Case) -> jax.Array:
+    return area(case.value, *case.ends, case.maps, steps=case.steps)
 
 
 def _road(case: Case) -> jax.Array:
@@ -116,8 +117,20 @@ _RISE = "Petsiuk et al., RISE, BMVC 2018"
 _YEH = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
 
 SCORES: dict[str, Score] = {
-    "deletion": Score(_deletion, False, "the target's mean value while the most important pixels disappear", _RISE),
-    "insertion": Score(_insertion, True, "the target's mean value while the most important pixels become sharp", _RISE),
+    "deletion": Score(
+        _area,
+        False,
+        "the target's mean value while the most important pixels disappear",
+        _RISE,
+        ends=lambda x: (x, jnp.zeros_like(x)),
+    ),
+    "insertion": Score(
+        _area,
+        True,
+        "the target's mean value while the most important pixels become sharp",
+        _RISE,
+        ends=lambda x: (blurred(x), x),
+    ),
     "road": Score(
         _road,
         True,
@@ -209,17 +222,24 @@ def judge(
     for name, own in zip(SCORES, keys, strict=True):
         if name in scores:
             method = None if SCORES[name].is_faithfulness else explain  # its program serves all methods
-            values = _compute(name, trained, images, maps, target, method, own, steps)
+            ends = _ends(name, images, trained.spec) if SCORES[name].ends else None
+            values = _compute(SCORES[name].compute, trained, images, maps, ends, target, method, own, steps)
             verdict |= dict(zip(_names(name), values, strict=True))
     return verdict
 
 
-@jit(static_argnames=("name", "steps"))
+@jit(static_argnames=("name", "spec"))
+def _ends(name: str, images: jax.Array, spec: InputSpec) -> tuple[jax.Array, jax.Array]:
+    return SCORES[name].ends(normalise(images, spec))
+
+
+@jit(static_argnames=("compute", "steps"))
 def _compute(
-    name: str,
+    compute: Callable[[Case], jax.Array],
     trained: Trained,
     images: jax.Array,
     maps: jax.Array,
+    ends: tuple[jax.Array, jax.Array] | None,
     target: Callable[[jax.Array], jax.Array],
     explain: Explain | None,
     key: jax.Array,
@@ -238,8 +258,7 @@ def _compute(
         return _beside(explain(trained, images), images, key)
 
     x = standardise(images, trained.spec)
-    case = Case(value, explain_all, trained, images, x, maps, key, steps)
-    return tuple(SCORES[name].compute(case))
+    return tuple(compute(Case(value, explain_all, trained, images, x, maps, ends, key, steps)))
 
 
 @jit
