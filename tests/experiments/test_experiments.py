@@ -187,17 +187,40 @@ def blobs():
     return masks
 
 
-def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
+@pytest.fixture
+def atlas(tmp_path):
+    """A folder like the atlas's: a drawn sheet of outlines, 48 x 96 pixels."""
     y, x = np.mgrid[:48, :96]
     edges = (y % 16 == 0) | (x % 12 == 0)
     for name, mask in {"edges": edges, "content": y < 44, "shapes": ~edges, "sheet": ~edges}.items():
         save_mask(tmp_path / f"{name}.png", mask)
     Image.open(tmp_path / "sheet.png").save(tmp_path / "sheet.jpg")
+    return tmp_path
+
+
+def test_the_pixels_of_the_atlas_are_explained(atlas, capsys):
+    module = script("paris_explain.py")
+    options = {"width": 2, "depth": 1, "epochs": 1, "crops": 8, "window": 16, "pixels": 2, "methods": ("saliency",)}
+    table = module.main(atlas, atlas / "runs", columns=(48, 72, 96), **options)
+    assert set(table["saliency"]) == {*module.SCORES, "half of the mass within (px)"}
+    assert (atlas / "runs" / "pixels.png").exists()
+
+
+def test_half_of_a_maps_mass_is_reached_at_the_distance_of_its_larger_part():
+    maps = np.zeros((3, 4, 4))
+    maps[0, 2, 2] = 1
+    maps[1, 2, 2], maps[1, 2, 0] = 1, -3  # in the middle, and two pixels left of it
+    assert script("paris_explain.py").reach(maps).tolist() == pytest.approx([0, 2, np.nan], nan_ok=True)
+
+
+def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(atlas, capsys):
+    edges = np.asarray(Image.open(atlas / "edges.png")) > 0
+    y = np.mgrid[:48, :96][0]
     options = {"width": 2, "depth": 1, "epochs": 1, "crops": 4, "window": 16, "batch_size": 2, "mc_samples": 2}
     module = script("paris_atlas_unet.py")
-    table = module.main(tmp_path, tmp_path / "runs", columns=(48, 72, 96), **options)
+    table = module.main(atlas, atlas / "runs", columns=(48, 72, 96), **options)
     assert {"boundary_f1", "panoptic_quality", "error_auroc_variance"} <= set(table)
-    picture = Image.open(tmp_path / "runs" / "picture.png")
+    picture = Image.open(atlas / "runs" / "picture.png")
     assert (picture.size, picture.mode) == ((1920, 360), "P")
     # the truth itself, its outlines 3 pixels wide, tuned and scored
     wide = ndimage.binary_dilation(edges, np.ones((3, 3)))
