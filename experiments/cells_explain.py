@@ -1,6 +1,6 @@
 """Why this box? Maps of a blood cell detector's boxes, and how much of each map lies inside its box.
 
-    python experiments/cells_explain.py --bccd DIR [--photos 24] [--runs runs/cells_explain] [--record]
+    python experiments/cells_explain.py --bccd DIR [--photos 12] [--runs runs/cells_explain] [--record]
 
 DIR is the BCCD dataset, as in bccd_yolo.py. The detector is smaller and shorter than there, because the maps and not
 the boxes count here.
@@ -67,7 +67,7 @@ def main(
     runs: Path = Path("runs/cells_explain"),
     methods: tuple[str, ...] = METHODS,
     values: tuple[str, ...] = ("score", "right"),
-    photos: int = 24,
+    photos: int = 12,
     size: int = 256,
     width: int = 16,
     epochs: int = 40,
@@ -104,12 +104,12 @@ def main(
     print(f"map50 {quality:.3f}; {len(found.label)} boxes are explained: {named}")
     maps, table = {}, {}
     for value in values:
-        known = {method: make_maps(trained, found, method, value) for method in methods}
-        maps |= {(method, value): each for method, each in known.items()}
-        nothing = {name: np.asarray(make(found.images / 255)) for name, make in BASELINES.items()}
         print(f"{value:24} inside     hit")
-        for name, each in (known | nothing).items():
+        for name in (*methods, *BASELINES):
+            known = BASELINES.get(name)
+            each = make_maps(trained, found, name, value) if known is None else np.asarray(known(found.images / 255))
             inside, hit = share_inside(each, found.boxes)
+            maps[name, value] = each
             table[name, value] = {"inside": float(inside.mean()), "hit": float(hit.mean())}
             print(f"  {name:22} {inside.mean():6.3f}  {hit.mean():6.3f}", flush=True)
             title = f"BCCD, {len(hit)} boxes, maps of their {value} by {name}"
@@ -140,7 +140,7 @@ def make_maps(trained: cnnlab.Trained, found: Boxes, method: str, value: str) ->
     """Computes the map of each box, `[n, H, W]`."""
     function = explain.METHODS[method].explain
     if method == "occlusion":  # windows of the size of a platelet
-        function = functools.partial(function, window=max(found.images.shape[1] // 16, 2))
+        function = functools.partial(function, window=max(found.images.shape[1] // 10, 2))
     maps = []
     for start in range(0, len(found.label), BATCH):
         some = found.part(np.arange(start, start + BATCH).clip(max=len(found.label) - 1))  # one shape, one compilation

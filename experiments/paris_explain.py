@@ -1,6 +1,6 @@
 """Why is this pixel an outline? Maps of single pixels that a U-Net takes for outlines of a historical map.
 
-    python experiments/paris_explain.py --atlas DIR [--pixels 8] [--runs runs/paris_explain] [--record]
+    python experiments/paris_explain.py --atlas DIR [--pixels 6] [--runs runs/paris_explain] [--record]
 
 DIR is the atlas of paris_atlas_unet.py. The network is smaller and shorter than there. All pixels lie in its scoring
 strip, and are drawn with a seed from three kinds: outlines that are found, false alarms away from every outline, and
@@ -54,7 +54,7 @@ class Pixels(NamedTuple):
 def main(
     atlas: Path,
     runs: Path = Path("runs/paris_explain"),
-    pixels: int = 8,
+    pixels: int = 6,
     seed: int = 0,
     methods: tuple[str, ...] = METHODS,
     layer: str | None = None,

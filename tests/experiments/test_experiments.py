@@ -55,8 +55,9 @@ def test_the_wrong_digits_are_drawn_and_the_maps_counted(tmp_path, monkeypatch, 
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
     monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", cnnlab.data.Source(lambda: cnnlab.data.from_arrays(few)))
     module = script("mnist_explain.py")
-    table = module.main(tmp_path, methods=("grad_cam",), images=8, shown=3, method="saliency", passes=2)
-    assert set(table["grad_cam"]) == {*module.SCORES, "flagged", "empty"}
+    options = {"methods": ("grad_cam",), "scores": ("deletion", "randomisation"), "method": "saliency"}
+    table = module.main(tmp_path, images=8, shown=3, passes=2, **options)
+    assert set(table["grad_cam"]) == {"deletion", "randomisation", "flagged", "empty"}
     assert json.loads((tmp_path / "tests.json").read_text())["share"] == table
     assert (tmp_path / "wrong.png").exists()
 
