@@ -16,6 +16,7 @@ Top-down Neural Attention by Excitation Backprop, 2016). They are means over the
 
 import dataclasses
 import functools
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,15 +105,16 @@ def main(
     print(f"map50 {quality:.3f}; {len(found.label)} boxes are explained: {named}")
     maps, table = {}, {}
     for value in values:
-        print(f"{value:24} inside     hit")
+        print(f"{value:24}  inside     hit   empty")
         for name in (*methods, *BASELINES):
             known = BASELINES.get(name)
             each = make_maps(trained, found, name, value) if known is None else np.asarray(known(found.images / 255))
-            inside, hit = share_inside(each, found.boxes)
-            maps[name, value] = each
-            table[name, value] = {"inside": float(inside.mean()), "hit": float(hit.mean())}
-            print(f"  {name:22} {inside.mean():6.3f}  {hit.mean():6.3f}", flush=True)
-            title = f"BCCD, {len(hit)} boxes, maps of their {value} by {name}"
+            maps[name, value], full = each, each.any((1, 2))
+            inside, hit = share_inside(each[full], found.boxes[full])
+            row = {"inside": inside.mean(), "hit": hit.mean()} if full.any() else {}
+            table[name, value] = {key: float(share) for key, share in (row | {"empty": 1 - full.mean()}).items()}
+            print(f"  {name:22}{''.join(f'{share:8.3f}' for share in table[name, value].values())}", flush=True)
+            title = f"BCCD, {len(full)} boxes, maps of their {value} by {name}"
             recording.add(title, table[name, value], group="explanations")
     draw(trained, found, maps, values).savefig(runs / "boxes.png")
     print(runs / "boxes.png")
@@ -145,7 +147,8 @@ def make_maps(trained: cnnlab.Trained, found: Boxes, method: str, value: str) ->
     for start in range(0, len(found.label), BATCH):
         some = found.part(np.arange(start, start + BATCH).clip(max=len(found.label) - 1))  # one shape, one compilation
         target = explain.targets.box(trained, some.place, some.label, value)
-        maps.append(np.asarray(function(trained, some.images, target).map))
+        with warnings.catch_warnings(action="ignore"):  # about empty maps, which are counted
+            maps.append(np.asarray(function(trained, some.images, target).map))
     return np.concatenate(maps)[: len(found.label)]
 
 
@@ -156,15 +159,14 @@ def share_inside(maps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.nd
     left, top, right, bottom = boxes.T[..., None]
     rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)
     within = rows[:, :, None] & columns[:, None, :]
-    total = mass.sum((1, 2))
-    inside = (mass * within).sum((1, 2)) / np.where(total > 0, total, 1)
+    inside = (mass * within).sum((1, 2)) / mass.sum((1, 2))
     largest = mass.reshape(len(mass), -1).argmax(1)
     return inside, within.reshape(len(mass), -1)[np.arange(len(mass)), largest]
 
 
 def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.ndarray], values: tuple[str, ...]):
     """Draws the surest box of each class in its photo, and the maps of its surroundings."""
-    shown = [int(np.flatnonzero(found.label == k)[0]) for k in sorted(set(found.label))]
+    shown = [int(np.argmax(np.where(found.label == k, found.score, -1))) for k in sorted(set(found.label))]
     drawn = [key for key in maps if key[0] in DRAWN]
     figure, axes = new_figure(len(shown), 1 + len(drawn), size=(1.9 * (1 + len(drawn)), 2.1 * len(shown) + 0.5))
     figure.suptitle(
@@ -177,11 +179,11 @@ def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.n
         row[0].set_title(f"{trained.spec.classes[found.label[i]]}, score {found.score[i]:.2f}", fontsize=8)
         for axis, (method, value) in zip(row[1:], drawn, strict=True):
             each = maps[method, value][i]
-            (inside,), _ = share_inside(each[None], box[None])
+            inside = f"{100 * share_inside(each[None], box[None])[0][0]:.0f} % inside" if each.any() else "empty"
             axis.imshow(overlay_map(image, each))
             outline(axis, box, "", GREEN)
             around(axis, box, image.shape)
-            axis.set_title(f"{value} by {method.replace('_', ' ')}\n{100 * inside:.0f} % inside", fontsize=8)
+            axis.set_title(f"{value} by {method.replace('_', ' ')}\n{inside}", fontsize=8)
     return figure
 
 

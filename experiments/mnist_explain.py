@@ -12,10 +12,10 @@ than the digit's edges. It passes randomisation if it changes with the network's
 same numbers. Flagged maps beat neither on more than half of the first four; empty maps are zero everywhere.
 
 On 2 cores, 2026-11-28, 140 of the 10,000 test digits are wrong. Of 1,000 maps of each method, those of occlusion,
-integrated gradients and input times gradient are the most faithful: 98 % or more pass deletion and insertion, and none
-is flagged. Yet only 40 %, 73 % and 75 % pass randomisation, because for random parameters too ink weighs more than blank
-paper. Gradients alone (saliency, SmoothGrad) always pass it, but fail ROAD on most digits. Class activation maps have
-10 x 10 places here and often mark the paper beside a stroke: 22 % of Grad-CAM's pass deletion, and 55 % are flagged.
+integrated gradients and input times gradient are the most faithful: 97 % or more pass deletion and insertion, and none
+is flagged. Yet only 40 %, 73 % and 75 % pass randomisation, because ink weighs more than blank paper for random
+parameters too. Saliency and SmoothGrad always pass it, but fail ROAD on most digits. Class activation maps have 10 x 10
+places here and often mark the paper beside a stroke: 22 % of Grad-CAM's pass deletion, and 55 % are flagged.
 """
 
 import json
