@@ -33,11 +33,12 @@ from cnnlab.plots.canvas import new_figure, outline, show
 from cnnlab.plots.explanations import overlay_map
 from cnnlab.training.restore import load_data
 
-LEAST = 0.3  # score of a box that is explained
 BATCH = 8
 METHODS = ("grad_cam", "hires_cam", "layer_cam", "saliency", "integrated_gradients", "occlusion")
 DRAWN = ("hires_cam", "integrated_gradients", "occlusion")  # in the figure
 BASELINES = {"edges": edge_maps, "equal values": lambda images: np.ones(images.shape[:3])}  # which know no box
+STRONG = 99.5  # percentile of a map with full colour: single pixels of a gradient are far larger than the rest
+TEXTS = {"score": "score", "right": "right edge"}
 GREEN = "#009e73"
 
 
@@ -72,7 +73,7 @@ def main(
     size: int = 256,
     width: int = 16,
     epochs: int = 40,
-    least: float = LEAST,
+    least: float = 0.3,
     recording: Options = OFF,
 ) -> dict[tuple[str, str], dict[str, float]]:
     """Trains a detector, measures how much of each map lies inside its box, and draws a box of each class.
@@ -116,7 +117,7 @@ def main(
             print(f"  {name:22}{''.join(f'{share:8.3f}' for share in table[name, value].values())}", flush=True)
             title = f"BCCD, {len(full)} boxes, maps of their {value} by {name}"
             recording.add(title, table[name, value], group="explanations")
-    draw(trained, found, maps, values).savefig(runs / "boxes.png")
+    draw(trained, found, maps).savefig(runs / "boxes.png")
     print(runs / "boxes.png")
     return table
 
@@ -164,10 +165,11 @@ def share_inside(maps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.nd
     return inside, within.reshape(len(mass), -1)[np.arange(len(mass)), largest]
 
 
-def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.ndarray], values: tuple[str, ...]):
+def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.ndarray]):
     """Draws the surest box of each class in its photo, and the maps of its surroundings."""
     shown = [int(np.argmax(np.where(found.label == k, found.score, -1))) for k in sorted(set(found.label))]
-    drawn = [key for key in maps if key[0] in DRAWN]
+    # Class activation maps leave out what moves an edge to the left.
+    drawn = [(m, v) for m, v in maps if m in DRAWN and (v == "score" or not explain.METHODS[m].reads_layer)]
     figure, axes = new_figure(len(shown), 1 + len(drawn), size=(1.9 * (1 + len(drawn)), 2.1 * len(shown) + 0.5))
     figure.suptitle(
         "Why this box? Orange raises the score or moves the edge to the right, blue does the opposite", fontsize=10
@@ -180,10 +182,10 @@ def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.n
         for axis, (method, value) in zip(row[1:], drawn, strict=True):
             each = maps[method, value][i]
             inside = f"{100 * share_inside(each[None], box[None])[0][0]:.0f} % inside" if each.any() else "empty"
-            axis.imshow(overlay_map(image, each))
+            axis.imshow(overlay_map(image, each, scale=np.percentile(np.abs(each), STRONG) or None))
             outline(axis, box, "", GREEN)
             around(axis, box, image.shape)
-            axis.set_title(f"{value} by {method.replace('_', ' ')}\n{inside}", fontsize=8)
+            axis.set_title(f"{TEXTS.get(value, value)} by {method.replace('_', ' ')}\n{inside}", fontsize=8)
     return figure
 
 
@@ -195,7 +197,7 @@ def around(axis, box: np.ndarray, shape: tuple[int, ...]) -> None:
         np.clip(middle, half, side - half) - 0.5
         for middle, side in (((left + right) / 2, shape[1]), ((top + bottom) / 2, shape[0]))
     )
-    axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
+    axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half), xticks=[], yticks=[])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ the sheet around them.
 The table has for each method the share of maps that are better than a random map and than the window's edges under
 deletion, insertion and ROAD, and the distance from the pixel within which half of the map's mass lies, the sum of its
 absolute values.
+
+On 2 cores, 2026-11-28, for 18 pixels: integrated gradients and occlusion pass 83 % of the tests or more, and half of
+their mass lies within 8 pixels. So this network follows the nearest line and hardly its surroundings, also where it is
+wrong. Grad-CAM of the bottleneck passes 44 %: its weights are means over the window, so it marks all that looks alike,
+48 pixels away.
 """
 
 import functools
@@ -28,12 +33,13 @@ from scipy import ndimage
 
 import cnnlab
 from cnnlab import explain
-from cnnlab.plots.canvas import new_figure, show
+from cnnlab.plots.canvas import new_figure, outline, show
 from cnnlab.plots.explanations import overlay_map
 
 METHODS = ("grad_cam", "integrated_gradients", "occlusion")
 SCORES = ("deletion", "insertion", "road")
 KINDS = ("found", "false alarm", "missed")
+GREEN = "#009e73"
 APART = 6  # pixels between a false alarm and the next outline
 
 
@@ -132,9 +138,9 @@ def choose_pixels(
     probability[:, left:end] = predicted.probs[0, ..., 1]
     usable = np.zeros_like(content)
     usable[half:-half, score : end - half] = content[half:-half, score : end - half]
-    far, outline = ndimage.distance_transform_edt(~edges) > APART, probability > 0.5
+    far, positive = ndimage.distance_transform_edt(~edges) > APART, probability > 0.5
     rng, cut, kinds = np.random.default_rng(seed), [], []
-    for kind, where in enumerate((edges & outline, far & outline, edges & ~outline)):
+    for kind, where in enumerate((edges & positive, far & positive, edges & ~positive)):
         for y, x in rng.permutation(np.argwhere(where & usable))[:number]:
             cut.append((slice(y - half, y + half), slice(x - half, x + half)))
             kinds.append(kind)
@@ -182,18 +188,22 @@ def draw(found: Pixels, maps: dict[str, np.ndarray], passed: dict[str, dict[str,
         "Why is the pixel in the ring an outline, or why not? Orange raises the outline's logit, blue lowers it",
         fontsize=10,
     )
-    half = found.images.shape[1] // 2
+    half, near = found.images.shape[1] // 2, found.images.shape[1] // 6
     for row, i in zip(axes, shown, strict=True):
         show(row[0], found.images[i])
+        outline(row[0], np.array([half - near, half - near, half + near, half + near]), "", GREEN)
         row[0].set_title(KINDS[found.kind[i]], fontsize=9, fontweight="bold")
         show(row[1], 1 - found.probability[i, ..., None])
         row[1].set_title(f"outlines; here p = {found.probability[i, half, half]:.2f}", fontsize=8)
         for axis, (method, each) in zip(row[2:], maps.items(), strict=True):
             axis.imshow(overlay_map(found.images[i], each[i]))
             won = ", ".join(score for score in SCORES if passed[method][score][i])
-            axis.set_title(f"{method.replace('_', ' ')}\npasses {won or 'no test'}", fontsize=8)
+            part = "" if explain.METHODS[method].reads_layer else ", in the square"
+            axis.set_title(f"{method.replace('_', ' ')}{part}\npasses {won or 'no test'}", fontsize=8)
+            if part:  # these maps end near the pixel
+                axis.set(xlim=(half - near - 0.5, half + near - 0.5), ylim=(half + near - 0.5, half - near - 0.5))
         for axis in row:
-            axis.plot(half, half, "o", markersize=12, markerfacecolor="none", markeredgecolor="#009e73")
+            axis.plot(half, half, "o", markersize=12, markerfacecolor="none", markeredgecolor=GREEN)
             axis.axis("off")
     return figure
 
