@@ -1,6 +1,6 @@
 """Why this box? Maps of a blood cell detector's boxes, and how much of each map lies inside its box.
 
-    python experiments/cells_explain.py --bccd DIR [--photos 24] [--runs runs/cells_explain] [--record]
+    python experiments/cells_explain.py --bccd DIR [--photos 12] [--runs runs/cells_explain] [--record]
 
 DIR is the BCCD dataset, as in bccd_yolo.py. The detector is smaller and shorter than there, because the maps and not
 the boxes count here.
@@ -16,6 +16,7 @@ Top-down Neural Attention by Excitation Backprop, 2016). They are means over the
 
 import dataclasses
 import functools
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +33,12 @@ from cnnlab.plots.canvas import new_figure, outline, show
 from cnnlab.plots.explanations import overlay_map
 from cnnlab.training.restore import load_data
 
-LEAST = 0.3  # score of a box that is explained
 BATCH = 8
 METHODS = ("grad_cam", "hires_cam", "layer_cam", "saliency", "integrated_gradients", "occlusion")
 DRAWN = ("hires_cam", "integrated_gradients", "occlusion")  # in the figure
 BASELINES = {"edges": edge_maps, "equal values": lambda images: np.ones(images.shape[:3])}  # which know no box
+STRONG = 99.5  # percentile of a map with full colour: single pixels of a gradient are far larger than the rest
+TEXTS = {"score": "score", "right": "right edge"}
 GREEN = "#009e73"
 
 
@@ -67,11 +69,11 @@ def main(
     runs: Path = Path("runs/cells_explain"),
     methods: tuple[str, ...] = METHODS,
     values: tuple[str, ...] = ("score", "right"),
-    photos: int = 24,
+    photos: int = 12,
     size: int = 256,
     width: int = 16,
     epochs: int = 40,
-    least: float = LEAST,
+    least: float = 0.3,
     recording: Options = OFF,
 ) -> dict[tuple[str, str], dict[str, float]]:
     """Trains a detector, measures how much of each map lies inside its box, and draws a box of each class.
@@ -104,17 +106,18 @@ def main(
     print(f"map50 {quality:.3f}; {len(found.label)} boxes are explained: {named}")
     maps, table = {}, {}
     for value in values:
-        known = {method: make_maps(trained, found, method, value) for method in methods}
-        maps |= {(method, value): each for method, each in known.items()}
-        nothing = {name: np.asarray(make(found.images / 255)) for name, make in BASELINES.items()}
-        print(f"{value:24} inside     hit")
-        for name, each in (known | nothing).items():
-            inside, hit = share_inside(each, found.boxes)
-            table[name, value] = {"inside": float(inside.mean()), "hit": float(hit.mean())}
-            print(f"  {name:22} {inside.mean():6.3f}  {hit.mean():6.3f}", flush=True)
-            title = f"BCCD, {len(hit)} boxes, maps of their {value} by {name}"
+        print(f"{value:24}  inside     hit   empty")
+        for name in (*methods, *BASELINES):
+            known = BASELINES.get(name)
+            each = make_maps(trained, found, name, value) if known is None else np.asarray(known(found.images / 255))
+            maps[name, value], full = each, each.any((1, 2))
+            inside, hit = share_inside(each[full], found.boxes[full])
+            row = {"inside": inside.mean(), "hit": hit.mean()} if full.any() else {}
+            table[name, value] = {key: float(share) for key, share in (row | {"empty": 1 - full.mean()}).items()}
+            print(f"  {name:22}{''.join(f'{share:8.3f}' for share in table[name, value].values())}", flush=True)
+            title = f"BCCD, {len(full)} boxes, maps of their {value} by {name}"
             recording.add(title, table[name, value], group="explanations")
-    draw(trained, found, maps, values).savefig(runs / "boxes.png")
+    draw(trained, found, maps).savefig(runs / "boxes.png")
     print(runs / "boxes.png")
     return table
 
@@ -140,12 +143,13 @@ def make_maps(trained: cnnlab.Trained, found: Boxes, method: str, value: str) ->
     """Computes the map of each box, `[n, H, W]`."""
     function = explain.METHODS[method].explain
     if method == "occlusion":  # windows of the size of a platelet
-        function = functools.partial(function, window=max(found.images.shape[1] // 16, 2))
+        function = functools.partial(function, window=max(found.images.shape[1] // 10, 2))
     maps = []
     for start in range(0, len(found.label), BATCH):
         some = found.part(np.arange(start, start + BATCH).clip(max=len(found.label) - 1))  # one shape, one compilation
         target = explain.targets.box(trained, some.place, some.label, value)
-        maps.append(np.asarray(function(trained, some.images, target).map))
+        with warnings.catch_warnings(action="ignore"):  # about empty maps, which are counted
+            maps.append(np.asarray(function(trained, some.images, target).map))
     return np.concatenate(maps)[: len(found.label)]
 
 
@@ -156,16 +160,16 @@ def share_inside(maps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.nd
     left, top, right, bottom = boxes.T[..., None]
     rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)
     within = rows[:, :, None] & columns[:, None, :]
-    total = mass.sum((1, 2))
-    inside = (mass * within).sum((1, 2)) / np.where(total > 0, total, 1)
+    inside = (mass * within).sum((1, 2)) / mass.sum((1, 2))
     largest = mass.reshape(len(mass), -1).argmax(1)
     return inside, within.reshape(len(mass), -1)[np.arange(len(mass)), largest]
 
 
-def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.ndarray], values: tuple[str, ...]):
+def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.ndarray]):
     """Draws the surest box of each class in its photo, and the maps of its surroundings."""
-    shown = [int(np.flatnonzero(found.label == k)[0]) for k in sorted(set(found.label))]
-    drawn = [key for key in maps if key[0] in DRAWN]
+    shown = [int(np.argmax(np.where(found.label == k, found.score, -1))) for k in sorted(set(found.label))]
+    # Class activation maps leave out what moves an edge to the left.
+    drawn = [(m, v) for m, v in maps if m in DRAWN and (v == "score" or not explain.METHODS[m].reads_layer)]
     figure, axes = new_figure(len(shown), 1 + len(drawn), size=(1.9 * (1 + len(drawn)), 2.1 * len(shown) + 0.5))
     figure.suptitle(
         "Why this box? Orange raises the score or moves the edge to the right, blue does the opposite", fontsize=10
@@ -177,11 +181,11 @@ def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.n
         row[0].set_title(f"{trained.spec.classes[found.label[i]]}, score {found.score[i]:.2f}", fontsize=8)
         for axis, (method, value) in zip(row[1:], drawn, strict=True):
             each = maps[method, value][i]
-            (inside,), _ = share_inside(each[None], box[None])
-            axis.imshow(overlay_map(image, each))
+            inside = f"{100 * share_inside(each[None], box[None])[0][0]:.0f} % inside" if each.any() else "empty"
+            axis.imshow(overlay_map(image, each, scale=np.percentile(np.abs(each), STRONG) or None))
             outline(axis, box, "", GREEN)
             around(axis, box, image.shape)
-            axis.set_title(f"{value} by {method.replace('_', ' ')}\n{100 * inside:.0f} % inside", fontsize=8)
+            axis.set_title(f"{TEXTS.get(value, value)} by {method.replace('_', ' ')}\n{inside}", fontsize=8)
     return figure
 
 
@@ -193,7 +197,7 @@ def around(axis, box: np.ndarray, shape: tuple[int, ...]) -> None:
         np.clip(middle, half, side - half) - 0.5
         for middle, side in (((left + right) / 2, shape[1]), ((top + bottom) / 2, shape[0]))
     )
-    axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
+    axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half), xticks=[], yticks=[])
 
 
 if __name__ == "__main__":

@@ -55,8 +55,9 @@ def test_the_wrong_digits_are_drawn_and_the_maps_counted(tmp_path, monkeypatch, 
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
     monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", cnnlab.data.Source(lambda: cnnlab.data.from_arrays(few)))
     module = script("mnist_explain.py")
-    table = module.main(tmp_path, methods=("grad_cam",), images=8, shown=3, method="saliency", passes=2)
-    assert set(table["grad_cam"]) == {*module.SCORES, "flagged", "empty"}
+    options = {"methods": ("grad_cam",), "scores": ("deletion", "randomisation"), "method": "saliency"}
+    table = module.main(tmp_path, images=8, shown=3, passes=2, **options)
+    assert set(table["grad_cam"]) == {"deletion", "randomisation", "flagged", "empty"}
     assert json.loads((tmp_path / "tests.json").read_text())["share"] == table
     assert (tmp_path / "wrong.png").exists()
 
@@ -134,13 +135,13 @@ def test_the_cells_are_explained_by_their_boxes(bccd, tmp_path, monkeypatch, cap
 
 
 def test_the_mass_inside_a_box_counts_the_pixels_whose_centre_is_inside():
-    maps = np.zeros((3, 4, 4))
+    maps = np.zeros((2, 4, 4))
     maps[0, 1, 1], maps[0, 3, 3] = -3, 1  # the sign does not matter
     maps[1, 0, 0] = 1
-    boxes = np.tile([1.0, 1.0, 2.4, 3.0], (3, 1))  # columns 1 and rows 1 to 2
+    boxes = np.tile([1.0, 1.0, 2.4, 3.0], (2, 1))  # columns 1 and rows 1 to 2
     inside, hit = script("cells_explain.py").share_inside(maps, boxes)
-    assert inside.tolist() == [0.75, 0, 0]  # the third map is empty
-    assert hit.tolist() == [True, False, False]
+    assert inside.tolist() == [0.75, 0]
+    assert hit.tolist() == [True, False]
 
 
 def test_the_bccd_experiment_compares_heads(bccd, tmp_path, monkeypatch, capsys):
@@ -187,17 +188,40 @@ def blobs():
     return masks
 
 
-def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(tmp_path, capsys):
+@pytest.fixture
+def atlas(tmp_path):
+    """A folder like the atlas's: a drawn sheet of outlines, 48 x 96 pixels."""
     y, x = np.mgrid[:48, :96]
     edges = (y % 16 == 0) | (x % 12 == 0)
     for name, mask in {"edges": edges, "content": y < 44, "shapes": ~edges, "sheet": ~edges}.items():
         save_mask(tmp_path / f"{name}.png", mask)
     Image.open(tmp_path / "sheet.png").save(tmp_path / "sheet.jpg")
+    return tmp_path
+
+
+def test_the_pixels_of_the_atlas_are_explained(atlas, capsys):
+    module = script("paris_explain.py")
+    options = {"width": 2, "depth": 1, "epochs": 1, "crops": 8, "window": 16, "pixels": 2, "methods": ("saliency",)}
+    table = module.main(atlas, atlas / "runs", columns=(48, 72, 96), **options)
+    assert set(table["saliency"]) == {*module.SCORES, "half of the mass within (px)"}
+    assert (atlas / "runs" / "pixels.png").exists()
+
+
+def test_half_of_a_maps_mass_is_reached_at_the_distance_of_its_larger_part():
+    maps = np.zeros((3, 4, 4))
+    maps[0, 2, 2] = 1
+    maps[1, 2, 2], maps[1, 2, 0] = 1, -3  # in the middle, and two pixels left of it
+    assert script("paris_explain.py").reach(maps).tolist() == pytest.approx([0, 2, np.nan], nan_ok=True)
+
+
+def test_the_paris_atlas_is_tuned_and_scored_in_its_strips(atlas, capsys):
+    edges = np.asarray(Image.open(atlas / "edges.png")) > 0
+    y = np.mgrid[:48, :96][0]
     options = {"width": 2, "depth": 1, "epochs": 1, "crops": 4, "window": 16, "batch_size": 2, "mc_samples": 2}
     module = script("paris_atlas_unet.py")
-    table = module.main(tmp_path, tmp_path / "runs", columns=(48, 72, 96), **options)
+    table = module.main(atlas, atlas / "runs", columns=(48, 72, 96), **options)
     assert {"boundary_f1", "panoptic_quality", "error_auroc_variance"} <= set(table)
-    picture = Image.open(tmp_path / "runs" / "picture.png")
+    picture = Image.open(atlas / "runs" / "picture.png")
     assert (picture.size, picture.mode) == ((1920, 360), "P")
     # the truth itself, its outlines 3 pixels wide, tuned and scored
     wide = ndimage.binary_dilation(edges, np.ones((3, 3)))
