@@ -40,7 +40,7 @@ def torch_network(name: str):
             self.conv1, self.conv2 = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1)
             if name == "residual":
                 self.bn1, self.bn2 = torch.nn.BatchNorm2d(8), torch.nn.BatchNorm2d(8)
-            self.relu1, self.relu2 = torch.nn.ReLU(), torch.nn.ReLU()
+            self.relu1, self.relu2 = (torch.nn.ReLU(inplace=name == "in place") for _ in range(2))
             self.pool, self.dense = torch.nn.MaxPool2d(2), torch.nn.Linear(8 * 8 * 8, K)
 
         def forward(self, x):
@@ -196,6 +196,22 @@ def _enter_grad_cam(name: str, quantity: str, method, peer: str) -> None:
                 theirs = cam(images()[0].detach(), targets=[(logit if plus else million)(int(k)) for k in CLASSES])
         put = scaled(with_its_epsilon(trained)) if plus else None
         return Outcome(scaled(method(trained, X, target=CLASSES, layer="conv2").map), scaled(theirs), put)
+
+
+@against(
+    "pytorch_grad_cam", "Grad-CAM, in place", "it reads the layer after ReLU(inplace=True) overwrote it: its own error"
+)
+def _() -> Outcome:
+    with stubbed_torchvision():
+        import pytorch_grad_cam
+
+        maps = []
+        for name in ("in place", "plain"):  # the same weights
+            network, trained = networks(name)
+            with pytorch_grad_cam.GradCAM(network, target_layers=[network.conv2]) as cam:
+                maps.append(scaled(cam(images()[0].detach(), targets=[million(int(k)) for k in CLASSES])))
+    wrong, right = maps
+    return Outcome(wrong, right, put=scaled(explain.grad_cam(trained, X, target=CLASSES, layer="conv2").map))
 
 
 def _enter_eigen_cam(name: str) -> None:
