@@ -90,7 +90,7 @@ def main(
         table[name] = count(trained, digits, name, scores)
         cells = "".join(f"{100 * table[name][column]:15.1f}" for column in columns)
         print(f"{name:24}{cells}{time.perf_counter() - started:9.0f}", flush=True)
-        recording.add(f"MNIST, LeNet5, {len(digits)} maps by {name}", table[name], group="explanations")
+        recording.add(f"MNIST, LeNet5, {len(digits):,} maps by {name}", table[name], group="explanations")
     report = {"digits": len(digits), "seed": seed, "wrong": len(wrong), "share": table}
     write_text(runs / "tests.json", json.dumps(report, indent=2) + "\n")
     return table

@@ -13,10 +13,10 @@ The table has for each method the share of maps that are better than a random ma
 deletion, insertion and ROAD, and the distance from the pixel within which half of the map's mass lies, the sum of its
 absolute values.
 
-On 2 cores, 2026-11-28, for 18 pixels: integrated gradients and occlusion pass 83 % of the tests or more, and half of
+On 2 cores, 2026-11-28, for 18 pixels: of integrated gradients and of occlusion 83 % or more pass each test, and half of
 their mass lies within 8 pixels. So this network follows the nearest line and hardly its surroundings, also where it is
-wrong. Grad-CAM of the bottleneck passes 44 %: its weights are means over the window, so it marks all that looks alike,
-48 pixels away.
+wrong. Of Grad-CAM, which reads the bottleneck here, 44 % pass: its weights are means over the window, so it marks all
+that looks alike, and half of its mass lies farther away than 48 pixels.
 """
 
 import functools
