@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     for kind, table in tables.items():
         print(f"{kind:8} {', '.join(table)}")
-    print("methods of cnnlab explain:")
+    print("methods of cnnlab explain: what the map shows (paper; cost; the randomisation test on nine of ten digits)")
     for name, method in METHODS.items():
-        sane = "" if method.sane else "; hardly changes if the weights are random"
+        sane = {True: "; passes", False: "; fails"}.get(method.sane, "")
         print(f"  {name:22} {method.shows} ({method.paper}; {method.cost}{sane})")

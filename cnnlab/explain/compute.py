@@ -152,7 +152,7 @@ def finish(
         warnings.warn(
             f"the map of image {which} is zero everywhere: the target does not depend on what the method looks at (a "
             "saturated or dead network, or only evidence against the target)",
-            stacklevel=4,
+            stacklevel=5,
         )
     return Explanation(maps, spread, value, None, images)
 

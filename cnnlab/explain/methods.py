@@ -23,8 +23,8 @@ class Method(NamedTuple):
       shows: what its map shows, in one line.
       paper: its source.
       cost: its cost in passes of the network; a gradient costs about three passes.
-      sane: whether its map changes if the network's weights are randomised, as Adebayo et al. (2018) ask of a map that
-        explains the network and not only the image.
+      sane: whether nine of ten maps change if the network's weights are random, as a map must that explains the network
+        and not only the image (Adebayo et al., 2018); `experiments/mnist_explain.py` measures it. None if unmeasured.
       reads_layer: whether it takes the name of a layer.
       shows_progress: whether it takes `quiet`, and shows its progress if that is false.
       program: function of a `Pass` and normalised images, for methods of one forward and one backward pass.
@@ -34,7 +34,7 @@ class Method(NamedTuple):
     shows: str
     paper: str
     cost: str
-    sane: bool = True
+    sane: bool | None = None
     reads_layer: bool = False
     program: Callable[..., jax.Array] | None = None
     shows_progress: bool = False
@@ -48,6 +48,7 @@ METHODS: dict[str, Method] = {
         "1 gradient",
         reads_layer=True,
         program=cam.grad_cam_map,
+        sane=True,
     ),
     "hires_cam": Method(
         cam.hires_cam,
@@ -56,6 +57,7 @@ METHODS: dict[str, Method] = {
         "1 gradient",
         reads_layer=True,
         program=cam.hires_cam_map,
+        sane=True,
     ),
     "grad_cam_plus_plus": Method(
         cam.grad_cam_plus_plus,
@@ -64,6 +66,7 @@ METHODS: dict[str, Method] = {
         "1 gradient",
         reads_layer=True,
         program=cam.grad_cam_plus_plus_map,
+        sane=True,
     ),
     "layer_cam": Method(
         cam.layer_cam,
@@ -72,6 +75,7 @@ METHODS: dict[str, Method] = {
         "1 gradient",
         reads_layer=True,
         program=cam.layer_cam_map,
+        sane=True,
     ),
     "eigen_cam": Method(
         cam.eigen_cam,
@@ -79,6 +83,7 @@ METHODS: dict[str, Method] = {
         "Muhammad and Yeasin, IJCNN 2020",
         "1 pass",
         reads_layer=True,
+        sane=False,
     ),
     "score_cam": Method(
         cam.score_cam,
@@ -86,6 +91,7 @@ METHODS: dict[str, Method] = {
         "Wang et al., CVPRW 2020",
         "1 pass a channel",
         reads_layer=True,
+        sane=True,
     ),
     "saliency": Method(
         gradients.saliency,
@@ -93,6 +99,7 @@ METHODS: dict[str, Method] = {
         "Simonyan et al., ICLRW 2014",
         "1 gradient",
         program=gradients.saliency_map,
+        sane=True,
     ),
     "input_x_gradient": Method(
         gradients.input_x_gradient,
@@ -100,18 +107,21 @@ METHODS: dict[str, Method] = {
         "Shrikumar et al., 2016",
         "1 gradient",
         program=gradients.input_x_gradient_map,
+        sane=False,
     ),
     "smooth_grad": Method(
         gradients.smooth_grad,
         "the saliency, averaged over noisy copies of the image",
         "Smilkov et al., 2017",
         "50 gradients",
+        sane=True,
     ),
     "integrated_gradients": Method(
         gradients.integrated_gradients,
         "each pixel's share in the change from a baseline",
         "Sundararajan et al., ICML 2017",
         "50 gradients",
+        sane=False,
     ),
     "guided_backpropagation": Method(
         gradients.guided_backpropagation,
@@ -125,7 +135,7 @@ METHODS: dict[str, Method] = {
         "edges that the network reads",
         "Zeiler and Fergus, ECCV 2014",
         "1 gradient",
-        sane=False,
+        sane=True,
     ),
     "occlusion": Method(
         perturbation.occlusion,
@@ -133,6 +143,7 @@ METHODS: dict[str, Method] = {
         "Zeiler and Fergus, ECCV 2014",
         "1 pass a window, about 170",
         shows_progress=True,
+        sane=False,
     ),
     "rise": Method(
         perturbation.rise,

@@ -117,8 +117,8 @@ def test_list_names_the_methods_with_a_line_each(capsys):
     out = capsys.readouterr().out
     for name in cnnlab.explain.METHODS:
         assert f"  {name} " in out
-    assert "Selvaraju et al., ICCV 2017; 1 gradient)" in out
-    assert "hardly changes if the weights are random" in out
+    assert "Selvaraju et al., ICCV 2017; 1 gradient; passes)" in out
+    assert "Springenberg et al., ICLRW 2015; 1 gradient; fails)" in out
 
 
 def test_the_page_explains_every_method_and_score():

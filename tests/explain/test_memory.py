@@ -8,10 +8,13 @@ import pytest
 
 from cnnlab import Trained, create_model
 from cnnlab.data import InputSpec
-from cnnlab.explain import METHODS, compute, explain, perturbation, verdict
+from cnnlab.explain import METHODS, compute, explain, gradients, perturbation, verdict
 from cnnlab.tasks import Classification
 
-PROGRAMS = (compute._explain, compute._is_empty, perturbation._add, perturbation._value, verdict._compute)
+PROGRAMS = (
+    *(compute._explain, compute._is_empty, gradients._add_gradient),
+    *(perturbation._add, perturbation._value, verdict._compute),
+)
 OPTIONS = {"smooth_grad": {"samples": 2}, "integrated_gradients": {"steps": 2}, "rise": {"masks": 4}}
 IMAGES = np.random.default_rng(0).random((200, 2, 16, 16, 1)).astype(np.float32)
 
