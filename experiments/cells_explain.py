@@ -10,8 +10,15 @@ the boxes count here.
 The table has two numbers for each method and each value of a box. `inside` is the share of the map's mass, the sum of
 its absolute values, inside the predicted box (Arras et al., Ground Truth Evaluation of Neural Network Explanations with
 CLEVR-XAI, 2022). `hit` is the share of maps whose largest value lies inside (the pointing game of Zhang et al.,
-Top-down Neural Attention by Excitation Backprop, 2016). They are means over the best box of each class in each of
-`--photos` test photos. A map of equal values and the edges of the photo, which know no box, stand beside them.
+Top-down Neural Attention by Excitation Backprop, 2016). Both are means over the maps that are not `empty`, zero
+everywhere, of the best box of each class in each of `--photos` test photos. A map of equal values and the edges of the
+photo, which know no box, stand beside them.
+
+On 2 cores, 2026-11-28, with a map50 of .83 and 33 boxes that cover 4 % of their photo: of what speaks for the score,
+occlusion has 57 % inside, saliency 43 % and integrated gradients 38 %. HiResCAM has 85 %, but it marks the one cell of
+the grid that predicts the box, and so it does for every value. Grad-CAM has 56 % for the score and 6 % for the right
+edge, no more than the photo's edges: its weights are means over the photo, which do not fit a single box. Half of
+LayerCAM's maps of the right edge are empty.
 """
 
 import dataclasses
