@@ -44,7 +44,6 @@ BATCH = 8
 METHODS = ("grad_cam", "hires_cam", "layer_cam", "saliency", "integrated_gradients", "occlusion")
 DRAWN = ("hires_cam", "integrated_gradients", "occlusion")  # in the figure
 BASELINES = {"edges": edge_maps, "equal values": lambda images: np.ones(images.shape[:3])}  # which know no box
-STRONG = 99.5  # percentile of a map with full colour: single pixels of a gradient are far larger than the rest
 TEXTS = {"score": "score", "right": "right edge"}
 GREEN = "#009e73"
 
@@ -189,7 +188,8 @@ def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.n
         for axis, (method, value) in zip(row[1:], drawn, strict=True):
             each = maps[method, value][i]
             inside = f"{100 * share_inside(each[None], box[None])[0][0]:.0f} % inside" if each.any() else "empty"
-            axis.imshow(overlay_map(image, each, scale=np.percentile(np.abs(each), STRONG) or None))
+            grainy = method == "integrated_gradients"  # a few of its pixels are far larger than the rest
+            axis.imshow(overlay_map(image, each, scale=np.percentile(np.abs(each), 99.5) if grainy else None))
             outline(axis, box, "", GREEN)
             around(axis, box, image.shape)
             axis.set_title(f"{TEXTS.get(value, value)} by {method.replace('_', ' ')}\n{inside}", fontsize=8)
