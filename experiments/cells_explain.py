@@ -10,8 +10,15 @@ the boxes count here.
 The table has two numbers for each method and each value of a box. `inside` is the share of the map's mass, the sum of
 its absolute values, inside the predicted box (Arras et al., Ground Truth Evaluation of Neural Network Explanations with
 CLEVR-XAI, 2022). `hit` is the share of maps whose largest value lies inside (the pointing game of Zhang et al.,
-Top-down Neural Attention by Excitation Backprop, 2016). They are means over the best box of each class in each of
-`--photos` test photos. A map of equal values and the edges of the photo, which know no box, stand beside them.
+Top-down Neural Attention by Excitation Backprop, 2016). Both are means over the maps that are not `empty`, zero
+everywhere, of the best box of each class in each of `--photos` test photos. A map of equal values and the edges of the
+photo, which know no box, stand beside them.
+
+On 2 cores, 2026-11-28, with a map50 of .83 and 33 boxes that cover 4 % of their photo: of what speaks for the score,
+occlusion has 57 % inside, saliency 43 % and integrated gradients 38 %. HiResCAM has 85 %, but it marks the one cell of
+the grid that predicts the box, and so it does for every value. Grad-CAM has 56 % for the score and 6 % for the right
+edge, no more than the photo's edges, because it applies the weights of the box's cell to all others. Half of LayerCAM's
+maps of the right edge are empty.
 """
 
 import dataclasses
@@ -37,7 +44,6 @@ BATCH = 8
 METHODS = ("grad_cam", "hires_cam", "layer_cam", "saliency", "integrated_gradients", "occlusion")
 DRAWN = ("hires_cam", "integrated_gradients", "occlusion")  # in the figure
 BASELINES = {"edges": edge_maps, "equal values": lambda images: np.ones(images.shape[:3])}  # which know no box
-STRONG = 99.5  # percentile of a map with full colour: single pixels of a gradient are far larger than the rest
 TEXTS = {"score": "score", "right": "right edge"}
 GREEN = "#009e73"
 
@@ -182,7 +188,8 @@ def draw(trained: cnnlab.Trained, found: Boxes, maps: dict[tuple[str, str], np.n
         for axis, (method, value) in zip(row[1:], drawn, strict=True):
             each = maps[method, value][i]
             inside = f"{100 * share_inside(each[None], box[None])[0][0]:.0f} % inside" if each.any() else "empty"
-            axis.imshow(overlay_map(image, each, scale=np.percentile(np.abs(each), STRONG) or None))
+            grainy = method == "integrated_gradients"  # a few of its pixels are far larger than the rest
+            axis.imshow(overlay_map(image, each, scale=np.percentile(np.abs(each), 99.5) if grainy else None))
             outline(axis, box, "", GREEN)
             around(axis, box, image.shape)
             axis.set_title(f"{TEXTS.get(value, value)} by {method.replace('_', ' ')}\n{inside}", fontsize=8)
