@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> None:
         layer: str | None = None,
         mc: int | Literal["auto"] = "auto",
         verdict: bool = True,
-        scores: tuple[str, ...] = ("deletion", "insertion", "road"),
+        scores: tuple[str, ...] = ("deletion", "insertion"),
         classes: int = 0,
         output: str | None = None,
         window: tuple[int, int] | None = None,

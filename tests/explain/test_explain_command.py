@@ -33,7 +33,7 @@ def test_a_photo_alone_gives_both_guesses_with_error_bars_and_a_verdict(run, tmp
     assert first["target"] != second["target"]
     for record in (first, second):
         assert np.load(record["map"]).shape == np.load(record["spread"]).shape == (16, 16)
-        for name in ("deletion", "random/deletion", "edges/insertion", "road"):
+        for name in ("deletion", "random/deletion", "edges/insertion"):
             assert np.isfinite(record["verdict"][name])
         assert isinstance(record["flagged"], bool)
         assert record["figure"] == "out/a.png"
