@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from cnnlab import nn as cnn
 from cnnlab.data import normalise
 from cnnlab.errors import check_known
+from cnnlab.explain.choice import area_ranks, choose_target, class_ranks, mean_outputs
 from cnnlab.explain.compute import Pass, prepare
 from cnnlab.explain.methods import METHODS
 from cnnlab.explain.taps import Layer
-from cnnlab.explain.targets import Target, area_ranks, choose_target, class_ranks, mean_outputs
+from cnnlab.explain.targets import Target
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Trained

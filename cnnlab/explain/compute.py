@@ -11,9 +11,10 @@ import numpy as np
 
 from cnnlab import nn as cnn
 from cnnlab.data import InputSpec, check_images, normalise
+from cnnlab.explain.choice import choose_target
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.taps import Layer, find_layer, is_spatial, run
-from cnnlab.explain.targets import LayerTarget, Target, choose_target
+from cnnlab.explain.targets import LayerTarget, Target
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Forward, Trained
 from cnnlab.uncertainty.dropout import met_dropout, sampled_logits

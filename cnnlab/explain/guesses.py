@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab.explain import targets
+from cnnlab.explain import choice, targets
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Trained
 
@@ -36,7 +36,7 @@ def best_guesses(members: Sequence[Trained], image: np.ndarray, number: int = 2)
     These are classes (of several labels the most probable ones), the numbers of a regression, the classes of a
     segmentation by their area, and the boxes of a detection by their score. There may be fewer than `number`.
     """
-    outputs = targets.mean_outputs(tuple(members), image[None])
+    outputs = choice.mean_outputs(tuple(members), image[None])
     kind = complete(members[0].task).logits
     if kind not in _GUESSES:
         name, target = "the mean logit", lambda logits: logits.reshape(len(logits), -1).mean(-1)
@@ -46,9 +46,9 @@ def best_guesses(members: Sequence[Trained], image: np.ndarray, number: int = 2)
 
 def named_guess(members: Sequence[Trained], image: np.ndarray, text: str) -> Guesses:
     """Returns the answer that a user names: a class, its number, or a margin such as `4-9`."""
-    target = targets.choose_target(members, image[None], text)
-    trained, outputs = members[0], targets.mean_outputs(tuple(members), image[None])
-    chosen = targets.named(trained, text)
+    target = choice.choose_target(members, image[None], text)
+    trained, outputs = members[0], choice.mean_outputs(tuple(members), image[None])
+    chosen = choice.named(trained, text)
     if callable(chosen):
         return Guesses((text,), (None,), target, (None,))
     guesses = _GUESSES[complete(trained.task).logits](trained, outputs, 1, only=chosen)
@@ -56,7 +56,7 @@ def named_guess(members: Sequence[Trained], image: np.ndarray, text: str) -> Gue
 
 
 def _of_vector(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
-    ranks = np.asarray(targets.class_ranks(outputs)[0, :number]) if only is None else np.array([only])
+    ranks = np.asarray(choice.class_ranks(outputs)[0, :number]) if only is None else np.array([only])
     names = tuple(trained.spec.classes[i] for i in ranks)
     if "probs" not in outputs:
         return Guesses(names, (None,) * len(ranks), targets.output(ranks), (None,) * len(ranks))
@@ -68,7 +68,7 @@ def _of_vector(trained: Trained, outputs: dict, number: int, *, only: int | None
 def _of_map(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
     probs = np.asarray(outputs["probs"][0])
     mask = probs.argmax(-1)
-    ranks = [int(i) for i in targets.area_ranks(outputs)[0] if (mask == i).any()][:number] if only is None else [only]
+    ranks = [int(i) for i in choice.area_ranks(outputs)[0] if (mask == i).any()][:number] if only is None else [only]
     pixels = [mask == i if (mask == i).any() else np.ones_like(mask, bool) for i in ranks]
     sure = tuple(float(probs[..., i][where].mean()) for i, where in zip(ranks, pixels, strict=True))
     names = tuple(trained.spec.classes[i] for i in ranks)
