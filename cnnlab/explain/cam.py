@@ -32,7 +32,7 @@ def grad_cam(
     Args:
       trained: a network, or the members of an ensemble, whose maps are averaged.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1]; each image has its own map.
-      target: what to explain, by default the network's own answer; see `cnnlab.explain.targets`.
+      target: what to explain, by default the network's own answer; see `cnnlab.explain.choice.choose_target`.
       layer: name of the layer, such as `conv2`; by default the last one with spatial axes.
       mc_samples: number of MC-Dropout passes over which the map is averaged; 0 for one pass without dropout.
       key: random key of the dropout masks.

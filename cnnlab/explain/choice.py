@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from cnnlab.errors import unknown
-from cnnlab.explain.taps import logits_shape
+from cnnlab.explain.taps import find_layer, logits_shape
 from cnnlab.explain.targets import LayerTarget, Target, box, class_logit, flat_boxes, margin, output, region
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks.task import Outputs, Task, complete, task_name

@@ -175,7 +175,7 @@ def explain(
       method: name of the method.
       trained: a network, or the members of an ensemble.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
-      target: what to explain, by default the network's own answer; see `cnnlab.explain.targets`.
+      target: what to explain, by default the network's own answer; see `cnnlab.explain.choice.choose_target`.
       layer: name of the layer, for class activation maps.
       mc_samples: number of MC-Dropout passes over which the map is averaged.
       key: random key.

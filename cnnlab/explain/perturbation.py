@@ -47,7 +47,7 @@ def occlusion(
     Args:
       trained: a network, or the members of an ensemble, whose maps are averaged.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
-      target: what to explain, by default the network's own answer; see `cnnlab.explain.targets`.
+      target: what to explain, by default the network's own answer; see `cnnlab.explain.choice.choose_target`.
       layer: not used; only class activation maps read a layer.
       mc_samples: number of MC-Dropout passes over which the map is averaged; 0 for one pass without dropout.
       key: random key of the dropout masks.
