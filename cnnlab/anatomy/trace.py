@@ -153,18 +153,27 @@ def _unrolled(equation, reads: tuple, numbers: count, module: str):
     Slices of stacked inputs, and stacked outputs, count as depending on the whole array.
     """
     params = equation.params
-    consts, carries = params["num_consts"], params["num_carry"]
+    consts, carries = scan_sizes(equation)
+    body = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
     carry, stacked = list(reads[consts : consts + carries]), reads[consts + carries :]
     slices = tuple(None if array is None else next(numbers) for array in stacked)
     for array, part in zip(stacked, slices, strict=True):
         yield TracedEquation(None, (array,), (part,), module)
     outs: list = []
     for _ in range(params["length"]):
-        out = yield from _inlined(params["jaxpr"].jaxpr, (*reads[:consts], *carry, *slices), numbers, module)
+        out = yield from _inlined(body, (*reads[:consts], *carry, *slices), numbers, module)
         carry, outs = out[:carries], [*outs, *out[carries:]]
     results = [next(numbers) for _ in equation.outvars[carries:]]
     yield TracedEquation(None, tuple(outs), tuple(results), module)
     return [*carry, *results]
+
+
+def scan_sizes(equation: core.JaxprEqn) -> tuple[int, int]:
+    """Returns how many inputs of a scan are constants and how many are carried; JAX 0.12 stores them as trees."""
+    if "num_consts" in equation.params:
+        return equation.params["num_consts"], equation.params["num_carry"]
+    consts, carry, _ = equation.params["ft_in"].unpack()
+    return len(consts), len(carry)
 
 
 def _inner(equation):

@@ -13,6 +13,7 @@ import jax
 from jax import lax
 from jax.extend import core
 
+from cnnlab.anatomy.trace import scan_sizes
 from cnnlab.explain.facts import Fact, Kind, across, join, known, uniform
 from cnnlab.explain.nonlinear import Relu, judge
 
@@ -162,7 +163,7 @@ def _checkpoint(equation: core.JaxprEqn, operands: list[Operand], context: Conte
 
 def _scan(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
     (facts, values), inner, inside = _unpaired(operands), _inner(equation), _inside(equation, context)
-    consts, carries = equation.params["num_consts"], equation.params["num_carry"]
+    consts, carries = scan_sizes(equation)
     first, last = consts, consts + carries
     facts = [*facts[:first], *map(across, facts[first:])]
     while True:  # until what is known of the carry also holds after a step
