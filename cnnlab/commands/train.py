@@ -42,6 +42,7 @@ def run(arguments: Sequence[str]) -> None:
     out.print(f"figures     {', '.join(str(path) for path in sorted(figures.glob('*.png')))}")
     out.print(f"next        cnnlab evaluate {run_dir}{passes}")
     out.print(f"            cnnlab predict {run_dir} {example}{passes}")
+    out.print(f"            cnnlab explain {run_dir} {example}")
     out.print("            cnnlab list")
 
 
