@@ -167,7 +167,7 @@ def test_mc_without_dropout_names_the_layers(capsys):
     assert "no dropout is active in Linear" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("seeds", "number"), [("1", 3), ("2", 2)])
+@pytest.mark.parametrize(("seeds", "number"), [("1", 4), ("2", 2)])
 def test_every_command_that_train_prints_at_its_end_works(seeds, number, capsys):
     assert main(["train", *SMALL, "--training.epochs", "1", "--training.seeds", seeds]) == 0
     lines = [line.split("   (")[0].removeprefix("next") for line in capsys.readouterr().out.splitlines()]
