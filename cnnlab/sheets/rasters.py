@@ -1,8 +1,6 @@
 """Reading of sheets window by window: GeoTIFFs with rasterio, other images with Pillow, arrays directly."""
 
 import contextlib
-import errno
-import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +12,12 @@ import numpy as np
 from cnnlab.files.eight_bits import check_range, eight_bits
 from cnnlab.files.images import ORIENTATION, read_header, read_pixels
 from cnnlab.files.opening import MAX_PIXELS, SHEET_PIXELS, ImageError, opened, pixel_limit
+from cnnlab.sheets.gdal import open_raster
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".jp2")
-DRIVERS = ("GTiff", "JPEG", "PNG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
-"""Formats that GDAL may recognise by a file's content. Others, such as VRT and WMS, open other files that it names."""
-
-MAX_BANDS = 1024  # hyperspectral cameras have a few hundred
-_VALUES_PER_BYTE = 1_000_000  # above what the best compression of one colour, or a tile left out, reaches
-_NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SIDECAR_BYTES = 10_000_000  # largest size of an .aux.xml file
 _IMAGES = (".png", ".jpg", ".jpeg")
 _GEO_TAGS = {33550, 34264}  # TIFF tags: ModelPixelScale and ModelTransformation
-_CACHE = 256  # MB; enough for a row of windows of a file that is stored row by row
 _SAMPLE = 512  # half the side in pixels of the central square in which the range of 16-bit values is checked
 
 
@@ -112,7 +102,7 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
     if path.suffix.lower() == ".npy":
         return True
     if _is_raster(path):
-        with _opened(path) as file:
+        with open_raster(path) as file:
             placed, shape = georeference(file) is not None, file.shape
     else:
         with pixel_limit(SHEET_PIXELS):
@@ -138,7 +128,7 @@ def _is_raster(path: Path) -> bool:
     if not has_rasterio() or path.suffix.lower() not in (*GEOTIFF, *_IMAGES):
         return False
     try:
-        with _opened(path) as file:
+        with open_raster(path) as file:
             if georeference(file) is not None or file.width * file.height > SHEET_PIXELS:
                 return True
             large = file.width * file.height > MAX_PIXELS
@@ -193,82 +183,13 @@ def _memory_map(path: Path) -> np.ndarray:
         raise ImageError(f"cannot read {path} as an array ({error}); save it by numpy.save") from error
 
 
-def _check_folder(path: Path) -> None:
-    """Refuses a raster in a folder with a pipe: GDAL looks for many files beside it, and would wait for a writer."""
-    with contextlib.suppress(PermissionError), os.scandir(path.parent) as entries:
-        for entry in entries:
-            if not (entry.is_file() or entry.is_dir()):
-                other = Path(entry.path)
-                if other.is_fifo() or other.is_char_device():
-                    raise ImageError(f"{other} is a pipe or a device, for which GDAL would wait; remove it")
-
-
-def _check_sidecars(path: Path) -> None:
-    """Raises `ImageError` if a file beside a raster could make GDAL open other files.
-
-    These are overviews and masks that are no TIFFs, and descriptions that name an overview file.
-    """
-    for suffix in (".ovr", ".msk", ".OVR", ".MSK"):
-        sidecar = path.with_name(path.name + suffix)
-        if not (_first_bytes(sidecar, 4) or _TIFF_MAGIC[0]).startswith(_TIFF_MAGIC):
-            raise ImageError(f"{sidecar} is no TIFF, which GDAL expects beside {path.name}; remove it")
-    description = path.with_name(f"{path.name}.aux.xml")
-    text = _first_bytes(description, _SIDECAR_BYTES + 1)
-    if len(text) > _SIDECAR_BYTES or b"OVERVIEW_FILE" in text:
-        raise ImageError(f"{description} names other files or is too large; remove it")
-
-
-def _first_bytes(path: Path, number: int) -> bytes:
-    """Returns the first bytes of a file; empty if it does not exist or its name is too long to exist."""
-    try:
-        if not path.is_file():
-            return b""
-        with open(path, "rb") as file:
-            return file.read(number)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return b""
-        raise
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator:
-    import rasterio
-    from rasterio.io import DatasetReader
-
-    # A file without a georeference is valid, so rasterio's warning is ignored.
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE, **_NO_NETWORK), warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        _check_folder(path)
-        _check_sidecars(path)
-        try:
-            file = DatasetReader(str(path.absolute()), driver=list(DRIVERS))  # rasterio.open takes only one driver
-        except rasterio.errors.RasterioIOError as error:
-            raise ImageError(f"cannot read {path} as a raster ({error}); repair or replace it") from error
-        with file:
-            _check_size(file, path)
-            yield file
-
-
-def _check_size(file, path: Path) -> None:
-    """Refuses a raster that claims more than it can hold; GDAL takes every claim of a header for true."""
-    if file.count > MAX_BANDS:
-        raise ImageError(f"{path} has {file.count:,} bands, more than {MAX_BANDS:,}; save the ones that are needed")
-    claimed, length = file.width * file.height * file.count, path.stat().st_size
-    if claimed > _VALUES_PER_BYTE * length:
-        raise ImageError(
-            f"{path} claims {file.width}x{file.height} pixels of {file.count} bands in {length:,} bytes, more than "
-            "compression explains; repair or replace it"
-        )
-
-
 @contextlib.contextmanager
 def _raster(path: Path, channels: int, bands: Sequence[int] | None, identity: tuple) -> Iterator[Sheet]:
     import rasterio
     from rasterio.enums import ColorInterp, MaskFlags
     from rasterio.windows import Window
 
-    with _opened(path) as file:
+    with open_raster(path) as file:
         colours = [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
         chosen = list(bands or colours)
         palette = [dict(enumerate(file.colorinterp, 1)).get(band) for band in chosen] == [ColorInterp.palette]
