@@ -23,7 +23,7 @@ def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, em
     for name, text in _TEXTS.items():
         if name in verdict:
             own, random, edges = (float(verdict[each][place]) for each in (name, f"random/{name}", f"edges/{name}"))
-            parts.append(f"{text} {own:.2f} (by a random map {random:.2f}, by edges {edges:.2f})")
+            parts.append(f"{text} {own:.2f} on average (by a random map {random:.2f}, by edges {edges:.2f})")
     beaten = [name for name, won in beaten_baselines(verdict).items() if won[place]]
     if not beaten:
         return f"{'; '.join(parts)}. The map beats neither a random map nor the image's edges: do not trust it."
@@ -33,7 +33,7 @@ def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, em
 
 
 _TEXTS = {
-    "deletion": "Hiding what the map marks, step by step, leaves on average",
-    "insertion": "showing it first leaves",
+    "deletion": "Hiding the marked pixels first keeps the answer's value at",
+    "insertion": "showing them first raises it to",
 }
 _RIVALS = {"random": "a random map", "edges": "the image's edges"}
