@@ -57,12 +57,12 @@ def named_guess(members: Sequence[Trained], image: np.ndarray, text: str) -> Gue
 
 def _of_vector(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
     ranks = np.asarray(choice.class_ranks(outputs)[0, :number]) if only is None else np.array([only])
-    names = tuple(trained.spec.classes[i] for i in ranks)
+    names, target = tuple(trained.spec.classes[i] for i in ranks), choice.class_target(trained, ranks)
     if "probs" not in outputs:
-        return Guesses(names, (None,) * len(ranks), targets.output(ranks), (None,) * len(ranks))
+        return Guesses(names, (None,) * len(ranks), target, (None,) * len(ranks))
     probs = np.asarray(outputs["probs"][0])
     probs = probs[:, 1] if probs.ndim == 2 else probs
-    return Guesses(names, tuple(map(float, probs[ranks])), targets.class_logit(ranks), (None,) * len(ranks))
+    return Guesses(names, tuple(map(float, probs[ranks])), target, (None,) * len(ranks))
 
 
 def _of_map(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
