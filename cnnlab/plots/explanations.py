@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ORANGE, _BLUE = np.array([213, 94, 0]) / 255, np.array([0, 114, 178]) / 255  # Okabe and Ito's
+_WARNING = "#b00020"
 _MOST = 8  # images of a sheet
 _SMALL = 0.01  # probability below which a title shows no digits
 _WIDTH = 108  # letters in a line of a sentence below three pictures
@@ -109,7 +110,7 @@ def panel_sheet(image: np.ndarray, panels: Sequence[Panel], *, title: str) -> Fi
         _draw_maps(axes[1:], image, panel)
         if panel.sentence:
             lines = textwrap.fill(for_figure(panel.sentence), round(_WIDTH * columns / 3))
-            style = {"color": _ORANGE, "fontweight": "bold"} if panel.flagged else {}
+            style = {"color": _WARNING, "fontweight": "bold"} if panel.flagged else {}
             row.supxlabel(lines, fontsize=7, x=0.02, ha="left", **style)
     return figure
 
