@@ -17,7 +17,8 @@ def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, va
 
     >>> verdict = {"deletion": [0.1], "random/deletion": [0.5], "edges/deletion": [0.05]}
     >>> text = verdict_sentence({name: np.array(score) for name, score in verdict.items()}, 0, value="probability")
-    >>> print(*text.split(". "), sep="\n")
+    >>> for part in text.split(". "):
+    ...     print(part)
     While the marked pixels disappear, the probability is 0.10 on average (0.50 in random order, 0.05 by edges)
     The map beats a random map, but not the image's edges.
     """
