@@ -19,8 +19,8 @@ def marks(program: core.Jaxpr, inside: tuple[str, ...] = ()) -> Iterator[tuple[s
     """Yields the name of each marked array, with the primitives whose inner programs contain it.
 
     >>> step = jax.checkpoint(lambda x: mark(2 * x, "double") + 1)
-    >>> [(name, *inside) for name, inside in marks(jax.make_jaxpr(step)(1.0).jaxpr)]
-    [('double', 'checkpoint')]
+    >>> [(name, len(inside)) for name, inside in marks(jax.make_jaxpr(step)(1.0).jaxpr)]
+    [('double', 1)]
     """
     for equation in program.eqns:
         if equation.primitive.name == "name":
