@@ -120,7 +120,8 @@ def _legend(panels: Sequence[Panel]) -> str:
     """Says what the colours of the figure mean."""
     signed = any((panel.map < 0).any() for panel in panels)
     text = "orange speaks for the answer, blue against it" if signed else "orange marks what counts for the answer"
-    return text + (", green outlines it" if any(panel.mark is not None for panel in panels) else "")
+    outlined = any(panel.mark is not None and (np.ndim(panel.mark) == 1 or not np.all(panel.mark)) for panel in panels)
+    return text + (", green outlines it" if outlined else "")
 
 
 def _class_sheet(members: Sequence[Trained], image: Input, request: Request, methods: Sequence[str]) -> Any:
