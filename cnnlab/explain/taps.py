@@ -1,14 +1,13 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from cnnlab import nn as cnn
+from cnnlab.anatomy.calls import module_calls
 from cnnlab.errors import unknown
 from cnnlab.nn.taps import tap
 from cnnlab.trained import Forward, Trained
@@ -43,7 +42,11 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
     >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
     [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
     """
-    return list(_trace(trained, shape)[0])
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for call in module_calls(trained, shape):
+        if call.name and call.shape is not None and call.rate is None:
+            shapes.setdefault(call.name, []).append(call.shape)
+    return [Layer(name, each[-1], len(each)) for name, each in shapes.items()]
 
 
 def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) -> tuple[int, ...]:
@@ -51,31 +54,7 @@ def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) ->
 
     The arguments are those of `find_layers`.
     """
-    return _trace(trained, shape)[1]
-
-
-def _trace(trained: Trained, shape: tuple[int, int, int] | None) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-    leaves, structure = jax.tree.flatten(trained.variables)
-    arrays = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    return _trace_once(trained.network, structure, arrays, tuple(shape or trained.spec.shape))
-
-
-@functools.lru_cache(maxsize=64)
-def _trace_once(network: nn.Module, structure: Any, arrays: tuple, shape: tuple[int, int, int]) -> tuple:
-    """Returns the layers of a network and the shape of its logits."""
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-
-    def note(module: nn.Module, call, args, kwargs):
-        out = call(*args, **kwargs)
-        name = "/".join(module.path)
-        if name and hasattr(out, "shape") and not isinstance(module, nn.Dropout):
-            shapes.setdefault(name, []).append(out.shape)
-        return out
-
-    variables, image = jax.tree.unflatten(structure, arrays), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    with tap(note):
-        logits = jax.eval_shape(lambda variables, x: cnn.apply(network, variables, x), variables, image)
-    return tuple(Layer(name, each[-1], len(each)) for name, each in shapes.items()), logits.shape
+    return module_calls(trained, shape)[-1].shape
 
 
 def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int, int] | None = None) -> Layer:
