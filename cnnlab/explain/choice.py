@@ -133,6 +133,7 @@ def _names_once(task: Task, shape: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(jax.eval_shape(task.link, jax.ShapeDtypeStruct(shape, jnp.float32)))
 
 
+@jit
 def class_ranks(outputs: Outputs) -> jax.Array:
     """Returns the classes of each image, the most probable first, `[B, k]`; outputs without classes keep their order.
 
@@ -153,6 +154,7 @@ def _of_map(members: tuple[Trained, ...], images: jax.Array, index: np.ndarray |
     return region(index, pixels | ~pixels.any((1, 2), keepdims=True))
 
 
+@jit
 def area_ranks(outputs: Outputs) -> jax.Array:
     """Returns the classes of each segmentation, that of most pixels first, `[B, k]`; class 0 comes last."""
     probs = outputs["probs"]

@@ -85,7 +85,7 @@ def dominant_classes(
 def _maps(program: Callable, trained: Trained, layer: Layer | None, images: jax.Array, target: Target) -> jax.Array:
     x = normalise(images, trained.spec)
     # The forward pass does not depend on the target, so vmap computes it once.
-    return jax.vmap(lambda target: program(Pass(trained, target, layer, cnn.apply, None), x))(target)
+    return jax.vmap(lambda target: program(Pass(trained, target, layer, cnn.apply, None), x)[0])(target)
 
 
 def _probs(probs: jax.Array, label: jax.Array) -> jax.Array:

@@ -56,7 +56,7 @@ def named_guess(members: Sequence[Trained], image: np.ndarray, text: str) -> Gue
 
 
 def _of_vector(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
-    ranks = np.asarray(choice.class_ranks(outputs)[0, :number]) if only is None else np.array([only])
+    ranks = np.asarray(choice.class_ranks(outputs))[0, :number] if only is None else np.array([only])
     names, target = tuple(trained.spec.classes[i] for i in ranks), choice.class_target(trained, ranks)
     if "probs" not in outputs:
         return Guesses(names, (None,) * len(ranks), target, (None,) * len(ranks))
@@ -68,7 +68,8 @@ def _of_vector(trained: Trained, outputs: dict, number: int, *, only: int | None
 def _of_map(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
     probs = np.asarray(outputs["probs"][0])
     mask = probs.argmax(-1)
-    ranks = [int(i) for i in choice.area_ranks(outputs)[0] if (mask == i).any()][:number] if only is None else [only]
+    present = [int(i) for i in np.asarray(choice.area_ranks(outputs))[0] if (mask == i).any()]
+    ranks = present[:number] if only is None else [only]
     pixels = [mask == i if (mask == i).any() else np.ones_like(mask, bool) for i in ranks]
     sure = tuple(float(probs[..., i][where].mean()) for i, where in zip(ranks, pixels, strict=True))
     names = tuple(trained.spec.classes[i] for i in ranks)

@@ -1,38 +1,15 @@
 """Changes an array within the inner programs of a function, such as those of `nn.remat`, which no tracer may leave."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
-from jax.ad_checkpoint import checkpoint_name
 from jax.extend import core
 
+from cnnlab.anatomy.calls import inner_programs, marks
 from cnnlab.explain.rewrite import bind, inner_program
 
 INLINED = ("checkpoint", "closed_call", "core_call", "jit", "pjit", "remat", "remat2")
 """Primitives whose inner program can stand in their place."""
-
-mark = checkpoint_name
-"""Function `(x, name)` that returns x and marks it in the trace."""
-
-
-def marks(program: core.Jaxpr, inside: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yields the name of each marked array, with the primitives whose inner programs contain it.
-
-    >>> step = jax.checkpoint(lambda x: mark(2 * x, "double") + 1)
-    >>> [(name, len(inside)) for name, inside in marks(jax.make_jaxpr(step)(1.0).jaxpr)]
-    [('double', 1)]
-    """
-    for equation in program.eqns:
-        if equation.primitive.name == "name":
-            yield equation.params["name"], inside
-        for inner in _programs(equation):
-            yield from marks(inner, (*inside, equation.primitive.name))
-
-
-def _programs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
-    for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):
-        if hasattr(value, "eqns"):
-            yield getattr(value, "jaxpr", value)
 
 
 def with_change(
@@ -58,7 +35,7 @@ def _evaluate(program: core.ClosedJaxpr, values: Sequence, name: str, change: Ca
         if equation.primitive.name == "name" and equation.params["name"] == name:
             results = [change(*operands)]
         elif equation.primitive.name in INLINED and any(
-            n == name for each in _programs(equation) for n, _ in marks(each)
+            n == name for each in inner_programs(equation) for n, _ in marks(each)
         ):
             results = _evaluate(inner_program(equation), operands, name, change)
         else:

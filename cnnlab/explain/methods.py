@@ -36,7 +36,7 @@ class Method(NamedTuple):
     cost: str
     sane: bool | None = None
     reads_layer: bool = False
-    program: Callable[..., jax.Array] | None = None
+    program: Callable[..., tuple[jax.Array, jax.Array]] | None = None
     shows_progress: bool = False
 
 

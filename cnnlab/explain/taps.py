@@ -1,16 +1,15 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from cnnlab import nn as cnn
+from cnnlab.anatomy.calls import Call, mark, module_calls
 from cnnlab.errors import unknown
-from cnnlab.explain.inlined import INLINED, mark, marks, with_change
+from cnnlab.explain.inlined import INLINED, with_change
 from cnnlab.nn.taps import tap
 from cnnlab.trained import Forward, Trained
 
@@ -46,7 +45,11 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
     >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
     [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
     """
-    return list(_trace(trained, shape)[0])
+    calls: dict[str, list[Call]] = {}
+    for call in module_calls(trained, shape):
+        if call.name and call.shape is not None and call.rate is None:
+            calls.setdefault(call.name, []).append(call)
+    return [Layer(name, each[-1].shape, len(each), each[-1].inside) for name, each in calls.items()]
 
 
 def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) -> tuple[int, ...]:
@@ -54,35 +57,7 @@ def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) ->
 
     The arguments are those of `find_layers`.
     """
-    return _trace(trained, shape)[1]
-
-
-def _trace(trained: Trained, shape: tuple[int, int, int] | None) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-    leaves, structure = jax.tree.flatten(trained.variables)
-    arrays = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    return _trace_once(trained.network, structure, arrays, tuple(shape or trained.spec.shape))
-
-
-@functools.lru_cache(maxsize=64)
-def _trace_once(network: nn.Module, structure: Any, arrays: tuple, shape: tuple[int, int, int]) -> tuple:
-    """Returns the layers of a network and the shape of its logits."""
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-
-    def note(module: nn.Module, call, args, kwargs):
-        out = call(*args, **kwargs)
-        name = "/".join(module.path)
-        if name and hasattr(out, "shape") and not isinstance(module, nn.Dropout):
-            shapes.setdefault(name, []).append(out.shape)
-            return mark(out, name)
-        return out
-
-    variables, image = jax.tree.unflatten(structure, arrays), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    with tap(note):
-        apply = jax.make_jaxpr(lambda variables, x: cnn.apply(network, variables, x), return_shape=True)
-        program, logits = apply(variables, image)
-    inside = dict(marks(program.jaxpr))
-    layers = (Layer(name, each[-1], len(each), inside.get(name, ())) for name, each in shapes.items())
-    return tuple(layers), logits.shape
+    return module_calls(trained, shape)[-1].shape
 
 
 def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int, int] | None = None) -> Layer:
