@@ -41,7 +41,7 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification
     >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
-    >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))), net, Classification(), spec)
+    >>> trained = Trained(net.init(jax.random.key(0), jax.numpy.zeros((1, 28, 28, 1))), net, Classification(), spec)
     >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
     [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
     """
