@@ -35,9 +35,15 @@ class Examples:
     `photo_size` `[n, 2]`, height and width of the photo; and `frame` `[n, 4]`, the rectangle (xyxy) of the photo on the
     image. Only augmentation reads `instances` `[n, H, W]` int32: for each pixel the index 0..m-1 of its object among
     the boxes, -1 = no object.
+
+    Attributes:
+      columns: the columns by name.
+      files: `[n]` paths of the examples' files; None for examples that come from no file of their own. They are no part
+        of the digest, so that data may move.
     """
 
     columns: Columns
+    files: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.columns["image"])

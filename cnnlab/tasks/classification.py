@@ -46,6 +46,7 @@ class Classification(Task):
 
     logits = "vector"
     monitor = "nll"
+    example_score = "probability_of_truth"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -155,6 +156,25 @@ class Classification(Task):
         out["confusion"] = confusion_matrix(counts, names)
         out["wrong"] = gallery([rows["image"][i] for i in order], titles, title=title)
         return out
+
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns `truth` and `prediction` (with kind `multilabel` the labels that are yes), and their probabilities.
+
+        `probability` is that of the prediction and `probability_of_truth` that of the truth; with kind `multilabel`
+        they are means over the labels.
+        """
+        names, label = rows["class_names"], np.asarray(rows["label"])
+        probs = np.asarray(rows["probs"], np.float64)
+        guess, of_truth = probs.argmax(-1), np.take_along_axis(probs, label[..., None], -1)[..., 0]
+        columns = {"correct": guess == label, "probability": probs.max(-1), "probability_of_truth": of_truth}
+        if self.kind == "multilabel":
+            columns = {
+                name: column.all(-1) if name == "correct" else column.mean(-1) for name, column in columns.items()
+            }
+            texts = [[";".join(np.array(names)[yes > 0]) for yes in each] for each in (label, guess)]
+        else:
+            texts = [np.array(names, object)[each] for each in (label, guess)]
+        return {"truth": np.array(texts[0], object), "prediction": np.array(texts[1], object)} | columns
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
         """Returns one record: the class name, the numbers by class, and the conformal set.

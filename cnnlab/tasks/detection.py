@@ -96,6 +96,7 @@ class Detection(Task):
     logits = "grid"
     columns = ("boxes", "classes")
     monitor = "map50"
+    example_score = "f1"
     maximise = True
     predict_options = ("ids", "group", "video")
 
@@ -228,6 +229,27 @@ class Detection(Task):
         doubts = {name: self._at_boxes(rows[name], rows["place"]) for name in _DOUBTS} | {"score": 1 - rows["score"]}
         aurocs = false_positive_auroc(predictions, truths, doubts, score_threshold=_SURE)
         return measured | {f"false_positive_auroc_{name}": value for name, value in aurocs.items()}
+
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns numbers of each image: its true `objects`, and the `boxes` that score .3 or more.
+
+        It counts `correct_boxes`, `wrong_boxes` and `missed` objects by the rules of `detection_errors`. `f1` is
+        that of the correct boxes, 1 for an image without boxes and objects.
+        """
+        predictions, truths = _columns(rows)
+        columns = [
+            detection_errors(
+                *({name: column[i : i + 1] for name, column in part.items()} for part in (predictions, truths)),
+                score_threshold=_SURE,
+            )
+            for i in range(len(rows["score"]))
+        ]
+        objects = (np.asarray(rows["true_classes"]) >= 0).sum(1)
+        right, missed = (np.array([counts[name] for counts in columns]) for name in ("correct", "missed"))
+        wrong = np.array([sum(counts.values()) for counts in columns]) - right - missed
+        either = 2 * right + wrong + np.maximum(objects - right, 0)
+        table = {"objects": objects, "boxes": right + wrong, "correct_boxes": right, "wrong_boxes": wrong}
+        return table | {"missed": missed, "f1": np.where(either > 0, 2 * right / np.maximum(either, 1), 1.0)}
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
         """Returns the tables `classes` and `errors`.

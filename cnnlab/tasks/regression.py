@@ -47,6 +47,7 @@ class Regression(Task):
     columns = ("target",)
     reads_variance = True
     monitor = "rmse"
+    example_score = "error"
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -118,6 +119,20 @@ class Regression(Task):
         scores |= gaussian_scores(rows["value"], rows["variance"], rows["target"])
         parts = {name: rows[name] for name in ("aleatoric", "epistemic") if name in rows}
         return scores | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
+
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns truth, prediction and, if there is a variance, the deviation of each target, and the mean error.
+
+        `error` is the mean of |prediction - truth| over the targets, each divided by its standard deviation on the
+        training split.
+        """
+        columns = {}
+        for i, name in enumerate(rows["class_names"]):
+            columns |= {f"truth.{name}": rows["target"][:, i], f"prediction.{name}": rows["value"][:, i]}
+            if "variance" in rows:
+                columns[f"deviation.{name}"] = np.sqrt(rows["variance"][:, i])
+        error = np.abs(np.asarray(rows["value"], np.float64) - rows["target"]) / np.asarray(self._scale()[1])
+        return columns | {"error": error.mean(-1)}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         return {"scatter": scatter(rows["value"], rows["target"], rows["class_names"])}

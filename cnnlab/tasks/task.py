@@ -65,6 +65,7 @@ class Task(Protocol):
         in `outputs["variance"]`.
       decides: whether a prediction is one distribution over classes `[B, k]`, named `probs`, which can be calibrated,
         turned into conformal sets and compared with out-of-distribution images.
+      example_score: column of `per_example` by which two networks' results for an example are compared.
       predict_options: options of `cnnlab predict` that only some tasks take: `calibrated`, `ids`, `group`, `tile`,
         `video`.
     """
@@ -75,6 +76,7 @@ class Task(Protocol):
     maximise: bool = False
     reads_variance: bool = False
     decides: bool = False
+    example_score: str = ""
     predict_options: tuple[str, ...] = ()
 
     def head(self, spec: InputSpec) -> int:
@@ -118,6 +120,14 @@ class Task(Protocol):
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
         """Returns tables by name, each a list of records or a mapping of counts; `rows` is that of `figures`."""
+        return {}
+
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns a table of the split by column, with one entry `[n]` per example; `rows` is that of `figures`.
+
+        Truth, prediction and scores of each example; a column `correct` of bool, if there is one, is what McNemar's
+        test compares.
+        """
         return {}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:

@@ -4,6 +4,8 @@ RUN/experiment.json    the experiment; another experiment is refused
 RUN/metrics.jsonl      one line an epoch
 RUN/checkpoints/STEP/  the latest and the best step
 RUN/figures/           figures as PNG files
+
+A training over several seeds writes a run directory for each of them: DIR/seed0, DIR/seed1, ...
 """
 
 import contextlib
@@ -53,6 +55,14 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
             _check_same(run_dir, old.to_json(), experiment.to_json())
         write_text(stored, json.dumps(experiment.to_json(), indent=2) + "\n")
         yield
+
+
+def runs_in(path: Path) -> list[Path]:
+    """Returns the runs of a directory: itself, or those of all seeds in it, `seed0`, `seed1`, ..., by their number."""
+    if (path / EXPERIMENT).exists():
+        return [path]
+    seeds = [run for run in path.glob("seed*") if run.name[4:].isdigit() and (run / EXPERIMENT).exists()]
+    return sorted(seeds, key=lambda run: int(run.name[4:])) or [path]
 
 
 def read_experiment(path: Path) -> Experiment:

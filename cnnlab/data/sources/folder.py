@@ -96,6 +96,7 @@ def folder(
     if skip_unreadable:
         splits = _readable(splits, root)
         _check_labels(splits, listing.classes, root)
+    files = {split: np.array([str(root / name) for name in c["image"].names], object) for split, c in splits.items()}
     if in_memory:
         splits = {split: columns | {"image": columns["image"][:]} for split, columns in splits.items()}
     if normalisation in NORMALISATIONS:
@@ -104,7 +105,9 @@ def folder(
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
     spec = InputSpec(size, channels, mean, std, listing.classes)
-    return Dataset(root.name or str(root), spec, {split: Examples(columns) for split, columns in splits.items()})
+    return Dataset(
+        root.name or str(root), spec, {s: Examples(columns, files=files[s]) for s, columns in splits.items()}
+    )
 
 
 def _list(root: Path) -> Listing:
