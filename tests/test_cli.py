@@ -190,6 +190,22 @@ def test_other_options_get_a_directory_of_their_own_and_more_epochs_do_not():
     assert directory("--seed", "1") != directory("--seed", "2")
 
 
+def test_a_run_is_resumed_by_its_directory_alone(capsys):
+    options = [*SMALL, "--model.name", "linear", "--optimizer.learning-rate", "0.002", "--run-dir", "here"]
+    assert main(["train", *options, "--training.epochs", "1"]) == 0
+    assert main(["train", "--resume", "here", "--training.epochs", "2"]) == 0
+    assert len(Path("here/metrics.jsonl").read_text().splitlines()) == 2
+    assert json.loads(Path("here/experiment.json").read_text())["optimizer"]["learning_rate"] == 0.002
+    for wrong, message in (
+        (["--resume", "nowhere"], "nowhere is no run"),
+        (["--resume", "here", "--run-dir", "b"], "leave --run-dir b out"),
+        (["digits-linear", "--resume", "here"], "the preset digits-linear"),
+        (["--resume", "here", "--model.name", "dense"], "another --model.name"),
+    ):
+        assert main(["train", *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path):
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     command = next(line for line in readme.splitlines() if line.startswith("cnnlab train --data.name shapes"))
