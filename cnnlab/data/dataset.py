@@ -68,11 +68,19 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Named splits (`train`, `validation`, `test`) and the input specification that they share."""
+    """Named splits (`train`, `validation`, `test`) and the input specification that they share.
+
+    Attributes:
+      name: name in messages.
+      spec: input specification.
+      splits: examples of each split.
+      remarks: sentences on how the data was read, which training prints.
+    """
 
     name: str
     spec: InputSpec
     splits: Mapping[str, Examples]
+    remarks: tuple[str, ...] = ()
 
     def __getitem__(self, split: str) -> Examples:
         if split not in self.splits:

@@ -93,8 +93,8 @@ def _check_same(run_dir: Path, stored: dict[str, Any], experiment: dict[str, Any
         )
         raise ValueError(
             f"{run_dir} holds another experiment: its {first} is {old.get(first, 'unset')}, here it is "
-            f"{new.get(first, 'unset')}{more}. cnnlab train --resume {run_dir} takes all settings from the run; for a new "
-            "run choose another --run-dir"
+            f"{new.get(first, 'unset')}{more}. cnnlab train --resume {run_dir} takes all settings from the run; for "
+            "a new run choose another --run-dir"
         )
     if new["training.epochs"] < old["training.epochs"]:
         raise ValueError(

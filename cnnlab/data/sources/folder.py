@@ -84,6 +84,7 @@ def folder(
         raise ValueError(f"{root} has one class only ({listing.classes[0]!r}); a classifier needs two or more")
     tables = _split(listing, validation, test, seed)
     _check_labels(tables, listing.classes, root)
+    was_auto = size == "auto"
     size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable)
     if normalisation != "measured" and channels != 3:
         raise ValueError(
@@ -107,9 +108,9 @@ def folder(
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
     spec = InputSpec(size, channels, mean, std, listing.classes)
-    return Dataset(
-        root.name or str(root), spec, {s: Examples(columns, files=files[s]) for s, columns in splits.items()}
-    )
+    remarks = (f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it",) if was_auto else ()
+    examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
+    return Dataset(root.name or str(root), spec, examples, remarks)
 
 
 def _list(root: Path) -> Listing:
