@@ -17,7 +17,7 @@ from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
 from cnnlab.predictions.options import require_option
-from cnnlab.predictions.predict import predict_files
+from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
 from cnnlab.predictions.videos import predict_video
 from cnnlab.quoting import for_terminal
@@ -49,12 +49,15 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
     if sheets and len(members) > 1:
         raise Misuse(f"{sheets[0]} is a sheet, which needs a single run; name a single run, or add --tile 0")
+    fitted = load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None
+    if fitted is not None:
+        print(for_terminal(fitted.sentence()), file=sys.stderr)
     predictions = predict_files(
         members,
         [path for path in files if path not in sheets],
         mc_samples=request.mc,
         seed=request.seed,
-        fitted=load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None,
+        fitted=fitted,
         each_pass=options.group,
         unreadable=unreadable,
     )
@@ -72,7 +75,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
                 broken.append(error)
         elif upcoming is not None and upcoming[0] == path:  # otherwise the file is left out
             number += 1
-            records += _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
+            own = _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
+            records += own if fitted is None or fitted.calibration is None else map(_with_uncalibrated, own)
             upcoming = next(predictions, None)
     if broken and not records:
         raise broken[0]
@@ -104,6 +108,12 @@ def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name:
         if [record.get("file") for record in records] == [str(photo.path)]:
             records[0] |= files
     return records
+
+
+def _with_uncalibrated(record: Record) -> Record:
+    """Adds the names of a record's entries that no calibration changes."""
+    names = [name for name in UNCALIBRATED if name in record]
+    return record | ({"uncalibrated": names} if names else {})
 
 
 def _sheet_records(trained: Trained, path: Path, target: Path, request: Request) -> list[Record]:
