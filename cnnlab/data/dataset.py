@@ -62,11 +62,15 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Named splits (`train`, `validation`, `test`) and the input specification that they share."""
+    """Named splits (`train`, `validation`, `test`) and the input specification that they share.
+
+    `photo_sizes` `[n, 2]` holds the height and width of some training photos before they were resized, if known.
+    """
 
     name: str
     spec: InputSpec
     splits: Mapping[str, Examples]
+    photo_sizes: np.ndarray | None = None
 
     def __getitem__(self, split: str) -> Examples:
         if split not in self.splits:

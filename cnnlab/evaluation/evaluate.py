@@ -9,6 +9,7 @@ from cnnlab.calibration.conformal import Method, smallest_split
 from cnnlab.calibration.methods import known_calibration
 from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
 from cnnlab.data import SOURCES, Dataset, Examples
+from cnnlab.data.appearance import far_outside, measure_examples
 from cnnlab.data.out_of_distribution import ood_examples
 from cnnlab.evaluation import decisions
 from cnnlab.evaluation.explained import check_explain, wrong_explained
@@ -18,7 +19,7 @@ from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Passes, Trained
 from cnnlab.training.experiment import Experiment, with_defaults
-from cnnlab.training.restore import load, load_config, load_data
+from cnnlab.training.restore import load, load_appearance, load_config, load_data
 from cnnlab.uncertainty.monte_carlo import warn_of_limit
 from cnnlab.uncertainty.views import View
 
@@ -115,6 +116,7 @@ def evaluate(
     if fitted is not None:
         before = trained.task.summary(rows) if fitted.calibration else None
         rows, ood_rows = (part and part | {"probs": fitted.apply(part["probs"])} for part in (rows, ood_rows))
+    _warn_if_different(runs[0], examples)
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
     columns = UNCERTAINTY[: 3 if mc_samples == "auto" else 2]
     report |= {name: _mean(rows, name) for name in columns if name in rows}
@@ -137,6 +139,14 @@ def evaluate(
             task_figures["wrong"] = wrong_explained(members, rows, explain)
         save_figures(task_figures, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
+
+
+def _warn_if_different(run: str | Path | Trained, examples: Examples) -> None:
+    """Warns if the images of a split look very different from those on which a run was trained."""
+    usual = None if isinstance(run, Trained) else load_appearance(run)
+    sentence = None if usual is None else far_outside(usual, measure_examples(examples))
+    if sentence is not None:
+        warnings.warn(sentence, stacklevel=3)
 
 
 def _mean(rows: Rows, name: str) -> float:

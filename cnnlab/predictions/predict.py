@@ -35,6 +35,8 @@ def predict_files(
     fitted: PostHoc | None = None,
     each_pass: bool = False,
     unreadable: Callable[[ImageError], None] | None = None,
+    invert: bool = False,
+    look: Callable[[Path, np.ndarray], None] | None = None,
 ) -> Iterator[tuple[Path, Prediction]]:
     """Yields each file and its prediction, as NumPy arrays without the batch axis; each file is read once.
 
@@ -53,6 +55,8 @@ def predict_files(
       each_pass: whether to add `passes`, the decoded prediction of each pass or of each network, with a leading axis.
       unreadable: callback that gets the error of a file that cannot be read; the file is then left out. Without a
         callback the first such error is raised.
+      invert: whether to exchange black and white before the prediction.
+      look: callback that gets each file and its pixels `[H, W, C]` uint8, as the network reads them.
 
     Raises:
       ValueError: a file is missing or is no image (the error names it), several networks do not fit together, or
@@ -73,6 +77,9 @@ def predict_files(
                     raise
                 unreadable(error)
                 continue
+            pixels = 255 - pixels if invert else pixels
+            if look is not None:
+                look(path, pixels)
             read.append(path)
             yield pixels
 

@@ -182,9 +182,11 @@ class Classification(Task):
         """Returns the record with the column `confidence`, the probability of the label, after the label."""
         if isinstance(record["label"], list):
             return record
-        return {name: record[name] for name in ("file", "label")} | {
-            "confidence": record["probs"][record["label"]]
-        } | record
+        return (
+            {name: record[name] for name in ("file", "label")}
+            | {"confidence": record["probs"][record["label"]]}
+            | record
+        )
 
 
 def _names(names: Sequence[str], chosen: np.ndarray) -> list[str]:

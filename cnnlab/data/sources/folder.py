@@ -96,6 +96,8 @@ def folder(
     if skip_unreadable:
         splits = _readable(splits, root)
         _check_labels(splits, listing.classes, root)
+    files = splits["train"]["image"].names
+    sizes = np.array([read_header(root / files[place])[0] for place in _spread_evenly(len(files))])
     if in_memory:
         splits = {split: columns | {"image": columns["image"][:]} for split, columns in splits.items()}
     if normalisation in NORMALISATIONS:
@@ -104,7 +106,7 @@ def folder(
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
     spec = InputSpec(size, channels, mean, std, listing.classes)
-    return Dataset(root.name or str(root), spec, {split: Examples(columns) for split, columns in splits.items()})
+    return Dataset(root.name or str(root), spec, {split: Examples(columns) for split, columns in splits.items()}, sizes)
 
 
 def _list(root: Path) -> Listing:
@@ -225,7 +227,7 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
     if sides != "auto" and channels != "auto":
         return tuple(sides), channels
     headers = []
-    for place in np.linspace(0, len(names) - 1, min(len(names), AUTO_HEADERS)).astype(int):
+    for place in _spread_evenly(len(names)):
         try:
             headers.append(read_header(root / names[place]))
         except ImageError as error:
@@ -237,6 +239,11 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
     scale = min(1.0, AUTO_SIDE / max(height, width))
     auto = (max(1, round(height * scale)), max(1, round(width * scale)))
     return auto if sides == "auto" else tuple(sides), max(c for _, c in headers) if channels == "auto" else channels
+
+
+def _spread_evenly(n: int) -> np.ndarray:
+    """Returns the places of up to 100 of n files."""
+    return np.linspace(0, n - 1, min(n, AUTO_HEADERS)).astype(int)
 
 
 def _readable(splits: dict[str, Columns], root: Path) -> dict[str, Columns]:
