@@ -49,9 +49,8 @@ class Quality:
         'temperature is not kept: on 156 validation examples (1 wrong) its cross-validated gain in NLL is -0.0100, with the 95 % interval -0.0500 to 0.0300, which does not exclude 0'
         """  # noqa: E501
         subject = f"on {self.examples:,} validation examples ({self.wrong:,} wrong)"
-        gain = (
-            f"cross-validated gain in NLL is {self.gain:.4f}, with the 95 % interval {self.low:.4f} to {self.high:.4f}"
-        )
+        interval = f"the 95 % interval {self.low:.4f} to {self.high:.4f}"
+        gain = f"cross-validated gain in NLL is {self.gain:.4f}, with {interval}"
         if self.kept:
             return f"{self.method} is fitted {subject}; its {gain}"
         why = "which does not exclude 0" if self.high > 0 else "which lies below 0"

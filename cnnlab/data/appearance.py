@@ -1,4 +1,4 @@
-"""What the images of a split look like, in a few numbers with which other photos are compared before they are trusted."""
+"""What the images of a split look like, in a few numbers with which other photos are compared."""
 
 import dataclasses
 from collections import Counter

@@ -20,7 +20,6 @@ from cnnlab.trained import Passes, Trained, predict
 from cnnlab.uncertainty.ensemble import ensemble_average, members_of
 from cnnlab.uncertainty.monte_carlo import mc_predict
 
-
 UNCALIBRATED = ("variance", "expected_entropy", "mutual_information", "standard_error")
 """Entries of a prediction that describe the passes, so that no calibration of their mean changes them."""
 

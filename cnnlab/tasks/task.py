@@ -129,7 +129,7 @@ class Task(Protocol):
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
 
     def line(self, record: Record) -> Record:
-        """Returns a record's columns in `predictions.csv`, in the order in which people read them: what, how sure, rest.
+        """Returns a record's columns in `predictions.csv`, in the order of reading: what, how sure, the rest.
 
         A dict becomes a column for each of its entries.
         """

@@ -83,7 +83,6 @@ def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
     if not active:
         name = type(network).__name__
         why = f"{', '.join(inactive[:3])} of rate 0" if inactive else "it has no flax.linen.Dropout"
-        rates = [field for field in ("dropout", "spatial_dropout") if hasattr(network, field)]
         flag = (
             f" with --model.{rates[0].replace('_', '-')} {'0.5' if rates[0] == 'dropout' else '0.1'}" if rates else ""
         )
