@@ -83,10 +83,9 @@ def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
     if not active:
         name = type(network).__name__
         why = f"{', '.join(inactive[:3])} of rate 0" if inactive else "it has no flax.linen.Dropout"
-        flag = (
-            f" with --model.{rates[0].replace('_', '-')} {'0.5' if rates[0] == 'dropout' else '0.1'}" if rates else ""
-        )
-        cure = f"train again{flag}" if rates else "choose a network with dropout"
+        flags = {"dropout": "--model.dropout 0.5", "spatial_dropout": "--model.spatial-dropout 0.1"}
+        flag = next((flag for field, flag in flags.items() if hasattr(network, field)), None)
+        cure = f"train again with {flag}" if flag else "choose a network with dropout"
         raise ValueError(
             f"no dropout is active in {name} ({why}), so all passes would be the same: leave --mc out, {cure}, or give "
             "several runs, whose predictions are averaged"
