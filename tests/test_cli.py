@@ -111,7 +111,6 @@ def test_list_prints_the_names_of_the_tables(capsys):
         (["train", "--training.epochs", "many"], 2, "many"),
         (["train", "--training.epochs", "0"], 2, "epochs"),
         (["train", "--optimizer.learning-rate", "0"], 2, "above 0"),
-        (["train", "--training.batch-size", "5000"], 1, "must lie in 1..1258"),
         (["train", "--task.name", "segmentation"], 1, "reads the column 'mask', but digits holds image, label"),
         (["train", "--model.name", "encoder_decoder"], 1, "needs logits [B, 10]"),
         (["evaluate", "nowhere"], 1, "nowhere is no run"),

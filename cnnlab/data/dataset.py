@@ -75,12 +75,14 @@ class Dataset:
       spec: input specification.
       splits: examples of each split.
       remarks: sentences on how the data was read, which training prints.
+      photo_sizes: `[n, 2]` height and width of some training photos before they were resized; None if unknown.
     """
 
     name: str
     spec: InputSpec
     splits: Mapping[str, Examples]
     remarks: tuple[str, ...] = ()
+    photo_sizes: np.ndarray | None = None
 
     def __getitem__(self, split: str) -> Examples:
         if split not in self.splits:

@@ -8,7 +8,8 @@ from typing import Any
 from cnnlab.calibration.conformal import Method, smallest_split
 from cnnlab.calibration.methods import known_calibration
 from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
-from cnnlab.data import Dataset, Examples
+from cnnlab.data import SOURCES, Dataset, Examples
+from cnnlab.data.appearance import far_outside, measure_examples
 from cnnlab.data.out_of_distribution import ood_examples
 from cnnlab.evaluation import decisions
 from cnnlab.evaluation.explained import check_explain, wrong_explained
@@ -19,8 +20,8 @@ from cnnlab.files.figures import save_figures
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Passes, Trained
-from cnnlab.training.experiment import Experiment
-from cnnlab.training.restore import load, load_config, load_data
+from cnnlab.training.experiment import Experiment, with_defaults
+from cnnlab.training.restore import load, load_appearance, load_config, load_data
 from cnnlab.uncertainty.monte_carlo import warn_of_limit
 from cnnlab.uncertainty.views import View
 
@@ -120,6 +121,7 @@ def evaluate(
     if fitted is not None:
         before = trained.task.summary(rows) if fitted.calibration else None
         rows, ood_rows = (part and part | {"probs": fitted.apply(part["probs"])} for part in (rows, ood_rows))
+    _warn_if_different(runs[0], examples)
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
     columns = UNCERTAINTY[: 3 if mc_samples == "auto" else 2]
     report |= {name: _mean(rows, name) for name in columns if name in rows}
@@ -144,6 +146,14 @@ def evaluate(
             task_figures["wrong"] = wrong_explained(members, rows, explain)
         save_figures(task_figures, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
+
+
+def _warn_if_different(run: str | Path | Trained, examples: Examples) -> None:
+    """Warns if the images of a split look very different from those on which a run was trained."""
+    usual = None if isinstance(run, Trained) else load_appearance(run)
+    sentence = None if usual is None else far_outside(usual, measure_examples(examples))
+    if sentence is not None:
+        warnings.warn(sentence, stacklevel=3)
 
 
 def _mean(rows: Rows, name: str) -> float:
@@ -230,16 +240,28 @@ def _fitted(
         smallest_split(error)
     rows = compute_rows(dataset["validation"])
     options = {"passes": passes, "method": method, "error": error, "sets": sets, "uniform": rows["draw"]}
-    fitted = PostHoc.fit(rows["probs"], rows["label"], **options)
+    cure = "use more validation examples" if path is None else _cure(path)
+    fitted = PostHoc.fit(rows["probs"], rows["label"], **options, cure=cure)
     if len(runs) > 1:
         warnings.warn("a fit to the mean of several runs is evaluated, but not stored in any of them", stacklevel=3)
-    elif path is not None and not (fitted.calibration or fitted.conformal):
-        pass  # nothing to store
     elif path is not None and _is_own(path, dataset):
         save_post_hoc(fitted, trained, path)
     elif path is not None:
         warnings.warn(f"a fit to other data than the run's is evaluated, but not stored in {path}", stacklevel=3)
     return fitted
+
+
+def _cure(run: str | Path) -> str:
+    """Returns how a run gets more validation examples: the flag, if a share of the examples decides their number."""
+    config = load_config(run)
+    sizes, data = config["data"]["sizes"], Experiment.from_json(config["experiment"]).data
+    found, wholes = sizes["validation"], (sizes["train"] + sizes["validation"], sum(sizes.values()))
+    share = with_defaults(data, SOURCES).options.get("validation") if data.name in SOURCES else None
+    rounding = len(config["spec"]["classes"])  # each class is divided by itself
+    if not isinstance(share, float) or all(abs(found - share * whole) > rounding for whole in wholes):
+        return "use more validation examples"
+    larger = 0.25 if share < 0.2 else 0.5
+    return f"for more than these {found:,} validation examples train again with --data.validation {larger}"
 
 
 def _is_own(run: str | Path, dataset: Dataset) -> bool:

@@ -30,7 +30,7 @@ from cnnlab.plots.overlay import draw_boxes
 from cnnlab.plots.precision_recall import precision_recall
 from cnnlab.tasks import grids
 from cnnlab.tasks.detection_records import coco_records
-from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 _FIGURE_IMAGES = 8
 _SURE = 0.3  # lowest score of a detection that figures draw
@@ -284,6 +284,11 @@ class Detection(Task):
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
         """Returns one record per box, in COCO's results format; see `coco_records`."""
         return coco_records(prediction, spec, photo)
+
+    def line(self, record: Record) -> Record:
+        """Returns the record with a column for each number of its box: `bbox.x`, `bbox_std.left` ..."""
+        names = {"bbox": ("x", "y", "width", "height"), "bbox_std": ("left", "top", "right", "bottom")}
+        return record | {name: by_class(keys, record[name]) for name, keys in names.items() if name in record}
 
     def document(self, records: Sequence[Record]) -> list[Record]:
         """Returns the records as a plain list, the format that COCO's tools read."""

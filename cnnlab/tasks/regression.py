@@ -138,20 +138,20 @@ class Regression(Task):
         return {"scatter": scatter(rows["value"], rows["target"], rows["class_names"])}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """Returns one record: numbers by target, and `low` and `high`, the ends of the central 95 % interval.
+        """Returns one record: values, `low` and `high`, the ends of the central 95 % interval, then the other numbers.
 
         The interval includes the spread of the passes, the noise that the network predicts, or both.
         """
         parts = {name: _of_value(value) for name, value in prediction.items() if name != "mean"}
-        out: Record = {"file": str(photo.path)}
-        for name, value in parts.items():
-            of_targets = name in ("value", "noise", "variance")
-            out[name] = by_class(spec.classes, value) if of_targets else np.asarray(value).tolist()
+        out: Record = {"file": str(photo.path), "value": by_class(spec.classes, parts.pop("value"))}
         variances = [np.asarray(parts[name], np.float64) for name in ("variance", "noise") if name in parts]
         one_pass = "noise" not in parts and np.all(parts.get("num_samples", 2) == 1)  # one pass has no spread
         if variances and not one_pass:
             ends = central_interval(prediction.value, sum(variances))
             out |= {name: by_class(spec.classes, end) for name, end in zip(("low", "high"), ends, strict=True)}
+        for name, value in parts.items():
+            of_targets = name in ("noise", "variance")
+            out[name] = by_class(spec.classes, value) if of_targets else np.asarray(value).tolist()
         return [out]
 
     def _scale(self) -> tuple[jax.Array, jax.Array]:

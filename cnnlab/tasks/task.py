@@ -138,6 +138,13 @@ class Task(Protocol):
         arrays = {name: value for name, value in prediction.items() if not isinstance(value, dict)}
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
 
+    def line(self, record: Record) -> Record:
+        """Returns a record's columns in `predictions.csv`, in the order of reading: what, how sure, the rest.
+
+        A dict becomes a column for each of its entries.
+        """
+        return record
+
     def document(self, records: Sequence[Record]) -> Any:
         """Returns the content of `predictions.json`: the records of all photos."""
         return {"predictions": list(records)}

@@ -100,6 +100,7 @@ def folder(
         splits = _readable(splits, root)
         _check_labels(splits, listing.classes, root)
     files = {split: np.array([str(root / name) for name in c["image"].names], object) for split, c in splits.items()}
+    sizes = np.array([read_header(place)[0] for place in files["train"][_spread_evenly(len(files["train"]))]])
     if in_memory:
         splits = {split: columns | {"image": columns["image"][:]} for split, columns in splits.items()}
     if normalisation in NORMALISATIONS:
@@ -110,7 +111,7 @@ def folder(
     spec = InputSpec(size, channels, mean, std, listing.classes)
     remarks = (f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it",) if was_auto else ()
     examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
-    return Dataset(root.name or str(root), spec, examples, remarks)
+    return Dataset(root.name or str(root), spec, examples, remarks, sizes)
 
 
 def _list(root: Path) -> Listing:
@@ -231,7 +232,7 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
     if sides != "auto" and channels != "auto":
         return tuple(sides), channels
     headers = []
-    for place in np.linspace(0, len(names) - 1, min(len(names), AUTO_HEADERS)).astype(int):
+    for place in _spread_evenly(len(names)):
         try:
             headers.append(read_header(root / names[place]))
         except ImageError as error:
@@ -256,6 +257,11 @@ def auto_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     side = float(np.median([np.sqrt(height * width) for height, width in sizes]))
     side = min(AUTO_SIDE, max(STRIDE, STRIDE * round(side / STRIDE)))  # poolings halve it to whole numbers
     return side, side
+
+
+def _spread_evenly(n: int) -> np.ndarray:
+    """Returns the places of up to 100 of n files."""
+    return np.linspace(0, n - 1, min(n, AUTO_HEADERS)).astype(int)
 
 
 def _readable(splits: dict[str, Columns], root: Path) -> dict[str, Columns]:
