@@ -5,12 +5,13 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import data, evaluate, explain, export, predict, probe, summary, train
+from cnnlab.commands import compare, data, evaluate, explain, export, predict, probe, summary, train
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "explain": explain,
     "probe": probe,

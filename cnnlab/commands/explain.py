@@ -26,6 +26,7 @@ def run(arguments: Sequence[str]) -> None:
         output: str | None = None,
         window: tuple[int, int] | None = None,
         frames: tuple[int, ...] = (1,),
+        invert: bool = False,
         seed: int = 0,
         json: AsJson = False,
     ) -> Request:
@@ -50,11 +51,12 @@ def run(arguments: Sequence[str]) -> None:
             window: row and column of the upper left corner of the window that is explained, for a sheet; by default the
                 window in its middle.
             frames: numbers of the frames that are explained, for a video, from 1.
+            invert: exchange black and white, as for cnnlab predict --invert.
             seed: seed of the dropout masks and of random methods.
             json: print one JSON object.
         """
         return Request(
-            run, paths, method, target, layer, mc, verdict, scores, classes, output, window, frames, seed, json
+            run, paths, method, target, layer, mc, verdict, scores, classes, output, window, frames, invert, seed, json
         )
 
     request = parse(command, arguments, "explain")
@@ -67,5 +69,6 @@ def run(arguments: Sequence[str]) -> None:
     if not paths:
         raise Misuse("no PATH given; name image files, folders or videos")
     members = [cnnlab.load(each) for each in runs]
-    images = read_inputs(members[0], paths, window=request.window, frames=request.frames)
+    options = {"window": request.window, "frames": request.frames, "invert": request.invert}
+    images = read_inputs(members[0], paths, **options)
     explain_images(members, images, request)

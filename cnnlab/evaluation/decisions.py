@@ -32,6 +32,7 @@ def decision_report(
     Returns:
       `decision_scores`; with `before` also `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; with
       temperature scaling `temperature` and the ends of its 95 % interval, `temperature_low` and `temperature_high`;
+      with a calibration, kept or not, `calibration_gain`, `calibration_gain_low` and `calibration_gain_high`;
       with conformal sets `set_scores`; with `ood` `ood_scores`.
     """
     out = decision_scores(rows)
@@ -39,6 +40,10 @@ def decision_report(
         out |= {f"uncalibrated_{name}": float(before[name]) for name in ("nll", "brier", "ece")}
     if fitted is not None and fitted.calibration is not None:
         out |= fitted.calibration.report()
+    if fitted is not None and fitted.quality is not None:
+        quality = fitted.quality
+        out |= {"calibration_gain": quality.gain, "calibration_gain_low": quality.low}
+        out |= {"calibration_gain_high": quality.high}
     if fitted is not None and fitted.conformal is not None:
         out |= set_scores(rows, fitted)
     return out if ood is None else out | ood_scores(rows, ood)
