@@ -14,6 +14,7 @@ from cnnlab.app.openapi import Offer, describe, page
 from cnnlab.app.refusals import Refusal, json_errors
 from cnnlab.calibration.store import PostHoc
 from cnnlab.errors import unknown
+from cnnlab.files import opening
 from cnnlab.tasks.task import task_name
 from cnnlab.trained import Trained
 
@@ -46,8 +47,8 @@ def application(
       max_pixels: most pixels of an image.
 
     Raises:
-      ValueError: the network takes images that no file holds, a number of passes is out of range, or the network has
-        no dropout and passes are asked for.
+      ValueError: the network takes images that no file holds, a number is out of range, or the network has no dropout
+        and passes are asked for.
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -57,6 +58,8 @@ def application(
     spec, passes = trained.spec, check_passes(passes)
     if spec.channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, the network takes {spec.channels}; use cnnlab.predict")
+    if not 1 <= max_pixels <= opening.MAX_PIXELS:
+        raise ValueError(f"max_pixels must lie in 1..{opening.MAX_PIXELS:,}, found {max_pixels}")
     own = answers(trained, passes=passes, fits=fits, seed=seed, max_pixels=max_pixels)
     offer = Offer(name, task_name(trained.task), spec.shape, spec.classes, passes, max_pixels)
     description, times, statuses = describe(offer), Times(), Counter()
@@ -65,10 +68,12 @@ def application(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         threads = ThreadPoolExecutor(_DECODERS, "decode")
-        async with batching(own.compute, times=times) as submit:
-            app.state.submit, app.state.threads = submit, threads
-            yield
-        threads.shutdown(wait=False, cancel_futures=True)
+        try:
+            async with batching(own.compute, times=times) as submit:
+                app.state.submit, app.state.threads = submit, threads
+                yield
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def predict(request: Request) -> Response:
         try:
