@@ -87,7 +87,7 @@ def describe(offer: Offer) -> dict[str, Any]:
 
 
 def _plain(summary: str) -> dict[str, Any]:
-    responses = {"200": {"description": summary, "content": {"application/json": {"schema": {}}}}}
+    responses = {"200": {"description": "The answer.", "content": {"application/json": {"schema": {}}}}}
     return {"summary": summary, "responses": responses}
 
 
@@ -96,6 +96,7 @@ _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
 code { font-size: .95rem; overflow-wrap: anywhere; }
 td { padding: 0 1rem 0 0; vertical-align: top; }
+td:first-child, td:last-child { white-space: nowrap; }
 """
 
 
