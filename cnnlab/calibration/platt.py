@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from cnnlab.calibration.newton import Derivatives, minimise
 from cnnlab.calibration.one_against_rest import against_rest, together
@@ -72,7 +72,7 @@ class Platt:
         k = 2 if len(self.slope) == 1 else len(self.slope)
         odds = _log_odds(check_classes(probs, k))
         each = [
-            expit(slope * odds[..., label] + intercept)
+            scipy.special.expit(slope * odds[..., label] + intercept)
             for label, slope, intercept in zip(against_rest(k), self.slope, self.intercept, strict=True)
         ]
         return together(each)
@@ -81,7 +81,7 @@ class Platt:
 def _logistic_loss(x: np.ndarray, *, odds: np.ndarray, target: np.ndarray) -> Derivatives:
     """Computes the mean cross-entropy and its derivatives by slope and intercept `x`."""
     logits = x[0] * odds + x[1]
-    yes = expit(logits)
+    yes = scipy.special.expit(logits)
     features = np.stack([odds, np.ones_like(odds)], -1)
     value = (np.logaddexp(0, logits) - target * logits).mean()
     hessian = (features * (yes * (1 - yes))[:, None]).T @ features / len(odds)

@@ -5,7 +5,7 @@ import functools
 import warnings
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import scipy
 
 from cnnlab.calibration.newton import Derivatives, minimise
 from cnnlab.calibration.validation_split import SMALLEST, Faultless, log_probs, validation_examples
@@ -94,14 +94,14 @@ class Temperature:
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities in the shape of `probs`."""
-        return softmax(log_probs(check_probs(probs)) / self.temperature, axis=-1)
+        return scipy.special.softmax(log_probs(check_probs(probs)) / self.temperature, axis=-1)
 
 
 def _temperature_loss(x: np.ndarray, *, logits: np.ndarray, chosen: np.ndarray) -> Derivatives:
     """Computes the mean of `-log p(label)` and its derivatives by the inverse temperature `x`."""
     scaled = x[0] * logits
-    probs = softmax(scaled, axis=1)
+    probs = scipy.special.softmax(scaled, axis=1)
     mean = (probs * logits).sum(1)
     variance = (probs * (logits - mean[:, None]) ** 2).sum(1).mean()
-    value = (logsumexp(scaled, axis=1) - x[0] * chosen).mean()
+    value = (scipy.special.logsumexp(scaled, axis=1) - x[0] * chosen).mean()
     return float(value), np.array([(mean - chosen).mean()]), np.array([[variance]])

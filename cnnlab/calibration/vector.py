@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import scipy
 
 from cnnlab.calibration.newton import Derivatives, minimise
 from cnnlab.calibration.validation_split import (
@@ -68,14 +68,14 @@ class Vector:
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities in the shape of `probs`."""
         probs = check_classes(probs, len(self.scale))
-        return softmax(log_probs(probs) * self.scale + self.bias, axis=-1)
+        return scipy.special.softmax(log_probs(probs) * self.scale + self.bias, axis=-1)
 
 
 def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> Derivatives:
     """Computes the mean of `-log p(label)` and its derivatives by the k scales and k biases `x`."""
     n, k = logits.shape
     scaled = logits * x[:k] + x[k:]
-    probs = softmax(scaled, axis=1)
+    probs = scipy.special.softmax(scaled, axis=1)
     excess = probs - onehot
     # Each logit is linear in its own scale and bias: the Hessian is the mean over examples of J^T (diag p - p p^T) J.
     weighted = np.c_[probs * logits, probs]
@@ -86,5 +86,5 @@ def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> De
     hessian[own, own + k] += cross
     hessian[own + k, own] += cross
     hessian[own + k, own + k] += probs.mean(0)
-    value = (logsumexp(scaled, axis=1) - (scaled * onehot).sum(1)).mean()
+    value = (scipy.special.logsumexp(scaled, axis=1) - (scaled * onehot).sum(1)).mean()
     return float(value), np.r_[(excess * logits).mean(0), excess.mean(0)], hessian

@@ -16,7 +16,7 @@ def run(arguments: Sequence[str]) -> None:
         run: Run,
         paths: tyro.conf.Positional[tuple[str, ...]],
         /,
-        method: tuple[str, ...] = ("grad_cam",),
+        method: tuple[str, ...] = ("auto",),
         target: str | None = None,
         layer: str | None = None,
         mc: int | Literal["auto"] = "auto",
@@ -35,7 +35,8 @@ def run(arguments: Sequence[str]) -> None:
             run: run directory.
             paths: image files, folders, sheets and videos; run directories before them form an ensemble with the first
                 one, whose maps are averaged.
-            method: methods, such as grad_cam occlusion; cnnlab list names them all.
+            method: methods, such as grad_cam occlusion; cnnlab list names them all. auto takes grad_cam, or occlusion
+                for a network without spatial layers.
             target: what to explain: a class's name or number, or 4-9 for why 4 and not 9; by default the first and
                 the second guess.
             layer: layer of class activation maps, such as conv2; by default the last one with spatial axes.

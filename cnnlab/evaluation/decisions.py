@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from cnnlab.calibration.store import PostHoc
 from cnnlab.metrics.calibration.brier import brier_parts
@@ -78,7 +78,7 @@ def doubts(rows: Rows) -> dict[str, np.ndarray]:
     `mutual_information`.
     """
     probs = np.asarray(rows["probs"], np.float64)
-    out = {"max_probability": 1 - probs.max(-1), "entropy": entr(probs).sum(-1)}
+    out = {"max_probability": 1 - probs.max(-1), "entropy": scipy.special.entr(probs).sum(-1)}
     if "mutual_information" in rows:
         out["mutual_information"] = np.asarray(rows["mutual_information"], np.float64)
     return out

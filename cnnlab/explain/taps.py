@@ -1,15 +1,15 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from cnnlab import nn as cnn
+from cnnlab.anatomy.calls import Call, mark, module_calls
 from cnnlab.errors import unknown
+from cnnlab.explain.inlined import INLINED, with_change
 from cnnlab.nn.taps import tap
 from cnnlab.trained import Forward, Trained
 
@@ -21,11 +21,13 @@ class Layer(NamedTuple):
       name: path of the module, such as `stage3/block2`.
       shape: shape of its output for one image, `[1, ...]`.
       calls: number of its calls in a pass; a layer that is called several times stands for its last call.
+      inside: JAX's primitives that contain its last call, such as `checkpoint` for `nn.remat`.
     """
 
     name: str
     shape: tuple[int, ...]
     calls: int
+    inside: tuple[str, ...] = ()
 
 
 def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> list[Layer]:
@@ -43,7 +45,11 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
     >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
     [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
     """
-    return list(_trace(trained, shape)[0])
+    calls: dict[str, list[Call]] = {}
+    for call in module_calls(trained, shape):
+        if call.name and call.shape is not None and call.rate is None:
+            calls.setdefault(call.name, []).append(call)
+    return [Layer(name, each[-1].shape, len(each), each[-1].inside) for name, each in calls.items()]
 
 
 def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) -> tuple[int, ...]:
@@ -51,31 +57,7 @@ def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) ->
 
     The arguments are those of `find_layers`.
     """
-    return _trace(trained, shape)[1]
-
-
-def _trace(trained: Trained, shape: tuple[int, int, int] | None) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-    leaves, structure = jax.tree.flatten(trained.variables)
-    arrays = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    return _trace_once(trained.network, structure, arrays, tuple(shape or trained.spec.shape))
-
-
-@functools.lru_cache(maxsize=64)
-def _trace_once(network: nn.Module, structure: Any, arrays: tuple, shape: tuple[int, int, int]) -> tuple:
-    """Returns the layers of a network and the shape of its logits."""
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-
-    def note(module: nn.Module, call, args, kwargs):
-        out = call(*args, **kwargs)
-        name = "/".join(module.path)
-        if name and hasattr(out, "shape") and not isinstance(module, nn.Dropout):
-            shapes.setdefault(name, []).append(out.shape)
-        return out
-
-    variables, image = jax.tree.unflatten(structure, arrays), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    with tap(note):
-        logits = jax.eval_shape(lambda variables, x: cnn.apply(network, variables, x), variables, image)
-    return tuple(Layer(name, each[-1], len(each)) for name, each in shapes.items()), logits.shape
+    return module_calls(trained, shape)[-1].shape
 
 
 def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int, int] | None = None) -> Layer:
@@ -84,14 +66,15 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
     A layer that gives the logits themselves, as in segmentation, is not the default.
 
     Raises:
-      ValueError: there is no such layer, or the network has none with spatial axes.
+      ValueError: there is no such layer, the network has none with spatial axes, or the layer is inside a loop or
+        branch, such as `nn.scan`, where its output cannot be reached.
     """
     layers = find_layers(trained, shape)
     if name is not None:
         matches = [layer for layer in layers if layer.name == name]
         if not matches:
             raise unknown("layer", name, [layer.name for layer in layers])
-        return matches[0]
+        return _reachable(matches[0], layers)
     spatial = [layer for layer in layers if is_spatial(layer)]
     if spatial and spatial[-1].shape == logits_shape(trained, shape):
         last = spatial[-1].name
@@ -101,7 +84,19 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
             f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; choose a method that needs "
             "none, such as saliency or occlusion"
         )
-    return spatial[-1]
+    return _reachable(spatial[-1], layers)
+
+
+def _reachable(layer: Layer, layers: list[Layer]) -> Layer:
+    """Returns the layer, if its output can be reached."""
+    if closed := [name for name in layer.inside if name not in INLINED]:
+        others = [each.name for each in layers if is_spatial(each) and set(each.inside) <= set(INLINED)]
+        named = f"another layer ({', '.join(others)})" if others else "a method that reads no layer"
+        raise ValueError(
+            f"{layer.name} is inside a {closed[0]} of JAX, where its output cannot be reached; choose {named}, or "
+            "saliency or occlusion"
+        )
+    return layer
 
 
 def is_spatial(layer: Layer) -> bool:
@@ -129,8 +124,6 @@ def run(
     Returns:
       The logits `[B, ...]`, and the layer's output, changed by `change`; None without a layer.
 
-    Raises:
-      ValueError: the layer is inside `nn.scan` or `nn.remat`, where its output cannot be reached.
     """
     if layer is None:
         return forward(trained.network, trained.variables, x), None
@@ -143,10 +136,16 @@ def run(
         if "/".join(module.path) == layer.name:
             count += 1
             if count == layer.calls:
-                out = out if change is None else change(out)
-                outputs.append(out)
+                out = mark(out, layer.name) if layer.inside else replace(out)
         return out
 
-    with tap(reach):
-        logits = forward(trained.network, trained.variables, x)
-    return logits, outputs[-1]
+    def replace(out: jax.Array) -> jax.Array:
+        outputs.append(out if change is None else change(out))
+        return outputs[-1]
+
+    def logits(x: jax.Array) -> jax.Array:
+        with tap(reach):
+            return forward(trained.network, trained.variables, x)
+
+    result = with_change(logits, layer.name, replace, x) if layer.inside else logits(x)
+    return result, outputs[-1]
