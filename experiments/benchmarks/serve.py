@@ -6,7 +6,7 @@ A run of LeNet5 is trained on the embedded digits first. The server runs in a pr
 so many clients send the images to it, each the next image as soon as it has the answer to the one before. Every
 request must be answered, with the record that `predict` gives for the file.
 
-`predict` is the same work without a network: reading the files of a folder, predicting them, and writing their records
+`predict` is the same work without HTTP: reading the files of a folder, predicting them, and writing their records
 as JSON, in a process that has compiled its programs. `ratio` is its time divided by the server's. The clients need
 processor time too, which the server lacks. The row `command` compares with the whole command `cnnlab predict`, which
 imports and compiles first.
