@@ -3,12 +3,15 @@
 A new format or layout needs a file beside this one and an entry in its table.
 """
 
+import warnings
 from pathlib import Path
 
 from cnnlab.data.annotations import coco, mask_folders, voc, voc_masks, yolo
-from cnnlab.data.annotations.format import Format, MaskLayout
+from cnnlab.data.annotations.format import Format, MaskLayout, Reading
 from cnnlab.data.annotations.record import Annotations
-from cnnlab.files.listing import list_files, warn_left_out
+from cnnlab.data.annotations.survey import Survey, survey
+from cnnlab.errors import unknown
+from cnnlab.files.listing import warn_left_out
 
 FORMATS: tuple[Format, ...] = (voc.FORMAT, coco.FORMAT, yolo.FORMAT)
 """The formats of boxes. The first format whose files a folder has applies."""
@@ -17,34 +20,70 @@ MASK_LAYOUTS: tuple[MaskLayout, ...] = (mask_folders.LAYOUT, mask_folders.SPLIT_
 """The layouts of masks. The first layout whose files a folder has applies."""
 
 
+def find_formats(found: Survey, within: Path | None = None) -> dict[str, list[Path]]:
+    """Returns the annotation files of each format that a folder holds, by the format's name.
+
+    Args:
+      found: the listing of the folder.
+      within: the folder or file to which the annotations are restricted; None for the formats' own places.
+    """
+    files = {form.name: form.find(found, within) for form in FORMATS}
+    return {name: own for name, own in files.items() if own}
+
+
 def find_format(root: Path, annotations: str | None = None) -> str | None:
     """Returns the name of a folder's annotation format, judged by its files (or by those in `annotations`), or None.
 
     >>> find_format(Path("no/such/folder"))
     """
-    return next((form.name for form in FORMATS if form.finds(root, annotations)), None)
+    return next(iter(find_formats(survey(root), root / annotations if annotations else None)), None)
 
 
-def read_annotations(root: Path, *, annotations: str | None = None, photos: str | None = None) -> Annotations:
-    """Reads the annotations of a folder in the first format that matches.
+def read_annotations(
+    root: Path,
+    *,
+    format: str | None = None,
+    annotations: str | None = None,
+    photos: str | None = None,
+    label: str | None = None,
+    line_width: float = 10,
+) -> Annotations:
+    """Reads the annotations of a folder in the first format that matches; a warning names other formats that do.
 
     Args:
       root: the folder.
-      annotations: name of the folder of annotations (or of the one JSON file) within it, if it differs from the
-        format's.
+      format: name of the format, where a folder holds several.
+      annotations: name of the folder of annotations (or of the one file) within it, if it differs from the format's.
       photos: name of the folder of photos within it, if it differs from the format's.
+      label: name of the attribute or column that holds the class, where the format leaves it open.
+      line_width: width in pixels of lines, which have no area of their own.
 
     Raises:
       ValueError: the folder is in none of the formats, a file is wrong, or a photo is annotated twice.
     """
     for name in (annotations, photos):
-        if name is not None and not (root / name).exists():
+        if name is not None and not _exists_inside(root, name):
             raise ValueError(f"{root / name} does not exist; name a folder within {root}")
-    form = next((form for form in FORMATS if form.finds(root, annotations)), None)
-    if form is None:
-        where = root if annotations is None else root / annotations
-        raise ValueError(f"{where} holds no annotations; looked for {_either(form.layout for form in FORMATS)}")
-    result = form.read(root, annotations, photos)
+    if format is not None and format not in [form.name for form in FORMATS]:
+        raise unknown("format", format, [form.name for form in FORMATS])
+    found = survey(root)
+    within = None if annotations is None else root / annotations
+    files = find_formats(found, within)
+    name = format or next(iter(files), None)
+    if name not in files:
+        where = root if within is None else within
+        layouts = [form.layout for form in FORMATS if format in (None, form.name)]
+        raise ValueError(
+            f"{where} holds no annotations{f' of {format}' if format else ''}; looked for {_either(layouts)}"
+        )
+    if format is None and len(files) > 1:
+        _, *others = files
+        warnings.warn(
+            f"{root} holds annotations of {' and '.join(files)}: reads {name}; --data.format {others[0]} reads the other",
+            stacklevel=2,
+        )
+    read = next(form.read for form in FORMATS if form.name == name)
+    result = read(found, files[name], Reading(within, root / photos if photos else None, label, line_width))
     sources: dict[Path, str] = {}
     for entry in result.objects:
         if entry.photo in sources:
@@ -52,9 +91,14 @@ def read_annotations(root: Path, *, annotations: str | None = None, photos: str 
                 f"{entry.photo} is annotated twice, by {sources[entry.photo]} and {entry.source}; keep one"
             )
         sources[entry.photo] = entry.source
-    beside = [path for folder in {photo.parent for photo in sources} for path in list_files(folder, deep=False).images]
-    warn_left_out(root, sorted({*beside} - {*sources}), kind="photo that an annotation names")
+    folders = {photo.parent for photo in sources}
+    beside = [path for path in found.images if path.parent in folders and path not in sources]
+    warn_left_out(root, beside, kind="photo that an annotation names")
     return result
+
+
+def _exists_inside(root: Path, name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts and (root / name).exists()
 
 
 def holds_masks(root: Path, images: str = "images", masks: str = "masks") -> bool:
@@ -96,4 +140,6 @@ def _either(layouts) -> str:
     'a, b, or c'
     """
     *first, last = layouts
+    if not first:
+        return last
     return f"{', '.join(first)}, or {last}"

@@ -65,5 +65,5 @@ def _split_pairs(root: Path, images: str, masks: str) -> dict[str, list[tuple[Pa
     return _of_splits({name: (root / name / images, root / name / masks) for name in SPLITS})
 
 
-LAYOUT = MaskLayout("{images} and {masks}", _holds, _pairs)
-SPLIT_LAYOUT = MaskLayout("the two in train, valid and test", _split_holds, _split_pairs)
+LAYOUT = MaskLayout("folders", "{images} and {masks}", _holds, _pairs)
+SPLIT_LAYOUT = MaskLayout("folders by split", "the two in train, valid and test", _split_holds, _split_pairs)

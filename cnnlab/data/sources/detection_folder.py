@@ -1,4 +1,4 @@
-"""Datasets from folders of photos with boxes in VOC, COCO or YOLO files."""
+"""Datasets from folders of photos with the boxes of their objects."""
 
 import itertools
 import warnings
@@ -26,9 +26,11 @@ def boxes(
     path: str,
     *,
     size: int | tuple[int, int] = 416,
+    format: str | None = None,
     annotations: str | None = None,
     photos: str | None = None,
     classes: str | None = None,
+    label: str | None = None,
     difficult: bool = True,
     fit: Literal["letterbox", "stretch"] = "letterbox",
     channels: Literal[1, 3] = 3,
@@ -39,13 +41,10 @@ def boxes(
     memory_megabytes: int = 1000,
     normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
 ) -> Dataset:
-    """Reads a folder of photos with the boxes of their objects, in the first of these layouts that matches.
+    """Reads a folder of photos with the boxes of their objects, as annotation tools write it.
 
-    - VOC: `DIR/Annotations/*.xml` and `DIR/JPEGImages`, optionally with lists of splits in `DIR/ImageSets/Main`.
-    - COCO: `DIR/annotations/*.json`.
-    - YOLO: `DIR/images` and `DIR/labels`, each with or without folders for the splits; or `DIR/train/images`,
-      `DIR/train/labels` and so on for each split. The classes are in `DIR/classes.txt` or in `DIR/data.yaml`, of which
-      only `names` is read. A polygon becomes its tight box.
+    `cnnlab.data.annotations.FORMATS` lists the formats, and `docs/data-formats.md` the layouts of each tool. The folder
+    is read in the first format that it holds. An outline gives its tight box.
 
     Splits that the folder lacks are set aside from its training photos. Reversed corners are put in order, boxes are
     clipped to their photo, boxes wholly outside are dropped, and boxes without area are kept; a warning counts each of
@@ -58,10 +57,12 @@ def boxes(
     Args:
       path: the folder.
       size: height and width of the network's input in pixels, or one number for a square.
-      annotations: name of the folder of annotations (or of the JSON file) within it, if it differs from the layout's.
+      format: name of the format, where the folder holds several.
+      annotations: name of the folder of annotations (or of the one file) within it, if it differs from the layout's.
       photos: name of the folder of photos within it, if it differs from the layout's.
-      classes: name of a file within it with one class per line, or of a YAML file with `names`. Without it, COCO and
-        YOLO use their own table, and VOC uses all names that occur, sorted.
+      classes: name of a file within it with one class per line, or of a YAML file with `names`. Without it, formats with a
+        table of classes use it, and the others all names that occur, sorted.
+      label: name of the attribute or column that holds the class, where the format leaves it open.
       difficult: whether to learn objects that VOC marks as difficult.
       fit: `letterbox` keeps the aspect ratio of a photo and pads it with grey; `stretch` fills the input with the
         photo.
@@ -92,7 +93,7 @@ def boxes(
         raise ValueError(f"fit must be letterbox or stretch, found {fit!r}")
     if normalisation in NORMALISATIONS and channels != 3:
         raise ValueError(f"the normalisation {normalisation!r} needs 3 channels, found {channels}; set channels to 3")
-    records = read_annotations(root, annotations=annotations, photos=photos)
+    records = read_annotations(root, format=format, annotations=annotations, photos=photos, label=label)
     records = _readable(records, root, size, channels, skip_unreadable)
     _check_pixels(records.objects)
     names = class_table(records.objects, read_table(root / classes) if classes else records.classes)
