@@ -175,7 +175,7 @@ def decompress(text: str) -> np.ndarray:
     [5, 2, 2, 2, 5]
     """
     codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
-    if codes.size and not (0 <= codes.min() and codes.max() < 64 and codes[-1] < 32):
+    if codes.size and not (codes.min() >= 0 and codes.max() < 64 and codes[-1] < 32):
         raise ValueError("compressed run lengths hold a character that is none of their code, or are cut off")
     ends = np.flatnonzero(codes < 32)
     length = np.diff(np.concatenate([[-1], ends]))

@@ -68,7 +68,9 @@ def test_run_lengths_that_do_not_cover_the_photo_are_refused(counts):
         check_runs(counts, (2, 3))
 
 
-@pytest.mark.parametrize(("text", "message"), [("\x10", "none of their code"), ("P", "cut off"), ("PP" * 9 + "1", "too many")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("\x10", "none of their code"), ("P", "cut off"), ("PP" * 9 + "1", "too many")]
+)
 def test_compressed_run_lengths_of_another_code_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
         decompress(text)

@@ -4,12 +4,13 @@ Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014; format
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnnlab.data.annotations.fields import AREA, BOX, FLAG, ID, LARGEST, TEXT, field, is_number
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, polygons, stated_size
 from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
@@ -18,7 +19,6 @@ from cnnlab.files.text import read_json
 from cnnlab.geometry.outlines import Outline, Runs, bounds, check_runs, decompress
 
 MAX_BYTES = 600_000_000  # enough for COCO's own training file
-LARGEST = 1e9  # of a coordinate in pixels
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -34,7 +34,7 @@ def find_coco(found: Survey, within: Path | None = None) -> list[Path]:
     return [path for path in files if path.name.startswith("instances_")] or files
 
 
-def read_coco(found: Survey, files: Sequence[Path], reading: Reading = Reading()) -> Annotations:
+def read_coco(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:
     """Reads the photos and objects of one or several files; a `bbox` is x, y, width, height from the top left corner.
 
     The split of a file is the word `train`, `val` or `test` in its name or, without it, the folder of that name above
@@ -83,7 +83,7 @@ def _categories(tables: dict[Path, dict]) -> dict[int, str]:
     for path, table in tables.items():
         for i, category in enumerate(table["categories"]):
             where = f"{path}: categories[{i}]"
-            number, name = _field(category, "id", where, _ID), _field(category, "name", where, _TEXT)
+            number, name = field(category, "id", where, ID), field(category, "name", where, TEXT)
             if categories.setdefault(number, name) != name:
                 raise ValueError(f"{where}: category {number} is {name!r} here, {categories[number]!r} before")
             if number_of.setdefault(name, number) != number:
@@ -114,13 +114,13 @@ def _objects(
     """Returns the objects of each photo in the file, and counts the outlines that are left out."""
     inside: dict[int, list[_Object]] = {}
     for i, image in enumerate(table["images"]):
-        number = _field(image, "id", f"{path}: images[{i}]", _ID)
+        number = field(image, "id", f"{path}: images[{i}]", ID)
         if number in inside:
             raise ValueError(f"{path}: images[{i}].id {number} occurs twice; make ids unique")
         inside[number] = []
     for i, annotation in enumerate(table["annotations"]):
         where = f"{path}: annotations[{i}]"
-        image, category = (_field(annotation, key, where, _ID) for key in ("image_id", "category_id"))
+        image, category = (field(annotation, key, where, ID) for key in ("image_id", "category_id"))
         if image not in inside or category not in categories:
             raise ValueError(f"{where} has image_id {image}, category_id {category}; no such entry")
         outline = _outline(annotation.get("segmentation"), where, left_out)
@@ -129,16 +129,16 @@ def _objects(
             if math.isnan(box[0]):
                 continue
         else:
-            x, y, w, h = _field(annotation, "bbox", where, _BOX)
+            x, y, w, h = field(annotation, "bbox", where, BOX)
             box = (x, y, x + w, y + h)
-        area = _field(annotation, "area", where, _AREA, default=None)
-        crowd = bool(_field(annotation, "iscrowd", where, _FLAG, default=0))
+        area = field(annotation, "area", where, AREA, default=None)
+        crowd = bool(field(annotation, "iscrowd", where, FLAG, default=0))
         area = math.nan if area is None else float(area)
         inside[image].append(_Object(box, categories[category], crowd, area, outline))
     out, folders = [], _folders(found.root, path) if reading.photos is None else [reading.photos]
     for i, image in enumerate(table["images"]):
         where = f"{path}: images[{i}]"
-        name = _field(image, "file_name", where, _TEXT)
+        name = field(image, "file_name", where, TEXT)
         photo = find_photo(found, name, where, folders, strict=reading.photos is not None)
         objects = inside[image["id"]]
         boxes, names, crowd, area, outlines = zip(*objects, strict=True) if objects else [()] * 5
@@ -165,7 +165,7 @@ def _outline(value: Any, where: str, left_out: dict[str, int]) -> Outline | None
             raise ValueError("a list of polygons, or an object of counts and size")
         parts = value if isinstance(value[0], list) else [value]
         for part in parts:
-            if not isinstance(part, list) or len(part) % 2 or not all(map(_is_number, part)):
+            if not isinstance(part, list) or len(part) % 2 or not all(map(is_number, part)):
                 raise ValueError(f"polygons of an even number of finite numbers, at most {LARGEST:,.0f}")
     except ValueError as error:
         raise ValueError(f"{where}.segmentation must be {error}, found {shown(value)}") from error
@@ -187,48 +187,6 @@ def _runs(value: dict) -> Runs:
         return check_runs(decompress(counts) if isinstance(counts, str) else counts, (size[0], size[1]))
     except ValueError as error:
         raise ValueError(f"run lengths of the photo ({error})") from error
-
-
-class _Kind(NamedTuple):
-    """What a value may be: a test, and its description in messages."""
-
-    accepts: Callable[[Any], bool]
-    description: str
-
-
-def _is_number(value: Any, limit: float = LARGEST) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -limit <= value <= limit
-
-
-_ID = _Kind(lambda value: type(value) is int and abs(value) < 2**63, "a whole number")
-_TEXT = _Kind(lambda value: isinstance(value, str) and bool(value.strip()), "text that is not empty")
-_FLAG = _Kind(lambda value: value is None or (isinstance(value, bool | int) and value in (0, 1)), "0 or 1")
-_AREA = _Kind(
-    lambda value: value is None or (_is_number(value, LARGEST**2) and value >= 0),
-    f"a number from 0 to {LARGEST**2:.0e}",
-)
-_BOX = _Kind(
-    lambda value: isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)),
-    f"4 finite numbers x, y, width, height, at most {LARGEST:,.0f}",
-)
-_REQUIRED = object()
-
-
-def _field(entry: Any, key: str, where: str, kind: _Kind, default: Any = _REQUIRED) -> Any:
-    """Returns the value of a key, or the default.
-
-    Raises:
-      ValueError: the entry is no object, lacks the key, or has a value of another kind.
-    """
-    if not isinstance(entry, dict):
-        raise ValueError(f"{where} must be an object, found {shown(entry)}")
-    if key not in entry and default is not _REQUIRED:
-        return default
-    if key not in entry:
-        raise ValueError(f"{where} has no {key!r}; it must be {kind.description}")
-    if not kind.accepts(entry[key]):
-        raise ValueError(f"{where}.{key} must be {kind.description}, found {shown(entry[key])}")
-    return entry[key]
 
 
 def _folders(root: Path, path: Path) -> list[Path]:

@@ -48,7 +48,8 @@ class Format(NamedTuple):
 class MaskLayout(NamedTuple):
     """One layout of images with one mask each: an entry of `layout.MASK_LAYOUTS`.
 
-    The arguments of the functions are the folder and the names of the folders of images and masks.
+    The arguments of `finds` and `pairs` are the listing of the folder and the names of the folders of images and masks,
+    None for the usual names.
 
     Attributes:
       name: name of the layout in descriptions.
@@ -64,7 +65,7 @@ class MaskLayout(NamedTuple):
 
     name: str
     layout: str
-    finds: Callable[[Path, str, str], bool]
-    pairs: Callable[[Path, str, str], Pairs]
+    finds: Callable[[Survey, str | None, str | None], bool]
+    pairs: Callable[[Survey, str | None, str | None], Pairs]
     beside_boxes: bool = False
     table: Callable[[Path], ClassTable | None] = lambda root: None

@@ -6,17 +6,31 @@ A new format or layout needs a file beside this one and an entry in its table.
 import warnings
 from pathlib import Path
 
-from cnnlab.data.annotations import coco, mask_folders, voc, voc_masks, yolo
-from cnnlab.data.annotations.format import Format, MaskLayout, Reading
+from cnnlab.data.annotations import (
+    cityscapes,
+    coco,
+    label_studio,
+    labelme,
+    mask_folders,
+    tables,
+    via,
+    voc,
+    voc_masks,
+    yolo,
+)
+from cnnlab.data.annotations.format import Format, MaskLayout, Pairs, Reading
 from cnnlab.data.annotations.record import Annotations
 from cnnlab.data.annotations.survey import Survey, survey
+from cnnlab.data.masks import CLASSES, ClassTable, read_classes
 from cnnlab.errors import unknown
 from cnnlab.files.listing import warn_left_out
 
-FORMATS: tuple[Format, ...] = (voc.FORMAT, coco.FORMAT, yolo.FORMAT)
-"""The formats of boxes. The first format whose files a folder has applies."""
+FORMATS: tuple[Format, ...] = (
+    *(voc.FORMAT, coco.FORMAT, yolo.FORMAT, labelme.FORMAT, via.FORMAT, label_studio.FORMAT, tables.FORMAT),
+)
+"""The formats of boxes and outlines. The first format whose files a folder has applies."""
 
-MASK_LAYOUTS: tuple[MaskLayout, ...] = (mask_folders.LAYOUT, mask_folders.SPLIT_LAYOUT, voc_masks.LAYOUT)
+MASK_LAYOUTS: tuple[MaskLayout, ...] = (cityscapes.LAYOUT, voc_masks.LAYOUT, *mask_folders.LAYOUTS)
 """The layouts of masks. The first layout whose files a folder has applies."""
 
 
@@ -79,7 +93,8 @@ def read_annotations(
     if format is None and len(files) > 1:
         _, *others = files
         warnings.warn(
-            f"{root} holds annotations of {' and '.join(files)}: reads {name}; --data.format {others[0]} reads the other",
+            f"{root} holds annotations of {' and '.join(files)}: reads {name}; "
+            f"--data.format {others[0]} reads the other",
             stacklevel=2,
         )
     read = next(form.read for form in FORMATS if form.name == name)
@@ -101,36 +116,62 @@ def _exists_inside(root: Path, name: str) -> bool:
     return not Path(name).is_absolute() and ".." not in Path(name).parts and (root / name).exists()
 
 
-def holds_masks(root: Path, images: str = "images", masks: str = "masks") -> bool:
+def mask_layout(found: Survey, images: str | None = None, masks: str | None = None) -> MaskLayout | None:
+    """Returns the first layout of images with masks whose files a folder has, or None.
+
+    Args:
+      found: the listing of the folder.
+      images: name of the folder of images; None for the usual names.
+      masks: name of the folder of masks; None for the usual names.
+    """
+    return next((layout for layout in MASK_LAYOUTS if layout.finds(found, images, masks)), None)
+
+
+def holds_masks(root: Path, images: str | None = None, masks: str | None = None) -> bool:
     """Returns whether a folder holds images with masks.
 
     A folder in VOC's layout that also holds boxes does not count, because it is read as boxes.
     """
-    layout = _mask_layout(root, images, masks)
-    return layout is not None and not (layout.beside_boxes and find_format(root))
+    found = survey(root)
+    layout = mask_layout(found, images, masks)
+    return layout is not None and not (layout.beside_boxes and find_formats(found))
 
 
-def list_masks(root: Path, images: str = "images", masks: str = "masks") -> dict[str, list[tuple[Path, Path]]]:
+def list_masks(root: Path, images: str | None = None, masks: str | None = None) -> Pairs:
     """Lists the image and the mask of each example by split; a folder without splits is all `train`.
 
     Args:
       root: the folder.
-      images: name of the folder of images.
-      masks: name of the folder of masks.
+      images: name of the folder of images; None for the usual names.
+      masks: name of the folder of masks; None for the usual names.
 
     Raises:
       ValueError: the folder is in none of the layouts, or a file has no partner.
     """
-    layout = _mask_layout(root, images, masks)
+    found = survey(root)
+    layout = mask_layout(found, images, masks)
     if layout is None:
-        expected = _either(layout.layout.format(images=images, masks=masks) for layout in MASK_LAYOUTS)
-        raise ValueError(f"{root} holds no images with masks; looked for {expected}")
-    return layout.pairs(root, images, masks)
+        raise ValueError(f"{root} holds no images with masks; looked for {expected_masks(images, masks)}")
+    return layout.pairs(found, images, masks)
 
 
-def _mask_layout(root: Path, images: str, masks: str) -> MaskLayout | None:
-    """Returns the first layout whose files a folder has, or None."""
-    return next((layout for layout in MASK_LAYOUTS if layout.finds(root, images, masks)), None)
+def mask_table(root: Path, images: str | None = None, masks: str | None = None) -> ClassTable | None:
+    """Returns what the values of masks mean: by `classes.csv`, or as the layout says; None if neither does."""
+    if (root / CLASSES).is_file():
+        return read_classes(root / CLASSES)
+    layout = mask_layout(survey(root), images, masks)
+    return None if layout is None else layout.table(root)
+
+
+def expected_annotations() -> str:
+    """Describes the files of all annotation formats, for messages."""
+    return _either([form.layout for form in FORMATS])
+
+
+def expected_masks(images: str | None = None, masks: str | None = None) -> str:
+    """Describes the files of all layouts of masks, for messages."""
+    named = {"images": images or "images", "masks": masks or "masks"}
+    return _either([layout.layout.format(**named) for layout in MASK_LAYOUTS])
 
 
 def _either(layouts) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.errors import unknown
-from cnnlab.geometry.outlines import Outline, Polygons
+from cnnlab.geometry.outlines import Outline, Polygons, bounds
 
 
 class Objects(NamedTuple):
@@ -63,6 +63,20 @@ def polygons(parts: Iterable[Sequence[float]]) -> Polygons | None:
     """
     kept = tuple(np.array(part, np.float64).reshape(-1, 2) for part in parts if len(part) >= 6)
     return Polygons(kept) if kept else None
+
+
+def objects_of(
+    photo: Path,
+    size: tuple[int, int] | None,
+    entries: Sequence[tuple[str, Outline]],
+    source: str,
+    stated: tuple[int, int] | None = None,
+) -> Objects:
+    """Returns the objects of a photo from the name and the outline of each; the boxes are tight."""
+    names = tuple(name for name, _ in entries)
+    outlines = tuple(outline for _, outline in entries)
+    boxes = np.array([bounds(outline) for outline in outlines], np.float64).reshape(-1, 4)
+    return Objects(photo, size, boxes, names, source, stated_size=stated, outlines=outlines or None)
 
 
 class Annotations(NamedTuple):

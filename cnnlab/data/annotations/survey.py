@@ -27,7 +27,7 @@ class Survey(NamedTuple):
       images: image files, sorted.
       others: all other files, sorted.
       paths: images by their path below the folder, in the form of `alike`; also without their suffix.
-      names: images by their name alone, in that form.
+      names: images by their name alone, in that form; also without its suffix.
     """
 
     root: Path
@@ -50,7 +50,8 @@ def survey(root: Path) -> Survey:
     for path in images:
         below = alike(path.relative_to(root).as_posix())
         paths[below] = path
-        names.setdefault(alike(path.name), []).append(path)
+        for name in {alike(path.name), alike(path.name).rpartition(".")[0]} - {""}:
+            names.setdefault(name, []).append(path)
     for below, path in list(paths.items()):
         paths.setdefault(below.rpartition(".")[0] or below, path)
     return Survey(root, images, others, paths, names)

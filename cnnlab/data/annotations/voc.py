@@ -38,7 +38,7 @@ def _is_annotation(path: Path) -> bool:
     return any(mentions(path, [b"<annotation" + end], within=_START) for end in (b">", b" ", b"\n", b"\r", b"/"))
 
 
-def read_voc(found: Survey, files: Sequence[Path], reading: Reading = Reading()) -> Annotations:
+def read_voc(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:
     """Reads XML files, or only those that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
 
     VOC counts pixels from 1 and includes the last one. A box therefore becomes `[xmin - 1, ymin - 1, xmax, ymax]`, from

@@ -37,7 +37,7 @@ def find_yolo(found: Survey, within: Path | None = None) -> list[Path]:
     return [table] if table is not None and _places(found, table, Reading()) else []
 
 
-def read_yolo(found: Survey, files: Sequence[Path], reading: Reading = Reading()) -> Annotations:
+def read_yolo(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:
     """Reads photos with the text files of the same stems; `read_table` reads the classes.
 
     Each line holds a class, then the centre, width and height of a box relative to the photo. A line with six or more
@@ -134,12 +134,10 @@ def _places(found: Survey, table: Path, reading: Reading) -> list[_Place]:
     places = _of_splits({name: (images / name, texts / name) for name in SPLITS}) if whole else []
     if not places and not whole:
         places = _of_splits({name: (root / name / "images", root / name / "labels") for name in SPLITS})
-    if not places and table.suffix.lower() in _YAML:
-        places = _of_yaml(found, table)
+    if not places and table.suffix.lower() in _YAML and (named := _of_yaml(found, table)):
+        return named
     if whole or places:
-        above = images if whole else root
-        if len({place.photos.parent for place in places}) != 1 or all(place.photos.name in SPLITS for place in places):
-            check_split_names(above)
+        check_split_names(images if whole else root)
         return places or [_Place(None, images, texts)]
     return _of_lists(found) or _side_by_side(found)
 
@@ -384,7 +382,8 @@ def _corners(numbers: Sequence[float]) -> tuple[float, float, float, float]:
 
 FORMAT = Format(
     "yolo",
-    "labels and images (also in train, valid, test), or text files beside the photos, with classes.txt or data.yaml (YOLO)",
+    "labels and images (also in train, valid, test), or text files beside the photos, with classes.txt or data.yaml "
+    "(YOLO)",
     find_yolo,
     read_yolo,
 )

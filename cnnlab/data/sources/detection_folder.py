@@ -60,8 +60,8 @@ def boxes(
       format: name of the format, where the folder holds several.
       annotations: name of the folder of annotations (or of the one file) within it, if it differs from the layout's.
       photos: name of the folder of photos within it, if it differs from the layout's.
-      classes: name of a file within it with one class per line, or of a YAML file with `names`. Without it, formats with a
-        table of classes use it, and the others all names that occur, sorted.
+      classes: name of a file within it with one class per line, or of a YAML file with `names`. Without it, formats
+        with a table of classes use it, and the others use all names that occur, sorted.
       label: name of the attribute or column that holds the class, where the format leaves it open.
       difficult: whether to learn objects that VOC marks as difficult.
       fit: `letterbox` keeps the aspect ratio of a photo and pads it with grey; `stretch` fills the input with the
@@ -97,9 +97,9 @@ def boxes(
     records = _readable(records, root, size, channels, skip_unreadable)
     _check_pixels(records.objects)
     names = class_table(records.objects, read_table(root / classes) if classes else records.classes)
-    columns = {"image": _names(records.objects, root)}
+    columns = {"image": photo_names(records.objects, root)}
     columns |= box_columns(records.objects, names, str(root), size, fit, difficult, records.left_out)
-    tables = _split(columns, records.split, {"validation": validation, "test": test}, seed)
+    tables = split_photos(columns, records.split, {"validation": validation, "test": test}, seed)
     if not tables["train"]["learnt"].values.any():
         raise ValueError(
             f"no training photo of {root} has an object to learn (crowds are none, nor are difficult ones where "
@@ -130,9 +130,9 @@ def _readable(records: Annotations, root: Path, size: tuple[int, int], channels:
     if not skip:
         for photo in records.objects:
             if photo.size is None:
-                ImageFiles(root, _names([photo], root), size, channels)[0]  # raises
+                ImageFiles(root, photo_names([photo], root), size, channels)[0]  # raises
         return records
-    good, messages = ImageFiles(root, _names(records.objects, root), size, channels).readable()
+    good, messages = ImageFiles(root, photo_names(records.objects, root), size, channels).readable()
     if not good.any():
         raise ValueError(f"none of the {len(good)} photos of {root} can be read; the first: {messages[0]}")
     if messages:
@@ -152,7 +152,7 @@ def _check_pixels(objects: list[Objects]) -> None:
         )
 
 
-def _names(objects: list[Objects], root: Path) -> np.ndarray:
+def photo_names(objects: list[Objects], root: Path) -> np.ndarray:
     """Returns the paths of the photos relative to `root`."""
     return np.array([entry.photo.relative_to(root).as_posix() for entry in objects], object)
 
@@ -224,7 +224,7 @@ def _scale_boxes(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, i
     return boxes * np.tile([canvas[1] / photo[1], canvas[0] / photo[0]], 2)
 
 
-def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
+def split_photos(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
     """Groups the columns by split, and sets missing splits aside from `train`."""
     parts = np.array(split or ["train"] * len(columns["image"]))
     if "train" not in parts:
