@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnlab.data.annotations.fields import AREA, BOX, FLAG, ID, LARGEST, TEXT, field, is_number
+from cnnlab.data.annotations.fields import AREA, BOX, FLAG, ID, LARGEST, TEXT, field
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, polygons, stated_size
 from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
@@ -164,12 +164,16 @@ def _outline(value: Any, where: str, left_out: dict[str, int]) -> Outline | None
         if not isinstance(value, list):
             raise ValueError("a list of polygons, or an object of counts and size")
         parts = value if isinstance(value[0], list) else [value]
-        for part in parts:
-            if not isinstance(part, list) or len(part) % 2 or not all(map(is_number, part)):
-                raise ValueError(f"polygons of an even number of finite numbers, at most {LARGEST:,.0f}")
-    except ValueError as error:
+        if not all(
+            isinstance(part, list) and len(part) % 2 == 0 and set(map(type, part)) <= {int, float} for part in parts
+        ):
+            raise ValueError("polygons of an even number of numbers")
+        outline = polygons(parts)
+        if outline is not None and not all((np.abs(part) <= LARGEST).all() for part in outline.parts):
+            raise ValueError(f"polygons of finite numbers, at most {LARGEST:,.0f}")
+    except (OverflowError, ValueError) as error:
         raise ValueError(f"{where}.segmentation must be {error}, found {shown(value)}") from error
-    if (outline := polygons(parts)) is None or len(outline.parts) < len(parts):
+    if outline is None or len(outline.parts) < len(parts):
         kept = 0 if outline is None else len(outline.parts)
         reason = "polygons of fewer than three corners"
         left_out[reason] = left_out.get(reason, 0) + len(parts) - kept

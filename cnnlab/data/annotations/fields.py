@@ -17,7 +17,7 @@ class Value(NamedTuple):
 
 def is_number(value: Any, limit: float = LARGEST) -> bool:
     """Returns whether a value is a finite number of at most this size."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -limit <= value <= limit
+    return type(value) in (int, float) and -limit <= value <= limit
 
 
 ID = Value(lambda value: type(value) is int and abs(value) < 2**63, "a whole number")

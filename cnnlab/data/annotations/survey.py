@@ -1,6 +1,8 @@
 """One listing of a folder, by which each format recognises its files and finds the photos that they name."""
 
+import functools
 import mmap
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -12,6 +14,7 @@ from cnnlab.files.images import read_header
 from cnnlab.files.listing import alike, list_files
 from cnnlab.files.opening import ImageError
 
+MAX_HEADERS = 100_000  # sizes of photos that are remembered
 MAX_SNIFFED = 2_000_000_000  # bytes of a file that is searched for words
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DRIVE = re.compile(r"[a-zA-Z]:[/\\]")
@@ -111,15 +114,25 @@ def find_photo(
 
 def _below(root: Path, folder: Path, place: PurePosixPath) -> str | None:
     """Returns the path of `folder / place` below the root; None if it leads out of it."""
+    prefix = _prefix(root, folder)
+    if ".." not in place.parts and ".." not in prefix:
+        return f"{prefix}{place}"
     parts: list[str] = []
-    for part in (*folder.relative_to(root).parts, *place.parts):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part != ".":
+    for part in PurePosixPath(f"{prefix}{place}").parts:
+        if part != "..":
             parts.append(part)
+        elif parts:
+            parts.pop()
+        else:
+            return None
     return "/".join(parts)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _prefix(root: Path, folder: Path) -> str:
+    """Returns a folder's path below the root with a slash behind it; empty for the root."""
+    below = folder.relative_to(root).as_posix()
+    return "" if below == "." else f"{below}/"
 
 
 def photo_size(path: Path) -> tuple[int, int] | None:
@@ -127,6 +140,13 @@ def photo_size(path: Path) -> tuple[int, int] | None:
 
     Callers that read the pixels report such a file or leave it out.
     """
+    status = os.stat(path)
+    return _size(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=MAX_HEADERS)
+def _size(path: Path, changed: int, length: int) -> tuple[int, int] | None:
+    """Returns the size of a photo; a changed file is read again."""
     try:
         return read_header(path)[0]
     except ImageError:

@@ -79,7 +79,7 @@ def folder(
     for name, share in (("validation", validation), ("test", test)):
         if not 0 < share < 1 or validation + test >= 1:
             raise ValueError(f"{name} must be a share of the images, the two below 1 together, found {share}")
-    listing = _list(root)
+    listing = list_folder(root)
     if "label" in listing.columns and len(listing.classes) < 2:
         raise ValueError(f"{root} has one class only ({listing.classes[0]!r}); a classifier needs two or more")
     tables = _split(listing, validation, test, seed)
@@ -114,7 +114,7 @@ def folder(
     return Dataset(root.name or str(root), spec, examples, remarks, sizes)
 
 
-def _list(root: Path) -> Listing:
+def list_folder(root: Path) -> Listing:
     """Lists the files of the first layout that matches."""
     if (root / TARGETS).is_file():
         return read_targets(root)

@@ -516,7 +516,7 @@ def test_two_photos_of_the_name_that_an_annotation_gives_are_named(tmp_path):
         ({"counts": [5], "size": [2, 3]}, "together cover the 6 pixels"),
         ({"counts": "PPPP", "size": [2, 3]}, "cut off"),
         ({"counts": [6], "size": [2]}, "run lengths with their size"),
-        ([[1, 2, 3]], "polygons of an even number of finite numbers"),
+        ([[1, 2, 3]], "polygons of an even number of numbers"),
         ("x", "a list of polygons, or an object"),
     ],
 )
