@@ -120,7 +120,9 @@ def describe(
         elif kind.source == "folder":
             parts = _of_classes(root)
         else:
-            records = read_annotations(root, format=format, annotations=annotations, photos=photos, label=label)
+            records = read_annotations(
+                root, format=format or kind.format, annotations=annotations, photos=photos, label=label
+            )
             parts = _of_objects(root, records, masks=task == "segmentation")
     notes = [*map(str, (warning.message for warning in told if issubclass(warning.category, UserWarning)))]
     return Description(root, kind, notes=(*notes, *parts.pop("notes", ())), **parts)
@@ -150,6 +152,7 @@ def _of_objects(root: Path, records, *, masks: bool) -> dict[str, Any]:
     outlined = sum(outline is not None for photo in photos for outline in photo.outlines or ())
     notes.append(f"{outlined:,} of {count.total():,} objects have an outline")
     objects = {"fewest": min(number), "median": float(np.median(number)), "most": max(number), "none": number.count(0)}
+    named = mask_classes(classes) if masks else classes
     return {
         "splits": dict(Counter(records.split or ["all"] * len(photos))),
         "classes": {name: count[name] for name in classes},
@@ -158,7 +161,7 @@ def _of_objects(root: Path, records, *, masks: bool) -> dict[str, Any]:
         "objects": objects if number else None,
         "boxes": {name: tuple(np.round(np.median(rows, 0), 1).tolist()) for name, rows in sides.items() if rows},
         "notes": notes,
-        "draw": lambda: _sheet([_annotated(photo, classes, masks) for photo in _spread(readable)], classes),
+        "draw": lambda: _sheet([_annotated(photo, classes, masks) for photo in _spread(readable)], named),
     }
 
 

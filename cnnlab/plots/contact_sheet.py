@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_NAMED = 24  # classes of a legend
+
+
 class Annotated(NamedTuple):
     """One photo of a contact sheet.
 
@@ -41,7 +44,8 @@ def contact_sheet(photos: Sequence[Annotated], classes: Sequence[str]) -> Figure
     """
     columns = min(3, len(photos))
     rows = -(-len(photos) // columns)
-    figure, axes = new_figure(rows, columns, size=(3.2 * columns, 3.2 * rows))
+    height = 3.2 * float(np.median([photo.pixels.shape[0] / photo.pixels.shape[1] for photo in photos])) + 0.25
+    figure, axes = new_figure(rows, columns, size=(3.2 * columns, height * rows))
     for axis in axes.flat:
         axis.axis("off")
     for axis, photo in zip(axes.flat, photos, strict=False):
@@ -51,4 +55,17 @@ def contact_sheet(photos: Sequence[Annotated], classes: Sequence[str]) -> Figure
             tint(axis, photo.mask)
         for box, label in zip(photo.boxes, photo.classes, strict=True):
             outline(axis, box, for_figure(classes[label]), BOX_COLOURS[label % len(BOX_COLOURS)])
+    masks = [photo.mask for photo in photos if photo.mask is not None]
+    if masks and not any(len(photo.boxes) for photo in photos):
+        _legend(figure, sorted({int(k) for mask in masks for k in np.unique(mask) if k > 0}), classes, masks)
     return figure
+
+
+def _legend(figure: Figure, shown: Sequence[int], classes: Sequence[str], masks: Sequence[np.ndarray]) -> None:
+    """Names the colours of the classes of the masks, below the photos."""
+    import matplotlib
+    from matplotlib.patches import Patch
+
+    colours, last = matplotlib.colormaps["tab10"], max(9, *(int(mask.max()) for mask in masks))
+    patches = [Patch(color=colours(k / last), alpha=0.6, label=for_figure(classes[k])) for k in shown[:_NAMED]]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, max(1, len(patches))), fontsize=8)
