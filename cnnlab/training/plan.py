@@ -15,6 +15,7 @@ import optax
 from cnnlab import nn as cnn
 from cnnlab.data import SOURCES, Dataset, load_data, steps_per_epoch
 from cnnlab.data.augment import check_columns
+from cnnlab.data.duplicates import warn_duplicates
 from cnnlab.errors import unknown
 from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
@@ -95,6 +96,7 @@ def make_plan(
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # raises an error that names a missing split
     experiment = _with_fitting_batches(experiment, len(dataset["train"]))
+    warn_duplicates(dataset)
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
     if network is None:

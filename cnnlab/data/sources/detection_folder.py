@@ -11,6 +11,7 @@ import numpy as np
 from cnnlab.data.annotations import Annotations, Objects, class_table, mend, read_annotations, read_table
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
+from cnnlab.data.groups import groups_of, without_groups
 from cnnlab.data.ragged import Ragged, take_rows
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import set_aside
@@ -36,6 +37,7 @@ def boxes(
     channels: Literal[1, 3] = 3,
     validation: float = 0.1,
     test: float = 0.2,
+    group: str | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
@@ -69,6 +71,8 @@ def boxes(
       channels: 1 for grey, 3 for RGB.
       validation: share of all photos in the validation split, if the folder has no such split.
       test: share of all photos in the test split, if the folder has no such split.
+      group: what keeps photos in one split, so that a patient, a sheet or a video is in no two: `folder` for the folder
+        of a photo, or a regular expression for its path, such as `^([^_]+)_`.
       seed: seed of the split and of samples.
       skip_unreadable: whether to leave out damaged photos and their objects, with a warning that counts them, instead
         of stopping at the first. All photos are decoded once to detect them.
@@ -99,6 +103,8 @@ def boxes(
     names = class_table(records.objects, read_table(root / classes) if classes else records.classes)
     columns = {"image": photo_names(records.objects, root)}
     columns |= box_columns(records.objects, names, str(root), size, fit, difficult, records.left_out)
+    if group is not None:
+        columns["group"] = groups_of(columns["image"], group)
     tables = split_photos(columns, records.split, {"validation": validation, "test": test}, seed)
     if not tables["train"]["learnt"].values.any():
         raise ValueError(
@@ -230,4 +236,4 @@ def split_photos(columns: Columns, split: list[str] | None, shares: dict[str, fl
     if "train" not in parts:
         raise ValueError(f"no photo is in the split 'train'; the splits are {', '.join(sorted(set(parts)))}")
     tables = {name: take_rows(columns, parts == name) for name in {*parts}}
-    return set_aside(tables, shares, seed)
+    return without_groups(set_aside(tables, shares, seed))

@@ -9,6 +9,7 @@ import numpy as np
 from cnnlab.data.annotations import Objects, class_table, read_annotations
 from cnnlab.data.annotations.drawing import DrawnMasks, mask_classes, without_outline
 from cnnlab.data.dataset import Dataset, Examples
+from cnnlab.data.groups import groups_of
 from cnnlab.data.sources.annotated import check_known, check_windows, map_columns, whole_dataset, windowed_dataset
 from cnnlab.data.sources.detection_folder import photo_names, split_photos
 from cnnlab.data.streaming import ImageFiles
@@ -32,6 +33,7 @@ def outlines(
     border_weight: float = 0.0,
     validation: float = 0.1,
     test: float = 0.2,
+    group: str | None = None,
     seed: int = 0,
     memory_megabytes: int = 1000,
 ) -> Dataset:
@@ -57,6 +59,7 @@ def outlines(
       border_weight: as in `pairs`.
       validation: share of all photos in the validation split, if the folder has no such split.
       test: share of all photos in the test split, if the folder has no such split.
+      group: as in `boxes`.
       seed: seed of the split and of the crops.
       memory_megabytes: largest size of photos and masks that are kept in memory, in MB. Of a larger set the photos are
         decoded and the masks are drawn batch by batch.
@@ -85,9 +88,10 @@ def outlines(
         )
     classes = mask_classes(class_table(records.objects, records.classes), border)
     drawing = {"order": order, "border": border}
-    tables = split_photos(
-        {"image": _column(records.objects)}, records.split, {"validation": validation, "test": test}, seed
-    )
+    columns = {"image": _column(records.objects)}
+    if group is not None:
+        columns["group"] = groups_of(photo_names(records.objects, root), group)
+    tables = split_photos(columns, records.split, {"validation": validation, "test": test}, seed)
     parts: dict[str, list[Objects]] = {split: list(table["image"]) for split, table in tables.items()}
     own = {photo.size for photo in records.objects}
     if window is None and size == "auto" and len(own) > 1:

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnnlab.data.annotations import list_masks, mask_table
 from cnnlab.data.dataset import Dataset, Examples
+from cnnlab.data.groups import groups_of, without_groups
 from cnnlab.data.masks import distinct, guess_classes, read_codes
 from cnnlab.data.sources.annotated import (
     annotated_image,
@@ -33,6 +34,7 @@ def pairs(
     border_weight: float = 0.0,
     validation: float = 0.1,
     test: float = 0.2,
+    group: str | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Reads images with masks of the same stem: `DIR/images/a.jpg` and `DIR/masks/a.png`, also in `DIR/<split>`.
@@ -62,6 +64,7 @@ def pairs(
         (there 10), the height of `losses.border_weights`; 0 weighs all pixels alike.
       validation: share of all pairs in the validation split, if the folder has no such split.
       test: share of all pairs in the test split, if the folder has no such split.
+      group: as in `boxes`.
       seed: seed of the split and of the crops.
 
     Raises:
@@ -92,9 +95,12 @@ def pairs(
         ]
         resized |= any(mask_codes.shape != mask.shape for mask_codes, (_, mask) in zip(own, read, strict=True))
         parts[split] = map_columns(*zip(*read, strict=True), border_weight)
+        if group is not None:
+            parts[split]["group"] = groups_of([image.relative_to(root).as_posix() for image, _ in listed], group)
     missing = {split: share for split, share in (("validation", validation), ("test", test)) if split not in parts}
     if missing:
         parts |= split_columns(parts.pop("train"), {"train": 1 - sum(missing.values()), **missing}, seed=seed)
+    parts = without_groups(parts)
     name = root.resolve().name
     check_known({split: part["mask"] for split, part in parts.items()}, root)
     if window is not None:
