@@ -21,6 +21,7 @@ MAX_CLASSES = 1000
 _DEGREES = "OGC:CRS84"
 _SQLITE = b"SQLite format 3\0"
 _AREAS = ("Polygon", "MultiPolygon")
+_NO_POLYGON = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class Drawn(NamedTuple):
@@ -78,7 +79,7 @@ def draw_polygons(path: Path, raster: Path, *, column: str | None = None, all_to
         try:
             placed = geometry if own == crs else rasterio.warp.transform_geom(own, crs, geometry)
             shape = shapely.geometry.shape(placed)
-        except (RasterioError, ValueError, TypeError, IndexError, AttributeError, shapely.errors.ShapelyError) as error:
+        except (*_NO_POLYGON, RasterioError, shapely.errors.ShapelyError) as error:
             raise ValueError(f"{path} holds a polygon that is none: {error}; repair it") from error
         if shape.is_empty or not shape.intersects(shapely.geometry.box(*bounds)):
             outside += 1
