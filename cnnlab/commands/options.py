@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import tyro
 
-from cnnlab.console import console
-from cnnlab.data import SOURCES, Augmentation, kind_of
+from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
@@ -149,7 +148,7 @@ def _source(path: Path, task: str | None, location: argparse.Namespace) -> str:
         return "outlines" if task == "segmentation" else "boxes"
     kind = kind_of(path, task)
     if path.is_dir():
-        console().print(f"{path}: {kind}")
+        print_kind(path, kind)
     return kind.source
 
 

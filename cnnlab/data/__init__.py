@@ -3,7 +3,7 @@
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
-from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, register
+from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
@@ -38,6 +38,7 @@ __all__ = [
     "outlines",
     "pairs",
     "places",
+    "print_kind",
     "register",
     "shapes",
     "sheet",

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnlab.console import console
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
-from cnnlab.data.sources.kind import Kind, kind_of
+from cnnlab.data.sources.kind import Kind, kind_of, print_kind
 from cnnlab.data.sources.outlines import outlines
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
@@ -99,7 +98,7 @@ def load(path: str | Path, *, task: str | None = None, **options) -> Dataset:
     ValueError: photos is no folder; ...
     """
     kind = kind_of(path, task)
-    console().print(f"{path}: {kind}")
+    print_kind(path, kind)
     return load_data(kind.source, path=str(path), **options)
 
 
@@ -108,4 +107,4 @@ def places() -> frozenset[str]:
     return frozenset(option for source in SOURCES.values() for option in (*source.paths, *source.moves))
 
 
-__all__ = ["SOURCES", "Kind", "Source", "kind_of", "load", "load_data", "places", "register"]
+__all__ = ["SOURCES", "Kind", "Source", "kind_of", "load", "load_data", "places", "print_kind", "register"]

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnlab.console import console
 from cnnlab.data.annotations import MaskLayout, Survey, find_formats, mask_layout, survey
 from cnnlab.data.targets import TARGETS
+from cnnlab.quoting import for_terminal
 
 _NAMED = 2  # files that a reason names
 
@@ -56,6 +58,11 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
         return Kind("folder", None, "its images lie in a folder for each class" if root.is_dir() else "no such folder")
     first, *others = fits
     return first._replace(others=tuple(_option(first, other) for other in others))
+
+
+def print_kind(path: str | Path, kind: Kind) -> None:
+    """Prints what a folder is read as, with the reason, on standard error."""
+    console().print(for_terminal(f"{path}: {kind}"), soft_wrap=True)
 
 
 def _masks(layout: MaskLayout | None) -> Kind | None:

@@ -191,6 +191,21 @@ def test_boxes_without_outlines_are_no_masks(coco):
         data.outlines(str(coco))
 
 
+def test_a_plan_of_a_folder_alone_stores_the_source_that_reads_it(coco, capsys):
+    import cnnlab
+    from cnnlab.training.plan import make_plan
+
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("unet", width=2, depth=1),
+        data=cnnlab.Choice("auto", path=str(coco)),
+        task=cnnlab.Choice("segmentation"),
+        training=cnnlab.Training(batch_size=4),
+    )
+    plan = make_plan(experiment)
+    assert (plan.experiment.data.name, plan.experiment.data.path) == ("outlines", str(coco))
+    assert "read as outlines (coco): labels.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
 def test_an_export_trains_for_an_epoch(coco, task, tmp_path_factory):
     import cnnlab
