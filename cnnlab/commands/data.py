@@ -11,7 +11,7 @@ from cnnlab.commands.common import AsJson, Misuse, parse, print_json
 from cnnlab.quoting import for_terminal
 
 if TYPE_CHECKING:
-    from cnnlab.data.describe import Description
+    from cnnlab.data.description import Description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def _describe(path: Path, options: Describe, as_json: bool) -> None:
     """Prints what a folder holds, and draws nine of its photos."""
-    from cnnlab.data.describe import describe
+    from cnnlab.data.description import describe
     from cnnlab.files.figures import save_figures
 
     reading = {name: value for name, value in dataclasses.asdict(options).items() if name != "sheet"}

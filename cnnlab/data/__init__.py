@@ -3,6 +3,7 @@
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
+from cnnlab.data.description import Description, describe
 from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
@@ -18,6 +19,7 @@ __all__ = [
     "SOURCES",
     "Augmentation",
     "Dataset",
+    "Description",
     "Examples",
     "InputSpec",
     "Kind",
@@ -26,6 +28,7 @@ __all__ = [
     "augment",
     "boxes",
     "check_images",
+    "describe",
     "digits",
     "epoch_order",
     "evaluation_batches",

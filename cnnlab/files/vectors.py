@@ -138,7 +138,8 @@ def _read_geojson(path: Path) -> tuple[list[tuple[Any, dict]], str]:
         raise ValueError(f"{path}: the properties of a feature must be an object, found {shown(strange[0])}")
     stated = table.get("crs")
     if stated is not None:
-        name = stated.get("properties", {}).get("name") if isinstance(stated, dict) else None
+        properties = stated.get("properties") if isinstance(stated, dict) else None
+        name = properties.get("name") if isinstance(properties, dict) else None
         if not isinstance(name, str):
             raise ValueError(f"{path}: crs must name a coordinate system, found {shown(stated)}")
         return out, name

@@ -4,7 +4,6 @@ Source: the file format of github.com/wkentaro/labelme, versions 3 to 5.
 """
 
 import base64
-import binascii
 import io
 import math
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, objects_of, stated_size
 from cnnlab.data.annotations.shapes import ellipse, line, polygon, rectangle
 from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
-from cnnlab.files.opening import ImageError, opened
+from cnnlab.files.opening import opened
 from cnnlab.files.strict_json import shown
 from cnnlab.files.text import read_json
 from cnnlab.geometry.outlines import Outline, Polygons, runs_of
@@ -83,7 +82,8 @@ def _outline(shape: dict, where: str, size: tuple[int, int] | None, line_width: 
     Raises:
       ValueError: its type is unknown, or its points do not fit the type.
     """
-    kind, points = shape.get("shape_type") or "polygon", field(shape, "points", where, POINTS)
+    kind = field(shape, "shape_type", where, TEXT) if shape.get("shape_type") else "polygon"
+    points = field(shape, "points", where, POINTS)
     expected = {"rectangle": 2, "circle": 2, "mask": 2}.get(kind)
     if kind == "rectangle" and len(points) == 4:
         kind, expected = "polygon", None
@@ -117,7 +117,7 @@ def _mask(encoded: Any, points: list[list[float]], size: tuple[int, int] | None,
         content = base64.b64decode(encoded, validate=True)
         with opened(io.BytesIO(content), where) as image:
             inside = np.asarray(image.convert("L")) > 0
-    except (TypeError, binascii.Error, ImageError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}.mask must be a PNG in Base64 ({error})") from error
     left, top = (int(value) for value in points[0])
     whole = np.zeros(size, bool)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnlab.cli import main
-from cnnlab.data.describe import describe
+from cnnlab.data.description import describe
 
 
 def save(path, size=(40, 20)):
