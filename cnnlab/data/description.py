@@ -17,6 +17,7 @@ from cnnlab.data.annotations import (
     list_masks,
     mask_table,
     mend,
+    notes_on,
     read_annotations,
 )
 from cnnlab.data.annotations.drawing import draw_mask, mask_classes, nearest
@@ -141,12 +142,8 @@ def _of_objects(root: Path, records, *, masks: bool) -> dict[str, Any]:
         number.append(int(mended.keep.sum()))
         for name, box in zip(photo.names, mended.boxes, strict=True):
             sides[name].append((box[3] - box[1], box[2] - box[0]))
-    notes = [f"{value:,} {reason}, left out" for reason, value in records.left_out.items()]
+    notes = notes_on(records)
     notes += [f"{value:,} boxes {reason}" for reason, value in repaired.items() if value]
-    if other := [photo for photo in readable if photo.stated_size not in (None, photo.size)]:
-        notes.append(
-            f"{len(other):,} photos have another size than their annotations state, the first {other[0].photo}"
-        )
     if len(readable) < len(photos):
         notes.append(f"{len(photos) - len(readable):,} photos cannot be read as images")
     outlined = sum(outline is not None for photo in photos for outline in photo.outlines or ())

@@ -57,6 +57,7 @@ def draw_polygons(path: Path, raster: Path, *, column: str | None = None, all_to
         import rasterio.features
         import rasterio.warp
         import shapely.geometry
+        from rasterio._err import CPLE_BaseError
         from rasterio.crs import CRS
         from rasterio.errors import CRSError, RasterioError
     except ImportError as error:
@@ -71,7 +72,7 @@ def draw_polygons(path: Path, raster: Path, *, column: str | None = None, all_to
     features, own = _read_geopackage(path) if path.suffix.lower() == ".gpkg" else _read_geojson(path)
     try:
         own = CRS.from_user_input(own)
-    except CRSError as error:
+    except (CRSError, CPLE_BaseError) as error:
         raise ValueError(f"{path} names the coordinate system {shown(own)}, which is unknown ({error})") from error
     names, kept, notes = _classes(features, column, path)
     shapes, outside = [], 0
@@ -79,7 +80,7 @@ def draw_polygons(path: Path, raster: Path, *, column: str | None = None, all_to
         try:
             placed = geometry if own == crs else rasterio.warp.transform_geom(own, crs, geometry)
             shape = shapely.geometry.shape(placed)
-        except (*_NO_POLYGON, RasterioError, shapely.errors.ShapelyError) as error:
+        except (*_NO_POLYGON, RasterioError, CPLE_BaseError, shapely.errors.ShapelyError) as error:
             raise ValueError(f"{path} holds a polygon that is none: {error}; repair it") from error
         if shape.is_empty or not shape.intersects(shapely.geometry.box(*bounds)):
             outside += 1

@@ -14,7 +14,7 @@ from cnnlab.data.annotations.layout import (
     mask_table,
     read_annotations,
 )
-from cnnlab.data.annotations.record import Annotations, Mended, Objects, class_table, mend
+from cnnlab.data.annotations.record import Annotations, Mended, Objects, class_table, mend, notes_on
 from cnnlab.data.annotations.survey import Survey, survey
 from cnnlab.data.annotations.yolo import read_table
 
@@ -37,6 +37,7 @@ __all__ = [
     "mask_layout",
     "mask_table",
     "mend",
+    "notes_on",
     "read_annotations",
     "read_table",
     "survey",

@@ -176,7 +176,7 @@ def decode_brush(content: bytes, number: int) -> np.ndarray:
     Raises:
       ValueError: the stream is cut off, or has another number of values or another size than 8 bits.
 
-    >>> decode_brush(bytes([0, 0, 0, 4, 56, 0, 1, 143, 252]), 4).tolist()
+    >>> decode_brush(bytes([0, 0, 0, 4, 57, 153, 156, 63, 240]), 4).tolist()
     [255, 255, 255, 255]
     """
     bits = np.unpackbits(np.frombuffer(content, np.uint8))

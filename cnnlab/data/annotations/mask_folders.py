@@ -124,8 +124,8 @@ def _file_pairs(found: Survey, images: str | None, masks: str | None) -> Pairs:
 
 
 def _file_holds(found: Survey, images: str | None, masks: str | None) -> bool:
-    stems = {stem_below(path, found.root) for path in found.images}
-    return any(_without_ending(stem) != stem and _without_ending(stem) in stems for stem in stems)
+    marks = [path for path in found.images if path.stem.endswith(_FILE_ENDINGS)]
+    return any(_without_ending(stem_below(path, found.root)) in found.paths for path in marks)
 
 
 LAYOUTS = (

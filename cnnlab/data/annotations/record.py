@@ -95,6 +95,19 @@ class Annotations(NamedTuple):
     left_out: dict[str, int]
 
 
+def notes_on(annotations: Annotations) -> list[str]:
+    """Returns sentences on the objects that a reader left out, and on photos of another size than is stated."""
+    notes = [f"{number:,} {reason}, left out" for reason, number in annotations.left_out.items() if number]
+    photos = [photo for photo in annotations.objects if photo.size is not None]
+    if other := [photo for photo in photos if photo.stated_size not in (None, photo.size)]:
+        (height, width), (h, w) = other[0].stated_size, other[0].size
+        notes.append(
+            f"{len(other):,} photos have another size than their annotations state, the first {other[0].photo} with "
+            f"{w}x{h} instead of {width}x{height}: their objects may be misplaced"
+        )
+    return notes
+
+
 class Mended(NamedTuple):
     """The result of `mend`: the boxes, a mask `[m]` of those to keep, and how often each rule applied."""
 

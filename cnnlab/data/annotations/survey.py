@@ -1,12 +1,12 @@
 """One listing of a folder, by which each format recognises its files and finds the photos that they name."""
 
+import dataclasses
 import functools
 import mmap
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from cnnlab.data.targets import SPLITS
 from cnnlab.errors import unknown
@@ -22,22 +22,34 @@ _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z]
 _OF_WORD = {"train": "train", "val": "validation", "test": "test"}
 
 
-class Survey(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Survey:
     """The visible files of a folder and its subfolders.
 
     Attributes:
       root: the folder.
       images: image files, sorted.
       others: all other files, sorted.
-      paths: images by their path below the folder, in the form of `alike`; also without their suffix.
-      names: images by their name alone, in that form; also without its suffix.
     """
 
     root: Path
     images: Sequence[Path]
     others: Sequence[Path]
-    paths: Mapping[str, Path]
-    names: Mapping[str, Sequence[Path]]
+
+    @functools.cached_property
+    def paths(self) -> Mapping[str, Path]:
+        """Images by their path below the folder, with and without its suffix, in the form of `alike`."""
+        paths = {alike(path.relative_to(self.root).as_posix()): path for path in self.images}
+        return {below.rpartition(".")[0] or below: path for below, path in reversed(paths.items())} | paths
+
+    @functools.cached_property
+    def names(self) -> Mapping[str, Sequence[Path]]:
+        """Images by their name alone, with and without its suffix, in the form of `alike`."""
+        names: dict[str, list[Path]] = {}
+        for path in self.images:
+            for name in {alike(path.name), alike(path.name).rpartition(".")[0]} - {""}:
+                names.setdefault(name, []).append(path)
+        return names
 
     def ending(self, *suffixes: str, below: Path | None = None) -> list[Path]:
         """Returns the files that are no images and have one of these suffixes, in lower case."""
@@ -47,17 +59,7 @@ class Survey(NamedTuple):
 
 def survey(root: Path) -> Survey:
     """Lists the files of a folder once; empty if it does not exist."""
-    images, others = list_files(root) if root.is_dir() else ([], [])
-    paths: dict[str, Path] = {}
-    names: dict[str, list[Path]] = {}
-    for path in images:
-        below = alike(path.relative_to(root).as_posix())
-        paths[below] = path
-        for name in {alike(path.name), alike(path.name).rpartition(".")[0]} - {""}:
-            names.setdefault(name, []).append(path)
-    for below, path in list(paths.items()):
-        paths.setdefault(below.rpartition(".")[0] or below, path)
-    return Survey(root, images, others, paths, names)
+    return Survey(root, *(list_files(root) if root.is_dir() else ([], [])))
 
 
 def find_photo(

@@ -30,14 +30,13 @@ def _pairs(found: Survey, images: str | None, masks: str | None) -> Pairs:
     """Lists the photos and masks of `train.txt`, `val.txt` and `test.txt`; without them, the photo of each mask."""
     root, pairs = found.root, {}
     masks_of = by_stem(list_files(root / _MASKS).images, root / _MASKS)
-    # A mask has its photo's name, so only the folders of photos are searched.
-    photos, folders = found._replace(names={}), [root / name for name in _PHOTOS]
+    folders = [root / name for name in _PHOTOS]
     source = str(root / _LISTS) if (root / _LISTS).is_dir() else str(root / _MASKS)
     for name, split in (read_lists(root / _LISTS, masks_of) or dict.fromkeys(masks_of, "train")).items():
         if (mask := masks_of.get(name)) is None:
             missing = root / _MASKS / f"{name}.png"
             raise ValueError(f"{source} names a mask that is missing: {missing}; add it or remove the line")
-        pairs.setdefault(split, []).append((find_photo(photos, name, source, folders), mask))
+        pairs.setdefault(split, []).append((find_photo(found, name, source, folders, strict=True), mask))
     return pairs
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnlab.data.annotations import Annotations, Objects, class_table, mend, read_annotations, read_table
+from cnnlab.data.annotations import Annotations, Objects, class_table, mend, notes_on, read_annotations, read_table
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
 from cnnlab.data.groups import groups_of, without_groups
@@ -185,7 +185,7 @@ def box_columns(
       difficult: whether to learn objects that are marked as difficult.
       left_out: number of objects that the reader left out, by reason.
     """
-    counts = Counter({f"{reason}, left out": number for reason, number in left_out.items()})
+    counts: Counter[str] = Counter()
     width = max(1, *(min(len(photo.names), MAX_OBJECTS) for photo in objects))
     number = {name: i for i, name in enumerate(names)}
     rows: dict[str, list[np.ndarray]] = {name: [] for name in _PADDING}
@@ -212,12 +212,7 @@ def box_columns(
     counts["crowds, not learnt"] = int(columns["crowd"].values.sum())
     counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].values.sum())
     notes = [f"{count:,} {reason}" for reason, count in counts.items() if count]
-    if other := [photo for photo in objects if photo.stated_size not in (None, photo.size)]:
-        (height, width), (h, w) = other[0].stated_size, other[0].size
-        notes.append(
-            f"{len(other)} photos have another size than their annotations state, the first {other[0].photo} with "
-            f"{w}x{h} instead of {width}x{height}: their boxes may be misplaced"
-        )
+    notes += notes_on(Annotations(objects, None, None, left_out))
     if notes:
         warnings.warn(f"boxes of {where}: {'; '.join(notes)}", stacklevel=3)
     return columns

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnlab.data.annotations import Objects, class_table, read_annotations
+from cnnlab.data.annotations import Objects, class_table, notes_on, read_annotations
 from cnnlab.data.annotations.drawing import DrawnMasks, mask_classes, without_outline
 from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.groups import groups_of
@@ -82,10 +82,11 @@ def outlines(
             f"the objects of {root} have boxes and no outlines, so there is no mask to learn; train "
             "--task.name detection, or export polygons or masks"
         )
+    notes = notes_on(records)
     if counts["boxes"]:
-        warnings.warn(
-            f"{root}: {counts['boxes']:,} objects have a box and no outline, left out of the masks", stacklevel=2
-        )
+        notes.append(f"{counts['boxes']:,} objects have a box and no outline, left out")
+    if notes:
+        warnings.warn(f"masks of {root}: {'; '.join(notes)}", stacklevel=2)
     classes = mask_classes(class_table(records.objects, records.classes), border)
     drawing = {"order": order, "border": border}
     columns = {"image": _column(records.objects)}
