@@ -171,19 +171,26 @@ def split_of(path: Path, root: Path, *, by_name: bool = False) -> str | None:
     return next((SPLITS[part] for part in path.relative_to(root).parts[:-1] if part in SPLITS), None)
 
 
-def mentions(path: Path, words: Sequence[bytes], *, within: int | None = None) -> bool:
-    """Returns whether a regular file holds all these words, or its first `within` bytes do; nothing is parsed."""
+def mentions(path: Path, words: Sequence[bytes]) -> bool:
+    """Returns whether a regular file holds all these words; nothing is parsed."""
     try:
         if not path.is_file() or not 0 < path.stat().st_size <= MAX_SNIFFED:
             return False
-        with open(path, "rb") as file:
-            if within is not None:
-                start = file.read(within)
-                return all(word in start for word in words)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return all(content.find(word) >= 0 for word in words)
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return all(content.find(word) >= 0 for word in words)
     except (OSError, ValueError):
         return False
+
+
+def first_bytes(path: Path, number: int) -> bytes:
+    """Returns the first bytes of a regular file; empty if it cannot be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(number)
+    except OSError:
+        return b""
 
 
 def chosen_attribute(names: Iterable[str], wanted: str | None, where: str) -> str | None:

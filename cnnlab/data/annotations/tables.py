@@ -14,7 +14,7 @@ import numpy as np
 from cnnlab.data.annotations.fields import is_number
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, stated_size
-from cnnlab.data.annotations.survey import Survey, find_photo, photo_size, split_of
+from cnnlab.data.annotations.survey import Survey, find_photo, first_bytes, photo_size, split_of
 from cnnlab.data.masks import CLASSES
 from cnnlab.data.targets import TARGETS
 from cnnlab.files.listing import has_image_suffix
@@ -53,11 +53,10 @@ def find_tables(found: Survey, within: Path | None = None) -> list[Path]:
 
 def _first_rows(path: Path) -> _Table | None:
     """Returns the columns of a file, judged by its first row; None if it is no table of boxes."""
+    lines = first_bytes(path, _START).decode("utf-8-sig", "replace").splitlines()
     try:
-        with open(path, "rb") as file:
-            start = file.read(_START).decode("utf-8-sig", "replace")
-        row = next(iter(csv.reader(start.splitlines()[:1])), [])
-    except (OSError, csv.Error):
+        row = next(csv.reader(lines[:1]), [])
+    except csv.Error:
         return None
     header = [cell.strip().lower() for cell in row]
     columns: dict[str, int] = {}

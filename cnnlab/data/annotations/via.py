@@ -15,7 +15,15 @@ from cnnlab.data.annotations.fields import LIST, NUMBER, OBJECT, TEXT, field, is
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, objects_of
 from cnnlab.data.annotations.shapes import ellipse, line, polygon, rectangle
-from cnnlab.data.annotations.survey import Survey, chosen_attribute, find_photo, mentions, photo_size, split_of
+from cnnlab.data.annotations.survey import (
+    Survey,
+    chosen_attribute,
+    find_photo,
+    first_bytes,
+    mentions,
+    photo_size,
+    split_of,
+)
 from cnnlab.files.strict_json import shown
 from cnnlab.files.text import parse_json, read_json, read_text
 from cnnlab.geometry.outlines import Outline
@@ -41,7 +49,7 @@ def find_via(found: Survey, within: Path | None = None) -> list[Path]:
     words = [name.encode() for name in _COLUMNS]
     return [
         *(path for path in files if mentions(path, (b'"regions"', b'"file_attributes"'))),
-        *(path for path in tables if mentions(path, words, within=_START)),
+        *(path for path in tables if all(word in first_bytes(path, _START) for word in words)),
     ]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, stated_size
-from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
+from cnnlab.data.annotations.survey import Survey, find_photo, first_bytes, photo_size, split_of
 from cnnlab.data.targets import SPLITS
 from cnnlab.files.listing import by_stem, list_files, warn_left_out
 from cnnlab.files.strict_json import shown
@@ -22,6 +22,7 @@ from cnnlab.files.text import read_text
 
 MAX_BYTES = 5_000_000  # far more than a file of a hundred objects needs
 _FLAGS = {"0": False, "false": False, "unspecified": False, "": False, "1": True, "true": True}
+_ELEMENT = re.compile(rb"<annotation[\s/>]")
 _START = 4096  # bytes in which a file's first element stands
 MAX_LIST_BYTES = 100_000_000  # a million names take about 20 MB
 
@@ -35,7 +36,7 @@ def find_voc(found: Survey, within: Path | None = None) -> list[Path]:
 
 def _is_annotation(path: Path) -> bool:
     """Returns whether a file begins with an `<annotation>`; CVAT's own XML begins with `<annotations>`."""
-    return any(mentions(path, [b"<annotation" + end], within=_START) for end in (b">", b" ", b"\n", b"\r", b"/"))
+    return _ELEMENT.search(first_bytes(path, _START)) is not None
 
 
 def read_voc(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:

@@ -10,7 +10,7 @@ import yaml
 
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, polygons
-from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
+from cnnlab.data.annotations.survey import Survey, find_photo, first_bytes, mentions, photo_size, split_of
 from cnnlab.data.targets import SPLITS, check_split_names
 from cnnlab.files.listing import SUFFIXES, by_stem, has_image_suffix, list_files, warn_left_out
 from cnnlab.files.strict_json import shown
@@ -206,8 +206,8 @@ def _of_lists(found: Survey) -> list[_Place]:
 
 def _lists_photos(path: Path) -> bool:
     """Returns whether the first line of a text file is the path of a photo."""
-    with open(path, "rb") as file:
-        return has_image_suffix(file.readline(_LINE).decode("utf-8", "replace").strip())
+    lines = first_bytes(path, _LINE).decode("utf-8", "replace").splitlines()
+    return bool(lines) and has_image_suffix(lines[0].strip())
 
 
 def _listed(found: Survey, path: Path) -> list[tuple[Path, Path | None]]:
