@@ -88,7 +88,8 @@ def read_annotations(
         where = root if within is None else within
         layouts = [form.layout for form in FORMATS if format in (None, form.name)]
         raise ValueError(
-            f"{where} holds no annotations{f' of {format}' if format else ''}; looked for {_either(layouts)}"
+            f"{where} holds no annotations{f' of {format}' if format else ''}; looked for {_either(layouts)}. "
+            "The smallest layout is images/1.jpg, labels/1.txt and classes.txt"
         )
     if format is None and len(files) > 1:
         _, *others = files
@@ -151,7 +152,10 @@ def list_masks(root: Path, images: str | None = None, masks: str | None = None) 
     found = survey(root)
     layout = mask_layout(found, images, masks)
     if layout is None:
-        raise ValueError(f"{root} holds no images with masks; looked for {expected_masks(images, masks)}")
+        raise ValueError(
+            f"{root} holds no images with masks; looked for {expected_masks(images, masks)}. The smallest layout is "
+            f"{images or 'images'}/1.jpg and {masks or 'masks'}/1.png"
+        )
     return layout.pairs(found, images, masks)
 
 

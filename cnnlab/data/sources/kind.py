@@ -8,6 +8,7 @@ from cnnlab.data.annotations import MaskLayout, Survey, find_formats, mask_layou
 from cnnlab.data.targets import TARGETS
 from cnnlab.quoting import for_terminal
 
+_EXPECTED = {"detection": "boxes", "segmentation": "pairs"}
 _NAMED = 2  # files that a reason names
 
 
@@ -36,8 +37,8 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     """Returns which source reads a folder, judged by its files; nothing is parsed.
 
     Boxes and outlines come first for detection, masks and outlines for segmentation. Without a task, or with another,
-    masks come before boxes, unless the layout of the masks usually has boxes too. A folder of classes or with
-    `targets.csv` is what nothing else fits.
+    masks come before boxes, unless the layout of the masks usually has boxes too. Without any of them, a folder is one
+    of classes, unless the task needs boxes or masks: the error of their source then says what it looked for.
 
     Args:
       path: the folder.
@@ -54,7 +55,9 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     fits = [kind for kind in (_masks(layout), *_annotated(found, task)) if kind is not None]
     boxes_first = task == "detection" or (task != "segmentation" and layout is not None and layout.beside_boxes)
     fits.sort(key=lambda kind: (kind.source == "pairs") == boxes_first)
-    if task in ("classification", "regression", "multilabel") or not fits:
+    if not fits and task in _EXPECTED:
+        return Kind(_EXPECTED[task], None, "nothing in it is known, but the task needs this")
+    if task in ("classification", "regression") or not fits:
         return Kind("folder", None, "its images lie in a folder for each class" if root.is_dir() else "no such folder")
     first, *others = fits
     return first._replace(others=tuple(_option(first, other) for other in others))

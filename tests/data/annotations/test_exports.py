@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab.data import kind_of
+from cnnlab.data import kind_of, load
 from cnnlab.data.annotations import find_format, read_annotations
 from cnnlab.data.annotations.drawing import draw_mask, mask_classes
 from cnnlab.data.annotations.label_studio import decode_brush
@@ -404,6 +404,10 @@ def test_a_folder_without_annotations_is_told_what_was_looked_for(tmp_path):
         ValueError, match=r"holds no annotations; looked for Annotations/\*\.xml .*\(LabelMe\).*RetinaNet"
     ):
         read_annotations(tmp_path)
+    with pytest.raises(ValueError, match=r"The smallest layout is images/1\.jpg, labels/1\.txt and classes\.txt"):
+        load(tmp_path, task="detection")
+    with pytest.raises(ValueError, match=r"The smallest layout is images/1\.jpg and masks/1\.png"):
+        load(tmp_path, task="segmentation")
     with pytest.raises(ValueError, match="unknown format 'cocoo'"):
         read_annotations(tmp_path, format="cocoo")
 
