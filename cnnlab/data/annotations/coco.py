@@ -38,9 +38,9 @@ def read_coco(found: Survey, files: Sequence[Path], reading: Reading) -> Annotat
     """Reads the photos and objects of one or several files; a `bbox` is x, y, width, height from the top left corner.
 
     The split of a file is the word `train`, `val` or `test` in its name or, without it, the folder of that name above
-    it. Classes are in the order of their category ids. Crowds (`iscrowd` 1: many objects in one box) are marked. A
-    `segmentation` is a list of polygons, of which the union counts, or run lengths. Without a `bbox`, an object has the
-    tight box of its outline.
+    it. Classes are in the order of their category ids. A category without objects that only heads others is none;
+    Roboflow writes one. Crowds (`iscrowd` 1: many objects in one box) are marked. A `segmentation` is a list of
+    polygons, of which the union counts, or run lengths. Without a `bbox`, an object has the tight box of its outline.
 
     Photos are searched in the folder named like the end of the file (`instances_train2017.json`: `train2017`,
     `images/train2017`), beside the file, in `images`, and then by their names everywhere.
@@ -63,7 +63,8 @@ def read_coco(found: Survey, files: Sequence[Path], reading: Reading) -> Annotat
         )
     if not objects:
         raise ValueError(f"{files[0]} lists no photo; export it again with its photos")
-    classes = tuple(name for _, name in sorted(categories.items()))
+    unused = _headings(tables) - {name for photo in objects for name in photo.names}
+    classes = tuple(name for _, name in sorted(categories.items()) if name not in unused)
     return Annotations(objects, split if any(splits) else None, classes, left_out)
 
 
@@ -91,6 +92,16 @@ def _categories(tables: dict[Path, dict]) -> dict[int, str]:
                     f"{where}: categories {number_of[name]} and {number} are both called {name!r}; give each its name"
                 )
     return categories
+
+
+def _headings(tables: dict[Path, dict]) -> set[str]:
+    """Returns the names that are the supercategory of another category."""
+    entries = [category for table in tables.values() for category in table["categories"]]
+    return {
+        category["supercategory"]
+        for category in entries
+        if isinstance(category.get("supercategory"), str) and category["supercategory"] != category["name"]
+    }
 
 
 class _Object(NamedTuple):

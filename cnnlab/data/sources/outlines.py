@@ -101,7 +101,8 @@ def outlines(
     name = root.resolve().name
     if window is not None or border_weight:
         columns = {
-            split: _read(root, own, classes, target, channels, drawing, border_weight) for split, own in parts.items()
+            split: _read(root, listed, classes, target, channels, drawing, border_weight)
+            for split, listed in parts.items()
         }
         check_known({split: part["mask"] for split, part in columns.items()}, root)
         if window is not None:

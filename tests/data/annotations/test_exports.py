@@ -547,6 +547,15 @@ def test_several_attributes_need_the_name_of_the_one_of_the_class(tmp_path):
     }
 
 
+def test_a_category_that_only_heads_others_is_no_class(tmp_path):
+    photos(tmp_path)
+    table = coco_table()
+    heads = [{"id": 0, "name": "pets", "supercategory": "none"}]
+    table["categories"] = heads + [entry | {"supercategory": "pets"} for entry in table["categories"]]
+    write(tmp_path / "a.json", table)
+    assert read_annotations(tmp_path).classes == ("cat", "dog")
+
+
 def test_an_empty_export_is_refused(tmp_path):
     photos(tmp_path)
     write(tmp_path / "a.json", {"images": [], "annotations": [], "categories": []})
