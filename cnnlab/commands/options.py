@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import tyro
 
-from cnnlab.data import SOURCES, Augmentation, detect_source
+from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
@@ -131,11 +131,25 @@ def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     known, rest = parser.parse_known_args(arguments)
     path = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     path.add_argument("--data.path", dest="path")
-    path.add_argument("--data.annotations", dest="annotations")
+    for option in ("annotations", "format", "masks"):
+        path.add_argument(f"--data.{option}", dest=option)
     location = path.parse_known_args(rest)[0]
     if known.data is None and known.resume is None and location.path is not None:
-        known.data = "boxes" if location.annotations else detect_source(Path(location.path).expanduser())
+        task = known.task or (get(preset).task.name if preset in PRESETS else None)
+        known.data = _source(Path(location.path).expanduser(), task, location)
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
+
+
+def _source(path: Path, task: str | None, location: argparse.Namespace) -> str:
+    """Returns the source of a folder: the one that an option belongs to, or the one that its files decide."""
+    if location.masks:
+        return "pairs"
+    if location.annotations or location.format:
+        return "outlines" if task == "segmentation" else "boxes"
+    kind = kind_of(path, task)
+    if path.is_dir():
+        print_kind(path, kind)
+    return kind.source
 
 
 def _flags(base: Experiment) -> Any:

@@ -18,7 +18,7 @@ def run(arguments: Sequence[str]) -> None:
         paths: tyro.conf.Positional[tuple[str, ...]],
         /,
         output: str | None = None,
-        format: Literal["json", "csv"] = "json",
+        format: Literal["json", "csv", "coco", "yolo", "voc", "labelme", "labelstudio"] = "json",
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
         tile: int | None = None,
@@ -36,7 +36,8 @@ def run(arguments: Sequence[str]) -> None:
             output: directory for predictions.json or .csv, masks, maps and drawings of boxes; by default predictions
                 go to standard output. A video becomes NAME.mp4 and NAME.json, whose image_id is the number of the
                 frame, from 1.
-            format: format of the predictions.
+            format: format of the predictions: json or csv; for detection also annotations of boxes that score .3 or
+                more, to import and correct in a tool (with --output).
             mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
             seed: seed of the dropout masks.
             tile: tile size, the side of a sheet's windows in pixels; every file becomes a sheet at its own resolution.

@@ -83,9 +83,11 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
         raise Misuse("no PATH given; name image files or folders")
     if videos and (not request.output or request.format != "json" or _not_of_videos(photos) or several):
         raise Misuse(
-            f"{videos[0]} is a video: add --output DIR, and leave out --format csv, --calibrated, --group, "
-            "--invert and all but one run"
+            f"{videos[0]} is a video: add --output DIR, and leave out --format, --calibrated, --group, --invert and "
+            "all but one run"
         )
+    if request.format not in ("json", "csv") and not request.output:
+        raise Misuse(f"--format {request.format} writes files: add --output DIR")
     if len({Path(run).resolve() for run in runs}) < len(runs):
         raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble needs different runs")
     if several:

@@ -21,6 +21,7 @@ from cnnlab.files.images import read_header
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
+from cnnlab.predictions.exchange import EXCHANGES, Predicted, write_annotations
 from cnnlab.predictions.options import require_option
 from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
@@ -52,6 +53,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     for option in ("calibrated", "ids", "group"):
         if getattr(options, option):
             require_option(trained.task, option, f"--{option}", run=runs[0])
+    if request.format in EXCHANGES:
+        require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
     unreadable = _print_left_out if options.skip_unreadable else None
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
     if sheets and len(members) > 1:
@@ -73,6 +76,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     )
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     records, broken, name, number = [], [], naming(), 0
+    predicted: list[Predicted] = []
     upcoming = next(predictions, None)
     for path in files:
         if path in sheets:
@@ -89,13 +93,19 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
             number += 1
             own = _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
             records += own if fitted is None or fitted.calibration is None else map(_with_uncalibrated, own)
+            if request.format in EXCHANGES:
+                predicted.append(Predicted(Photo(path), own))  # one that holds no pixels
             upcoming = next(predictions, None)
     if broken and not records:
         raise broken[0]
     if not number and not records:
         raise ValueError("none of the files can be read; see above")
     _warn_if_different(runs[0], looks, options.invert)
-    _print_or_write(records, trained, request)
+    if request.format in EXCHANGES:
+        written = write_annotations(request.format, predicted, trained.spec.classes, Path(request.output))
+        print(for_terminal(written))
+    else:
+        _print_or_write(records, trained, request)
     if broken:
         errors = "; ".join(map(str, broken))
         raise ValueError(f"{errors}; all other files are predicted (--skip-unreadable leaves out what cannot be read)")

@@ -3,10 +3,12 @@
 from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
-from cnnlab.data.sources import SOURCES, Source, detect_source, load_data, places, register
+from cnnlab.data.description import Description, describe
+from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
+from cnnlab.data.sources.outlines import outlines
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
@@ -17,23 +19,29 @@ __all__ = [
     "SOURCES",
     "Augmentation",
     "Dataset",
+    "Description",
     "Examples",
     "InputSpec",
+    "Kind",
     "Source",
     "as_float",
     "augment",
     "boxes",
     "check_images",
-    "detect_source",
+    "describe",
     "digits",
     "epoch_order",
     "evaluation_batches",
     "folder",
     "from_arrays",
+    "kind_of",
+    "load",
     "load_data",
     "normalise",
+    "outlines",
     "pairs",
     "places",
+    "print_kind",
     "register",
     "shapes",
     "sheet",

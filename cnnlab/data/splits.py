@@ -12,7 +12,8 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
     """Splits columns into disjoint parts in proportion to `shares`, stratified by `label`.
 
     Several `labels` are stratified by each example's rarest label. Without either column, all examples are one stratum.
-    The result depends only on the columns and the seed.
+    With a column `group`, all examples of a group go to one part; the shares and the strata are met as far as the
+    groups allow. The result depends only on the columns and the seed.
     """
     n = len(columns["image"])
     strata = _rarest(columns["labels"]) if "labels" in columns else columns.get("label", np.zeros(n, np.int32))
@@ -29,8 +30,8 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
         cuts = zip(shares, edges[:-1], edges[1:], strict=True)
         return {split: np.flatnonzero((low <= place) & (place < high)) for split, low, high in cuts}
 
-    chosen = draw(random=False)
-    if not all(map(len, chosen.values())):
+    chosen = _whole_groups(columns["group"], strata, shares, seed) if "group" in columns else draw(random=False)
+    if "group" not in columns and not all(map(len, chosen.values())):
         chosen = draw(random=True)  # random offsets give the odd examples of small classes to different splits
     for split, indices in chosen.items():
         if not len(indices):
@@ -38,6 +39,38 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
                 f"{n} examples are too few to split {dict(shares)}: {split!r} would be empty; add some, or give it more"
             )
     return {split: take_rows(columns, indices) for split, indices in chosen.items()}
+
+
+def _whole_groups(
+    groups: np.ndarray, strata: np.ndarray, shares: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Returns the examples of each part, where a group stays whole.
+
+    The largest groups come first. Each goes to the part that lacks its strata most, relative to what the part should
+    have.
+    """
+    names, place = np.unique(groups.astype(str), return_inverse=True)
+    if len(names) < len(shares):
+        raise ValueError(
+            f"{len(names)} groups are too few for {len(shares)} splits ({', '.join(names[:3])}); give --data.group "
+            "another part of the path, or splits of your own"
+        )
+    _, kind = np.unique(strata, return_inverse=True)
+    table = np.zeros((len(names), kind.max() + 1))
+    np.add.at(table, (place, kind), 1)
+    part = np.array(list(shares.values())) / sum(shares.values())
+    wanted = part[:, None] * table.sum(0)
+    lacking, target = wanted.copy(), np.empty(len(names), int)
+    order = np.random.default_rng(seed).permutation(len(names))
+    for group in order[np.argsort(-table[order].sum(1), kind="stable")]:
+        need = (table[group] * lacking / np.maximum(wanted, 1e-9)).sum(1)
+        target[group] = int(need.argmax())
+        lacking[target[group]] -= table[group]
+    for empty in [i for i in range(len(shares)) if not (target == i).any()]:
+        donor = np.bincount(target, minlength=len(shares)).argmax()
+        members = np.flatnonzero(target == donor)
+        target[members[table[members].sum(1).argmin()]] = empty
+    return {split: np.flatnonzero(target[place] == i) for i, split in enumerate(shares)}
 
 
 def _rarest(labels: np.ndarray) -> np.ndarray:

@@ -44,15 +44,17 @@ class Listing(NamedTuple):
       columns: `label`, `labels` or `target`, as in `Examples`.
       classes: names of the classes, or of the regression targets.
       split: split of each file, `[n]`; None if the folder defines no splits.
+      group: group of each file, `[n]`, which stays in one split; None without groups.
     """
 
     names: np.ndarray
     columns: Columns
     classes: tuple[str, ...]
     split: np.ndarray | None
+    group: np.ndarray | None = None
 
 
-def read_targets(root: Path) -> Listing:
+def read_targets(root: Path, *, group: str | None = None) -> Listing:
     """Reads `root/targets.csv`, a UTF-8 table with one row per file.
 
     The header is `file`, optionally `split` (train, validation or test; in all rows or not at all), and one of these:
@@ -60,6 +62,8 @@ def read_targets(root: Path) -> Listing:
     - `labels`: any number of names, also none, separated by `;`.
     - `label` or `class`: one name.
     - Columns of any other names: numbers. A single column without any number holds classes.
+
+    The column `group`, if it is named, is none of these: it says which files stay in one split.
 
     Raises:
       ValueError: the header or a row does not fit; the message names the row's line and the error.
@@ -77,8 +81,9 @@ def read_targets(root: Path) -> Listing:
             if name not in SPLITS:
                 raise ValueError(f"{_at(root, line)}: {unknown('split', name, SPLITS)}")
         split = np.array([SPLITS[name] for name in split], object)
+    groups = np.array(column.pop(group), object) if group in column and len(column) > 1 else None
     columns, classes = _annotations(root, column, lines)
-    return Listing(np.array(files, object), columns, classes, split)
+    return Listing(np.array(files, object), columns, classes, split, groups)
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:

@@ -107,17 +107,22 @@ def existing_file(path: Path) -> Path | None:
         status = os.stat(path.parent)
     except (OSError, ValueError):  # a name too long, or with a null character
         return None
-    name = _names(path.parent, status.st_mtime_ns).get(_alike(path.name))
+    name = _names(path.parent, status.st_mtime_ns).get(alike(path.name))
     return None if name is None or not (path.parent / name).is_file() else path.parent / name
 
 
 @functools.lru_cache(maxsize=64)
 def _names(folder: Path, changed: int) -> dict[str, str]:
     """Returns the names in a folder by their normalised form; a changed folder is read again."""
-    return {_alike(name): name for name in sorted(os.listdir(folder), reverse=True)}
+    return {alike(name): name for name in sorted(os.listdir(folder), reverse=True)}
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
+    """Returns the form in which names that look the same are equal, whatever the case of their suffix.
+
+    >>> alike("a.JPG")
+    'a.jpg'
+    """
     stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name))
     return stem + suffix.lower()
 

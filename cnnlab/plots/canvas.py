@@ -47,3 +47,12 @@ def rectangle_of(rectangle: type, box: np.ndarray, **style):
     """Creates a matplotlib rectangle from a box `[4]` xyxy in pixels."""
     # A box has continuous coordinates, with pixel centres at +0.5; imshow puts pixel centres at integers.
     return rectangle((box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, **style)
+
+
+def tint(axis: Axes, mask: np.ndarray) -> None:
+    """Draws a mask `[H, W]` over its image: classes from 1 on in colour, ignored pixels hatched."""
+    classes = np.ma.masked_less(mask, 1)
+    axis.imshow(classes, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
+    if (mask == -1).any():
+        hatched = axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        hatched.set(edgecolor=GREY, linewidth=0)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.files.eight_bits import check_range, eight_bits
+from cnnlab.files.gdal import open_raster
 from cnnlab.files.images import ORIENTATION, read_header, read_pixels
 from cnnlab.files.opening import MAX_PIXELS, SHEET_PIXELS, ImageError, opened, pixel_limit
-from cnnlab.sheets.gdal import open_raster
 from cnnlab.sheets.georeference import Georeference, georeference
 
 GEOTIFF = (".tif", ".tiff", ".jp2")

@@ -98,7 +98,7 @@ class Detection(Task):
     monitor = "map50"
     example_score = "f1"
     maximise = True
-    predict_options = ("ids", "group", "video")
+    predict_options = ("annotations", "ids", "group", "video")
 
     def __post_init__(self):
         if self.kind not in ("cells", "anchors"):

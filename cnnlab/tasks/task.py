@@ -66,8 +66,8 @@ class Task(Protocol):
       decides: whether a prediction is one distribution over classes `[B, k]`, named `probs`, which can be calibrated,
         turned into conformal sets and compared with out-of-distribution images.
       example_score: column of `per_example` by which two networks' results for an example are compared.
-      predict_options: options of `cnnlab predict` that only some tasks take: `calibrated`, `ids`, `group`, `tile`,
-        `video`.
+      predict_options: options of `cnnlab predict` that only some tasks take: `annotations` (the formats of
+        annotation tools), `calibrated`, `ids`, `group`, `tile`, `video`.
     """
 
     logits: Literal["vector", "map", "grid", "time"] | None = None

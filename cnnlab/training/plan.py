@@ -13,8 +13,9 @@ import numpy as np
 import optax
 
 from cnnlab import nn as cnn
-from cnnlab.data import SOURCES, Dataset, load_data, steps_per_epoch
+from cnnlab.data import SOURCES, Dataset, kind_of, load_data, print_kind, steps_per_epoch
 from cnnlab.data.augment import check_columns
+from cnnlab.data.duplicates import warn_duplicates
 from cnnlab.errors import unknown
 from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
@@ -23,6 +24,9 @@ from cnnlab.tasks import TASKS, Task, check_logits, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Training, check_choice, with_defaults
 from cnnlab.training.optimizer import create_optimizer
+
+AUTO = "auto"
+"""Name of the data of an experiment whose folder decides which source reads it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +89,8 @@ def make_plan(
     Raises:
       ValueError: a name is unknown, or data, network, task and batch size do not fit each other.
     """
+    if data is None and experiment.data.name == AUTO:
+        experiment = dataclasses.replace(experiment, data=_source(experiment))
     own = {
         "data": data and data.name,
         "model": network and type(network).__name__,
@@ -95,6 +101,7 @@ def make_plan(
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # raises an error that names a missing split
     experiment = _with_fitting_batches(experiment, len(dataset["train"]))
+    warn_duplicates(dataset)
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
     if network is None:
@@ -131,6 +138,16 @@ def _monitor(training: Training, task: Task) -> tuple[str, bool]:
             f"is more of the monitored metric {name!r} better, or less? Set --training.maximise True or False"
         )
     return name, LARGER_IS_BETTER[name]
+
+
+def _source(experiment: Experiment) -> Choice:
+    """Returns the choice of the source that reads the folder of `Choice("auto", path=...)`, and prints the reason."""
+    options = experiment.data.options
+    if not isinstance(options.get("path"), str):
+        raise ValueError(f"Choice({AUTO!r}) needs the option path, the folder of the data, found {options}")
+    kind = kind_of(options["path"], experiment.task.name)
+    print_kind(options["path"], kind)
+    return Choice(kind.source, **options)
 
 
 def load_experiment_data(experiment: Experiment) -> Dataset:

@@ -4,6 +4,7 @@ Each reader meets some damaged files in the suite. `HYPOTHESIS_PROFILE=long pyte
 reader, each within a gigabyte and five seconds.
 """
 
+import base64
 import contextlib
 import dataclasses
 import io
@@ -24,11 +25,14 @@ from safetensors.numpy import save_file
 
 from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
 from cnnlab.data.annotations import read_annotations, read_table
+from cnnlab.data.annotations.drawing import draw_mask, mask_classes
+from cnnlab.data.annotations.voc_masks import read_labels
 from cnnlab.data.masks import read_classes, read_codes
 from cnnlab.data.sources import boxes
 from cnnlab.data.targets import read_targets
 from cnnlab.files.images import read_header, read_pixels
 from cnnlab.files.nodata import known_pixels
+from cnnlab.files.vectors import draw_polygons
 from cnnlab.models import import_torch
 from cnnlab.sheets import open_sheet
 from cnnlab.trained import Trained
@@ -171,6 +175,120 @@ def yolo(folder: Path) -> Case:
     return Case(file, lambda: read_annotations(folder))
 
 
+def labels(name: str, content: Any, photo: str = "a.jpg"):
+    """A photo and one file of an annotation tool beside it."""
+
+    def case(folder: Path) -> Case:
+        photos(folder, photo)
+        file = folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return Case(file, lambda: drawn(folder))
+
+    return case
+
+
+def drawn(folder: Path) -> None:
+    """Reads the annotations of a folder and draws the masks of the outlines."""
+    for photo in read_annotations(folder).objects:
+        if photo.size is not None:
+            draw_mask(photo, mask_classes(sorted(set(photo.names)), 1), border=1)
+
+
+RECTANGLE = [[2, 2], [9, 2], [9, 9], [2, 9]]
+OUTLINES = {
+    "images": [{"id": 1, "file_name": "a.jpg", "height": 24, "width": 20}],
+    "categories": [{"id": 3, "name": "cat"}],
+    "annotations": [
+        {"image_id": 1, "category_id": 3, "bbox": [1, 2, 8.5, 9], "segmentation": [[2, 2, 9, 2, 9, 9.5]]},
+        {"image_id": 1, "category_id": 3, "iscrowd": 1, "segmentation": {"size": [24, 20], "counts": [50, 5, 425]}},
+        {"image_id": 1, "category_id": 3, "segmentation": {"size": [24, 20], "counts": "b15i:"}},
+    ],
+}
+SHAPES = {
+    "version": "5.4.1",
+    "imagePath": "a.jpg",
+    "imageHeight": 24,
+    "imageWidth": 20,
+    "shapes": [
+        {"label": "cat", "points": RECTANGLE, "shape_type": "polygon", "group_id": None},
+        {"label": "cat", "points": RECTANGLE[::2], "shape_type": "circle", "group_id": 1},
+        {"label": "dog", "points": RECTANGLE[:3], "shape_type": "linestrip"},
+        {
+            "label": "dog",
+            "points": RECTANGLE[::2],
+            "shape_type": "mask",
+            "mask": base64.b64encode(encoded("PNG", PIXELS[:4, :4, 0])).decode(),
+        },
+    ],
+}
+REGIONS = {
+    "a.jpg12": {
+        "filename": "a.jpg",
+        "file_attributes": {},
+        "regions": [
+            {
+                "shape_attributes": {"name": "polygon", "all_points_x": [2, 9, 9], "all_points_y": [2, 2, 9]},
+                "region_attributes": {"kind": "cat"},
+            },
+            {
+                "shape_attributes": {"name": "circle", "cx": 9, "cy": 9, "r": 4},
+                "region_attributes": {"kind": {"cat": True}},
+            },
+        ],
+    }
+}
+TASKS = [
+    {
+        "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"},
+        "annotations": [
+            {
+                "result": [
+                    {
+                        "type": "rectanglelabels",
+                        "from_name": "label",
+                        "value": {"x": 1, "y": 2, "width": 30, "height": 40, "rotation": 9, "rectanglelabels": ["cat"]},
+                    },
+                    {
+                        "type": "polygonlabels",
+                        "from_name": "label",
+                        "value": {"points": RECTANGLE, "polygonlabels": ["dog"]},
+                    },
+                    {
+                        "type": "brushlabels",
+                        "from_name": "label",
+                        "value": {"format": "rle", "rle": [0, 0, 7, 128, 56, 0, 1, 143, 252], "brushlabels": ["dog"]},
+                    },
+                ]
+            }
+        ],
+    }
+]
+ROWS = "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,20,24,cat,1,2,9,9\na.jpg,20,24,dog,3,3,8,8\n"
+
+
+def labelmap(folder: Path) -> Case:
+    file = folder / "labelmap.txt"
+    file.write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\nhouse:10,10,128::\n")
+    return Case(file, lambda: read_labels(folder))
+
+
+def geojson(folder: Path) -> Case:
+    rasterio = pytest.importorskip("rasterio")
+    raster, file = folder / "r.tif", folder / "a.geojson"
+    profile = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "uint8", "crs": "EPSG:25832"}
+    with rasterio.open(raster, "w", transform=rasterio.Affine(2, 0, 500_000, 0, -2, 5_400_000), **profile) as out:
+        out.write(PIXELS[None, :8, :8, 0])
+    ring = [[500_002, 5_399_998], [500_009, 5_399_998], [500_009, 5_399_990], [500_002, 5_399_998]]
+    table = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": "EPSG:25832"}},
+        "features": [{"properties": {"kind": "house"}, "geometry": {"type": "Polygon", "coordinates": [ring]}}],
+    }
+    file.write_text(json.dumps(table))
+    return Case(file, lambda: draw_polygons(file, raster, column="kind"))
+
+
 def yaml(folder: Path) -> Case:
     file = folder / "data.yaml"
     file.write_text("path: ../data\ntrain: images/train\nnc: 2\nnames:\n  0: cat\n  1: 'dog'\n")
@@ -245,6 +363,13 @@ CASES = {
     "coco": coco,
     "voc": voc,
     "yolo": yolo,
+    "outlines": labels("annotations/a.json", OUTLINES),
+    "labelme": labels("a.json", SHAPES),
+    "via": labels("a.json", REGIONS),
+    "label studio": labels("a.json", TASKS),
+    "csv": labels("a.csv", ROWS),
+    "labelmap": labelmap,
+    "geojson": geojson,
     "yaml": yaml,
     "classes": classes,
     "targets": targets,
@@ -267,7 +392,7 @@ def test_a_damaged_file_is_read_or_named(name, tmp_path):
     case = CASES[name](tmp_path)
     original = case.file.read_bytes()
     damaged = damaged_bytes(original)
-    if case.file.suffix == ".json":
+    if case.file.suffix in (".json", ".geojson"):
         damaged = damaged_json(original) | damaged
 
     @hypothesis.given(damaged)

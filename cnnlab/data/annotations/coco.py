@@ -1,71 +1,71 @@
-"""Reader of COCO's boxes: one JSON file for many photos.
+"""Reader of COCO's boxes and outlines: one JSON file for many photos.
 
 Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014; format at cocodataset.org.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnlab.data.annotations.format import Format
-from cnnlab.data.annotations.photos import find_photo
-from cnnlab.data.annotations.record import Annotations, Objects, stated_size
-from cnnlab.files.listing import list_files
+from cnnlab.data.annotations.fields import AREA, BOX, FLAG, ID, LARGEST, TEXT, field
+from cnnlab.data.annotations.format import Format, Reading
+from cnnlab.data.annotations.record import Annotations, Objects, polygons, stated_size
+from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
 from cnnlab.files.strict_json import shown
 from cnnlab.files.text import read_json
+from cnnlab.geometry.outlines import Outline, Runs, bounds, check_runs, decompress
 
 MAX_BYTES = 600_000_000  # enough for COCO's own training file
-LARGEST = 1e9  # of a coordinate in pixels
-SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test"}
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
-def holds_coco(root: Path, annotations: str | None = None) -> bool:
-    """Returns whether a folder has `annotations/*.json`, or whether `annotations` within it is or holds a JSON file."""
-    if annotations is None:
-        return bool(_files(root / "annotations"))
-    path = root / annotations
-    return path.suffix.lower() == ".json" if path.is_file() else bool(_files(path))
+def find_coco(found: Survey, within: Path | None = None) -> list[Path]:
+    """Returns the JSON files that hold COCO's three lists, wherever they lie, and those in a folder `annotations`.
+
+    The official archive also has files of captions and key points: where a folder has files called `instances_*`, they
+    are the only ones.
+    """
+    files = found.ending(".json", below=within)
+    named = [path for path in files if within is not None or path.parent.name == "annotations"]
+    files = [path for path in files if mentions(path, _KEYS)] or named
+    return [path for path in files if path.name.startswith("instances_")] or files
 
 
-def read_coco(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
-    """Reads the photos and boxes of one or several files; a `bbox` is x, y, width, height from the top left corner.
+def read_coco(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:
+    """Reads the photos and objects of one or several files; a `bbox` is x, y, width, height from the top left corner.
 
-    The split of a file is the word `train`, `val` or `test` in its name. Classes are in the order of their category
-    ids. Crowds (`iscrowd` 1: many objects in one box) are marked.
+    The split of a file is the word `train`, `val` or `test` in its name or, without it, the folder of that name above
+    it. Classes are in the order of their category ids. A category without objects that only heads others is none;
+    Roboflow writes one. Crowds (`iscrowd` 1: many objects in one box) are marked. A `segmentation` is a list of
+    polygons, of which the union counts, or run lengths. Without a `bbox`, an object has the tight box of its outline.
 
-    Args:
-      root: the folder. Photos are searched in the folder named like the end of the file (`instances_train2017.json`:
-        `root/train2017`, `root/images/train2017`), then in `root/images` and in `root`.
-      annotations: name of the JSON file or of the folder of JSON files within it, if it is not `annotations`.
-      photos: name of the folder of photos within it, which is then the only one.
+    Photos are searched in the folder named like the end of the file (`instances_train2017.json`: `train2017`,
+    `images/train2017`), beside the file, in `images`, and then by their names everywhere.
 
     Raises:
       ValueError: a file is not JSON or lacks an entry, an id is unknown or occurs twice, or a photo is missing.
     """
-    place = root / (annotations or "annotations")
-    # The official archive also has files of captions and key points.
-    inside = [place] if place.is_file() else _files(place)
-    files = [path for path in inside if path.name.startswith("instances_")] or inside
     tables = {path: load_coco(path) for path in files}
     categories = _categories(tables)
-    splits = [next((s for word, s in SPLIT_WORDS.items() if word in path.stem.lower()), None) for path in files]
-    objects, split = [], []
+    splits = [split_of(path, found.root, by_name=True) for path in files]
+    objects, split, left_out = [], [], {}
     for (path, table), part in zip(tables.items(), splits, strict=True):
-        entries = _objects(path, table, categories, root / photos if photos else _folder(root, path))
+        entries = _objects(path, table, categories, found, reading, left_out)
         objects += entries
         split += [part] * len(entries)
     if any(splits) and None in splits:
-        raise ValueError(f"{files[splits.index(None)]} must have train, val or test in its name, as the other files")
-    classes = tuple(name for _, name in sorted(categories.items()))
-    return Annotations(objects, split if any(splits) else None, classes, {})
-
-
-def _files(folder: Path) -> list[Path]:
-    """Returns the visible JSON files below a folder; none if it does not exist."""
-    return [path for path in list_files(folder).others if path.suffix.lower() == ".json"] if folder.is_dir() else []
+        raise ValueError(
+            f"{files[splits.index(None)]} must have train, val or test in its name or in its folder's, as the other "
+            "files; or name one file by --data.annotations"
+        )
+    if not objects:
+        raise ValueError(f"{files[0]} lists no photo; export it again with its photos")
+    unused = _headings(tables) - {name for photo in objects for name in photo.names}
+    classes = tuple(name for _, name in sorted(categories.items()) if name not in unused)
+    return Annotations(objects, split if any(splits) else None, classes, left_out)
 
 
 def load_coco(path: Path) -> dict:
@@ -84,7 +84,7 @@ def _categories(tables: dict[Path, dict]) -> dict[int, str]:
     for path, table in tables.items():
         for i, category in enumerate(table["categories"]):
             where = f"{path}: categories[{i}]"
-            number, name = _field(category, "id", where, _ID), _field(category, "name", where, _TEXT)
+            number, name = field(category, "id", where, ID), field(category, "name", where, TEXT)
             if categories.setdefault(number, name) != name:
                 raise ValueError(f"{where}: category {number} is {name!r} here, {categories[number]!r} before")
             if number_of.setdefault(name, number) != number:
@@ -94,84 +94,122 @@ def _categories(tables: dict[Path, dict]) -> dict[int, str]:
     return categories
 
 
-def _objects(path: Path, table: dict, categories: dict[int, str], photos: Path) -> list[Objects]:
-    """Returns the objects of each photo in the file."""
-    inside: dict[int, list[tuple[list[float], str, bool, float]]] = {}
+def _headings(tables: dict[Path, dict]) -> set[str]:
+    """Returns the names that are the supercategory of another category."""
+    entries = [category for table in tables.values() for category in table["categories"]]
+    return {
+        category["supercategory"]
+        for category in entries
+        if isinstance(category.get("supercategory"), str) and category["supercategory"] != category["name"]
+    }
+
+
+class _Object(NamedTuple):
+    """One entry of `annotations`."""
+
+    box: tuple[float, float, float, float]
+    name: str
+    crowd: bool
+    area: float
+    outline: Outline | None
+
+
+def _objects(
+    path: Path,
+    table: dict,
+    categories: dict[int, str],
+    found: Survey,
+    reading: Reading,
+    left_out: dict[str, int],
+) -> list[Objects]:
+    """Returns the objects of each photo in the file, and counts the outlines that are left out."""
+    inside: dict[int, list[_Object]] = {}
     for i, image in enumerate(table["images"]):
-        number = _field(image, "id", f"{path}: images[{i}]", _ID)
+        number = field(image, "id", f"{path}: images[{i}]", ID)
         if number in inside:
             raise ValueError(f"{path}: images[{i}].id {number} occurs twice; make ids unique")
         inside[number] = []
     for i, annotation in enumerate(table["annotations"]):
         where = f"{path}: annotations[{i}]"
-        image, category = (_field(annotation, key, where, _ID) for key in ("image_id", "category_id"))
+        image, category = (field(annotation, key, where, ID) for key in ("image_id", "category_id"))
         if image not in inside or category not in categories:
             raise ValueError(f"{where} has image_id {image}, category_id {category}; no such entry")
-        x, y, w, h = _field(annotation, "bbox", where, _BOX)
-        area = _field(annotation, "area", where, _AREA, default=None)
-        crowd = bool(_field(annotation, "iscrowd", where, _FLAG, default=0))
-        box = [x, y, x + w, y + h]
-        inside[image].append((box, categories[category], crowd, math.nan if area is None else float(area)))
-    out = []
+        outline = _outline(annotation.get("segmentation"), where, left_out)
+        if outline is not None and not annotation.get("bbox"):
+            box = bounds(outline)
+            if math.isnan(box[0]):
+                continue
+        else:
+            x, y, w, h = field(annotation, "bbox", where, BOX)
+            box = (x, y, x + w, y + h)
+        area = field(annotation, "area", where, AREA, default=None)
+        crowd = bool(field(annotation, "iscrowd", where, FLAG, default=0))
+        area = math.nan if area is None else float(area)
+        inside[image].append(_Object(box, categories[category], crowd, area, outline))
+    out, folders = [], _folders(found.root, path) if reading.photos is None else [reading.photos]
     for i, image in enumerate(table["images"]):
         where = f"{path}: images[{i}]"
-        photo, size = find_photo(photos, _field(image, "file_name", where, _TEXT), where)
+        name = field(image, "file_name", where, TEXT)
+        photo = find_photo(found, name, where, folders, strict=reading.photos is not None)
         objects = inside[image["id"]]
-        boxes, names, crowd, area = zip(*objects, strict=True) if objects else [()] * 4
+        boxes, names, crowd, area, outlines = zip(*objects, strict=True) if objects else [()] * 5
         boxes = np.array(boxes, np.float64).reshape(-1, 4)
         marks = {"crowd": np.array(crowd, bool), "area": np.array(area, np.float64)}
         marks["stated_size"] = stated_size(image.get("height"), image.get("width"))
-        out.append(Objects(photo, size, boxes, names, where, **marks))
+        marks["outlines"] = outlines if any(outline is not None for outline in outlines) else None
+        out.append(Objects(photo, photo_size(photo), boxes, names, where, **marks))
     return out
 
 
-class _Kind(NamedTuple):
-    """What a value may be: a test, and its description in messages."""
-
-    accepts: Callable[[Any], bool]
-    description: str
-
-
-def _is_number(value: Any, limit: float = LARGEST) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -limit <= value <= limit
-
-
-_ID = _Kind(lambda value: type(value) is int and abs(value) < 2**63, "a whole number")
-_TEXT = _Kind(lambda value: isinstance(value, str) and bool(value.strip()), "text that is not empty")
-_FLAG = _Kind(lambda value: value is None or (isinstance(value, bool | int) and value in (0, 1)), "0 or 1")
-_AREA = _Kind(
-    lambda value: value is None or (_is_number(value, LARGEST**2) and value >= 0),
-    f"a number from 0 to {LARGEST**2:.0e}",
-)
-_BOX = _Kind(
-    lambda value: isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)),
-    f"4 finite numbers x, y, width, height, at most {LARGEST:,.0f}",
-)
-_REQUIRED = object()
-
-
-def _field(entry: Any, key: str, where: str, kind: _Kind, default: Any = _REQUIRED) -> Any:
-    """Returns the value of a key, or the default.
+def _outline(value: Any, where: str, left_out: dict[str, int]) -> Outline | None:
+    """Returns the outline of a `segmentation`: a list of polygons, or run lengths as text or as a list.
 
     Raises:
-      ValueError: the entry is no object, lacks the key, or has a value of another kind.
+      ValueError: it is neither.
     """
-    if not isinstance(entry, dict):
-        raise ValueError(f"{where} must be an object, found {shown(entry)}")
-    if key not in entry and default is not _REQUIRED:
-        return default
-    if key not in entry:
-        raise ValueError(f"{where} has no {key!r}; it must be {kind.description}")
-    if not kind.accepts(entry[key]):
-        raise ValueError(f"{where}.{key} must be {kind.description}, found {shown(entry[key])}")
-    return entry[key]
+    if value is None or value == []:
+        return None
+    try:
+        if isinstance(value, dict):
+            return _runs(value)
+        if not isinstance(value, list):
+            raise ValueError("a list of polygons, or an object of counts and size")
+        parts = value if isinstance(value[0], list) else [value]
+        if not all(
+            isinstance(part, list) and len(part) % 2 == 0 and set(map(type, part)) <= {int, float} for part in parts
+        ):
+            raise ValueError("polygons of an even number of numbers")
+        outline = polygons(parts)
+        if outline is not None and not all((np.abs(part) <= LARGEST).all() for part in outline.parts):
+            raise ValueError(f"polygons of finite numbers, at most {LARGEST:,.0f}")
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"{where}.segmentation must be {error}, found {shown(value)}") from error
+    if outline is None or len(outline.parts) < len(parts):
+        kept = 0 if outline is None else len(outline.parts)
+        reason = "polygons of fewer than three corners"
+        left_out[reason] = left_out.get(reason, 0) + len(parts) - kept
+    return outline
 
 
-def _folder(root: Path, path: Path) -> Path:
-    """Returns the folder with the photos of a file."""
+def _runs(value: dict) -> Runs:
+    """Returns run lengths; the errors continue `segmentation must be`."""
+    size, counts = value.get("size"), value.get("counts")
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side < 10**6 for side in size)):
+        raise ValueError("run lengths with their size, the photo's height and width")
+    if not isinstance(counts, str | list):
+        raise ValueError("run lengths whose counts are a text or a list")
+    try:
+        return check_runs(decompress(counts) if isinstance(counts, str) else counts, (size[0], size[1]))
+    except ValueError as error:
+        raise ValueError(f"run lengths of the photo ({error})") from error
+
+
+def _folders(root: Path, path: Path) -> list[Path]:
+    """Returns the folders in which the photos of a file may lie, the likeliest first."""
     ending = path.stem.split("_")[-1]
-    candidates = (root / ending, root / "images" / ending, root / "images", root)
-    return next(folder for folder in candidates if folder.is_dir())
+    beside = [path.parent] if path.parent == root else [path.parent, path.parent.parent]
+    named = [root / ending, root / "images" / ending]
+    return [*named, *(place for folder in beside for place in (folder, folder / "images")), root / "images", root]
 
 
-FORMAT = Format("coco", "annotations/*.json", holds_coco, read_coco)
+FORMAT = Format("coco", "a JSON file with images, annotations and categories (COCO)", find_coco, read_coco)

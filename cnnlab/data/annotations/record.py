@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.errors import unknown
+from cnnlab.geometry.outlines import Outline, Polygons, bounds
 
 
 class Objects(NamedTuple):
@@ -23,6 +24,8 @@ class Objects(NamedTuple):
       crowd: `[m]` bool, whether COCO marks a region of many objects instead of one object.
       area: `[m]`, COCO's area of the object's outline in square pixels; NaN for an entry without one.
       stated_size: height and width of the photo in pixels as the source states them; None if it states none.
+      outlines: outline of each object in pixels of the photo, None for an object without one; None if no object of the
+        photo has one.
     """
 
     photo: Path
@@ -34,6 +37,7 @@ class Objects(NamedTuple):
     crowd: np.ndarray | None = None
     area: np.ndarray | None = None
     stated_size: tuple[int, int] | None = None
+    outlines: tuple[Outline | None, ...] | None = None
 
 
 def stated_size(height: object, width: object) -> tuple[int, int] | None:
@@ -47,6 +51,32 @@ def stated_size(height: object, width: object) -> tuple[int, int] | None:
     except ValueError:
         return None
     return size if min(size) > 0 else None
+
+
+def polygons(parts: Iterable[Sequence[float]]) -> Polygons | None:
+    """Returns the outline of polygons, each given as x and y in turn; those of fewer than three corners have no area.
+
+    The result is None if no polygon is left.
+
+    >>> polygons([[0, 0, 4, 0, 4, 4], [1, 1, 2, 2]]).parts[0].tolist()
+    [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]]
+    """
+    kept = tuple(np.array(part, np.float64).reshape(-1, 2) for part in parts if len(part) >= 6)
+    return Polygons(kept) if kept else None
+
+
+def objects_of(
+    photo: Path,
+    size: tuple[int, int] | None,
+    entries: Sequence[tuple[str, Outline]],
+    source: str,
+    stated: tuple[int, int] | None = None,
+) -> Objects:
+    """Returns the objects of a photo from the name and the outline of each; the boxes are tight."""
+    names = tuple(name for name, _ in entries)
+    outlines = tuple(outline for _, outline in entries)
+    boxes = np.array([bounds(outline) for outline in outlines], np.float64).reshape(-1, 4)
+    return Objects(photo, size, boxes, names, source, stated_size=stated, outlines=outlines or None)
 
 
 class Annotations(NamedTuple):
@@ -63,6 +93,19 @@ class Annotations(NamedTuple):
     split: list[str] | None
     classes: tuple[str, ...] | None
     left_out: dict[str, int]
+
+
+def notes_on(annotations: Annotations) -> list[str]:
+    """Returns sentences on the objects that a reader left out, and on photos of another size than is stated."""
+    notes = [f"{number:,} {reason}, left out" for reason, number in annotations.left_out.items() if number]
+    photos = [photo for photo in annotations.objects if photo.size is not None]
+    if other := [photo for photo in photos if photo.stated_size not in (None, photo.size)]:
+        (height, width), (h, w) = other[0].stated_size, other[0].size
+        notes.append(
+            f"{len(other):,} photos have another size than their annotations state, the first {other[0].photo} with "
+            f"{w}x{h} instead of {width}x{height}: their objects may be misplaced"
+        )
+    return notes
 
 
 class Mended(NamedTuple):

@@ -6,15 +6,15 @@ Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2010
 import math
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import numpy as np
 
-from cnnlab.data.annotations.format import Format
-from cnnlab.data.annotations.photos import find_photo
+from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, stated_size
+from cnnlab.data.annotations.survey import Survey, find_photo, first_bytes, photo_size, split_of
 from cnnlab.data.targets import SPLITS
 from cnnlab.files.listing import by_stem, list_files, warn_left_out
 from cnnlab.files.strict_json import shown
@@ -22,56 +22,61 @@ from cnnlab.files.text import read_text
 
 MAX_BYTES = 5_000_000  # far more than a file of a hundred objects needs
 _FLAGS = {"0": False, "false": False, "unspecified": False, "": False, "1": True, "true": True}
+_ELEMENT = re.compile(rb"<annotation[\s/>]")
+_START = 4096  # bytes in which a file's first element stands
 MAX_LIST_BYTES = 100_000_000  # a million names take about 20 MB
 
 
-def holds_voc(root: Path, annotations: str | None = None) -> bool:
-    """Returns whether a folder has `Annotations/*.xml`, or whether its folder `annotations` has any XML file."""
-    return bool(_files(root / (annotations or "Annotations")))
+def find_voc(found: Survey, within: Path | None = None) -> list[Path]:
+    """Returns the XML files below folders called `Annotations`; without any, all that hold an `<annotation>`."""
+    files = found.ending(".xml", below=within)
+    named = [path for path in files if within is not None or "Annotations" in path.relative_to(found.root).parts]
+    return named or [path for path in files if _is_annotation(path)]
 
 
-def read_voc(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
-    """Reads `Annotations/*.xml`, or only the files that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
+def _is_annotation(path: Path) -> bool:
+    """Returns whether a file begins with an `<annotation>`; CVAT's own XML begins with `<annotations>`."""
+    return _ELEMENT.search(first_bytes(path, _START)) is not None
+
+
+def read_voc(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:
+    """Reads XML files, or only those that `ImageSets/Main/train.txt`, `val.txt` and `test.txt` name.
 
     VOC counts pixels from 1 and includes the last one. A box therefore becomes `[xmin - 1, ymin - 1, xmax, ymax]`, from
     the left edge of its first pixel to the right edge of its last. Without `train.txt`, the names of `trainval.txt`
-    that are in no other list are `train`.
+    that are in no other list are `train`. Without lists, the split of a file is the folder of that name above it.
 
-    Args:
-      root: the folder.
-      annotations: name of the folder of XML files within it, if it is not `Annotations`.
-      photos: name of the folder of photos within it, if it is not `JPEGImages`.
+    Photos are searched in `JPEGImages`, beside their XML files, in `images`, and then by their names everywhere.
 
     Raises:
       ValueError: a file is damaged, has a document type or entities, or names no existing photo, or a photo is in two
         splits.
     """
-    place = root / (annotations or "Annotations")
-    files = _files(place)
-    lists = root / "ImageSets" / "Main"
-    splits = read_lists(lists, files)
+    chosen = reading.annotations
+    place = chosen if chosen is not None and chosen.is_dir() else _place(found.root, files)
+    named = by_stem(files, place)
+    lists = (found.root if place == found.root else place.parent) / "ImageSets" / "Main"
+    splits = read_lists(lists, named)
     for name in splits:
-        if name not in files:
+        if name not in named:
             raise ValueError(f"{lists} names {name!r}, but there is no {place / name}.xml; add it or remove the line")
-    if not files:
-        raise ValueError(f"{place} holds no *.xml; name the folder of annotations by --data.annotations")
-    chosen = list(splits or files)
-    parents = [str(PurePosixPath(name).parent) for name in chosen]
-    folder = root / (photos or "JPEGImages")
-    objects = [read_xml(files[name], folder, below=parent) for name, parent in zip(chosen, parents, strict=True)]
-    if splits and len(splits) < len(files):
-        others = [path for name, path in files.items() if name not in splits]
-        warn_left_out(place, others, kind="annotation that a list names")
-    return Annotations(objects, list(splits.values()) if splits else None, None, {})
+    parts = {name: split_of(path, found.root) for name, path in named.items()}
+    chosen = splits or ({name: part for name, part in parts.items() if part} if any(parts.values()) else parts)
+    if others := [path for name, path in named.items() if name not in chosen]:
+        warn_left_out(place, others, kind="annotation that a list names" if splits else "annotation of a split")
+    objects = [read_xml(named[name], found, reading.photos, below=str(PurePosixPath(name).parent)) for name in chosen]
+    return Annotations(objects, list(chosen.values()) if any(chosen.values()) else None, None, {})
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Returns the XML files below a folder by their path without suffix; none if the folder does not exist."""
-    files = list_files(folder).others if folder.is_dir() else []
-    return by_stem([path for path in files if path.suffix.lower() == ".xml"], folder)
+def _place(root: Path, files: Sequence[Path]) -> Path:
+    """Returns the folder `Annotations` that holds all files, or the root if there is none, or several."""
+    above = [
+        {folder for folder in path.parents if folder.name == "Annotations" and root in folder.parents} for path in files
+    ]
+    return min(set.intersection(*above), key=lambda folder: len(folder.parts), default=root)
 
 
-def read_xml(path: Path, photos: Path, *, below: str = "") -> Objects:
+def read_xml(path: Path, found: Survey, photos: Path | None, *, below: str = "") -> Objects:
     """Reads the objects of one XML file; `below` is its folder below that of annotations."""
     text = read_text(path, limit=MAX_BYTES, kind="annotation")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -80,7 +85,14 @@ def read_xml(path: Path, photos: Path, *, below: str = "") -> Objects:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is no well-formed XML ({error}); repair or remove it") from error
-    photo, size = find_photo(photos, (root.findtext("filename") or path.stem).strip(), str(path), below=below)
+    if photos is None:
+        bases = [folder for folder in path.parents if folder == found.root or found.root in folder.parents]
+        folders = [base / name for base in bases for name in ("JPEGImages", "images", "")]
+    else:
+        folders = [photos]
+    folders = [place for folder in folders for place in (folder / below, folder)]
+    name = (root.findtext("filename") or path.stem).strip()
+    photo = find_photo(found, name, str(path), folders, strict=photos is not None)
     boxes, names, difficult = [], [], []
     for entry in root.iter("object"):
         name = (entry.findtext("name") or "").strip()
@@ -94,7 +106,8 @@ def read_xml(path: Path, photos: Path, *, below: str = "") -> Objects:
         difficult.append(_flag(entry, "difficult", path))
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
     stated = stated_size(root.findtext("size/height"), root.findtext("size/width"))
-    return Objects(photo, size, boxes, tuple(names), str(path), difficult=np.array(difficult, bool), stated_size=stated)
+    marks = {"difficult": np.array(difficult, bool), "stated_size": stated}
+    return Objects(photo, photo_size(photo), boxes, tuple(names), str(path), **marks)
 
 
 def _number(entry: ElementTree.Element, side: str, path: Path) -> float:
@@ -153,4 +166,6 @@ def _read_list(path: Path, known: Collection[str]) -> list[str]:
     return names
 
 
-FORMAT = Format("voc", "Annotations/*.xml with JPEGImages", holds_voc, read_voc)
+FORMAT = Format(
+    "voc", "Annotations/*.xml with JPEGImages, or XML files beside the photos (Pascal VOC)", find_voc, read_voc
+)

@@ -1,22 +1,24 @@
 """Reader of YOLO's text files: one per photo, with a class and a relative box on each line."""
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
-from cnnlab.data.annotations.format import Format
-from cnnlab.data.annotations.photos import find_photo
-from cnnlab.data.annotations.record import Annotations, Objects
+from cnnlab.data.annotations.format import Format, Reading
+from cnnlab.data.annotations.record import Annotations, Objects, polygons
+from cnnlab.data.annotations.survey import Survey, find_photo, first_bytes, mentions, photo_size, split_of
 from cnnlab.data.targets import SPLITS, check_split_names
-from cnnlab.files.listing import SUFFIXES, by_stem, list_files, warn_left_out
+from cnnlab.files.listing import SUFFIXES, by_stem, has_image_suffix, list_files, warn_left_out
 from cnnlab.files.strict_json import shown
 from cnnlab.files.text import read_text
 
 MAX_BYTES = 5_000_000
+MAX_LIST_BYTES = 100_000_000  # a million paths
+_LINE = 4096  # bytes of a list's first line
 MAX_YAML_BYTES = 1_000_000  # twenty thousand names
 MAX_YAML_DEPTH = 20
 _YAML = (".yaml", ".yml")
@@ -24,60 +26,55 @@ BEYOND = 0.5  # of the photo's size, by which a box may reach out of it
 TABLES = ("classes.txt", "obj.names", "classes.names", "data.yaml", "dataset.yaml")
 
 
-def holds_yolo(root: Path, annotations: str | None = None) -> bool:
-    """Returns whether a folder has a file of class names, and it or the folder of a split has `images` and `labels`.
+def find_yolo(found: Survey, within: Path | None = None) -> list[Path]:
+    """Returns the file of class names if photos and text files lie in one of the layouts of `read_yolo`.
 
-    If the caller names the folder `annotations`, it only has to hold a text file.
+    If the user restricts the annotations to a folder, it only has to hold a text file.
     """
-    if annotations is not None:
-        return (root / annotations).is_dir() and bool(_text_files(root / annotations))
-    places = (root / part for part in ("", *SPLITS))
-    return any((place / "images").is_dir() and (place / "labels").is_dir() for place in places) and bool(_table(root))
+    if within is not None:
+        return found.ending(".txt", below=within)[:1]
+    table = _table(found)
+    return [table] if table is not None and _places(found, table, Reading()) else []
 
 
-def read_yolo(root: Path, annotations: str | None = None, photos: str | None = None) -> Annotations:
-    """Reads the photos of a folder with the text files of the same stems; `read_table` reads the classes.
+def read_yolo(found: Survey, files: Sequence[Path], reading: Reading) -> Annotations:
+    """Reads photos with the text files of the same stems; `read_table` reads the classes.
 
-    Each line holds a class, then the centre, width and height of a box relative to the photo. Two layouts are
-    supported:
+    Each line holds a class, then the centre, width and height of a box relative to the photo. A line with six or more
+    coordinates is an outline, x and y in turn, with its tight box (an oriented box is one of four corners), unless
+    `data.yaml` says by `kpt_shape` that key points follow the box: these are not read. The first of these layouts that
+    a folder has applies:
 
-    - `root/images` and `root/labels`, each with or without folders for the splits `train`, `validation` (or `valid`,
-      `val`) and `test`. This layout applies if both exist, or if the caller names one of them.
-    - Otherwise `root/train/images` and `root/train/labels`, and so on for each split.
+    - `images` and `labels` with folders for the splits `train`, `validation` (or `valid`, `val`) and `test`.
+    - `train/images` and `train/labels`, and so on for each split (Roboflow).
+    - The folders or lists that `data.yaml` names as `train`, `val` and `test`, as far as they lie within the folder. A
+      path of another machine counts by its end.
+    - `images` and `labels` without splits (Label Studio).
+    - `train.txt`, `valid.txt` and `test.txt`, which list photos (CVAT, Darknet).
+    - Photos and text files side by side, with or without folders for the splits (LabelImg).
 
     Photos and text files may lie in subfolders of the same names. A photo without a text file, or with an empty one,
-    has no objects. A line with six or more coordinates is a polygon, x and y in turn, and becomes its tight box, unless
-    `data.yaml` says by `kpt_shape` that key points follow the box: these are not read.
-
-    Args:
-      root: the folder.
-      annotations: name of the folder of text files within it, if it is not `labels`.
-      photos: name of the folder of photos within it, if it is not `images`.
+    has no objects.
 
     Raises:
       ValueError: no file has the class names, a line does not hold one of these classes and finite numbers, a text file
         has no photo, no photo has an object, or a folder of photos has no folder of text files.
     """
-    if (table := _table(root)) is None:
+    root = found.root
+    if (table := _table(found)) is None:
         raise ValueError(f"{root} needs {TABLES[0]}, one class per line in the order of their numbers, or data.yaml")
     classes, points = read_table(table), _key_points(root)
     objects, split = [], []
-    places = _places(root, annotations, photos)
-    for part, images, texts in places:
-        files = list_files(images)
-        texts_of = _text_files(texts)
-        warn_left_out(images, [path for path in files.others if path not in texts_of.values()])
-        stems = by_stem(files.images, images)
-        for stem, text in texts_of.items():
-            if stem not in stems and text.name not in TABLES:
-                raise ValueError(f"{text} names a photo that is missing in {images}; add it or remove the file")
-        objects += [_objects(path, texts_of.get(stem), classes, points) for stem, path in stems.items()]
-        split += [part] * len(stems)
+    places = _places(found, table, reading)
+    for place in places:
+        pairs = place.listed if place.listed is not None else _pairs(place)
+        objects += [_objects(photo, text, classes, points) for photo, text in pairs]
+        split += [place.split] * len(pairs)
     _warn_beside_splits(places)
     if not objects:
-        raise ValueError(f"{root / (photos or '')} holds no image; looked for {', '.join(SUFFIXES)}")
+        raise ValueError(f"{reading.photos or root} holds no image; looked for {', '.join(SUFFIXES)}")
     if not any(photo.names for photo in objects):
-        folders = ", ".join(str(texts) for _, _, texts in places)
+        folders = ", ".join(str(place.labels) for place in places)
         raise ValueError(
             f"no photo of {root} has an object: looked in {folders} for text files with the photos' names, one line an "
             "object: a class, then centre, width and height as shares of the photo"
@@ -85,41 +82,169 @@ def read_yolo(root: Path, annotations: str | None = None, photos: str | None = N
     return Annotations(objects, None if None in split else split, classes, {})
 
 
+class _Place(NamedTuple):
+    """The photos and text files of a split.
+
+    Attributes:
+      split: the split; None if there are no splits.
+      photos: the folder of photos.
+      labels: the folder of text files.
+      listed: each photo with its text file or None, if they are known; otherwise all in the two folders.
+    """
+
+    split: str | None
+    photos: Path
+    labels: Path
+    listed: list[tuple[Path, Path | None]] | None = None
+
+
+def _pairs(place: _Place) -> list[tuple[Path, Path | None]]:
+    """Returns the photos of a folder, each with the text file of its stem in the other folder.
+
+    Raises:
+      ValueError: a text file has no photo, or two files have one stem.
+    """
+    files, texts = list_files(place.photos), _text_files(place.labels)
+    warn_left_out(place.photos, [path for path in files.others if path not in texts.values()])
+    stems = by_stem(files.images, place.photos)
+    for stem, text in texts.items():
+        if stem not in stems and text.name not in TABLES:
+            raise ValueError(f"{text} names a photo that is missing in {place.photos}; add it or remove the file")
+    return [(path, texts.get(stem)) for stem, path in stems.items()]
+
+
 def _text_files(folder: Path) -> dict[str, Path]:
     """Returns the text files below a folder by their path without suffix."""
     return by_stem([path for path in list_files(folder).others if path.suffix.lower() == ".txt"], folder)
 
 
-def _warn_beside_splits(places: Sequence[tuple[str | None, Path, Path]]) -> None:
+def _warn_beside_splits(places: Sequence[_Place]) -> None:
     """Warns of photos that lie beside the folders of the splits, and so belong to none."""
-    for above in {images.parent for part, images, _ in places if part is not None and images.name in SPLITS}:
+    folders = [place.photos for place in places if place.split is not None and place.listed is None]
+    for above in {folder.parent for folder in folders if folder.name in SPLITS}:
         others = [path for path in list_files(above).images if path.relative_to(above).parts[0] not in SPLITS]
         warn_left_out(above, others, kind="photo of a split")
 
 
-def _places(root: Path, labels: str | None, photos: str | None) -> list[tuple[str | None, Path, Path]]:
-    """Returns each split with its folders of photos and text files; the split is None if there are no splits."""
-    images, texts = root / (photos or "images"), root / (labels or "labels")
-    if labels or photos or (images.is_dir() and texts.is_dir()):
-        check_split_names(images)
-        pairs = {name: (images / name, texts / name) for name in SPLITS}
-        whole = [(None, images, texts)]
-    else:
-        check_split_names(root)
-        pairs = {name: (root / name / "images", root / name / "labels") for name in SPLITS}
-        whole = []
-    places = [(SPLITS[name], *pair) for name, pair in pairs.items() if any(map(Path.is_dir, pair))] or whole
-    for _, *pair in places:
-        for folder, other in (pair, pair[::-1]):
+def _places(found: Survey, table: Path, reading: Reading) -> list[_Place]:
+    """Returns the places of photos and text files in the first layout that a folder has; none if it has no layout."""
+    root = found.root
+    images, texts = reading.photos or root / "images", reading.annotations or root / "labels"
+    whole = bool(reading.photos or reading.annotations) or (images.is_dir() and texts.is_dir())
+    places = _of_splits({name: (images / name, texts / name) for name in SPLITS}) if whole else []
+    if not places and not whole:
+        places = _of_splits({name: (root / name / "images", root / name / "labels") for name in SPLITS})
+    if not places and table.suffix.lower() in _YAML and (named := _of_yaml(found, table)):
+        return named
+    if whole or places:
+        check_split_names(images if whole else root)
+        return places or [_Place(None, images, texts)]
+    return _of_lists(found) or _side_by_side(found)
+
+
+def _of_splits(pairs: Mapping[str, tuple[Path, Path]]) -> list[_Place]:
+    """Returns the splits of which both folders exist; none if no folder of labels exists.
+
+    Raises:
+      ValueError: only one of a split's two folders exists.
+    """
+    places = [_Place(SPLITS[name], *pair) for name, pair in pairs.items() if any(map(Path.is_dir, pair))]
+    if not any(place.labels.is_dir() for place in places):
+        return []
+    for place in places:
+        for folder, other in ((place.photos, place.labels), (place.labels, place.photos)):
             if not folder.is_dir():
                 raise ValueError(f"{folder} is no folder; add it, or remove {other}")
     return places
 
 
-def _table(root: Path) -> Path | None:
-    """Returns the first file of class names: in the folder before its `labels`, text before YAML."""
-    places = (folder / name for folder in (root, root / "labels") for name in TABLES)
-    return next((path for path in places if path.is_file()), None)
+def _of_yaml(found: Survey, table: Path) -> list[_Place]:
+    """Returns the folders and lists that a YAML file names as `train`, `val` and `test` and that lie in the folder."""
+    content = _read_yaml(table)
+    content = content if isinstance(content, dict) else {}
+    places: list[_Place] = []
+    for key, split in SPLITS.items():
+        named = content.get(key)
+        for name in named if isinstance(named, list) else [named]:
+            place = _inside(found.root, name) if isinstance(name, str) else None
+            if place is None or place in [other.photos for other in places]:
+                continue
+            if place.is_file():
+                places.append(_Place(split, place, place, _listed(found, place)))
+            elif (labels := _counterpart(place)).is_dir():
+                listed = _beside(found, place) if labels == place else None
+                places.append(_Place(split, place, labels, listed))
+    return places if any(place.split == "train" for place in places) else []
+
+
+def _inside(root: Path, name: str) -> Path | None:
+    """Returns the folder or list of photos within the root with the longest end of a path; None without any.
+
+    The path may be absolute, of another machine, or lead out of the folder first.
+    """
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+    ends = (root.joinpath(*parts[start:]) for start in range(len(parts)))
+    return next((path for path in ends if path.is_dir() or (path.suffix == ".txt" and path.is_file())), None)
+
+
+def _counterpart(folder: Path) -> Path:
+    """Returns the folder of text files of a folder of photos: `labels` for the last `images`, or the same folder."""
+    parts = list(folder.parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+        if (labels := Path(*parts)).is_dir():
+            return labels
+    return folder
+
+
+def _of_lists(found: Survey) -> list[_Place]:
+    """Returns the photos that `train.txt`, `valid.txt` and `test.txt` list."""
+    lists = [(split, found.root / f"{name}.txt") for name, split in SPLITS.items()]
+    lists = [(split, path) for split, path in lists if path.is_file() and _lists_photos(path)]
+    return [_Place(split, path, path, _listed(found, path)) for split, path in lists]
+
+
+def _lists_photos(path: Path) -> bool:
+    """Returns whether the first line of a text file is the path of a photo."""
+    lines = first_bytes(path, _LINE).decode("utf-8", "replace").splitlines()
+    return bool(lines) and has_image_suffix(lines[0].strip())
+
+
+def _listed(found: Survey, path: Path) -> list[tuple[Path, Path | None]]:
+    """Returns the photos that a text file lists, one a line, each with its text file or None."""
+    lines = read_text(path, limit=MAX_LIST_BYTES, kind="list").splitlines()
+    folders = [found.root, path.parent]
+    photos = [
+        find_photo(found, line.strip(), f"{path} line {i}", folders) for i, line in enumerate(lines, 1) if line.strip()
+    ]
+    return _with_texts(found, photos)
+
+
+def _side_by_side(found: Survey) -> list[_Place]:
+    """Returns the folders in which a text file has the stem of a photo beside it."""
+    stems = {path.with_suffix("") for path in found.images}
+    folders = sorted({path.parent for path in found.ending(".txt") if path.with_suffix("") in stems})
+    return [_Place(split_of(folder / "-", found.root), folder, folder, _beside(found, folder)) for folder in folders]
+
+
+def _beside(found: Survey, folder: Path) -> list[tuple[Path, Path | None]]:
+    """Returns the photos directly in a folder, each with the text file beside it or None."""
+    return _with_texts(found, by_stem([path for path in found.images if path.parent == folder], folder).values())
+
+
+def _with_texts(found: Survey, photos: Iterable[Path]) -> list[tuple[Path, Path | None]]:
+    """Returns photos with their text files: in the counterpart of their folder, or beside them."""
+    texts = {path.with_suffix(""): path for path in found.ending(".txt")}
+    return [(path, texts.get((_counterpart(path.parent) / path.name).with_suffix(""))) for path in photos]
+
+
+def _table(found: Survey) -> Path | None:
+    """Returns the first file of class names: in the folder before its `labels`, text before YAML, known names first."""
+    places = (folder / name for folder in (found.root, found.root / "labels") for name in TABLES)
+    others = (
+        path for path in found.ending(*_YAML) if path.parent == found.root and mentions(path, [b"names", b"train"])
+    )
+    return next((path for path in places if path.is_file()), None) or next(others, None)
 
 
 def read_table(path: Path) -> tuple[str, ...]:
@@ -199,9 +324,9 @@ def _mentions_key_points(path: Path) -> bool:
 
 def _objects(photo: Path, text: Path | None, classes: tuple[str, ...], points: int) -> Objects:
     """Reads the objects of one photo from its text file, if it has one."""
-    photo, size = find_photo(photo.parent, photo.name, str(text))
+    size = photo_size(photo)
     height, width = size or (1, 1)
-    boxes, names = [], []
+    boxes, names, outlines = [], [], []
     lines = [] if text is None else read_text(text, limit=MAX_BYTES, kind="label").splitlines()
     for line, row in enumerate(lines, 1):
         if not row.strip():
@@ -210,7 +335,11 @@ def _objects(photo: Path, text: Path | None, classes: tuple[str, ...], points: i
         x1, y1, x2, y2 = _corners(numbers)
         boxes.append((x1 * width, y1 * height, x2 * width, y2 * height))
         names.append(classes[k])
-    return Objects(photo, size, np.array(boxes, np.float64).reshape(-1, 4), tuple(names), str(text or photo))
+        scaled = [number * (height if i % 2 else width) for i, number in enumerate(numbers)]
+        outlines.append(polygons([scaled]) if len(numbers) > 4 else None)
+    boxes = np.array(boxes, np.float64).reshape(-1, 4)
+    drawn = tuple(outlines) if any(outline is not None for outline in outlines) else None
+    return Objects(photo, size, boxes, tuple(names), str(text or photo), outlines=drawn)
 
 
 def _numbers(row: str, classes: int, points: int, where: str) -> tuple[int, list[float]]:
@@ -253,7 +382,8 @@ def _corners(numbers: Sequence[float]) -> tuple[float, float, float, float]:
 
 FORMAT = Format(
     "yolo",
-    "labels and images (also in train, valid, test) with classes.txt or data.yaml",
-    holds_yolo,
+    "labels and images (also in train, valid, test), or text files beside the photos, with classes.txt or data.yaml "
+    "(YOLO)",
+    find_yolo,
     read_yolo,
 )

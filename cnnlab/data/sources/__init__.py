@@ -5,13 +5,14 @@ A new source is a file here with a function that returns a `Dataset`, and an ent
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cnnlab.data.annotations import find_format, holds_masks
 from cnnlab.data.dataset import Dataset
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
+from cnnlab.data.sources.kind import Kind, kind_of, print_kind
+from cnnlab.data.sources.outlines import outlines
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
@@ -26,15 +27,12 @@ class Source(NamedTuple):
     Attributes:
       build: function of keyword options that returns a `Dataset`.
       paths: options that name files or folders; `--data.path` sets the first one.
-      detect: function that returns whether the folder of `--data.path` belongs to this source, for users who name no
-        source.
       command: command that trains on the source; None for a set that `data list` describes in another way.
       moves: options that say where prepared data lies and do not change the data.
     """
 
     build: Callable[..., Dataset]
     paths: tuple[str, ...] = ()
-    detect: Callable[[Path], Any] | None = None
     command: str | None = None
     moves: tuple[str, ...] = ()
 
@@ -46,8 +44,9 @@ SOURCES: dict[str, Source] = {
     "folder": Source(
         folder, ("path",), command="cnnlab train --data.path DIR (images in DIR/CLASS, or DIR/targets.csv)"
     ),
-    "pairs": Source(
-        pairs, ("path",), holds_masks, f"cnnlab train --data.path DIR {_MASKED} (DIR/images and DIR/masks)"
+    "pairs": Source(pairs, ("path",), f"cnnlab train --data.path DIR {_MASKED} (DIR/images and DIR/masks)"),
+    "outlines": Source(
+        outlines, ("path",), f"cnnlab train --data.path DIR {_MASKED} (polygons or run lengths of an annotation tool)"
     ),
     "sheet": Source(
         sheet,
@@ -58,8 +57,7 @@ SOURCES: dict[str, Source] = {
     "boxes": Source(
         boxes,
         ("path",),
-        find_format,
-        "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (VOC, COCO or YOLO files)",
+        "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (files of an annotation tool)",
     ),
     "mnist": Source(mnist, moves=("data_dir",)),
     "fashion_mnist": Source(fashion_mnist, moves=("data_dir",)),
@@ -68,7 +66,7 @@ SOURCES: dict[str, Source] = {
     "tfds": Source(tfds, moves=("data_dir",)),
     "shapes": Source(shapes, command="cnnlab train --data.name shapes"),
 }
-"""Sources by name. A folder belongs to the first source whose `detect` accepts it."""
+"""Sources by name; `kind_of` decides which one reads a folder."""
 
 
 def register(name: str, source: Callable[..., Dataset]) -> None:
@@ -87,11 +85,21 @@ def load_data(name: str, **options) -> Dataset:
     return SOURCES[name].build(**options)
 
 
-def detect_source(path: Path) -> str:
-    """Returns the name of the source that reads a folder, judged by its content; `folder` if no other source fits."""
-    return next(
-        (name for name, source in SOURCES.items() if source.detect is not None and source.detect(path)), "folder"
-    )
+def load(path: str | Path, *, task: str | None = None, **options) -> Dataset:
+    """Loads a folder by the source that `kind_of` chooses, and prints the choice with its reason on standard error.
+
+    Args:
+      path: the folder.
+      task: name of the task, which steers the choice where several sources fit.
+      **options: options of the source.
+
+    >>> load("photos")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ValueError: photos is no folder; ...
+    """
+    kind = kind_of(path, task)
+    print_kind(path, kind)
+    return load_data(kind.source, path=str(path), **options)
 
 
 def places() -> frozenset[str]:
@@ -99,4 +107,4 @@ def places() -> frozenset[str]:
     return frozenset(option for source in SOURCES.values() for option in (*source.paths, *source.moves))
 
 
-__all__ = ["SOURCES", "Source", "detect_source", "load_data", "places", "register"]
+__all__ = ["SOURCES", "Kind", "Source", "kind_of", "load", "load_data", "places", "print_kind", "register"]

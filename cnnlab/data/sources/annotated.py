@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnlab.data.annotations.drawing import nearest
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
 from cnnlab.data.masks import CLASSES, ClassTable, to_classes
@@ -46,11 +47,10 @@ def annotated_image(image: Path, mask: Path, codes: np.ndarray, table: ClassTabl
     if own != codes.shape:
         raise ValueError(f"{image} has {own[0]}x{own[1]} pixels, its mask {mask} {codes.shape[0]}x{codes.shape[1]}")
     target = own if size == "auto" else (size, size) if isinstance(size, int) else tuple(size)
-    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(target, own, strict=True))
-    nearest = np.ix_(rows, columns)
-    pixels, classes = read_pixels(image, size=target, channels=channels), to_classes(codes, table, str(mask))[nearest]
+    mesh = nearest(own, target)
+    pixels, classes = read_pixels(image, size=target, channels=channels), to_classes(codes, table, str(mask))[mesh]
     if (known := known_pixels(image)) is not None:
-        pixels, classes = pixels * known[nearest][..., None], np.where(known[nearest], classes, -1).astype(np.int32)
+        pixels, classes = pixels * known[mesh][..., None], np.where(known[mesh], classes, -1).astype(np.int32)
     return pixels, classes
 
 

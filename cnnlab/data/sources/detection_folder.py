@@ -1,4 +1,4 @@
-"""Datasets from folders of photos with boxes in VOC, COCO or YOLO files."""
+"""Datasets from folders of photos with the boxes of their objects."""
 
 import itertools
 import warnings
@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from cnnlab.data.annotations import Annotations, Objects, class_table, mend, read_annotations, read_table
+from cnnlab.data.annotations import Annotations, Objects, class_table, mend, notes_on, read_annotations, read_table
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
+from cnnlab.data.groups import groups_of, without_groups
 from cnnlab.data.ragged import Ragged, take_rows
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import set_aside
@@ -26,26 +27,26 @@ def boxes(
     path: str,
     *,
     size: int | tuple[int, int] = 416,
+    format: str | None = None,
     annotations: str | None = None,
     photos: str | None = None,
     classes: str | None = None,
+    label: str | None = None,
     difficult: bool = True,
     fit: Literal["letterbox", "stretch"] = "letterbox",
     channels: Literal[1, 3] = 3,
     validation: float = 0.1,
     test: float = 0.2,
+    group: str | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
     normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
 ) -> Dataset:
-    """Reads a folder of photos with the boxes of their objects, in the first of these layouts that matches.
+    """Reads a folder of photos with the boxes of their objects, as annotation tools write it.
 
-    - VOC: `DIR/Annotations/*.xml` and `DIR/JPEGImages`, optionally with lists of splits in `DIR/ImageSets/Main`.
-    - COCO: `DIR/annotations/*.json`.
-    - YOLO: `DIR/images` and `DIR/labels`, each with or without folders for the splits; or `DIR/train/images`,
-      `DIR/train/labels` and so on for each split. The classes are in `DIR/classes.txt` or in `DIR/data.yaml`, of which
-      only `names` is read. A polygon becomes its tight box.
+    `cnnlab.data.annotations.FORMATS` lists the formats, and `docs/data-formats.md` the layouts of each tool. The folder
+    is read in the first format that it holds. An outline gives its tight box.
 
     Splits that the folder lacks are set aside from its training photos. Reversed corners are put in order, boxes are
     clipped to their photo, boxes wholly outside are dropped, and boxes without area are kept; a warning counts each of
@@ -58,16 +59,20 @@ def boxes(
     Args:
       path: the folder.
       size: height and width of the network's input in pixels, or one number for a square.
-      annotations: name of the folder of annotations (or of the JSON file) within it, if it differs from the layout's.
+      format: name of the format, where the folder holds several.
+      annotations: name of the folder of annotations (or of the one file) within it, if it differs from the layout's.
       photos: name of the folder of photos within it, if it differs from the layout's.
-      classes: name of a file within it with one class per line, or of a YAML file with `names`. Without it, COCO and
-        YOLO use their own table, and VOC uses all names that occur, sorted.
+      classes: name of a file within it with one class per line, or of a YAML file with `names`. Without it, formats
+        with a table of classes use it, and the others use all names that occur, sorted.
+      label: name of the attribute or column that holds the class, where the format leaves it open.
       difficult: whether to learn objects that VOC marks as difficult.
       fit: `letterbox` keeps the aspect ratio of a photo and pads it with grey; `stretch` fills the input with the
         photo.
       channels: 1 for grey, 3 for RGB.
       validation: share of all photos in the validation split, if the folder has no such split.
       test: share of all photos in the test split, if the folder has no such split.
+      group: what keeps photos in one split, so that a patient, a sheet or a video is in no two: `folder` for the folder
+        of a photo, or a regular expression for its path, such as `^([^_]+)_`.
       seed: seed of the split and of samples.
       skip_unreadable: whether to leave out damaged photos and their objects, with a warning that counts them, instead
         of stopping at the first. All photos are decoded once to detect them.
@@ -92,13 +97,15 @@ def boxes(
         raise ValueError(f"fit must be letterbox or stretch, found {fit!r}")
     if normalisation in NORMALISATIONS and channels != 3:
         raise ValueError(f"the normalisation {normalisation!r} needs 3 channels, found {channels}; set channels to 3")
-    records = read_annotations(root, annotations=annotations, photos=photos)
+    records = read_annotations(root, format=format, annotations=annotations, photos=photos, label=label)
     records = _readable(records, root, size, channels, skip_unreadable)
     _check_pixels(records.objects)
     names = class_table(records.objects, read_table(root / classes) if classes else records.classes)
-    columns = {"image": _names(records.objects, root)}
+    columns = {"image": photo_names(records.objects, root)}
     columns |= box_columns(records.objects, names, str(root), size, fit, difficult, records.left_out)
-    tables = _split(columns, records.split, {"validation": validation, "test": test}, seed)
+    if group is not None:
+        columns["group"] = groups_of(columns["image"], group)
+    tables = split_photos(columns, records.split, {"validation": validation, "test": test}, seed)
     if not tables["train"]["learnt"].values.any():
         raise ValueError(
             f"no training photo of {root} has an object to learn (crowds are none, nor are difficult ones where "
@@ -129,9 +136,9 @@ def _readable(records: Annotations, root: Path, size: tuple[int, int], channels:
     if not skip:
         for photo in records.objects:
             if photo.size is None:
-                ImageFiles(root, _names([photo], root), size, channels)[0]  # raises
+                ImageFiles(root, photo_names([photo], root), size, channels)[0]  # raises
         return records
-    good, messages = ImageFiles(root, _names(records.objects, root), size, channels).readable()
+    good, messages = ImageFiles(root, photo_names(records.objects, root), size, channels).readable()
     if not good.any():
         raise ValueError(f"none of the {len(good)} photos of {root} can be read; the first: {messages[0]}")
     if messages:
@@ -151,7 +158,7 @@ def _check_pixels(objects: list[Objects]) -> None:
         )
 
 
-def _names(objects: list[Objects], root: Path) -> np.ndarray:
+def photo_names(objects: list[Objects], root: Path) -> np.ndarray:
     """Returns the paths of the photos relative to `root`."""
     return np.array([entry.photo.relative_to(root).as_posix() for entry in objects], object)
 
@@ -178,7 +185,7 @@ def box_columns(
       difficult: whether to learn objects that are marked as difficult.
       left_out: number of objects that the reader left out, by reason.
     """
-    counts = Counter({f"{reason}, left out": number for reason, number in left_out.items()})
+    counts: Counter[str] = Counter()
     width = max(1, *(min(len(photo.names), MAX_OBJECTS) for photo in objects))
     number = {name: i for i, name in enumerate(names)}
     rows: dict[str, list[np.ndarray]] = {name: [] for name in _PADDING}
@@ -205,12 +212,7 @@ def box_columns(
     counts["crowds, not learnt"] = int(columns["crowd"].values.sum())
     counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].values.sum())
     notes = [f"{count:,} {reason}" for reason, count in counts.items() if count]
-    if other := [photo for photo in objects if photo.stated_size not in (None, photo.size)]:
-        (height, width), (h, w) = other[0].stated_size, other[0].size
-        notes.append(
-            f"{len(other)} photos have another size than their annotations state, the first {other[0].photo} with "
-            f"{w}x{h} instead of {width}x{height}: their boxes may be misplaced"
-        )
+    notes += notes_on(Annotations(objects, None, None, left_out))
     if notes:
         warnings.warn(f"boxes of {where}: {'; '.join(notes)}", stacklevel=3)
     return columns
@@ -223,10 +225,10 @@ def _scale_boxes(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, i
     return boxes * np.tile([canvas[1] / photo[1], canvas[0] / photo[0]], 2)
 
 
-def _split(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
+def split_photos(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
     """Groups the columns by split, and sets missing splits aside from `train`."""
     parts = np.array(split or ["train"] * len(columns["image"]))
     if "train" not in parts:
         raise ValueError(f"no photo is in the split 'train'; the splits are {', '.join(sorted(set(parts)))}")
     tables = {name: take_rows(columns, parts == name) for name in {*parts}}
-    return set_aside(tables, shares, seed)
+    return without_groups(set_aside(tables, shares, seed))

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
+from cnnlab.data.groups import groups_of, without_groups
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import split_columns
 from cnnlab.data.streaming import ImageFiles, skippable
@@ -32,6 +33,7 @@ def folder(
     channels: Literal["auto", 1, 3] = "auto",
     validation: float = 0.1,
     test: float = 0.2,
+    group: str | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
@@ -57,6 +59,8 @@ def folder(
         split, the share of its `train`.
       test: share of all images in the test split, if the folder has no such split; if it has a `validation` split, the
         share of its `train`.
+      group: what keeps images in one split, so that a patient, a sheet or a video is in no two: a column of
+        `targets.csv`, `folder` for the folder of a file, or a regular expression for its path, such as `^([^_]+)_`.
       seed: seed of the split and of samples.
       skip_unreadable: whether to leave out damaged files, with a warning that counts them, instead of stopping at the
         first. All files are decoded once to detect them if the set does not fit in memory.
@@ -79,10 +83,13 @@ def folder(
     for name, share in (("validation", validation), ("test", test)):
         if not 0 < share < 1 or validation + test >= 1:
             raise ValueError(f"{name} must be a share of the images, the two below 1 together, found {share}")
-    listing = _list(root)
+    listing = list_folder(root, group=group)
     if "label" in listing.columns and len(listing.classes) < 2:
         raise ValueError(f"{root} has one class only ({listing.classes[0]!r}); a classifier needs two or more")
-    tables = _split(listing, validation, test, seed)
+    if group is not None and listing.group is None:
+        names = [Path(name).as_posix() for name in listing.names]
+        listing = listing._replace(group=groups_of(names, group))
+    tables = without_groups(_split(listing, validation, test, seed))
     _check_labels(tables, listing.classes, root)
     was_auto = size == "auto"
     size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable)
@@ -114,10 +121,10 @@ def folder(
     return Dataset(root.name or str(root), spec, examples, remarks, sizes)
 
 
-def _list(root: Path) -> Listing:
+def list_folder(root: Path, *, group: str | None = None) -> Listing:
     """Lists the files of the first layout that matches."""
     if (root / TARGETS).is_file():
-        return read_targets(root)
+        return read_targets(root, group=group)
     inside = _folders(root)
     if "train" in inside and _folders(root / "train") and not _files(root / "train", deep=False):
         strange = [name for name in inside if name not in SPLITS]
@@ -187,6 +194,8 @@ def _warn_left_out(root: Path, places: Sequence[Path]) -> None:
 def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[str, Columns]:
     """Groups the columns by split, with names in `image`, and sets missing splits aside from `train`."""
     columns = {"image": listing.names} | listing.columns
+    if listing.group is not None:
+        columns["group"] = listing.group
     if listing.split is None:
         return split_columns(
             columns, {"train": 1 - validation - test, "validation": validation, "test": test}, seed=seed

@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from cnnlab.data.annotations import list_masks
+from cnnlab.data.annotations import list_masks, mask_table
 from cnnlab.data.dataset import Dataset, Examples
-from cnnlab.data.masks import CLASSES, distinct, guess_classes, read_classes, read_codes
+from cnnlab.data.groups import groups_of, without_groups
+from cnnlab.data.masks import distinct, guess_classes, read_codes
 from cnnlab.data.sources.annotated import (
     annotated_image,
     check_known,
@@ -23,8 +24,8 @@ from cnnlab.files.tiff import check_bands
 def pairs(
     path: str,
     *,
-    images: str = "images",
-    masks: str = "masks",
+    images: str | None = None,
+    masks: str | None = None,
     classes: tuple[str, ...] = (),
     size: Literal["auto"] | int | tuple[int, int] = "auto",
     window: int | None = None,
@@ -33,12 +34,14 @@ def pairs(
     border_weight: float = 0.0,
     validation: float = 0.1,
     test: float = 0.2,
+    group: str | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Reads images with masks of the same stem: `DIR/images/a.jpg` and `DIR/masks/a.png`, also in `DIR/<split>`.
 
-    Pascal VOC's layout is read too: `DIR/JPEGImages` and `DIR/SegmentationClass`, split by the lists in
-    `DIR/ImageSets/Segmentation`.
+    The folder of masks may also be called `gt`, `labels`, `annotations` or `ground_truth`; a mask may also lie beside
+    its image as `a_mask.png`, or in `trainannot` beside `train`. Pascal VOC's `SegmentationClass`, CVAT's masks with
+    `labelmap.txt` and Cityscapes' `*_labelIds.png` are read too.
 
     Masks hold values, palette indices, or colours. `DIR/classes.csv` gives their classes (`class,value` or
     `class,colour`); pixels of its class `ignore` are ignored. Without this file, 0 and 255 alone mean no and yes;
@@ -47,8 +50,8 @@ def pairs(
 
     Args:
       path: the folder.
-      images: name of the folder of images.
-      masks: name of the folder of masks.
+      images: name of the folder of images; by default one of the usual names.
+      masks: name of the folder of masks; by default one of the usual names.
       classes: names of the classes, if there is no `classes.csv`.
       size: height and width in pixels to which images and masks are resized, masks by the nearest pixel. With `auto`
         all keep their size, which must be the same for all unless there is a `window`.
@@ -61,6 +64,7 @@ def pairs(
         (there 10), the height of `losses.border_weights`; 0 weighs all pixels alike.
       validation: share of all pairs in the validation split, if the folder has no such split.
       test: share of all pairs in the test split, if the folder has no such split.
+      group: as in `boxes`.
       seed: seed of the split and of the crops.
 
     Raises:
@@ -76,7 +80,7 @@ def pairs(
     if "train" not in files_of:
         raise ValueError(f"no image of {root} is in the split 'train'; the splits are {', '.join(files_of) or 'empty'}")
     check_bands([image for listed in files_of.values() for image, _ in listed])
-    table = read_classes(root / CLASSES) if (root / CLASSES).is_file() else None
+    table = mask_table(root, images, masks)
     codes = {split: [read_codes(mask, table) for _, mask in listed] for split, listed in files_of.items()}
     if table is None:
         files = [str(mask) for listed in files_of.values() for _, mask in listed]
@@ -91,9 +95,12 @@ def pairs(
         ]
         resized |= any(mask_codes.shape != mask.shape for mask_codes, (_, mask) in zip(own, read, strict=True))
         parts[split] = map_columns(*zip(*read, strict=True), border_weight)
+        if group is not None:
+            parts[split]["group"] = groups_of([image.relative_to(root).as_posix() for image, _ in listed], group)
     missing = {split: share for split, share in (("validation", validation), ("test", test)) if split not in parts}
     if missing:
         parts |= split_columns(parts.pop("train"), {"train": 1 - sum(missing.values()), **missing}, seed=seed)
+    parts = without_groups(parts)
     name = root.resolve().name
     check_known({split: part["mask"] for split, part in parts.items()}, root)
     if window is not None:

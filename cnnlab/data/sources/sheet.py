@@ -1,13 +1,16 @@
 """Datasets from one large annotated sheet that is cut into windows."""
 
+import warnings
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from cnnlab.data.annotations.drawing import mask_classes
 from cnnlab.data.dataset import Dataset
-from cnnlab.data.masks import CLASSES, distinct, guess_classes, read_classes, read_codes, read_colours
+from cnnlab.data.masks import CLASSES, ClassTable, distinct, guess_classes, read_classes, read_codes, read_colours
 from cnnlab.data.sources.annotated import annotated_image, check_known, check_windows, map_columns, windowed_dataset
+from cnnlab.files import vectors
 from cnnlab.files.opening import SHEET_PIXELS, pixel_limit
 from cnnlab.files.tiff import check_bands
 
@@ -17,6 +20,8 @@ def sheet(
     mask: str,
     *,
     content: str | None = None,
+    column: str | None = None,
+    all_touched: bool = False,
     classes: tuple[str, ...] = (),
     window: int = 256,
     crops: int = 1000,
@@ -35,7 +40,11 @@ def sheet(
     Args:
       path: path of the image.
       mask: path of its mask, which has the same size. Its values are read as in `pairs`, with `classes.csv` beside it.
+        Or, for a georeferenced sheet, a GeoJSON or GeoPackage file of polygons, such as one drawn in QGIS: they are
+        drawn on the sheet, the largest first, after a conversion of their coordinates if need be (extra `geo`).
       content: path of an image that is black where pixels are ignored, such as beyond the frame of a map.
+      column: attribute of the polygons that holds the class; `ignore` is ignored. Without it all are one class.
+      all_touched: whether a pixel counts that a polygon only touches; otherwise its centre must lie inside.
       classes: names of the classes, if there is no `classes.csv`.
       window: side of the square windows in pixels.
       crops: number of windows per epoch that training draws; each epoch draws others.
@@ -53,7 +62,7 @@ def sheet(
     check_windows(window, crops)
     check_bands([Path(path)])
     with pixel_limit(SHEET_PIXELS):
-        pixels, marks, table = _read_sheet(Path(path), Path(mask), content, classes, channels)
+        pixels, marks, table = _read_sheet(Path(path), Path(mask), content, classes, channels, column, all_touched)
     height, width = marks.shape
     end = width if axis == "columns" else height
     strips = {"train": (0, min(validation[0], test[0])), "validation": validation, "test": test}
@@ -71,12 +80,23 @@ def sheet(
     return windowed_dataset(Path(path).stem, dict.fromkeys(strips, part), regions, table.names, window, crops, seed)
 
 
-def _read_sheet(path: Path, mask: Path, content: str | None, names: tuple[str, ...], channels: int):
+def _read_sheet(
+    path: Path,
+    mask: Path,
+    content: str | None,
+    names: tuple[str, ...],
+    channels: int,
+    column: str | None,
+    all_touched: bool,
+):
     """Reads a sheet's pixels, its mask (-1 beyond its content) and its table of classes."""
-    explained = mask.with_name(CLASSES)
-    table = read_classes(explained) if explained.is_file() else None
-    codes = read_codes(mask, table)
-    table = table or guess_classes({str(mask): distinct(codes)}, names)
+    if mask.suffix.lower() in vectors.SUFFIXES:
+        codes, table = _polygons(path, mask, column, all_touched)
+    else:
+        explained = mask.with_name(CLASSES)
+        table = read_classes(explained) if explained.is_file() else None
+        codes = read_codes(mask, table)
+        table = table or guess_classes({str(mask): distinct(codes)}, names)
     pixels, marks = annotated_image(path, mask, codes, table, "auto", channels)
     if content is not None:
         inside = read_colours(content)  # not 0 where a pixel is not black
@@ -84,3 +104,14 @@ def _read_sheet(path: Path, mask: Path, content: str | None, names: tuple[str, .
             raise ValueError(f"{content} has {inside.shape} pixels, {mask} has {marks.shape}; they must be of one size")
         marks = np.where(inside > 0, marks, -1).astype(np.int32)
     return pixels, marks, table
+
+
+def _polygons(path: Path, file: Path, column: str | None, all_touched: bool) -> tuple[np.ndarray, ClassTable]:
+    """Returns the codes of a sheet's pixels by the polygons of a file, and what they mean."""
+    drawn = vectors.draw_polygons(file, path, column=column, all_touched=all_touched)
+    if drawn.notes:
+        warnings.warn(f"{file}: {'; '.join(drawn.notes)}, left out", stacklevel=2)
+    names = mask_classes(drawn.names)
+    number = {name: k for k, name in enumerate(names)}
+    codes = {0: 0} | {code: number.get(name, -1) for code, name in enumerate(drawn.names, 1)}
+    return drawn.codes, ClassTable(names, codes, False)

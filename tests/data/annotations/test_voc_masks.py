@@ -53,7 +53,7 @@ def test_a_path_alone_reads_masks_unless_the_folder_has_boxes_too(voc):
     assert parse_experiment(arguments)[0].data.name == "pairs"
     (voc / "Annotations").mkdir()
     (voc / "Annotations" / "2007_a.xml").write_text("<annotation/>")
-    assert data.detect_source(voc) == "boxes"
+    assert data.kind_of(voc).source == "boxes"
     assert parse_experiment([*arguments, "--data.name", "pairs"])[0].data.name == "pairs"
     assert len(data.pairs(str(voc))["train"]) == 1
 
@@ -62,7 +62,7 @@ def test_images_and_masks_in_two_folders_are_read_as_such_beside_boxes(tmp_path)
     for folder in ("images", "masks", "Annotations"):
         (tmp_path / folder).mkdir()
     (tmp_path / "Annotations" / "a.xml").write_text("<annotation/>")
-    assert data.detect_source(tmp_path) == "pairs"
+    assert data.kind_of(tmp_path).source == "pairs"
 
 
 def without_mask(voc):
@@ -81,9 +81,10 @@ def without_training(voc):
     (voc / LISTS / "train.txt").write_text("")
 
 
-def without_lists(voc):
+def test_without_lists_the_photo_of_every_mask_counts(voc):
     for path in (voc / LISTS).iterdir():
         path.unlink()
+    assert {split: len(pairs) for split, pairs in data.annotations.list_masks(voc).items()} == {"train": 3}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,6 @@ def without_lists(voc):
         (without_photo, r"Segmentation names a photo that is missing: .*2007_a"),
         (in_two_splits, r"val\.txt: '2007_a' is already in the split train"),
         (without_training, "is in the split 'train'; the splits are validation, test"),
-        (without_lists, r"no images with masks; looked for images and masks, .* with ImageSets/Segmentation/\*\.txt"),
     ],
 )
 def test_what_is_missing_is_named(voc, harm, message):

@@ -1,0 +1,117 @@
+"""Duplicates between the splits of a dataset: images with the same pixels or bytes, and images that look the same."""
+
+import hashlib
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab.data.dataset import Dataset
+from cnnlab.data.streaming import ImageFiles
+
+SAMPLED = {"train": 20_000, "validation": 5_000, "test": 5_000}  # images that are compared, spread evenly
+BITS = 3  # of 64 in which the hashes of two images that look the same may differ
+ALIKE = 0.995  # correlation of two images that look the same
+_GRID, _FINE = (8, 9), (32, 32)
+_PORTION = 256
+
+
+class Duplicates(NamedTuple):
+    """The numbers of images of a split that another split has, too: `same` exactly, and `alike`, with an example."""
+
+    same: int
+    alike: int
+    example: tuple[int, int] | None
+
+
+def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
+    """Counts the images of the validation and test splits that also are in `train`, and those of test in validation.
+
+    Two images look the same if their difference hashes differ in at most 3 of 64 bits (each bit says whether a cell of
+    an 8 x 9 grid of grey is darker than its right neighbour) and their grey values on a 32 x 32 grid correlate by .995
+    or more. Of images that stay on disk only the bytes are compared. Up to 20,000 training images and 5,000 of another
+    split count, spread evenly. Windows of one sheet are not compared.
+
+    Returns:
+      Counts by the names of two splits, without pairs that have none.
+    """
+    chosen = {}
+    for split, number in SAMPLED.items():
+        column = dataset.splits[split].column("image") if split in dataset.splits else None
+        if isinstance(column, np.ndarray | ImageFiles):
+            places = np.unique(np.linspace(0, len(column) - 1, min(len(column), number)).astype(int))
+            chosen[split] = (places, _digests(column, places), _looks(column, places))
+    pairs = [("train", "validation"), ("train", "test"), ("validation", "test")]
+    counts = {(a, b): _compare(chosen[a], chosen[b]) for a, b in pairs if a in chosen and b in chosen}
+    return {pair: count for pair, count in counts.items() if count.same or count.alike}
+
+
+def warn_duplicates(dataset: Dataset) -> None:
+    """Warns of images that two splits share, because they make a test look better than it is."""
+    for (first, second), count in find_duplicates(dataset).items():
+        kinds = [f"{count.same:,} are the same"] * bool(count.same)
+        kinds += [f"{count.alike:,} look the same"] * bool(count.alike)
+        a, b = count.example
+        warnings.warn(
+            f"{dataset.name}: of the {second} images, {' and '.join(kinds)} as a {first} image (such as number {b} as "
+            f"number {a}), so {second} flatters; --data.group keeps images that belong together in one split",
+            stacklevel=3,
+        )
+
+
+def _digests(column, places: np.ndarray) -> list[bytes]:
+    """Returns a digest of each image's pixels, or of its file."""
+    if isinstance(column, ImageFiles):
+        return [_file_digest(column.root / column.names[i]) for i in places]
+    return [hashlib.blake2b(np.ascontiguousarray(column[i]).data, digest_size=16).digest() for i in places]
+
+
+def _file_digest(path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+
+
+def _looks(column, places: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns the hash `[n]` uint64 and the standardised grey values `[n, 1024]` of each image; None for files."""
+    if isinstance(column, ImageFiles):
+        return None
+    hashes, fine = [], []
+    for start in range(0, len(places), _PORTION):
+        grey = column[places[start : start + _PORTION]].mean(-1, dtype=np.float32)
+        cells = _shrink(grey, _GRID)
+        bits = np.packbits((cells[:, :, :-1] < cells[:, :, 1:]).reshape(len(grey), -1), axis=1)
+        hashes.append(bits.view(np.uint64)[:, 0])
+        values = _shrink(grey, _FINE).reshape(len(grey), -1)
+        values -= values.mean(1, keepdims=True)
+        fine.append((values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)).astype(np.float32))
+    return np.concatenate(hashes), np.concatenate(fine)
+
+
+def _shrink(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns the means of grey images `[n, H, W]` over a grid of cells, `[n, h, w]`; small images repeat pixels."""
+    for axis, cells in ((1, size[0]), (2, size[1])):
+        side = grey.shape[axis]
+        if side < cells:
+            grey = np.take(grey, (np.arange(cells) * side) // cells, axis)
+            continue
+        edges = np.arange(cells) * side // cells
+        shape = [1, 1, 1]
+        shape[axis] = cells
+        grey = np.add.reduceat(grey, edges, axis) / np.diff(np.append(edges, side)).reshape(shape)
+    return grey
+
+
+def _compare(first, second) -> Duplicates:
+    """Counts the images of the second split that the first has, too."""
+    at = {digest: i for i, digest in zip(first[0].tolist(), first[1], strict=True)}
+    same = [(at[digest], i) for i, digest in zip(second[0].tolist(), second[1], strict=True) if digest in at]
+    known = {i for _, i in same}
+    alike = []
+    if first[2] is not None and second[2] is not None:
+        for place, code, values in zip(second[0].tolist(), *second[2], strict=True):
+            if place in known or not values.any():
+                continue
+            near = np.flatnonzero(np.bitwise_count(first[2][0] ^ code) <= BITS)
+            if len(near) and (score := first[2][1][near] @ values).max() >= ALIKE:
+                alike.append((int(first[0][near[score.argmax()]]), place))
+    return Duplicates(len(same), len(alike), next(iter([*same, *alike]), None))
