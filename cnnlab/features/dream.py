@@ -12,11 +12,13 @@ from cnnlab.console import console, progress_bar
 from cnnlab.data.spec import as_float, standardise
 from cnnlab.explain.taps import find_layer
 from cnnlab.explain.targets import Target
+from cnnlab.features.image_statistics import frequencies, natural_statistics
 from cnnlab.features.objectives import check_shape, choose_targets, layer_energy, values_of
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained
 
 _TILE = 256  # side of a tile for networks of any size
+_COARSE = 1 / 16  # cycles a pixel; coarser structure counts like this, or a step would change brightness only
 _SHIFTS = 8  # a tile's side divided by the smallest range of its random shift
 
 
@@ -103,10 +105,8 @@ def dream(
                     gradient[place] = part
                     finished += 1
                     update(completed=finished)
-                mean = np.abs(gradient).mean()
-                if mean > 0:
-                    moved = True
-                    change = np.clip(base + change + step_size / mean * gradient, 0, 1) - base
+                moved = moved or gradient.any()
+                change = np.clip(base + change + step_size * _direction(gradient), 0, 1) - base
     if not moved:
         raise ValueError("the target does not depend on this photo (a dead unit or a saturated one); choose another")
     return np.clip(photo + change, 0, 1)
@@ -157,6 +157,24 @@ def _gradients(
             gradient = np.asarray(_gradient(trained, targets, canvas[window][None]))[0]
             y, x = top + before[0] - corner[0], left + before[1] - corner[1]
             yield (slice(top, bottom), slice(left, right)), gradient[y : y + bottom - top, x : x + right - left]
+
+
+def _direction(gradient: np.ndarray) -> np.ndarray:
+    """Returns the direction of a step, whose mean absolute value is 1, or 0 without a gradient.
+
+    It is the direction of steepest ascent in decorrelated colours and frequencies: a change in the colours of photos
+    and in coarse structure counts as shorter than one in other colours and fine structure.
+
+    Source: Olah, Mordvintsev and Schubert, Feature Visualization, Distill 2017, section "Preconditioning and
+    parameterization".
+    """
+    h, w, c = gradient.shape
+    colours = np.asarray(natural_statistics((1, 1, c)).colours)
+    smooth = 1 / np.maximum(frequencies(h, w), _COARSE)[:, : w // 2 + 1, None]
+    spectrum = np.fft.rfft2(gradient @ (colours @ colours.T), axes=(0, 1))
+    step = np.fft.irfft2(smooth * spectrum, (h, w), axes=(0, 1)).astype(np.float32)
+    mean = np.abs(step).mean()
+    return step / mean if mean > 0 else step
 
 
 @jit
