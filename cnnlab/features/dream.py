@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.console import console, progress_bar
@@ -79,7 +78,12 @@ def dream(
     c = trained.spec.channels
     if photo.ndim != 3 or photo.shape[-1] != c or not photo.size:
         raise ValueError(f"image must be a photo [H, W, {c}] for this network, found {list(photo.shape)}")
-    limits = {"octaves": (octaves, 1), "steps": (steps, 1), "octave_scale": (octave_scale, 1.01), "step_size": (step_size, 0)}
+    limits = {
+        "octaves": (octaves, 1),
+        "steps": (steps, 1),
+        "octave_scale": (octave_scale, 1.01),
+        "step_size": (step_size, 0),
+    }
     for name, (value, least) in limits.items():
         if not value >= least or not math.isfinite(value):
             raise ValueError(f"{name} must be {least} or more, found {value}")

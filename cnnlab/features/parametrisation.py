@@ -120,6 +120,6 @@ def _squash(canvas: jax.Array, statistics: ImageStatistics) -> jax.Array:
 PARAMETRISATIONS = {
     "fourier": Parametrisation(draw_spectrum, fourier_images, 0.05),
     "pixels": Parametrisation(draw_pixels, pixel_images, 0.05),
-    "maco": Parametrisation(draw_phases, phase_images, 0.05),
+    "maco": Parametrisation(draw_phases, phase_images, 0.1),
 }
 """All parametrisations by name."""

@@ -18,7 +18,7 @@ from cnnlab.console import console, progress_bar
 from cnnlab.data.spec import standardise
 from cnnlab.errors import check_known
 from cnnlab.explain.taps import Layer, find_layer, find_layers, is_spatial
-from cnnlab.explain.targets import LayerTarget, Target
+from cnnlab.explain.targets import Target
 from cnnlab.features.image_statistics import ImageStatistics, measured_statistics, natural_statistics
 from cnnlab.features.layers import check_units
 from cnnlab.features.objectives import OBJECTIVES, check_shape, choose_targets, values_of
@@ -27,7 +27,9 @@ from cnnlab.features.transformations import Transformations, transform
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained
 
-_BYTES = {"cpu": 1 << 25}  # of the outputs of all layers up to the visualised one, for the images of a chunk; more do not fit a cache
+_BYTES = {
+    "cpu": 1 << 25
+}  # of the outputs of all layers up to the visualised one, for the images of a chunk; more do not fit a cache
 _ACCELERATOR_BYTES = 1 << 31
 _TRANSFORMATIONS = 2**31 - 1  # for their key; the noise's keys are those of units
 
@@ -119,7 +121,7 @@ def visualise(
     """Finds images that maximise the activation of units: `x* = argmax A(x) - penalties`, by Adam from noise.
 
     All units run through one compiled step, as a batch with one image a unit. Layers that do not fit into memory are
-    computed chunk by chunk. Before each step, the images are shifted, rotated and magnified at random.
+    computed chunk by chunk; another chunk changes rounding only. Before each step, the images are shifted, rotated and magnified at random.
 
     Source: Erhan et al., Visualizing Higher-Layer Features of a Deep Network, 2009; Olah, Mordvintsev and Schubert,
     Feature Visualization, Distill 2017; for `maco` Fel et al., NeurIPS 2023 (arXiv 2306.06805).
@@ -189,6 +191,8 @@ def visualise(
         numbers, targets = np.zeros(1, np.int32), choose_targets(trained, target, shape)
     else:
         numbers, targets = np.array(check_units(units, tapped.name, tapped.shape[-1]), np.int32), ()
+        if not len(numbers):
+            raise ValueError("units must name at least one unit, found none")
     statistics = natural_statistics(shape) if examples is None else _measured(trained, examples, shape)
     ranges, penalties = Transformations(int(jitter), float(rotation), float(scale)), (total_variation, l2)
     settings = _Settings(parametrisation, shape, ranges, *map(float, penalties), -1 if negative else 1, float(rate))
@@ -258,7 +262,9 @@ def _optimise(
 def _start(key: jax.Array, units: jax.Array, settings: _Settings) -> _State:
     draw = PARAMETRISATIONS[settings.parametrisation].draw
     parameters = jax.vmap(lambda unit: draw(jax.random.fold_in(key, unit), settings.shape))(units)
-    return _State(parameters, optax.adam(settings.learning_rate).init(parameters), jnp.zeros((len(units), *settings.shape[:2])))
+    return _State(
+        parameters, optax.adam(settings.learning_rate).init(parameters), jnp.zeros((len(units), *settings.shape[:2]))
+    )
 
 
 @jit(static_argnames="settings", donate_argnames="state")
