@@ -1,8 +1,8 @@
 """Parametrisations of synthetic images: pixels, Fourier coefficients, and phases with a fixed magnitude.
 
-A parametrisation is a pair of functions: one draws the parameters of an image, the other turns parameters into images in
-[0, 1]. In all of them the parameters describe independent channels, which `ImageStatistics.colours` turns into colours.
-Without such a step an optimum in RGB has colours that no photo has. A grey image has one channel and no such step.
+A parametrisation is a pair of functions: one draws the parameters of an image, the other turns parameters into images
+in [0, 1]. The parameters describe independent channels, which `ImageStatistics.colours` turns into colours. Without
+this step an optimum in RGB has colours that no photo has. A grey image has one channel, and its matrix is 1.
 """
 
 from collections.abc import Callable

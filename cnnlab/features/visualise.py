@@ -120,8 +120,9 @@ def visualise(
 ) -> Visualisation:
     """Finds images that maximise the activation of units: `x* = argmax A(x) - penalties`, by Adam from noise.
 
-    All units run through one compiled step, as a batch with one image a unit. Layers that do not fit into memory are
-    computed chunk by chunk; another chunk changes rounding only. Before each step, the images are shifted, rotated and magnified at random.
+    All units run through one compiled step, as a batch with one image a unit. Layers that do not fit into memory run
+    chunk by chunk; another chunk changes rounding only. Before each step, the images are shifted, rotated and magnified
+    at random.
 
     Source: Erhan et al., Visualizing Higher-Layer Features of a Deep Network, 2009; Olah, Mordvintsev and Schubert,
     Feature Visualization, Distill 2017; for `maco` Fel et al., NeurIPS 2023 (arXiv 2306.06805).
