@@ -3,13 +3,13 @@
     pip install ".[peers]" && pip install --no-deps torch-lucent==0.1.8 kornia==0.4.1
     python experiments/benchmarks/features.py [--json] [--units 64] [--side 64] [--record]
 
-Both libraries visualise all 64 units of the last of four convolutions with the same weights, one image a unit, as Fourier
-coefficients with decorrelated colours, through random shifts, magnifications and rotations. Lucent gets all units in one
-batch, which is faster than one by one, and computes no gradients of the weights.
+Both libraries visualise all 64 units of the last of four convolutions with the same weights, one image a unit, as
+Fourier coefficients with decorrelated colours, through random shifts, magnifications and rotations. Lucent gets all
+units in one batch, which is faster than one by one, and computes no gradients of the weights.
 
 The first row is the time of a few steps on one thread, warm. The second row is the time of all 128 steps on all cores,
-cold: a new process, without stored programs, with compilation. Each library runs in its own process. `ratio` is Lucent's
-time divided by cnnlab's: above 1, cnnlab is faster.
+cold: a new process, without stored programs, with compilation. Each library runs in its own process. `ratio` is
+Lucent's time divided by cnnlab's: above 1, cnnlab is faster.
 
 Without Lucent there are only cnnlab's times. Lucent imports IPython and torchvision; where they are missing, a stand-in
 takes their place, because nothing here calls them.
@@ -55,7 +55,7 @@ class Small(nn.Module):
             if i < len(FEATURES):
                 x = nn.relu(x)
             if i == 2:
-                x = cnnlab.nn.max_pool(x, (2, 2), strides=(2, 2))
+                x = cnnlab.nn.max_pool(x)
         return x.mean((1, 2))
 
 
@@ -103,10 +103,9 @@ def lucent_call(units: int, side: int) -> Call:
     """Returns a function that runs Lucent with all units in one batch."""
     from torchvision_stub import stubbed_torchvision
 
-    for name in ("IPython", "IPython.display"):
-        if importlib.util.find_spec("IPython") is None:
-            sys.modules.setdefault(name, types.ModuleType(name))
-    sys.modules["IPython"].display = sys.modules["IPython.display"]
+    if importlib.util.find_spec("IPython") is None:
+        sys.modules["IPython"] = types.ModuleType("IPython")
+        sys.modules["IPython.display"] = sys.modules["IPython"].display = types.ModuleType("IPython.display")
     with stubbed_torchvision():
         from lucent.optvis import objectives, param, render
     import torch
