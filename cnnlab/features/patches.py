@@ -268,15 +268,19 @@ def _scan(
     """
     _, outputs = run_all(trained, normalise(images, trained.spec), layers)
     b, new, fired, sample = len(images), {}, {}, {}
-    number = jnp.asarray(start, jnp.int32) + jnp.arange(b, dtype=jnp.int32)
     for layer, output in zip(layers, outputs, strict=True):
         maps = output.astype(jnp.float32).reshape(b, -1, output.shape[-1])
-        largest, place = maps.max(1), maps.argmax(1).astype(jnp.int32)
-        real = weight[:, None] > 0
+        largest, real = maps.max(1), weight[:, None] > 0
         fired[layer.name] = jnp.sum(real & (largest > 0), 0, dtype=jnp.int32)
         sample[layer.name] = maps.mean(1), largest
-        after = jnp.where(real, largest, -jnp.inf).T, jnp.broadcast_to(number, largest.T.shape), place.T
-        both = [jnp.concatenate(pair, 1) for pair in zip(best[layer.name], after, strict=True)]
-        _, order = jax.lax.top_k(both[0], best[layer.name][0].shape[1])  # of equal values the first one comes first
+        before = best[layer.name]
+        # Of equal values `top_k` takes the first one, and the places before the batch come first.
+        values, image = jax.lax.top_k(jnp.where(real, largest, -jnp.inf).T, min(b, before[0].shape[1]))
+        place = maps[image, :, jnp.arange(maps.shape[-1])[:, None]].argmax(-1)
+        both = [
+            jnp.concatenate([old, array.astype(old.dtype)], 1)
+            for old, array in zip(before, (values, start + image, place), strict=True)
+        ]
+        _, order = jax.lax.top_k(both[0], before[0].shape[1])
         new[layer.name] = tuple(jnp.take_along_axis(array, order, 1) for array in both)
     return new, fired, sample
