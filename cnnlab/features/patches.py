@@ -46,7 +46,7 @@ class TopPatches:
       mean: mean over all places, `[m, C]`, for m of the images, evenly spaced.
       maximum: maximum over all places, `[m, C]`, for the same images.
       images: number of images.
-      size: height and width of the images in pixels.
+      shape: height, width and channels of the images.
       view: receptive fields of the layer's units.
       examples: the split, from which patches are cut.
     """
@@ -60,7 +60,7 @@ class TopPatches:
     mean: np.ndarray
     maximum: np.ndarray
     images: int
-    size: tuple[int, int]
+    shape: tuple[int, int, int]
     view: View
     examples: Any = dataclasses.field(repr=False)
 
@@ -71,7 +71,7 @@ class TopPatches:
 
     def windows(self) -> np.ndarray:
         """Returns the windows `[C, n, 4]` (xyxy) that `patches` cuts, all of one size."""
-        return patch_windows(self.box, self.view.size, self.size)
+        return patch_windows(self.box, self.view.size, self.shape[:2])
 
     def patches(self, units: Sequence[int] | None = None) -> np.ndarray:
         """Cuts the patches of units, by default of all, from the images: `[U, n, h, w, C]`.
@@ -190,7 +190,7 @@ def top_patches_by_layer(
     n, chosen = len(examples), choose_layers(trained, layers, shape)
     if n < count:
         warnings.warn(f"there are {n} images, so each unit has {n} patches instead of {count}", stacklevel=2)
-    batch_size = batch_size or _fitting_batch(find_layers(trained, shape), n)
+    batch_size = batch_size or fitting_batch(find_layers(trained, shape), n)
     units = sum(layer.shape[-1] for layer in chosen)
     sampled = np.unique(np.linspace(0, n - 1, min(n, MOST_IMAGES, max(1, MOST_BYTES // (8 * units)))).astype(int))
     best, fired, parts = _nothing(chosen, min(count, n)), None, {layer.name: [] for layer in chosen}
@@ -223,7 +223,7 @@ def top_patches_by_layer(
             means,
             maxima,
             n,
-            shape[:2],
+            shape,
             view,
             examples,
         )
@@ -240,7 +240,7 @@ def _checked(trained: Trained, data: Any, split: str) -> tuple[Examples, tuple[i
     return examples, first.shape[1:]
 
 
-def _fitting_batch(layers: Sequence[Layer], images: int) -> int:
+def fitting_batch(layers: Sequence[Layer], images: int) -> int:
     """Returns how many images fit `MEMORY` with the outputs of all layers in float32."""
     each = 4 * sum(math.prod(layer.shape) for layer in layers)
     return max(1, min(MEMORY // max(each, 1), LARGEST_BATCH, images))
