@@ -54,8 +54,9 @@ class Subject(NamedTuple):
         """Returns the first line of its sheets."""
         number = self.layer.shape[-1]
         shown = "" if len(self.units) == number else f", of which {len(self.units)} are shown"
-        field = "x".join(map(str, self.view.size))
-        return f"{for_terminal(self.layer.name)}: {number} units{shown}; receptive field {field} pixels"
+        field = f"receptive field {'x'.join(map(str, self.view.size))} pixels"
+        seen = field if is_spatial(self.layer) else "each sees the whole image"
+        return f"{for_terminal(self.layer.name)}: {number} units{shown}; {seen}"
 
     @property
     def labels(self) -> list[str]:
@@ -174,6 +175,7 @@ def _pictures(trained: Trained, subject: Subject) -> tuple[list[np.ndarray], int
 def _activation_sheet(subject: Subject, image: np.ndarray, values: np.ndarray, scale: str) -> dict[str, Any]:
     """Draws an image and its feature maps `[h, w, C]`; a layer without spatial axes has one pixel a unit."""
     maps = values.reshape(*(values.shape[:2] if values.ndim == 3 else (-1, 1)), values.shape[-1])
+    scale = "layer" if maps[..., 0].size == 1 else scale  # one value alone always has full colour
     title = f"{subject.title}\nactivations for the image; {_COLOURS}; {_SCALES[scale]}"
     tiles, labels = [image, *(maps[..., unit] for unit in subject.units)], ["image", *subject.labels]
     return {"activations": tile_sheet(tiles, labels, title=title, scale=scale)}
@@ -224,9 +226,14 @@ def _patch_sheets(best: TopPatches, subject: Subject, patterned: np.ndarray | No
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a layer's row of the printed table."""
-    row = {"layer": record["layer"], "units": record["units"], "field": " x ".join(map(str, record["receptive_field"]))}
-    row |= {name: record[name] for name in ("similarity", "change") if name in record}
-    if "dead" in record:
-        dead = ", ".join(map(str, record["dead"][:_NAMED])) + (", ..." if len(record["dead"]) > _NAMED else "")
-        row["never fire"] = f"{len(record['dead'])} ({dead})" if dead else "none"
-    return row
+    field = " x ".join(map(str, record["receptive_field"]))
+    row = {"layer": record["layer"], "units": record["units"], "receptive field": field}
+    row |= {name: record.get(name, "-") for name in ("similarity", "change")}
+    dead = record.get("dead")
+    return row | {"never fire": "-" if dead is None else _units(dead) if dead else "none"}
+
+
+def _units(numbers: list[int]) -> str:
+    """Returns how many units there are, and the first of them."""
+    rest = ", ..." if len(numbers) > _NAMED else ""
+    return f"{len(numbers)}: {', '.join(map(str, numbers[:_NAMED]))}{rest}"

@@ -185,5 +185,7 @@ def _page(
         page[y + _LABEL : y + _LABEL + len(block), x : x + block.shape[1]] = block
         colour = "#d55e00" if marked is not None and marked[number] else "black"
         axis.text(x, y + _LABEL / 2, for_figure(label), fontsize=6.5, va="center", color=colour)
-    axis.imshow(np.clip(page, 0, 1), interpolation="nearest", aspect="auto", extent=(0, page.shape[1], page.shape[0], 0))
+    axis.imshow(
+        np.clip(page, 0, 1), interpolation="nearest", aspect="auto", extent=(0, page.shape[1], page.shape[0], 0)
+    )
     return figure
