@@ -19,17 +19,20 @@ from cnnlab.features.filters import filter_change, filter_similarity, filters, k
 from cnnlab.features.layers import check_units, choose_layers, convolutions
 from cnnlab.features.patches import TopPatches, top_patches_by_layer
 from cnnlab.features.patterns import patterns
+from cnnlab.features.visualise import Visualisation, visualise
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import save_figures
 from cnnlab.files.images import read_pixels
 from cnnlab.files.strict_json import without_nan
 from cnnlab.plots.features import Unit, pair_sheet, tile_sheet, unit_sheet
+from cnnlab.plots.gallery import gallery
 from cnnlab.quoting import for_file_name, for_terminal
 from cnnlab.trained import Trained
 from cnnlab.training.initial import load_initial
 from cnnlab.training.restore import load, load_data
 
 _PAGE, _NAMED = 32, 8  # units of a sheet of patches, and of a list of units that never fire
+_STATISTICS = 512  # images whose colours and frequencies an image that is made has
 _COLOURS = "orange is positive, blue negative"
 _SCALES = {"unit": "each unit has its own scale", "layer": "all units have one scale"}
 
@@ -91,10 +94,17 @@ def show_features(request: Request) -> None:
         sheets = _filter_sheets(trained, before, subject, request.scale)
         if name in maps:
             sheets |= _activation_sheet(subject, pixels[0], maps[name][0], request.scale)
+        seen = _visualised(trained, subject, data, request) if request.visualise and request.layer else None
+        if seen is not None:
+            record["visualised"] = _visualised_records(seen, best)
         if best is not None:
             patterned, record["without_patterns"] = _patterns(trained, best, subject)
-            record |= _patch_record(best, subject)
-            sheets |= _patch_sheets(best, subject, patterned)
+            record |= _patch_record(best)
+            sheets |= _patch_sheets(best, subject, patterned, seen)
+        elif seen is not None:
+            title = f"{subject.title}\nan image made for each unit, and the mean of its activations"
+            labels = [f"unit {unit}: {value:.3g}" for unit, value in zip(seen.units, seen.activation, strict=True)]
+            sheets["images"] = gallery(seen.images, labels, title=title, columns=8)
         paths = save_figures({f"{for_file_name(name)}_{kind}": figure for kind, figure in sheets.items()}, folder)
         records.append(record | {"sheets": list(map(str, paths))})
         if not request.json:
@@ -189,7 +199,7 @@ def _patterns(trained: Trained, best: TopPatches, subject: Subject) -> tuple[np.
         return None, str(error)
 
 
-def _patch_record(best: TopPatches, subject: Subject) -> dict[str, Any]:
+def _patch_record(best: TopPatches) -> dict[str, Any]:
     """Returns what the pass over the data found: how often each unit fires, and its places, for every unit."""
     files = getattr(best.examples, "columns", {}).get("image")
     names = files.names if isinstance(files, ImageFiles) else None
@@ -207,16 +217,46 @@ def _patch_record(best: TopPatches, subject: Subject) -> dict[str, Any]:
     return {"dead": best.dead.tolist(), "images_of_percentiles": len(best.mean), "top": units}
 
 
-def _patch_sheets(best: TopPatches, subject: Subject, patterned: np.ndarray | None) -> dict[str, Any]:
+def _visualised(trained: Trained, subject: Subject, data: Dataset | None, request: Request) -> Visualisation:
+    """Makes an image for each unit, with the colours and frequencies of the data if there are any."""
+    examples = None
+    if data is not None:
+        examples = data[request.split][np.arange(min(_STATISTICS, len(data[request.split])))]["image"]
+    return visualise(
+        trained, layer=subject.layer.name, units=subject.units, examples=examples, seed=request.seed, quiet=False
+    )
+
+
+def _visualised_records(seen: Visualisation, best: TopPatches | None) -> list[dict[str, Any]]:
+    """Returns for each image the unit, its mean activation, and the percentage of images that reach at most this."""
+    records = [
+        {"unit": int(unit), "activation": float(value)} for unit, value in zip(seen.units, seen.activation, strict=True)
+    ]
+    if best is not None:
+        for record in records:
+            record["percentile"] = best.percentile(record["unit"], record["activation"])
+    return records
+
+
+def _patch_sheets(
+    best: TopPatches, subject: Subject, patterned: np.ndarray | None, seen: Visualisation | None
+) -> dict[str, Any]:
+    """Draws the patches of each unit, their patterns and the image that was made for it, on as many pages as needed."""
     patches, blocks = best.patches(subject.units), []
     for row, unit in enumerate(subject.units):
         fires = best.fires[unit]
         often = "never fires" if fires == 0 else f"fires on {100 * fires:.0f} %"
-        label = f"unit {unit}: up to {best.values[unit, 0]:.3g}, {often}"
-        blocks.append(Unit(label, patches[row], None if patterned is None else patterned[row], None, fires == 0))
+        label, image = f"unit {unit}: up to {best.values[unit, 0]:.3g}, {often}", None
+        if seen is not None:
+            image = seen.images[row]
+            label += f"; image above {best.percentile(unit, float(seen.activation[row])):.0f} %"
+        blocks.append(Unit(label, patches[row], None if patterned is None else patterned[row], image, fires == 0))
     what = "patches" if is_spatial(subject.layer) else "images"
-    beside = "" if patterned is None else ", beside what in them excites it (deconvolution)"
-    title = f"{subject.title}\nthe {patches.shape[1]} {what} that excite each unit most, at most one an image{beside}"
+    title = f"{subject.title}\nthe {patches.shape[1]} {what} that excite each unit most, at most one an image"
+    if patterned is not None:
+        title += ", what in them excites it (deconvolution)"
+    if seen is not None:
+        title += f",\nand an image made for it, with the share of {len(best.mean):,} images whose mean it exceeds"
     pages = [blocks[start : start + _PAGE] for start in range(0, len(blocks), _PAGE)]
     return {
         "patches" if number == 1 else f"patches_{number}": unit_sheet(page, title=title)
