@@ -5,7 +5,7 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import data, dream, evaluate, explain, export, predict, probe, summary, train
+from cnnlab.commands import data, dream, evaluate, explain, export, features, predict, probe, summary, train
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
@@ -13,6 +13,7 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "predict": predict,
     "explain": explain,
+    "features": features,
     "dream": dream,
     "probe": probe,
     "summary": summary,
