@@ -38,8 +38,8 @@ def dream(
     """Enlarges what a network sees in a photo, by gradient ascent on the mean square of a layer or on a target.
 
     It begins with a small copy of the photo and ends with its own size. After each size, the details that were lost by
-    the reduction return. The gradient is computed tile by tile at random shifts, so memory does not grow with the
-    photo, and no seam stays at one place.
+    the reduction return. The gradient is computed tile by tile at random shifts, so the layers take no more memory
+    for a larger photo, and no seam stays at one place.
 
     Source: Mordvintsev, Olah and Tyka, Inceptionism: Going Deeper into Neural Networks, 2015.
 
@@ -111,6 +111,7 @@ def dream(
                     update(completed=finished)
                 moved = moved or gradient.any()
                 change = np.clip(base + change + step_size * _direction(gradient), 0, 1) - base
+        update(completed=total)
     if not moved:
         raise ValueError("the target does not depend on this photo (a dead unit or a saturated one); choose another")
     return np.clip(photo + change, 0, 1)
@@ -174,7 +175,7 @@ def _direction(gradient: np.ndarray) -> np.ndarray:
     """
     h, w, c = gradient.shape
     colours = np.asarray(natural_statistics((1, 1, c)).colours)
-    smooth = 1 / np.maximum(frequencies(h, w), _COARSE)[:, : w // 2 + 1, None]
+    smooth = 1 / np.maximum(frequencies(h, w), _COARSE)[:, : w // 2 + 1, None].astype(np.float32)
     spectrum = np.fft.rfft2(gradient @ (colours @ colours.T), axes=(0, 1))
     step = np.fft.irfft2(smooth * spectrum, (h, w), axes=(0, 1)).astype(np.float32)
     mean = np.abs(step).mean()
