@@ -10,9 +10,8 @@ import pytest
 
 from cnnlab import Trained, create_model
 from cnnlab.data import InputSpec
-from cnnlab.explain import targets
 from cnnlab.features import visualise
-from cnnlab.tasks import Classification, Detection, Segmentation
+from cnnlab.tasks import Classification, Segmentation
 
 STILL = {"jitter": 0, "rotation": 0.0, "scale": 0.0}
 
@@ -132,26 +131,13 @@ def test_the_magnitude_of_examples_is_that_of_the_images():
     np.testing.assert_allclose(own.reshape(2, -1)[:, 1:], np.tile(expected.ravel()[1:], (2, 1)), rtol=1e-3, atol=1e-3)
 
 
-def test_classes_targets_functions_and_sums_of_them_are_objectives():
-    trained, options = lenet(), {"steps": 2, "seed": 1}
-    by_name = visualise(trained, target="b", **options)
-    for same in (1, lambda logits: logits[:, 1], [targets.class_logit(1), lambda logits: 0 * logits[:, 0]]):
-        np.testing.assert_allclose(visualise(trained, target=same, **options).images, by_name.images, atol=1e-5)
-    unit = visualise(trained, target=targets.unit(trained, "conv2", 3), **options)
-    direction = visualise(trained, target=targets.direction(trained, "conv2", jnp.eye(16)[3]), **options)
-    np.testing.assert_allclose(unit.images, direction.images, atol=1e-5)
-    assert unit.objective == "target"
-    assert unit.units is None
-
-
-def test_classes_of_segmentations_and_detections_are_objectives():
-    unet = network(create_model("unet", num_classes=2, width=2, depth=1), (16, 16), 3, Segmentation())
-    result = visualise(unet, target="b", steps=2, size=(12, 20))
-    logits = unet.network.apply(unet.variables, result.images)
-    np.testing.assert_allclose(result.activation, logits[..., 1].mean((1, 2)), rtol=1e-4, atol=1e-5)
-    head = Detection().head(InputSpec((32, 32), 3, classes="ab"))
-    grid = network(create_model("grid_detector", num_classes=head), (32, 32), 3, Detection())
-    assert visualise(grid, target=1, steps=2).images.shape == (1, 32, 32, 3)
+def test_a_class_is_an_objective():
+    trained = lenet()
+    result = visualise(trained, target="b", steps=8)
+    logits = trained.network.apply(trained.variables, (result.images - 0.3) / 0.2)
+    np.testing.assert_allclose(result.activation, logits[:, 1], rtol=1e-4, atol=1e-5)
+    assert result.history[-1] > result.history[0]
+    assert (result.objective, result.units, result.layer) == ("target", None, None)
 
 
 def test_dense_layers_and_other_sizes_and_channels_are_visualised():
