@@ -32,16 +32,20 @@ def photo(tmp_path):
     return tmp_path / "photo.png"
 
 
-def test_a_network_trained_on_street_scenes_dreams(experiment, photo, tmp_path, capsys):
-    for split in ("train", "val", "test"):
-        for name, shape in ((split, (16, 24, 3)), (f"{split}annot", (16, 24))):
-            (tmp_path / name).mkdir()
-            pixels = np.random.default_rng(1).integers(0, 12, shape, np.uint8)
-            Image.fromarray(pixels).save(tmp_path / name / "1.png")
-    layers = {"layers": ("down1", "down2/conv1"), "units_of": "down2/conv1/norm", "side": 24}
-    table = experiment.main(photo, camvid=tmp_path, epochs=1, width=2, output=tmp_path / "out", **layers, **SHORT)
+def test_a_network_of_street_scenes_dreams(experiment, photo, tmp_path, monkeypatch, capsys):
+    def untrained(settings, run):
+        asked.append((settings.data.name, settings.model.options["width"], settings.training.epochs))
+        network, spec = cnnlab.create_model("unet", num_classes=2, width=2, depth=1), cnnlab.InputSpec((16, 24), 3)
+        variables = network.init(jax.random.key(0), jnp.zeros((1, 16, 24, 3)))
+        return cnnlab.Trained(variables, network, cnnlab.tasks.Segmentation(), spec)
+
+    asked = []
+    monkeypatch.setattr(cnnlab, "train", untrained)
+    layers = {"layers": ("down1", "bottleneck/conv1"), "units_of": "bottleneck/conv1/norm", "side": 24}
+    table = experiment.main(photo, camvid=tmp_path, epochs=1, width=4, output=tmp_path / "out", **layers, **SHORT)
+    assert asked == [("camvid", 4, 1)]
     assert table["growth down1"] > 1
-    assert Image.open(tmp_path / "out" / "down2_conv1.png").size == (29, 40)
+    assert Image.open(tmp_path / "out" / "bottleneck_conv1.png").size == (29, 40)
     assert Image.open(tmp_path / "out" / "units.png").size == (24 + 3 + 24, 24)
     assert Image.open(tmp_path / "out" / "dreams.png").width > 900
 
@@ -60,7 +64,9 @@ def test_published_weights_dream(experiment, photo, tmp_path):
         state[f"{weights.prefixes[tuple(layer)]}.{names[name]}"] = value.astype(np.float32)
     save_file(state, tmp_path / "resnet18.safetensors")
     layers = {"layers": ("stage1_block1",), "units_of": "stem/norm"}
-    table = experiment.main(photo, weights=tmp_path / "resnet18.safetensors", output=tmp_path, **layers, **SHORT)
+    table = experiment.main(
+        photo, weights=tmp_path / "resnet18.safetensors", output=tmp_path, **layers, **SHORT | {"octaves": 1}
+    )
     assert table["growth stage1_block1"] > 1
     assert Image.open(tmp_path / "stage1_block1.png").size == (29, 40)
 
