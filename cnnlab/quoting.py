@@ -1,4 +1,4 @@
-"""Text from files and users, quoted for each kind of output: terminal, CSV, Markdown, figure, file name."""
+"""Text from files and users, quoted for each kind of output: terminal, CSV, Markdown, LaTeX, figure, file name."""
 
 import hashlib
 import unicodedata
@@ -47,6 +47,17 @@ def for_markdown(text: object) -> str:
     for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         out = out.replace(letter, entity)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|~$" else letter for letter in out)
+
+
+def for_latex(text: object) -> str:
+    r"""Returns text for LaTeX: the letters that it reads as commands are escaped.
+
+    >>> for_latex("50 % of a_b")
+    '50 \\% of a\\_b'
+    """
+    special = {letter: f"\\{letter}" for letter in "#$%&_{}"}
+    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(letter, letter) for letter in for_terminal(text))
 
 
 def for_figure(text: object) -> str:

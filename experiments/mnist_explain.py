@@ -8,8 +8,9 @@ truth, and by how much these maps differ between MC-Dropout passes.
 
 The table counts the maps that pass each test, for `--images` test digits that are drawn with a seed, each explained for
 the network's own answer. A map passes deletion, insertion, ROAD and infidelity if it is better than a random map and
-than the digit's edges. It passes randomisation if it changes with the network's parameters. `RUNS/tests.json` holds the
-same numbers. Flagged maps beat neither on more than half of the first four; empty maps are zero everywhere.
+than the digit's edges. It passes randomisation if it changes with the network's parameters. Flagged maps
+beat neither on more than half of the first four; empty maps are zero everywhere. `RUNS/tests.json` holds the same
+numbers. It is written after each method, and a second call continues after the last one.
 
 On 2 cores, 2026-11-28, 140 of the 10,000 test digits are wrong. Of 1,000 maps of each method, those of occlusion,
 integrated gradients and input times gradient are the most faithful: 97 % or more pass deletion and insertion, and none
@@ -23,6 +24,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,6 +33,7 @@ from results import OFF, Options
 
 import cnnlab
 from cnnlab import explain
+from cnnlab.console import console, progress_bar
 from cnnlab.data import Examples
 from cnnlab.files.atomic import write_text
 from cnnlab.plots.canvas import show
@@ -43,14 +46,13 @@ EXPERIMENT = cnnlab.Experiment(
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.02),
     training=cnnlab.Training(epochs=2, batch_size=128),
 )
-METHODS = tuple(name for name in explain.METHODS if name != "rise")  # whose thousand masks a map take too long
 SCORES = ("deletion", "insertion", "road", "infidelity", "randomisation")  # max_sensitivity needs ten more maps
 BATCH = 250
 
 
 def main(
     runs: Path = Path("runs/mnist_explain"),
-    methods: tuple[str, ...] = METHODS,
+    methods: tuple[str, ...] = tuple(explain.METHODS),
     scores: tuple[str, ...] = SCORES,
     images: int = 1000,
     seed: int = 0,
@@ -83,17 +85,25 @@ def main(
 
     chosen = np.sort(np.random.default_rng(seed).choice(len(test), min(images, len(test)), replace=False))
     digits, table = test[chosen]["image"], {}
+    settings = {"digits": len(digits), "seed": seed, "scores": list(scores), "wrong": len(wrong)}
+    finished = read_finished(runs / "tests.json", settings)
     columns = (*scores, "flagged", "empty")
     print(f"Share of {len(digits)} maps (%)\n{'':24}{''.join(f'{name:>15}' for name in columns)}  seconds")
     for name in methods:
         started = time.perf_counter()
-        table[name] = count(trained, digits, name, scores)
+        table[name] = finished[name] if name in finished else count(trained, digits, name, scores)
+        finished[name] = table[name]
+        write_text(runs / "tests.json", json.dumps({**settings, "share": finished}, indent=2) + "\n")
         cells = "".join(f"{100 * table[name][column]:15.1f}" for column in columns)
         print(f"{name:24}{cells}{time.perf_counter() - started:9.0f}", flush=True)
         recording.add(f"MNIST, LeNet5, {len(digits):,} maps by {name}", table[name], group="explanations")
-    report = {"digits": len(digits), "seed": seed, "wrong": len(wrong), "share": table}
-    write_text(runs / "tests.json", json.dumps(report, indent=2) + "\n")
     return table
+
+
+def read_finished(file: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Returns the shares by method that an earlier call with the same settings has stored."""
+    report = json.loads(file.read_text()) if file.is_file() else {}
+    return report.get("share", {}) if {name: report.get(name) for name in settings} == settings else {}
 
 
 def find_wrong(trained: cnnlab.Trained, test: Examples) -> np.ndarray:
@@ -105,12 +115,14 @@ def find_wrong(trained: cnnlab.Trained, test: Examples) -> np.ndarray:
 def count(trained: cnnlab.Trained, digits: np.ndarray, method: str, scores: Sequence[str]) -> dict[str, float]:
     """Returns the shares of maps that pass each test, that are flagged, and that are zero everywhere."""
     parts = []
-    for part in batches(digits):
-        with warnings.catch_warnings(action="ignore"):  # about empty maps, which are counted
-            result = explain.explain(method, trained, part, verdict=tuple(scores))
-        verdict = result.verdict
-        empty = ~np.any(result.map, (1, 2))
-        parts.append({**explain.beats(verdict), "flagged": explain.flagged(verdict), "empty": empty})
+    with progress_bar(console(quiet=False), texts={"label": method}, total=len(digits)) as update:
+        for part in batches(digits):
+            with warnings.catch_warnings(action="ignore"):  # about empty maps, which are counted
+                result = explain.explain(method, trained, part, verdict=tuple(scores))
+            verdict = result.verdict
+            empty = ~np.any(result.map, (1, 2))
+            parts.append({**explain.beats(verdict), "flagged": explain.flagged(verdict), "empty": empty})
+            update(advance=len(part))
     return {name: float(np.concatenate([part[name] for part in parts]).mean()) for name in parts[0]}
 
 

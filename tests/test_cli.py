@@ -111,7 +111,6 @@ def test_list_prints_the_names_of_the_tables(capsys):
         (["train", "--training.epochs", "many"], 2, "many"),
         (["train", "--training.epochs", "0"], 2, "epochs"),
         (["train", "--optimizer.learning-rate", "0"], 2, "above 0"),
-        (["train", "--training.batch-size", "5000"], 1, "must lie in 1..1258"),
         (["train", "--task.name", "segmentation"], 1, "reads the column 'mask', but digits holds image, label"),
         (["train", "--model.name", "encoder_decoder"], 1, "needs logits [B, 10]"),
         (["evaluate", "nowhere"], 1, "nowhere is no run"),
@@ -188,6 +187,22 @@ def test_other_options_get_a_directory_of_their_own_and_more_epochs_do_not():
     assert directory("--training.epochs", "99") == "runs/digits-lenet5"
     assert directory("--seed", "1").startswith("runs/digits-lenet5-")
     assert directory("--seed", "1") != directory("--seed", "2")
+
+
+def test_a_run_is_resumed_by_its_directory_alone(capsys):
+    options = [*SMALL, "--model.name", "linear", "--optimizer.learning-rate", "0.002", "--run-dir", "here"]
+    assert main(["train", *options, "--training.epochs", "1"]) == 0
+    assert main(["train", "--resume", "here", "--training.epochs", "2"]) == 0
+    assert len(Path("here/metrics.jsonl").read_text().splitlines()) == 2
+    assert json.loads(Path("here/experiment.json").read_text())["optimizer"]["learning_rate"] == 0.002
+    for wrong, message in (
+        (["--resume", "nowhere"], "nowhere is no run"),
+        (["--resume", "here", "--run-dir", "b"], "leave --run-dir b out"),
+        (["digits-linear", "--resume", "here"], "the preset digits-linear"),
+        (["--resume", "here", "--model.name", "dense"], "another --model.name"),
+    ):
+        assert main(["train", *wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path):

@@ -1,5 +1,6 @@
 """Post-hoc calibration of probabilities, and conformal sets of classes, fitted on a validation split."""
 
+from cnnlab.calibration.choice import Quality, choose_calibration
 from cnnlab.calibration.conformal import Conformal
 from cnnlab.calibration.isotonic import Isotonic
 from cnnlab.calibration.methods import CALIBRATIONS, Calibration, fit_calibration
@@ -15,8 +16,10 @@ __all__ = [
     "Isotonic",
     "Platt",
     "PostHoc",
+    "Quality",
     "Temperature",
     "Vector",
+    "choose_calibration",
     "fit_calibration",
     "load_post_hoc",
     "save_post_hoc",

@@ -180,6 +180,20 @@ class Conformal:
             np.put_along_axis(inside, probs.argmax(1)[:, None], True, 1)
         return inside
 
+    def expected_coverage(self) -> tuple[float, float]:
+        """Returns the 95 % interval of the coverage on infinitely many new examples, over calibration splits.
+
+        It is that of Beta(n + 1 - l, l), see `coverage`.
+
+        >>> [round(end, 3) for end in Conformal("lac", 0.1, threshold=0.9, classes=2, examples=99).expected_coverage()]
+        [0.834, 0.951]
+        """
+        from scipy.stats import beta  # comes with scikit-learn
+
+        missed = self.examples + 1 - _order_statistic(self.examples, self.error)
+        low, high = beta(self.examples + 1 - missed, missed).ppf([0.025, 0.975])
+        return float(low), float(high)
+
     def coverage(self, sets: np.ndarray, labels: np.ndarray) -> Coverage:
         """Measures sets on labelled examples, and the coverage that the size of the calibration split lets expect."""
         return coverage(sets, labels, error=self.error, examples=self.examples)

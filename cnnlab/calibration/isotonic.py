@@ -47,24 +47,22 @@ class Isotonic:
         return 1000
 
     @classmethod
-    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Isotonic":
+    def fit(cls, probs: np.ndarray, labels: np.ndarray, *, penalty: float = 0.0) -> "Isotonic":
         """Fits for each class the rising function with the least squared distance to the outcomes.
 
-        The arguments are those of `Temperature.fit`.
+        The arguments are those of `Temperature.fit`. The penalty is a number of pseudo-examples that each step of a
+        function gets, whose outcome is the mean of the probabilities stated there: steps of few examples stay close to
+        the identity.
 
         Raises:
-          ValueError: there are fewer than 1,000 examples, or a class has no example.
+          ValueError: there is no penalty and there are fewer than 1,000 examples, or a class has no example.
         """
-        from sklearn.isotonic import IsotonicRegression
-
         k = np.shape(probs)[-1]
-        probs, labels = validation_examples("isotonic", probs, labels, smallest=cls.smallest(k), every_class=True)
-        stated, actual = [], []
-        for label in against_rest(k):
-            regression = IsotonicRegression(y_min=0, y_max=1).fit(np.clip(probs[:, label], 0, 1), labels == label)
-            stated.append(tuple(regression.X_thresholds_.tolist()))
-            actual.append(tuple(regression.y_thresholds_.tolist()))
-        return cls(tuple(stated), tuple(actual))
+        smallest = 1 if penalty else cls.smallest(k)
+        probs, labels = validation_examples("isotonic", probs, labels, smallest=smallest, every_class=not penalty)
+        knots = [_rising(np.clip(probs[:, label], 0, 1), labels == label, penalty) for label in against_rest(k)]
+        stated, actual = zip(*knots, strict=True)
+        return cls(stated, actual)
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities in the shape of `probs`; equal ones if every function gives 0."""
@@ -72,3 +70,16 @@ class Isotonic:
         probs = check_classes(probs, k)
         knots = zip(against_rest(k), self.stated, self.actual, strict=True)
         return together([np.interp(probs[..., label], x, y) for label, x, y in knots])
+
+
+def _rising(stated: np.ndarray, outcome: np.ndarray, penalty: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Fits a rising function to outcomes `[n]` of probabilities `[n]`, and returns its knots and their values."""
+    from sklearn.isotonic import IsotonicRegression
+
+    regression = IsotonicRegression(y_min=0, y_max=1).fit(stated, outcome)
+    if penalty:
+        _, step = np.unique(regression.predict(stated), return_inverse=True)
+        count = np.bincount(step)
+        mean = (np.bincount(step, outcome) + penalty * np.bincount(step, stated) / count) / (count + penalty)
+        regression.fit(stated, mean[step], sample_weight=(1 + penalty / count)[step])
+    return tuple(regression.X_thresholds_.tolist()), tuple(regression.y_thresholds_.tolist())

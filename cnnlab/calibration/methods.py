@@ -30,8 +30,11 @@ class Calibration(Protocol):
         """Returns the smallest number of examples for a fit."""
 
     @classmethod
-    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Calibration":
-        """Fits the map on probabilities `[n, k]` and labels `[n]` of a validation split."""
+    def fit(cls, probs: np.ndarray, labels: np.ndarray, *, penalty: float = 0.0) -> "Calibration":
+        """Fits the map on probabilities `[n, k]` and labels `[n]` of a validation split.
+
+        A penalty above 0 draws it to the identity, and lets it have an optimum on any split.
+        """
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities in the shape of `probs`."""

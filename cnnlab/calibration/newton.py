@@ -52,3 +52,18 @@ def minimise(derivatives: Callable[[np.ndarray], Derivatives], start: np.ndarray
                 )
         x, (value, gradient, hessian) = x + length * step, following
     raise ValueError(f"Newton's method did not converge in {limit} steps; the gradient is {np.abs(gradient).max():.2g}")
+
+
+def towards(point: np.ndarray, weight: float, derivatives: Callable[[np.ndarray], Derivatives]):
+    """Returns a function with the penalty `weight / 2 |x - point|^2` added, which draws the minimum to a point `[m]`.
+
+    >>> minimise(towards(np.ones(1), 3.0, lambda x: (float(x @ x) / 2, x, np.eye(1))), np.zeros(1)).tolist()
+    [0.75]
+    """
+
+    def penalised(x: np.ndarray) -> Derivatives:
+        value, gradient, hessian = derivatives(x)
+        away = x - point
+        return value + weight / 2 * float(away @ away), gradient + weight * away, hessian + weight * np.eye(len(x))
+
+    return penalised

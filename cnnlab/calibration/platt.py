@@ -4,9 +4,9 @@ import dataclasses
 import functools
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
-from cnnlab.calibration.newton import Derivatives, minimise
+from cnnlab.calibration.newton import Derivatives, minimise, towards
 from cnnlab.calibration.one_against_rest import against_rest, together
 from cnnlab.calibration.validation_split import (
     SMALLEST,
@@ -48,22 +48,26 @@ class Platt:
         return max(SMALLEST, 10 * 2 * len(against_rest(classes)))
 
     @classmethod
-    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Platt":
+    def fit(cls, probs: np.ndarray, labels: np.ndarray, *, penalty: float = 0.0) -> "Platt":
         """Fits the slopes and intercepts with the largest likelihood.
 
-        The arguments are those of `Temperature.fit`.
+        The arguments are those of `Temperature.fit`; the penalty is half the squared distance of each slope from 1 and
+        of each intercept from 0.
 
         Raises:
-          ValueError: there are fewer than 100 examples, or fewer than 10 per parameter, or a class has no example.
+          ValueError: there is no penalty and there are fewer than 100 examples, or fewer than 10 per parameter, or a
+            class has no example.
         """
         k = np.shape(probs)[-1]
-        probs, labels = validation_examples("platt", probs, labels, smallest=cls.smallest(k), every_class=True)
+        smallest = 1 if penalty else cls.smallest(k)
+        probs, labels = validation_examples("platt", probs, labels, smallest=smallest, every_class=not penalty)
         odds, parameters = _log_odds(probs), []
         for label in against_rest(k):
             yes = labels == label
             target = np.where(yes, (yes.sum() + 1) / (yes.sum() + 2), 1 / ((~yes).sum() + 2))
             loss = functools.partial(_logistic_loss, odds=odds[:, label], target=target)
-            parameters.append(minimise(loss, np.array([1.0, 0.0])))
+            identity = np.array([1.0, 0.0])
+            parameters.append(minimise(towards(identity, penalty / len(labels), loss), identity))
         slope, intercept = np.transpose(parameters).tolist()
         return cls(tuple(slope), tuple(intercept))
 
@@ -72,7 +76,7 @@ class Platt:
         k = 2 if len(self.slope) == 1 else len(self.slope)
         odds = _log_odds(check_classes(probs, k))
         each = [
-            expit(slope * odds[..., label] + intercept)
+            scipy.special.expit(slope * odds[..., label] + intercept)
             for label, slope, intercept in zip(against_rest(k), self.slope, self.intercept, strict=True)
         ]
         return together(each)
@@ -81,7 +85,7 @@ class Platt:
 def _logistic_loss(x: np.ndarray, *, odds: np.ndarray, target: np.ndarray) -> Derivatives:
     """Computes the mean cross-entropy and its derivatives by slope and intercept `x`."""
     logits = x[0] * odds + x[1]
-    yes = expit(logits)
+    yes = scipy.special.expit(logits)
     features = np.stack([odds, np.ones_like(odds)], -1)
     value = (np.logaddexp(0, logits) - target * logits).mean()
     hessian = (features * (yes * (1 - yes))[:, None]).T @ features / len(odds)

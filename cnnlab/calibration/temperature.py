@@ -5,13 +5,17 @@ import functools
 import warnings
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import scipy
 
-from cnnlab.calibration.newton import Derivatives, minimise
+from cnnlab.calibration.newton import Derivatives, minimise, towards
 from cnnlab.calibration.validation_split import SMALLEST, Faultless, log_probs, validation_examples
 from cnnlab.files.strict_json import check
 from cnnlab.metrics.checks import check_probs
 
+_NO_BETTER = (
+    "the probabilities of the labels are no higher than those of the other classes; check that labels and "
+    "probabilities are in the same order"
+)
 FEWEST = 10  # wrong predictions on the validation split; with fewer the temperature is too uncertain
 
 
@@ -55,35 +59,38 @@ class Temperature:
         return SMALLEST
 
     @classmethod
-    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Temperature":
+    def fit(cls, probs: np.ndarray, labels: np.ndarray, *, penalty: float = 0.0) -> "Temperature":
         """Fits the temperature with the largest likelihood; warns if fewer than 10 wrong predictions determine it.
 
         Args:
           probs: probabilities `[n, k]` on a validation split, for k classes.
           labels: true classes `[n]`.
+          penalty: weight of the penalty `(1 / T - 1)^2 / 2`, which is added to the summed negative log-likelihood. Any
+            penalty above 0 has a finite optimum on every split, so that small and faultless ones are allowed too.
 
         Raises:
-          Faultless: every prediction is right, so that no finite temperature is best.
-          ValueError: there are fewer than 100 examples, or the predictions are no better than chance.
+          Faultless: there is no penalty and every prediction is right, so that no finite temperature is best.
+          ValueError: there is no penalty and there are fewer than 100 examples, or the predictions are no better than
+            chance.
         """
-        probs, labels = validation_examples("temperature", probs, labels, smallest=SMALLEST)
+        probs, labels = validation_examples("temperature", probs, labels, smallest=1 if penalty else SMALLEST)
         logits = log_probs(probs)
         chosen = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-        if (chosen == logits.max(1)).all():
+        if not penalty and (chosen == logits.max(1)).all():
             raise Faultless(
                 f"all {len(labels)} validation examples are predicted right, so no finite temperature is best; "
                 "use more examples"
             )
-        if chosen.mean() <= logits.mean():
-            raise ValueError(
-                "the probabilities of the labels are no higher than those of the other classes; check that labels and "
-                "probabilities are in the same order"
-            )
+        if not penalty and chosen.mean() <= logits.mean():
+            raise ValueError(_NO_BETTER)
         loss = functools.partial(_temperature_loss, logits=logits, chosen=chosen)
+        loss = towards(np.ones(1), penalty / len(labels), loss)
         (inverse,) = x = minimise(loss, np.ones(1))
+        if inverse <= 0:
+            raise ValueError(_NO_BETTER)
         calibration = cls(float(1 / inverse), float(1 / (inverse * np.sqrt(len(labels) * loss(x)[2].item()))))
         wrong, (low, high) = int((chosen < logits.max(1)).sum()), calibration.interval
-        if wrong < FEWEST:
+        if wrong < FEWEST and not penalty:
             warnings.warn(
                 f"the temperature {calibration.temperature:.3g} rests on {wrong} wrong predictions in {len(labels)} "
                 f"validation examples; its 95 % interval is {low:.3g} to {high:.3g}; "
@@ -94,14 +101,14 @@ class Temperature:
 
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities in the shape of `probs`."""
-        return softmax(log_probs(check_probs(probs)) / self.temperature, axis=-1)
+        return scipy.special.softmax(log_probs(check_probs(probs)) / self.temperature, axis=-1)
 
 
 def _temperature_loss(x: np.ndarray, *, logits: np.ndarray, chosen: np.ndarray) -> Derivatives:
     """Computes the mean of `-log p(label)` and its derivatives by the inverse temperature `x`."""
     scaled = x[0] * logits
-    probs = softmax(scaled, axis=1)
+    probs = scipy.special.softmax(scaled, axis=1)
     mean = (probs * logits).sum(1)
     variance = (probs * (logits - mean[:, None]) ** 2).sum(1).mean()
-    value = (logsumexp(scaled, axis=1) - x[0] * chosen).mean()
+    value = (scipy.special.logsumexp(scaled, axis=1) - x[0] * chosen).mean()
     return float(value), np.array([(mean - chosen).mean()]), np.array([[variance]])

@@ -4,9 +4,9 @@ import dataclasses
 import functools
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import scipy
 
-from cnnlab.calibration.newton import Derivatives, minimise
+from cnnlab.calibration.newton import Derivatives, minimise, towards
 from cnnlab.calibration.validation_split import (
     SMALLEST,
     check_classes,
@@ -43,22 +43,26 @@ class Vector:
         return max(SMALLEST, 10 * 2 * classes)
 
     @classmethod
-    def fit(cls, probs: np.ndarray, labels: np.ndarray) -> "Vector":
+    def fit(cls, probs: np.ndarray, labels: np.ndarray, *, penalty: float = 0.0) -> "Vector":
         """Fits the scales and biases with the largest likelihood.
 
-        The arguments are those of `Temperature.fit`.
+        The arguments are those of `Temperature.fit`; the penalty is half the squared distance of the scales from 1 and
+        of the biases from 0.
 
         Raises:
-          ValueError: there are fewer than 100 examples, or fewer than 10 per parameter, a class has no example, or
-            some classes are separated without an error, so that no finite scale is best.
+          ValueError: there is no penalty and there are fewer than 100 examples, or fewer than 10 per parameter, a class
+            has no example, or some classes are separated without an error, so that no finite scale is best.
         """
         k = np.shape(probs)[-1]
-        probs, labels = validation_examples("vector", probs, labels, smallest=cls.smallest(k), every_class=True)
+        smallest = 1 if penalty else cls.smallest(k)
+        probs, labels = validation_examples("vector", probs, labels, smallest=smallest, every_class=not penalty)
+        identity = np.r_[np.ones(k), np.zeros(k)]
         loss = functools.partial(_vector_loss, logits=log_probs(probs), onehot=np.eye(k)[labels])
-        x = minimise(loss, np.r_[np.ones(k), np.zeros(k)])
+        loss = towards(identity, penalty / len(labels), loss)
+        x = minimise(loss, identity)
         # Eigenvalue 0 is zero, because adding a constant to all biases changes nothing.
         flattest = np.linalg.eigvalsh(loss(x)[2])[1]
-        if flattest < 1e-3 / len(labels):
+        if not penalty and flattest < 1e-3 / len(labels):
             raise ValueError(
                 f"some of the {k} classes are separated without an error in {len(labels)} validation examples, so no "
                 "finite scale is best; use more examples, or temperature"
@@ -68,14 +72,14 @@ class Vector:
     def apply(self, probs: np.ndarray) -> np.ndarray:
         """Returns calibrated probabilities in the shape of `probs`."""
         probs = check_classes(probs, len(self.scale))
-        return softmax(log_probs(probs) * self.scale + self.bias, axis=-1)
+        return scipy.special.softmax(log_probs(probs) * self.scale + self.bias, axis=-1)
 
 
 def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> Derivatives:
     """Computes the mean of `-log p(label)` and its derivatives by the k scales and k biases `x`."""
     n, k = logits.shape
     scaled = logits * x[:k] + x[k:]
-    probs = softmax(scaled, axis=1)
+    probs = scipy.special.softmax(scaled, axis=1)
     excess = probs - onehot
     # Each logit is linear in its own scale and bias: the Hessian is the mean over examples of J^T (diag p - p p^T) J.
     weighted = np.c_[probs * logits, probs]
@@ -86,5 +90,5 @@ def _vector_loss(x: np.ndarray, *, logits: np.ndarray, onehot: np.ndarray) -> De
     hessian[own, own + k] += cross
     hessian[own + k, own] += cross
     hessian[own + k, own + k] += probs.mean(0)
-    value = (logsumexp(scaled, axis=1) - (scaled * onehot).sum(1)).mean()
+    value = (scipy.special.logsumexp(scaled, axis=1) - (scaled * onehot).sum(1)).mean()
     return float(value), np.r_[(excess * logits).mean(0), excess.mean(0)], hessian

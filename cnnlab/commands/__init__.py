@@ -5,12 +5,25 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import data, dream, evaluate, explain, export, features, predict, probe, summary, train
+from cnnlab.commands import (
+    compare,
+    data,
+    dream,
+    evaluate,
+    explain,
+    export,
+    features,
+    predict,
+    probe,
+    summary,
+    train,
+)
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "explain": explain,
     "features": features,

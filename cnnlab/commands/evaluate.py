@@ -1,4 +1,4 @@
-"""Evaluate a trained network or an ensemble: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature]."""
+"""Evaluate trained networks: cnnlab evaluate RUN... [--mc 50] [--calibrate temperature] [--ensemble]."""
 
 import contextlib
 import sys
@@ -11,6 +11,7 @@ import tyro
 
 from cnnlab.calibration.conformal import Method
 from cnnlab.calibration.methods import CALIBRATIONS
+from cnnlab.commands import several
 from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report, write_report
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
@@ -24,6 +25,7 @@ def run(arguments: Sequence[str]) -> None:
         /,
         data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
         split: str = "test",
+        ensemble: bool = False,
         mc: int | Literal["auto"] | None = None,
         views: Literal[tuple(VIEWS)] | None = None,
         seed: int = 0,
@@ -34,15 +36,18 @@ def run(arguments: Sequence[str]) -> None:
         ood: str | None = None,
         figures: str | None = None,
         explain: str | None = None,
+        predictions: str | None = None,
         exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
         """Evaluate a trained network on a split of its data.
 
         Args:
-            runs: run directory; several are an ensemble, whose predictions are averaged.
+            runs: run directories, or a directory of seeds. Several are evaluated one by one, with mean and standard
+                deviation.
             data_path: new path of the run's data, if it has moved.
             split: train, validation or test.
+            ensemble: whether to average the predictions of all runs and evaluate this mean.
             mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
             views: views of each image whose predictions are averaged: flips for the image and its mirror image,
                 dihedral for all eight flips and quarter turns.
@@ -59,32 +64,69 @@ def run(arguments: Sequence[str]) -> None:
                 explain is set.
             explain: method of explanation, such as grad_cam, whose maps of the guess and of the truth stand beside each
                 wrong prediction in the figure wrong.png.
+            predictions: CSV file with one row per example: file, split, truth, prediction, probability and doubt.
             exact: whether to compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
         """
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood, "explain": explain}
-        if figures is None and len(runs) == 1 and any(value is not None for value in options.values()):
-            figures = str(Path(runs[0]) / "report")
         others = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
-        others["batch_size"] = batch_size
-        return runs, data_path, others | options, exact, json
+        others |= {"batch_size": batch_size, "predictions": predictions}
+        return runs, data_path, others | options, ensemble, exact, json
 
-    runs, data, options, exact, as_json = parse(command, arguments, "evaluate")
-    if not runs:
+    named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate")
+    if not named:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
         raise Misuse(f"--sets {options['sets']} needs --conformal ERROR, such as 0.1")
-    import cnnlab
     from cnnlab.kernels.dispatch import exact_forms
+    from cnnlab.training.run import runs_in
 
-    started = time.time() - 2  # times of files may be as coarse as 2 s
+    runs = [str(run) for name in named for run in runs_in(Path(name))]
+    one_by_one = len(runs) > 1 and not ensemble
+    if one_by_one and (given := [name for name in ("figures", "predictions") if options[name] is not None]):
+        raise Misuse(f"--{given[0]} is for one run or an ensemble, found {len(runs)} runs; add --ensemble, or name one")
     with exact_forms() if exact else contextlib.nullcontext():
-        report = cnnlab.evaluate(list(runs), data, **options, details=True)
+        if one_by_one:
+            _each(named, runs, data, options, as_json)
+        else:
+            _together(runs, data, options, as_json)
+
+
+def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -> None:
+    """Evaluates one run, or the mean of several, and prints the report."""
+    import cnnlab
+
+    if options["figures"] is None and len(runs) == 1 and any(options[name] is not None for name in _REPORTED):
+        options["figures"] = str(Path(runs[0]) / "report")
+    started = time.time() - 2  # times of files may be as coarse as 2 s
+    report = cnnlab.evaluate(runs, data, **options, details=True)
     title = f"{options['split']} split of {', '.join(runs)}{_flags(options)}"
     print_json(report) if as_json else print_report(report, title)
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
         print(f"report  {for_terminal(path)}", file=sys.stderr)
+
+
+def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict, as_json: bool) -> None:
+    """Evaluates runs one by one, and prints their mean and standard deviation; a directory of seeds keeps them."""
+    import cnnlab
+    from cnnlab.evaluation.evaluate import check_trained_alike
+
+    check_trained_alike(runs)
+    reports = []
+    for number, run in enumerate(runs, 1):
+        print(f"{for_terminal(run)}, run {number} of {len(runs)}", file=sys.stderr)
+        reports.append(cnnlab.evaluate(run, data, **options))
+    names = [run.removeprefix(f"{named[0]}/") if len(named) == 1 else run for run in runs]
+    title = f"{options['split']} split of {', '.join(named)}, {len(runs)} runs{_flags(options)}"
+    print_json(several.as_json(names, reports)) if as_json else several.print_runs(title, names, reports)
+    if len(named) == 1 and options["split"] == "test":
+        print(f"summary  {for_terminal(several.write_runs(Path(named[0]), names, reports))}", file=sys.stderr)
+    print("--ensemble averages their predictions; cnnlab compare RUN RUN tests their differences", file=sys.stderr)
+
+
+_REPORTED = ("calibrate", "conformal", "ood", "explain")
+"""Options with which a run gets a report by default."""
 
 
 def _flags(options: dict) -> str:

@@ -16,7 +16,7 @@ def run(arguments: Sequence[str]) -> None:
         run: Run,
         paths: tyro.conf.Positional[tuple[str, ...]],
         /,
-        method: tuple[str, ...] = ("grad_cam",),
+        method: tuple[str, ...] = ("auto",),
         target: str | None = None,
         layer: str | None = None,
         mc: int | Literal["auto"] = "auto",
@@ -26,6 +26,7 @@ def run(arguments: Sequence[str]) -> None:
         output: str | None = None,
         window: tuple[int, int] | None = None,
         frames: tuple[int, ...] = (1,),
+        invert: bool = False,
         seed: int = 0,
         json: AsJson = False,
     ) -> Request:
@@ -35,7 +36,8 @@ def run(arguments: Sequence[str]) -> None:
             run: run directory.
             paths: image files, folders, sheets and videos; run directories before them form an ensemble with the first
                 one, whose maps are averaged.
-            method: methods, such as grad_cam occlusion; cnnlab list names them all.
+            method: methods, such as grad_cam occlusion; cnnlab list names them all. auto takes grad_cam, or occlusion
+                for a network without spatial layers.
             target: what to explain: a class's name or number, or 4-9 for why 4 and not 9; by default the first and
                 the second guess.
             layer: layer of class activation maps, such as conv2; by default the last one with spatial axes.
@@ -49,11 +51,12 @@ def run(arguments: Sequence[str]) -> None:
             window: row and column of the upper left corner of the window that is explained, for a sheet; by default the
                 window in its middle.
             frames: numbers of the frames that are explained, for a video, from 1.
+            invert: exchange black and white, as for cnnlab predict --invert.
             seed: seed of the dropout masks and of random methods.
             json: print one JSON object.
         """
         return Request(
-            run, paths, method, target, layer, mc, verdict, scores, classes, output, window, frames, seed, json
+            run, paths, method, target, layer, mc, verdict, scores, classes, output, window, frames, invert, seed, json
         )
 
     request = parse(command, arguments, "explain")
@@ -66,5 +69,6 @@ def run(arguments: Sequence[str]) -> None:
     if not paths:
         raise Misuse("no PATH given; name image files, folders or videos")
     members = [cnnlab.load(each) for each in runs]
-    images = read_inputs(members[0], paths, window=request.window, frames=request.frames)
+    options = {"window": request.window, "frames": request.frames, "invert": request.invert}
+    images = read_inputs(members[0], paths, **options)
     explain_images(members, images, request)

@@ -31,7 +31,12 @@ class Input(NamedTuple):
 
 
 def read_inputs(
-    trained: Trained, paths: Sequence[str], *, window: tuple[int, int] | None, frames: Sequence[int]
+    trained: Trained,
+    paths: Sequence[str],
+    *,
+    window: tuple[int, int] | None,
+    frames: Sequence[int],
+    invert: bool = False,
 ) -> Iterator[Input | ImageError]:
     """Yields the images of all paths in order; each is read when it is needed. A file that cannot be read is an error.
 
@@ -40,12 +45,17 @@ def read_inputs(
       paths: image files, folders and videos.
       window: row and column of a sheet's window; None for the middle.
       frames: numbers of a video's frames, from 1.
+      invert: whether to exchange black and white.
 
     Raises:
       ValueError: a path does not exist, or a file has no such window or frame; it is named.
     """
     if any(number < 1 for number in frames):
         raise Misuse(f"frames are counted from 1, found {min(frames)}")
+    if invert:
+        for image in read_inputs(trained, paths, window=window, frames=frames):
+            yield image if isinstance(image, ImageError) else image._replace(pixels=255 - image.pixels)
+        return
     fitting, sheets = fitting_size(trained), trained.any_size and not trained.spec.resized
     for path in map(Path, paths):
         if path.suffix.lower() in SUFFIXES:

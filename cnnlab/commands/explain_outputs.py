@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,21 @@ from cnnlab.explain.classes import dominant_classes
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.guesses import Guesses, best_guesses, named_guess
 from cnnlab.explain.methods import METHODS, explain
-from cnnlab.explain.sentences import verdict_sentence
+from cnnlab.explain.sentences import empty_sentence, verdict_sentence
+from cnnlab.explain.taps import find_layer
 from cnnlab.explain.verdict import SCORES, flagged
 from cnnlab.files.atomic import write_bytes, write_text
 from cnnlab.files.figures import save_figures
 from cnnlab.files.opening import ImageError
 from cnnlab.files.strict_json import without_nan
-from cnnlab.plots.explanations import Panel, class_sheet, panel_sheet
+from cnnlab.plots.explanations import Panel, class_sheet, panel_sheet, probability_text
 from cnnlab.predictions.records import naming
 from cnnlab.quoting import for_terminal
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import has_dropout
+from cnnlab.uncertainty.ensemble import members_of
 
 _PASSES = 20
-_SMALL = 0.01  # probability below which the figure shows no digits
 _STEPS = 8  # of the curves of deletion and insertion
 
 
@@ -45,36 +47,40 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
     Raises:
       ValueError: a method, score, target or layer is unknown, or a file cannot be read; all others are explained first.
     """
-    for name in request.method:
-        check_known("method", name, METHODS)
+    members = members_of(members)
+    methods = [_automatic(members, request.layer) if name == "auto" else name for name in request.method]
+    for name in methods:
+        check_known("method", name, ("auto", *METHODS))
     for name in request.scores:
         check_known("score", name, SCORES)
-    folder = Path(request.output or Path(request.run) / "explanations")
+    if request.classes < 0:
+        raise Misuse(f"--classes must be 0 or more, found {request.classes}")
     passes = _passes(members, request.mc)
-    if request.layer is not None and not any(METHODS[name].reads_layer for name in request.method):
-        raise Misuse(f"--layer is for class activation maps, not for {', '.join(request.method)}; leave it out")
+    if request.layer is not None and not any(METHODS[name].reads_layer for name in methods):
+        raise Misuse(f"--layer is for class activation maps, not for {', '.join(methods)}; leave it out")
+    folder = _folder(request)
     records, broken, name_of = [], [], naming()
     for image in images:
         if isinstance(image, ImageError):
             broken.append(image)
             continue
-        name = name_of(image.path.with_name(f"{image.path.stem} {image.part}".strip() + image.path.suffix))
+        name = name_of(image.path.with_name("_".join([image.path.stem, *image.part.split()]) + image.path.suffix))
         target = request.target
         guesses = best_guesses(members, image.pixels) if target is None else named_guess(members, image.pixels, target)
         panels, first = [], len(records)
-        for method in request.method:
+        for method in methods:
             options = {"mc_samples": passes, "key": jax.random.key(request.seed), "steps": _STEPS, "quiet": False}
             options["verdict"] = request.scores if request.verdict else False
             options["layer"] = request.layer if METHODS[method].reads_layer else None
             batch = np.repeat(image.pixels[None], len(guesses.names), 0)
-            result = jax.device_get(explain(method, _one_or_all(members), batch, guesses.target, **options))
-            panels += _panels(method, guesses, result)
+            with warnings.catch_warnings(action="ignore"):  # of empty maps, which the figure and the record name
+                result = jax.device_get(explain(method, _one_or_all(members), batch, guesses.target, **options))
+            panels += _panels(method, guesses, result, f"{passes} dropout passes" if passes else "all networks")
             records += _write_maps(folder, name, image, method, guesses, result)
         title = for_terminal(f"{image.path.name} {image.part}".strip())
-        title = f"{title}: orange speaks for the answer, blue against it"
-        figures = {name: panel_sheet(image.pixels, panels, title=title)}
+        figures = {name: panel_sheet(image.pixels, panels, title=f"{title}: {_legend(panels)}")}
         if request.classes:
-            figures[f"{name}_classes"] = _class_sheet(members[0], image, request)
+            figures[f"{name}_classes"] = _class_sheet(members, image, request, methods)
         [figure, *_] = paths = save_figures(figures, folder)
         for record in records[first:]:
             record["figure"] = str(figure)
@@ -90,19 +96,50 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
         raise ValueError(f"{'; '.join(map(str, broken))}; all other files are explained")
 
 
-def _class_sheet(trained: Trained, image: Input, request: Request) -> Any:
+def _automatic(members: Sequence[Trained], layer: str | None) -> str:
+    """Returns Grad-CAM, or occlusion if a network has no layer for it."""
+    try:
+        for member in members:
+            find_layer(member, layer)
+    except ValueError:
+        return "occlusion" if layer is None else "grad_cam"  # which names a layer that is wrong
+    return "grad_cam"
+
+
+def _folder(request: Request) -> Path:
+    """Creates the directory of the output, before anything is computed."""
+    folder = Path(request.output or Path(request.run) / "explanations")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output {folder} cannot be created ({error.strerror}); choose another directory") from error
+    return folder
+
+
+def _legend(panels: Sequence[Panel]) -> str:
+    """Says what the colours of the figure mean."""
+    signed = any((panel.map < 0).any() for panel in panels)
+    text = "orange speaks for the answer, blue against it" if signed else "orange marks what counts for the answer"
+    outlined = any(panel.mark is not None and (np.ndim(panel.mark) == 1 or not np.all(panel.mark)) for panel in panels)
+    return text + (", green outlines it" if outlined else "")
+
+
+def _class_sheet(members: Sequence[Trained], image: Input, request: Request, methods: Sequence[str]) -> Any:
     """Draws the maps of the most probable classes, by the first method that needs one forward pass."""
-    method = next((name for name in request.method if METHODS[name].program), "grad_cam")
+    usual = "grad_cam" if _automatic(members, None) == "grad_cam" else "input_x_gradient"
+    method = next((name for name in methods if METHODS[name].program), usual)
     options = {"number": request.classes, "method": method}
     options["layer"] = request.layer if METHODS[method].reads_layer else None
-    maps = jax.device_get(dominant_classes(trained, image.pixels[None], **options))
-    names = [trained.spec.classes[i] for i in maps.label[0]]
+    maps = jax.device_get(dominant_classes(members, image.pixels[None], **options))
+    names = [members[0].spec.classes[i] for i in maps.label[0]]
     return class_sheet(image.pixels, maps.map[0], names, maps.prob[0])
 
 
 def _passes(members: Sequence[Trained], mc: Any) -> int:
     """Returns the number of MC-Dropout passes; an ensemble's error bars come from its members."""
     if mc != "auto":
+        if mc < 0:
+            raise Misuse(f"--mc must be 0 or more, found {mc}")
         return mc
     return _PASSES if len(members) == 1 and has_dropout(members[0]) else 0
 
@@ -111,30 +148,29 @@ def _one_or_all(members: Sequence[Trained]) -> Any:
     return members[0] if len(members) == 1 else tuple(members)
 
 
-def _panels(method: str, guesses: Guesses, result: Explanation) -> list[Panel]:
-    panels = []
-    for i, name in enumerate(guesses.names):
-        title = f"{name}{_probability(guesses.probs[i])}  ({method.replace('_', ' ')})"
-        sentence = verdict_sentence(result.verdict, i, empty=not result.map[i].any())
+def _panels(method: str, guesses: Guesses, result: Explanation, over: str) -> list[Panel]:
+    panels, doubtful = [], _flagged(result)
+    for i, (name, prob) in enumerate(zip(guesses.names, guesses.probs, strict=True)):
+        number = f" = {result.target[i]:.4g}" if prob is None else f", {probability_text(prob)}"
+        sentence = verdict_sentence(result.verdict, i, value="value" if prob is None else "probability")
+        if not result.map[i].any():
+            sentence = empty_sentence(reads_layer=METHODS[method].reads_layer)
         spread = None if result.spread is None else result.spread[i]
-        panels.append(Panel(title, sentence, result.map[i], spread, guesses.marks[i]))
+        title = f"{name}{number}  ({method.replace('_', ' ')})"
+        warns = doubtful is not None and bool(doubtful[i])
+        panels.append(Panel(title, sentence, result.map[i], spread, guesses.marks[i], over, warns))
     return panels
-
-
-def _probability(prob: float | None) -> str:
-    return "" if prob is None else f", p = {prob:.2f}" if prob >= _SMALL else f", p < {_SMALL}"
 
 
 def _write_maps(
     folder: Path, name: str, image: Input, method: str, guesses: Guesses, result: Explanation
 ) -> list[dict[str, Any]]:
     """Writes each map as `NAME_METHOD_GUESS.npy`, and its spread, and returns their records."""
-    records = []
-    judged = result.verdict is not None and any(name in result.verdict for name in SCORES)
-    doubtful = flagged(result.verdict) if judged and _has_faithfulness(result.verdict) else None
+    records, doubtful = [], _flagged(result)
     for i, guess in enumerate(guesses.names):
         record = {"file": str(image.path), "part": image.part, "method": method, "target": guess, "rank": i + 1}
         record |= {"probability": guesses.probs[i], "value": float(result.target[i])}
+        record["empty"] = not result.map[i].any()
         if result.verdict is not None:
             record["verdict"] = {score: float(values[i]) for score, values in result.verdict.items()}
         if doubtful is not None:
@@ -149,8 +185,10 @@ def _write_maps(
     return records
 
 
-def _has_faithfulness(verdict: Mapping[str, Any]) -> bool:
-    return any(score.is_faithfulness for name, score in SCORES.items() if name in verdict)
+def _flagged(result: Explanation) -> np.ndarray | None:
+    """Returns whether each map beats no baseline; None without a score that says so."""
+    faithful = [name for name, score in SCORES.items() if score.is_faithfulness and name in (result.verdict or {})]
+    return np.asarray(flagged(result.verdict)) if faithful else None
 
 
 def _write_array(file: Path, array: np.ndarray) -> None:

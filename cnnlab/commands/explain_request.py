@@ -19,5 +19,6 @@ class Request(NamedTuple):
     output: str | None
     window: tuple[int, int] | None
     frames: Sequence[int]
+    invert: bool
     seed: int
     json: bool

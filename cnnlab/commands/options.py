@@ -16,7 +16,7 @@ from cnnlab.errors import unknown
 from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
-from cnnlab.training.run import may_change
+from cnnlab.training.run import EXPERIMENT, may_change, read_experiment
 
 DEFAULT = "digits-lenet5"
 
@@ -27,11 +27,13 @@ class Launch:
 
     Attributes:
       run_dir: run directory; by default runs/PRESET, or runs/DATA-MODEL-DIGEST for other options.
+      resume: run to resume or extend; all options that are not given are those of the run.
       init_from: run or torchvision state dict (.safetensors, .pth) that gives the initial parameters.
       json: print the test metrics as one JSON object.
     """
 
     run_dir: Path | None = None
+    resume: Path | None = None
     init_from: Path | None = None
     json: bool = False
 
@@ -44,8 +46,19 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
       SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
     names, rest = _parse_names(arguments)
-    base = get(names.pop("preset") or DEFAULT)
-    preset = next(name for name, experiment in PRESETS.items() if experiment == base)
+    preset, resumed = names.pop("preset"), names.pop("resume", None)
+    base = get(preset or DEFAULT)
+    if resumed is not None:
+        if preset is not None:
+            raise ValueError(
+                f"--resume takes all options from the run, found the preset {preset}, too; leave either out"
+            )
+        base = read_experiment(_stored(Path(resumed)))
+        if different := [f"--{part}.name" for part, name in names.items() if name != getattr(base, part).name]:
+            raise ValueError(
+                f"{resumed} cannot be resumed with another {different[0]}; leave it out, or leave --resume out"
+            )
+    preset = None if resumed else next(name for name, experiment in PRESETS.items() if experiment == base)
     for part, name in names.items():
         if part == "data" and name not in SOURCES and is_known(name):
             base = dataclasses.replace(base, data=Choice("tfds", set=name))
@@ -70,9 +83,20 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
         label = first.stem if first.is_file() else first.name
     experiment = Experiment(**choices, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
     launch = parsed.launch
+    if resumed is not None:
+        if launch.run_dir is not None:
+            raise ValueError(f"--resume continues in {resumed}; leave --run-dir {launch.run_dir} out")
+        return experiment, dataclasses.replace(launch, run_dir=Path(resumed), resume=Path(resumed))
     return experiment, dataclasses.replace(
         launch, run_dir=launch.run_dir or Path("runs") / _run_name(experiment, preset, label, launch.init_from)
     )
+
+
+def _stored(run: Path) -> Path:
+    """Returns the file with the experiment of a run; a directory of several seeds is not one run."""
+    if not (run / EXPERIMENT).exists():
+        raise ValueError(f"{run} is no run; --resume takes the --run-dir of a training")
+    return run / EXPERIMENT
 
 
 def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | None) -> str:
@@ -101,6 +125,7 @@ def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     arguments = list(arguments)
     preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--resume")
     for part in TABLES:
         parser.add_argument(f"--{part}.name", dest=part)
     known, rest = parser.parse_known_args(arguments)
@@ -108,7 +133,7 @@ def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     path.add_argument("--data.path", dest="path")
     path.add_argument("--data.annotations", dest="annotations")
     location = path.parse_known_args(rest)[0]
-    if known.data is None and location.path is not None:
+    if known.data is None and known.resume is None and location.path is not None:
         known.data = "boxes" if location.annotations else detect_source(Path(location.path).expanduser())
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
 

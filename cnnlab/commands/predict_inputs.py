@@ -25,12 +25,14 @@ class PhotoOptions:
       skip_unreadable: leave out files that are damaged or no image, and print their names.
       ids: COCO annotation file that gives the numbers of photos and categories, so that boxes can be scored against
         it; by default photos and classes are numbered in order, from 1.
+      invert: exchange black and white, for photos of ink on paper if the training images are white on black.
     """
 
     group: bool = False
     calibrated: bool = False
     skip_unreadable: bool = False
     ids: str | None = None
+    invert: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +81,10 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
     photos, several = request.photos, len(runs) > 1
     if not (paths or videos):
         raise Misuse("no PATH given; name image files or folders")
-    if videos and (not request.output or request.format != "json" or photos.calibrated or photos.group or several):
+    if videos and (not request.output or request.format != "json" or _not_of_videos(photos) or several):
         raise Misuse(
-            f"{videos[0]} is a video: add --output DIR, and leave out --format csv, --calibrated, --group and all but "
-            "one run"
+            f"{videos[0]} is a video: add --output DIR, and leave out --format csv, --calibrated, --group, "
+            "--invert and all but one run"
         )
     if len({Path(run).resolve() for run in runs}) < len(runs):
         raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble needs different runs")
@@ -96,6 +98,11 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
             raise Misuse(f"{' and '.join(runs)} are an ensemble; {advice}") from error
     if photos.group and not (isinstance(request.mc, int) or several):
         raise Misuse("--group is for the detections of several passes; add --mc and their number, such as --mc 30")
+
+
+def _not_of_videos(photos: PhotoOptions) -> bool:
+    """Returns whether an option is given that videos do not have."""
+    return photos.calibrated or photos.group or photos.invert
 
 
 def photos_and_sheets(
@@ -114,6 +121,8 @@ def photos_and_sheets(
 
     files = [file for file in find_images(paths) if not _is_result(file, paths, request.output)]
     files, sheets = _sheets(trained, files, request.tile, unreadable)
+    if sheets and request.photos.invert:
+        raise Misuse(f"--invert is for photos, and {sheets[0]} is a sheet; invert the file")
     options = [f"--{name}" for name in request.sheets.given()]
     if options and files and not sheets:
         raise Misuse(

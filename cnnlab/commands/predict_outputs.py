@@ -2,30 +2,37 @@
 
 import dataclasses
 import io
+import itertools
 import shutil
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from cnnlab.calibration.store import load_post_hoc
 from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_inputs import Request, photos_and_sheets
+from cnnlab.data.appearance import far_outside, measure
 from cnnlab.files.atomic import write_text
+from cnnlab.files.images import read_header
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
 from cnnlab.predictions.options import require_option
-from cnnlab.predictions.predict import predict_files
+from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
 from cnnlab.predictions.videos import predict_video
 from cnnlab.quoting import for_terminal
 from cnnlab.sheets import predict_sheet
+from cnnlab.sheets.rasters import open_sheet
 from cnnlab.sheets.scratch import FOLDER
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Record, complete
 from cnnlab.trained import Trained
+from cnnlab.training.restore import load_appearance
 from cnnlab.uncertainty.detections import grouped_prediction
 
 
@@ -49,14 +56,20 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
     if sheets and len(members) > 1:
         raise Misuse(f"{sheets[0]} is a sheet, which needs a single run; name a single run, or add --tile 0")
+    fitted = load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None
+    if fitted is not None:
+        print(for_terminal(fitted.sentence()), file=sys.stderr)
+    looks: dict[Path, dict[str, float]] = {}
     predictions = predict_files(
         members,
         [path for path in files if path not in sheets],
         mc_samples=request.mc,
         seed=request.seed,
-        fitted=load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None,
+        fitted=fitted,
         each_pass=options.group,
         unreadable=unreadable,
+        invert=options.invert,
+        look=lambda path, pixels: looks.update({path: _numbers(trained, path, pixels)}),
     )
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     records, broken, name, number = [], [], naming(), 0
@@ -67,17 +80,21 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
             if len(files) > 1 and (target := target / name(path)).is_symlink():
                 raise ValueError(f"{target} is a link, through which nothing is written; remove it")
             try:
-                records += _sheet_records(trained, path, target, request)
+                own = _sheet_records(trained, path, target, request)
+                looks |= _sheet_numbers(trained, path, request) if own else {}
+                records += own
             except ImageError as error:
                 broken.append(error)
         elif upcoming is not None and upcoming[0] == path:  # otherwise the file is left out
             number += 1
-            records += _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
+            own = _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
+            records += own if fitted is None or fitted.calibration is None else map(_with_uncalibrated, own)
             upcoming = next(predictions, None)
     if broken and not records:
         raise broken[0]
     if not number and not records:
         raise ValueError("none of the files can be read; see above")
+    _warn_if_different(runs[0], looks, options.invert)
     _print_or_write(records, trained, request)
     if broken:
         errors = "; ".join(map(str, broken))
@@ -86,6 +103,36 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
 
 def _print_left_out(error: ImageError) -> None:
     print(f"left out: {for_terminal(error)}", file=sys.stderr)
+
+
+def _numbers(trained: Trained, path: Path, pixels: np.ndarray) -> dict[str, float]:
+    """Measures a photo as the training images were measured; shape and size only if it is resized for the network."""
+    size = read_header(path)[0]
+    numbers = measure(pixels, size if size != pixels.shape[:2] else None)
+    if trained.spec.fit == "letterbox":
+        numbers.pop("shape", None)  # the photo keeps it
+    return numbers
+
+
+def _sheet_numbers(trained: Trained, path: Path, request: Request) -> dict[Path, dict[str, float]]:
+    """Measures nine windows of a sheet, in a grid, and returns the median of each number by the path."""
+    with open_sheet(path, channels=trained.spec.channels, bands=request.sheets.bands) as sheet:
+        sides = [min(pair) for pair in zip(sheet.size, trained.spec.size, strict=True)]
+        starts = [np.linspace(0, h - side, 3).astype(int).tolist() for h, side in zip(sheet.size, sides, strict=True)]
+        windows = [sheet.read(slice(y, y + sides[0]), slice(x, x + sides[1])) for y, x in itertools.product(*starts)]
+    numbers = [measure(pixels) for pixels, valid in windows if valid.all()]
+    if not numbers:
+        return {}
+    return {path: {name: float(np.median([each[name] for each in numbers])) for name in numbers[0]}}
+
+
+def _warn_if_different(run: str, looks: Mapping[Path, Mapping[str, float]], inverted: bool) -> None:
+    """Prints one line if the photos look very different from the training images of a run."""
+    usual = load_appearance(run) if looks else None
+    sentence = None if usual is None else far_outside(usual, list(looks.values()), list(map(str, looks)))
+    if sentence is not None:
+        cure = "leave out --invert" if inverted else "add --invert"
+        warnings.warn(sentence + (f" {cure}" if sentence.endswith("?") else ""), stacklevel=2)
 
 
 def _photo(path: Path, number: int, ids: CocoIds | None) -> Photo:
@@ -104,6 +151,12 @@ def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name:
         if [record.get("file") for record in records] == [str(photo.path)]:
             records[0] |= files
     return records
+
+
+def _with_uncalibrated(record: Record) -> Record:
+    """Adds the names of a record's entries that no calibration changes."""
+    names = [name for name in UNCALIBRATED if name in record]
+    return record | ({"uncalibrated": names} if names else {})
 
 
 def _sheet_records(trained: Trained, path: Path, target: Path, request: Request) -> list[Record]:

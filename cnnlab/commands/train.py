@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from cnnlab.commands import several
 from cnnlab.commands.common import Misuse, print_json, print_report
 from cnnlab.commands.options import Launch, parse_experiment
 from cnnlab.training.experiment import Experiment
@@ -48,8 +49,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def _over_seeds(experiment: Experiment, launch: Launch) -> None:
     """Trains a network for each seed, and prints mean and standard deviation of every test metric."""
-    import numpy as np
-
     import cnnlab
     from cnnlab.evaluation.figures import save_example
     from cnnlab.training.plan import make_plan
@@ -60,17 +59,15 @@ def _over_seeds(experiment: Experiment, launch: Launch) -> None:
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
     dataset = make_plan(single).dataset
     reports = [cnnlab.evaluate(network, dataset) for network in trained]
-    table = {name: np.array([report[name] for report in reports]) for name in reports[0] if name != "examples"}
+    names = [f"seed{experiment.seed + i}" for i in range(len(trained))]
+    summary = several.write_runs(launch.run_dir, names, reports)
     if launch.json:
-        mean = {name: float(values.mean()) for name, values in table.items()}
-        spread = {f"{name}_sd": float(values.std(ddof=1)) for name, values in table.items()}
-        print_json(mean | spread | {"seeds": len(trained), "examples": reports[0]["examples"]})
+        print_json(several.as_json(names, reports))
         return
+    several.print_runs(f"test split, {len(trained)} seeds", names, reports)
+    example = save_example(dataset, launch.run_dir / names[0] / "example.png")
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    out.print(f"test split, {len(trained)} seeds, mean ± standard deviation")
-    for name, values in table.items():
-        out.print(f"{name.replace('_', ' '):18} {values.mean():.4f} ± {values.std(ddof=1):.4f}")
-    example = save_example(dataset, launch.run_dir / f"seed{experiment.seed}" / "example.png")
-    out.print(f"\ncheckpoints {launch.run_dir}/seed{experiment.seed} ... seed{experiment.seed + len(trained) - 1}")
-    out.print(f"next        cnnlab evaluate {launch.run_dir}/seed*   (their mean, as an ensemble)")
+    out.print(f"\ncheckpoints {launch.run_dir}/{names[0]} ... {names[-1]}")
+    out.print(f"summary     {summary}")
+    out.print(f"next        cnnlab evaluate {launch.run_dir} --ensemble")
     out.print(f"            cnnlab predict {launch.run_dir}/seed* {example}")

@@ -35,9 +35,15 @@ class Examples:
     `photo_size` `[n, 2]`, height and width of the photo; and `frame` `[n, 4]`, the rectangle (xyxy) of the photo on the
     image. Only augmentation reads `instances` `[n, H, W]` int32: for each pixel the index 0..m-1 of its object among
     the boxes, -1 = no object.
+
+    Attributes:
+      columns: the columns by name.
+      files: `[n]` paths of the examples' files; None for examples that come from no file of their own. They are no part
+        of the digest, so that data may move.
     """
 
     columns: Columns
+    files: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.columns["image"])
@@ -62,11 +68,21 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Named splits (`train`, `validation`, `test`) and the input specification that they share."""
+    """Named splits (`train`, `validation`, `test`) and the input specification that they share.
+
+    Attributes:
+      name: name in messages.
+      spec: input specification.
+      splits: examples of each split.
+      remarks: sentences on how the data was read, which training prints.
+      photo_sizes: `[n, 2]` height and width of some training photos before they were resized; None if unknown.
+    """
 
     name: str
     spec: InputSpec
     splits: Mapping[str, Examples]
+    remarks: tuple[str, ...] = ()
+    photo_sizes: np.ndarray | None = None
 
     def __getitem__(self, split: str) -> Examples:
         if split not in self.splits:

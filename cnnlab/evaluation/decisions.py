@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from cnnlab.calibration.store import PostHoc
 from cnnlab.metrics.calibration.brier import brier_parts
@@ -32,6 +32,7 @@ def decision_report(
     Returns:
       `decision_scores`; with `before` also `uncalibrated_nll`, `uncalibrated_brier` and `uncalibrated_ece`; with
       temperature scaling `temperature` and the ends of its 95 % interval, `temperature_low` and `temperature_high`;
+      with a calibration, kept or not, `calibration_gain`, `calibration_gain_low` and `calibration_gain_high`;
       with conformal sets `set_scores`; with `ood` `ood_scores`.
     """
     out = decision_scores(rows)
@@ -39,6 +40,10 @@ def decision_report(
         out |= {f"uncalibrated_{name}": float(before[name]) for name in ("nll", "brier", "ece")}
     if fitted is not None and fitted.calibration is not None:
         out |= fitted.calibration.report()
+    if fitted is not None and fitted.quality is not None:
+        quality = fitted.quality
+        out |= {"calibration_gain": quality.gain, "calibration_gain_low": quality.low}
+        out |= {"calibration_gain_high": quality.high}
     if fitted is not None and fitted.conformal is not None:
         out |= set_scores(rows, fitted)
     return out if ood is None else out | ood_scores(rows, ood)
@@ -78,7 +83,7 @@ def doubts(rows: Rows) -> dict[str, np.ndarray]:
     `mutual_information`.
     """
     probs = np.asarray(rows["probs"], np.float64)
-    out = {"max_probability": 1 - probs.max(-1), "entropy": entr(probs).sum(-1)}
+    out = {"max_probability": 1 - probs.max(-1), "entropy": scipy.special.entr(probs).sum(-1)}
     if "mutual_information" in rows:
         out["mutual_information"] = np.asarray(rows["mutual_information"], np.float64)
     return out

@@ -8,17 +8,20 @@ from typing import Any
 from cnnlab.calibration.conformal import Method, smallest_split
 from cnnlab.calibration.methods import known_calibration
 from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
-from cnnlab.data import Dataset, Examples
+from cnnlab.data import SOURCES, Dataset, Examples
+from cnnlab.data.appearance import far_outside, measure_examples
 from cnnlab.data.out_of_distribution import ood_examples
 from cnnlab.evaluation import decisions
 from cnnlab.evaluation.explained import check_explain, wrong_explained
+from cnnlab.evaluation.per_example import example_table, table_csv
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
+from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import save_figures
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Passes, Trained
-from cnnlab.training.experiment import Experiment
-from cnnlab.training.restore import load, load_config, load_data
+from cnnlab.training.experiment import Experiment, with_defaults
+from cnnlab.training.restore import load, load_appearance, load_config, load_data
 from cnnlab.uncertainty.monte_carlo import warn_of_limit
 from cnnlab.uncertainty.views import View
 
@@ -38,6 +41,7 @@ def evaluate(
     sets: Method = "lac",
     ood: str | Path | Dataset | None = None,
     explain: str | None = None,
+    predictions: str | Path | None = None,
     details: bool = False,
 ) -> dict[str, Any]:
     """Evaluates one network or an ensemble on a split; every example counts once.
@@ -63,6 +67,7 @@ def evaluate(
       ood: out-of-distribution images: a dataset, its name (its `test` split is used), or a folder.
       explain: method of explanation, such as `grad_cam`, whose maps of the guess and of the truth are drawn beside each
         wrong prediction in the figure `wrong`; it needs `figures`.
+      predictions: CSV file for a table with one row per example: file, split, truth, prediction, probability, doubt.
       details: whether to return the task's tables too.
 
     Returns:
@@ -83,9 +88,10 @@ def evaluate(
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
     _check_runs(runs)
+    check_trained_alike(runs)
     members = [run if isinstance(run, Trained) else load(run) for run in runs]
     if batch_size is None:
-        batch_size = _own_batch_size(runs[0])
+        batch_size = own_batch_size(runs[0])
     if views is not None and not (calibrate is None and conformal is None):
         raise ValueError(f"views {views!r} cannot be combined with calibrate or conformal; leave out either")
     options = {"mc_samples": mc_samples, "views": views, "seed": seed, "batch_size": batch_size}
@@ -100,8 +106,8 @@ def evaluate(
             )
     if explain is not None:
         check_explain(trained, explain)
-    dataset = data if isinstance(data, Dataset) else _own_data(runs[0], data)
-    _check_data(trained, dataset)
+    dataset = data if isinstance(data, Dataset) else own_data(runs[0], data)
+    check_data(trained, dataset)
     examples, ood_split = dataset[split], None if ood is None else ood_examples(ood, trained.spec)
     before, fitted = None, None
     if calibrate is not None or conformal is not None:
@@ -115,6 +121,7 @@ def evaluate(
     if fitted is not None:
         before = trained.task.summary(rows) if fitted.calibration else None
         rows, ood_rows = (part and part | {"probs": fitted.apply(part["probs"])} for part in (rows, ood_rows))
+    _warn_if_different(runs[0], examples)
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
     columns = UNCERTAINTY[: 3 if mc_samples == "auto" else 2]
     report |= {name: _mean(rows, name) for name in columns if name in rows}
@@ -125,6 +132,8 @@ def evaluate(
         report |= decisions.decision_report(rows, before=before, fitted=fitted, ood=ood_rows)
     if calibrate is not None:
         report["calibrated"] = int(fitted.calibration is not None)
+    if predictions is not None:
+        write_text(Path(predictions), table_csv(example_table(trained.task, rows, dataset, split)))
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = complete(trained.task).details(rows) if details else {}
     if figures is not None:
@@ -137,6 +146,14 @@ def evaluate(
             task_figures["wrong"] = wrong_explained(members, rows, explain)
         save_figures(task_figures, Path(figures))
     return report | cost | {"examples": len(examples)} | tables
+
+
+def _warn_if_different(run: str | Path | Trained, examples: Examples) -> None:
+    """Warns if the images of a split look very different from those on which a run was trained."""
+    usual = None if isinstance(run, Trained) else load_appearance(run)
+    sentence = None if usual is None else far_outside(usual, measure_examples(examples))
+    if sentence is not None:
+        warnings.warn(sentence, stacklevel=3)
 
 
 def _mean(rows: Rows, name: str) -> float:
@@ -154,19 +171,34 @@ def _check_runs(runs: Sequence[str | Path | Trained]) -> None:
             raise ValueError(f"the run {place} is given twice; an ensemble needs networks that were trained separately")
 
 
-def _own_batch_size(run: str | Path | Trained) -> int:
+def check_trained_alike(runs: Sequence[str | Path | Trained]) -> None:
+    """Warns if runs learnt from different training examples: one may have learnt from the test examples of another."""
+    stored = {str(run): load_config(run)["data"] for run in runs if not isinstance(run, Trained)}
+    for run, data in list(stored.items())[1:]:
+        first, own = next(iter(stored.items()))
+        if data["fingerprint"].get("train") != own["fingerprint"].get("train"):
+            warnings.warn(
+                f"{run} learnt from other training examples ({data['name']}) than {first} ({own['name']}); if they "
+                "contain examples of this split, its scores are too good",
+                stacklevel=3,
+            )
+
+
+def own_batch_size(run: str | Path | Trained) -> int:
+    """Returns the batch size of a run's validation; 256 for a network in memory."""
     if isinstance(run, Trained):
         return 256
     return Experiment.from_json(load_config(run)["experiment"]).training.evaluation_batch_size
 
 
-def _own_data(run: str | Path | Trained, moved_to: str | Path | None) -> Dataset:
+def own_data(run: str | Path | Trained, moved_to: str | Path | None) -> Dataset:
+    """Loads the data of a run, from a new path if it has moved; raises `ValueError` for a network in memory."""
     if isinstance(run, Trained):
         raise ValueError("a Trained network does not know its data; call evaluate(trained, dataset)")
     return load_data(run, moved_to)
 
 
-def _check_data(trained: Trained, dataset: Dataset) -> None:
+def check_data(trained: Trained, dataset: Dataset) -> None:
     """Raises `ValueError` if the data has other images or classes than the network was trained for."""
     own, other = trained.spec, dataset.spec
     for part, expected, actual in (
@@ -208,16 +240,28 @@ def _fitted(
         smallest_split(error)
     rows = compute_rows(dataset["validation"])
     options = {"passes": passes, "method": method, "error": error, "sets": sets, "uniform": rows["draw"]}
-    fitted = PostHoc.fit(rows["probs"], rows["label"], **options)
+    cure = "use more validation examples" if path is None else _cure(path)
+    fitted = PostHoc.fit(rows["probs"], rows["label"], **options, cure=cure)
     if len(runs) > 1:
         warnings.warn("a fit to the mean of several runs is evaluated, but not stored in any of them", stacklevel=3)
-    elif path is not None and not (fitted.calibration or fitted.conformal):
-        pass  # nothing to store
     elif path is not None and _is_own(path, dataset):
         save_post_hoc(fitted, trained, path)
     elif path is not None:
         warnings.warn(f"a fit to other data than the run's is evaluated, but not stored in {path}", stacklevel=3)
     return fitted
+
+
+def _cure(run: str | Path) -> str:
+    """Returns how a run gets more validation examples: the flag, if a share of the examples decides their number."""
+    config = load_config(run)
+    sizes, data = config["data"]["sizes"], Experiment.from_json(config["experiment"]).data
+    found, wholes = sizes["validation"], (sizes["train"] + sizes["validation"], sum(sizes.values()))
+    share = with_defaults(data, SOURCES).options.get("validation") if data.name in SOURCES else None
+    rounding = len(config["spec"]["classes"])  # each class is divided by itself
+    if not isinstance(share, float) or all(abs(found - share * whole) > rounding for whole in wholes):
+        return "use more validation examples"
+    larger = 0.25 if share < 0.2 else 0.5
+    return f"for more than these {found:,} validation examples train again with --data.validation {larger}"
 
 
 def _is_own(run: str | Path, dataset: Dataset) -> bool:

@@ -57,10 +57,10 @@ def grad_cam(
     return _explain(grad_cam_map, trained, images, target, layer, mc_samples, key)
 
 
-def grad_cam_map(one: Pass, x: jax.Array) -> jax.Array:
-    """Computes `grad_cam` in one pass; returns `[B, H, W]`."""
-    a, g = one.activations(x)
-    return _resized(jax.nn.relu((g.mean((1, 2), keepdims=True) * a).sum(-1)), x)
+def grad_cam_map(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Computes `grad_cam` in one pass; returns `[B, H, W]` and the value `[B]`."""
+    value, a, g = one.activations(x)
+    return _resized(jax.nn.relu((g.mean((1, 2), keepdims=True) * a).sum(-1)), x), value
 
 
 def hires_cam(
@@ -81,10 +81,10 @@ def hires_cam(
     return _explain(hires_cam_map, trained, images, target, layer, mc_samples, key)
 
 
-def hires_cam_map(one: Pass, x: jax.Array) -> jax.Array:
-    """Computes `hires_cam` in one pass; returns `[B, H, W]`."""
-    a, g = one.activations(x)
-    return _resized(jax.nn.relu((g * a).sum(-1)), x)
+def hires_cam_map(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Computes `hires_cam` in one pass; returns `[B, H, W]` and the value `[B]`."""
+    value, a, g = one.activations(x)
+    return _resized(jax.nn.relu((g * a).sum(-1)), x), value
 
 
 def grad_cam_plus_plus(
@@ -108,13 +108,13 @@ def grad_cam_plus_plus(
     return _explain(grad_cam_plus_plus_map, trained, images, target, layer, mc_samples, key)
 
 
-def grad_cam_plus_plus_map(one: Pass, x: jax.Array) -> jax.Array:
-    """Computes `grad_cam_plus_plus` in one pass; returns `[B, H, W]`."""
-    a, g = one.activations(x)
+def grad_cam_plus_plus_map(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Computes `grad_cam_plus_plus` in one pass; returns `[B, H, W]` and the value `[B]`."""
+    value, a, g = one.activations(x)
     below = 2 * g**2 + g**3 * a.sum((1, 2), keepdims=True)
     share = jnp.where((g != 0) & (below != 0), g**2 / jnp.where(below != 0, below, 1), 0)
     weights = (jax.nn.relu(g) * share).sum((1, 2), keepdims=True)
-    return _resized(jax.nn.relu((weights * a).sum(-1)), x)
+    return _resized(jax.nn.relu((weights * a).sum(-1)), x), value
 
 
 def layer_cam(
@@ -135,10 +135,10 @@ def layer_cam(
     return _explain(layer_cam_map, trained, images, target, layer, mc_samples, key)
 
 
-def layer_cam_map(one: Pass, x: jax.Array) -> jax.Array:
-    """Computes `layer_cam` in one pass; returns `[B, H, W]`."""
-    a, g = one.activations(x)
-    return _resized(jax.nn.relu((jax.nn.relu(g) * a).sum(-1)), x)
+def layer_cam_map(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Computes `layer_cam` in one pass; returns `[B, H, W]` and the value `[B]`."""
+    value, a, g = one.activations(x)
+    return _resized(jax.nn.relu((jax.nn.relu(g) * a).sum(-1)), x), value
 
 
 def eigen_cam(
@@ -162,13 +162,13 @@ def eigen_cam(
     return _explain(_eigen_cam, trained, images, target, layer, mc_samples, key)
 
 
-def _eigen_cam(one: Pass, x: jax.Array) -> jax.Array:
-    a, _ = one.activations(x)
+def _eigen_cam(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    value, a, _ = one.activations(x)
     places = a.reshape(len(a), -1, a.shape[-1])
     places -= places.mean(1, keepdims=True)
     projection = _first_projection(places)
     strongest = jnp.take_along_axis(projection, jnp.abs(projection).argmax(1)[:, None], 1)
-    return _resized(jax.nn.relu(projection * jnp.sign(strongest)).reshape(a.shape[:3]), x)
+    return _resized(jax.nn.relu(projection * jnp.sign(strongest)).reshape(a.shape[:3]), x), value
 
 
 def _first_projection(places: jax.Array) -> jax.Array:
@@ -205,8 +205,8 @@ def score_cam(
     return _explain(_score_cam, trained, images, target, layer, mc_samples, key)
 
 
-def _score_cam(one: Pass, x: jax.Array) -> jax.Array:
-    a, _ = one.activations(x)
+def _score_cam(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    value, a, _ = one.activations(x)
 
     def score(channel: jax.Array) -> jax.Array:
         mask = _resized(channel, x)
@@ -214,7 +214,7 @@ def _score_cam(one: Pass, x: jax.Array) -> jax.Array:
         return one.value(x * ((mask - low) / jnp.maximum(high - low, _TINY))[..., None])
 
     weights = jax.nn.softmax(jax.lax.map(score, jnp.moveaxis(a, -1, 0)), axis=0)  # [C, B]
-    return _resized(jax.nn.relu(jnp.einsum("bhwc,cb->bhw", a, weights)), x)
+    return _resized(jax.nn.relu(jnp.einsum("bhwc,cb->bhw", a, weights)), x), value
 
 
 def _explain(method, trained, images, target, layer, mc_samples, key) -> Explanation:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from cnnlab.errors import unknown
+from cnnlab.explain import targets
 from cnnlab.explain.taps import find_layer, logits_shape
 from cnnlab.explain.targets import LayerTarget, Target, box, class_logit, flat_boxes, margin, output, region
 from cnnlab.runtime.compile import jit
@@ -61,7 +62,9 @@ def named(trained: Trained, text: str) -> int | Target:
         ends = [text[:at], text[at + 1 :]]
         if all(end in classes or end.isdecimal() for end in ends):
             first, second = (_checked(named(trained, end), 1, len(classes)) for end in ends)
-            if complete(trained.task).logits != "vector":
+            if first == second:
+                raise ValueError(f"a margin is between two classes, found {text}, which is 0 for every image")
+            if complete(trained.task).logits != "vector" or "probs" not in _output_names(trained):
                 raise ValueError(f"a margin such as {text} is for classification, found {task_name(trained.task)}")
             return margin(first, second)
     raise unknown("target", text, classes, "Numbers from 0 and margins such as 4-9 are known too.")
@@ -87,7 +90,11 @@ def _check_values(trained: Trained, images: jax.Array, target: Target) -> None:
         read = find_layer(trained, target.layer.name, size).shape
     else:
         read = logits_shape(trained, size)
-    shape = jax.eval_shape(target, jax.ShapeDtypeStruct((len(images), *read[1:]), jnp.float32)).shape
+        targets.check_classes(target, read)
+    try:
+        shape = jax.eval_shape(target, jax.ShapeDtypeStruct((len(images), *read[1:]), jnp.float32)).shape
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the target does not fit {len(images)} images of logits {list(read[1:])}: {error}") from error
     if shape != (len(images),):
         raise ValueError(f"a target must return one value an image, [{len(images)}], found {list(shape)}")
 
@@ -101,16 +108,32 @@ def mean_outputs(members: tuple[Trained, ...], images: jax.Array) -> Outputs:
 
 def _of_vector(members: tuple[Trained, ...], images: jax.Array, index: np.ndarray | None) -> Target:
     index = class_ranks(mean_outputs(members, images))[:, 0] if index is None else np.broadcast_to(index, len(images))
-    names = _output_names(members[0].task, logits_shape(members[0], images.shape[1:]))
-    return class_logit(index) if "probs" in names else output(index)
+    return class_target(members[0], index)
+
+
+def class_target(trained: Trained, index: np.ndarray | jax.Array) -> Target:
+    """Returns the target of classes by their numbers `[B]`: their logits, or the numbers of a regression.
+
+    The single logit of one label is that of its yes, which is class 1 of two.
+    """
+    names = _output_names(trained)
+    if "probs" in names:
+        is_yes = logits_shape(trained)[-1] == len(trained.spec.classes) == 1
+        return class_logit(index + 1 if is_yes else index)
+    return targets.number(trained, index) if "value" in names else output(index)
+
+
+def _output_names(trained: Trained) -> tuple[str, ...]:
+    """Returns the names of a network's outputs after the task's link."""
+    return _names_once(trained.task, logits_shape(trained))
 
 
 @functools.lru_cache(maxsize=64)
-def _output_names(task: Task, shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Returns the names of a task's outputs for logits of a shape."""
+def _names_once(task: Task, shape: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(jax.eval_shape(task.link, jax.ShapeDtypeStruct(shape, jnp.float32)))
 
 
+@jit
 def class_ranks(outputs: Outputs) -> jax.Array:
     """Returns the classes of each image, the most probable first, `[B, k]`; outputs without classes keep their order.
 
@@ -131,6 +154,7 @@ def _of_map(members: tuple[Trained, ...], images: jax.Array, index: np.ndarray |
     return region(index, pixels | ~pixels.any((1, 2), keepdims=True))
 
 
+@jit
 def area_ranks(outputs: Outputs) -> jax.Array:
     """Returns the classes of each segmentation, that of most pixels first, `[B, k]`; class 0 comes last."""
     probs = outputs["probs"]

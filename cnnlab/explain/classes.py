@@ -10,13 +10,14 @@ from cnnlab import nn as cnn
 from cnnlab.data import normalise
 from cnnlab.errors import check_known
 from cnnlab.explain.choice import area_ranks, choose_target, class_ranks, mean_outputs
-from cnnlab.explain.compute import Pass, prepare
+from cnnlab.explain.compute import Networks, Pass, prepare
 from cnnlab.explain.methods import METHODS
 from cnnlab.explain.taps import Layer
 from cnnlab.explain.targets import Target
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Trained
+from cnnlab.uncertainty.ensemble import members_of
 
 _RANKS = {"vector": class_ranks, "map": area_ranks}
 
@@ -36,12 +37,12 @@ class ClassMaps(NamedTuple):
 
 
 def dominant_classes(
-    trained: Trained, images: jax.Array, *, number: int = 4, method: str = "grad_cam", layer: str | None = None
+    trained: Networks, images: jax.Array, *, number: int = 4, method: str = "grad_cam", layer: str | None = None
 ) -> ClassMaps:
     """Computes the maps of an image's most probable classes from one forward pass.
 
     Args:
-      trained: the network.
+      trained: the network, or the members of an ensemble, whose probabilities and maps are averaged.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
       number: number of classes; at most as many as there are.
       method: a class activation map other than `score_cam`, `saliency` or `input_x_gradient`.
@@ -61,28 +62,30 @@ def dominant_classes(
     ((2, 2, 28, 28), True)
     """
     check_known("method from one forward pass", method, [name for name, m in METHODS.items() if m.program])
-    kind = complete(trained.task).logits
-    if kind not in _RANKS or not trained.spec.classes:
-        raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(trained.task)}")
+    first, *_ = members = members_of(trained)
+    kind = complete(first.task).logits
+    if kind not in _RANKS or not first.spec.classes:
+        raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(first.task)}")
     if number < 1:
         raise ValueError(f"number must be 1 or more, found {number}")
     entry = METHODS[method]
-    _, _, (tapped,) = prepare(trained, images, None, layer, reads_layer=entry.reads_layer, mc_samples=0)
-    outputs = mean_outputs((trained,), images)
+    _, _, layers = prepare(members, images, None, layer, reads_layer=entry.reads_layer, mc_samples=0)
+    outputs = mean_outputs(members, images)
     if "probs" not in outputs:
-        raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(trained.task)}")
+        raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(first.task)}")
     label = _RANKS[kind](outputs)[:, :number]
-    each = [choose_target((trained,), images, label[:, i]) for i in range(label.shape[1])]
+    each = [choose_target(members, images, label[:, i]) for i in range(label.shape[1])]
     target = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    maps = _maps(entry.program, trained, images, target, tapped)
+    parts = [_maps(entry.program, *one, images, target) for one in zip(members, layers, strict=True)]
+    maps = sum(parts) / len(parts)
     return ClassMaps(maps.swapaxes(0, 1), label, _probs(outputs["probs"], label))
 
 
 @jit(static_argnames=("program", "layer"))
-def _maps(program: Callable, trained: Trained, images: jax.Array, target: Target, layer: Layer | None) -> jax.Array:
+def _maps(program: Callable, trained: Trained, layer: Layer | None, images: jax.Array, target: Target) -> jax.Array:
     x = normalise(images, trained.spec)
     # The forward pass does not depend on the target, so vmap computes it once.
-    return jax.vmap(lambda target: program(Pass(trained, target, layer, cnn.apply, None), x))(target)
+    return jax.vmap(lambda target: program(Pass(trained, target, layer, cnn.apply, None), x)[0])(target)
 
 
 def _probs(probs: jax.Array, label: jax.Array) -> jax.Array:

@@ -57,29 +57,41 @@ class Pass(NamedTuple):
         """Returns the value `[B]` for normalised images."""
         return self.target(self.output(x))
 
-    def gradient(self, x: jax.Array) -> jax.Array:
-        """Returns the value's gradient by the normalised images, `[B, H, W, C]`."""
-        return jax.grad(lambda x: self.value(x).sum())(x)
+    def gradient(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Returns the value `[B]` and its gradient by the normalised images, `[B, H, W, C]`."""
+        return value_and_gradient(self.value, x)
 
-    def activations(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns the layer's activations `[B, h, w, C]` and the value's gradient by them."""
+    def activations(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Returns the value `[B]`, the layer's activations `[B, h, w, C]` and the value's gradient by them."""
         if isinstance(self.target, LayerTarget):
             raise ValueError(
                 f"a class activation map reads {self.layer.name} and explains logits, not the layer "
                 f"{self.target.layer.name}; choose saliency or another gradient method for a unit or a direction"
             )
 
-        def value(offset: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def value(offset: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             logits, output = run(self.trained, x, self.layer, forward=self.forward, change=lambda out: out + offset)
-            return self.target(logits).sum(), output
+            each = self.target(logits)
+            return each.sum(), (each, output)
 
         offset = jnp.zeros((len(x), *self.layer.shape[1:]), jnp.float32)
-        gradient, output = jax.grad(value, has_aux=True)(offset)
-        return output.astype(jnp.float32), gradient
+        gradient, (each, output) = jax.grad(value, has_aux=True)(offset)
+        return each, output.astype(jnp.float32), gradient
 
 
-Method = Callable[..., jax.Array]
-"""Function `(one, x, **options)` of a `Pass` and normalised images that returns maps `[B, H, W]`."""
+def value_and_gradient(value: Callable[[jax.Array], jax.Array], x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the values `[B]` of a function of images, and the gradient of each by its own image."""
+
+    def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        each = value(x)
+        return each.sum(), each
+
+    gradient, each = jax.grad(total, has_aux=True)(x)
+    return each, gradient
+
+
+Method = Callable[..., tuple[jax.Array, jax.Array]]
+"""Function `(one, x, **options)` of a `Pass` and normalised images that returns maps `[B, H, W]` and values `[B]`."""
 
 
 def explain_by(
@@ -178,7 +190,7 @@ def _explain(
     x = normalise(images, members[0].spec)
 
     def sample(one: Pass) -> dict[str, jax.Array]:
-        return {"map": method(one, x, **dict(options), **arrays), "value": one.value(x)}
+        return dict(zip(("map", "value"), method(one, x, **dict(options), **arrays), strict=True))
 
     if mc_samples:
         with met_dropout(members[0].network) as visit:

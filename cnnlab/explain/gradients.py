@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnlab import nn as cnn
 from cnnlab.data import normalise
-from cnnlab.explain.compute import Networks, Pass, explain_by, finish, prepare
+from cnnlab.explain.compute import Networks, Pass, explain_by, finish, prepare, value_and_gradient
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.rules import with_rule
 from cnnlab.runtime.compile import jit
@@ -58,9 +58,10 @@ def saliency(
     return explain_by(saliency_map, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
 
 
-def saliency_map(one: Pass, x: jax.Array) -> jax.Array:
-    """Computes `saliency` in one pass; returns `[B, H, W]`."""
-    return jnp.abs(one.gradient(x)).max(-1)
+def saliency_map(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Computes `saliency` in one pass; returns `[B, H, W]` and the value `[B]`."""
+    value, gradient = one.gradient(x)
+    return jnp.abs(gradient).max(-1), value
 
 
 def input_x_gradient(
@@ -81,9 +82,10 @@ def input_x_gradient(
     return explain_by(input_x_gradient_map, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
 
 
-def input_x_gradient_map(one: Pass, x: jax.Array) -> jax.Array:
-    """Computes `input_x_gradient` in one pass; returns `[B, H, W]`."""
-    return (x * one.gradient(x)).sum(-1)
+def input_x_gradient_map(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Computes `input_x_gradient` in one pass; returns `[B, H, W]` and the value `[B]`."""
+    value, gradient = one.gradient(x)
+    return (x * gradient).sum(-1), value
 
 
 def smooth_grad(
@@ -126,14 +128,15 @@ def smooth_grad(
     )
 
 
-def _smooth_grad(one: Pass, x: jax.Array, *, samples: int, noise: float) -> jax.Array:
+def _smooth_grad(one: Pass, x: jax.Array, *, samples: int, noise: float) -> tuple[jax.Array, jax.Array]:
     width = noise * (x.max((1, 2, 3), keepdims=True) - x.min((1, 2, 3), keepdims=True))
 
     def add(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         noisy = x + width * jax.random.normal(jax.random.fold_in(one.key, i), x.shape)
-        return total + one.gradient(noisy) / samples, None
+        return total + one.gradient(noisy)[1] / samples, None
 
-    return jnp.abs(jax.lax.scan(add, jnp.zeros_like(x), jnp.arange(samples))[0]).max(-1)
+    mean, _ = jax.lax.scan(add, jnp.zeros_like(x), jnp.arange(samples))
+    return jnp.abs(mean).max(-1), one.value(x)
 
 
 def integrated_gradients(
@@ -185,12 +188,12 @@ def integrated_gradients(
     return result.replace(verdict={"completeness_gap": gap})
 
 
-def _integrated_gradients(one: Pass, x: jax.Array, *, steps: int, baseline: jax.Array) -> jax.Array:
+def _integrated_gradients(one: Pass, x: jax.Array, *, steps: int, baseline: jax.Array) -> tuple[jax.Array, jax.Array]:
     def add(total: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         return total + _weighted_gradient(one, x, baseline, *step), None
 
     mean, _ = jax.lax.scan(add, jnp.zeros_like(x), _path(steps))
-    return ((x - baseline) * mean).sum(-1)
+    return ((x - baseline) * mean).sum(-1), one.value(x)
 
 
 def _integrate(trained: Trained, images: jax.Array, target: Any, *, steps: int, baseline: jax.Array) -> jax.Array:
@@ -208,7 +211,7 @@ def _add_gradient(mean, trained, x, baseline, target, place, weight) -> jax.Arra
 
 
 def _weighted_gradient(one: Pass, x: jax.Array, baseline: jax.Array, place: jax.Array, weight: jax.Array) -> jax.Array:
-    return weight * one.gradient(baseline + (place + 0.5) * (x - baseline))
+    return weight * one.gradient(baseline + (place + 0.5) * (x - baseline))[1]
 
 
 def _path(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -217,8 +220,9 @@ def _path(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return (places / 2).astype(np.float32), (weights / 2).astype(np.float32)
 
 
-def _change(one: Pass, x: jax.Array, *, baseline: jax.Array) -> jax.Array:
-    return (one.value(x) - one.value(jnp.broadcast_to(baseline, x.shape)))[:, None, None]
+def _change(one: Pass, x: jax.Array, *, baseline: jax.Array) -> tuple[jax.Array, jax.Array]:
+    value = one.value(x)
+    return (value - one.value(jnp.broadcast_to(baseline, x.shape)))[:, None, None], value
 
 
 def guided_backpropagation(
@@ -266,17 +270,18 @@ def deconvolution(
     return explain_by(_deconvolution, trained, images, target, layer=layer, mc_samples=mc_samples, key=key)
 
 
-def _guided(one: Pass, x: jax.Array) -> jax.Array:
+def _guided(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _by_rule(one, x, "guided")
 
 
-def _deconvolution(one: Pass, x: jax.Array) -> jax.Array:
+def _deconvolution(one: Pass, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _by_rule(one, x, "deconvolution")
 
 
-def _by_rule(one: Pass, x: jax.Array, rule: str) -> jax.Array:
+def _by_rule(one: Pass, x: jax.Array, rule: str) -> tuple[jax.Array, jax.Array]:
     network = with_rule(one.output, rule)  # the target stays as it is
-    return jax.grad(lambda x: one.target(network(x)).sum())(x).sum(-1)
+    value, gradient = value_and_gradient(lambda x: one.target(network(x)), x)
+    return gradient.sum(-1), value
 
 
 def normalised_baseline(trained: Networks, images: jax.Array, baseline: Any) -> jax.Array:

@@ -56,19 +56,20 @@ def named_guess(members: Sequence[Trained], image: np.ndarray, text: str) -> Gue
 
 
 def _of_vector(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
-    ranks = np.asarray(choice.class_ranks(outputs)[0, :number]) if only is None else np.array([only])
-    names = tuple(trained.spec.classes[i] for i in ranks)
+    ranks = np.asarray(choice.class_ranks(outputs))[0, :number] if only is None else np.array([only])
+    names, target = tuple(trained.spec.classes[i] for i in ranks), choice.class_target(trained, ranks)
     if "probs" not in outputs:
-        return Guesses(names, (None,) * len(ranks), targets.output(ranks), (None,) * len(ranks))
+        return Guesses(names, (None,) * len(ranks), target, (None,) * len(ranks))
     probs = np.asarray(outputs["probs"][0])
     probs = probs[:, 1] if probs.ndim == 2 else probs
-    return Guesses(names, tuple(map(float, probs[ranks])), targets.class_logit(ranks), (None,) * len(ranks))
+    return Guesses(names, tuple(map(float, probs[ranks])), target, (None,) * len(ranks))
 
 
 def _of_map(trained: Trained, outputs: dict, number: int, *, only: int | None = None) -> Guesses:
     probs = np.asarray(outputs["probs"][0])
     mask = probs.argmax(-1)
-    ranks = [int(i) for i in choice.area_ranks(outputs)[0] if (mask == i).any()][:number] if only is None else [only]
+    present = [int(i) for i in np.asarray(choice.area_ranks(outputs))[0] if (mask == i).any()]
+    ranks = present[:number] if only is None else [only]
     pixels = [mask == i if (mask == i).any() else np.ones_like(mask, bool) for i in ranks]
     sure = tuple(float(probs[..., i][where].mean()) for i, where in zip(ranks, pixels, strict=True))
     names = tuple(trained.spec.classes[i] for i in ranks)

@@ -36,7 +36,7 @@ class Method(NamedTuple):
     cost: str
     sane: bool | None = None
     reads_layer: bool = False
-    program: Callable[..., jax.Array] | None = None
+    program: Callable[..., tuple[jax.Array, jax.Array]] | None = None
     shows_progress: bool = False
 
 
@@ -165,7 +165,7 @@ def explain(
     layer: str | None = None,
     mc_samples: int = 0,
     key: jax.Array | None = None,
-    verdict: bool | tuple[str, ...] = True,
+    verdict: bool | str | tuple[str, ...] = True,
     steps: int = 16,
     quiet: bool = True,
 ) -> Explanation:
@@ -180,7 +180,7 @@ def explain(
       mc_samples: number of MC-Dropout passes over which the map is averaged.
       key: random key.
       verdict: whether to add scores that say how far to trust each map, each beside the same score of a random map and
-        of an edge detector; or the names of some of `SCORES`. A class's logit is judged by its probability,
+        of an edge detector; or names of `SCORES`. A class's logit is judged by its probability,
         and an ensemble's map by the first member.
       steps: number of steps of the curves of deletion and insertion.
       quiet: whether to show no progress of occlusion and RISE.
@@ -189,6 +189,7 @@ def explain(
       ValueError: there is no such method, score, layer or class.
     """
     check_known("method", method, METHODS)
+    verdict = (verdict,) if isinstance(verdict, str) else verdict
     chosen = tuple(SCORES) if verdict is True else tuple(verdict or ())
     for name in chosen:
         check_known("score", name, SCORES)

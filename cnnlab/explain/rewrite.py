@@ -88,7 +88,7 @@ def _operation(equation: core.JaxprEqn, operands: list[Operand], context: Contex
     context.relus.append(relu)
     if context.replace is None:
         return [Operand(fact)]
-    (out,) = _bind(equation, values)
+    (out,) = bind(equation, values)
     return [Operand(fact, _replaced(relu, values, out, context.replace))]
 
 
@@ -105,10 +105,11 @@ def _replaced(relu: Relu, values: list, out: jax.Array, replace: Replacement) ->
 
 def _as_it_is(equation: core.JaxprEqn, values: list, facts: list[Fact], context: Context) -> list[Operand]:
     """Evaluates an equation without a change; its results have these facts."""
-    return _paired(facts, _bind(equation, values) if context.replace else [None] * len(facts))
+    return _paired(facts, bind(equation, values) if context.replace else [None] * len(facts))
 
 
-def _bind(equation: core.JaxprEqn, values: list) -> list:
+def bind(equation: core.JaxprEqn, values: list) -> list:
+    """Evaluates an equation as it is; returns its results."""
     with equation.ctx.manager:
         out = equation.primitive.bind(*values, **equation.primitive.get_bind_params(equation.params))
     return list(out) if equation.primitive.multiple_results else [out]
@@ -117,7 +118,8 @@ def _bind(equation: core.JaxprEqn, values: list) -> list:
 # Inner programs
 
 
-def _inner(equation: core.JaxprEqn) -> core.ClosedJaxpr:
+def inner_program(equation: core.JaxprEqn) -> core.ClosedJaxpr:
+    """Returns the program of an equation that calls one."""
     inner = next(equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params)
     return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
 
@@ -142,18 +144,18 @@ def _evaluator(program: core.ClosedJaxpr, facts: Sequence[Fact], context: Contex
 
 
 def _inlined(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    return _run(_inner(equation), operands, _inside(equation, context))
+    return _run(inner_program(equation), operands, _inside(equation, context))
 
 
 def _custom(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
     """Evaluates a function with its own derivative, which it keeps unless it contains a ReLU."""
     facts, values = _unpaired(operands)
-    results, replaces = _analyse(_inner(equation), facts, _inside(equation, context))
+    results, replaces = _analyse(inner_program(equation), facts, _inside(equation, context))
     return _inlined(equation, operands, context) if replaces else _as_it_is(equation, values, results, context)
 
 
 def _checkpoint(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    (facts, values), inner, inside = _unpaired(operands), _inner(equation), _inside(equation, context)
+    (facts, values), inner, inside = _unpaired(operands), inner_program(equation), _inside(equation, context)
     results, replaces = _analyse(inner, facts, inside)
     if not replaces:
         return _as_it_is(equation, values, results, context)
@@ -162,7 +164,7 @@ def _checkpoint(equation: core.JaxprEqn, operands: list[Operand], context: Conte
 
 
 def _scan(equation: core.JaxprEqn, operands: list[Operand], context: Context) -> list[Operand]:
-    (facts, values), inner, inside = _unpaired(operands), _inner(equation), _inside(equation, context)
+    (facts, values), inner, inside = _unpaired(operands), inner_program(equation), _inside(equation, context)
     consts, carries = scan_sizes(equation)
     first, last = consts, consts + carries
     facts = [*facts[:first], *map(across, facts[first:])]

@@ -1,39 +1,64 @@
-"""What the scores of a map mean, in one sentence."""
+"""What the scores of a map mean, in a few words."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from cnnlab.explain.verdict import beaten_baselines
+from cnnlab.explain.verdict import SCORES, beaten_baselines
 
 
-def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, empty: bool = False) -> str:
+def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, value: str = "value") -> str:
     """Says how much of the answer hangs on what a map shows, and whether the map beats its baselines.
 
     Args:
       verdict: scores by name, `[B]` each, as in `Explanation.verdict`; None without scores.
       place: index of the map.
-      empty: whether the map is zero everywhere.
+      value: what deletion and insertion measure, such as `probability`.
+
+    >>> verdict = {"deletion": [0.1], "random/deletion": [0.5], "edges/deletion": [0.05]}
+    >>> text = verdict_sentence({name: np.array(score) for name, score in verdict.items()}, 0, value="probability")
+    >>> for part in text.split(". "):
+    ...     print(part)
+    While the marked pixels disappear, the probability is 0.10 on average (0.50 in random order, 0.05 by edges)
+    The map beats a random map, but not the image's edges.
     """
-    if empty:
-        return "The map is empty: no feature of this layer speaks for this answer."
-    if not verdict or not any(name in verdict for name in _TEXTS):
+    names = [name for name in SCORES if name in (verdict or {})]
+    if not names:
         return ""
     parts = []
-    for name, text in _TEXTS.items():
-        if name in verdict:
-            own, random, edges = (float(verdict[each][place]) for each in (name, f"random/{name}", f"edges/{name}"))
-            parts.append(f"{text} {own:.2f} on average (by a random map {random:.2f}, by edges {edges:.2f})")
-    beaten = [name for name, won in beaten_baselines(verdict).items() if won[place]]
+    for name in names:
+        own, random, edges = (float(verdict[each][place]) for each in (name, f"random/{name}", f"edges/{name}"))
+        text = _TEXTS.get(name, f"{name.replace('_', ' ').capitalize()} is {{own}}").format(
+            value=value, own=f"{own:.2f}"
+        )
+        parts.append(f"{text} ({random:.2f} in random order, {edges:.2f} by edges).")
+    if any(SCORES[name].is_faithfulness for name in names):
+        beaten = [name for name, won in beaten_baselines(verdict).items() if won[place]]
+        parts.append(_conclusion(beaten))
+    return " ".join(parts)
+
+
+def empty_sentence(*, reads_layer: bool) -> str:
+    """Says why a map is zero everywhere.
+
+    Args:
+      reads_layer: whether the method is a class activation map.
+    """
+    if reads_layer:
+        return "The map is empty: no feature of this layer speaks for this answer."
+    return "The map is empty: this answer does not change with the pixels, as in a saturated network."
+
+
+def _conclusion(beaten: list[str]) -> str:
     if not beaten:
-        return f"{'; '.join(parts)}. The map beats neither a random map nor the image's edges: do not trust it."
+        return "The map beats neither a random map nor the image's edges: do not trust it."
     rest = [text for name, text in _RIVALS.items() if name not in beaten]
     end = f", but not {rest[0]}" if rest else ""
-    return f"{'; '.join(parts)}. The map beats {' and '.join(_RIVALS[name] for name in beaten)}{end}."
+    return f"The map beats {' and '.join(_RIVALS[name] for name in beaten)}{end}."
 
 
 _TEXTS = {
-    "deletion": "Hiding the marked pixels first keeps the answer's value at",
-    "insertion": "showing them first raises it to",
+    "deletion": "While the marked pixels disappear, the {value} is {own} on average",
+    "insertion": "While they appear in a blurred image, the {value} is {own}",
 }
 _RIVALS = {"random": "a random map", "edges": "the image's edges"}

@@ -1,16 +1,16 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
 import collections
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from cnnlab import nn as cnn
+from cnnlab.anatomy.calls import Call, mark, module_calls
 from cnnlab.errors import unknown
+from cnnlab.explain.inlined import INLINED, with_change
 from cnnlab.nn.taps import tap
 from cnnlab.trained import Forward, Trained
 
@@ -22,11 +22,13 @@ class Layer(NamedTuple):
       name: path of the module, such as `stage3/block2`.
       shape: shape of its output for one image, `[1, ...]`.
       calls: number of its calls in a pass; a layer that is called several times stands for its last call.
+      inside: JAX's primitives that contain its last call, such as `checkpoint` for `nn.remat`.
     """
 
     name: str
     shape: tuple[int, ...]
     calls: int
+    inside: tuple[str, ...] = ()
 
 
 def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> list[Layer]:
@@ -40,11 +42,15 @@ def find_layers(trained: Trained, shape: tuple[int, int, int] | None = None) -> 
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification
     >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
-    >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))), net, Classification(), spec)
+    >>> trained = Trained(net.init(jax.random.key(0), jax.numpy.zeros((1, 28, 28, 1))), net, Classification(), spec)
     >>> [(layer.name, layer.shape) for layer in find_layers(trained)][:2]
     [('conv1', (1, 28, 28, 6)), ('conv2', (1, 10, 10, 16))]
     """
-    return list(_trace(trained, shape)[0])
+    calls: dict[str, list[Call]] = {}
+    for call in module_calls(trained, shape):
+        if call.name and call.shape is not None and call.rate is None:
+            calls.setdefault(call.name, []).append(call)
+    return [Layer(name, each[-1].shape, len(each), each[-1].inside) for name, each in calls.items()]
 
 
 def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) -> tuple[int, ...]:
@@ -52,31 +58,7 @@ def logits_shape(trained: Trained, shape: tuple[int, int, int] | None = None) ->
 
     The arguments are those of `find_layers`.
     """
-    return _trace(trained, shape)[1]
-
-
-def _trace(trained: Trained, shape: tuple[int, int, int] | None) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-    leaves, structure = jax.tree.flatten(trained.variables)
-    arrays = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    return _trace_once(trained.network, structure, arrays, tuple(shape or trained.spec.shape))
-
-
-@functools.lru_cache(maxsize=64)
-def _trace_once(network: nn.Module, structure: Any, arrays: tuple, shape: tuple[int, int, int]) -> tuple:
-    """Returns the layers of a network and the shape of its logits."""
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-
-    def note(module: nn.Module, call, args, kwargs):
-        out = call(*args, **kwargs)
-        name = "/".join(module.path)
-        if name and hasattr(out, "shape") and not isinstance(module, nn.Dropout):
-            shapes.setdefault(name, []).append(out.shape)
-        return out
-
-    variables, image = jax.tree.unflatten(structure, arrays), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    with tap(note):
-        logits = jax.eval_shape(lambda variables, x: cnn.apply(network, variables, x), variables, image)
-    return tuple(Layer(name, each[-1], len(each)) for name, each in shapes.items()), logits.shape
+    return module_calls(trained, shape)[-1].shape
 
 
 def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int, int] | None = None) -> Layer:
@@ -85,14 +67,15 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
     A layer that gives the logits themselves, as in segmentation, is not the default.
 
     Raises:
-      ValueError: there is no such layer, or the network has none with spatial axes.
+      ValueError: there is no such layer, the network has none with spatial axes, or the layer is inside a loop or
+        branch, such as `nn.scan`, where its output cannot be reached.
     """
     layers = find_layers(trained, shape)
     if name is not None:
         matches = [layer for layer in layers if layer.name == name]
         if not matches:
             raise unknown("layer", name, [layer.name for layer in layers])
-        return matches[0]
+        return _reachable(matches[0], layers)
     spatial = [layer for layer in layers if is_spatial(layer)]
     if spatial and spatial[-1].shape == logits_shape(trained, shape):
         last = spatial[-1].name
@@ -102,7 +85,19 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
             f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; choose a method that needs "
             "none, such as saliency or occlusion"
         )
-    return spatial[-1]
+    return _reachable(spatial[-1], layers)
+
+
+def _reachable(layer: Layer, layers: list[Layer]) -> Layer:
+    """Returns the layer, if its output can be reached."""
+    if closed := [name for name in layer.inside if name not in INLINED]:
+        others = [each.name for each in layers if is_spatial(each) and set(each.inside) <= set(INLINED)]
+        named = f"another layer ({', '.join(others)})" if others else "a method that reads no layer"
+        raise ValueError(
+            f"{layer.name} is inside a {closed[0]} of JAX, where its output cannot be reached; choose {named}, or "
+            "saliency or occlusion"
+        )
+    return layer
 
 
 def is_spatial(layer: Layer) -> bool:
@@ -129,50 +124,55 @@ def run(
 
     Returns:
       The logits `[B, ...]`, and the layer's output, changed by `change`; None without a layer.
-
-    Raises:
-      ValueError: the layer is inside `nn.scan` or `nn.remat`, where its output cannot be reached.
     """
     if layer is None:
         return forward(trained.network, trained.variables, x), None
-    logits, (output,) = run_all(trained, x, [layer], forward=forward, change=change)
-    return logits, output
+    outputs: list[jax.Array] = []
+    count = 0
+
+    def reach(module: nn.Module, call, args, kwargs):
+        nonlocal count
+        out = call(*args, **kwargs)
+        if "/".join(module.path) == layer.name:
+            count += 1
+            if count == layer.calls:
+                out = mark(out, layer.name) if layer.inside else replace(out)
+        return out
+
+    def replace(out: jax.Array) -> jax.Array:
+        outputs.append(out if change is None else change(out))
+        return outputs[-1]
+
+    def logits(x: jax.Array) -> jax.Array:
+        with tap(reach):
+            return forward(trained.network, trained.variables, x)
+
+    result = with_change(logits, layer.name, replace, x) if layer.inside else logits(x)
+    return result, outputs[-1]
 
 
-def run_all(
-    trained: Trained,
-    x: jax.Array,
-    layers: Sequence[Layer],
-    *,
-    forward: Forward = cnn.apply,
-    change: Callable[[jax.Array], jax.Array] | None = None,
-) -> tuple[jax.Array, list[Any]]:
+def run_all(trained: Trained, x: jax.Array, layers: Sequence[Layer]) -> tuple[jax.Array, list[Any]]:
     """Runs a network on normalised images, with access to several layers.
 
-    The arguments are those of `run`; `change` replaces the output of each layer. Returns the logits, and the outputs
-    in the order of `layers`.
+    Layers inside other programs, such as those of `nn.remat`, have a pass each, which XLA merges with the others.
+
+    Returns:
+      The logits `[B, ...]`, and the outputs in the order of `layers`.
 
     Raises:
-      ValueError: as for `run`.
+      ValueError: a layer is inside a loop or branch, where its output cannot be reached.
     """
-    calls, counts = {layer.name: layer.calls for layer in layers}, collections.Counter()
-    outputs: dict[str, Any] = {}
-    outside = _trace_state()
+    calls = {layer.name: layer.calls for layer in layers if not layer.inside}
+    outputs = {layer.name: run(trained, x, _reachable(layer, list(layers)))[1] for layer in layers if layer.inside}
+    counts: collections.Counter[str] = collections.Counter()
 
     def reach(module: nn.Module, call, args, kwargs):
         out, name = call(*args, **kwargs), "/".join(module.path)
-        if name in calls:
-            if _trace_state() != outside:
-                raise ValueError(f"the layer {name} is inside nn.scan, nn.remat or nn.vmap; choose the layer around it")
-            counts[name] += 1
-            if counts[name] == calls[name]:
-                outputs[name] = out = out if change is None else change(out)
+        counts[name] += 1
+        if counts[name] == calls.get(name):
+            outputs[name] = out
         return out
 
     with tap(reach):
-        logits = forward(trained.network, trained.variables, x)
+        logits = cnn.apply(trained.network, trained.variables, x)
     return logits, [outputs[layer.name] for layer in layers]
-
-
-_trace_state = functools.partial(jax.core.get_opaque_trace_state, convention="flax")
-"""Returns an object that is equal for two calls in the same trace."""

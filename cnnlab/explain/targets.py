@@ -5,6 +5,7 @@ Each maker returns a pytree (`jax.tree_util.Partial`), so that another class or 
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,8 @@ import numpy as np
 from jax.tree_util import Partial
 
 from cnnlab.errors import unknown
-from cnnlab.explain.taps import Layer, find_layer
-from cnnlab.tasks.task import Outputs, Task
+from cnnlab.explain.taps import Layer, find_layer, logits_shape
+from cnnlab.tasks.task import Outputs, Task, complete, task_name
 from cnnlab.trained import Trained
 
 Target = Callable[[jax.Array], jax.Array]
@@ -26,7 +27,8 @@ def class_logit(index: int | jax.Array) -> Target:
     """Creates the target of a class's logit, before the softmax.
 
     Args:
-      index: number of the class, or one number an image, `[B]`.
+      index: number of the class, or one number an image, `[B]`. A single logit is that of class 1; class 0 has its
+        negative.
 
     >>> class_logit(2)(jnp.array([[1.0, 2.0, 5.0]])).tolist()
     [5.0]
@@ -40,6 +42,8 @@ def _class_logit(index: jax.Array, logits: jax.Array) -> jax.Array:
 
 def class_probability(index: int | jax.Array) -> Target:
     """Creates the target of a class's probability: its softmax, or the sigmoid of a single logit.
+
+    For networks with another link, such as several labels, see `as_probability`.
 
     >>> class_probability(0)(jnp.zeros((1, 4))).tolist()
     [0.25]
@@ -66,7 +70,7 @@ def _margin(first: jax.Array, second: jax.Array, logits: jax.Array) -> jax.Array
 
 
 def output(index: int | jax.Array) -> Target:
-    """Creates the target of one output of the network, such as a number of a regression.
+    """Creates the target of one output of the network, as it is; see `number` for a regression.
 
     >>> output(0)(jnp.array([[7.0]])).tolist()
     [7.0]
@@ -76,6 +80,30 @@ def output(index: int | jax.Array) -> Target:
 
 def _output(index: jax.Array, logits: jax.Array) -> jax.Array:
     return jnp.take_along_axis(logits, jnp.broadcast_to(index, len(logits))[:, None], -1)[:, 0]
+
+
+def number(trained: Trained, index: int | jax.Array) -> Target:
+    """Creates the target of a number of a regression, in the number's own unit.
+
+    Args:
+      trained: the network, whose task converts outputs to this unit.
+      index: which number, or one an image, `[B]`.
+
+    >>> from cnnlab.data import InputSpec
+    >>> from cnnlab.models import create_model
+    >>> from cnnlab.tasks import Regression
+    >>> net, spec = create_model("linear", num_classes=1), InputSpec((4, 4), classes=("size",))
+    >>> variables = net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+    >>> trained = Trained(variables, net, Regression(mean=(10.0,), std=(2.0,)), spec)
+    >>> number(trained, 0)(jnp.array([[1.5]])).tolist()
+    [13.0]
+    """
+    return Partial(_number(trained.task), jnp.asarray(index))
+
+
+@functools.lru_cache(maxsize=64)  # the same function each time, so that nothing is compiled again
+def _number(task: Task) -> Callable:
+    return lambda index, logits: _output(index, task.link(logits)["value"])
 
 
 def region(index: int | jax.Array, pixels: jax.Array | None = None) -> Target:
@@ -111,10 +139,15 @@ def box(trained: Trained, place: int | jax.Array, label: int | jax.Array, value:
         in pixels: `left`, `top`, `right`, `bottom`, `width`, `height`.
 
     Raises:
-      ValueError: the value is unknown.
+      ValueError: the value is unknown, there is no such place or class, or the network detects nothing.
     """
     if value not in BOX_VALUES:
         raise unknown("value of a box", value, BOX_VALUES)
+    if complete(trained.task).logits != "grid":
+        raise ValueError(f"a box is a target for detection, found {task_name(trained.task)}")
+    grid = jax.ShapeDtypeStruct(logits_shape(trained), jnp.float32)
+    _check_range("place", place, jax.eval_shape(lambda x: flat_boxes(trained.task.link(x))[0], grid).shape[1])
+    _check_range("label", label, len(trained.spec.classes))
     return Partial(_box(trained.task, value), jnp.asarray(place), jnp.asarray(label))
 
 
@@ -233,6 +266,39 @@ def _probability(task: Task, function: Callable) -> Callable:
         return function(*args[:-1], probs[..., 1] if single else probs)
 
     return probability
+
+
+_READS = {_class_logit: (1, 2), _class_probability: (1, 2), _margin: (2, 2), _output: (1, 2), _region: (1, 4)}
+"""Number of a target's arguments that are classes, and the number of axes of the logits that it reads."""
+
+
+def check_classes(target: Target, shape: tuple[int, ...]) -> None:
+    """Raises an error if a target of this file reads a class that logits of a shape `[B, ...]` do not have.
+
+    >>> check_classes(margin(4, 9), (1, 6))
+    Traceback (most recent call last):
+    ValueError: a target's class must lie in 0..5, found 9
+    """
+    function = target.func if isinstance(target, Partial) else None
+    if function not in _READS:
+        return
+    number, axes = _READS[function]
+    if len(shape) != axes:
+        wanted = "[B, k]" if axes == 2 else "[B, H, W, k]"
+        raise ValueError(
+            f"{function.__name__[1:]} is a target for logits {wanted}, found [B, {', '.join(map(str, shape[1:]))}]"
+        )
+    for index in target.args[:number]:
+        _check_range("a target's class", index, 2 if shape[-1] == 1 and function is not _output else shape[-1])
+
+
+def _check_range(name: str, index: Any, end: int) -> None:
+    """Raises an error unless all numbers lie in 0..end - 1; those of a trace are not known yet."""
+    if isinstance(index, jax.core.Tracer):
+        return
+    index = np.asarray(index)
+    if wrong := index[(index < 0) | (index >= end)].ravel().tolist():
+        raise ValueError(f"{name} must lie in 0..{end - 1}, found {wrong[0]}")
 
 
 def _at(values: jax.Array, index: jax.Array) -> jax.Array:

@@ -1,11 +1,14 @@
 """The verdict on a map: scores that say how far to trust it, beside those of a random map and of an edge detector."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 from cnnlab import nn as cnn
@@ -216,16 +219,24 @@ def judge(
     for name in scores:
         check_known("score", name, SCORES)
     target, explain = _as_pytree(target), _as_pytree(explain)
-    first, *keys = jax.random.split(key, 1 + len(SCORES))  # a score's numbers do not depend on which others there are
+    first, *keys = _keys(key)
+    # As several answers to one image: the network reads each version of the image by a baseline once for all of them.
+    alike = isinstance(images, np.ndarray) and len(images) > 1 and bool((images == images[:1]).all())
     maps = _beside(maps, images, first)
     verdict = {}
     for name, own in zip(SCORES, keys, strict=True):
         if name in scores:
             method = None if SCORES[name].is_faithfulness else explain  # its program serves all methods
             ends = _ends(name, images, trained.spec) if SCORES[name].ends else None
-            values = _compute(SCORES[name].compute, trained, images, maps, ends, target, method, own, steps)
+            values = _compute(SCORES[name].compute, trained, images, maps, ends, target, method, own, steps, alike)
             verdict |= dict(zip(_names(name), values, strict=True))
     return verdict
+
+
+@jit
+def _keys(key: jax.Array) -> tuple[jax.Array, ...]:
+    """Returns the key of the random map and one for each score, which does not depend on the choice of scores."""
+    return tuple(jax.random.split(key, 1 + len(SCORES)))
 
 
 @jit(static_argnames=("name", "spec"))
@@ -233,7 +244,7 @@ def _ends(name: str, images: jax.Array, spec: InputSpec) -> tuple[jax.Array, jax
     return SCORES[name].ends(normalise(images, spec))
 
 
-@jit(static_argnames=("compute", "steps"))
+@jit(static_argnames=("compute", "steps", "alike"))
 def _compute(
     compute: Callable[[Case], jax.Array],
     trained: Trained,
@@ -244,15 +255,23 @@ def _compute(
     explain: Explain | None,
     key: jax.Array,
     steps: int,
+    alike: bool,
 ) -> tuple[jax.Array, ...]:
-    """Computes one score of the explanation, of the random map and of the edges, `[B]` each."""
+    """Computes one score of the explanation, of the random map and of the edges, `[B]` each.
+
+    `alike` says that all images are the same, so that the maps of the baselines are, too.
+    """
     images = as_float(images)
 
     def value(x: jax.Array) -> jax.Array:
         if len(x) > 1 and x.size > _LARGE:
             return jax.lax.map(lambda one: value(one[None])[0], x)
-        output = Pass(trained, target, None, cnn.apply, key).output(x.reshape(-1, *x.shape[2:]))
-        return jax.vmap(target)(output.reshape(*x.shape[:2], *output.shape[1:]))
+        own, others = x[0], x[1:, :1] if alike else x[1:]
+        versions = jnp.concatenate([own, others.reshape(-1, *x.shape[2:])])
+        output = Pass(trained, target, None, cnn.apply, key).output(versions)
+        rest = output[len(own) :].reshape(*others.shape[:2], *output.shape[1:])
+        rest = jnp.broadcast_to(rest, (len(x) - 1, len(own), *output.shape[1:]))
+        return jax.vmap(target)(jnp.concatenate([output[None, : len(own)], rest]))
 
     def explain_all(trained: Trained, images: jax.Array) -> jax.Array:
         return _beside(explain(trained, images), images, key)
@@ -306,7 +325,7 @@ def flagged(verdict: Mapping[str, jax.Array]) -> jax.Array:
     >>> flagged(verdict).tolist()
     [False, True]
     """
-    return ~jnp.any(jnp.stack(list(beaten_baselines(verdict).values())), 0)
+    return ~functools.reduce(operator.or_, beaten_baselines(verdict).values())
 
 
 def beaten_baselines(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
@@ -322,8 +341,14 @@ def beaten_baselines(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     names = [name for name in faithful if name in verdict]
     if not names:
         raise ValueError(f"a verdict flags maps by {', '.join(faithful)}, found {', '.join(verdict) or 'no score'}")
+    return dict(zip(BASELINES, _wins(dict(verdict), tuple(names)), strict=True))
+
+
+@jit(static_argnames="names")
+def _wins(verdict: dict[str, jax.Array], names: tuple[str, ...]) -> list[jax.Array]:
+    """Returns whether each map is better than each baseline on more than half of the named scores."""
     own, *others = jnp.stack([_goodness(verdict, name) for name in names], 1)
-    return {name: 2 * (own > each).sum(0) > len(names) for name, each in zip(BASELINES, others, strict=True)}
+    return [2 * (own > each).sum(0) > len(names) for each in others]
 
 
 def _goodness(verdict: Mapping[str, jax.Array], name: str) -> jax.Array:

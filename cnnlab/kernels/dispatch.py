@@ -186,14 +186,22 @@ def _deep(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: forms
         return None
     divisors = [n for n in range(1, images + 1) if images % n == 0 and n * tiles >= max(c, k) / 4]
     group = max((n for n in divisors if n * megabytes <= 5.4), default=divisors[0])
+    pads = tuple(map(tuple, pads))
+    if group == images:
+        return _tiled(pads, None)
+    # Several devices split the batch, so it cannot be split into groups too.
+    return _tiled(pads, group) if jax.device_count() == 1 else None
+
+
+@functools.cache  # the same function for all layers, so that JAX traces it once for each shape
+def _tiled(pads: forms.Pads, group: int | None) -> forms.Form:
+    """Returns Winograd's form, applied to a group of images at a time; None for the whole batch."""
     tiled = (winograd.convolution, winograd.for_image, winograd.for_kernel)
     tiled = [functools.partial(form, pads=pads) for form in tiled]
-    if group < images:
-        if jax.device_count() > 1:  # the batch is split over the devices, so it cannot be split into groups
-            return None
+    if group is not None:
         tiled = [forms.by_groups(form, group) for form in tiled]
     value, image_gradient, kernel_gradient = tiled
-    return forms.with_gradients(value, image_gradient, forms.apart(kernel_gradient))
+    return jax.jit(forms.with_gradients(value, image_gradient, forms.apart(kernel_gradient)))
 
 
 def _depthwise(

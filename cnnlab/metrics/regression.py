@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 from cnnlab.metrics.checks import check_alike
 
@@ -67,7 +67,7 @@ def central_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie in 0..1, found {level}")
-    half = ndtri((1 + level) / 2) * np.sqrt(np.asarray(variances, np.float64))
+    half = scipy.special.ndtri((1 + level) / 2) * np.sqrt(np.asarray(variances, np.float64))
     return values - half, values + half
 
 
@@ -105,7 +105,7 @@ def gaussian_scores(
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     crps = np.where(
         deviation > 0,
-        deviation * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi)),
+        deviation * (z * (2 * scipy.special.ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi)),
         np.abs(error),
     )
     floored = np.maximum(variances, 1e-12)

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ORANGE, _BLUE = np.array([213, 94, 0]) / 255, np.array([0, 114, 178]) / 255  # Okabe and Ito's
+_WARNING = "#b00020"
 _MOST = 8  # images of a sheet
-_WIDTH = 76  # letters in a line of a sentence
+_SMALL = 0.01  # probability below which a title shows no digits
+_WIDTH = 108  # letters in a line of a sentence below three pictures
+_COLUMNS = 6  # of a sheet of classes
 
 
 class Panel(NamedTuple):
@@ -29,6 +32,8 @@ class Panel(NamedTuple):
       map: `[H, W]`.
       spread: `[H, W]`, standard deviation of the map; None without error bars.
       mark: box `[4]` xyxy in pixels or mask `[H, W]` that is outlined; None for nothing.
+      over: over what the mean and the standard deviation are, such as `20 dropout passes`.
+      flagged: whether the sentence warns of the map.
     """
 
     title: str
@@ -36,6 +41,8 @@ class Panel(NamedTuple):
     map: np.ndarray
     spread: np.ndarray | None = None
     mark: Any = None
+    over: str = ""
+    flagged: bool = False
 
 
 def overlay_map(image: np.ndarray, values: np.ndarray, *, scale: float | None = None) -> np.ndarray:
@@ -103,7 +110,8 @@ def panel_sheet(image: np.ndarray, panels: Sequence[Panel], *, title: str) -> Fi
         _draw_maps(axes[1:], image, panel)
         if panel.sentence:
             lines = textwrap.fill(for_figure(panel.sentence), round(_WIDTH * columns / 3))
-            row.supxlabel(lines, fontsize=7, x=0.02, ha="left")
+            style = {"color": _WARNING, "fontweight": "bold"} if panel.flagged else {}
+            row.supxlabel(lines, fontsize=7, x=0.02, ha="left", **style)
     return figure
 
 
@@ -117,8 +125,8 @@ def _draw_maps(axes: Sequence[Axes], image: np.ndarray, panel: Panel) -> None:
     if panel.spread is not None:
         axes[1].imshow(overlay_map(image, panel.spread, scale=largest))
         if panel.title:
-            axes[0].set_title("mean", fontsize=7)
-            axes[1].set_title("standard deviation", fontsize=7)
+            axes[0].set_title(f"mean of {panel.over}" if panel.over else "mean", fontsize=7)
+            axes[1].set_title("standard deviation, in the same colours", fontsize=7)
 
 
 def _outline(axis: Axes, mark: Any) -> None:
@@ -142,13 +150,25 @@ def class_sheet(image: np.ndarray, maps: np.ndarray, names: Sequence[str], probs
       names: names of the classes.
       probs: `[k]`, their probabilities.
     """
-    figure, axes = new_figure(1, 1 + len(maps), size=(1.8 * (1 + len(maps)), 2.1))
-    show(axes[0, 0], np.asarray(image))
-    for axis, values, name, prob in zip(axes[0, 1:], maps, names, probs, strict=True):
-        axis.imshow(overlay_map(image, values))
-        axis.set_title(f"{for_figure(name)}, p = {prob:.2f}", fontsize=8)
+    columns = min(1 + len(maps), _COLUMNS)
+    rows = -(-(1 + len(maps)) // columns)
+    figure, axes = new_figure(rows, columns, size=(1.8 * columns, 2.1 * rows))
+    for axis in axes.flat:
         axis.axis("off")
+    show(axes[0, 0], np.asarray(image))
+    for axis, values, name, prob in zip(axes.flat[1:], maps, names, probs, strict=False):
+        axis.imshow(overlay_map(image, values))
+        axis.set_title(f"{for_figure(name)}, {probability_text(prob)}", fontsize=8)
     return figure
+
+
+def probability_text(prob: float) -> str:
+    """Returns a probability as a title shows it.
+
+    >>> probability_text(0.254), probability_text(1e-6)
+    ('p = 0.25', 'p < 0.01')
+    """
+    return f"p = {prob:.2f}" if prob >= _SMALL else f"p < {_SMALL}"
 
 
 class Pair(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from scipy.special import entr
 
 from cnnlab.calibration.image_draws import image_draws
 from cnnlab.calibration.store import PostHoc
@@ -19,6 +20,9 @@ from cnnlab.trained import Passes, Trained, predict
 from cnnlab.uncertainty.ensemble import ensemble_average, members_of
 from cnnlab.uncertainty.monte_carlo import mc_predict
 
+UNCALIBRATED = ("variance", "expected_entropy", "mutual_information", "standard_error")
+"""Entries of a prediction that describe the passes, so that no calibration of their mean changes them."""
+
 
 def predict_files(
     trained: Trained | Sequence[Trained],
@@ -30,6 +34,8 @@ def predict_files(
     fitted: PostHoc | None = None,
     each_pass: bool = False,
     unreadable: Callable[[ImageError], None] | None = None,
+    invert: bool = False,
+    look: Callable[[Path, np.ndarray], None] | None = None,
 ) -> Iterator[tuple[Path, Prediction]]:
     """Yields each file and its prediction, as NumPy arrays without the batch axis; each file is read once.
 
@@ -42,11 +48,14 @@ def predict_files(
       mc_samples: number of passes with dropout on, or `auto`; by default one pass with dropout off.
       seed: seed of the dropout masks.
       batch_size: number of images at a time; the last batch is padded, so that one compilation serves all batches.
-      fitted: calibration of `probs`; with conformal sets the prediction also holds `set` `[k]`, which is true for the
-        classes in the set. Entropies remain those before calibration.
+      fitted: calibration of `probs`, from which `label` and `entropy` are computed; the entries `UNCALIBRATED` remain
+        those of the passes. With conformal sets the prediction also holds `set` `[k]`, which is true for the classes in
+        the set.
       each_pass: whether to add `passes`, the decoded prediction of each pass or of each network, with a leading axis.
       unreadable: callback that gets the error of a file that cannot be read; the file is then left out. Without a
         callback the first such error is raised.
+      invert: whether to exchange black and white before the prediction.
+      look: callback that gets each file and its pixels `[H, W, C]` uint8, as the network reads them.
 
     Raises:
       ValueError: a file is missing or is no image (the error names it), several networks do not fit together, or
@@ -67,6 +76,9 @@ def predict_files(
                     raise
                 unreadable(error)
                 continue
+            pixels = 255 - pixels if invert else pixels
+            if look is not None:
+                look(path, pixels)
             read.append(path)
             yield pixels
 
@@ -158,7 +170,9 @@ def _decode_each(trained: Trained, samples: Outputs) -> Prediction:
 
 def _calibrated(prediction: Prediction, fitted: PostHoc, images: np.ndarray) -> Prediction:
     probs = fitted.apply(prediction["probs"])
-    sets = {}
+    changed = {"probs": probs, "label": probs.argmax(-1)}
+    if "entropy" in prediction:
+        changed["entropy"] = entr(probs).sum(-1)
     if fitted.conformal is not None:
-        sets = {"set": fitted.conformal.sets(probs, uniform=image_draws(images))}
-    return Prediction(prediction | {"probs": probs, "label": probs.argmax(-1)} | sets)
+        changed["set"] = fitted.conformal.sets(probs, uniform=image_draws(images))
+    return Prediction(prediction | changed)

@@ -3,9 +3,10 @@
 import csv
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cnnlab.data import InputSpec
 from cnnlab.files.photo import Photo
@@ -22,8 +23,13 @@ def write_json(records: Sequence[Record], file: TextIO, task: Task) -> None:
 
 
 def write_csv(records: Sequence[Record], file: TextIO, task: Task) -> None:
-    """Writes one CSV line per record. Numbers by class become columns such as `probs.cat`, lists become JSON text."""
-    flat = [_flat(record) for record in records]
+    """Writes one CSV line per record, with the task's columns in its order.
+
+    Numbers by class become columns such as `probs.cat`. Lists of names are joined by `;` as in `targets.csv`, other
+    lists become JSON text. Numbers have the digits of `readable`. The columns of the entries that a record lists in
+    `uncalibrated` begin with that word.
+    """
+    flat = [_flat(complete(task).line(record)) for record in records]
     columns = list(dict.fromkeys(name for record in flat for name in record))
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(map(for_csv, columns))
@@ -36,12 +42,40 @@ WRITERS: dict[str, Callable[[Sequence[Record], TextIO, Task], None]] = {"json": 
 
 def _flat(record: Record) -> Record:
     out: Record = {}
+    before = record.get("uncalibrated", ())
     for name, value in record.items():
+        if name == "uncalibrated":
+            continue
+        column = f"uncalibrated.{name}" if name in before else name
         if isinstance(value, dict):
-            out |= {f"{name}.{key}": item for key, item in value.items()}
+            out |= {f"{column}.{key}": readable(item) for key, item in value.items()}
         else:
-            out[name] = json.dumps(value) if isinstance(value, list) else value
+            out[column] = _cell(value)
     return out
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, list):
+        return readable(value)
+    if all(isinstance(item, str) and ";" not in item for item in value):
+        return ";".join(value)
+    return json.dumps([readable(item) for item in value])
+
+
+def readable(value: Any) -> Any:
+    """Rounds a number to the digits that mean something in float32; other values stay the same.
+
+    Between -1 and 1, where probabilities lie, a number keeps four digits of its distance from 0 or 1, whichever is
+    nearer. Other numbers keep six digits.
+
+    >>> readable(0.86123396), readable(0.999987654), readable(1.23456789e-05), readable(1926.41796875)
+    (0.8612, 0.99998765, 1.235e-05, 1926.42)
+    """
+    if not isinstance(value, float) or not math.isfinite(value) or value == 0:
+        return value
+    size = abs(value)
+    near, digits = (min(size, 1 - size), 4) if size < 1 else (size, 6)
+    return round(value, digits - 1 - math.floor(math.log10(near)))
 
 
 def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Photo, target: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -118,7 +119,8 @@ def grad_cam_maps(trained: Trained, images: jax.Array) -> jax.Array:
     """Returns Grad-CAM's maps `[B, H, W]` of the predictions: what `probe(explain=...)` expects."""
     from cnnlab.explain import grad_cam
 
-    return grad_cam(trained, images).map
+    with warnings.catch_warnings(action="ignore"):  # of empty maps, by numbers of images within a batch
+        return grad_cam(trained, images).map
 
 
 def drawn(examples: Examples, limit: int | None, size: tuple[int, int]) -> Examples:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage, sparse
+import scipy
 
 from cnnlab.sheets.maps import NODATA_CLASS
 
@@ -104,9 +104,9 @@ def _settle(parts: Sequence[_Segments], last: np.ndarray) -> tuple[_Segments, _S
       The segments of all shapes with the borders of finished ones, the segments of unfinished shapes, and the new row.
     """
     segments = _Segments(*map(np.concatenate, zip(*parts, strict=True)))
-    links = sparse.coo_array((np.ones(len(segments.joined), bool), segments.joined.T), 2 * segments.kinds.shape)
+    links = scipy.sparse.coo_array((np.ones(len(segments.joined), bool), segments.joined.T), 2 * segments.kinds.shape)
     # Shapes are numbered in the order of their first labels.
-    number, shape = sparse.csgraph.connected_components(links, directed=False)
+    number, shape = scipy.sparse.csgraph.connected_components(links, directed=False)
     kinds, sums = np.zeros(number, int), np.zeros((number, segments.sums.shape[1]))
     kinds[shape] = segments.kinds
     np.add.at(sums, shape, segments.sums)
@@ -127,7 +127,7 @@ def _label(strip: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns labels `[h, w]` of a strip's shapes, counted from `first` (0 is no shape), and the class of each."""
     labels, kinds = np.zeros(strip.shape, np.int32), []
     for kind in np.unique(strip[strip != _NOTHING]).tolist():
-        segments, number = ndimage.label(strip == kind)
+        segments, number = scipy.ndimage.label(strip == kind)
         labels[segments > 0] = segments[segments > 0] + (first + len(kinds) - 1)
         kinds += [kind - 1] * number
     return labels, np.array(kinds, int)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -21,6 +21,8 @@ from cnnlab.plots.reliability import reliability_diagram
 from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 BINS = 15
+_DOUBTS = ("entropy", "mutual_information", "expected_entropy", "variation_ratio")
+_OF_CLASSES = ("probs", "variance")
 _GALLERY_SIZE = 20  # images in the figure `wrong`
 
 
@@ -46,6 +48,7 @@ class Classification(Task):
 
     logits = "vector"
     monitor = "nll"
+    example_score = "probability_of_truth"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -156,25 +159,59 @@ class Classification(Task):
         out["wrong"] = gallery([rows["image"][i] for i in order], titles, title=title)
         return out
 
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns `truth` and `prediction` (with kind `multilabel` the labels that are yes), and their probabilities.
+
+        `probability` is that of the prediction and `probability_of_truth` that of the truth; with kind `multilabel`
+        they are means over the labels.
+        """
+        names, label = rows["class_names"], np.asarray(rows["label"])
+        probs = np.asarray(rows["probs"], np.float64)
+        guess, of_truth = probs.argmax(-1), np.take_along_axis(probs, label[..., None], -1)[..., 0]
+        columns = {"correct": guess == label, "probability": probs.max(-1), "probability_of_truth": of_truth}
+        if self.kind == "multilabel":
+            columns = {
+                name: column.all(-1) if name == "correct" else column.mean(-1) for name, column in columns.items()
+            }
+            texts = [[";".join(np.array(names)[yes > 0]) for yes in each] for each in (label, guess)]
+        else:
+            texts = [np.array(names, object)[each] for each in (label, guess)]
+        return {"truth": np.array(texts[0], object), "prediction": np.array(texts[1], object)} | columns
+
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """Returns one record: the class name, the numbers by class, and the conformal set.
+        """Returns one record: file, class name, conformal set, doubt, then the numbers by class.
 
         With kind `multilabel`, the record lists the labels that are yes, and its numbers are those of yes.
         """
-        names, out = spec.classes, {"file": str(photo.path)}
-        for name, value in prediction.items():
-            value = np.asarray(value)
-            if name == "mean":
-                continue  # the averaged outputs, from which the prediction was decoded
-            if name == "label" and value.ndim == 0:
-                out[name] = names[int(value)]
-            elif name in ("label", "set"):
-                out[name] = [class_name for class_name, yes in zip(names, value, strict=True) if yes]
-            elif name in ("probs", "variance"):
+        names, arrays = spec.classes, {name: np.asarray(value) for name, value in prediction.items() if name != "mean"}
+        out: Record = {"file": str(photo.path)}
+        if arrays["label"].ndim == 0:
+            out["label"] = names[int(arrays.pop("label"))]
+        else:
+            out["label"] = _names(names, arrays.pop("label"))
+        if "set" in arrays:
+            out["set"] = _names(names, arrays.pop("set"))
+        out |= {name: arrays.pop(name).tolist() for name in _DOUBTS if name in arrays}
+        for name in _OF_CLASSES:
+            if name in arrays:
+                value = arrays.pop(name)
                 out[name] = by_class(names, value[:, 1] if value.ndim == 2 else value)
-            else:
-                out[name] = value.tolist()
-        return [out]
+        return [out | {name: value.tolist() for name, value in arrays.items()}]
+
+    def line(self, record: Record) -> Record:
+        """Returns the record with the column `confidence`, the probability of the label, after the label."""
+        if isinstance(record["label"], list):
+            return record
+        return (
+            {name: record[name] for name in ("file", "label")}
+            | {"confidence": record["probs"][record["label"]]}
+            | record
+        )
+
+
+def _names(names: Sequence[str], chosen: np.ndarray) -> list[str]:
+    """Returns the names at the positions that are true."""
+    return [name for name, yes in zip(names, chosen, strict=True) if yes]
 
 
 def _flat(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

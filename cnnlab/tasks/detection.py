@@ -30,7 +30,7 @@ from cnnlab.plots.overlay import draw_boxes
 from cnnlab.plots.precision_recall import precision_recall
 from cnnlab.tasks import grids
 from cnnlab.tasks.detection_records import coco_records
-from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows, Task, by_class
 
 _FIGURE_IMAGES = 8
 _SURE = 0.3  # lowest score of a detection that figures draw
@@ -96,6 +96,7 @@ class Detection(Task):
     logits = "grid"
     columns = ("boxes", "classes")
     monitor = "map50"
+    example_score = "f1"
     maximise = True
     predict_options = ("ids", "group", "video")
 
@@ -229,6 +230,27 @@ class Detection(Task):
         aurocs = false_positive_auroc(predictions, truths, doubts, score_threshold=_SURE)
         return measured | {f"false_positive_auroc_{name}": value for name, value in aurocs.items()}
 
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns numbers of each image: its true `objects`, and the `boxes` that score .3 or more.
+
+        It counts `correct_boxes`, `wrong_boxes` and `missed` objects by the rules of `detection_errors`. `f1` is
+        that of the correct boxes, 1 for an image without boxes and objects.
+        """
+        predictions, truths = _columns(rows)
+        columns = [
+            detection_errors(
+                *({name: column[i : i + 1] for name, column in part.items()} for part in (predictions, truths)),
+                score_threshold=_SURE,
+            )
+            for i in range(len(rows["score"]))
+        ]
+        objects = (np.asarray(rows["true_classes"]) >= 0).sum(1)
+        right, missed = (np.array([counts[name] for counts in columns]) for name in ("correct", "missed"))
+        wrong = np.array([sum(counts.values()) for counts in columns]) - right - missed
+        either = 2 * right + wrong + np.maximum(objects - right, 0)
+        table = {"objects": objects, "boxes": right + wrong, "correct_boxes": right, "wrong_boxes": wrong}
+        return table | {"missed": missed, "f1": np.where(either > 0, 2 * right / np.maximum(either, 1), 1.0)}
+
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
         """Returns the tables `classes` and `errors`.
 
@@ -262,6 +284,11 @@ class Detection(Task):
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
         """Returns one record per box, in COCO's results format; see `coco_records`."""
         return coco_records(prediction, spec, photo)
+
+    def line(self, record: Record) -> Record:
+        """Returns the record with a column for each number of its box: `bbox.x`, `bbox_std.left` ..."""
+        names = {"bbox": ("x", "y", "width", "height"), "bbox_std": ("left", "top", "right", "bottom")}
+        return record | {name: by_class(keys, record[name]) for name, keys in names.items() if name in record}
 
     def document(self, records: Sequence[Record]) -> list[Record]:
         """Returns the records as a plain list, the format that COCO's tools read."""

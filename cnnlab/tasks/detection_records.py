@@ -24,8 +24,8 @@ def coco_records(prediction: Prediction, spec: InputSpec, photo: Photo) -> list[
       photo: photo with its file name, its size and its COCO ids.
 
     Returns:
-      Records of `image_id`, `file_name`, `category_id`, `category`, `bbox` (x, y, width and height in the photo's
-      pixels) and `score`. Over several passes also `bbox_std` (standard deviations of the left, top, right and bottom
+      Records of `file_name`, `category`, `score`, `bbox` (x, y, width and height in the photo's pixels), `image_id` and
+      `category_id`. Over several passes also `bbox_std` (standard deviations of the left, top, right and bottom
       edge, in pixels), `probs` by class, `entropy` and `mutual_information` (nats); for grouped passes also
       `frequency`, the share of the passes that detect the object.
     """
@@ -50,13 +50,13 @@ def _records(columns: Mapping[str, np.ndarray], spec: InputSpec, photo: Photo) -
     out = []
     for i, k in enumerate(columns["classes"]):
         x1, y1, x2, y2 = boxes[i].tolist()
-        record = {"image_id": photo.number, "file_name": photo.path.name, "category_id": numbers[spec.classes[k]]}
-        record["category"] = spec.classes[k]
-        record |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(columns["score"][i])}
+        record = {"file_name": photo.path.name, "category": spec.classes[k], "score": float(columns["score"][i])}
+        record |= {name: float(columns[name][i]) for name in _DOUBTS if name in columns}
+        record["bbox"] = [x1, y1, x2 - x1, y2 - y1]
         if spread is not None:
             record |= {"bbox_std": spread[i].tolist()}
             record |= {"probs": dict(zip(spec.classes, columns["probs"][i].tolist(), strict=True))}
-        out.append(record | {name: float(columns[name][i]) for name in _DOUBTS if name in columns})
+        out.append(record | {"image_id": photo.number, "category_id": numbers[spec.classes[k]]})
     return out
 
 

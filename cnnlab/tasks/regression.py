@@ -47,6 +47,7 @@ class Regression(Task):
     columns = ("target",)
     reads_variance = True
     monitor = "rmse"
+    example_score = "error"
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -119,24 +120,38 @@ class Regression(Task):
         parts = {name: rows[name] for name in ("aleatoric", "epistemic") if name in rows}
         return scores | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
 
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns truth, prediction and, if there is a variance, the deviation of each target, and the mean error.
+
+        `error` is the mean of |prediction - truth| over the targets, each divided by its standard deviation on the
+        training split.
+        """
+        columns = {}
+        for i, name in enumerate(rows["class_names"]):
+            columns |= {f"truth.{name}": rows["target"][:, i], f"prediction.{name}": rows["value"][:, i]}
+            if "variance" in rows:
+                columns[f"deviation.{name}"] = np.sqrt(rows["variance"][:, i])
+        error = np.abs(np.asarray(rows["value"], np.float64) - rows["target"]) / np.asarray(self._scale()[1])
+        return columns | {"error": error.mean(-1)}
+
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         return {"scatter": scatter(rows["value"], rows["target"], rows["class_names"])}
 
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
-        """Returns one record: numbers by target, and `low` and `high`, the ends of the central 95 % interval.
+        """Returns one record: values, `low` and `high`, the ends of the central 95 % interval, then the other numbers.
 
         The interval includes the spread of the passes, the noise that the network predicts, or both.
         """
         parts = {name: _of_value(value) for name, value in prediction.items() if name != "mean"}
-        out: Record = {"file": str(photo.path)}
-        for name, value in parts.items():
-            of_targets = name in ("value", "noise", "variance")
-            out[name] = by_class(spec.classes, value) if of_targets else np.asarray(value).tolist()
+        out: Record = {"file": str(photo.path), "value": by_class(spec.classes, parts.pop("value"))}
         variances = [np.asarray(parts[name], np.float64) for name in ("variance", "noise") if name in parts]
         one_pass = "noise" not in parts and np.all(parts.get("num_samples", 2) == 1)  # one pass has no spread
         if variances and not one_pass:
             ends = central_interval(prediction.value, sum(variances))
             out |= {name: by_class(spec.classes, end) for name, end in zip(("low", "high"), ends, strict=True)}
+        for name, value in parts.items():
+            of_targets = name in ("noise", "variance")
+            out[name] = by_class(spec.classes, value) if of_targets else np.asarray(value).tolist()
         return [out]
 
     def _scale(self) -> tuple[jax.Array, jax.Array]:

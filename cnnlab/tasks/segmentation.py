@@ -67,6 +67,7 @@ class Segmentation(Task):
     logits = "map"
     columns = ("mask",)
     monitor = "mean_iou"
+    example_score = "mean_iou"
     maximise = True
     reads_variance = True
     predict_options = ("tile",)
@@ -163,6 +164,17 @@ class Segmentation(Task):
         doubts = {name: rows[name][known] for name in _DOUBTS if name in rows}
         correct = (rows["guess"] == rows["mask"])[known]
         return scores | doubt_scores(rows["confidence"][known], correct, doubts)
+
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns `pixel_accuracy`, `mean_iou` and the mean `confidence` of each image, NaN without labelled pixels."""
+        known = rows["mask"] >= 0
+        scores = [metrics.scores(confusion) if confusion.any() else {} for confusion in rows["confusion"]]
+        columns = {
+            name: np.array([each.get(name, np.nan) for each in scores]) for name in ("pixel_accuracy", "mean_iou")
+        }
+        total = np.where(known, rows["confidence"], 0).sum((1, 2), dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            return columns | {"confidence": total / known.sum((1, 2))}
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
         """Returns the table `classes`: `pixels` in the true masks, `iou`, `dice` and `shape_scores` of each class."""

@@ -65,6 +65,7 @@ class Task(Protocol):
         in `outputs["variance"]`.
       decides: whether a prediction is one distribution over classes `[B, k]`, named `probs`, which can be calibrated,
         turned into conformal sets and compared with out-of-distribution images.
+      example_score: column of `per_example` by which two networks' results for an example are compared.
       predict_options: options of `cnnlab predict` that only some tasks take: `calibrated`, `ids`, `group`, `tile`,
         `video`.
     """
@@ -75,6 +76,7 @@ class Task(Protocol):
     maximise: bool = False
     reads_variance: bool = False
     decides: bool = False
+    example_score: str = ""
     predict_options: tuple[str, ...] = ()
 
     def head(self, spec: InputSpec) -> int:
@@ -120,6 +122,14 @@ class Task(Protocol):
         """Returns tables by name, each a list of records or a mapping of counts; `rows` is that of `figures`."""
         return {}
 
+    def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns a table of the split by column, with one entry `[n]` per example; `rows` is that of `figures`.
+
+        Truth, prediction and scores of each example; a column `correct` of bool, if there is one, is what McNemar's
+        test compares.
+        """
+        return {}
+
     def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
         """Converts a photo's prediction to records of JSON types, the rows of `predictions.json` and `.csv`.
 
@@ -127,6 +137,13 @@ class Task(Protocol):
         """
         arrays = {name: value for name, value in prediction.items() if not isinstance(value, dict)}
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
+
+    def line(self, record: Record) -> Record:
+        """Returns a record's columns in `predictions.csv`, in the order of reading: what, how sure, the rest.
+
+        A dict becomes a column for each of its entries.
+        """
+        return record
 
     def document(self, records: Sequence[Record]) -> Any:
         """Returns the content of `predictions.json`: the records of all photos."""

@@ -94,6 +94,7 @@ def make_plan(
     experiment = dataclasses.replace(experiment, **parts)
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # raises an error that names a missing split
+    experiment = _with_fitting_batches(experiment, len(dataset["train"]))
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
     if network is None:
@@ -102,6 +103,19 @@ def make_plan(
     check_trainable(check_fit(network, task, dataset)["params"], experiment.optimizer.trainable)
     check_columns(dataset["train"][np.arange(1)], experiment.training.augmentation)
     return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task))
+
+
+def _with_fitting_batches(experiment: Experiment, examples: int) -> Experiment:
+    """Returns the experiment with batches of at most all examples, and warns if they are smaller than requested."""
+    size = experiment.training.batch_size
+    if size <= examples:
+        return experiment
+    warnings.warn(
+        f"batches of {size} are larger than the {examples} training examples, so each batch holds all {examples} "
+        f"(--training.batch-size {examples})",
+        stacklevel=3,
+    )
+    return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, batch_size=examples))
 
 
 def _monitor(training: Training, task: Task) -> tuple[str, bool]:

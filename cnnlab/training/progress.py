@@ -38,6 +38,8 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
     out.print(
         f"data: {for_terminal(dataset.name)} {height}×{width}×{channels}, {len(dataset.spec.classes)} classes ({sizes})"
     )
+    for remark in dataset.remarks:
+        out.print(for_terminal(remark))
     device = jax.devices()[0]
     out.print(f"device: {jax.device_count()} × {device.device_kind} ({device.platform})")
 

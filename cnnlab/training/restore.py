@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
+from cnnlab.data.appearance import Appearance, appearance
 from cnnlab.errors import unknown
 from cnnlab.files.strict_json import decode, encode
 from cnnlab.models import MODELS
@@ -61,6 +62,7 @@ def run_config(plan: Plan) -> dict[str, Any]:
             "name": dataset.name,
             "sizes": {split: len(examples) for split, examples in dataset.splits.items()},
             "fingerprint": dataset.fingerprint(),
+            "appearance": encode(appearance(dataset)),
         },
         "versions": checkpoint.versions(),
     }
@@ -282,6 +284,12 @@ def _moved(data: Choice, place: str, moved_to: str) -> Choice:
     missing = {n: old for n, old in missing.items() if old is not None and not Path(old).exists()}
     moved = {n: Path(moved_to).parent / os.path.relpath(old, Path(place).parent) for n, old in missing.items()}
     return data.replace(path=moved_to, **{n: str(new) for n, new in moved.items()})
+
+
+def load_appearance(path: str | Path) -> Appearance | None:
+    """Reads what the training images of a run look like; None for a run of an earlier version."""
+    stored = load_config(path)["data"].get("appearance")
+    return None if stored is None else decode(Appearance, stored, "data.appearance")
 
 
 def load_config(path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ RUN/experiment.json    the experiment; another experiment is refused
 RUN/metrics.jsonl      one line an epoch
 RUN/checkpoints/STEP/  the latest and the best step
 RUN/figures/           figures as PNG files
+
+A training over several seeds writes a run directory for each of them: DIR/seed0, DIR/seed1, ...
 """
 
 import contextlib
@@ -55,6 +57,14 @@ def open_run(run_dir: Path, experiment: Experiment) -> Iterator[None]:
         yield
 
 
+def runs_in(path: Path) -> list[Path]:
+    """Returns the runs of a directory: itself, or those of all seeds in it, `seed0`, `seed1`, ..., by their number."""
+    if (path / EXPERIMENT).exists():
+        return [path]
+    seeds = [run for run in path.glob("seed*") if run.name[4:].isdigit() and (run / EXPERIMENT).exists()]
+    return sorted(seeds, key=lambda run: int(run.name[4:])) or [path]
+
+
 def read_experiment(path: Path) -> Experiment:
     """Reads the experiment of a run.
 
@@ -73,8 +83,19 @@ def _check_same(run_dir: Path, stored: dict[str, Any], experiment: dict[str, Any
     old, new = _flat(stored), _flat(experiment)
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in may_change()]
     if changed:
-        pairs = [f"{key} is {old.get(key, 'unset')} there, {new.get(key, 'unset')} here" for key in changed]
-        raise ValueError(f"{run_dir} holds another experiment: {'; '.join(pairs)}. Choose another --run-dir")
+        first, *others = sorted(changed, key=lambda key: (not key.endswith(".name"), key))
+        more = (
+            f", and {len(others)} other settings differ"
+            if len(others) > 1
+            else f" ({others[0]}, too)"
+            if others
+            else ""
+        )
+        raise ValueError(
+            f"{run_dir} holds another experiment: its {first} is {old.get(first, 'unset')}, here it is "
+            f"{new.get(first, 'unset')}{more}. cnnlab train --resume {run_dir} takes all settings from the run; for "
+            "a new run choose another --run-dir"
+        )
     if new["training.epochs"] < old["training.epochs"]:
         raise ValueError(
             f"{run_dir} was trained for {old['training.epochs']} epochs, more than {new['training.epochs']}; "

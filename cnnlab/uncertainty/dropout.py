@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from cnnlab import nn as cnn
+from cnnlab.anatomy.calls import module_calls
 from cnnlab.kernels.dropout_mask import drop
 from cnnlab.nn.apply import Variables
 from cnnlab.nn.taps import first_input, tap
@@ -54,16 +54,11 @@ def is_active(module: nn.Module) -> bool:
 
 def has_dropout(trained: Trained) -> bool:
     """Returns whether a network has an active dropout layer, so that its stochastic passes differ."""
-    images = jax.ShapeDtypeStruct((1, *trained.spec.shape), jnp.float32)
-    try:
-        require_dropout(trained.network, trained.variables, images)
-    except ValueError:
-        return False
-    return True
+    return any(call.rate for call in module_calls(trained))
 
 
 def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> None:
-    """Raises `ValueError`, with a list of all layers, if no dropout is active, because the variance would be 0."""
+    """Raises `ValueError`, with what to do, if no dropout is active, because the variance would be 0."""
     with met_dropout(network) as visit:
         jax.eval_shape(
             lambda v, images, key: sampled_logits(network, v, images, key, visit=visit), variables, x, jax.random.key(0)
@@ -73,20 +68,20 @@ def require_dropout(network: nn.Module, variables: Variables, x: jax.Array) -> N
 @contextlib.contextmanager
 def met_dropout(network: nn.Module) -> Iterator[Callable[[nn.Module], None]]:
     """Yields a callback for `sampled_logits(visit=...)`; on exit raises `ValueError` unless it saw active dropout."""
-    layers: dict[str, str] = {}
-    active = []
+    inactive, active = [], []
 
     def visit(module: nn.Module) -> None:
-        path = "/".join(module.path) or "(the network itself)"
-        rate = f" of rate {module.rate:g}" if isinstance(module, nn.Dropout) else ""
-        layers[path] = f"{path}: {type(module).__name__}{rate}"
-        if is_active(module):
-            active.append(path)
+        if isinstance(module, nn.Dropout):
+            (active if is_active(module) else inactive).append("/".join(module.path) or "the network itself")
 
     yield visit
     if not active:
+        name = type(network).__name__
+        why = f"{', '.join(inactive[:3])} of rate 0" if inactive else "it has no flax.linen.Dropout"
+        flags = {"dropout": "--model.dropout 0.5", "spatial_dropout": "--model.spatial-dropout 0.1"}
+        flag = next((flag for field, flag in flags.items() if hasattr(network, field)), None)
+        cure = f"train again with {flag}" if flag else "choose a network with dropout"
         raise ValueError(
-            f"no dropout is active in {type(network).__name__}, so every pass would be the same and the variance 0; "
-            f"looked at {', '.join(layers.values())}. Train with a dropout rate above 0 (--model.dropout 0.5), and use "
-            "flax.linen.Dropout in networks of your own"
+            f"no dropout is active in {name} ({why}), so all passes would be the same: leave --mc out, {cure}, or give "
+            "several runs, whose predictions are averaged"
         )

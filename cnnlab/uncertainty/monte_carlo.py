@@ -46,7 +46,7 @@ def mc_moments(
       keep: whether to return the samples too.
 
     Raises:
-      ValueError: no dropout is active (the error lists the layers), or an argument is out of range.
+      ValueError: no dropout is active (the error says what to do), or an argument is out of range.
     """
     auto = isinstance(num_samples, str) and num_samples == "auto"
     if not auto and (not isinstance(num_samples, int | np.integer) or num_samples < 1):
@@ -114,7 +114,7 @@ def mc_predict(
       `num_samples`: T, the same for every image; and `samples` `[B, T, ...]`, if requested.
 
     Raises:
-      ValueError: no dropout is active (the error lists the layers), or an argument is out of range.
+      ValueError: no dropout is active (the error says what to do), or an argument is out of range.
 
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification

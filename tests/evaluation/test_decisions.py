@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnlab
-from cnnlab.calibration import PostHoc
+from cnnlab.calibration import PostHoc, Quality, store
 from cnnlab.calibration.store import load_post_hoc
 from cnnlab.cli import main
 from cnnlab.evaluation.decisions import decision_scores, doubts, ood_scores
@@ -27,12 +27,12 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, dataset):
-    """Trains LeNet5 with dropout until it is better than chance."""
+    """Trains LeNet5 with dropout until it is far too sure of its answers, so that calibrations are kept."""
     experiment = cnnlab.Experiment(
-        model=cnnlab.Choice("lenet5", dropout=0.5),
+        model=cnnlab.Choice("lenet5", dropout=0.1),
         data=cnnlab.Choice("shapes", size=16, train=96, validation=200, test=40),
-        optimizer=cnnlab.Optimizer(learning_rate=3e-3),
-        training=cnnlab.Training(epochs=12, batch_size=32),
+        optimizer=cnnlab.Optimizer(learning_rate=1e-2),
+        training=cnnlab.Training(epochs=30, batch_size=32, monitor="accuracy"),
     )
     path = tmp_path_factory.mktemp("runs") / "small"
     cnnlab.train(experiment, path, quiet=True)
@@ -67,18 +67,24 @@ def test_sets_are_fitted_on_examples_that_the_calibration_has_not_seen():
     assert fitted.conformal.examples == 200
 
 
-def test_a_split_without_a_mistake_leaves_the_probabilities_as_they_are():
+def test_a_split_without_a_mistake_is_as_sure_as_the_rule_of_succession():
     probs, label = predictions(right=1)
-    with pytest.warns(UserWarning, match="all 400 validation examples are predicted right"):
-        fitted = PostHoc.fit(probs, label, method="temperature")
+    fitted = PostHoc.fit(probs, label, method="temperature")
+    assert 0.9 < fitted.apply(probs)[0, 0] <= 401 / 402
+
+
+def test_a_calibration_without_a_sure_gain_leaves_the_probabilities_as_they_are_and_says_why():
+    probs, label = predictions(right=0.91)
+    with pytest.warns(UserWarning, match=r"temperature is not kept: on 400 .* \(36 wrong\) .*; ask for more"):
+        fitted = PostHoc.fit(probs, label, method="temperature", cure="ask for more")
     assert fitted.apply(probs) is probs
 
 
 def test_unlabelled_examples_are_left_out_of_the_fit():
     probs, label = predictions()
     label[np.flatnonzero(label == 1)[:50]] = -1  # 300 of 350 right
-    fitted = PostHoc.fit(probs, label, method="temperature")
-    assert fitted.apply(probs)[0, 0] == pytest.approx(300 / 350, abs=1e-6)
+    with pytest.warns(UserWarning, match=r"on 350 validation examples \(50 wrong\)"):
+        PostHoc.fit(probs, label, method="temperature")
 
 
 def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsys, unexplained):
@@ -96,8 +102,12 @@ def test_evaluate_keeps_what_it_fits_and_predict_applies_it(run, tmp_path, capsy
     for figure in ("risk_coverage", "reliability", "outside_entropy"):
         assert f"({figure}.png)" in text
     assert main(["predict", str(run), str(tmp_path / "elsewhere"), "--mc", "4", "--calibrated"]) == 0
-    (record,) = json.loads(capsys.readouterr().out)["predictions"]
+    out, err = capsys.readouterr()
+    (record,) = json.loads(out)["predictions"]
     assert set(record["set"]) <= {"disc", "square", "triangle"}
+    assert "temperature is fitted on 100 validation examples" in err
+    assert record["entropy"] == pytest.approx(-sum(p * math.log(p) for p in record["probs"].values()))
+    assert record["uncalibrated"] == ["variance", "expected_entropy", "mutual_information", "standard_error"]
     trained = cnnlab.load(run)
     again = cnnlab.evaluate(run, mc_samples=4, calibrate="saved")
     assert again["nll"] == pytest.approx(report["nll"], abs=1e-6)
@@ -114,7 +124,7 @@ def test_each_decision_alone_has_its_report(run, option, tmp_path, capsys):
 def test_the_map_is_fitted_on_the_validation_split_alone(run, dataset):
     trained = cnnlab.load(run)
     probs = np.asarray(cnnlab.predict(trained, dataset["validation"].column("image")).probs, np.float64)
-    fitted = cnnlab.calibration.Temperature.fit(probs, dataset["validation"].column("label"))
+    fitted = PostHoc.fit(probs, dataset["validation"].column("label"), method="temperature")
     probs = np.asarray(cnnlab.predict(trained, dataset["test"].column("image")).probs, np.float64)
     expected = -np.log(np.take_along_axis(fitted.apply(probs), dataset["test"].column("label")[:, None], 1)).mean()
     assert cnnlab.evaluate(trained, dataset, calibrate="temperature")["nll"] == pytest.approx(expected, abs=1e-6)
@@ -176,11 +186,35 @@ def test_a_second_fit_warns_of_what_it_removes(run):
         cnnlab.evaluate(run, conformal=0.2)
 
 
-def test_a_split_without_a_mistake_keeps_nothing_and_says_so(run, monkeypatch):
-    monkeypatch.setattr(PostHoc, "fit", classmethod(lambda cls, probs, labels, passes, **_: cls(passes, len(labels))))
-    assert cnnlab.evaluate(run, mc_samples=7, calibrate="temperature")["calibrated"] == 0
-    with pytest.raises(ValueError, match="the predictions are computed with --mc 7"):
-        load_post_hoc(run, cnnlab.load(run), passes=7)
+def test_a_refused_calibration_replaces_an_earlier_one_and_predict_says_why(run, monkeypatch, capsys, tmp_path):
+    cnnlab.evaluate(run, calibrate="temperature")
+    monkeypatch.setattr(store, "choose_calibration", lambda *_, **__: (None, Quality("temperature", 200, 1, 0, -1, 1)))
+    with pytest.warns(UserWarning, match="temperature is not kept"):
+        assert cnnlab.evaluate(run, calibrate="temperature")["calibrated"] == 0
+    save_example(cnnlab.data.shapes(size=16, train=4, validation=4, test=4), tmp_path / "a.png")
+    assert main(["predict", str(run), str(tmp_path / "a.png"), "--calibrated"]) == 0
+    assert "temperature is not kept: on 200 validation examples (1 wrong)" in capsys.readouterr().err
+
+
+def test_fits_of_earlier_versions_load_and_say_that_their_gain_is_unknown(run):
+    cnnlab.evaluate(run, calibrate="temperature")
+    value = json.loads((run / "post_hoc.json").read_text())
+    del value["digest"]
+    for fit in value["fits"]:
+        del fit["quality"]
+    (run / "post_hoc.json").write_text(json.dumps(value))
+    fitted = load_post_hoc(run, cnnlab.load(run))
+    assert "by an earlier version, which did not measure its gain" in fitted.sentence()
+    probs = np.array([[1.0, 0, 0]])
+    np.testing.assert_array_equal(fitted.apply(probs), fitted.calibration.apply(probs))  # no floor
+
+
+def test_what_few_examples_support_is_told_with_the_cure():
+    probs, label = predictions(63)
+    with pytest.raises(ValueError, match=r"63 examples support sets with an error of 0.016 or more; --data.validation"):
+        PostHoc.fit(probs, label, method="temperature", cure="--data.validation 0.25")
+    with pytest.warns(UserWarning, match=r"rest on 63 validation examples: 95 of 100 such fits hold 0.8\d\d to 0.9"):
+        PostHoc.fit(probs, label, error=0.1)
 
 
 def test_an_ensemble_is_of_networks_trained_apart(run, capsys):

@@ -59,6 +59,9 @@ def test_the_wrong_digits_are_drawn_and_the_maps_counted(tmp_path, monkeypatch, 
     table = module.main(tmp_path, images=8, shown=3, passes=2, **options)
     assert set(table["grad_cam"]) == {"deletion", "randomisation", "flagged", "empty"}
     assert json.loads((tmp_path / "tests.json").read_text())["share"] == table
+    monkeypatch.setattr(module, "count", lambda *arguments: {**table["grad_cam"], "empty": 1.0})  # what is left to do
+    again = module.main(tmp_path, images=8, shown=1, passes=2, **options | {"methods": ("grad_cam", "saliency")})
+    assert again == {**table, "saliency": {**table["grad_cam"], "empty": 1.0}}
     assert (tmp_path / "wrong.png").exists()
 
 

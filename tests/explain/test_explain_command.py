@@ -18,7 +18,7 @@ def here(tmp_path, monkeypatch):
 
 
 def explain(run, *arguments):
-    return main(["explain", str(run), *arguments, "--output", "out"])
+    return main(["explain", str(run), "--output", "out", *arguments])
 
 
 def records(folder="out"):
@@ -84,6 +84,9 @@ def test_an_ensemble_of_runs_has_error_bars_over_its_members(run, small, tmp_pat
         (["a.png", "--target", "9"], 1, "target must lie in 0..2 for 3 classes, found 9"),
         (["a.png", "--layer", "conv9"], 1, "unknown layer 'conv9'; did you mean"),
         (["a.png", "--method", "saliency", "--layer", "conv1"], 2, "--layer is for class activation maps"),
+        (["a.png", "--classes", "-1"], 2, "--classes must be 0 or more, found -1"),
+        (["a.png", "--mc", "-1"], 2, "--mc must be 0 or more, found -1"),
+        (["a.png", "--output", "a.png"], 1, "--output a.png cannot be created (File exists); choose another"),
         (["nothing.png"], 1, "nothing.png does not exist"),
         (["a.png", "--window", "9", "9"], 1, r"--window must lie in 0..8 and 0..4 for a.png, found 9 and 9"),
     ],

@@ -127,3 +127,51 @@ def test_every_method_explains_a_network_of_ones_own_with_its_verdict():
     result = explain.explain("grad_cam", net, IMAGES, 1, mc_samples=2, verdict=("deletion", "randomisation"))
     assert {"deletion", "random/deletion", "edges/deletion", "randomisation"} <= set(result.verdict)
     assert result.verdict["deletion"].shape == (2,)
+
+
+def test_the_only_label_of_several_is_explained_by_its_yes():
+    net = trained("lenet5", Classification("multilabel"), classes=("cat",))
+    logit = logits_of(net)[:, 0]
+    for target in (None, "cat", 0):
+        np.testing.assert_allclose(explain.saliency(net, IMAGES, target).target, logit, rtol=1e-4)
+    verdict = explain.explain("saliency", net, IMAGES, "cat", verdict="deletion").verdict
+    assert (verdict["deletion"] > 0).all()  # a mean of probabilities
+
+
+def test_a_number_of_a_regression_is_explained_in_its_unit():
+    net = trained("lenet5", Regression(mean=(50.0, 0.0), std=(3.0, 1.0)), classes=("height", "width"))
+    result = explain.saliency(net, IMAGES)
+    np.testing.assert_allclose(result.target, 3 * logits_of(net)[:, 0] + 50, rtol=1e-5)
+    np.testing.assert_allclose(
+        result.map, 3 * explain.saliency(net, IMAGES, targets.output(0)).map, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (targets.class_logit(3), r"a target's class must lie in 0..2, found 3"),
+        (targets.class_logit(-1), r"a target's class must lie in 0..2, found -1"),
+        (targets.margin(0, 7), r"a target's class must lie in 0..2, found 7"),
+        (targets.class_logit(np.zeros(5, int)), r"the target does not fit 2 images of logits \[3\]"),
+        (targets.region(1), r"region is a target for logits \[B, H, W, k\], found \[B, 3\]"),
+        ("a-a", "a margin is between two classes, found a-a"),
+    ],
+)
+def test_a_class_that_the_logits_do_not_have_is_an_error(target, message):
+    with pytest.raises(ValueError, match=message):
+        explain.saliency(trained("lenet5", Classification()), IMAGES, target)
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "message"),
+    [
+        (Classification(), (0, 0), "a box is a target for detection, found classification"),
+        (Detection(kind="cells", image_size=(16, 16)), (999, 0), r"place must lie in 0..\d+, found 999"),
+        (Detection(kind="cells", image_size=(16, 16)), (0, 3), r"label must lie in 0..2, found 3"),
+    ],
+)
+def test_a_box_that_the_network_does_not_have_is_an_error(task, arguments, message):
+    name = "grid_detector" if isinstance(task, Detection) else "lenet5"
+    with pytest.raises(ValueError, match=message):
+        targets.box(trained(name, task), *arguments)

@@ -120,3 +120,19 @@ def test_a_margin_is_explained_by_the_difference_of_gradients():
     result = explain.input_x_gradient(TRAINED, IMAGES[:1], targets.margin(1, 0))
     np.testing.assert_allclose(result.map[0, 0], [-1.5, 2.0], atol=1e-6)
     np.testing.assert_allclose(explain.input_x_gradient(TRAINED, IMAGES[:1], "b-a").map, result.map, atol=1e-6)
+
+
+def test_a_map_and_the_value_that_it_explains_need_one_trace_of_the_network():
+    traced = []
+
+    class Noted(TwoPixels):
+        @nn.compact
+        def __call__(self, x):
+            traced.append(x.shape)
+            return super().__call__(x)
+
+    trained = network(Noted(), classes="ab")
+    traced.clear()
+    result = explain.saliency(trained, IMAGES, target=1)
+    assert traced == [(1, 1, 2, 1), IMAGES.shape]  # its layers and the shape of its logits, then the gradient
+    assert result.target.tolist() == [1.5, 3.0]

@@ -53,6 +53,15 @@ def test_every_score_stands_beside_those_of_a_random_map_and_of_an_edge_detector
     assert abs(verdict["random/randomisation"]).max() < 0.3  # 256 pixels
 
 
+def test_answers_to_one_image_have_the_scores_that_they_have_apart():
+    images, faithful = np.asarray(IMAGES)[[0, 0, 0]], ("deletion", "road", "infidelity")
+    together = verdict_of(network(), images, CLASSES[:3], scores=faithful)
+    for i in range(3):
+        alone = verdict_of(network(), images[i : i + 1], CLASSES[i : i + 1], scores=faithful)
+        for name, values in alone.items():
+            np.testing.assert_allclose(values[0], together[name][i], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 def test_an_image_has_the_same_scores_alone_and_in_a_batch(verdict):
     for i in range(2):
         alone = verdict_of(network(), IMAGES[i : i + 1], CLASSES[i : i + 1])

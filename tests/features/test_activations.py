@@ -54,7 +54,7 @@ def test_images_that_do_not_fit_are_refused():
         cnnlab.activations(network(), np.zeros((1, 4, 4, 3), np.float32))
 
 
-def test_a_layer_inside_a_checkpoint_is_refused_by_name():
+def test_a_layer_inside_a_checkpoint_is_reached():
     class Checkpointed(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -62,8 +62,8 @@ def test_a_layer_inside_a_checkpoint_is_refused_by_name():
 
     net = Checkpointed()
     trained = cnnlab.Trained(net.init(jax.random.key(0), IMAGE), net, cnnlab.tasks.Classification(), SPEC)
-    with pytest.raises(ValueError, match=r"the layer conv is inside nn.scan, nn.remat or nn.vmap"):
-        cnnlab.activations(trained, IMAGE, "conv")
+    expected = nn.Conv(1, (3, 3)).apply({"params": trained.variables["params"]["conv"]}, IMAGE)
+    np.testing.assert_allclose(cnnlab.activations(trained, IMAGE, ["conv", "Dense_0"])["conv"], expected, rtol=1e-5)
 
 
 def test_deconvolution_passes_what_is_positive_on_the_way_back():

@@ -175,7 +175,7 @@ def logit(index):
 def with_its_epsilon(trained) -> np.ndarray:
     """Grad-CAM++ with 1e-6 in its denominator."""
     one = Pass(trained, class_logit(CLASSES), find_layer(trained, "conv2"), apply, None)
-    a, g = map(np.asarray, one.activations(jnp.asarray(X)))
+    _, a, g = map(np.asarray, one.activations(jnp.asarray(X)))
     weights = (np.maximum(g, 0) * g**2 / (2 * g**2 + g**3 * a.sum((1, 2), keepdims=True) + 1e-6)).sum((1, 2))
     maps = np.maximum(np.einsum("bhwc,bc->bhw", a, weights), 0)
     return np.asarray(jax.image.resize(maps, X.shape[:3], "bilinear", antialias=False))

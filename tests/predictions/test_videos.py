@@ -282,6 +282,7 @@ def test_memory_holds_a_few_frames_of_a_long_film(detector, tmp_path, monkeypatc
 
 def test_the_command_draws_films_beside_photos_and_prints_the_frame_rate(detector, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cnnlab, "load", lambda run: detector)
+    monkeypatch.setattr("cnnlab.commands.predict_outputs.load_appearance", lambda run: None)
     film(tmp_path / "clip.mp4", greys(3))
     (tmp_path / "frames").mkdir()
     Image.fromarray(greys(1)[0]).save(tmp_path / "frames" / "1.png")

@@ -403,6 +403,7 @@ def test_what_a_gis_wrote_beside_an_earlier_result_goes_with_it(network, tmp_pat
 def masks(network, monkeypatch):
     """Returns the name of a run directory that `cnnlab.load` pretends to load."""
     monkeypatch.setattr(cnnlab, "load", lambda path: network)
+    monkeypatch.setattr("cnnlab.commands.predict_outputs.load_appearance", lambda run: None)
     return "masks"
 
 
@@ -442,6 +443,7 @@ def test_a_photo_of_another_size_is_answered_at_its_own_scale_unless_images_had_
 def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(network, tmp_path, capsys, monkeypatch):
     resized = network.replace(spec=dataclasses.replace(network.spec, resized=True))
     monkeypatch.setattr(cnnlab, "load", lambda path: resized)
+    monkeypatch.setattr("cnnlab.commands.predict_outputs.load_appearance", lambda run: None)
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "large.png")
     Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
     options = ["predict", "masks", str(tmp_path / "small.png"), "--output", str(tmp_path / "small")]

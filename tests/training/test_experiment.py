@@ -5,7 +5,7 @@ import pytest
 
 import cnnlab
 from cnnlab.training.experiment import Option, options_of
-from cnnlab.training.plan import build_network, check_fit
+from cnnlab.training.plan import build_network, check_fit, make_plan
 from cnnlab.training.presets import PRESETS
 
 
@@ -120,3 +120,10 @@ def test_a_kernel_larger_than_the_image_says_so():
     network = cnnlab.create_model("lenet5", num_classes=3)
     with pytest.raises(ValueError, match="a kernel of 5 pixels is larger than its padded input of 4"):
         check_fit(network, cnnlab.tasks.Classification(), small)
+
+
+def test_a_batch_larger_than_the_data_becomes_smaller_and_says_so():
+    data = cnnlab.data.shapes(size=16, train=22, validation=4, test=4)
+    with pytest.warns(UserWarning, match="batches of 64 are larger than the 22 training examples"):
+        plan = make_plan(cnnlab.Experiment(training=cnnlab.Training(batch_size=64)), data=data)
+    assert (plan.training.batch_size, plan.steps) == (22, 1)

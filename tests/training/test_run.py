@@ -72,7 +72,9 @@ def test_the_best_and_the_latest_step_remain(small, tmp_path):
 
 def test_another_experiment_in_the_directory_is_refused_and_nothing_is_lost(small, run):
     before = cnnlab.load(run).variables
-    with pytest.raises(ValueError, match=r"holds another experiment: model.dropout is 0.5 there, 0.1 here"):
+    with pytest.raises(
+        ValueError, match=r"holds another experiment: its model.dropout is 0.5, here it is 0.1. cnnlab train --resume"
+    ):
         cnnlab.train(dataclasses.replace(small, model=cnnlab.Choice("lenet5", dropout=0.1)), run, quiet=True)
     assert equal(cnnlab.load(run).variables, before)
 

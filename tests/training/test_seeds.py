@@ -45,7 +45,13 @@ def test_the_command_prints_mean_and_standard_deviation_over_seeds(tmp_path, mon
     report = json.loads(capsys.readouterr().out)
     assert report["seeds"] == 2
     assert report["accuracy_sd"] >= 0
-    assert main(["evaluate", "here/seed0", "here/seed1", "--json"]) == 0
+    assert json.loads((tmp_path / "here/summary.json").read_text()) == report
+    assert {path.suffix for path in (tmp_path / "here").glob("summary.*")} == {".json", ".csv", ".png"}
+    assert main(["evaluate", "here", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == report["accuracy"]
+    assert main(["evaluate", "here", "--ensemble", "--json"]) == 0
+    assert "mutual_information" in json.loads(capsys.readouterr().out)
+    assert main(["evaluate", "here", "--predictions", "test.csv"]) == 2
 
 
 def test_several_seeds_in_a_single_run_are_refused(small, tmp_path):

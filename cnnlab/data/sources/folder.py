@@ -19,6 +19,7 @@ from cnnlab.files.listing import is_visible, list_files, warn_left_out
 from cnnlab.files.opening import ImageError
 
 AUTO_SIDE = 128  # largest side in pixels that `auto` chooses, because whole photos are too large for a network
+STRIDE = 16  # files of different sizes become squares whose side is a multiple of this
 AUTO_HEADERS = 100  # files whose headers decide the channels of `auto`
 STATISTICS_FILES = 4096  # training images that are sampled to normalise a streamed set
 _EXPERIMENT = "experiment.json"  # a file in every run directory
@@ -48,8 +49,9 @@ def folder(
 
     Args:
       path: the folder.
-      size: height and width in pixels, or one number for a square; every whole image is resized to it. `auto` takes the
-        size of the first training image, shrunk so that its longer side has at most 128 pixels.
+      size: height and width in pixels, or one number for a square; every whole image is resized to it. `auto` reads
+        the headers of up to 100 training files, spread evenly. If they have one size, it takes that size; otherwise a
+        square with their median side, which is a multiple of 16. Both have at most 128 pixels a side.
       channels: 1 for grey, 3 for RGB; `auto` is grey if up to 100 training files, spread evenly, are all grey.
       validation: share of all images in the validation split, if the folder has no such split; if it has a `test`
         split, the share of its `train`.
@@ -82,6 +84,7 @@ def folder(
         raise ValueError(f"{root} has one class only ({listing.classes[0]!r}); a classifier needs two or more")
     tables = _split(listing, validation, test, seed)
     _check_labels(tables, listing.classes, root)
+    was_auto = size == "auto"
     size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable)
     if normalisation != "measured" and channels != 3:
         raise ValueError(
@@ -96,6 +99,8 @@ def folder(
     if skip_unreadable:
         splits = _readable(splits, root)
         _check_labels(splits, listing.classes, root)
+    files = {split: np.array([str(root / name) for name in c["image"].names], object) for split, c in splits.items()}
+    sizes = np.array([read_header(place)[0] for place in files["train"][_spread_evenly(len(files["train"]))]])
     if in_memory:
         splits = {split: columns | {"image": columns["image"][:]} for split, columns in splits.items()}
     if normalisation in NORMALISATIONS:
@@ -104,7 +109,9 @@ def folder(
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
     spec = InputSpec(size, channels, mean, std, listing.classes)
-    return Dataset(root.name or str(root), spec, {split: Examples(columns) for split, columns in splits.items()})
+    remarks = (f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it",) if was_auto else ()
+    examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
+    return Dataset(root.name or str(root), spec, examples, remarks, sizes)
 
 
 def _list(root: Path) -> Listing:
@@ -225,7 +232,7 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
     if sides != "auto" and channels != "auto":
         return tuple(sides), channels
     headers = []
-    for place in np.linspace(0, len(names) - 1, min(len(names), AUTO_HEADERS)).astype(int):
+    for place in _spread_evenly(len(names)):
         try:
             headers.append(read_header(root / names[place]))
         except ImageError as error:
@@ -233,10 +240,28 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
                 raise skippable(error) from error
     if not headers:
         raise ValueError(f"none of the training images of {root} can be read; is {root / names[0]} an image?")
-    height, width = headers[0][0]
-    scale = min(1.0, AUTO_SIDE / max(height, width))
-    auto = (max(1, round(height * scale)), max(1, round(width * scale)))
+    auto = auto_size([size for size, _ in headers])
     return auto if sides == "auto" else tuple(sides), max(c for _, c in headers) if channels == "auto" else channels
+
+
+def auto_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Chooses the height and width to which files of these sizes are resized; their order does not matter.
+
+    >>> auto_size([(28, 28), (28, 28)]), auto_size([(512, 256)] * 3), auto_size([(31, 35), (104, 98), (110, 96)])
+    ((28, 28), (128, 64), (96, 96))
+    """
+    height, width = sizes[0]
+    if len(set(sizes)) == 1:
+        scale = min(1.0, AUTO_SIDE / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+    side = float(np.median([np.sqrt(height * width) for height, width in sizes]))
+    side = min(AUTO_SIDE, max(STRIDE, STRIDE * round(side / STRIDE)))  # poolings halve it to whole numbers
+    return side, side
+
+
+def _spread_evenly(n: int) -> np.ndarray:
+    """Returns the places of up to 100 of n files."""
+    return np.linspace(0, n - 1, min(n, AUTO_HEADERS)).astype(int)
 
 
 def _readable(splits: dict[str, Columns], root: Path) -> dict[str, Columns]:

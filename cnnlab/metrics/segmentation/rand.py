@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 
 class Agreement(NamedTuple):
@@ -63,7 +63,7 @@ def partition_agreement(guess: np.ndarray, truth: np.ndarray) -> Agreement:
     _, j = np.unique(truth, return_inverse=True)
     p = np.unique(i * (j.max() + 1) + j, return_counts=True)[1] / n
     s, t = np.bincount(i) / n, np.bincount(j) / n
-    entropy_s, entropy_t, joint = (float(entr(q).sum()) for q in (s, t, p))
+    entropy_s, entropy_t, joint = (float(scipy.special.entr(q).sum()) for q in (s, t, p))
     mutual = max(entropy_s + entropy_t - joint, 0.0)
     pairs = float((p**2).sum())
     return Agreement(

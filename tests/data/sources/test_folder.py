@@ -85,7 +85,17 @@ def test_runs_amid_the_photos_are_no_class(tmp_path):
     assert data.folder(tmp_path).spec.classes == ("a", "b")
 
 
-def test_auto_takes_the_first_size_shrunk_to_128_and_grey_where_all_are_grey(tmp_path):
+def test_files_of_many_sizes_become_squares_of_their_median_whatever_their_names(tmp_path):
+    for i, side in enumerate((31, 90, 100, 104, 110, 96, 99, 101, 97, 300)):
+        draw(tmp_path / "ab"[i % 2] / f"{i}.png", seed=i, size=(side, side + 4), mode="L")
+    dataset = data.folder(tmp_path)
+    assert dataset.spec.size == (96, 96)
+    assert dataset.remarks == ("images are resized to 96×96 pixels; --data.size changes it",)
+    (tmp_path / "a" / "0.png").rename(tmp_path / "a" / "zzz.png")
+    assert data.folder(tmp_path).spec.size == (96, 96)
+
+
+def test_auto_takes_the_common_size_shrunk_to_128_and_grey_where_all_are_grey(tmp_path):
     for i in range(10):
         draw(tmp_path / "ab"[i % 2] / f"{i}.png", seed=i, size=(512, 256), mode="L")
     assert data.folder(tmp_path).spec.shape == (64, 128, 1)

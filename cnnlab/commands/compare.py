@@ -1,0 +1,101 @@
+"""Compare runs on the same examples: cnnlab compare RUN RUN... [--mc 50] [--output DIR]."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from cnnlab.commands.common import AsJson, Misuse, parse, print_json
+from cnnlab.files.atomic import write_text
+from cnnlab.quoting import for_terminal
+
+SHOWN = 10
+"""Largest number of differing examples that are printed; the files hold all."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Compares runs and prints the differences of every score with their intervals."""
+
+    def command(
+        runs: tyro.conf.Positional[tuple[str, ...]],
+        /,
+        data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
+        split: str = "test",
+        mc: int | None = None,
+        draws: int = 1000,
+        level: float = 0.95,
+        seed: int = 0,
+        output: str | None = None,
+        json: AsJson = False,
+    ) -> tuple:
+        """Compare runs on the same examples: is one better, or is it chance?
+
+        Every other run is compared with the first. The interval of a difference comes from bootstrap samples that take
+        the same examples for both runs. It is clear which run is better if the interval does not contain 0.
+
+        Args:
+            runs: two or more run directories; the first is the one to compare with.
+            data_path: new path of the first run's data, if it has moved.
+            split: train, validation or test.
+            mc: number of MC-Dropout passes; by default one pass without dropout.
+            draws: number of bootstrap samples.
+            level: nominal share of samples whose interval contains the true difference.
+            seed: seed of the bootstrap samples and the dropout masks.
+            output: directory for comparison.md, .csv and .tex, and differences.csv, the examples on which the runs
+                differ.
+            json: print one JSON object.
+        """
+        options = {"split": split, "mc_samples": mc, "draws": draws, "level": level, "seed": seed}
+        return runs, data_path, options, output, json
+
+    runs, data, options, output, as_json = parse(command, arguments, "compare")
+    if len(runs) < 2:
+        raise Misuse(f"compare needs two RUNs or more, found {len(runs)}")
+    from cnnlab.evaluation import comparison_tables as tables
+    from cnnlab.evaluation.compare import compare
+    from cnnlab.evaluation.per_example import table_csv
+
+    comparison = compare(list(runs), data, **options, quiet=False)
+    differing = tables.difference_table(comparison)
+    if output is not None:
+        directory = Path(output)
+        for suffix, form in tables.FORMATS.items():
+            write_text(directory / f"comparison.{suffix}", form(comparison))
+        write_text(directory / "differences.csv", table_csv(differing))
+        print(f"comparison  {for_terminal(directory / 'comparison.md')}", file=sys.stderr)
+    if as_json:
+        print_json(tables.as_json(comparison))
+        return
+    console = Console(highlight=False, markup=False, emoji=False)
+    for which in range(len(comparison.against)):
+        _print(console, tables.metric_rows(comparison, which))
+        if sentence := tables.mcnemar_sentence(comparison, which):
+            console.print(for_terminal(sentence), soft_wrap=True)
+    number = len(next(iter(differing.values()), ()))
+    if number:
+        console.print(f"\n{number} examples differ{f', the first {SHOWN}' if number > SHOWN else ''}")
+        _print(console, _shown(differing))
+
+
+def _shown(differing: dict) -> list[list[str]]:
+    """Returns the header and the first rows of the differing examples, with few columns."""
+    wanted = ("file", "index", "truth", "prediction", "probability_of_truth", "mean_iou", "f1", "error")
+    names = [name for name in differing if name.split(".", 1)[-1] in wanted]
+    columns = [differing[name][:SHOWN] for name in names]
+    rows = [
+        [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in zip(*columns, strict=True)
+    ]
+    return [[name.replace("_", " ") for name in names], *rows]
+
+
+def _print(console: Console, rows: list[list[str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for i, column in enumerate(rows[0]):
+        table.add_column(for_terminal(column), justify="right" if i else "left")
+    for row in rows[1:]:
+        table.add_row(*map(for_terminal, row))
+    console.print(table)

@@ -1,0 +1,68 @@
+"""Results of several runs of one experiment: mean ± standard deviation on the terminal, in JSON, CSV and a figure."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from cnnlab.files.atomic import write_text
+from cnnlab.files.figures import save_figures
+from cnnlab.files.strict_json import without_nan
+from cnnlab.plots.spread import spread
+from cnnlab.quoting import for_csv, for_terminal
+
+
+def metrics_of(reports: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Returns the values `[runs]` of every number that all reports hold, but the number of examples."""
+    first, *others = reports
+    names = [name for name, value in first.items() if isinstance(value, int | float) and name != "examples"]
+    return {n: np.array([r[n] for r in reports], float) for n in names if all(n in other for other in others)}
+
+
+def as_json(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the mean of every metric, its standard deviation as `NAME_sd`, and the values of each run."""
+    metrics, summary = metrics_of(reports), {}
+    for name, values in metrics.items():
+        summary |= {name: float(values.mean()), f"{name}_sd": _deviation(values)}
+    runs = {name: {metric: float(values[i]) for metric, values in metrics.items()} for i, name in enumerate(names)}
+    return summary | {"seeds": len(reports), "examples": reports[0]["examples"], "runs": runs}
+
+
+def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a table with a row for each metric: mean ± standard deviation, and the value of each run."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(for_terminal(title), style="italic", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("mean ± sd", *names):
+        table.add_column(for_terminal(name), justify="right")
+    for name, values in metrics_of(reports).items():
+        mean = f"{values.mean():.4f} ± {_deviation(values):.4f}"
+        table.add_row(name.replace("_", " "), mean, *(f"{value:.4f}" for value in values))
+    console.print(table)
+
+
+def write_runs(directory: Path, names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes `summary.json`, `summary.csv` and `summary.png`; returns the path of the JSON file."""
+    path = directory / "summary.json"
+    write_text(path, json.dumps(without_nan(as_json(names, reports)), indent=2) + "\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(for_csv, ("metric", "mean", "standard_deviation", *names)))
+    metrics = metrics_of(reports)
+    writer.writerows([name, values.mean(), _deviation(values), *values] for name, values in metrics.items())
+    write_text(directory / "summary.csv", text.getvalue())
+    finite = {name: values for name, values in metrics.items() if np.isfinite(values).all()}
+    save_figures({"summary": spread(finite)}, directory)
+    return path
+
+
+def _deviation(values: np.ndarray) -> float:
+    """Returns the standard deviation of a sample; 0 for a single run."""
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0

@@ -1,0 +1,55 @@
+"""Tables with one entry per example of a split: file, truth, prediction, probability and doubt."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cnnlab.data import Dataset
+from cnnlab.evaluation.rows import UNCERTAINTY, Rows
+from cnnlab.quoting import for_csv
+from cnnlab.tasks import Task
+from cnnlab.tasks.task import complete
+
+Table = dict[str, np.ndarray]
+"""Columns `[n]` by name."""
+
+
+def example_table(task: Task, rows: Rows, dataset: Dataset, split: str) -> Table:
+    """Returns the table of a split: `file` or `index`, `split`, the task's columns, and the uncertainty.
+
+    Args:
+      task: the task.
+      rows: rows of the split, from `row_function`.
+      dataset: the data.
+      split: name of the split.
+    """
+    examples = dataset[split]
+    files = getattr(examples, "files", None)
+    n = len(examples)
+    table: Table = {"index": np.arange(n)} if files is None else {"file": np.asarray(files, object)}
+    table |= {"split": np.full(n, split, object)}
+    table |= complete(task).per_example(rows | {"class_names": dataset.spec.classes})
+    return table | {name: _mean(rows[name]) for name in UNCERTAINTY if name in rows}
+
+
+def table_csv(table: Mapping[str, np.ndarray]) -> str:
+    """Formats a table as CSV; numbers have at most six digits, and no cell is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(for_csv, table))
+    writer.writerows([for_csv(_cell(cell)) for cell in row] for row in zip(*table.values(), strict=True))
+    return text.getvalue()
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Averages maps to one number per example."""
+    return values.reshape(len(values), -1).mean(1, dtype=np.float64)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else value
