@@ -69,7 +69,7 @@ def dream(
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification
     >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
-    >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))), net, Classification(), spec)
+    >>> trained = Trained(net.init(jax.random.key(0), jax.numpy.zeros((1, 28, 28, 1))), net, Classification(), spec)
     >>> photo = np.linspace(0, 1, 40 * 30, dtype=np.float32).reshape(40, 30, 1)
     >>> dream(trained, photo, layer="conv2", octaves=2, steps=2).shape
     (40, 30, 1)

@@ -198,7 +198,9 @@ def visualise(
     ranges, penalties = Transformations(int(jitter), float(rotation), float(scale)), (total_variation, l2)
     settings = _Settings(parametrisation, shape, ranges, *map(float, penalties), -1 if negative else 1, float(rate))
     field = None if tapped is None else _receptive_field(trained, tapped, shape)
-    chunk = min(len(numbers), chunk or _fitting_chunk(trained, tapped, shape))
+    if chunk is None:  # chunks of about the same size, because the last one is filled up
+        chunk = -(-len(numbers) // -(-len(numbers) // _fitting_chunk(trained, tapped, shape)))
+    chunk = min(len(numbers), chunk)
     program = _Program(trained, targets, tapped, objective, statistics, settings)
     parts = []
     with progress_bar(console(quiet), texts={"label": "steps x units"}, total=steps * len(numbers)) as update:
