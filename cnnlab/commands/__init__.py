@@ -5,7 +5,20 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import compare, data, evaluate, explain, export, predict, probe, serve, summary, train
+from cnnlab.commands import (
+    compare,
+    data,
+    dream,
+    evaluate,
+    explain,
+    export,
+    features,
+    predict,
+    probe,
+    serve,
+    summary,
+    train,
+)
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
@@ -14,6 +27,8 @@ COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
     "predict": predict,
     "explain": explain,
+    "features": features,
+    "dream": dream,
     "probe": probe,
     "serve": serve,
     "summary": summary,

@@ -1,6 +1,7 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -123,7 +124,6 @@ def run(
 
     Returns:
       The logits `[B, ...]`, and the layer's output, changed by `change`; None without a layer.
-
     """
     if layer is None:
         return forward(trained.network, trained.variables, x), None
@@ -149,3 +149,30 @@ def run(
 
     result = with_change(logits, layer.name, replace, x) if layer.inside else logits(x)
     return result, outputs[-1]
+
+
+def run_all(trained: Trained, x: jax.Array, layers: Sequence[Layer]) -> tuple[jax.Array, list[Any]]:
+    """Runs a network on normalised images, with access to several layers.
+
+    Layers inside other programs, such as those of `nn.remat`, have a pass each, which XLA merges with the others.
+
+    Returns:
+      The logits `[B, ...]`, and the outputs in the order of `layers`.
+
+    Raises:
+      ValueError: a layer is inside a loop or branch, where its output cannot be reached.
+    """
+    calls = {layer.name: layer.calls for layer in layers if not layer.inside}
+    outputs = {layer.name: run(trained, x, _reachable(layer, list(layers)))[1] for layer in layers if layer.inside}
+    counts: collections.Counter[str] = collections.Counter()
+
+    def reach(module: nn.Module, call, args, kwargs):
+        out, name = call(*args, **kwargs), "/".join(module.path)
+        counts[name] += 1
+        if counts[name] == calls.get(name):
+            outputs[name] = out
+        return out
+
+    with tap(reach):
+        logits = cnn.apply(trained.network, trained.variables, x)
+    return logits, [outputs[layer.name] for layer in layers]
