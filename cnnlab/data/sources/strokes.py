@@ -1,4 +1,4 @@
-"""Digits as people draw them with a pen: drawn in code in several styles, and the embedded digits with sharp strokes."""
+"""Digits as people draw them with a pen: curves drawn in code in several styles, and the embedded digits sharpened."""
 
 import numpy as np
 
