@@ -5,6 +5,7 @@ from . import (
     evaluation,
     explain,
     export,
+    features,
     geometry,
     kernels,
     losses,
@@ -24,6 +25,7 @@ from . import (
 from .anatomy import summary
 from .data import Dataset, InputSpec
 from .evaluation import evaluate
+from .features import activations
 from .models import create_model
 from .runtime.compile import jit
 from .tasks import Prediction, Task
@@ -54,6 +56,7 @@ __all__ = [
     "Task",
     "Trained",
     "Training",
+    "activations",
     "anatomy",
     "calibration",
     "create_model",
@@ -62,6 +65,7 @@ __all__ = [
     "evaluation",
     "explain",
     "export",
+    "features",
     "geometry",
     "jit",
     "kernels",

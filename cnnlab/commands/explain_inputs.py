@@ -10,6 +10,7 @@ from cnnlab.commands.common import Misuse
 from cnnlab.files.images import fit_pixels, read_pixels
 from cnnlab.files.listing import find_images
 from cnnlab.files.opening import ImageError
+from cnnlab.files.photo import Photo
 from cnnlab.files.video import SUFFIXES, open_video
 from cnnlab.predictions.predict import fitting_size
 from cnnlab.sheets.rasters import is_sheet, open_sheet
@@ -56,7 +57,7 @@ def read_inputs(
                 if window is not None or (sheets and is_sheet(file, trained.spec.size)):
                     yield _window(trained, file, window)
                 else:
-                    yield Input(file, "", read_pixels(file, **trained.spec.layout | {"size": fitting(file)}))
+                    yield Input(file, "", read_pixels(file, **trained.spec.layout | {"size": fitting(Photo(file))}))
             except ImageError as error:
                 yield error
 

@@ -1,7 +1,8 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
+import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -134,19 +135,34 @@ def run(
     """
     if layer is None:
         return forward(trained.network, trained.variables, x), None
-    outputs: list[jax.Array] = []
-    count = 0
+    logits, (output,) = run_all(trained, x, [layer], forward=forward, change=change)
+    return logits, output
+
+
+def run_all(
+    trained: Trained,
+    x: jax.Array,
+    layers: Sequence[Layer],
+    *,
+    forward: Forward = cnn.apply,
+    change: Callable[[jax.Array], jax.Array] | None = None,
+) -> tuple[jax.Array, list[Any]]:
+    """Runs a network on normalised images, with access to several layers.
+
+    The arguments are those of `run`; `change` replaces the output of each layer. Returns the logits, and the outputs
+    in the order of `layers`.
+    """
+    calls, counts = {layer.name: layer.calls for layer in layers}, collections.Counter()
+    outputs: dict[str, Any] = {}
 
     def reach(module: nn.Module, call, args, kwargs):
-        nonlocal count
-        out = call(*args, **kwargs)
-        if "/".join(module.path) == layer.name:
-            count += 1
-            if count == layer.calls:
-                out = out if change is None else change(out)
-                outputs.append(out)
+        out, name = call(*args, **kwargs), "/".join(module.path)
+        if name in calls:
+            counts[name] += 1
+            if counts[name] == calls[name]:
+                outputs[name] = out = out if change is None else change(out)
         return out
 
     with tap(reach):
         logits = forward(trained.network, trained.variables, x)
-    return logits, outputs[-1]
+    return logits, [outputs[layer.name] for layer in layers]

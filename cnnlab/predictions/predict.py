@@ -10,8 +10,9 @@ import numpy as np
 
 from cnnlab.calibration.image_draws import image_draws
 from cnnlab.calibration.store import PostHoc
-from cnnlab.files.images import read_header, read_pixels
+from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
+from cnnlab.files.photo import Photo
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs
@@ -61,7 +62,7 @@ def predict_files(
         fitting = fitting_size(members[0])
         for path in map(Path, files):
             try:
-                pixels = read_pixels(path, **members[0].spec.layout | {"size": fitting(path)})
+                pixels = read_pixels(path, **members[0].spec.layout | {"size": fitting(Photo(path))})
             except ImageError as error:
                 if unreadable is None:
                     raise
@@ -118,18 +119,17 @@ def predict_images(
             yield jax.tree.map(lambda leaf, i=i: leaf[i], prediction)
 
 
-def fitting_size(trained: Trained) -> Callable[[Path], tuple[int, int]]:
-    """Returns a function from a file to the size at which it is predicted: its own size if the network allows it."""
+def fitting_size(trained: Trained) -> Callable[[Photo], tuple[int, int]]:
+    """Returns a function from a photo to the size at which it is predicted: its own size if the network allows it."""
     spec = trained.spec
     if not trained.any_size or spec.resized:
-        return lambda path: spec.size
+        return lambda photo: spec.size
     possible = {spec.size: True}
 
-    def size(path: Path) -> tuple[int, int]:
-        own = read_header(path)[0]
-        if own not in possible:
-            possible[own] = _predicts_all(trained, own)
-        return own if possible[own] else spec.size
+    def size(photo: Photo) -> tuple[int, int]:
+        if photo.size not in possible:
+            possible[photo.size] = _predicts_all(trained, photo.size)
+        return photo.size if possible[photo.size] else spec.size
 
     return size
 

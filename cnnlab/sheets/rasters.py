@@ -107,7 +107,16 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
     else:
         with pixel_limit(SHEET_PIXELS):
             placed, shape = False, read_header(path)[0]
-    return placed or any(have > 2 * n for have, n in zip(shape, size, strict=True))
+    return placed or is_large(shape, size)
+
+
+def is_large(shape: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Returns whether an image is more than twice as high or wide as the training images of this size.
+
+    >>> is_large((64, 65), (32, 32)), is_large((64, 64), (32, 32))
+    (True, False)
+    """
+    return any(have > 2 * n for have, n in zip(shape, size, strict=True))
 
 
 def has_rasterio() -> bool:
