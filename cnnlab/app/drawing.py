@@ -88,9 +88,21 @@ def measure(images: np.ndarray) -> Lie:
     )
 
 
+class Seen(NamedTuple):
+    """A drawing as a network sees it.
+
+    Attributes:
+      image: `[H, W, C]` uint8, the input of the network.
+      matrix: `[2, 3]`, maps a point `(x, y, 1)` of the image to the drawing, both in pixels.
+    """
+
+    image: np.ndarray
+    matrix: np.ndarray
+
+
 def to_input(
     pixels: np.ndarray, lie: Lie, spec: InputSpec, *, turn: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)
-) -> np.ndarray:
+) -> Seen:
     """Returns a drawing as a network's training images lie.
 
     Args:
@@ -101,21 +113,21 @@ def to_input(
       shift: shift of the centred drawing to the right and down, in pixels of the result.
 
     Returns:
-      `[H, W, C]` uint8; paper everywhere if nothing is drawn.
+      The input of the network, paper everywhere if nothing is drawn, and its place on the drawing.
 
     >>> drawing = np.zeros((PAGE, PAGE), np.uint8)
     >>> drawing[20:120, 60:75] = 255
-    >>> image = to_input(drawing, MNIST, InputSpec((28, 28)))
+    >>> image = to_input(drawing, MNIST, InputSpec((28, 28))).image
     >>> image.shape, int((image > 127).any(1).sum())
     ((28, 28, 1), 20)
     """
     from scipy.ndimage import gaussian_filter
 
     options = {"side": lie.side, "width": lie.width, "centring": lie.centring}
-    image = fit_ink(pixels >= 128, spec.size, **options, turn=turn, shift=shift)
+    image, matrix = fit_ink(pixels >= 128, spec.size, **options, turn=turn, shift=shift)
     image = gaussian_filter(image, lie.blur) if lie.blur else image
     image = np.round(255 * image).astype(np.uint8)
-    return np.repeat((255 - image if lie.dark else image)[..., None], spec.channels, -1)
+    return Seen(np.repeat((255 - image if lie.dark else image)[..., None], spec.channels, -1), matrix)
 
 
 def _off_centre(points: list[np.ndarray], size: tuple[int, int]) -> float:

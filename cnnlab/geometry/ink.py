@@ -1,6 +1,6 @@
 """Strokes of ink on a page: their distance field, their width, and how they are fitted into a small image."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,19 @@ def box(ink: np.ndarray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(columns[0]), int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
 
 
+class Fit(NamedTuple):
+    """A drawing in a small image.
+
+    Attributes:
+      image: `[height, width]` float32 in [0, 1], the share of each pixel that the ink covers.
+      matrix: `[2, 3]`, maps a point `(x, y, 1)` of the image to the page. Both are in pixels, and (0.5, 0.5) is the
+        centre of the first one.
+    """
+
+    image: np.ndarray
+    matrix: np.ndarray
+
+
 def fit_ink(
     ink: np.ndarray,
     size: tuple[int, int],
@@ -53,7 +66,7 @@ def fit_ink(
     centring: Centring = "mass",
     turn: float = 0.0,
     shift: tuple[float, float] = (0.0, 0.0),
-) -> np.ndarray:
+) -> Fit:
     """Fits a drawing into a small image: scales its box, sets the width of its strokes, and centres it.
 
     The page is sampled once. The value of a pixel is the share of it that the ink covers, by the distance of its centre
@@ -72,18 +85,19 @@ def fit_ink(
       shift: shift after that, to the right and down, in pixels of the result.
 
     Returns:
-      `[height, width]` float32 in [0, 1]; zero everywhere for a page without ink.
+      The image, zero everywhere for a page without ink, and its place on the page.
 
     >>> page = np.zeros((60, 60), bool)
     >>> page[10:50, 8:12] = True
-    >>> image = fit_ink(page, (28, 28), width=2.0)
-    >>> image[13, 11:17].round(1).tolist()
+    >>> fit = fit_ink(page, (28, 28), width=2.0)
+    >>> fit.image[13, 11:17].round(1).tolist()
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
     """
     from scipy.ndimage import affine_transform
 
     if not ink.any():
-        return np.zeros(size, np.float32)
+        scale = np.diag(np.array(ink.shape[::-1]) / size[::-1])
+        return Fit(np.zeros(size, np.float32), np.concatenate([scale, np.zeros((2, 1))], 1))
     distance = signed_distance(np.pad(ink, 1))[1:-1, 1:-1]
     own = stroke_width(distance)
     longest = max(box(ink)[2:])
@@ -101,7 +115,9 @@ def fit_ink(
     target = np.array(size) / 2 + np.array([shift[1], shift[0]])
     offset = middle - matrix @ (target - 0.5) - 0.5
     sampled = affine_transform(field, matrix, offset, output_shape=size, order=1, mode="constant", cval=-1.0)
-    return np.clip(0.5 + sampled, 0, 1).astype(np.float32)
+    xy = matrix[::-1, ::-1]
+    placed = np.concatenate([xy, (middle[::-1] - xy @ target[::-1])[:, None]], 1)
+    return Fit(np.clip(0.5 + sampled, 0, 1).astype(np.float32), placed)
 
 
 def _middle(field: np.ndarray, centring: Centring) -> np.ndarray:

@@ -46,7 +46,7 @@ def _sharpened(columns: Columns, widths: int, rng: np.random.Generator) -> Colum
     for small in np.repeat(columns["image"], widths, 0):
         large = zoom(np.pad(small, 1).astype(np.float32), 6, order=3)
         ink = large > rng.uniform(0.35, 0.6) * large.max()
-        images.append(fit_ink(ink, (SIZE, SIZE), side=SIDE, width=rng.uniform(2.0, 3.4)))
+        images.append(fit_ink(ink, (SIZE, SIZE), side=SIDE, width=rng.uniform(2.0, 3.4)).image)
     return {"image": _bytes(np.stack(images)), "label": np.repeat(columns["label"], widths)}
 
 
