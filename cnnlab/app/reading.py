@@ -209,7 +209,9 @@ def _shown_layers(trained: Trained) -> tuple[Layer, ...]:
     known = {layer.name: layer for layer in find_layers(trained)}
     maps = {convolution.maps for convolution in convolutions(trained)}
     shape = logits_shape(trained)
-    chosen = [layer for name, layer in known.items() if name in maps or (len(layer.shape) == 2 and layer.shape != shape)]
+    chosen = [
+        layer for name, layer in known.items() if name in maps or (len(layer.shape) == 2 and layer.shape != shape)
+    ]
     some = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST_LAYERS)).astype(int))
     return tuple(chosen[i] for i in some)
 

@@ -5,7 +5,7 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import data, evaluate, explain, export, predict, probe, serve, summary, train
+from cnnlab.commands import data, draw, evaluate, explain, export, predict, probe, serve, summary, train
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
@@ -14,6 +14,7 @@ COMMANDS: dict[str, ModuleType] = {
     "predict": predict,
     "explain": explain,
     "probe": probe,
+    "draw": draw,
     "serve": serve,
     "summary": summary,
     "export": export,

@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
         return Request(run, port, host, hosts, mc, calibrated, seed, max_bytes, max_pixels, seconds)
 
     request = parse(command, arguments, "serve")
-    _require_extra()
+    require_extra()
     import cnnlab
     from cnnlab.app import server
     from cnnlab.app.limits import Limits
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> None:
         server.run(app, listener, limits=limits, title=f"{request.run} answers")
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
     """Raises `ValueError` if the extra `app` is missing."""
     from importlib.util import find_spec
 
