@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnlab.anatomy.views import views
 from cnnlab.app.doubt import Familiar, State, fit_familiar, image_features, state, strangeness
-from cnnlab.app.drawing import MNIST, PAGE, Lie, Seen, measure, to_input
+from cnnlab.app.drawing import MNIST, PAGE, Seen, measure, to_input
 from cnnlab.app.refusals import Refusal
 from cnnlab.data import Dataset, Examples, normalise
 from cnnlab.errors import unknown
