@@ -82,8 +82,7 @@ def answers(
     shapes: set[tuple[int, ...]] = set()  # other than the training images'
 
     def read(upload: Upload) -> Question:
-        own = image_size(upload, max_pixels=max_pixels)
-        if windowed and is_large(own, spec.size):
+        if windowed and is_large(own := image_size(upload, max_pixels=max_pixels), spec.size):
             raise Refusal(
                 413,
                 f"{upload.name} has {own[1]}x{own[0]} pixels, more than twice the training images' height or width; "

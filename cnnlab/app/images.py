@@ -1,5 +1,8 @@
 """Images from the body of a request: checked for bytes, type and pixels before anything is decoded."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
@@ -65,18 +68,13 @@ def read_upload(content_type: str, body: bytes) -> Upload:
 
 
 def image_size(upload: Upload, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Returns the height and width of an upright image from its header, after a check of its type.
+    """Returns the height and width of an upright image.
 
     Raises:
       Refusal: the file is of no known type (415), has more than `max_pixels` pixels, or is damaged (422).
     """
-    if not _is_image(upload.content):
-        raise Refusal(415, f"{upload.name} is none of {', '.join(_SIGNATURES)} and WebP; convert it")
-    try:
-        with pixel_limit(max_pixels):
-            return decode_header(upload.content, name=upload.name)[0]
-    except ImageError as error:
-        raise Refusal(422, str(error)) from error
+    with _checked(upload, max_pixels):
+        return decode_header(upload.content, name=upload.name)[0]
 
 
 def image_pixels(
@@ -94,10 +92,18 @@ def image_pixels(
     Raises:
       Refusal: as `image_size`.
     """
-    image_size(upload, max_pixels=max_pixels)
+    with _checked(upload, max_pixels):
+        return decode_pixels(upload.content, size=size, channels=channels, fit=fit, name=upload.name)
+
+
+@contextlib.contextmanager
+def _checked(upload: Upload, max_pixels: int) -> Iterator[None]:
+    """Checks the type of an upload; within the block its pixels are limited, and damage is a refusal."""
+    if not _is_image(upload.content):
+        raise Refusal(415, f"{upload.name} is none of {', '.join(_SIGNATURES)} and WebP; convert it")
     try:
         with pixel_limit(max_pixels):
-            return decode_pixels(upload.content, size=size, channels=channels, fit=fit, name=upload.name)
+            yield
     except ImageError as error:
         raise Refusal(422, str(error)) from error
 
@@ -130,11 +136,8 @@ def _parameter(options: str, name: str) -> str:
     >>> _parameter('form-data; name="file"; filename="a.png"', "filename"), _parameter(" boundary=x", "boundary")
     ('a.png', 'x')
     """
-    for option in options.split(";"):
-        key, _, value = option.partition("=")
-        if key.strip().lower() == name:
-            return value.strip().strip('"')
-    return ""
+    match = re.search(rf'(?:^|;)\s*{name}\s*=\s*(?:"([^"]*)"|([^;\s]*))', options, re.IGNORECASE)
+    return (match[1] or match[2] or "") if match else ""
 
 
 def _plain_name(path: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import ipaddress
 from collections.abc import Mapping, MutableMapping
@@ -13,7 +14,9 @@ from cnnlab.app.refusals import App, Message, Receive, Refusal, Send, encoded, s
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AT_ONCE = 8  # bodies of the largest size that are held at the same time
+
 _HTTP_PORT = 80  # which a Host header may leave out
+_DIGITS = 18  # of an announced length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +164,10 @@ def _headers(scope: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _check_host(headers: Mapping[str, list[str]], server: tuple[str, int | None] | None, limits: Limits) -> None:
     """Raises `Refusal` unless the one Host header names this server; a foreign name could be rebound to it."""
-    address, port = server or (None, None)
+    address, port = server or (LOOPBACK[0], None)
     names = headers.get("host", [])
-    if len(names) == 1:
-        name, own_port = _split(names[0].lower())
-        own = own_port or str(_HTTP_PORT)
-        known = {(host, str(port)) for host in (*LOOPBACK, _plain(address or LOOPBACK[0]))}
-        for host in limits.hosts:
-            other, other_port = _split(host.lower())
-            known.add((other, other_port or str(port)))
-        if (name, own) in known:
-            return
+    if len(names) == 1 and _split(names[0].lower(), str(_HTTP_PORT)) in _own_hosts(address, str(port), limits.hosts):
+        return
     raise Refusal(
         403,
         f"this server is not {', '.join(names) or 'named'}: address it as http://localhost:{port}, or start it with "
@@ -189,25 +185,32 @@ def _check_origin(headers: Mapping[str, list[str]], scheme: str) -> None:
 def _check_length(headers: Mapping[str, list[str]], limits: Limits) -> None:
     """Raises `Refusal` for a body that is announced as too large."""
     for length in headers.get("content-length", []):
-        with contextlib.suppress(ValueError):  # servers check the number itself
-            if int(length) > limits.max_bytes:
-                raise _too_large(limits)
+        if len(length) > _DIGITS or (length.isdecimal() and int(length) > limits.max_bytes):
+            raise _too_large(limits)
 
 
 def _too_large(limits: Limits) -> Refusal:
     return Refusal(413, f"the body has more than {limits.max_bytes:,} bytes; shrink the image")
 
 
-def _split(host: str) -> tuple[str, str | None]:
-    """Splits a Host header into its name and its port.
+@functools.lru_cache(maxsize=16)
+def _own_hosts(address: str, port: str, hosts: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """Returns the names and ports by which the server may be addressed at this address and port."""
+    own = {(_plain(host), port) for host in (*LOOPBACK, address)}
+    return frozenset(own | {_split(host.lower(), port) for host in hosts})
 
-    >>> _split("[::1]:8000"), _split("localhost")
-    (('::1', '8000'), ('localhost', None))
+
+@functools.lru_cache(maxsize=64)
+def _split(host: str, default: str) -> tuple[str, str]:
+    """Splits a Host header into its name and its port, or a default port.
+
+    >>> _split("[::1]:8000", "80"), _split("localhost", "80")
+    (('::1', '8000'), ('localhost', '80'))
     """
     name, colon, port = host.rpartition(":")
     if not colon or host.endswith("]"):
         name, port = host, None
-    return _plain(name.removeprefix("[").removesuffix("]")), port or None
+    return _plain(name.removeprefix("[").removesuffix("]")), port or default
 
 
 def _plain(address: str) -> str:

@@ -51,7 +51,7 @@ def opened(file, name: str) -> Iterator:
       ImageError: the file is no image, is damaged, has too many pixels, floating-point pixels or several pages.
       OSError: the system cannot read the file now.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with _stream(file) as stream, _open(stream) as image:
@@ -71,7 +71,8 @@ def opened(file, name: str) -> Iterator:
         if getattr(error, "errno", None) not in (None, *_OWN_FAULT):
             raise OSError(f"cannot read {name} now: {error}") from error
         cure = next((cure for ends, cure in _CURES.items() if name.lower().endswith(ends)), "repair or remove it")
-        raise ImageError(f"cannot read {name} as an image ({error}); {cure}") from error
+        reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
+        raise ImageError(f"cannot read {name} as an image ({reason}); {cure}") from error
 
 
 def _open(stream):
