@@ -7,6 +7,7 @@ import numpy as np
 Centring = Literal["mass", "box"]
 
 _LARGEST_SHARE = 0.25  # drawings smaller than this share of the page are enlarged no further
+_MARGIN = 10  # the page continues by its side divided by this, so that ink at its edge has an edge of its own
 _THINNEST = 1 / 3  # of a stroke's own width; what is thinner after fitting would fall apart
 
 
@@ -98,7 +99,9 @@ def fit_ink(
     if not ink.any():
         scale = np.diag(np.array(ink.shape[::-1]) / size[::-1])
         return Fit(np.zeros(size, np.float32), np.concatenate([scale, np.zeros((2, 1))], 1))
-    distance = signed_distance(np.pad(ink, 1))[1:-1, 1:-1]
+    margin = 1 + max(ink.shape) // _MARGIN
+    ink = np.pad(ink, margin)
+    distance = signed_distance(ink)
     own = stroke_width(distance)
     longest = max(box(ink)[2:])
     if width is None:
@@ -106,7 +109,7 @@ def fit_ink(
     else:
         middle_line = max(longest - own, 1)
         scale = (side - width) / middle_line
-        scale = min(scale, side / (_LARGEST_SHARE * max(ink.shape)))
+        scale = min(scale, side / (_LARGEST_SHARE * (max(ink.shape) - 2 * margin)))
         grown = max((width / scale - own) / 2, -own * (1 - _THINNEST) / 2)
     field = (distance + grown) * scale
     middle = _middle(field, centring)
@@ -116,7 +119,7 @@ def fit_ink(
     offset = middle - matrix @ (target - 0.5) - 0.5
     sampled = affine_transform(field, matrix, offset, output_shape=size, order=1, mode="constant", cval=-1.0)
     xy = matrix[::-1, ::-1]
-    placed = np.concatenate([xy, (middle[::-1] - xy @ target[::-1])[:, None]], 1)
+    placed = np.concatenate([xy, (middle[::-1] - margin - xy @ target[::-1])[:, None]], 1)
     return Fit(np.clip(0.5 + sampled, 0, 1).astype(np.float32), placed)
 
 
