@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from cnnlab.app.batching import SIZES, padded
-from cnnlab.app.images import MAX_PIXELS, Upload, image_pixels, image_size
+from cnnlab.app.images import MAX_PIXELS, Upload, checked, image_pixels
 from cnnlab.app.refusals import Refusal
 from cnnlab.calibration.store import PostHoc
 from cnnlab.files.photo import Photo
@@ -78,17 +78,21 @@ def answers(
       max_pixels: most pixels of an image.
     """
     spec, task, fits = trained.spec, complete(trained.task), fits or {}
-    fitting, windowed = fitting_size(trained), takes(task, "tile") and not spec.resized
+    fitting = fitting_size(trained)
     shapes: set[tuple[int, ...]] = set()  # other than the training images'
 
     def read(upload: Upload) -> Question:
-        if windowed and is_large(own := image_size(upload, max_pixels=max_pixels), spec.size):
+        photo = Photo(Path(upload.name), encoded=upload.content)
+        if task.logits == "vector":
+            return Question(photo, image_pixels(upload, **spec.layout, max_pixels=max_pixels))
+        with checked(upload, max_pixels):
+            height, width = photo.size  # stays known, so that the thread that computes need not decode it again
+        if takes(task, "tile") and not spec.resized and is_large((height, width), spec.size):
             raise Refusal(
                 413,
-                f"{upload.name} has {own[1]}x{own[0]} pixels, more than twice the training images' height or width; "
+                f"{upload.name} has {width}x{height} pixels, more than twice the training images' height or width; "
                 "cut it, or predict it with cnnlab predict --tile 512 --output DIR",
             )
-        photo = Photo(Path(upload.name), encoded=upload.content)
         layout = spec.layout | {"size": fitting(photo)}
         return Question(photo, image_pixels(upload, **layout, max_pixels=max_pixels))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.app.refusals import Refusal
-from cnnlab.files.images import decode_header, decode_pixels
+from cnnlab.files.images import decode_pixels
 from cnnlab.files.opening import ImageError, pixel_limit
 from cnnlab.quoting import for_file_name
 
@@ -67,14 +67,20 @@ def read_upload(content_type: str, body: bytes) -> Upload:
     return upload
 
 
-def image_size(upload: Upload, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Returns the height and width of an upright image.
+@contextlib.contextmanager
+def checked(upload: Upload, max_pixels: int) -> Iterator[None]:
+    """Checks the type of an upload; within the block its pixels are limited, and an error of the image is a refusal.
 
     Raises:
       Refusal: the file is of no known type (415), has more than `max_pixels` pixels, or is damaged (422).
     """
-    with _checked(upload, max_pixels):
-        return decode_header(upload.content, name=upload.name)[0]
+    if not _is_image(upload.content):
+        raise Refusal(415, f"{upload.name} is none of {', '.join(_SIGNATURES)} and WebP; convert it")
+    try:
+        with pixel_limit(max_pixels):
+            yield
+    except ImageError as error:
+        raise Refusal(422, str(error)) from error
 
 
 def image_pixels(
@@ -90,22 +96,10 @@ def image_pixels(
       max_pixels: most pixels of the stored image.
 
     Raises:
-      Refusal: as `image_size`.
+      Refusal: as `checked`.
     """
-    with _checked(upload, max_pixels):
+    with checked(upload, max_pixels):
         return decode_pixels(upload.content, size=size, channels=channels, fit=fit, name=upload.name)
-
-
-@contextlib.contextmanager
-def _checked(upload: Upload, max_pixels: int) -> Iterator[None]:
-    """Checks the type of an upload; within the block its pixels are limited, and damage is a refusal."""
-    if not _is_image(upload.content):
-        raise Refusal(415, f"{upload.name} is none of {', '.join(_SIGNATURES)} and WebP; convert it")
-    try:
-        with pixel_limit(max_pixels):
-            yield
-    except ImageError as error:
-        raise Refusal(422, str(error)) from error
 
 
 def _is_image(content: bytes) -> bool:

@@ -4,23 +4,24 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from cnnlab.app.answers import Kind, Question, answers, check_passes
+from cnnlab.app.answers import Kind, answers, check_passes
 from cnnlab.app.batching import Times, batching
-from cnnlab.app.images import MAX_PIXELS, Upload, read_upload
+from cnnlab.app.images import MAX_PIXELS, read_upload
 from cnnlab.app.openapi import Offer, describe, page
 from cnnlab.app.refusals import Refusal, json_errors
 from cnnlab.calibration.store import PostHoc
 from cnnlab.errors import unknown
+from cnnlab.files import opening
 from cnnlab.tasks.task import task_name
 from cnnlab.trained import Trained
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-_QUICK = 100_000  # bytes of a file that is decoded at once, without a thread
-_DECODERS = 2  # threads
+_DECODERS = 2  # threads, so that few large images are decoded at once
 
 
 def application(
@@ -46,8 +47,8 @@ def application(
       max_pixels: most pixels of an image.
 
     Raises:
-      ValueError: the network takes images that no file holds, a number of passes is out of range, or the network has
-        no dropout and passes are asked for.
+      ValueError: the network takes images that no file holds, a number is out of range, or the network has no dropout
+        and passes are asked for.
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -57,30 +58,30 @@ def application(
     spec, passes = trained.spec, check_passes(passes)
     if spec.channels not in (1, 3):
         raise ValueError(f"image files have 1 or 3 channels, the network takes {spec.channels}; use cnnlab.predict")
+    if not 1 <= max_pixels <= opening.MAX_PIXELS:
+        raise ValueError(f"max_pixels must lie in 1..{opening.MAX_PIXELS:,}, found {max_pixels}")
     own = answers(trained, passes=passes, fits=fits, seed=seed, max_pixels=max_pixels)
     offer = Offer(name, task_name(trained.task), spec.shape, spec.classes, passes, max_pixels)
     description, times, statuses = describe(offer), Times(), Counter()
-    decoders = asyncio.Semaphore(_DECODERS)
     own.warm()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with batching(own.compute, times=times) as submit:
-            app.state.submit = submit
-            yield
-
-    async def decoded(upload: Upload) -> Question:
-        if len(upload.content) <= _QUICK and not trained.any_size:
-            return own.read(upload)
-        async with decoders:
-            return await asyncio.to_thread(own.read, upload)
+        threads = ThreadPoolExecutor(_DECODERS, "decode")
+        try:
+            async with batching(own.compute, times=times) as submit:
+                app.state.submit, app.state.threads = submit, threads
+                yield
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def predict(request: Request) -> Response:
         try:
             number = _passes(request.query_params, passes)
             upload = read_upload(request.headers.get("content-type", ""), await request.body())
-            question = await decoded(upload)
-            text = await request.app.state.submit(Kind(question.pixels.shape, number), question)
+            state, loop = request.app.state, asyncio.get_running_loop()
+            question = await loop.run_in_executor(state.threads, own.read, upload)
+            text = await state.submit(Kind(question.pixels.shape, number), question)
         except Refusal as refusal:
             statuses[refusal.status] += 1
             raise

@@ -56,8 +56,10 @@ def bind(host: str = HOST, port: int = PORT) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """Returns the URL of a bound socket."""
+    """Returns the URL of a bound socket; a socket of all addresses has the loopback's."""
     host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -253,6 +253,7 @@ def test_the_pages_tell_what_is_offered_without_another_server(port):
     [
         (["--port", "80"], 2, "port 80 belongs to the system; choose 1024 to 65535"),
         (["--max-bytes", "0"], 2, "max_bytes must be 1 or more"),
+        (["--port", "0", "--max-pixels", "100000000"], 1, "max_pixels must lie in 1..89,000,000"),
         (["--port", "0", "--mc", "-1"], 1, "passes must lie in 0..10,000, found -1"),
         (["--port", "0", "--calibrated"], 1, "contains no calibration"),
     ],

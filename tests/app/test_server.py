@@ -67,8 +67,9 @@ def test_a_server_that_others_can_reach_says_so(capsys):
     with bind(port=0) as listener:
         assert address(listener).startswith("http://127.0.0.1:")
     assert capsys.readouterr().err == ""
-    with bind("0.0.0.0", 0):
-        assert "asks for no password" in capsys.readouterr().err
+    with bind("0.0.0.0", 0) as listener:
+        assert address(listener).startswith("http://localhost:")
+    assert "asks for no password" in capsys.readouterr().err
 
 
 def test_a_client_whose_headers_come_slowly_is_left_and_hurts_no_other():
