@@ -82,4 +82,4 @@ def _ends(field: ReceptiveField | None, axis: int, units: tuple[int, ...], size:
     if field is None or len(units) != 4 or field.axes not in ((), (axis,)):
         return np.tile([0, size], (n, 1))
     ends = np.array([field.reach.of(unit if field.axes else 0) for unit in range(n)])
-    return ends + [0, 1]
+    return ends + np.array([0, 1])

@@ -5,7 +5,20 @@ The first line of a module's docstring is its help text.
 
 from types import ModuleType
 
-from cnnlab.commands import data, draw, evaluate, explain, export, predict, probe, serve, summary, train
+from cnnlab.commands import (
+    data,
+    draw,
+    dream,
+    evaluate,
+    explain,
+    export,
+    features,
+    predict,
+    probe,
+    serve,
+    summary,
+    train,
+)
 from cnnlab.commands import list as list_
 
 COMMANDS: dict[str, ModuleType] = {
@@ -13,6 +26,8 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "predict": predict,
     "explain": explain,
+    "features": features,
+    "dream": dream,
     "probe": probe,
     "draw": draw,
     "serve": serve,

@@ -16,7 +16,9 @@ Rule = Literal["guided", "deconvolution"]
 RULES: dict[Rule, str] = {"guided": "guided back-propagation", "deconvolution": "deconvolution"}
 
 
-def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callable[[jax.Array], jax.Array]:
+def with_rule(
+    function: Callable[[jax.Array], jax.Array], rule: Rule, *, linear: bool = False
+) -> Callable[[jax.Array], jax.Array]:
     """Returns a function with the same value as `function(x)`, whose gradient passes ReLUs by a rule.
 
     With d(v) = 1 where v > 0 and the slope of the ReLU's negative side elsewhere (0 for a ReLU, the slope of a leaky
@@ -38,10 +40,12 @@ def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callabl
       function: an array x to an array. It may close over arrays, traced or not. Select the explained output outside of
         it, because a nonlinear target is no part of the network.
       rule: `guided` or `deconvolution`.
+      linear: whether a function without any ReLU is accepted, such as a network's first convolution; its gradient is
+        its own.
 
     Raises:
       ValueError: the rule is unknown. Or, when the result is called, x is not floating point, the output depends on x
-        by no ReLU, or by a nonlinearity that is not listed; the error names it.
+        by no ReLU (unless `linear`), or by a nonlinearity that is not listed; the error names it.
 
     >>> x = jnp.array([1.0, -1.0, 2.0])
     >>> weights = jnp.array([1.0, 1.0, -1.0])
@@ -58,13 +62,13 @@ def with_rule(function: Callable[[jax.Array], jax.Array], rule: Rule) -> Callabl
             raise ValueError(f"x must be floating point for a gradient, found {x.dtype}; normalise the images first")
         program, shapes = jax.make_jaxpr(function, return_shape=True)(x)
         outs = rewrite(program, x, functools.partial(_relu, rule))
-        _check([out.fact for out in outs], rule)
+        _check([out.fact for out in outs], rule, linear)
         return jax.tree.unflatten(jax.tree.structure(shapes), [out.value for out in outs])
 
     return ruled
 
 
-def _check(facts: list[Fact], rule: Rule) -> None:
+def _check(facts: list[Fact], rule: Rule, linear: bool) -> None:
     """Raises an error unless the outputs depend on the input by ReLUs and listed nonlinearities only."""
     name, advice = RULES[rule], "choose another method, such as saliency or integrated_gradients"
     for fact in facts:
@@ -73,7 +77,7 @@ def _check(facts: list[Fact], rule: Rule) -> None:
                 f"{name} needs ReLUs: it has no rule for {fact.cause}, and a gradient that follows a rule only at some "
                 f"of the nonlinearities misleads; {advice}"
             )
-    if not any(fact.ruled for fact in facts):
+    if not linear and not any(fact.ruled for fact in facts):
         raise ValueError(f"{name} needs ReLUs: the function has no ReLU between its input and its output; {advice}")
 
 

@@ -151,13 +151,19 @@ def run_all(
 
     The arguments are those of `run`; `change` replaces the output of each layer. Returns the logits, and the outputs
     in the order of `layers`.
+
+    Raises:
+      ValueError: as for `run`.
     """
     calls, counts = {layer.name: layer.calls for layer in layers}, collections.Counter()
     outputs: dict[str, Any] = {}
+    outside = _trace_state()
 
     def reach(module: nn.Module, call, args, kwargs):
         out, name = call(*args, **kwargs), "/".join(module.path)
         if name in calls:
+            if _trace_state() != outside:
+                raise ValueError(f"the layer {name} is inside nn.scan, nn.remat or nn.vmap; choose the layer around it")
             counts[name] += 1
             if counts[name] == calls[name]:
                 outputs[name] = out = out if change is None else change(out)
@@ -166,3 +172,7 @@ def run_all(
     with tap(reach):
         logits = forward(trained.network, trained.variables, x)
     return logits, [outputs[layer.name] for layer in layers]
+
+
+_trace_state = functools.partial(jax.core.get_opaque_trace_state, convention="flax")
+"""Returns an object that is equal for two calls in the same trace."""

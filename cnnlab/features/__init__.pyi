@@ -1,4 +1,21 @@
 from .activations import activations
+from .dream import dream
+from .filters import filter_change, filter_similarity, filters, kernels
 from .patches import TopPatches, top_patches, top_patches_by_layer
+from .patterns import patterns
+from .visualise import Visualisation, visualise
 
-__all__ = ["TopPatches", "activations", "top_patches", "top_patches_by_layer"]
+__all__ = [
+    "TopPatches",
+    "Visualisation",
+    "activations",
+    "dream",
+    "filter_change",
+    "filter_similarity",
+    "filters",
+    "kernels",
+    "patterns",
+    "top_patches",
+    "top_patches_by_layer",
+    "visualise",
+]

@@ -1,5 +1,6 @@
 """The layers that hold feature maps, and their names in a run."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,15 @@ def convolutions(trained: Trained) -> list[Convolution]:
     >>> convolutions(trained)[0]
     Convolution(name='down1/conv1/conv', maps='down1/conv1/norm')
     """
+    leaves, structure = jax.tree.flatten(trained.variables)
+    arrays = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return list(_find_once(trained.network, structure, arrays, trained.spec.shape))
+
+
+@functools.lru_cache(maxsize=64)
+def _find_once(
+    network: nn.Module, structure: Any, arrays: tuple, shape: tuple[int, int, int]
+) -> tuple[Convolution, ...]:
     found: dict[str, tuple[Any, str]] = {}
 
     def look(module: nn.Module, call, args, kwargs):
@@ -48,13 +58,13 @@ def convolutions(trained: Trained) -> list[Convolution]:
             found[name] = out, name
         elif type(module).__name__.endswith("Norm"):
             x = first_input(args, kwargs)
-            found.update({conv: (made, name) for conv, (made, _) in found.items() if made is x})
+            found.update({conv: (maps, name) for conv, (maps, _) in found.items() if maps is x})
         return out
 
-    image = jax.ShapeDtypeStruct((1, *trained.spec.shape), jnp.float32)
+    variables, image = jax.tree.unflatten(structure, arrays), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     with tap(look):
-        jax.eval_shape(lambda variables, x: cnn.apply(trained.network, variables, x), trained.variables, image)
-    return [Convolution(name, maps) for name, (_, maps) in found.items()]
+        jax.eval_shape(lambda variables, x: cnn.apply(network, variables, x), variables, image)
+    return tuple(Convolution(name, maps) for name, (_, maps) in found.items())
 
 
 def choose_layers(

@@ -46,7 +46,7 @@ class TopPatches:
       mean: mean over all places, `[m, C]`, for m of the images, evenly spaced.
       maximum: maximum over all places, `[m, C]`, for the same images.
       images: number of images.
-      size: height and width of the images in pixels.
+      shape: height, width and channels of the images.
       view: receptive fields of the layer's units.
       examples: the split, from which patches are cut.
     """
@@ -60,7 +60,7 @@ class TopPatches:
     mean: np.ndarray
     maximum: np.ndarray
     images: int
-    size: tuple[int, int]
+    shape: tuple[int, int, int]
     view: View
     examples: Any = dataclasses.field(repr=False)
 
@@ -71,7 +71,7 @@ class TopPatches:
 
     def windows(self) -> np.ndarray:
         """Returns the windows `[C, n, 4]` (xyxy) that `patches` cuts, all of one size."""
-        return patch_windows(self.box, self.view.size, self.size)
+        return patch_windows(self.box, self.view.size, self.shape[:2])
 
     def patches(self, units: Sequence[int] | None = None) -> np.ndarray:
         """Cuts the patches of units, by default of all, from the images: `[U, n, h, w, C]`.
@@ -190,7 +190,7 @@ def top_patches_by_layer(
     n, chosen = len(examples), choose_layers(trained, layers, shape)
     if n < count:
         warnings.warn(f"there are {n} images, so each unit has {n} patches instead of {count}", stacklevel=2)
-    batch_size = batch_size or _fitting_batch(find_layers(trained, shape), n)
+    batch_size = batch_size or fitting_batch(find_layers(trained, shape), n)
     units = sum(layer.shape[-1] for layer in chosen)
     sampled = np.unique(np.linspace(0, n - 1, min(n, MOST_IMAGES, max(1, MOST_BYTES // (8 * units)))).astype(int))
     best, fired, parts = _nothing(chosen, min(count, n)), None, {layer.name: [] for layer in chosen}
@@ -223,7 +223,7 @@ def top_patches_by_layer(
             means,
             maxima,
             n,
-            shape[:2],
+            shape,
             view,
             examples,
         )
@@ -240,7 +240,7 @@ def _checked(trained: Trained, data: Any, split: str) -> tuple[Examples, tuple[i
     return examples, first.shape[1:]
 
 
-def _fitting_batch(layers: Sequence[Layer], images: int) -> int:
+def fitting_batch(layers: Sequence[Layer], images: int) -> int:
     """Returns how many images fit `MEMORY` with the outputs of all layers in float32."""
     each = 4 * sum(math.prod(layer.shape) for layer in layers)
     return max(1, min(MEMORY // max(each, 1), LARGEST_BATCH, images))
@@ -268,15 +268,19 @@ def _scan(
     """
     _, outputs = run_all(trained, normalise(images, trained.spec), layers)
     b, new, fired, sample = len(images), {}, {}, {}
-    number = jnp.asarray(start, jnp.int32) + jnp.arange(b, dtype=jnp.int32)
     for layer, output in zip(layers, outputs, strict=True):
         maps = output.astype(jnp.float32).reshape(b, -1, output.shape[-1])
-        largest, place = maps.max(1), maps.argmax(1).astype(jnp.int32)
-        real = weight[:, None] > 0
+        largest, real = maps.max(1), weight[:, None] > 0
         fired[layer.name] = jnp.sum(real & (largest > 0), 0, dtype=jnp.int32)
         sample[layer.name] = maps.mean(1), largest
-        after = jnp.where(real, largest, -jnp.inf).T, jnp.broadcast_to(number, largest.T.shape), place.T
-        both = [jnp.concatenate(pair, 1) for pair in zip(best[layer.name], after, strict=True)]
-        _, order = jax.lax.top_k(both[0], best[layer.name][0].shape[1])  # of equal values the first one comes first
+        before = best[layer.name]
+        # Of equal values `top_k` takes the first one, and the places before the batch come first.
+        values, image = jax.lax.top_k(jnp.where(real, largest, -jnp.inf).T, min(b, before[0].shape[1]))
+        place = maps[image, :, jnp.arange(maps.shape[-1])[:, None]].argmax(-1)
+        both = [
+            jnp.concatenate([old, array.astype(old.dtype)], 1)
+            for old, array in zip(before, (values, start + image, place), strict=True)
+        ]
+        _, order = jax.lax.top_k(both[0], before[0].shape[1])
         new[layer.name] = tuple(jnp.take_along_axis(array, order, 1) for array in both)
     return new, fired, sample

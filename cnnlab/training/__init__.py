@@ -2,6 +2,7 @@
 
 from cnnlab.training import presets
 from cnnlab.training.experiment import Choice, Experiment, Training
+from cnnlab.training.initial import load_initial
 from cnnlab.training.loop import train
 from cnnlab.training.optimizer import Optimizer, create_optimizer
 from cnnlab.training.restore import load
@@ -17,6 +18,7 @@ __all__ = [
     "create_optimizer",
     "create_state",
     "load",
+    "load_initial",
     "presets",
     "train",
     "train_seeds",
