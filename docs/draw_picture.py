@@ -1,7 +1,7 @@
 """Draws docs/draw.png, the picture of the page of `cnnlab draw`: python docs/draw_picture.py RUN [--browser PATH].
 
-RUN is a run that reads drawings, such as that of `cnnlab train strokes-lenet5`. It needs the extra `app`, playwright
-and Chromium.
+RUN is a run that reads drawings, such as that of `cnnlab train strokes-lenet5`. It needs the extras `app` and
+`browser`, and Chromium.
 """
 
 import threading

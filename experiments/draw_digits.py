@@ -8,7 +8,8 @@ and replayed in a browser as pointer events, in three pen widths. So its pixels 
 all that the server does before the network. Thinning itself changes some digits: small loops close.
 
 It also measures the state in words: how often a digit counts as never seen, how often scribbles and letters do, and how
-often the answer is right where it is `sure`. It needs the extras `app` and `shapes`, playwright and Chromium.
+often the answer is right where it is `sure`. It needs the extras `app`, `browser` and `shapes`,
+and Chromium.
 """
 
 import base64

@@ -1,12 +1,14 @@
 """Milliseconds from a stroke to the bars on the page of `cnnlab draw`, measured in Chromium.
 
-    pip install ".[app]" playwright && python experiments/benchmarks/draw.py RUN [--strokes 60] [--browser PATH] [--json]
+    python experiments/benchmarks/draw.py RUN [--strokes 60] [--browser PATH] [--json]
 
-RUN is a run that reads drawings. The mouse draws strokes as a person does, sixty moves a second. For each answer the
-page notes the time from the pointer's event to the bars that show it. While an answer is computed, newer events wait
-for the next one, so a time may hold two computations. The page also shows the feature maps of every layer meanwhile.
+RUN is a run that reads drawings. The script needs the extras `app` and `browser`. The mouse draws strokes as a person
+does, sixty moves a second. For each answer the page notes the time from the pointer's event to the bars that show it.
+While an answer is computed, newer events wait for the next one, so a time may hold two computations. The page also
+shows the feature maps of every layer meanwhile.
 """
 
+import itertools
 import json
 import os
 import threading
@@ -82,7 +84,7 @@ def _draw(page, strokes: int) -> list[float]:
         points[:, 1] += box["y"] - box["x"]
         page.mouse.move(*points[0])
         page.mouse.down()
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in itertools.pairwise(points):
             for share in np.linspace(0, 1, 10)[1:]:
                 page.mouse.move(*(start + share * (end - start)))
                 time.sleep(FRAME)
