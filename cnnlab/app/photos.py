@@ -12,7 +12,7 @@ from cnnlab.app.answers import answers
 from cnnlab.app.images import MAX_PIXELS, Upload
 from cnnlab.files.png import PngImage
 from cnnlab.predictions.predict import predict_images
-from cnnlab.tasks.task import complete, task_name
+from cnnlab.tasks.task import by_class, complete, task_name
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import has_dropout
 
@@ -63,12 +63,16 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
         question = read(upload)
         prediction = predicted(question.pixels)
         height, width = question.photo.size
-        drawn = task.draw(prediction, spec, question.photo) if task.logits == "map" else {}
+        drawn, shares = {}, {}
+        if task.logits == "map":
+            drawn = task.draw(prediction, spec, question.photo)
+            k = len(spec.classes)
+            shares = by_class(spec.classes, np.bincount(prediction.mask.ravel(), minlength=k) / prediction.mask.size)
         return {
             "size": [height, width],
             "records": task.record(prediction, spec, question.photo),
             "images": {name: _png(image) for name, image in drawn.items()},
-            "white": {name: image.white for name, image in drawn.items()},
+            "shares": shares,
         }
 
     about = {

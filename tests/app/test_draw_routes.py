@@ -215,6 +215,7 @@ def test_photos_are_answered_for_each_task(task, classes, model, options, parts)
             assert {"mask", "mean", "variance"} <= set(answer["images"])
             mask = Image.open(io.BytesIO(base64.b64decode(answer["images"]["mask"])))
             assert mask.size == (24, 20)
+            assert answer["shares"]["b"] == pytest.approx(np.asarray(mask).mean())
         assert ask(port, "/api/photo", b"text", {"content-type": "text/plain"})[0] == 415
         assert ask(port, "/api/photo", b"\x89PNG\r\n\x1a\nbroken", {"content-type": "image/png"})[0] == 422
 

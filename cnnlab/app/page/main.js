@@ -207,6 +207,7 @@ async function start() {
   if (about.kind === "drawing") {
     startDrawing(about);
   } else {
+    document.querySelector("h1").textContent = STRINGS.photoHeading;
     startPhoto(about, { failed, clearError });
   }
 }

@@ -35,8 +35,11 @@ export function startPhoto(about, { failed, clearError }) {
 
   const SHOWN = {
     vector: showVector,
-    map: () => {
+    map: ({ shares }) => {
       $("photo-state").textContent = STRINGS.segmented;
+      $("photo-bars").replaceChildren();
+      $("photo-bars-caption").textContent = STRINGS.masks;
+      createBars($("photo-bars"), Object.keys(shares))(Object.values(shares), null);
     },
     grid: ({ records }) => {
       $("photo-state").textContent = STRINGS.boxes(strong(records).length);

@@ -2,6 +2,7 @@
 
 export const STRINGS = {
   title: "Draw your number",
+  photoHeading: "Show the network a photo",
   run: (about) => `The network of ${about.run}`,
   boardTitle: "Your drawing",
   paper: "Paper to draw on",
