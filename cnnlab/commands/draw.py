@@ -114,7 +114,10 @@ def _train() -> str:
     from cnnlab.console import console
 
     path = RUNS / DEFAULT
-    console().print(f"there is no run in {RUNS}/, so a network that reads drawn digits is trained first: {path}")
+    console().print(
+        f"there is no run in {RUNS}/, so a network that reads drawn digits is trained first, in less "
+        f"than a minute: {path}"
+    )
     cnnlab.train(cnnlab.presets.get(DEFAULT), path)
     return str(path)
 
