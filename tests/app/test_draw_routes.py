@@ -235,3 +235,32 @@ def test_an_image_larger_than_the_limit_is_refused():
 def test_bad_options_end_the_command_with_2(arguments, words, run, capsys):
     assert main(["draw", str(run), "--no-browser", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_newest_finished_run_is_taken(tmp_path):
+    import os
+
+    from cnnlab.commands.draw import _newest
+
+    assert _newest(tmp_path) is None
+    for i, name in enumerate(("older", "newer", "unfinished")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiment.json").write_text("{}")
+        if name != "unfinished":
+            (tmp_path / name / "checkpoints").mkdir()
+            os.utime(tmp_path / name / "checkpoints", (i, i))
+    assert _newest(tmp_path) == str(tmp_path / "newer")
+
+
+def test_a_run_whose_data_moved_says_what_the_page_cannot_show(run, monkeypatch):
+    from cnnlab.commands import draw
+    from cnnlab.training import restore
+
+    def moved(*_):
+        raise ValueError("no data in old/")
+
+    monkeypatch.setattr(restore, "load_data", moved)
+    own, remark = draw._own(str(run), draw.Request(str(run), 0, False, 3, 0, None))
+    assert "no data in old/" in remark
+    assert own.about["familiar"] is False
+    assert "patches" not in own.unit(Unit(Drawing(page()), "conv1", 0))
