@@ -1,1 +1,1 @@
-"""The server on the loopback: limits, images from requests, batches of requests, and what `cnnlab serve` answers."""
+"""The server on the loopback: limits, images from requests, batches of requests; what it answers, and its page."""

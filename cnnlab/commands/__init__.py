@@ -8,6 +8,7 @@ from types import ModuleType
 from cnnlab.commands import (
     compare,
     data,
+    draw,
     dream,
     evaluate,
     explain,
@@ -30,6 +31,7 @@ COMMANDS: dict[str, ModuleType] = {
     "features": features,
     "dream": dream,
     "probe": probe,
+    "draw": draw,
     "serve": serve,
     "summary": summary,
     "export": export,

@@ -32,6 +32,12 @@ PRESETS: dict[str, Experiment] = {
         optimizer=Optimizer(schedule="cosine"),
         training=Training(epochs=30, batch_size=32),
     ),
+    "strokes-lenet5": Experiment(
+        model=Choice("lenet5", dropout=0.4),
+        data=Choice("strokes"),
+        optimizer=Optimizer(learning_rate=2e-3, schedule="cosine"),
+        training=Training(epochs=12, augmentation=Augmentation(shift=0.04, rotation=7.0, zoom=0.05, elastic=0.5)),
+    ),
     "shapes-classification": dataclasses.replace(_SHAPES, model=Choice("lenet5", dropout=0.2)),
     "shapes-regression": dataclasses.replace(
         _SHAPES,

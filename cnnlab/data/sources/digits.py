@@ -19,13 +19,19 @@ def digits(*, size: int = 28, seed: int = 0) -> Dataset:
       seed: seed of the split.
     """
     from PIL import Image
-    from sklearn.datasets import load_digits
 
     if not 8 <= size <= 256:
         raise ValueError(f"size must lie in 8..256 pixels, found {size}")
-    raw = load_digits()
-    small = np.round(raw.images * (255 / 16)).astype(np.uint8)
+    small, label = digits_8x8()
     image = np.stack([Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR) for pixels in small])
-    columns = {"image": image, "label": raw.target.astype(np.int32)}
+    columns = {"image": image, "label": label}
     splits = split_columns(columns, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=seed)
     return from_arrays(splits, classes=tuple("0123456789"), name="digits")
+
+
+def digits_8x8() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the embedded digits as they are stored, `[1797, 8, 8]` uint8, and their labels `[1797]` int32."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    return np.round(raw.images * (255 / 16)).astype(np.uint8), raw.target.astype(np.int32)

@@ -1,0 +1,170 @@
+// A photo: chosen, dropped or pasted, and the network's answer over it.
+
+import { ask, latest } from "./ask.js";
+import { createBars } from "./bars.js";
+import { STRINGS } from "./strings.js";
+
+const $ = (id) => document.getElementById(id);
+
+export function startPhoto(about, { failed, clearError }) {
+  const canvas = $("photo-canvas");
+  let photo = null; // ImageBitmap of the file, or null where the browser cannot show it
+  let answer = null;
+  const maps = new Map();
+
+  function draw() {
+    const [height, width] = answer.size;
+    const scale = Math.min(1, 1200 / Math.max(width, height));
+    canvas.width = Math.max(1, Math.round(width * scale));
+    canvas.height = Math.max(1, Math.round(height * scale));
+    const context = canvas.getContext("2d");
+    if (photo) {
+      context.drawImage(photo, 0, 0, canvas.width, canvas.height);
+    }
+    const map = maps.get(document.querySelector("input[name=map]:checked")?.value);
+    if (map) {
+      context.globalAlpha = $("photo-opacity").value / 100;
+      context.imageSmoothingEnabled = false;
+      context.drawImage(map, 0, 0, canvas.width, canvas.height);
+      context.globalAlpha = 1;
+    }
+    if (about.logits === "grid") {
+      drawBoxes(context, answer.records, scale);
+    }
+  }
+
+  const SHOWN = {
+    vector: showVector,
+    map: ({ shares }) => {
+      $("photo-state").textContent = STRINGS.segmented;
+      $("photo-bars").replaceChildren();
+      $("photo-bars-caption").textContent = STRINGS.masks;
+      createBars($("photo-bars"), Object.keys(shares))(Object.values(shares), null);
+    },
+    grid: ({ records }) => {
+      $("photo-state").textContent = STRINGS.boxes(strong(records).length);
+      $("photo-caption").textContent = STRINGS.boxesCaption(about.passes);
+    },
+  };
+
+  async function show(file) {
+    clearError();
+    $("photo-state").textContent = STRINGS.waiting;
+    const received = await ask("photo", file, {}, file.type.startsWith("image/") ? file.type : undefined);
+    photo?.close();
+    photo = await createImageBitmap(file).catch(() => null);
+    answer = received;
+    maps.clear();
+    for (const [name, text] of Object.entries(answer.images)) {
+      const image = new Image();
+      image.src = `data:image/png;base64,${text}`;
+      await image.decode();
+      maps.set(name, image);
+    }
+    chooseMaps();
+    $("photo-figure").hidden = false;
+    $("photo-caption").textContent = photo ? file.name ?? "" : STRINGS.noPreview;
+    SHOWN[about.logits](answer, about);
+    draw();
+  }
+
+  function chooseMaps() {
+    $("photo-tools").hidden = maps.size === 0;
+    const chosen = document.querySelector("input[name=map]:checked")?.value ?? "mask";
+    $("photo-maps").querySelectorAll("label").forEach((label) => label.remove());
+    for (const name of ["", ...maps.keys()]) {
+      const label = document.createElement("label");
+      const input = Object.assign(document.createElement("input"), { type: "radio", name: "map", value: name });
+      const text = document.createElement("span");
+      input.checked = name === chosen;
+      text.textContent = name ? STRINGS.map(name) : STRINGS.noMap;
+      input.addEventListener("change", draw);
+      label.append(input, text);
+      $("photo-maps").append(label);
+    }
+  }
+
+  const look = latest(show, (error) => {
+    $("photo-state").textContent = "";
+    failed(error);
+  });
+  const take = (files) => {
+    const file = [...files][0];
+    if (!file) {
+      failed(new Error(STRINGS.noImage));
+    } else {
+      look(file);
+    }
+  };
+  $("file").addEventListener("change", (event) => take(event.target.files));
+  document.addEventListener("paste", (event) => take(event.clipboardData.files));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    take(event.dataTransfer.files);
+  });
+  const told = () => {
+    $("photo-opacity-value").textContent = STRINGS.percent($("photo-opacity").value);
+  };
+  $("photo-opacity").addEventListener("input", () => {
+    told();
+    draw();
+  });
+  told();
+  $("photo").hidden = false;
+}
+
+function showVector({ records: [record] }, about) {
+  const body = $("photo-bars");
+  body.replaceChildren();
+  if (record.probs) {
+    const names = Object.keys(record.probs);
+    const mean = Object.values(record.probs);
+    const spread = record.variance && Object.values(record.variance).map(Math.sqrt);
+    $("photo-bars-caption").textContent = STRINGS.bars(about.passes);
+    createBars(body, names)(mean, spread ?? null);
+    $("photo-state").textContent =
+      typeof record.label === "string" ? STRINGS.photoGuess(record.label) : STRINGS.labels(record.label);
+    return;
+  }
+  $("photo-bars-caption").textContent = record.low ? STRINGS.values : STRINGS.valuesAlone;
+  for (const [name, value] of Object.entries(record.value)) {
+    const row = body.insertRow();
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = name;
+    row.append(head);
+    const cell = row.insertCell();
+    cell.colSpan = 2;
+    cell.textContent = STRINGS.value(value, record.low?.[name], record.high?.[name]);
+  }
+  $("photo-state").textContent = "";
+}
+
+function strong(records) {
+  return records.filter((record) => record.score >= 0.3);
+}
+
+function drawBoxes(context, records, scale) {
+  const colour = "#ffd23f";
+  context.lineWidth = 2.5;
+  context.font = "bold 14px system-ui, sans-serif";
+  for (const { bbox, bbox_std: spread, category, score } of strong(records)) {
+    const [x, y, width, height] = bbox.map((value) => value * scale);
+    context.strokeStyle = colour;
+    context.strokeRect(x, y, width, height);
+    if (spread) {
+      const [left, top, right, bottom] = spread.map((value) => 2 * value * scale);
+      for (const [cx, cy, rx, ry] of [[x, y, left, top], [x + width, y + height, right, bottom]]) {
+        context.beginPath();
+        context.ellipse(cx, cy, rx, ry, 0, 0, 2 * Math.PI);
+        context.stroke();
+      }
+    }
+    const text = `${category} ${score.toFixed(2)}`;
+    context.fillStyle = "rgba(0, 0, 0, 0.75)";
+    context.fillRect(x, Math.max(y - 20, 0), context.measureText(text).width + 8, 20);
+    context.fillStyle = colour;
+    context.fillText(text, x + 4, Math.max(y - 20, 0) + 15);
+  }
+}
