@@ -29,7 +29,7 @@ class ResNet(nn.Module):
       block: `basic` (two 3x3 convolutions) or `bottleneck` (1x1, 3x3 and 1x1 convolutions).
       width: channels of the first stage.
       stem: first layers: `photo` is a 7x7 convolution and a pooling, each of stride 2; `small` is one 3x3 convolution.
-      shortcut: `project` or `pad`; see `cnnlab.nn.residual`.
+      shortcut: `project`, `pad` or `none`; see `cnnlab.nn.residual`.
       dropout: dropout rate before the last layer.
       spatial_dropout: share of feature maps that are dropped after each stage.
       features_only: whether to return the last feature map `[B, h, w, C]` instead of logits.

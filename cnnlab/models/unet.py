@@ -64,7 +64,7 @@ class UNet(nn.Module):
       residual: whether every block adds its input to its output (Drozdzal et al., The Importance of Skip Connections in
         Biomedical Image Segmentation, DLMIA 2016).
       skip: `concatenate` appends the channels of the map from the way down; `add` adds them, so that the next block has
-        half as many input channels.
+        half as many input channels; `none` leaves them out, for comparison.
       border: `zero` pads every convolution. `valid` pads none, so that the output has `margin(depth)` rows and columns
         fewer. `mirror` is `valid` on an image that is mirrored beyond its border, like the paper's tiles.
       dtype: type of the computation; parameters stay float32.
@@ -81,13 +81,13 @@ class UNet(nn.Module):
     spatial_dropout: float = 0.0
     central_dropout: float = 0.0
     residual: bool = False
-    skip: Literal["concatenate", "add"] = "concatenate"
+    skip: Literal["concatenate", "add", "none"] = "concatenate"
     border: Literal["zero", "mirror", "valid"] = "zero"
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True) -> jax.Array:
-        check_known("skip", self.skip, ("concatenate", "add"))
+        check_known("skip", self.skip, SKIPS)
         check_known("border", self.border, ("zero", "mirror", "valid"))
         if min(self.width, self.depth) < 1:
             raise ValueError(f"width and depth must be 1 or more, found {self.width} and {self.depth}")
@@ -108,7 +108,7 @@ class UNet(nn.Module):
             "dtype": self.dtype,
         }
         average = {"use_running_average": use_running_average}
-        join = concatenate_skip if self.skip == "concatenate" else _add_skip
+        join = SKIPS[self.skip]
 
         def central(x: jax.Array, level: int, name: str) -> jax.Array:
             if level < self.depth - 2:
@@ -163,3 +163,7 @@ def _pad(x: jax.Array, size: tuple[int, int], depth: int, border: str) -> jax.Ar
 
 def _add_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
     return x + crop_centre(skip, x.shape[1:3])
+
+
+SKIPS = {"concatenate": concatenate_skip, "add": _add_skip, "none": lambda x, skip: x}
+"""How a block on the way up takes in the map of the same size from the way down."""

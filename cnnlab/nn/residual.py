@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from cnnlab.errors import check_known
 from cnnlab.nn.convolution import ConvBlock
 
-Shortcut = Literal["project", "pad"]
+Shortcut = Literal["project", "pad", "none"]
 """How a block brings its input to the shape of its output if the size or the channels change.
 
 `project` applies a 1x1 convolution with batch norm (the paper's option B). `pad` takes every other pixel and appends
-channels of zeros (option A), which needs no parameters."""
+channels of zeros (option A), which needs no parameters. `none` adds no input at all: the paper's plain network, for
+comparison."""
 
 
 class BasicBlock(nn.Module):
@@ -25,7 +26,7 @@ class BasicBlock(nn.Module):
     Attributes:
       features: output channels.
       stride: stride of the block in pixels.
-      shortcut: `project` or `pad`; see `Shortcut`.
+      shortcut: `project`, `pad` or `none`; see `Shortcut`.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -52,7 +53,7 @@ class Bottleneck(nn.Module):
     Attributes:
       features: channels of the first two convolutions.
       stride: stride of the block in pixels.
-      shortcut: `project` or `pad`; see `Shortcut`.
+      shortcut: `project`, `pad` or `none`; see `Shortcut`.
       dtype: type of the computation; parameters stay float32.
     """
 
@@ -74,8 +75,10 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, features: int, use_running_average: bool) -> jax.Array:
-    """Converts the input of a block to the shape of its output."""
+    """Converts the input of a block to the shape of its output; 0 without a shortcut."""
     check_known("shortcut", block.shortcut, get_args(Shortcut))
+    if block.shortcut == "none":
+        return jnp.zeros((), x.dtype)
     if block.stride == 1 and x.shape[-1] == features:
         return x
     if block.shortcut == "pad":
