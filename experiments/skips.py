@@ -83,7 +83,7 @@ def steps_of(plan: Plan, steps: int) -> Iterator[tuple[float, Any]]:
 
 
 def measure(plan: Plan, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the losses `[steps]` and the gradient norms of the kernels, `[steps, layers]`, in the order of the pass."""
+    """Returns the losses `[steps]` and the kernels' gradient norms `[steps, layers]`, in the order of the pass."""
     rows = cnnlab.summary(plan.network, plan.dataset.spec.shape).rows
     names = [row.name for row in rows if row.kernel and row.parameters and "shortcut" not in row.name]
     losses, norms = zip(*steps_of(plan, steps), strict=True)
