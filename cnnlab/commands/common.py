@@ -16,8 +16,23 @@ from cnnlab.quoting import for_markdown, for_terminal
 
 T = TypeVar("T")
 
-Run = tyro.conf.Positional[str]
+Run = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
 """The run directory, the first argument of most commands."""
+
+Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN...")]
+"""Run directories, the first arguments of a command."""
+
+Place = Annotated[str | None, tyro.conf.arg(metavar="PATH")]
+"""A file or directory, or None."""
+
+File = Annotated[str | None, tyro.conf.arg(metavar="FILE")]
+"""A file, or None."""
+
+Directory = Annotated[str | None, tyro.conf.arg(metavar="DIR")]
+"""A directory, or None."""
+
+MovedData = Annotated[str | None, tyro.conf.arg(name="data.path", metavar="PATH")]
+"""The flag `--data.path`: a new path of a run's data."""
 
 AsJson = Annotated[bool, tyro.conf.arg(name="json")]
 """The flag `--json`: one JSON object, alone, on standard output."""

@@ -1,11 +1,11 @@
 """List or prepare datasets: cnnlab data list [--json] | prepare NAME [--raw-dir DIR] [--data-dir DIR]."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from cnnlab.commands.common import AsJson, Misuse, parse, print_json
+from cnnlab.commands.common import AsJson, Directory, Misuse, parse, print_json
 from cnnlab.quoting import for_terminal
 
 
@@ -14,10 +14,10 @@ def run(arguments: Sequence[str]) -> None:
 
     def command(
         action: tyro.conf.Positional[Literal["list", "prepare"]],
-        name: tyro.conf.Positional[str | None] = None,
+        name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="NAME")] = None,
         /,
-        raw_dir: str | None = None,
-        data_dir: str | None = None,
+        raw_dir: Directory = None,
+        data_dir: Directory = None,
         json: AsJson = False,
     ) -> tuple:
         """List the available datasets, or prepare a standard dataset.

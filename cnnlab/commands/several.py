@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cnnlab.files.atomic import write_text
-from cnnlab.files.figures import save_figures
+from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
 from cnnlab.plots.spread import spread
 from cnnlab.quoting import for_csv, for_terminal
@@ -48,8 +48,10 @@ def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, 
     console.print(table)
 
 
-def write_runs(directory: Path, names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> Path:
-    """Writes `summary.json`, `summary.csv` and `summary.png`; returns the path of the JSON file."""
+def write_runs(
+    directory: Path, names: Sequence[str], reports: Sequence[Mapping[str, Any]], *, figure_format: FigureFormat = "png"
+) -> Path:
+    """Writes `summary.json`, `summary.csv` and the figure `summary`; returns the path of the JSON file."""
     path = directory / "summary.json"
     write_text(path, json.dumps(without_nan(as_json(names, reports)), indent=2) + "\n")
     text = io.StringIO()
@@ -59,7 +61,7 @@ def write_runs(directory: Path, names: Sequence[str], reports: Sequence[Mapping[
     writer.writerows([name, values.mean(), _deviation(values), *values] for name, values in metrics.items())
     write_text(directory / "summary.csv", text.getvalue())
     finite = {name: values for name, values in metrics.items() if np.isfinite(values).all()}
-    save_figures({"summary": spread(finite)}, directory)
+    save_figures({"summary": spread(finite)}, directory, figure_format=figure_format)
     return path
 
 
