@@ -24,7 +24,7 @@ from cnnlab.commands.common import (
     print_report,
     write_report,
 )
-from cnnlab.files.figures import FigureFormat
+from cnnlab.files.figures import FigureFormat, write_index
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
 
@@ -109,15 +109,17 @@ def run(arguments: Sequence[str]) -> None:
 def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -> None:
     """Evaluates one run, or the mean of several, and prints the report."""
     import cnnlab
+    from cnnlab.training.restore import load_task
 
     if options["figures"] is None and len(runs) == 1 and any(options[name] is not None for name in _REPORTED):
         options["figures"] = str(Path(runs[0]) / "report")
     started = time.time() - 2  # times of files may be as coarse as 2 s
     report = cnnlab.evaluate(runs, data, **options, details=True)
     title = f"{options['split']} split of {', '.join(runs)}{_flags(options)}"
-    print_json(report) if as_json else print_report(report, title)
+    print_json(report) if as_json else print_report(report, title, load_task(runs[0]).verdict(report))
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
+        write_index(Path(options["figures"]), title)
         print(f"report  {for_terminal(path)}", file=sys.stderr)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cnnlab.commands.common import arrow, cell
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
@@ -43,8 +44,8 @@ def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, 
     for name in ("mean ± sd", *names):
         table.add_column(for_terminal(name), justify="right")
     for name, values in metrics_of(reports).items():
-        mean = f"{values.mean():.4f} ± {_deviation(values):.4f}"
-        table.add_row(name.replace("_", " "), mean, *(f"{value:.4f}" for value in values))
+        mean = f"{cell(name, values.mean())} ± {_deviation(values):.4f}"
+        table.add_row(name.replace("_", " ") + arrow(name), mean, *(cell(name, value) for value in values))
     console.print(table)
 
 

@@ -1,7 +1,7 @@
 """Matplotlib figures as PNG, PDF or SVG files, and a page that shows those of a directory.
 
-The figures follow matplotlib's own settings: a file `matplotlibrc` in the working directory, or one that the environment
-variable MATPLOTLIBRC names, changes fonts, sizes, lines and resolution.
+The figures follow matplotlib's own settings: a file `matplotlibrc` in the working directory, or one that the
+environment variable MATPLOTLIBRC names, changes fonts, sizes, lines and resolution.
 """
 
 import html
@@ -36,7 +36,7 @@ def save_figures(figures: Mapping[str, Any], directory: Path, *, figure_format: 
     """Writes each matplotlib figure as `directory/NAME.SUFFIX` and returns the paths.
 
     A $ in a text, such as the name of a class, is not read as a formula. A name may contain a folder: `images/0007`.
-    PNG files have 300 dots per inch, or matplotlib's `savefig.dpi` if it is set; PDF files embed their fonts as TrueType.
+    PNG files have 300 dots per inch, or matplotlib's `savefig.dpi` if it is set. PDF files embed fonts as TrueType.
 
     Args:
       figures: figures by name.

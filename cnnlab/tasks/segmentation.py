@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -188,6 +189,15 @@ class Segmentation(Task):
                 for k, name in enumerate(rows["class_names"])
             ]
         }
+
+    def verdict(self, report: Mapping[str, Any]) -> str:
+        """Says the share of correct pixels, the mean IoU, and which class has the lowest."""
+        text = f"{100 * report['pixel_accuracy']:.1f} % of the pixels right; mean IoU {report['mean_iou']:.2f}"
+        known = [record for record in report.get("classes", ()) if not math.isnan(record["iou"])]
+        if not known:
+            return text
+        worst = min(known, key=lambda record: record["iou"])
+        return f"{text}, lowest for {worst['class']} ({worst['iou']:.2f})"
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         confusion = rows["confusion"]
