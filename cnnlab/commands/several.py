@@ -44,9 +44,15 @@ def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, 
     for name in ("mean ± sd", *names):
         table.add_column(for_terminal(name), justify="right")
     for name, values in metrics_of(reports).items():
-        mean = f"{cell(name, values.mean())} ± {_deviation(values):.4f}"
+        mean = _mean_text(name, values)
         table.add_row(name.replace("_", " ") + arrow(name), mean, *(cell(name, value) for value in values))
     console.print(table)
+
+
+def _mean_text(name: str, values: np.ndarray) -> str:
+    """Formats mean ± standard deviation; a dash if the mean is not defined."""
+    mean = cell(name, values.mean())
+    return mean if mean == "-" else f"{mean} ± {_deviation(values):.4f}"
 
 
 def write_runs(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.plots.canvas import BOX_COLOURS, GREY, new_figure, outline, show
+from cnnlab.colours import BOXES, GREY
+from cnnlab.plots.canvas import class_legend, new_figure, outline, show, show_classes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,15 +34,18 @@ def augmentations(batches: Sequence[Mapping[str, np.ndarray]], titles: Sequence[
                 _tint(axis, batch["mask"][i])
             for box, label in zip(batch.get("boxes", [()] * n)[i], batch.get("classes", [()] * n)[i], strict=True):
                 if label >= 0:
-                    outline(axis, box, classes[label], BOX_COLOURS[label % len(BOX_COLOURS)])
-        line[0].text(-0.06, 0.5, title, transform=line[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
+                    outline(axis, box, classes[label], BOXES[label % len(BOXES)])
+        line[0].text(
+            -0.06, 0.5, title, transform=line[0].transAxes, rotation=90, va="center", ha="right", fontsize="small"
+        )
+    if "mask" in batches[0]:
+        class_legend(figure, classes, first=1)
     return figure
 
 
 def _tint(axis: Axes, mask: np.ndarray) -> None:
     """Draws a mask `[H, W]` over its image: classes from 1 on in colour, ignored pixels hatched."""
-    classes = np.ma.masked_less(mask, 1)
-    axis.imshow(classes, cmap="tab10", vmin=0, vmax=max(9, int(mask.max())), alpha=0.45, interpolation="nearest")
+    show_classes(axis, mask, alpha=0.45, first=1)
     if (mask == -1).any():
         hatched = axis.contourf(mask == -1, levels=[0.5, 1.5], colors="none", hatches=["////"])
         hatched.set(edgecolor=GREY, linewidth=0)

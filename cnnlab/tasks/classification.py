@@ -154,8 +154,10 @@ class Classification(Task):
         wrong = order[~correct[order]]
         order = (wrong if len(wrong) else order)[:_GALLERY_SIZE]
         title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least confident predictions"
+        truths, predicted = ([names[k] for k in each] for each in (label[order], probs[order].argmax(-1)))
         titles = [
-            f"true {names[label[i]]}\npredicted {names[probs[i].argmax()]}, p = {confidence[i]:.2f}" for i in order
+            f"true {t}\npredicted {p}, p = {c:.2f}"
+            for t, p, c in zip(truths, predicted, confidence[order], strict=True)
         ]
         out["confusion"] = confusion_matrix(counts, names)
         out["wrong"] = gallery([rows["image"][i] for i in order], titles, title=title)

@@ -237,12 +237,14 @@ class Segmentation(Task):
 
 
 def _figure(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:
-    """Draws image, truth, guess, confidence and errors of the chosen examples, one row per example."""
-    guess, confidence = rows["guess"][chosen], rows["confidence"][chosen]
-    maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
+    """Draws image, truth, prediction, confidence and errors of the chosen examples, one row per example."""
+    predicted, confidence = rows["guess"][chosen], rows["confidence"][chosen]
+    maps = {"E[y]": np.where(predicted == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
     if "variance" in rows:
         maps["Var[y]"] = rows["variance"][chosen]
-    return prediction_grid([rows["image"][i] for i in chosen], rows["mask"][chosen], guess, maps, k)
+    return prediction_grid(
+        [rows["image"][i] for i in chosen], rows["mask"][chosen], predicted, maps, rows["class_names"]
+    )
 
 
 def _frequency_weights(masks, classes: tuple[str, ...], kind: str) -> tuple[float, ...]:

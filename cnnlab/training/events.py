@@ -5,6 +5,7 @@ setting of every experiment without an effect on its network.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def event_writer(directory: Path, step: int) -> Iterator[Callable[[Mapping[str, 
         def write(row: Mapping[str, float]) -> None:
             for name in row.keys() - {"epoch", "step"}:
                 tag = name.replace("validation_", "validation/") if "validation_" in name else f"training/{name}"
-                writer.add_scalar(tag, row[name], row["step"])
+                if math.isfinite(row[name]):
+                    writer.add_scalar(tag, row[name], row["step"])
             writer.flush()
 
         yield write

@@ -116,7 +116,7 @@ def bar(out: LoggingConsole, training: Training, *, steps: int, step: int) -> It
                 return
             estimated = True
             left = (time.monotonic() - began) / (step - first) * (epochs * steps - step)
-            if left >= 1:
+            if left >= 1.5:
                 out.print(f"about {duration(left)} for the {epochs * steps - step:,} steps that remain")
 
         def tick(step: int) -> None:
@@ -130,7 +130,7 @@ def bar(out: LoggingConsole, training: Training, *, steps: int, step: int) -> It
 
         def advance(row: dict[str, float], monitor: str) -> None:
             epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
-            note = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
+            note = f"loss {row['loss']:.4f}  {monitor.replace('_', ' ')} {row[f'validation_{monitor}']:.4f}"
             update(completed=row["step"], epoch=epoch, rate=rate, note=note)
             estimate(row["step"])
             line = f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {note}"
