@@ -84,7 +84,8 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "") -> No
         table.add_row(*map(for_terminal, row))
     console.print(table)
     for name, columns, rows in _tables(_worst(report)):
-        table = Table(title=f"\n{for_terminal(name)}", title_justify="left", box=None, pad_edge=False)
+        console.print(f"\n{for_terminal(name)}", style="italic", soft_wrap=True)
+        table = Table(box=None, pad_edge=False)
         for i, column in enumerate(columns):
             table.add_column(for_terminal(column), justify="right" if i else "left")
         for row in rows:

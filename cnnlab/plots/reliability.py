@@ -24,7 +24,7 @@ def reliability_diagram(
     """Draws accuracy against confidence, and the number of examples in each bin.
 
     The shaded band contains 95 of 100 perfectly calibrated models that have as many examples with this confidence.
-    Bins with fewer than `FEW` examples are hollow.
+    Bins with fewer than `FEW` examples are hollow and not on the line.
 
     Args:
       bins: the bins, from `metrics.calibration.errors.reliability`.
@@ -47,13 +47,12 @@ def reliability_diagram(
     top.bar(left, high - low, width, low, **band)
     top.plot([0, 1], [0, 1], "--", color=GREY)
     accuracy, few = bins.accuracy[filled], count < FEW
-    top.plot(confidence, accuracy, "-", color=BLUE, linewidth=1)
-    top.plot(confidence[~few], accuracy[~few], "o", color=BLUE, label="this model")
+    top.plot(confidence[~few], accuracy[~few], "o-", color=BLUE, label="this model")
     if few.any():
         hollow = {"color": BLUE, "markerfacecolor": "white", "label": f"fewer than {FEW} examples"}
         top.plot(confidence[few], accuracy[few], "o", **hollow)
     spread = "" if interval is None else f" ({interval[0]:.4f} to {interval[1]:.4f})"
-    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(-0.02, 1.02))
     top.set_title(f"ECE {ece:.4f}{spread}, noise floor {floor:.4f}", fontsize="medium")
     top.legend(loc="best", frameon=False, fontsize="small")
     bottom.bar(left, count, width, align="edge", color=BLUE, edgecolor="white", linewidth=0.8)

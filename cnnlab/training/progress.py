@@ -43,10 +43,11 @@ def describe(out: Console, params: Any, plan: Plan, *, networks: int = 1, verbos
     place = f"{cores} cores" if cores else f"{count} × {device.device_kind}"
     number = sum(leaf.size for leaf in jax.tree.leaves(params))
     name = f"{f'{networks} × ' if networks > 1 else ''}{type(plan.network).__name__}"
+    work = f"{_count(training.epochs, 'epoch')} of {_count(plan.steps, 'step')} of {training.batch_size} images"
     lines = (
-        f"{images:,} images of {k} {'classes' if k > 1 else 'class'}, {size}: {dataset.name} ({sizes})",
+        f"{images:,} images of {k} {'class' if k == 1 else 'classes'}, {size}: {dataset.name} ({sizes})",
         f"→ {name}, {number:,} parameters",
-        f"→ {training.epochs} epochs of {plan.steps:,} steps of {training.batch_size} images on {place}",
+        f"→ {work} on {place}",
     )
     for line in (*lines, *dataset.remarks):
         out.print(for_terminal(line), soft_wrap=True)
@@ -69,6 +70,10 @@ def write_summary(path: Path, params: Any, name: str) -> None:
     text = io.StringIO()
     Console(file=text, width=120, highlight=False, markup=False, emoji=False).print(table_of(params, name))
     write_text(path, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
