@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from cnnlab.commands.forms import metavar
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
@@ -62,6 +63,8 @@ def parse(command: Callable[..., T], arguments: Sequence[str], name: str) -> T:
     Raises:
       SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
+    kinds = get_type_hints(command, include_extras=True).items()
+    command.__annotations__ = {option: Annotated[kind, tyro.conf.arg(**metavar(kind))] for option, kind in kinds}
     return tyro.cli(command, args=list(arguments), prog=f"cnnlab {name}")
 
 

@@ -14,7 +14,7 @@ def run(arguments: Sequence[str]) -> None:
 
     def command(
         action: tyro.conf.Positional[Literal["list", "prepare"]],
-        name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="NAME")] = None,
+        name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME]")] = None,
         /,
         raw_dir: Directory = None,
         data_dir: Directory = None,

@@ -43,7 +43,7 @@ def form(name: str, title: str, flags: Sequence[Flag], texts: dict[str, str], sh
     for option, kind, default in flags:
         if not isinstance(default, type):  # the default of a form within a form is its type
             path = f"{name}.{option}" if name else option
-            kind = Annotated[kind, tyro.conf.arg(help=texts.get(option, ""), **_metavar(kind))]
+            kind = Annotated[kind, tyro.conf.arg(help=texts.get(option, ""), **metavar(kind))]
             kept = shown is None or path in shown or default is tyro.MISSING
             kind = kind if kept else tyro.conf.Suppress[kind]
         value = dataclasses.field(default_factory=default) if isinstance(default, type) else default
@@ -74,8 +74,12 @@ def settings_of(kind: type, filled: Any) -> Any:
     return kind(**{n: settings_of(hints[n], v) if dataclasses.is_dataclass(v) else v for n, v in values.items()})
 
 
-def _metavar(kind: Any) -> dict[str, str]:
-    """Returns the placeholder of an option that is a number, text or path, or None instead of one."""
+def metavar(kind: Any) -> dict[str, str]:
+    """Returns the placeholder of an option that is a number, text or path, or None instead of one, for `tyro.conf.arg`.
+
+    >>> metavar(int | None), metavar(str), metavar(bool)
+    ({'metavar': 'INT'}, {'metavar': 'TEXT'}, {})
+    """
     parts = set(get_args(kind)) if get_origin(kind) in (Union, types.UnionType) else {kind}
     parts -= {type(None)}
     [first, *others] = parts

@@ -39,5 +39,5 @@ def test_a_hidden_option_still_works(capsys):
 def test_help_names_runs_files_and_directories(command, capsys):
     assert main([command, "--help"]) == 0
     printed = capsys.readouterr().out
-    assert {"RUN", "NAME"} & set(printed.replace("...", " ").replace("|", " ").replace("]", " ").split())
+    assert {"RUN", "[NAME"} & set(printed.replace("...", " ").replace("|", " ").replace("]", " ").split())
     assert "output STR" not in printed.replace("{None}|", "")
