@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,8 +37,13 @@ class LoggingConsole(Console):
         """Appends a text to the files only."""
         now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         for file in self._files:
-            with file.open("a", encoding="utf-8") as stream:
+            with open(file, "a", encoding="utf-8", errors="backslashreplace", opener=_open_regular) as stream:
                 stream.writelines(f"{now}  {line}\n" for line in text.splitlines())
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Opens a file without following a link at its place or waiting for the reader of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 @contextlib.contextmanager
