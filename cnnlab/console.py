@@ -1,8 +1,12 @@
 """Progress bars and messages on standard error; standard output carries only results."""
 
 import contextlib
+import datetime
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,6 +15,35 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def console(quiet: bool = False) -> Console:
     """Returns standard error as a console; a quiet one prints nothing."""
     return Console(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
+
+
+class LoggingConsole(Console):
+    """Standard error as a console that also appends each text that is printed to files, after date and time.
+
+    A quiet one prints nothing, but the files get every line.
+    """
+
+    def __init__(self, files: Sequence[Path], *, quiet: bool = False):
+        super().__init__(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
+        self._files = tuple(files)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints as `rich.console.Console` does; texts are also logged, tables and progress bars are not."""
+        super().print(*objects, **options)
+        if objects and all(isinstance(part, str) for part in objects):
+            self.log_line(" ".join(objects))
+
+    def log_line(self, text: str) -> None:
+        """Appends a text to the files only."""
+        now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        for file in self._files:
+            with open(file, "a", encoding="utf-8", errors="backslashreplace", opener=_open_regular) as stream:
+                stream.writelines(f"{now}  {line}\n" for line in text.splitlines())
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Opens a file without following a link at its place or waiting for the reader of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 @contextlib.contextmanager

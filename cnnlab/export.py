@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ import numpy as np
 from cnnlab.files.atomic import write_bytes
 from cnnlab.tasks.task import Outputs
 from cnnlab.trained import Trained, outputs
+
+Kind = Literal["stablehlo", "onnx"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -56,15 +58,23 @@ def export_onnx(trained: Trained) -> bytes:
     return model.SerializeToString()
 
 
-def export(
-    trained: Trained, path: str | Path, *, kind: Literal["stablehlo", "onnx"] = "stablehlo"
-) -> dict[str, list[int | str]]:
+def export(trained: Trained, path: str | Path, *, kind: Kind | None = None) -> dict[str, list[int | str]]:
     """Writes the forward pass to a file and describes its input and outputs in `FILE.json`; both are atomic writes.
+
+    Args:
+      trained: the network.
+      path: file to write.
+      kind: `stablehlo` or `onnx`; by default the suffix `.stablehlo` or `.onnx` decides, and any other file becomes
+        StableHLO.
 
     Returns:
       The shape of each output; `B` is the batch size.
+
+    Raises:
+      ValueError: the suffix is that of the other kind, or `onnx` needs its extra.
     """
     path = Path(path)
+    kind = _kind(path, kind)
     content = export_stablehlo(trained) if kind == "stablehlo" else export_onnx(trained)
     dtype, scale = ("uint8", "0..255") if kind == "stablehlo" else ("float32", "0..1")
     shapes = _shapes(trained)
@@ -78,6 +88,18 @@ def export(
     for target, data in ((path, content), (path.with_name(f"{path.name}.json"), text.encode())):
         write_bytes(target, data)
     return shapes
+
+
+def _kind(path: Path, kind: Kind | None) -> Kind:
+    """Returns the kind of a file by its suffix, or the one that is given."""
+    own = path.suffix.lower().removeprefix(".")
+    if own not in get_args(Kind):
+        return kind or "stablehlo"
+    if kind is not None and kind != own:
+        raise ValueError(
+            f"{path} ends in {path.suffix}, but kind is {kind}; name it {path.stem}.{kind}, or leave kind out"
+        )
+    return own
 
 
 def _shapes(trained: Trained) -> dict[str, list[int | str]]:

@@ -269,7 +269,7 @@ def draw(sheet: np.ndarray, guess: np.ndarray, probability, variance, truth) -> 
     top, left = max((rows[0] + rows[-1] + 1 - DRAWN) // 2, 0), max((content.shape[1] - DRAWN) // 2, 0)
     panels = [sheet, np.where(content, wide, -1), guess.astype(int), probability, variance]
     image, mask, prediction, mean, spread = (panel[top : top + DRAWN, left : left + DRAWN] for panel in panels)
-    figure = prediction_grid([image], [mask], [prediction], {"E[y]": [mean], "Var[y]": [spread]}, 2)
+    figure = prediction_grid([image], [mask], [prediction], {"E[y]": [mean], "Var[y]": [spread]}, ("shape", "outline"))
     figure.set_size_inches(16, 3)
     file = io.BytesIO()
     figure.savefig(file)

@@ -40,21 +40,41 @@ def test_train_writes_a_run_with_figures_and_prints_the_next_commands(capsys):
     options = ["--training.epochs=1", "--model.dropout=0.2", "--training.augmentation.shift=0.1", "--run-dir=here"]
     assert main(["train", *SMALL, *options]) == 0
     out = capsys.readouterr()
-    for word in ("accuracy", "nll", "noise floor", "checkpoint  here", "cnnlab evaluate here --mc 50"):
-        assert word in out.out
+    verdict, *lines = out.out.splitlines()
+    assert verdict.startswith("right ")
+    assert "20 test examples" in verdict
+    assert [line.split()[0] for line in lines] == ["run", "figures", "next", "cnnlab", "cnnlab"]
+    assert lines[2].endswith("cnnlab evaluate here --mc 50")
+    page = Path("here/figures/index.html").read_text()
     for name in ("augmentation", "curves", "confusion", "wrong", "reliability"):
-        assert f"figures/{name}.png" in out.out.replace("\n", "")
+        assert f'src="{name}.png"' in page
     # 16x16 images shrink to 8, 4 and 2, so the first dense layer has 64 inputs, and the network
     # 61,706 - (400 - 64) * 120 - 7 * 85 parameters.
-    for word in ("20,791", "compiled in", "examples/s", "device: "):
+    begin = ("100 images of 3 classes, 16×16×1", "→ LeNet5, 20,791 parameters", "→ 1 epoch of ")
+    for word in (*begin, "compiled in", "examples/s"):
         assert word in out.err
+        assert word in Path("here/log.txt").read_text()
+    assert "conv1/bias" not in out.err
+    assert "conv1/bias" in Path("here/summary.txt").read_text()
+
+
+def test_all_prints_every_number_and_verbose_the_parameters(capsys):
+    options = ["--training.epochs=1", "--run-dir=here", "--all", "--verbose", "--figure-format=svg"]
+    assert main(["train", *SMALL, *options]) == 0
+    out = capsys.readouterr()
+    for word in ("accuracy ↑", "nll ↓", "noise floor", "precision", "recall", "f1", "run      here"):
+        assert word in out.out
+    assert "conv1/bias" in out.err
+    assert {path.suffix for path in Path("here/figures").iterdir()} == {".svg", ".html"}
 
 
 def test_evaluate_prints_one_json_object_alone(run, capsys):
     assert main(["evaluate", str(run), "--mc", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     contract = {"accuracy", "balanced_accuracy", "nll", "brier", "ece", "ece_floor", "examples"}
-    assert contract | {"mutual_information", "entropy", "seconds", "passes_equivalent"} == set(report)
+    details = {"classes", "ece_low", "ece_high"}
+    assert contract | details | {"mutual_information", "entropy", "seconds", "passes_equivalent"} == set(report)
+    assert sum(record["examples"] for record in report["classes"]) == 40
     assert report["examples"] == 40
 
 
@@ -166,7 +186,7 @@ def test_mc_without_dropout_names_the_layers(capsys):
     assert "no dropout is active in Linear" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("seeds", "number"), [("1", 4), ("2", 2)])
+@pytest.mark.parametrize(("seeds", "number"), [("1", 3), ("2", 2)])
 def test_every_command_that_train_prints_at_its_end_works(seeds, number, capsys):
     assert main(["train", *SMALL, "--training.epochs", "1", "--training.seeds", seeds]) == 0
     lines = [line.split("   (")[0].removeprefix("next") for line in capsys.readouterr().out.splitlines()]
@@ -257,7 +277,7 @@ def test_evaluate_takes_automatic_passes_or_several_runs(run, tmp_path, capsys):
     assert main(["evaluate", str(run), "--mc", "auto", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["num_samples"] >= 10
     shutil.copytree(run, tmp_path / "same")
-    assert main(["evaluate", str(run), str(tmp_path / "same"), "--json"]) == 0
+    assert main(["evaluate", str(run), str(tmp_path / "same"), "--ensemble", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mutual_information"] == pytest.approx(0, abs=1e-6)
     assert main(["evaluate", "--json"]) == 2
     assert "no RUN given" in capsys.readouterr().err

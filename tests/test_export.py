@@ -48,6 +48,15 @@ def test_an_onnx_model_gives_the_same_probabilities_by_onnxruntime(run):
         np.testing.assert_allclose(probs, cnnlab.predict(trained, x).probs, atol=1e-4)
 
 
+def test_the_suffix_decides_what_is_exported_and_a_contradiction_is_refused(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    assert main(["export", str(run), "--output", str(tmp_path / "net.onnx")]) == 1
+    assert "pip install 'cnnlab[onnx]'" in capsys.readouterr().err
+    assert main(["export", str(run), "--kind", "stablehlo", "--output", str(tmp_path / "net.onnx")]) == 1
+    assert "net.onnx ends in .onnx, but kind is stablehlo; name it net.stablehlo" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_onnx_without_its_extra_names_the_extra(run, monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     assert main(["export", str(run), "--kind", "onnx", "--output", str(tmp_path / "net.onnx")]) == 1

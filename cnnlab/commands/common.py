@@ -1,23 +1,48 @@
 """Functions that all commands share: parsing of options and printing of results."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from cnnlab.commands.forms import metavar
 from cnnlab.files.atomic import write_text
+from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
+from cnnlab.metrics import LARGER_IS_BETTER
+from cnnlab.metrics.detection.coco import is_absent
 from cnnlab.quoting import for_markdown, for_terminal
 
 T = TypeVar("T")
 
-Run = tyro.conf.Positional[str]
+MOST_CLASSES = 20
+"""Largest number of classes in a table on the terminal; JSON and report.md hold all."""
+
+_CLASS_SCORES = ("f1", "iou", "ap")
+
+Run = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
 """The run directory, the first argument of most commands."""
+
+Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN...")]
+"""Run directories, the first arguments of a command."""
+
+Place = Annotated[str | None, tyro.conf.arg(metavar="PATH")]
+"""A file or directory, or None."""
+
+File = Annotated[str | None, tyro.conf.arg(metavar="FILE")]
+"""A file, or None."""
+
+Directory = Annotated[str | None, tyro.conf.arg(metavar="DIR")]
+"""A directory, or None."""
+
+MovedData = Annotated[str | None, tyro.conf.arg(name="data.path", metavar="PATH")]
+"""The flag `--data.path`: a new path of a run's data."""
 
 AsJson = Annotated[bool, tyro.conf.arg(name="json")]
 """The flag `--json`: one JSON object, alone, on standard output."""
@@ -38,6 +63,8 @@ def parse(command: Callable[..., T], arguments: Sequence[str], name: str) -> T:
     Raises:
       SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
+    kinds = get_type_hints(command, include_extras=True).items()
+    command.__annotations__ = {option: Annotated[kind, tyro.conf.arg(**metavar(kind))] for option, kind in kinds}
     return tyro.cli(command, args=list(arguments), prog=f"cnnlab {name}")
 
 
@@ -46,21 +73,42 @@ def print_json(report: dict) -> None:
     print(json.dumps(without_nan(report)))
 
 
-def print_report(report: Mapping[str, Any], title: str) -> None:
-    """Prints a report: a table of numbers with intervals and noise floors, then the tables inside the report."""
+def print_report(report: Mapping[str, Any], title: str, verdict: str = "") -> None:
+    """Prints a report: verdict, numbers with intervals and noise floors, and the tables inside the report.
+
+    Arrows say whether larger (↑) or smaller (↓) numbers are better. Of a table of many classes it prints the worst 20.
+    """
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(for_terminal(title), style="italic", soft_wrap=True)
+    if verdict:
+        console.print(for_terminal(verdict), style="bold", soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     for row in _lines(report):
         table.add_row(*map(for_terminal, row))
     console.print(table)
-    for name, columns, rows in _tables(report):
-        table = Table(title=f"\n{for_terminal(name)}", title_justify="left", box=None, pad_edge=False)
+    for name, columns, rows in _tables(_worst(report)):
+        console.print(f"\n{for_terminal(name)}", style="italic", soft_wrap=True)
+        table = Table(box=None, pad_edge=False)
         for i, column in enumerate(columns):
             table.add_column(for_terminal(column), justify="right" if i else "left")
         for row in rows:
             table.add_row(*map(for_terminal, row))
         console.print(table)
+
+
+def _worst(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a report whose longer tables of classes hold only the worst, which the table's name says."""
+    out = {}
+    for name, value in report.items():
+        scores = [score for score in _CLASS_SCORES if isinstance(value, list) and value and score in value[0]]
+        if not scores or len(value) <= MOST_CLASSES:
+            out[name] = value
+            continue
+        score = scores[0]
+        known = [row for row in value if not (math.isnan(row[score]) or is_absent(score, row[score]))]
+        worst = sorted(known, key=lambda row: row[score])[:MOST_CLASSES]
+        out[f"{name}, the worst {len(worst)} of {len(value)} by {score}"] = worst
+    return out
 
 
 def write_report(report: Mapping[str, Any], title: str, directory: Path, *, since: float = 0.0) -> Path:
@@ -76,11 +124,23 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
     for name, columns, rows in _tables(report):
         rule = "|---" * len(columns) + "|"
         lines += [f"## {for_markdown(name)}", "", _markdown(columns), rule, *map(_markdown, rows), ""]
-    figures = [path for path in sorted(directory.glob("*.png")) if path.stat().st_mtime >= since]
-    lines += [f"![{for_markdown(path.stem.replace('_', ' '))}]({quote(path.name)})\n" for path in figures]
+    figures = [path for path in sorted(directory.iterdir()) if path.suffix[1:] in get_args(FigureFormat)]
+    for path in figures:
+        if path.stat().st_mtime >= since:
+            sign = "" if path.suffix == ".pdf" else "!"  # Markdown shows no PDF
+            lines.append(f"{sign}[{for_markdown(path.stem.replace('_', ' '))}]({quote(path.name)})\n")
     path = directory / "report.md"
     write_text(path, "\n".join(lines))
     return path
+
+
+def arrow(name: str) -> str:
+    """Returns ↑ for a metric of which more is better, ↓ if less is, and nothing if that is unknown.
+
+    >>> arrow("accuracy"), arrow("nll"), arrow("examples")
+    (' ↑', ' ↓', '')
+    """
+    return {True: " ↑", False: " ↓", None: ""}[LARGER_IS_BETTER.get(name)]
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -91,10 +151,10 @@ def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         notes = []
         if f"{name}_low" in report:
-            notes.append(f"{_text(report[f'{name}_low'])} to {_text(report[f'{name}_high'])}")
+            notes.append(f"{cell(name, report[f'{name}_low'])} to {cell(name, report[f'{name}_high'])}")
         if f"{name}_floor" in report:
-            notes.append(f"noise floor {_text(report[f'{name}_floor'])}")
-        yield name.replace("_", " "), _text(value) + (f"  ({', '.join(notes)})" if notes else "")
+            notes.append(f"noise floor {cell(name, report[f'{name}_floor'])}")
+        yield name.replace("_", " ") + arrow(name), cell(name, value) + (f"  ({', '.join(notes)})" if notes else "")
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -103,12 +163,19 @@ def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[li
         records = [{"": key, "count": count} for key, count in value.items()] if isinstance(value, Mapping) else value
         if isinstance(records, list) and records:
             columns = [column.replace("_", " ") for column in records[0]]
-            yield name.replace("_", " "), columns, [[_text(cell) for cell in record.values()] for record in records]
+            yield name.replace("_", " "), columns, [[cell(*item) for item in record.items()] for record in records]
 
 
-def _text(value: float | str) -> str:
+def cell(name: str, value: float | str | None) -> str:
+    """Formats a number of a report; a number that is not defined becomes a dash.
+
+    >>> cell("examples", 1258), cell("accuracy", 0.98765), cell("map_small", -1.0), cell("f1", float("nan"))
+    ('1,258', '0.9877', '-', '-')
+    """
     if isinstance(value, str):
         return value
+    if value is None or math.isnan(value) or is_absent(name, value):
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 

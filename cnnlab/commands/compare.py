@@ -3,13 +3,11 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cnnlab.commands.common import AsJson, Misuse, parse, print_json
+from cnnlab.commands.common import AsJson, Directory, Misuse, MovedData, Runs, parse, print_json
 from cnnlab.files.atomic import write_text
 from cnnlab.quoting import for_terminal
 
@@ -21,15 +19,15 @@ def run(arguments: Sequence[str]) -> None:
     """Compares runs and prints the differences of every score with their intervals."""
 
     def command(
-        runs: tyro.conf.Positional[tuple[str, ...]],
+        runs: Runs,
         /,
-        data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
+        data_path: MovedData = None,
         split: str = "test",
         mc: int | None = None,
         draws: int = 1000,
         level: float = 0.95,
         seed: int = 0,
-        output: str | None = None,
+        output: Directory = None,
         json: AsJson = False,
     ) -> tuple:
         """Compare runs on the same examples: is one better, or is it chance?

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from cnnlab.commands.common import AsJson, Misuse, parse, print_json
+from cnnlab.commands.common import AsJson, Directory, Misuse, parse, print_json
 from cnnlab.quoting import for_terminal
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def run(arguments: Sequence[str]) -> None:
 
     def command(
         action: tyro.conf.Positional[Literal["list", "prepare", "describe"]],
-        name: tyro.conf.Positional[str | None] = None,
+        name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME|DIR]")] = None,
         /,
-        raw_dir: str | None = None,
-        data_dir: str | None = None,
+        raw_dir: Directory = None,
+        data_dir: Directory = None,
         describe: tyro.conf.OmitArgPrefixes[Describe] = Describe(),
         json: AsJson = False,
     ) -> tuple:

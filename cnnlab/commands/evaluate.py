@@ -12,7 +12,19 @@ import tyro
 from cnnlab.calibration.conformal import Method
 from cnnlab.calibration.methods import CALIBRATIONS
 from cnnlab.commands import several
-from cnnlab.commands.common import AsJson, Misuse, parse, print_json, print_report, write_report
+from cnnlab.commands.common import (
+    AsJson,
+    Directory,
+    File,
+    Misuse,
+    MovedData,
+    Runs,
+    parse,
+    print_json,
+    print_report,
+    write_report,
+)
+from cnnlab.files.figures import FigureFormat, write_index
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
 
@@ -21,9 +33,9 @@ def run(arguments: Sequence[str]) -> None:
     """Evaluates runs on a split and prints the metrics."""
 
     def command(
-        runs: tyro.conf.Positional[tuple[str, ...]],
+        runs: Runs,
         /,
-        data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
+        data_path: MovedData = None,
         split: str = "test",
         ensemble: bool = False,
         mc: int | Literal["auto"] | None = None,
@@ -33,10 +45,11 @@ def run(arguments: Sequence[str]) -> None:
         calibrate: Literal[(*CALIBRATIONS, "saved")] | None = None,
         conformal: float | None = None,
         sets: Method = "lac",
-        ood: str | None = None,
-        figures: str | None = None,
-        explain: str | None = None,
-        predictions: str | None = None,
+        ood: Annotated[str | None, tyro.conf.arg(metavar="NAME|DIR")] = None,
+        figures: Directory = None,
+        figure_format: FigureFormat = "png",
+        explain: Annotated[str | None, tyro.conf.arg(metavar="METHOD")] = None,
+        predictions: File = None,
         exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
@@ -62,15 +75,16 @@ def run(arguments: Sequence[str]) -> None:
             ood: name of an out-of-distribution dataset, or a folder of images, for which uncertainty should be high.
             figures: directory for figures and report.md; by default RUN/report if calibrate, conformal, ood or
                 explain is set.
-            explain: method of explanation, such as grad_cam, whose maps of the guess and of the truth stand beside each
-                wrong prediction in the figure wrong.png.
+            figure_format: file type of the figures: png (300 dpi), or pdf or svg, which print sharply at any size.
+            explain: method of explanation, such as grad_cam, whose maps of the predicted class and of the truth stand
+                beside each wrong prediction in the figure wrong.
             predictions: CSV file with one row per example: file, split, truth, prediction, probability and doubt.
             exact: whether to compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
         """
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood, "explain": explain}
         others = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
-        others |= {"batch_size": batch_size, "predictions": predictions}
+        others |= {"batch_size": batch_size, "predictions": predictions, "figure_format": figure_format}
         return runs, data_path, others | options, ensemble, exact, json
 
     named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate")
@@ -95,15 +109,17 @@ def run(arguments: Sequence[str]) -> None:
 def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -> None:
     """Evaluates one run, or the mean of several, and prints the report."""
     import cnnlab
+    from cnnlab.training.restore import load_task
 
     if options["figures"] is None and len(runs) == 1 and any(options[name] is not None for name in _REPORTED):
         options["figures"] = str(Path(runs[0]) / "report")
     started = time.time() - 2  # times of files may be as coarse as 2 s
     report = cnnlab.evaluate(runs, data, **options, details=True)
     title = f"{options['split']} split of {', '.join(runs)}{_flags(options)}"
-    print_json(report) if as_json else print_report(report, title)
+    print_json(report) if as_json else print_report(report, title, load_task(runs[0]).verdict(report))
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
+        write_index(Path(options["figures"]), title)
         print(f"report  {for_terminal(path)}", file=sys.stderr)
 
 
@@ -121,7 +137,8 @@ def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict
     title = f"{options['split']} split of {', '.join(named)}, {len(runs)} runs{_flags(options)}"
     print_json(several.as_json(names, reports)) if as_json else several.print_runs(title, names, reports)
     if len(named) == 1 and options["split"] == "test":
-        print(f"summary  {for_terminal(several.write_runs(Path(named[0]), names, reports))}", file=sys.stderr)
+        path = several.write_runs(Path(named[0]), names, reports, figure_format=options["figure_format"])
+        print(f"summary  {for_terminal(path)}", file=sys.stderr)
     print("--ensemble averages their predictions; cnnlab compare RUN RUN tests their differences", file=sys.stderr)
 
 

@@ -1,29 +1,31 @@
 """Explain answers: cnnlab explain RUN PATH... [--method grad_cam] [--target 3] [--mc 30] [--output DIR]."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from cnnlab.commands.common import AsJson, Misuse, Run, parse
+from cnnlab.commands.common import AsJson, Directory, Misuse, Run, parse
 from cnnlab.commands.explain_request import Request
+from cnnlab.files.figures import FigureFormat
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Draws for each photo why the network gave its first and its second guess, and how far to trust the maps."""
+    """Draws for each photo why the network gave its first and its second answer, and how far to trust the maps."""
 
     def command(
         run: Run,
-        paths: tyro.conf.Positional[tuple[str, ...]],
+        paths: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")],
         /,
-        method: tuple[str, ...] = ("auto",),
-        target: str | None = None,
-        layer: str | None = None,
+        method: Annotated[tuple[str, ...], tyro.conf.arg(metavar="METHOD...")] = ("auto",),
+        target: Annotated[str | None, tyro.conf.arg(metavar="TARGET")] = None,
+        layer: Annotated[str | None, tyro.conf.arg(metavar="LAYER")] = None,
         mc: int | Literal["auto"] = "auto",
         verdict: bool = True,
-        scores: tuple[str, ...] = ("deletion", "insertion"),
+        scores: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCORE...")] = ("deletion", "insertion"),
         classes: int = 0,
-        output: str | None = None,
+        output: Directory = None,
+        figure_format: FigureFormat = "png",
         window: tuple[int, int] | None = None,
         frames: tuple[int, ...] = (1,),
         invert: bool = False,
@@ -39,7 +41,7 @@ def run(arguments: Sequence[str]) -> None:
             method: methods, such as grad_cam occlusion; cnnlab list names them all. auto takes grad_cam, or occlusion
                 for a network without spatial layers.
             target: what to explain: a class's name or number, or 4-9 for why 4 and not 9; by default the first and
-                the second guess.
+                the second answer.
             layer: layer of class activation maps, such as conv2; by default the last one with spatial axes.
             mc: number of MC-Dropout passes for the error bars, or 0 for none; auto takes 20 where the network has
                 dropout.
@@ -48,6 +50,7 @@ def run(arguments: Sequence[str]) -> None:
             classes: number of classes of the sheet NAME_classes.png, which shows a map of each, the most probable
                 first; 0 for no sheet.
             output: directory for the figures, the maps (.npy) and explanations.json; by default RUN/explanations.
+            figure_format: file type of the figures: png (300 dpi), or pdf or svg, which print sharply at any size.
             window: row and column of the upper left corner of the window that is explained, for a sheet; by default the
                 window in its middle.
             frames: numbers of the frames that are explained, for a video, from 1.
@@ -55,9 +58,8 @@ def run(arguments: Sequence[str]) -> None:
             seed: seed of the dropout masks and of random methods.
             json: print one JSON object.
         """
-        return Request(
-            run, paths, method, target, layer, mc, verdict, scores, classes, output, window, frames, invert, seed, json
-        )
+        maps = (method, target, layer, mc, verdict, scores, classes)
+        return Request(run, paths, *maps, output, figure_format, window, frames, invert, seed, json)
 
     request = parse(command, arguments, "explain")
     import cnnlab

@@ -81,7 +81,7 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
         figures = {name: panel_sheet(image.pixels, panels, title=f"{title}: {_legend(panels)}")}
         if request.classes:
             figures[f"{name}_classes"] = _class_sheet(members, image, request, methods)
-        [figure, *_] = paths = save_figures(figures, folder)
+        [figure, *_] = paths = save_figures(figures, folder, figure_format=request.figure_format)
         for record in records[first:]:
             record["figure"] = str(figure)
         if not request.json:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cnnlab.files.figures import FigureFormat
+
 
 class Request(NamedTuple):
     """The arguments of `cnnlab explain`."""
@@ -17,6 +19,7 @@ class Request(NamedTuple):
     scores: Sequence[str]
     classes: int
     output: str | None
+    figure_format: FigureFormat
     window: tuple[int, int] | None
     frames: Sequence[int]
     invert: bool

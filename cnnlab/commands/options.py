@@ -4,21 +4,35 @@ import argparse
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from cnnlab.commands.forms import form, form_of, help_texts, settings_of
 from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
-from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of
+from cnnlab.files.figures import FigureFormat
+from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of, target_of
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
 from cnnlab.training.run import EXPERIMENT, may_change, read_experiment
 
 DEFAULT = "digits-lenet5"
+
+COMMON = {
+    *("model.name", "model.dropout", "model.spatial_dropout", "model.width"),
+    *("data.name", "data.path", "data.mask", "data.masks", "data.annotations", "data.set", "data.annotation"),
+    *("data.size", "data.window", "data.channels", "data.validation", "data.test"),
+    *("task.name", "task.kind", "task.class_weights"),
+    *("optimizer.name", "optimizer.learning_rate", "optimizer.schedule", "optimizer.weight_decay"),
+    *("training.epochs", "training.batch_size", "training.patience", "training.seeds"),
+    *(f"training.augmentation.{name}" for name in ("horizontal_flip", "shift", "rotation", "zoom", "brightness")),
+    *("seed", "run_dir", "resume", "init_from", "verbose", "all", "json", "figure_format"),
+}
+"""The options that `--help` lists; `--help-all` lists all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +43,18 @@ class Launch:
       run_dir: run directory; by default runs/PRESET, or runs/DATA-MODEL-DIGEST for other options.
       resume: run to resume or extend; all options that are not given are those of the run.
       init_from: run or torchvision state dict (.safetensors, .pth) that gives the initial parameters.
+      verbose: print the table of parameters, too; RUN/summary.txt always holds it.
+      all: print all test metrics and tables, and not only the verdict.
+      figure_format: file type of the figures: png (300 dpi), or pdf or svg, which print sharply at any size.
       json: print the test metrics as one JSON object.
     """
 
-    run_dir: Path | None = None
-    resume: Path | None = None
-    init_from: Path | None = None
+    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    init_from: Annotated[Path | None, tyro.conf.arg(metavar="RUN|FILE")] = None
+    verbose: bool = False
+    all: bool = False
+    figure_format: FigureFormat = "png"
     json: bool = False
 
 
@@ -71,7 +91,11 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
                 base = dataclasses.replace(
                     base, training=dataclasses.replace(base.training, augmentation=Augmentation())
                 )
-    parsed = tyro.cli(_flags(base), args=rest, prog="cnnlab train [PRESET]", description=_description(base))
+    shown = None
+    if {"-h", "--help", "--help-all"} & set(rest):  # only then are options left out, which tyro would not parse
+        shown, rest = None if "--help-all" in rest else COMMON, ["--help"]
+    flags, description = _flags(base, shown), _description(base, shown)
+    parsed = tyro.cli(flags, args=rest, prog="cnnlab train [PRESET]", description=description)
     choices = {part: _choice(getattr(base, part), getattr(parsed, part), part) for part in TABLES}
     label = choices["data"].name
     if names_of_paths := SOURCES[label].paths:
@@ -81,8 +105,9 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
         choices["data"] = choices["data"].replace(**{name: str(path) for name, path in absolute.items()})
         first = absolute[names_of_paths[0]]
         label = first.stem if first.is_file() else first.name
-    experiment = Experiment(**choices, optimizer=parsed.optimizer, training=parsed.training, seed=parsed.seed)
-    launch = parsed.launch
+    optimizer, training = settings_of(Optimizer, parsed.optimizer), settings_of(Training, parsed.training)
+    experiment = Experiment(**choices, optimizer=optimizer, training=training, seed=parsed.seed)
+    launch = settings_of(Launch, parsed.launch)
     if resumed is not None:
         if launch.run_dir is not None:
             raise ValueError(f"--resume continues in {resumed}; leave --run-dir {launch.run_dir} out")
@@ -152,26 +177,40 @@ def _source(path: Path, task: str | None, location: argparse.Namespace) -> str:
     return kind.source
 
 
-def _flags(base: Experiment) -> Any:
-    """Creates a dataclass type for tyro with the options of an experiment's choices."""
+def _flags(base: Experiment, shown: Collection[str] | None) -> type:
+    """Creates a dataclass type for tyro with the options of an experiment; `shown` as in `form`."""
     fields: list[tuple[str, Any, Any]] = []
-    for part, table in TABLES.items():
-        choice = getattr(base, part)
-        options = options_of(table[choice.name])
-        inner: list[tuple[str, Any, Any]] = [("name", Literal[tuple(table)], choice.name)]
-        for name, option in options.items():
-            default = choice.options.get(name, option.default)
-            inner.append((name, option.kind, tyro.MISSING if default is Option.required else default))
-        kind = dataclasses.make_dataclass(part.capitalize(), inner, frozen=True)
-        kind.__doc__ = f"Options of {choice.name}."
-        fields.append((part, kind, dataclasses.field(default_factory=kind)))
+    for part in TABLES:
+        kind = choice_form(part, getattr(base, part), shown)
+        fields.append((part, kind, kind))
+    optimizer, training = form_of("optimizer", base.optimizer, shown), form_of("training", base.training, shown)
+    launch = form_of("", Launch(), shown)
     fields += [
-        ("optimizer", Optimizer, base.optimizer),
-        ("training", Training, base.training),
+        ("optimizer", optimizer, optimizer),
+        ("training", training, training),
         ("seed", int, base.seed),
-        ("launch", tyro.conf.OmitArgPrefixes[Launch], Launch()),
+        ("launch", tyro.conf.OmitArgPrefixes[launch], launch),
     ]
-    return dataclasses.make_dataclass("Train", fields, frozen=True)
+    return form("", "", fields, help_texts(Experiment), shown)
+
+
+def choice_form(part: str, choice: Choice, shown: Collection[str] | None = None) -> type:
+    """Creates a dataclass type for tyro with the name of a model, data source or task and its options.
+
+    Args:
+      part: `model`, `data` or `task`.
+      choice: the choice, whose options are the defaults.
+      shown: as in `form`.
+    """
+    table, texts = TABLES[part], {"name": f"choice of the {part}; each has options of its own."}
+    flags: list[tuple[str, Any, Any]] = [("name", Literal[tuple(table)], choice.name)]
+    places = SOURCES[choice.name].paths if part == "data" else ()
+    for name, option in options_of(table[choice.name]).items():
+        default = choice.options.get(name, option.default)
+        kind = Annotated[option.kind, tyro.conf.arg(metavar="PATH")] if name in places else option.kind
+        flags.append((name, kind, tyro.MISSING if default is Option.required else default))
+    texts |= help_texts(target_of(table[choice.name]))
+    return form(part, f"Options of {choice.name}.", flags, texts, shown)
 
 
 def _choice(base: Choice, parsed: Any, part: str) -> Choice:
@@ -183,8 +222,9 @@ def _choice(base: Choice, parsed: Any, part: str) -> Choice:
     return check_choice(Choice(base.name, **options), table, part)
 
 
-def _description(base: Experiment) -> str:
+def _description(base: Experiment, shown: Collection[str] | None) -> str:
+    more = "" if shown is None else " --help-all lists all options; this help lists the common ones."
     return (
         f"Train {base.model.name} on {base.data.name} ({base.task.name}). Presets: {', '.join(PRESETS)}. "
-        "--model.name, --data.name and --task.name choose others; the options below belong to these choices."
+        "--model.name, --data.name and --task.name choose others; the options below belong to these choices." + more
     )

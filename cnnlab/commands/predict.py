@@ -1,11 +1,11 @@
 """Predict photos, sheets, videos: cnnlab predict RUN PATH... [--output DIR] [--format csv] [--mc 50] [--tile 512]."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from cnnlab.commands.common import Run, parse
+from cnnlab.commands.common import Directory, Run, parse
 from cnnlab.commands.predict_inputs import PhotoOptions, Request, VideoOptions, check_request, sort_paths
 from cnnlab.sheets.options import SheetOptions
 
@@ -15,9 +15,9 @@ def run(arguments: Sequence[str]) -> None:
 
     def command(
         run: Run,
-        paths: tyro.conf.Positional[tuple[str, ...]],
+        paths: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")],
         /,
-        output: str | None = None,
+        output: Directory = None,
         format: Literal["json", "csv", "coco", "yolo", "voc", "labelme", "labelstudio"] = "json",
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,

@@ -4,7 +4,9 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import tyro
 
 from cnnlab.commands.common import Misuse
 from cnnlab.sheets.options import SheetOptions
@@ -31,7 +33,7 @@ class PhotoOptions:
     group: bool = False
     calibrated: bool = False
     skip_unreadable: bool = False
-    ids: str | None = None
+    ids: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     invert: bool = False
 
 

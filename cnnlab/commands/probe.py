@@ -5,12 +5,21 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from cnnlab.commands.common import AsJson, Misuse, Run, parse, print_json, print_report, write_report
+from cnnlab.commands.common import (
+    AsJson,
+    Directory,
+    Misuse,
+    MovedData,
+    Run,
+    parse,
+    print_json,
+    print_report,
+    write_report,
+)
 from cnnlab.files.atomic import write_text
+from cnnlab.files.figures import FigureFormat
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -19,14 +28,15 @@ def run(arguments: Sequence[str]) -> None:
     def command(
         run: Run,
         /,
-        data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
+        data_path: MovedData = None,
         split: str = "test",
         mc: int = 10,
         limit: int | None = None,
         seed: int = 0,
         explain: bool = True,
         batch_size: int | None = None,
-        output: str | None = None,
+        output: Directory = None,
+        figure_format: FigureFormat = "png",
         as_json: AsJson = False,
     ) -> tuple:
         """Measure what makes images hard for a network.
@@ -46,12 +56,13 @@ def run(arguments: Sequence[str]) -> None:
             explain: whether to measure the drift of explanations.
             batch_size: number of images in a batch; by default as many as fit a gigabyte.
             output: directory for the report and the figures; by default RUN/probe.
+            figure_format: file type of the figures: png (300 dpi), or pdf or svg, which print sharply at any size.
             as_json: print one JSON object.
         """
         options = {"split": split, "mc_samples": mc or None, "limit": limit, "batch_size": batch_size}
-        return run, data_path, options, seed, explain, output, as_json
+        return run, data_path, options, seed, explain, (output, figure_format), as_json
 
-    path, data_path, options, seed, explain, output, as_json = parse(command, arguments, "probe")
+    path, data_path, options, seed, explain, (output, figure_format), as_json = parse(command, arguments, "probe")
     if options["mc_samples"] is not None and options["mc_samples"] < 0:
         raise Misuse(f"--mc must be 0 or more, found {options['mc_samples']}")
     import jax
@@ -67,7 +78,7 @@ def run(arguments: Sequence[str]) -> None:
     title = f"{report['images']:,} images of the {options['split']} split of {path}"
     shown = _tables(report)
     directory = Path(path) / "probe" if output is None else Path(output)
-    save_figures(figures(report, dataset, title=title, key=key), directory)
+    save_figures(figures(report, dataset, title=title, key=key), directory, figure_format=figure_format)
     write_text(directory / "probe.json", json.dumps(report, indent=2) + "\n")
     page = write_report(shown, title, directory, since=started)
     print_json(report) if as_json else print_report(shown, title)

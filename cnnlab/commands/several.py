@@ -11,8 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cnnlab.commands.common import arrow, cell
 from cnnlab.files.atomic import write_text
-from cnnlab.files.figures import save_figures
+from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
 from cnnlab.plots.spread import spread
 from cnnlab.quoting import for_csv, for_terminal
@@ -43,13 +44,21 @@ def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, 
     for name in ("mean ± sd", *names):
         table.add_column(for_terminal(name), justify="right")
     for name, values in metrics_of(reports).items():
-        mean = f"{values.mean():.4f} ± {_deviation(values):.4f}"
-        table.add_row(name.replace("_", " "), mean, *(f"{value:.4f}" for value in values))
+        mean = _mean_text(name, values)
+        table.add_row(name.replace("_", " ") + arrow(name), mean, *(cell(name, value) for value in values))
     console.print(table)
 
 
-def write_runs(directory: Path, names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> Path:
-    """Writes `summary.json`, `summary.csv` and `summary.png`; returns the path of the JSON file."""
+def _mean_text(name: str, values: np.ndarray) -> str:
+    """Formats mean ± standard deviation; a dash if the mean is not defined."""
+    mean = cell(name, values.mean())
+    return mean if mean == "-" else f"{mean} ± {_deviation(values):.4f}"
+
+
+def write_runs(
+    directory: Path, names: Sequence[str], reports: Sequence[Mapping[str, Any]], *, figure_format: FigureFormat = "png"
+) -> Path:
+    """Writes `summary.json`, `summary.csv` and the figure `summary`; returns the path of the JSON file."""
     path = directory / "summary.json"
     write_text(path, json.dumps(without_nan(as_json(names, reports)), indent=2) + "\n")
     text = io.StringIO()
@@ -59,7 +68,7 @@ def write_runs(directory: Path, names: Sequence[str], reports: Sequence[Mapping[
     writer.writerows([name, values.mean(), _deviation(values), *values] for name, values in metrics.items())
     write_text(directory / "summary.csv", text.getvalue())
     finite = {name: values for name, values in metrics.items() if np.isfinite(values).all()}
-    save_figures({"summary": spread(finite)}, directory)
+    save_figures({"summary": spread(finite)}, directory, figure_format=figure_format)
     return path
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cnnlab.anatomy import Row, Summary, summary
-from cnnlab.commands.common import AsJson, Misuse, parse, print_json
+from cnnlab.commands.common import AsJson, Misuse, Place, parse, print_json
 from cnnlab.errors import unknown
 from cnnlab.files.atomic import replacing
 from cnnlab.quoting import for_terminal
@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> None:
         /,
         input: tuple[int, int, int] | None = None,
         num_classes: int | None = None,
-        output: str | None = None,
+        output: Place = None,
         json: AsJson = False,
     ) -> tuple:
         """Show the layers of a network and the cost of one image.

@@ -8,6 +8,8 @@ from rich.console import Console
 from cnnlab.commands import several
 from cnnlab.commands.common import Misuse, print_json, print_report
 from cnnlab.commands.options import Launch, parse_experiment
+from cnnlab.files.figures import write_index
+from cnnlab.quoting import for_terminal
 from cnnlab.training.experiment import Experiment
 
 
@@ -19,6 +21,7 @@ def run(arguments: Sequence[str]) -> None:
         raise Misuse(str(error)) from error
     from cnnlab.evaluation import evaluate
     from cnnlab.evaluation import figures as run_figures
+    from cnnlab.tasks.task import complete
     from cnnlab.training.loop import train_plan
     from cnnlab.training.plan import make_plan
     from cnnlab.uncertainty.dropout import has_dropout
@@ -26,25 +29,30 @@ def run(arguments: Sequence[str]) -> None:
     if experiment.training.seeds > 1:
         _over_seeds(experiment, launch)
         return
-    run_dir, figures = launch.run_dir, launch.run_dir / "figures"
+    run_dir, figures, drawn = launch.run_dir, launch.run_dir / "figures", {"figure_format": launch.figure_format}
     plan = make_plan(experiment)
-    trained = train_plan(plan, run_dir, init_from=launch.init_from)
-    report = evaluate(trained, plan.dataset, figures=figures)
-    run_figures.training_curves(run_dir, figures)
-    run_figures.augmentation_sheet(plan.experiment, plan.dataset, figures)
+    trained = train_plan(plan, run_dir, init_from=launch.init_from, verbose=launch.verbose)
+    report = evaluate(trained, plan.dataset, figures=figures, details=True, **drawn)
+    run_figures.training_curves(run_dir, figures, **drawn)
+    run_figures.augmentation_sheet(plan.experiment, plan.dataset, figures, **drawn)
     example = run_figures.save_example(plan.dataset, run_dir / "example.png")
+    page = write_index(figures, str(run_dir))
     if launch.json:
         print_json(report)
         return
-    print_report(report, "test split")
+    verdict = complete(trained.task).verdict(report)
     passes = " --mc 50" if has_dropout(trained) else ""
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    out.print(f"\ncheckpoint  {run_dir}")
-    out.print(f"figures     {', '.join(str(path) for path in sorted(figures.glob('*.png')))}")
-    out.print(f"next        cnnlab evaluate {run_dir}{passes}")
-    out.print(f"            cnnlab predict {run_dir} {example}{passes}")
-    out.print(f"            cnnlab explain {run_dir} {example}")
-    out.print("            cnnlab list")
+    if launch.all:
+        print_report(report, "test split", verdict)
+        out.print()
+    else:
+        out.print(f"{for_terminal(verdict)}  ({report['examples']:,} test examples; --all prints all numbers)")
+    out.print(f"run      {for_terminal(run_dir)}")
+    out.print(f"figures  {for_terminal(page)}")
+    out.print(f"next     cnnlab evaluate {for_terminal(run_dir)}{passes}")
+    out.print(f"         cnnlab predict {for_terminal(run_dir)} {for_terminal(example)}{passes}")
+    out.print(f"         cnnlab explain {for_terminal(run_dir)} {for_terminal(example)}")
 
 
 def _over_seeds(experiment: Experiment, launch: Launch) -> None:
@@ -55,19 +63,19 @@ def _over_seeds(experiment: Experiment, launch: Launch) -> None:
 
     if launch.init_from is not None:
         raise Misuse("--init-from is for one seed; leave --training.seeds out")
-    trained = cnnlab.train_seeds(experiment, launch.run_dir)
+    trained = cnnlab.train_seeds(experiment, launch.run_dir, verbose=launch.verbose)
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
     dataset = make_plan(single).dataset
     reports = [cnnlab.evaluate(network, dataset) for network in trained]
     names = [f"seed{experiment.seed + i}" for i in range(len(trained))]
-    summary = several.write_runs(launch.run_dir, names, reports)
+    summary = several.write_runs(launch.run_dir, names, reports, figure_format=launch.figure_format)
     if launch.json:
         print_json(several.as_json(names, reports))
         return
     several.print_runs(f"test split, {len(trained)} seeds", names, reports)
     example = save_example(dataset, launch.run_dir / names[0] / "example.png")
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    out.print(f"\ncheckpoints {launch.run_dir}/{names[0]} ... {names[-1]}")
-    out.print(f"summary     {summary}")
-    out.print(f"next        cnnlab evaluate {launch.run_dir} --ensemble")
-    out.print(f"            cnnlab predict {launch.run_dir}/seed* {example}")
+    out.print(f"runs     {for_terminal(launch.run_dir)}/{names[0]} ... {names[-1]}")
+    out.print(f"summary  {for_terminal(summary)}")
+    out.print(f"next     cnnlab evaluate {for_terminal(launch.run_dir)} --ensemble")
+    out.print(f"         cnnlab predict {for_terminal(launch.run_dir)}/seed* {for_terminal(example)}")

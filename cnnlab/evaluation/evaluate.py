@@ -16,7 +16,7 @@ from cnnlab.evaluation.explained import check_explain, wrong_explained
 from cnnlab.evaluation.per_example import example_table, table_csv
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.atomic import write_text
-from cnnlab.files.figures import save_figures
+from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Passes, Trained
@@ -36,6 +36,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int | None = None,
     figures: str | Path | None = None,
+    figure_format: FigureFormat = "png",
     calibrate: str | None = None,
     conformal: float | None = None,
     sets: Method = "lac",
@@ -57,16 +58,17 @@ def evaluate(
         with `mc_samples`, `calibrate` or `conformal`.
       seed: seed of the dropout masks.
       batch_size: number of examples at a time; by default that of the run's validation, 256 for a `Trained` network.
-      figures: directory for the figures; by default none are drawn. Segmentation also draws `images/NUMBER.png`, one
+      figures: directory for the figures; by default none are drawn. Segmentation also draws `images/NUMBER`, one
         figure for each of the 20 worst images.
+      figure_format: file type of the figures: `png`, `pdf` or `svg`.
       calibrate: `temperature`, `vector`, `platt` or `isotonic`, fitted on the validation split's predictions, which are
         computed in the same way; or `saved`, the calibration that the run stores. A calibration of a single run on its
         own data is stored in it, for `predict`.
       conformal: share of labels that a set of classes may miss; the sets are fitted on the validation split, too.
       sets: method of the sets: `lac`, `aps` or `raps`, see `Conformal.fit`.
       ood: out-of-distribution images: a dataset, its name (its `test` split is used), or a folder.
-      explain: method of explanation, such as `grad_cam`, whose maps of the guess and of the truth are drawn beside each
-        wrong prediction in the figure `wrong`; it needs `figures`.
+      explain: method of explanation, such as `grad_cam`, whose maps of the prediction and of the truth are drawn beside
+        each wrong prediction in the figure `wrong`; it needs `figures`.
       predictions: CSV file for a table with one row per example: file, split, truth, prediction, probability, doubt.
       details: whether to return the task's tables too.
 
@@ -144,7 +146,7 @@ def evaluate(
             )
         if explain is not None:
             task_figures["wrong"] = wrong_explained(members, rows, explain)
-        save_figures(task_figures, Path(figures))
+        save_figures(task_figures, Path(figures), figure_format=figure_format)
     return report | cost | {"examples": len(examples)} | tables
 
 

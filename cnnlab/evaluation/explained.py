@@ -1,4 +1,4 @@
-"""The figure of wrong predictions with the maps of the guess and of the truth."""
+"""The figure of wrong predictions with the maps of the prediction and of the truth."""
 
 from __future__ import annotations
 
@@ -52,4 +52,4 @@ def wrong_explained(members: Sequence[Trained], rows: Mapping[str, np.ndarray], 
         )
         for n, i in enumerate(order)
     ]
-    return pair_sheet(pairs, title=f"{title}: {method.replace('_', ' ')} of the guess and of the truth")
+    return pair_sheet(pairs, title=f"{title}: {method.replace('_', ' ')} of the prediction and of the truth")

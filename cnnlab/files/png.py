@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnnlab.colours import of_class
 from cnnlab.files.atomic import replacing
 
 _ROWS = 512  # rows that are scaled at a time, so that a map on disk need not fit in memory
@@ -75,11 +76,8 @@ def class_colours(k: int) -> np.ndarray:
     """Returns a palette `[256, 3]` uint8: the colours of k classes, as in figures, then black.
 
     >>> class_colours(2)[:3].tolist()
-    [[31, 119, 180], [255, 127, 14], [0, 0, 0]]
+    [[0, 114, 178], [230, 159, 0], [0, 0, 0]]
     """
-    from matplotlib import colormaps
-
-    colours = np.array(colormaps["tab10" if k <= 10 else "tab20"].colors)
     table = np.zeros((256, 3), np.uint8)
-    table[:k] = np.round(255 * colours[np.arange(k) % len(colours)])
+    table[:k] = [of_class(i) for i in range(k)]
     return table

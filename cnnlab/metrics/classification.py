@@ -1,4 +1,4 @@
-"""Metrics of class probabilities: accuracy, likelihood and Brier score."""
+"""Metrics of class probabilities: accuracy, likelihood, Brier score, and precision and recall of each class."""
 
 import numpy as np
 
@@ -46,7 +46,26 @@ def brier(probs: np.ndarray, labels: np.ndarray) -> float:
     return float(((probs - onehot) ** 2).sum(-1).mean())
 
 
-def confusion(labels: np.ndarray, guesses: np.ndarray, k: int) -> np.ndarray:
+def class_scores(hits: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+    """Computes `precision`, `recall` and `f1` of each class, `[k]`; NaN where a score is 0 / 0.
+
+    Precision is the share of the examples predicted as a class that belong to it, recall the share of a class's
+    examples that are predicted as it, and F1 their harmonic mean `2 hits / (predicted + true)`.
+
+    Args:
+      hits: number of correct predictions of each class.
+      predicted: number of predictions of each class.
+      true: number of examples of each class.
+
+    >>> class_scores(np.array([3, 0]), np.array([4, 0]), np.array([3, 1]))["precision"].tolist()
+    [0.75, nan]
+    """
+    hits, predicted, true = (np.asarray(part, np.float64) for part in (hits, predicted, true))
+    with np.errstate(invalid="ignore"):
+        return {"precision": hits / predicted, "recall": hits / true, "f1": 2 * hits / (predicted + true)}
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
     """Counts examples by true class (row) and predicted class (column), `[k, k]`; labels below 0 do not count."""
     known = labels >= 0
-    return np.bincount(labels[known] * k + guesses[known], minlength=k * k).reshape(k, k)
+    return np.bincount(labels[known] * k + predicted[known], minlength=k * k).reshape(k, k)

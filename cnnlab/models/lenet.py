@@ -20,7 +20,14 @@ class Linear(nn.Module):
 
 
 class Dense(nn.Module):
-    """A feed-forward baseline on the flattened pixels, which does not know which pixels are neighbours."""
+    """A feed-forward baseline on the flattened pixels, which does not know which pixels are neighbours.
+
+    Attributes:
+      num_classes: number of outputs of the last layer.
+      features: units of each hidden dense layer.
+      dropout: dropout rate after each hidden layer.
+      dtype: type of the computation; parameters stay float32.
+    """
 
     num_classes: int
     features: tuple[int, ...] = (128,)

@@ -42,7 +42,7 @@ def architecture(solids: Sequence[Solid], title: str = "") -> Figure:
     axis = figure.add_axes((0, 0, 1, 1))
     draw_solids(axis, solids)
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
-    axis.text((left + right) / 2, top - 0.35, title, ha="center", fontsize=9)
+    axis.text((left + right) / 2, top - 0.35, title, ha="center", fontsize="small")
     figure.set_size_inches(0.62 * (right - left), 0.62 * (top - bottom))
     return figure
 
@@ -103,8 +103,8 @@ def _draw_solid(axis: Axes, place: tuple[float, float, float, float], colour: st
 def _write(axis: Axes, place: tuple[float, float, float, float], solid: Solid, tallest: float) -> None:
     x, width, _, depth = place
     middle = x + (width + depth * _DEPTH[0]) / 2
-    axis.text(middle, -tallest / 2 - 0.15, _below(solid), ha="center", va="top", fontsize=7)
-    axis.text(middle, tallest / 2 + 0.15, solid.above, ha="center", va="bottom", fontsize=7, color="#555555")
+    axis.text(middle, -tallest / 2 - 0.15, _below(solid), ha="center", va="top", fontsize="x-small")
+    axis.text(middle, tallest / 2 + 0.15, solid.above, ha="center", va="bottom", fontsize="x-small", color="#555555")
 
 
 def _below(solid: Solid) -> str:

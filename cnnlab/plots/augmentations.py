@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.plots.canvas import BOX_COLOURS, new_figure, outline, show, tint
+from cnnlab.colours import BOXES
+from cnnlab.plots.canvas import class_legend, new_figure, outline, show, tint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,10 @@ def augmentations(batches: Sequence[Mapping[str, np.ndarray]], titles: Sequence[
                 tint(axis, batch["mask"][i])
             for box, label in zip(batch.get("boxes", [()] * n)[i], batch.get("classes", [()] * n)[i], strict=True):
                 if label >= 0:
-                    outline(axis, box, classes[label], BOX_COLOURS[label % len(BOX_COLOURS)])
-        line[0].text(-0.06, 0.5, title, transform=line[0].transAxes, rotation=90, va="center", ha="right", fontsize=9)
+                    outline(axis, box, classes[label], BOXES[label % len(BOXES)])
+        line[0].text(
+            -0.06, 0.5, title, transform=line[0].transAxes, rotation=90, va="center", ha="right", fontsize="small"
+        )
+    if "mask" in batches[0]:
+        class_legend(figure, classes, first=1)
     return figure

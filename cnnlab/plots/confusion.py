@@ -30,10 +30,10 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     if k <= 25:
         for row, column in np.argwhere(counts):
             colour = "white" if share[row, column] > 0.5 else "black"
-            axis.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=8)
+            axis.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize="small")
     classes = [for_figure(name) for name in classes]
     axis.set_xticks(range(k), classes, rotation=45 if max(map(len, classes)) > 3 else 0)
     axis.set_yticks(range(k), classes)
-    axis.set(xlabel="guess", ylabel="true class")
+    axis.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(image, ax=axis, label="share of the true class", fraction=0.046)
     return figure

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cnnlab.plots.canvas import BOX_COLOURS, new_figure, outline, show, tint
+from cnnlab.colours import BOXES, of_class
+from cnnlab.plots.canvas import new_figure, outline, show, tint
 from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
@@ -54,18 +55,17 @@ def contact_sheet(photos: Sequence[Annotated], classes: Sequence[str]) -> Figure
         if photo.mask is not None:
             tint(axis, photo.mask)
         for box, label in zip(photo.boxes, photo.classes, strict=True):
-            outline(axis, box, for_figure(classes[label]), BOX_COLOURS[label % len(BOX_COLOURS)])
+            outline(axis, box, for_figure(classes[label]), BOXES[label % len(BOXES)])
     masks = [photo.mask for photo in photos if photo.mask is not None]
     if masks and not any(len(photo.boxes) for photo in photos):
-        _legend(figure, sorted({int(k) for mask in masks for k in np.unique(mask) if k > 0}), classes, masks)
+        _legend(figure, sorted({int(k) for mask in masks for k in np.unique(mask) if k > 0}), classes)
     return figure
 
 
-def _legend(figure: Figure, shown: Sequence[int], classes: Sequence[str], masks: Sequence[np.ndarray]) -> None:
+def _legend(figure: Figure, shown: Sequence[int], classes: Sequence[str]) -> None:
     """Names the colours of the classes of the masks, below the photos."""
-    import matplotlib
     from matplotlib.patches import Patch
 
-    colours, last = matplotlib.colormaps["tab10"], max(9, *(int(mask.max()) for mask in masks))
-    patches = [Patch(color=colours(k / last), alpha=0.6, label=for_figure(classes[k])) for k in shown[:_NAMED]]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, max(1, len(patches))), fontsize=8)
+    colours = ([part / 255 for part in of_class(k)] for k in shown[:_NAMED])
+    patches = [Patch(color=c, alpha=0.6, label=for_figure(classes[k])) for k, c in zip(shown, colours, strict=False)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, max(1, len(patches))), fontsize="small")

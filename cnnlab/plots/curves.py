@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.plots.canvas import BLUE, ORANGE, new_figure
+from cnnlab.colours import BLUE, ORANGE
+from cnnlab.plots.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,8 @@ def curves(history: Sequence[Mapping[str, float]], monitor: str, *, maximise: bo
       monitor: name of the metric, without the prefix `validation_`.
       maximise: whether a larger value of the metric is better.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(1, 2, size=(8, 3.2))
     epochs = [row["epoch"] for row in history]
     left, right = axes[0]
@@ -36,8 +39,9 @@ def curves(history: Sequence[Mapping[str, float]], monitor: str, *, maximise: bo
         right.plot(*place, "o", color=ORANGE)
         side = "right" if 2 * best > len(values) else "left"  # writes away from the nearer edge
         right.annotate(f"{values[best]:.4f}", place, (0, 8), textcoords="offset points", ha=side)
-    right.set(xlabel="epoch", ylabel=f"validation {monitor}")
+    right.set(xlabel="epoch", ylabel=f"validation {monitor.replace('_', ' ')}")
     right.margins(y=0.15)
     for axis in axes.flat:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(alpha=0.3)
     return figure

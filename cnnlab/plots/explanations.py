@@ -84,7 +84,7 @@ def explanation_sheet(images: np.ndarray, maps: np.ndarray, spread: np.ndarray |
         panel = Panel("", "", np.asarray(maps[i]), None if spread is None else np.asarray(spread[i]))
         _draw_maps(row[1:], images[i], panel)
     for axis, title in zip(axes[0], ("image", "map", "standard deviation"), strict=False):
-        axis.set_title(title, fontsize=8)
+        axis.set_title(title, fontsize="small")
     return figure
 
 
@@ -100,10 +100,10 @@ def panel_sheet(image: np.ndarray, panels: Sequence[Panel], *, title: str) -> Fi
 
     columns = 1 + max(1 if panel.spread is None else 2 for panel in panels)
     figure = Figure(figsize=(2.1 * columns + 0.4, 2.75 * len(panels) + 0.3), layout="constrained", dpi=120)
-    figure.suptitle(for_figure(title), fontsize=10)
+    figure.suptitle(for_figure(title), fontsize="medium")
     rows = figure.subfigures(len(panels), 1, squeeze=False)[:, 0]
     for row, panel in zip(rows, panels, strict=True):
-        row.suptitle(for_figure(panel.title), fontsize=9, fontweight="bold", x=0.02, ha="left")
+        row.suptitle(for_figure(panel.title), fontsize="small", fontweight="bold", x=0.02, ha="left")
         axes = row.subplots(1, columns, squeeze=False)[0]
         show(axes[0], np.asarray(image))
         _outline(axes[0], panel.mark)
@@ -111,7 +111,7 @@ def panel_sheet(image: np.ndarray, panels: Sequence[Panel], *, title: str) -> Fi
         if panel.sentence:
             lines = textwrap.fill(for_figure(panel.sentence), round(_WIDTH * columns / 3))
             style = {"color": _WARNING, "fontweight": "bold"} if panel.flagged else {}
-            row.supxlabel(lines, fontsize=7, x=0.02, ha="left", **style)
+            row.supxlabel(lines, fontsize="x-small", x=0.02, ha="left", **style)
     return figure
 
 
@@ -125,8 +125,8 @@ def _draw_maps(axes: Sequence[Axes], image: np.ndarray, panel: Panel) -> None:
     if panel.spread is not None:
         axes[1].imshow(overlay_map(image, panel.spread, scale=largest))
         if panel.title:
-            axes[0].set_title(f"mean of {panel.over}" if panel.over else "mean", fontsize=7)
-            axes[1].set_title("standard deviation, in the same colours", fontsize=7)
+            axes[0].set_title(f"mean of {panel.over}" if panel.over else "mean", fontsize="x-small")
+            axes[1].set_title("standard deviation, in the same colours", fontsize="x-small")
 
 
 def _outline(axis: Axes, mark: Any) -> None:
@@ -158,7 +158,7 @@ def class_sheet(image: np.ndarray, maps: np.ndarray, names: Sequence[str], probs
     show(axes[0, 0], np.asarray(image))
     for axis, values, name, prob in zip(axes.flat[1:], maps, names, probs, strict=False):
         axis.imshow(overlay_map(image, values))
-        axis.set_title(f"{for_figure(name)}, {probability_text(prob)}", fontsize=8)
+        axis.set_title(f"{for_figure(name)}, {probability_text(prob)}", fontsize="small")
     return figure
 
 
@@ -193,12 +193,12 @@ def pair_sheet(pairs: Sequence[Pair], *, title: str) -> Figure:
     """Draws images with the maps of two answers beside each, two images in a row."""
     rows = -(-len(pairs) // 2)
     figure, axes = new_figure(rows, 6, size=(9.6, 1.8 * rows + 0.3))
-    figure.suptitle(for_figure(title), fontsize=10)
+    figure.suptitle(for_figure(title), fontsize="medium")
     for axis in axes.flat:
         axis.axis("off")
     for pair, places in zip(pairs, axes.reshape(-1, 3), strict=False):
         show(places[0], pair.image)
         for axis, name, values in zip(places[1:], pair[1::2], pair[2::2], strict=True):
             axis.imshow(overlay_map(pair.image, values))
-            axis.set_title(for_figure(name), fontsize=8)
+            axis.set_title(for_figure(name), fontsize="small")
     return figure

@@ -19,10 +19,10 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, title: str =
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure, axes = new_figure(rows, columns, size=(1.7 * columns, 2.05 * rows))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize="medium")
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, text in zip(axes.flat, images, titles, strict=False):
         show(axis, image)
-        axis.set_title(for_figure(text), fontsize=8)
+        axis.set_title(for_figure(text), fontsize="small")
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cnnlab.colours import BOXES
 from cnnlab.metrics.detection.voc import Curve
 from cnnlab.plots.canvas import new_figure
 from cnnlab.quoting import for_figure
@@ -12,7 +13,7 @@ from cnnlab.quoting import for_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LINES = ("-", "--", ":", "-.")  # line styles; each serves ten classes
+_LINES = ("-", "--", ":", "-.")  # line styles; each serves as many classes as there are colours
 
 
 def precision_recall(curves: Mapping[str, Curve]) -> Figure:
@@ -32,10 +33,14 @@ def precision_recall(curves: Mapping[str, Curve]) -> Figure:
     axis = axes[0, 0]
     for i, (name, curve) in enumerate(drawn.items()):
         axis.plot(
-            curve.recall, curve.precision, _LINES[i // 10 % len(_LINES)], color=f"C{i % 10}", label=for_figure(name)
+            curve.recall,
+            curve.precision,
+            _LINES[i // len(BOXES) % len(_LINES)],
+            color=BOXES[i % len(BOXES)],
+            label=for_figure(name),
         )
     axis.set(xlabel="recall", ylabel="precision at IoU .50", xlim=(0, 1.01), ylim=(0, 1.02))
     axis.grid(alpha=0.3)
     if drawn:
-        figure.legend(loc="outside right upper", ncols=columns, frameon=False, fontsize=8)
+        figure.legend(loc="outside right upper", ncols=columns, frameon=False, fontsize="small")
     return figure

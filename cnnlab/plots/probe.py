@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnlab.plots.canvas import BLUE, BOX_COLOURS, GREY, ORANGE
+from cnnlab.colours import BLUE, GREEN, GREY, ORANGE, PINK
 from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 
-GREEN, PINK = BOX_COLOURS[2:]
 COLUMNS = 4  # of the page
 _THUMBNAIL = 25  # points
 
@@ -56,9 +55,9 @@ def page(
             lines += _draw(other, records, right, limits[1], style="s--")
             other.grid(False)
             other.tick_params(right=last, labelright=last)
-            other.set_ylabel(next(iter(right.values()))[0] if last else "", fontsize=9)
+            other.set_ylabel(next(iter(right.values()))[0] if last else "", fontsize="small")
         _thumbnails(axis, strips[name][_order(records)])
-        axis.set_title(f"{name} ({meanings[name]})", fontsize=9, pad=_THUMBNAIL + 6)
+        axis.set_title(f"{name} ({meanings[name]})", fontsize="small", pad=_THUMBNAIL + 6)
         axis.set_ylabel(report["score"].replace("_", " ") if first else "")
     bottom = rows - 1
     wide = 2 if report.get("variation") else 3
@@ -113,7 +112,7 @@ def _draw(axis: Axes, records: Sequence[Record], curves: Curves, limit: float, *
         if record["label"] == "none":
             axis.axvline(place, color=GREY, linewidth=0.8, linestyle=":")
     axis.set(xlim=(-0.5, len(records) - 0.5), ylim=(0, limit))
-    axis.set_xticks(places, [record["label"] for record in records], fontsize=8)
+    axis.set_xticks(places, [record["label"] for record in records], fontsize="small")
     axis.grid(alpha=0.3)
     return lines
 
@@ -142,14 +141,14 @@ def _layers(axis: Axes, layers: Sequence[Record], shift: int) -> None:
         values = [np.nan if layer[name] is None else layer[name] for layer in layers]
         axis.plot(places, values, mark, markersize=4, color=colour, label=f"{name} ({how})")
     step = -(-len(layers) // 16)
-    axis.set_xticks(places[::step], [for_figure(layer["layer"]) for layer in layers[::step]], fontsize=8)
+    axis.set_xticks(places[::step], [for_figure(layer["layer"]) for layer in layers[::step]], fontsize="small")
     if len(layers) > 8:
         axis.tick_params(axis="x", rotation=60)
     lowest = min([0.0] + [layer[name] for layer in layers for name in ("invariance", "linearity") if layer[name]])
     axis.set(ylim=(1.05 * lowest, 1.05), ylabel="similarity of features")
-    axis.set_title(f"layers: features of images shifted by {shift} pixels, and of sums of images", fontsize=9)
+    axis.set_title(f"layers: features of images shifted by {shift} pixels, and of sums of images", fontsize="small")
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    axis.legend(frameon=False, fontsize="small", loc="best")
 
 
 def _variation(axis: Axes, groups: Sequence[Record]) -> None:
@@ -159,11 +158,11 @@ def _variation(axis: Axes, groups: Sequence[Record]) -> None:
     axis.plot(
         places, [group["confidence"] for group in groups], "o-", color=ORANGE, markersize=3.5, label="mean confidence"
     )
-    axis.set_xticks(places, [f"{group['share']}\n× {group['distance']:.2f}" for group in groups], fontsize=8)
+    axis.set_xticks(places, [f"{group['share']}\n× {group['distance']:.2f}" for group in groups], fontsize="small")
     axis.set(xlim=(-0.5, len(groups) - 0.5), ylim=(0, 1.03), xlabel="typical to unusual images of a class")
-    axis.set_title("intraclass variation: distance from the class mean", fontsize=9)
+    axis.set_title("intraclass variation: distance from the class mean", fontsize="small")
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    axis.legend(frameon=False, fontsize="small", loc="lower left")
 
 
 def specialisation(predictors: Sequence[Record]) -> Figure:
@@ -193,7 +192,7 @@ def specialisation(predictors: Sequence[Record]) -> Figure:
         if boxes:
             axis.bxp(boxes, positions=used, showfliers=False, patch_artist=True, boxprops={"facecolor": "#cfe3f2"})
         axis.set_ylabel(label)
-        axis.set_xticks(range(len(names)), names, fontsize=8)
+        axis.set_xticks(range(len(names)), names, fontsize="small")
         axis.set_xlim(-0.6, len(names) - 0.4)
         axis.grid(alpha=0.3, axis="y")
     size.set_ylim(0, None)
@@ -203,8 +202,8 @@ def specialisation(predictors: Sequence[Record]) -> Figure:
     aspect.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     aspect.axhline(1, color=GREY, linewidth=0.8)
     _class_shares(classes, predictors)
-    classes.set_xticks(range(len(names)), names, fontsize=8)
-    figure.suptitle("objects for which each predictor is responsible", fontsize=10)
+    classes.set_xticks(range(len(names)), names, fontsize="small")
+    figure.suptitle("objects for which each predictor is responsible", fontsize="medium")
     return figure
 
 
@@ -230,4 +229,4 @@ def _class_shares(axis: Axes, predictors: Sequence[Record], *, most: int = 8) ->
         axis.bar(range(len(predictors)), share, bottom=start, color=colour, label=for_figure(name), width=0.7)
         start += share
     axis.set(ylabel="share of objects", ylim=(0, 1))
-    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

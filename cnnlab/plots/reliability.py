@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnlab.colours import BLUE, GREY
 from cnnlab.metrics.calibration.errors import Reliability
-from cnnlab.plots.canvas import BLUE, GREY, new_figure
+from cnnlab.plots.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+FEW = 10
+"""A bin with fewer examples is drawn hollow: its accuracy says little."""
 
 
 def reliability_diagram(
@@ -19,6 +24,7 @@ def reliability_diagram(
     """Draws accuracy against confidence, and the number of examples in each bin.
 
     The shaded band contains 95 of 100 perfectly calibrated models that have as many examples with this confidence.
+    Bins with fewer than `FEW` examples are hollow and not on the line.
 
     Args:
       bins: the bins, from `metrics.calibration.errors.reliability`.
@@ -40,15 +46,21 @@ def reliability_diagram(
     band = {"color": GREY, "alpha": 0.35, "align": "edge", "linewidth": 0, "label": "calibrated, 95 of 100"}
     top.bar(left, high - low, width, low, **band)
     top.plot([0, 1], [0, 1], "--", color=GREY)
-    top.plot(confidence, bins.accuracy[filled], "o-", color=BLUE, label="this model")
+    accuracy, few = bins.accuracy[filled], count < FEW
+    top.plot(confidence[~few], accuracy[~few], "o-", color=BLUE, label="this model")
+    if few.any():
+        hollow = {"color": BLUE, "markerfacecolor": "white", "label": f"fewer than {FEW} examples"}
+        top.plot(confidence[few], accuracy[few], "o", **hollow)
     spread = "" if interval is None else f" ({interval[0]:.4f} to {interval[1]:.4f})"
-    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    top.set_title(f"ECE {ece:.4f}{spread}, noise floor {floor:.4f}", fontsize=10)
-    top.legend(loc="best", frameon=False, fontsize=9)
+    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(-0.02, 1.02))
+    top.set_title(f"ECE {ece:.4f}{spread}, noise floor {floor:.4f}", fontsize="medium")
+    top.legend(loc="best", frameon=False, fontsize="small")
     bottom.bar(left, count, width, align="edge", color=BLUE, edgecolor="white", linewidth=0.8)
     for x, w, n in zip(left + width / 2, width, count, strict=True):
         if w > 0.05:  # the numbers of narrower bins would overlap
-            bottom.annotate(_short(n), (x, n), (0, 1), textcoords="offset points", ha="center", va="bottom", fontsize=6)
+            bottom.annotate(
+                _short(n), (x, n), (0, 1), textcoords="offset points", ha="center", va="bottom", fontsize="x-small"
+            )
     bottom.set(xlabel="confidence", ylabel="examples", xlim=(0, 1))
     if filled.any():
         bottom.set(yscale="log", ylim=(0.5, count.max() * 6))

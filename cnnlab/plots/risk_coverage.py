@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnlab.colours import BLUE, GREY, ORANGE
 from cnnlab.metrics.selective import RiskCoverage
-from cnnlab.plots.canvas import BLUE, GREY, ORANGE, new_figure
+from cnnlab.plots.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,5 +45,5 @@ def risk_coverage_curves(curves: Mapping[str, RiskCoverage], *, coverage: float 
     axis.set(xlabel="coverage: share of predictions accepted", ylabel="risk: share of predictions that are wrong")
     highest = max(curve.risk.max() for curve in curves.values())
     axis.set(xlim=(0, 1), ylim=(0, 1.4 * highest or 1))
-    axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
+    axis.legend(frameon=False, fontsize="small", ncols=2, loc="upper left")
     return figure

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnlab.colours import BLUE, GREY, ORANGE
 from cnnlab.metrics.separation import separation
-from cnnlab.plots.canvas import BLUE, GREY, ORANGE, new_figure
+from cnnlab.plots.canvas import new_figure
 from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
@@ -48,6 +49,6 @@ def separation_histogram(
     axis.axvline(threshold, linestyle="--", color=GREY, label="95 % detected")
     axis.set(xlabel=score, ylabel="share of examples")
     rejected = f"{100 * quality.fpr95:.1f} % of {names[0]} rejected where 95 % of {names[1]} are detected"
-    axis.set_title(f"AUROC {quality.auroc:.4f}\n{rejected}", fontsize=9)
-    axis.legend(frameon=False, fontsize=8)
+    axis.set_title(f"AUROC {quality.auroc:.4f}\n{rejected}", fontsize="small")
+    axis.legend(frameon=False, fontsize="small")
     return figure

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnlab.plots.canvas import BLUE, ORANGE, new_figure
+from cnnlab.colours import BLUE, ORANGE
+from cnnlab.plots.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -154,10 +154,54 @@ class Classification(Task):
         wrong = order[~correct[order]]
         order = (wrong if len(wrong) else order)[:_GALLERY_SIZE]
         title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least confident predictions"
-        titles = [f"true {names[label[i]]}, guess {names[probs[i].argmax()]}\np = {confidence[i]:.2f}" for i in order]
+        truths, predicted = ([names[k] for k in each] for each in (label[order], probs[order].argmax(-1)))
+        titles = [
+            f"true {t}\npredicted {p}, p = {c:.2f}"
+            for t, p, c in zip(truths, predicted, confidence[order], strict=True)
+        ]
         out["confusion"] = confusion_matrix(counts, names)
         out["wrong"] = gallery([rows["image"][i] for i in order], titles, title=title)
         return out
+
+    def details(self, rows: Mapping[str, np.ndarray]) -> dict:
+        """Returns the ends `ece_low` and `ece_high` of the ECE's 95 % interval, and the table `classes`.
+
+        `classes` holds the number of `examples`, `precision`, `recall` and `f1` of each class, NaN where it is 0 / 0.
+        """
+        probs, label = _flat(rows)
+        ece = calibration.ece_estimate(probs.max(-1), probs.argmax(-1) == label, BINS)
+        if self.kind == "multilabel":
+            true, predicted = np.asarray(rows["label"]), np.asarray(rows["probs"]).argmax(-1)
+            counts = ((true * predicted).sum(0), predicted.sum(0), true.sum(0))
+        else:
+            confusion = metrics.confusion(label, probs.argmax(-1), len(rows["class_names"]))
+            counts = (np.diag(confusion), confusion.sum(0), confusion.sum(1))
+        columns = {"examples": counts[2].astype(np.int64), **metrics.class_scores(*counts)}
+        return {
+            "ece_low": ece.low,
+            "ece_high": ece.high,
+            "classes": [
+                {"class": name} | {column: values[i].item() for column, values in columns.items()}
+                for i, name in enumerate(rows["class_names"])
+            ],
+        }
+
+    def verdict(self, report: Mapping[str, Any]) -> str:
+        """Says the accuracy with its standard error, and whether the ECE's interval excludes a calibrated network.
+
+        The standard error is half the width of Wilson's interval with z = 1 (JASA 1927), which is not 0 for a network
+        that makes no error.
+        """
+        share, n = report["accuracy"], report["examples"]
+        error = np.sqrt(share * (1 - share) / n + 1 / (4 * n**2)) / (1 + 1 / n)
+        of = " of the labels" if self.kind == "multilabel" else ""
+        right = f"right {100 * share:.1f} ± {100 * error:.1f} %{of}"
+        if "ece_low" not in report:
+            return right
+        if report["ece_low"] == 0:
+            return f"{right}; well calibrated as far as {n:,} examples can tell"
+        cure = "" if report.get("calibrated") or not self.decides else " (--calibrate temperature)"
+        return f"{right}; its confidence is off by {100 * report['ece']:.1f} points on average{cure}"
 
     def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns `truth` and `prediction` (with kind `multilabel` the labels that are yes), and their probabilities.

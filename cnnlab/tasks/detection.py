@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -269,6 +269,18 @@ class Detection(Task):
         none = {"objects": 0, "ap": -1.0, "ap50": -1.0, "ar_100": -1.0}
         classes = [{"class": name} | measured.get(k, none) for k, name in enumerate(rows["class_names"])]
         return {"classes": classes, "errors": detection_errors(predictions, truths, score_threshold=_SURE)}
+
+    def verdict(self, report: Mapping[str, Any]) -> str:
+        """Says how many objects the boxes that score .3 or more find, how many of these boxes are wrong, and the AP."""
+        if report["map50"] == -1:
+            return "no object to find"
+        ap = f"AP {report['map50']:.2f} at IoU .50, {report['map']:.2f} over .50 to .95"
+        if "errors" not in report:
+            return ap
+        objects = sum(record["objects"] for record in report["classes"])
+        correct, missed = report["errors"]["correct"], report["errors"]["missed"]
+        wrong = sum(report["errors"].values()) - correct - missed
+        return f"finds {correct:,} of {objects:,} objects, with {wrong:,} wrong boxes; {ap}"
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         curves = {rows["class_names"][k]: curve for k, curve in coco_curves(*_columns(rows)).items()}

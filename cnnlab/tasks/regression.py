@@ -120,6 +120,13 @@ class Regression(Task):
         parts = {name: rows[name] for name in ("aleatoric", "epistemic") if name in rows}
         return scores | {name: float(np.sqrt(np.mean(part, dtype=np.float64))) for name, part in parts.items()}
 
+    def verdict(self, report: Mapping[str, Any]) -> str:
+        """Says the mean absolute error and the share of the variance that the predictions explain."""
+        off = f"off by {report['mae']:.3g} on average"
+        if not report["r2"] > 0:
+            return f"{off}; no better than the mean of the targets"
+        return f"{off}; explains {100 * report['r2']:.1f} % of the targets' variance"
+
     def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns truth, prediction and, if there is a variance, the deviation of each target, and the mean error.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -189,6 +190,15 @@ class Segmentation(Task):
             ]
         }
 
+    def verdict(self, report: Mapping[str, Any]) -> str:
+        """Says the share of correct pixels, the mean IoU, and which class has the lowest."""
+        text = f"{100 * report['pixel_accuracy']:.1f} % of the pixels right; mean IoU {report['mean_iou']:.2f}"
+        known = [record for record in report.get("classes", ()) if not math.isnan(record["iou"])]
+        if not known:
+            return text
+        worst = min(known, key=lambda record: record["iou"])
+        return f"{text}, lowest for {worst['class']} ({worst['iou']:.2f})"
+
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         confusion = rows["confusion"]
         k = confusion.shape[-1]
@@ -227,12 +237,14 @@ class Segmentation(Task):
 
 
 def _figure(rows: Mapping[str, np.ndarray], chosen: Sequence[int], k: int) -> Figure:
-    """Draws image, truth, guess, confidence and errors of the chosen examples, one row per example."""
-    guess, confidence = rows["guess"][chosen], rows["confidence"][chosen]
-    maps = {"E[y]": np.where(guess == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
+    """Draws image, truth, prediction, confidence and errors of the chosen examples, one row per example."""
+    predicted, confidence = rows["guess"][chosen], rows["confidence"][chosen]
+    maps = {"E[y]": np.where(predicted == 1, confidence, 1 - confidence)} if k == 2 else {"confidence": confidence}
     if "variance" in rows:
         maps["Var[y]"] = rows["variance"][chosen]
-    return prediction_grid([rows["image"][i] for i in chosen], rows["mask"][chosen], guess, maps, k)
+    return prediction_grid(
+        [rows["image"][i] for i in chosen], rows["mask"][chosen], predicted, maps, rows["class_names"]
+    )
 
 
 def _frequency_weights(masks, classes: tuple[str, ...], kind: str) -> tuple[float, ...]:

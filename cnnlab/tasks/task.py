@@ -119,8 +119,18 @@ class Task(Protocol):
         return None
 
     def details(self, rows: Mapping[str, np.ndarray]) -> dict:
-        """Returns tables by name, each a list of records or a mapping of counts; `rows` is that of `figures`."""
+        """Returns what evaluation on request adds to the summary; `rows` is that of `figures`.
+
+        Tables by name, each a list of records or a mapping of counts, and numbers that take too long for every epoch.
+        """
         return {}
+
+    def verdict(self, report: Mapping[str, Any]) -> str:
+        """Says in a sentence how good a network is.
+
+        `report` holds `summary`, perhaps `details`, and the number of `examples`.
+        """
+        return f"{self.monitor} {report[self.monitor]:.4f}" if self.monitor in report else ""
 
     def per_example(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns a table of the split by column, with one entry `[n]` per example; `rows` is that of `figures`.

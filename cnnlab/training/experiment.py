@@ -84,9 +84,7 @@ class Option(NamedTuple):
 
 def options_of(target: Entry) -> dict[str, Option]:
     """Returns the options of a network, source or task: those of its parameters that JSON can represent."""
-    inner = target = target.build if isinstance(target, Network | Source) else target
-    while isinstance(inner, functools.partial):
-        inner = inner.func
+    inner, target = target_of(target), target.build if isinstance(target, Network | Source) else target
     hints = get_type_hints(inner)
     hidden = (
         {"parent", "name", "num_classes", "dtype"} if inspect.isclass(inner) and issubclass(inner, nn.Module) else ()
@@ -101,6 +99,14 @@ def options_of(target: Entry) -> dict[str, Option]:
         ):
             out[name] = Option(kind, parameter.default)
     return out
+
+
+def target_of(entry: Entry) -> Callable:
+    """Returns the class or function of an entry, whose docstring describes the entry's options."""
+    target = entry.build if isinstance(entry, Network | Source) else entry
+    while isinstance(target, functools.partial):
+        target = target.func
+    return target
 
 
 def _has_origin(kind: Any, origin: Any) -> bool:

@@ -11,9 +11,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from rich.console import Console
 
-from cnnlab.console import console
+from cnnlab.console import LoggingConsole
 from cnnlab.data import Augmentation, Dataset, InputSpec, augment
 from cnnlab.data.spec import standardise
 from cnnlab.runtime import compile_cache
@@ -23,10 +22,11 @@ from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, progress
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
+from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.plan import Plan, make_plan
 from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
-from cnnlab.training.run import open_run, read_history, write_history
+from cnnlab.training.run import EVENTS, LOG, SUMMARY, open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 from cnnlab.training.transfer import initial_variables
@@ -41,6 +41,7 @@ def train(
     task: Task | None = None,
     init_from: str | Path | None = None,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> Trained:
     """Trains a network in a run directory, or resumes the run, and returns the network of the best step.
 
@@ -57,7 +58,8 @@ def train(
       task: task of your own, in place of the experiment's.
       init_from: run whose best step gives the initial parameters, or a state dict that `cnnlab.models.import_torch`
         reads; a head of another shape keeps its random initial values. It has no effect on a run that has begun.
-      quiet: whether to print nothing.
+      quiet: whether to print nothing; `RUN/log.txt` gets every line.
+      verbose: whether to print the table of parameters too, which `RUN/summary.txt` always holds.
 
     Returns:
       The network of the best step on the validation split.
@@ -67,23 +69,41 @@ def train(
       FloatingPointError: the loss is no longer finite; the last good checkpoint remains.
       Stopped: SIGTERM or Ctrl-C arrived; the run is saved, and the same call resumes it.
     """
-    return train_plan(
-        make_plan(experiment, data=data, network=network, task=task), run_dir, init_from=init_from, quiet=quiet
-    )
+    plan = make_plan(experiment, data=data, network=network, task=task)
+    return train_plan(plan, run_dir, init_from=init_from, quiet=quiet, verbose=verbose)
 
 
-def train_plan(plan: Plan, run_dir: str | Path, *, init_from: str | Path | None = None, quiet: bool = False) -> Trained:
-    """Trains a plan in a run directory; see `train`."""
+def train_plan(
+    plan: Plan,
+    run_dir: str | Path,
+    *,
+    init_from: str | Path | None = None,
+    quiet: bool = False,
+    verbose: bool = False,
+    heading: str = "",
+) -> Trained:
+    """Trains a plan in a run directory; see `train`. A `heading` is printed in place of what the run will do."""
     if plan.training.seeds > 1:
         raise ValueError(f"{plan.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
     run_dir = Path(run_dir)
     check_divides(plan.training.batch_size, mesh := data_mesh())
     with open_run(run_dir, plan.experiment):
-        _train(plan, run_dir, mesh, init_from, console(quiet or not is_first_process()))
+        files = [run_dir / LOG] if is_first_process() else []
+        out = LoggingConsole(files, quiet=quiet or not is_first_process())
+        _train(plan, run_dir, mesh, init_from, out, verbose=verbose, heading=heading)
     return load(run_dir, network=plan.network, task=plan.task)
 
 
-def _train(plan: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, out: Console) -> None:
+def _train(
+    plan: Plan,
+    run_dir: Path,
+    mesh: Mesh,
+    init_from: str | Path | None,
+    out: LoggingConsole,
+    *,
+    verbose: bool,
+    heading: str,
+) -> None:
     compile_cache.keep_compilations()
     state = fresh_state(plan)
     config = run_config(plan) | {"init_from": None if init_from is None else str(init_from)}
@@ -97,11 +117,19 @@ def _train(plan: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
         history = read_history(run_dir, until_step=int(state.step) - bool(losses))
         if _finished(history, plan, state, losses):
             return
-        progress.describe(out, state.params, type(plan.network).__name__, plan.dataset)
+        if heading:
+            out.print(heading)
+        else:
+            progress.describe(out, state.params, plan, verbose=verbose)
+        if is_first_process():
+            progress.write_summary(run_dir / SUMMARY, state.params, type(plan.network).__name__)
         state = replicate(state, mesh)
         steps = compile_steps(step_function(plan), state, [plan], mesh, out)
         validate(_evaluated(state, plan), plan, stop=stop)  # a metric that fails does so now, not after an epoch
-        with progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance):
+        with (
+            event_writer(run_dir / EVENTS, int(state.step)) as write,
+            progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance),
+        ):
             while not (stop() or _finished(history, plan, state, losses)):
                 before, started = len(losses), time.perf_counter()
                 if before < plan.steps:
@@ -113,6 +141,7 @@ def _train(plan: Plan, run_dir: Path, mesh: Mesh, init_from: str | Path | None, 
                     manager, state, plan, config, run_dir, losses, history, seconds=seconds, stop=stop
                 ):
                     advance(history[-1], plan.monitor)
+                    write(history[-1])
                     losses = []
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})

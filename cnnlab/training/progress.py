@@ -1,8 +1,11 @@
 """Messages and the progress bar of a training run, on standard error."""
 
 import contextlib
+import io
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import flax.traverse_util
@@ -10,21 +13,48 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from cnnlab.console import progress_bar
-from cnnlab.data import Dataset
+from cnnlab.console import LoggingConsole, progress_bar
+from cnnlab.files.atomic import write_text
 from cnnlab.quoting import for_terminal
 from cnnlab.training.experiment import Training
+from cnnlab.training.plan import Plan
+
+_TIMED = 3.0  # seconds of steps from which the remaining time is estimated
 
 
-def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
-    """Prints the table of parameters, the data and the device.
+def describe(out: Console, params: Any, plan: Plan, *, networks: int = 1, verbose: bool = False) -> None:
+    """Prints what a run will do in three lines: the data, the network and the steps; then remarks on the data.
 
     Args:
-      out: console for the table.
+      out: console for the lines.
       params: parameters of the network.
-      name: title of the table.
-      dataset: dataset of the run.
+      plan: plan of the run.
+      networks: number of networks that are trained at once.
+      verbose: whether to print the table of parameters too.
     """
+    dataset, training = plan.dataset, plan.training
+    if verbose:
+        out.print(table_of(params, type(plan.network).__name__))
+    sizes = ", ".join(f"{split} {len(examples):,}" for split, examples in dataset.splits.items())
+    images, k = sum(map(len, dataset.splits.values())), len(dataset.spec.classes)
+    size = "×".join(map(str, dataset.spec.shape))
+    device, count = jax.devices()[0], jax.device_count()
+    cores = os.cpu_count() if device.platform == "cpu" and count == 1 else None
+    place = f"{cores} cores" if cores else f"{count} × {device.device_kind}"
+    number = sum(leaf.size for leaf in jax.tree.leaves(params))
+    name = f"{f'{networks} × ' if networks > 1 else ''}{type(plan.network).__name__}"
+    work = f"{_count(training.epochs, 'epoch')} of {_count(plan.steps, 'step')} of {training.batch_size} images"
+    lines = (
+        f"{images:,} images of {k} {'class' if k == 1 else 'classes'}, {size}: {dataset.name} ({sizes})",
+        f"→ {name}, {number:,} parameters",
+        f"→ {work} on {place}",
+    )
+    for line in (*lines, *dataset.remarks):
+        out.print(for_terminal(line), soft_wrap=True)
+
+
+def table_of(params: Any, name: str) -> Table:
+    """Returns the table of a network's parameters: path, shape and count of each."""
     table = Table(title=for_terminal(name), title_justify="left", box=None, pad_edge=False)
     for column, side in (("parameter", "left"), ("shape", "left"), ("count", "right")):
         table.add_column(column, justify=side)
@@ -32,24 +62,39 @@ def describe(out: Console, params: Any, name: str, dataset: Dataset) -> None:
     for path, leaf in leaves.items():
         table.add_row(for_terminal(path), " × ".join(map(str, leaf.shape)), f"{leaf.size:,}")
     table.add_row("total", "", f"{sum(leaf.size for leaf in leaves.values()):,}", style="bold")
-    out.print(table)
-    sizes = ", ".join(f"{split} {len(examples):,}" for split, examples in dataset.splits.items())
-    height, width, channels = dataset.spec.shape
-    out.print(
-        f"data: {for_terminal(dataset.name)} {height}×{width}×{channels}, {len(dataset.spec.classes)} classes ({sizes})"
-    )
-    for remark in dataset.remarks:
-        out.print(for_terminal(remark))
-    device = jax.devices()[0]
-    out.print(f"device: {jax.device_count()} × {device.device_kind} ({device.platform})")
+    return table
+
+
+def write_summary(path: Path, params: Any, name: str) -> None:
+    """Writes the table of a network's parameters as a text file."""
+    text = io.StringIO()
+    Console(file=text, width=120, highlight=False, markup=False, emoji=False).print(table_of(params, name))
+    write_text(path, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Formats a time to two digits.
+
+    >>> duration(8.4), duration(95), duration(5000)
+    ('8 s', '1.6 min', '1.4 h')
+    """
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}" if seconds < 10 * unit else f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 @contextlib.contextmanager
-def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
+def bar(out: LoggingConsole, training: Training, *, steps: int, step: int) -> Iterator[tuple[Callable, Callable]]:
     """Draws a progress bar over all steps of a run.
 
-    Without a terminal it prints a line every minute, and ten lines over all epochs. The rate counts only training,
-    without evaluation and saving.
+    It prints the time that training will take as soon as the first steps are timed: after three seconds, or one epoch.
+    Without a terminal it prints a line every minute, and ten lines over all epochs; the log gets a line every epoch.
+    The rate counts only training, without evaluation and saving.
 
     Args:
       out: console that shows the bar.
@@ -61,6 +106,7 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
       Two functions: `tick(step)` after steps, and `advance(row, monitor)` after an epoch.
     """
     epochs, drawn, at = training.epochs, time.monotonic(), step
+    began, first, estimated = drawn, step, False
     texts = {
         "label": "epoch {task.fields[epoch]}/{task.fields[epochs]}",
         "rate": "{task.fields[rate]:,.0f} examples/s",
@@ -69,18 +115,33 @@ def bar(out: Console, training: Training, *, steps: int, step: int) -> Iterator[
     fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "note": ""}
     with progress_bar(out, total=epochs * steps, completed=step, texts=texts, **fields) as update:
 
+        def estimate(step: int) -> None:
+            nonlocal estimated
+            if estimated or step in (first, epochs * steps):
+                return
+            estimated = True
+            left = (time.monotonic() - began) / (step - first) * (epochs * steps - step)
+            if left >= 1.5:
+                out.print(f"about {duration(left)} for the {epochs * steps - step:,} steps that remain")
+
         def tick(step: int) -> None:
             nonlocal drawn, at
             seconds = time.monotonic() - drawn
             if seconds > 0.25:  # drawing costs more than a small step
                 update(completed=step, rate=(step - at) * training.batch_size / seconds)
                 drawn, at = drawn + seconds, step
+            if time.monotonic() - began > _TIMED:
+                estimate(step)
 
         def advance(row: dict[str, float], monitor: str) -> None:
             epoch, rate = row["epoch"], steps * training.batch_size / row["seconds"]
-            note = f"loss {row['loss']:.4f} {monitor} {row[f'validation_{monitor}']:.4f}"
+            note = f"loss {row['loss']:.4f}  {monitor.replace('_', ' ')} {row[f'validation_{monitor}']:.4f}"
             update(completed=row["step"], epoch=epoch, rate=rate, note=note)
+            estimate(row["step"])
+            line = f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {note}"
             if not out.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
-                out.print(f"epoch {epoch}/{epochs}  {rate:,.0f} examples/s  {note}")
+                out.print(line)
+            else:
+                out.log_line(line)
 
         yield tick, advance

@@ -228,6 +228,11 @@ def load(
     return first_good(path, step, build)
 
 
+def load_task(path: str | Path) -> Task:
+    """Returns the task of a run, without the weights; raises `ValueError` as `load` does."""
+    return _stored_task(load_config(path))
+
+
 def load_network(path: str | Path) -> tuple[nn.Module, InputSpec]:
     """Returns the network of a run and its input spec, without the weights.
 

@@ -2,8 +2,11 @@
 
 RUN/experiment.json    the experiment; another experiment is refused
 RUN/metrics.jsonl      one line an epoch
+RUN/log.txt            what training printed, with the time
+RUN/summary.txt        table of the parameters
+RUN/tensorboard/       event files of TensorBoard, if the extra tensorboard is installed
 RUN/checkpoints/STEP/  the latest and the best step
-RUN/figures/           figures as PNG files
+RUN/figures/           figures, and index.html, which shows them
 
 A training over several seeds writes a run directory for each of them: DIR/seed0, DIR/seed1, ...
 """
@@ -26,6 +29,7 @@ from cnnlab.training.experiment import TABLES, Experiment, with_defaults
 
 MAX_BYTES = 100_000_000  # of a file of a run
 EXPERIMENT, METRICS, CHECKPOINTS = "experiment.json", "metrics.jsonl", "checkpoints"
+LOG, SUMMARY, EVENTS = "log.txt", "summary.txt", "tensorboard"
 
 
 @contextlib.contextmanager

@@ -13,19 +13,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
-from cnnlab.console import console
+from cnnlab.console import LoggingConsole, console
 from cnnlab.runtime import compile_cache
 from cnnlab.runtime.devices import data_mesh
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint, progress
 from cnnlab.training.epoch import compile_steps, run_epoch
+from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.loop import finish_epoch, fresh_state, step_function, train_plan
 from cnnlab.training.plan import Plan, make_plan
 from cnnlab.training.restore import load, resume, run_config, step_items
-from cnnlab.training.run import open_run, read_history
+from cnnlab.training.run import EVENTS, LOG, SUMMARY, open_run, read_history
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 
 
@@ -36,6 +36,7 @@ def train_seeds(
     seeds: int | None = None,
     together: bool | None = None,
     quiet: bool = False,
+    verbose: bool = False,
     **own,
 ) -> list[Trained]:
     """Trains an experiment once for each seed, in `run_dir/seed0`, `run_dir/seed1`, ..., as `train` would.
@@ -50,6 +51,7 @@ def train_seeds(
       together: whether to train all seeds at once, which needs runs at the same step and no `patience`; by default
         they are trained together on an accelerator if both hold.
       quiet: whether to print nothing.
+      verbose: whether to print the table of parameters, once.
       **own: `data`, `network` and `task` of your own, as in `train`.
 
     Returns:
@@ -75,12 +77,19 @@ def train_seeds(
             with contextlib.ExitStack() as stack:
                 for plan, folder in zip(plans, folders, strict=True):
                     stack.enter_context(open_run(folder, plan.experiment))
-                _train_together(plans, folders, console(quiet))
+                out = LoggingConsole([folder / LOG for folder in folders], quiet=quiet)
+                _train_together(plans, folders, out, verbose=verbose)
             return [load(f, network=plan.network, task=plan.task) for plan, f in zip(plans, folders, strict=True)]
         except _OutOfStep:  # training was killed between the saves of two seeds
             if together:
                 raise
-    return [train_plan(plan, folder, quiet=quiet) for plan, folder in zip(plans, folders, strict=True)]
+    networks = []
+    for i, (plan, folder) in enumerate(zip(plans, folders, strict=True), 1):
+        heading = f"seed {i} of {number}"  # the first line of all but the first, which says what every one will do
+        if not quiet and i == 1 and number > 1:
+            console().print(heading)
+        networks.append(train_plan(plan, folder, quiet=quiet, verbose=verbose, heading=heading if i > 1 else ""))
+    return networks
 
 
 def _has_accelerator() -> bool:
@@ -92,7 +101,7 @@ class _OutOfStep(ValueError):
     """The runs are at different steps."""
 
 
-def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console) -> None:
+def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: LoggingConsole, *, verbose: bool) -> None:
     compile_cache.keep_compilations()
     first = plans[0]
     with contextlib.ExitStack() as stack:
@@ -114,8 +123,12 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
             return
         state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in resumed))
         losses = [values for _, values in resumed]
-        progress.describe(out, resumed[0][0].params, f"{len(plans)} × {type(first.network).__name__}", first.dataset)
-        del resumed  # its arrays would stay on the device
+        params = resumed[0][0].params
+        progress.describe(out, params, first, networks=len(plans), verbose=verbose)
+        for folder in folders:
+            progress.write_summary(folder / SUMMARY, params, type(first.network).__name__)
+        del resumed, params  # its arrays would stay on the device
+        writers = [stack.enter_context(event_writer(folder / EVENTS, min(at))) for folder in folders]
         steps = compile_steps(step_function(first), state, plans, data_mesh(jax.devices()[:1]), out)
         with progress.bar(out, first.training, steps=first.steps, step=at.pop()) as (tick, advance):
             while len(histories[0]) < first.training.epochs:
@@ -123,17 +136,18 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Console
                 pause = until_pause(stop, first.training.save_minutes)
                 state, losses = run_epoch(steps, state, plans, losses, pause, tick, folders)
                 singles = [jax.tree.map(lambda leaf, n=n: leaf[n], state) for n in range(len(plans))]
-                parts = list(zip(managers, singles, plans, configs, folders, losses, histories, strict=True))
+                parts = list(zip(managers, singles, plans, configs, folders, losses, histories, writers, strict=True))
                 if len(losses[0]) < first.steps:
-                    for manager, single, _, config, _, values, _ in parts:
+                    for manager, single, _, config, _, values, *_ in parts:
                         items = step_items(single)
                         checkpoint.save(manager, int(single.step), **items, config=config | {"losses": values})
                     if stop():
                         break
                     continue
                 seconds = (time.perf_counter() - started) * first.steps / (first.steps - place)
-                for manager, single, plan, config, folder, values, history in parts:
+                for manager, single, plan, config, folder, values, history, write in parts:
                     finish_epoch(manager, single, plan, config, folder, values, history, seconds=seconds)
+                    write(history[-1])
                 advance(_mean_row([history[-1] for history in histories]), first.monitor)
                 del singles, parts  # their arrays would stay on the device
                 losses = [[] for _ in plans]

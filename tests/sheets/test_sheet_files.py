@@ -92,7 +92,7 @@ def test_the_georeference_goes_round(network, tmp_path, monkeypatch):
             assert file.overviews(1) == [2]
     with rasterio.open(files["mask"]) as file:
         mask = file.read(1)
-        assert file.colormap(1)[1] == (255, 127, 14, 255)  # the second colour of matplotlib's tab10
+        assert file.colormap(1)[1] == (230, 159, 0, 255)  # the orange #e69f00 of Okabe and Ito
         assert {"class_0": "a", "class_1": "b"}.items() <= file.tags(1).items()
     _, _, geometry, columns = pyogrio.raw.read(files["polygons"])
     shapes = shapely.from_wkb(geometry)

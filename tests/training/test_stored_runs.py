@@ -37,7 +37,8 @@ def assert_same(report, stored):
 def test_a_run_of_an_earlier_version_evaluates_to_the_same_digits(kind, file, passes):
     stored = json.loads((RUNS / kind / f"{file}.json").read_text())
     report = without_nan(cnnlab.evaluate(RUNS / kind, mc_samples=passes, details=True))
-    assert_same(*({name: value for name, value in part.items() if name not in TIMES} for part in (report, stored)))
+    names = stored.keys() - set(TIMES)  # a later version may add numbers
+    assert_same(*({name: part.get(name) for name in names} for part in (report, stored)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

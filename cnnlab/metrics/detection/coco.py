@@ -30,6 +30,15 @@ class Tables(NamedTuple):
     recall: np.ndarray
 
 
+def is_absent(name: str, value: float) -> bool:
+    """Returns whether a number is the -1 of COCO's scores, which means that no object counts.
+
+    >>> is_absent("map_small", -1.0), is_absent("r2", -1.0)
+    (True, False)
+    """
+    return value == -1 and name.split("_")[0] in ("map", "map50", "map75", "mar", "ap", "ap50", "ar")
+
+
 def coco_scores(detections: Columns, truths: Columns) -> dict[str, float]:
     """Computes COCO's 12 numbers as pycocotools does; -1 if no class has an object that counts.
 
