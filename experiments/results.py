@@ -44,11 +44,22 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results.json"
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
 FIELDS = ("name", "metric", "value", "spread", "seeds", "device", "date", "command", "group")
-GROUPS = ("classification", "uncertainty", "segmentation", "detection", "regression", "explanations", "speed")
+GROUPS = (
+    "classification",
+    "uncertainty",
+    "segmentation",
+    "detection",
+    "regression",
+    "explanations",
+    "features",
+    "speed",
+)
 END = "<!-- end of results -->"
 
 Entry = dict[str, Any]
-Group = Literal["classification", "uncertainty", "segmentation", "detection", "regression", "explanations", "speed"]
+Group = Literal[
+    "classification", "uncertainty", "segmentation", "detection", "regression", "explanations", "features", "speed"
+]
 
 HEADLINES = (
     ("digits, the fixed split", "accuracy"),

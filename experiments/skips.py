@@ -165,7 +165,7 @@ def main(
                 "largest by smallest norm, at the end": _range(norms[:, -last:]),
                 "training loss": losses[:, -last:].mean(1),
             }
-            show(f"{network}, {kind}", tables[network, kind], recording, group="training")
+            show(f"{network}, {kind}", tables[network, kind], recording, group="features")
     draw(curves, output)
     return tables
 

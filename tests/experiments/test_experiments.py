@@ -29,6 +29,13 @@ def script(name):
     return module
 
 
+def test_the_gradients_of_networks_with_and_without_skips_are_drawn(tmp_path, capsys):
+    tables = script("skips.py").main(seeds=2, steps=2, output=tmp_path, networks=("U-Net",))
+    assert set(tables) == {("U-Net", "with skips"), ("U-Net", "without")}
+    assert all((values > 0).all() for table in tables.values() for values in table.values())
+    assert (tmp_path / "skips.png").exists()
+
+
 @pytest.mark.parametrize("splits", [False, True])
 def test_digits_lenet5_tabulates_every_seed(splits, tmp_path, capsys):
     table = script("digits_lenet5.py").main(seeds=2, splits=splits, runs=tmp_path, epochs=1)

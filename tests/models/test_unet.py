@@ -91,6 +91,14 @@ def test_an_added_skip_halves_the_inputs_of_the_joining_blocks():
     assert parameters(plain, (1, 8, 8, 1)) - parameters(added, (1, 8, 8, 1)) == 9 * 4 * 4
 
 
+def test_without_skips_only_the_bottleneck_reaches_the_output():
+    network = models.UNet(2, width=4, depth=1, skip="none")
+    variables = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    variables["params"]["up1"] = jax.tree.map(jnp.zeros_like, variables["params"]["up1"])
+    x = normal(2, 8, 8, 1)
+    np.testing.assert_array_equal(network.apply(variables, x)[0], network.apply(variables, x)[1])
+
+
 def outputs_with_dropout(network, x):
     """Returns the outputs of all modules in a pass with dropout."""
     options = {"rngs": {"dropout": jax.random.key(2)}, "capture_intermediates": True}

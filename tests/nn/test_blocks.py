@@ -102,6 +102,14 @@ def test_a_padded_shortcut_takes_every_other_pixel_and_channels_of_zeros():
     np.testing.assert_array_equal(block.apply(variables, X), want)
 
 
+def test_a_block_without_a_shortcut_is_its_two_convolutions():
+    block = nn.BasicBlock(6, stride=2, shortcut="none")
+    variables = block.init(jax.random.key(0), X)
+    first, second = ({name: leaf[part] for name, leaf in variables.items()} for part in ("conv1", "conv2"))
+    want = nn.ConvBlock(6).apply(second, nn.ConvBlock(6, stride=2).apply(first, X))
+    np.testing.assert_allclose(block.apply(variables, X), want, atol=1e-6)
+
+
 def test_a_skip_is_cut_to_its_centre():
     joined = nn.concatenate_skip(jnp.zeros((2, 5, 5, 1)), jnp.asarray(X))
     np.testing.assert_array_equal(joined[..., 1:], X[:, 2:7, 1:6])
