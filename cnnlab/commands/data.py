@@ -27,12 +27,12 @@ class Describe:
       sheet: PNG file for the contact sheet of nine annotated photos; by default NAME-sheet.png in this directory.
     """
 
-    task: str | None = None
-    format: str | None = None
-    annotations: str | None = None
-    photos: str | None = None
-    label: str | None = None
-    sheet: Path | None = None
+    task: Annotated[str | None, tyro.conf.arg(metavar="TASK")] = None
+    format: Annotated[str | None, tyro.conf.arg(metavar="FORMAT")] = None
+    annotations: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    photos: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
     """Opens a page to draw on, or to look at photos, beside what the network makes of them, until Ctrl-C."""
 
     def command(
-        run: Annotated[str | None, tyro.conf.Positional] = None,
+        run: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[RUN]")] = None,
         /,
         port: int = 8000,
         browser: bool = True,

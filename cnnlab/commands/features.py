@@ -1,12 +1,11 @@
 """Show what units respond to: cnnlab features RUN [--layer conv2] [--image photo.png] [--output DIR]."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
-
-from cnnlab.commands.common import AsJson, Misuse, Run, parse
+from cnnlab.commands.common import AsJson, Directory, File, Misuse, MovedData, Run, parse
 from cnnlab.commands.features_request import Request
+from cnnlab.files.figures import FigureFormat
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -17,17 +16,18 @@ def run(arguments: Sequence[str]) -> None:
         /,
         layer: tuple[str, ...] = (),
         unit: tuple[int, ...] = (),
-        image: str | None = None,
+        image: File = None,
         scale: Literal["unit", "layer"] = "unit",
         patches: bool = True,
         visualise: bool = True,
         count: int = 9,
         most: int = 64,
         split: str = "test",
-        data_path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
+        data_path: MovedData = None,
         batch_size: int | None = None,
         seed: int = 0,
-        output: str | None = None,
+        output: Directory = None,
+        figure_format: FigureFormat = "png",
         json: AsJson = False,
     ) -> Request:
         """Show what the units of a network respond to.
@@ -52,6 +52,7 @@ def run(arguments: Sequence[str]) -> None:
             batch_size: number of images in a batch; by default as many as fit, at most 256.
             seed: seed of the noise that images are made from.
             output: directory for the sheets and features.json; by default RUN/features.
+            figure_format: file type of the sheets: png (300 dpi), or pdf or svg, which print sharply at any size.
             json: print one JSON object.
         """
         return Request(
@@ -69,6 +70,7 @@ def run(arguments: Sequence[str]) -> None:
             batch_size,
             seed,
             output,
+            figure_format,
             json,
         )
 

@@ -105,7 +105,8 @@ def show_features(request: Request) -> None:
             title = f"{subject.title}\nan image made for each unit, and the mean of its activations"
             labels = [f"unit {unit}: {value:.3g}" for unit, value in zip(seen.units, seen.activation, strict=True)]
             sheets["images"] = gallery(seen.images, labels, title=title, columns=8)
-        paths = save_figures({f"{for_file_name(name)}_{kind}": figure for kind, figure in sheets.items()}, folder)
+        named = {f"{for_file_name(name)}_{kind}": figure for kind, figure in sheets.items()}
+        paths = save_figures(named, folder, figure_format=request.figure_format)
         records.append(record | {"sheets": list(map(str, paths))})
         if not request.json:
             print(*map(for_terminal, paths), sep="\n", flush=True)

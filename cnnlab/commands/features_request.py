@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from cnnlab.files.figures import FigureFormat
+
 
 class Request(NamedTuple):
     """The arguments of `cnnlab features`."""
@@ -21,4 +23,5 @@ class Request(NamedTuple):
     batch_size: int | None
     seed: int
     output: str | None
+    figure_format: FigureFormat
     json: bool

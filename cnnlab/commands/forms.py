@@ -75,11 +75,13 @@ def settings_of(kind: type, filled: Any) -> Any:
 
 
 def metavar(kind: Any) -> dict[str, str]:
-    """Returns the placeholder of an option that is a number, text or path, or None instead of one, for `tyro.conf.arg`.
+    """Returns the placeholder of an option of a number, text, texts or path, or None, for `tyro.conf.arg`.
 
-    >>> metavar(int | None), metavar(str), metavar(bool)
-    ({'metavar': 'INT'}, {'metavar': 'TEXT'}, {})
+    >>> metavar(int | None), metavar(tuple[str, ...]), metavar(bool)
+    ({'metavar': 'INT'}, {'metavar': '[TEXT...]'}, {})
     """
+    if kind == tuple[str, ...]:
+        return {"metavar": "[TEXT...]"}
     parts = set(get_args(kind)) if get_origin(kind) in (Union, types.UnionType) else {kind}
     parts -= {type(None)}
     [first, *others] = parts
