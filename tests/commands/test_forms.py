@@ -40,7 +40,6 @@ def test_a_hidden_option_still_works(capsys):
 WITH_FILES = [
     "evaluate",
     "compare",
-    "predict",
     "explain",
     "features",
     "dream",
