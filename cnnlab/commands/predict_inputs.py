@@ -73,9 +73,14 @@ def sort_paths(request: Request) -> tuple[list[str], list[Path], list[str]]:
 
 
 def split_runs(run: str, paths: Sequence[str]) -> tuple[list[str], Sequence[str]]:
-    """Splits the arguments of a command into its runs, which come first, and all other paths."""
-    runs = [run, *itertools.takewhile(_is_run, paths)]
-    return runs, paths[len(runs) - 1 :]
+    """Splits the arguments of a command into its runs, which come first, and all other paths.
+
+    A directory of seeds stands for its runs.
+    """
+    from cnnlab.training.run import runs_in
+
+    named = [run, *itertools.takewhile(_is_run, paths)]
+    return [str(each) for name in named for each in runs_in(Path(name))], paths[len(named) - 1 :]
 
 
 def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path], paths: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
@@ -52,6 +53,9 @@ def test_the_command_prints_mean_and_standard_deviation_over_seeds(tmp_path, mon
     assert main(["evaluate", "here", "--ensemble", "--json"]) == 0
     assert "mutual_information" in json.loads(capsys.readouterr().out)
     assert main(["evaluate", "here", "--predictions", "test.csv"]) == 2
+    Image.new("L", (16, 16), 80).save("photo.png")
+    assert main(["predict", "here", "photo.png", "--output", "out"]) == 0
+    assert "mutual_information" in (tmp_path / "out/predictions.json").read_text()
 
 
 def test_several_seeds_in_a_single_run_are_refused(small, tmp_path):
