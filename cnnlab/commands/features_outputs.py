@@ -1,6 +1,7 @@
 """The output of `cnnlab features`: sheets of each layer, and one JSON file."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,8 @@ from cnnlab.training.initial import load_initial
 from cnnlab.training.restore import load, load_data
 
 _PAGE, _NAMED = 32, 8  # units of a sheet of patches, and of a list of units that never fire
-_STATISTICS = 512  # images whose colours and frequencies an image that is made has
+_PAGE_BYTES = 1 << 28  # of the patches and patterns of a sheet, so that a sheet of large ones has fewer units
+_STATISTICS, _VALUES = 512, 1 << 24  # images, and their values, whose colours and frequencies an image that is made has
 _COLOURS = "orange is positive, blue negative"
 _SCALES = {"unit": "each unit has its own scale", "layer": "all units have one scale"}
 
@@ -98,9 +100,9 @@ def show_features(request: Request) -> None:
         if seen is not None:
             record["visualised"] = _visualised_records(seen, best)
         if best is not None:
-            patterned, record["without_patterns"] = _patterns(trained, best, subject)
             record |= _patch_record(best)
-            sheets |= _patch_sheets(best, subject, patterned, seen)
+            pages, record["without_patterns"] = _patch_sheets(trained, best, subject, seen)
+            sheets |= pages
         elif seen is not None:
             title = f"{subject.title}\nan image made for each unit, and the mean of its activations"
             labels = [f"unit {unit}: {value:.3g}" for unit, value in zip(seen.units, seen.activation, strict=True)]
@@ -192,14 +194,6 @@ def _activation_sheet(subject: Subject, image: np.ndarray, values: np.ndarray, s
     return {"activations": tile_sheet(tiles, labels, title=title, scale=scale)}
 
 
-def _patterns(trained: Trained, best: TopPatches, subject: Subject) -> tuple[np.ndarray | None, str | None]:
-    """Returns the deconvolved patterns, or the reason why there are none."""
-    try:
-        return patterns(trained, best, subject.units), None
-    except ValueError as error:
-        return None, str(error)
-
-
 def _patch_record(best: TopPatches) -> dict[str, Any]:
     """Returns what the pass over the data found: how often each unit fires, and its places, for every unit."""
     files = getattr(best.examples, "columns", {}).get("image")
@@ -222,7 +216,8 @@ def _visualised(trained: Trained, subject: Subject, data: Dataset | None, reques
     """Makes an image for each unit, with the colours and frequencies of the data if there are any."""
     examples = None
     if data is not None:
-        examples = data[request.split][np.arange(min(_STATISTICS, len(data[request.split])))]["image"]
+        split, most = data[request.split], max(1, _VALUES // math.prod(data.spec.shape))
+        examples = split[np.arange(min(most, _STATISTICS, len(split)))]["image"]
     return visualise(
         trained, layer=subject.layer.name, units=subject.units, examples=examples, seed=request.seed, quiet=False
     )
@@ -240,29 +235,43 @@ def _visualised_records(seen: Visualisation, best: TopPatches | None) -> list[di
 
 
 def _patch_sheets(
-    best: TopPatches, subject: Subject, patterned: np.ndarray | None, seen: Visualisation | None
-) -> dict[str, Any]:
-    """Draws the patches of each unit, their patterns and the image that was made for it, on as many pages as needed."""
-    patches, blocks = best.patches(subject.units), []
-    for row, unit in enumerate(subject.units):
-        fires = best.fires[unit]
-        often = "never fires" if fires == 0 else f"fires on {100 * fires:.0f} %"
-        label, image = f"unit {unit}: up to {best.values[unit, 0]:.3g}, {often}", None
-        if seen is not None:
-            image = seen.images[row]
-            label += f"; image above {best.percentile(unit, float(seen.activation[row])):.0f} %"
-        blocks.append(Unit(label, patches[row], None if patterned is None else patterned[row], image, fires == 0))
+    trained: Trained, best: TopPatches, subject: Subject, seen: Visualisation | None
+) -> tuple[dict[str, Any], str | None]:
+    """Draws the patches of each unit, their patterns and the image that was made for it, on as many pages as needed.
+
+    Returns the pages, and the reason if there are no patterns.
+    """
+    count = best.values.shape[1]
+    number = max(1, min(_PAGE, _PAGE_BYTES // (5 * count * math.prod(best.shape))))  # a byte and a float32 a value
+    sheets, reason = {}, None
+    for start in range(0, len(subject.units), number):
+        units = subject.units[start : start + number]
+        try:
+            patterned = None if reason else patterns(trained, best, units)
+        except ValueError as error:
+            patterned, reason = None, str(error)
+        patches, blocks = best.patches(units), []
+        for row, unit in enumerate(units):
+            fires = best.fires[unit]
+            often = "never fires" if fires == 0 else f"fires on {100 * fires:.0f} %"
+            label, image = f"unit {unit}: up to {best.values[unit, 0]:.3g}, {often}", None
+            if seen is not None:
+                image = seen.images[start + row]
+                label += f"; image above {best.percentile(unit, float(seen.activation[start + row])):.0f} %"
+            blocks.append(Unit(label, patches[row], None if patterned is None else patterned[row], image, fires == 0))
+        title = _patch_title(best, subject, patterned is not None, seen is not None)
+        sheets["patches" if start == 0 else f"patches_{start // number + 1}"] = unit_sheet(blocks, title=title)
+    return sheets, reason
+
+
+def _patch_title(best: TopPatches, subject: Subject, patterned: bool, visualised: bool) -> str:
     what = "patches" if is_spatial(subject.layer) else "images"
-    title = f"{subject.title}\nthe {patches.shape[1]} {what} that excite each unit most, at most one an image"
-    if patterned is not None:
+    title = f"{subject.title}\nthe {best.values.shape[1]} {what} that excite each unit most, at most one an image"
+    if patterned:
         title += ", what in them excites it (deconvolution)"
-    if seen is not None:
+    if visualised:
         title += f",\nand an image made for it, with the share of {len(best.mean):,} images whose mean it exceeds"
-    pages = [blocks[start : start + _PAGE] for start in range(0, len(blocks), _PAGE)]
-    return {
-        "patches" if number == 1 else f"patches_{number}": unit_sheet(page, title=title)
-        for number, page in enumerate(pages, 1)
-    }
+    return title
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
+
+STORED = Path(__file__).parents[1] / "goldens" / "stored_runs"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,57 @@ def test_named_layers_get_images_made_for_their_units(run, tmp_path, capsys):
     assert made["unit"] == 2
     assert 0 <= made["percentile"] <= 100
     assert len(layer["top"][2]["values"]) == 3
+
+
+@pytest.mark.parametrize(("task", "layers"), [("segmentation", 6), ("detection", 4)])
+def test_every_task_with_convolutions_has_sheets(task, layers, tmp_path, capsys):
+    assert main(["features", str(STORED / task), "--most", "2", "--json", "--output", str(tmp_path)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["layers"]) == layers
+    assert all(len(record["sheets"]) == 2 and record["without_patterns"] is None for record in report["layers"])
+
+
+def test_a_network_without_convolutions_needs_the_name_of_a_layer(tmp_path, capsys):
+    run = str(STORED / "classification")
+    assert main(["features", run, "--output", str(tmp_path)]) == 1
+    assert "Dense has no convolution; name a layer" in capsys.readouterr().err
+    assert main(["features", run, "--layer", "dense1", "--no-visualise", "--most", "3", "--output", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.glob("*.png")] == ["dense1_patches.png"]
+
+
+def test_large_patches_take_more_pages_with_fewer_units(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnlab.commands.features_outputs._PAGE_BYTES", 5 * 2 * 256 * 4)  # 4 units with 2 patches
+    assert (
+        main(["features", str(run), "--layer", "conv1", "--no-visualise", "--count", "2", "--output", str(tmp_path)])
+        == 0
+    )
+    assert sorted(path.name for path in tmp_path.glob("*patches*")) == ["conv1_patches.png", "conv1_patches_2.png"]
+
+
+def test_without_patches_no_data_is_read(run, tmp_path, capsys):
+    options = ["--no-patches", "--layer", "conv2", "--unit", "0", "1", "--json", "--output", str(tmp_path)]
+    assert main(["features", str(run), *options]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "images" not in report
+    assert [path.split("/")[-1] for path in report["layers"][0]["sheets"]] == ["conv2_filters.png", "conv2_images.png"]
+
+
+def test_patches_of_streamed_photos_name_their_files(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        path = tmp_path / "photos" / ("train" if i < 12 else "test") / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(path)
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("lenet5", dropout=0.5),
+        data=cnnlab.Choice("folder", path=str(tmp_path / "photos"), size=16, memory_megabytes=0),
+        training=cnnlab.Training(epochs=1, batch_size=4),
+    )
+    cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    assert main(["features", str(tmp_path / "run"), "--count", "2", "--json", "--output", str(tmp_path / "out")]) == 0
+    first = json.loads(capsys.readouterr().out)["layers"][0]["top"][0]
+    assert len(first["file"]) == 2
+    assert all((tmp_path / "photos" / name).is_file() for name in first["file"])
 
 
 @pytest.mark.parametrize(
