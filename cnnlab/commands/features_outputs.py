@@ -169,7 +169,8 @@ def _filter_sheets(trained: Trained, before: Trained | None, subject: Subject, s
         return {}
     pictures, depth = _pictures(trained, subject)
     averaged = "" if depth in (1, 3) else f", averaged over their depth of {depth}"
-    remark = f"the kernels of {subject.convolution}{averaged}; {_COLOURS}; {_SCALES[scale]}"
+    colours = "grey is zero, colours are those of the image" if depth == 3 else _COLOURS
+    remark = f"the kernels of {subject.convolution}{averaged}; {colours}; {_SCALES[scale]}"
     if before is None:
         return {"filters": tile_sheet(pictures, subject.labels, title=f"{subject.title}\n{remark}", scale=scale)}
     title = f"{subject.title}\nbefore and after training: {remark}"
