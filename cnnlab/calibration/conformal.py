@@ -186,7 +186,7 @@ class Conformal:
         It is that of Beta(n + 1 - l, l), see `coverage`.
 
         >>> [round(end, 3) for end in Conformal("lac", 0.1, threshold=0.9, classes=2, examples=99).expected_coverage()]
-        [0.834, 0.951]
+        [0.834, 0.95]
         """
         from scipy.stats import beta  # comes with scikit-learn
 

@@ -190,13 +190,13 @@ def test_a_download_is_checked_against_its_checksum(raw, monkeypatch, tmp_path):
         server.shutdown()
 
 
-def test_a_publisher_out_of_reach_is_named_at_once(monkeypatch):
+def test_a_publisher_out_of_reach_is_named_at_once(tmp_path, monkeypatch):
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     url = "http://nowhere.invalid/"  # a name that never resolves, RFC 2606
     monkeypatch.setitem(STANDARD, "mnist", dataclasses.replace(STANDARD["mnist"], url=url))
     with pytest.raises(ValueError, match=r"nowhere\.invalid, where mnist is published, was not found .* --raw-dir DIR"):
-        builders.prepare("mnist")
+        builders.prepare("mnist", data_dir=tmp_path)
 
 
 def test_any_other_prepared_set_is_read_by_its_tfds_name(raw, tmp_path):
@@ -235,7 +235,7 @@ def test_data_list_says_what_is_ready_and_what_to_do_for_the_rest(raw, capsys):
     assert entries["kmnist"]["next"].startswith("cnnlab data prepare kmnist")
     assert "was interrupted" in entries["cnnlab/kmnist/incomplete.ABC_1.0.0"]["next"]
     assert main(["data", "prepare"]) == 2
-    assert len(inventory.list_data()) == 11
+    assert len(inventory.list_data()) == 13
 
 
 @pytest.mark.parametrize(
