@@ -26,6 +26,7 @@ from study import Table, show
 import cnnlab
 from cnnlab.data import training_batches
 from cnnlab.plots.canvas import new_figure
+from cnnlab.runtime.compile_cache import keep_compilations
 from cnnlab.training.loop import prepare_batch
 from cnnlab.training.plan import Plan, make_plan
 from cnnlab.training.step import State, create_state, train_step
@@ -146,6 +147,7 @@ def main(
         data: another data set for the classification, such as the embedded digits for a test.
         recording: whether the results are stored.
     """
+    keep_compilations()
     curves, tables = {}, {}
     for network in networks:
         experiment, model, removal = NETWORKS[network]
