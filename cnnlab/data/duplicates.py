@@ -46,15 +46,24 @@ def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
     return {pair: count for pair, count in counts.items() if count.same or count.alike}
 
 
+FEW = 0.005
+"""Share of a split below which images that look the same are not worth a warning."""
+
+
 def warn_duplicates(dataset: Dataset) -> None:
-    """Warns of images that two splits share, because they make a test look better than it is."""
+    """Warns of images that two splits share, because the network has seen them in training.
+
+    Images that only look the same count from `FEW` of a split on: a single one changes no score.
+    """
     for (first, second), count in find_duplicates(dataset).items():
+        if not count.same and count.alike < FEW * len(dataset[second]):
+            continue
         kinds = [f"{count.same:,} are the same"] * bool(count.same)
         kinds += [f"{count.alike:,} look the same"] * bool(count.alike)
         a, b = count.example
         warnings.warn(
             f"{dataset.name}: of the {second} images, {' and '.join(kinds)} as a {first} image (such as number {b} as "
-            f"number {a}), so {second} flatters; --data.group keeps images that belong together in one split",
+            f"number {a}), so its scores are too good; --data.group keeps images that belong together in one split",
             stacklevel=3,
         )
 
