@@ -46,7 +46,7 @@ def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
     return {pair: count for pair, count in counts.items() if count.same or count.alike}
 
 
-FEW = 0.005
+FEW = 0.01
 """Share of a split below which images that look the same are not worth a warning."""
 
 

@@ -89,6 +89,15 @@ def test_the_same_image_and_one_that_looks_the_same_are_counted_and_told():
         warn_duplicates(data)
 
 
+def test_a_single_image_among_many_that_looks_the_same_is_no_warning(recwarn):
+    images = np.random.default_rng(0).integers(0, 255, (140, 6, 6, 1), np.uint8).repeat(4, 1).repeat(4, 2)
+    brighter = np.clip(images[1].astype(int) // 2 + 60, 0, 255).astype(np.uint8)
+    data = dataset(images[:20], np.stack([brighter, *images[20:]]))
+    assert find_duplicates(data)[("train", "test")].alike == 1
+    warn_duplicates(data)
+    assert not recwarn.list
+
+
 def test_different_images_and_blank_ones_do_not_look_the_same():
     images = np.random.default_rng(0).integers(0, 255, (30, 24, 24, 1), np.uint8)
     images[3], images[25] = 0, 255
