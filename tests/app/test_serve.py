@@ -248,6 +248,7 @@ def test_the_pages_tell_what_is_offered_without_another_server(port):
         page = ask(port, path=path, method="GET")[1]
         assert "POST /predict" in page
         assert not re.findall(r"(?:src|href)=|@import|url\(|<script", page)
+    assert ask(port, photo())[0] == 200
     metrics = ask(port, path="/metrics", method="GET")[1]
     assert metrics["images"] == metrics["answers"]["200"] > 0
     assert 0 < metrics["computing_ms"]["p50"] <= metrics["computing_ms"]["p95"]
