@@ -150,6 +150,7 @@ METHODS: dict[str, Method] = {
         "pixels that raise the target if they are visible",
         "Petsiuk et al., BMVC 2018",
         "1 pass a mask, 1,000",
+        sane=False,
         shows_progress=True,
     ),
 }
