@@ -1,0 +1,155 @@
+"""Writes the pages of the reference: one a room with its public names, and one with the options of every command."""
+
+import contextlib
+import importlib
+import inspect
+import io
+import os
+import pkgutil
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+from markdown_docstrings import to_literals
+from sphinx.pycode import ModuleAnalyzer
+
+import cnnlab
+from cnnlab import cli
+from cnnlab.commands import COMMANDS
+
+ROOMS = (
+    *("training", "evaluation", "uncertainty", "calibration", "explain", "features", "probe", "predictions", "sheets"),
+    *("data", "data.annotations", "models", "tasks", "nn", "losses", "metrics", "plots", "ops", "geometry"),
+    *("anatomy", "export", "trained"),
+)
+"""Rooms of the package with a page of their own, in the order of the index."""
+
+
+def setup(app):
+    """Writes the pages before Sphinx reads the sources."""
+    app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "reference"))
+    return {"parallel_read_safe": True}
+
+
+def write(folder: Path) -> None:
+    """Writes the index, a page for each room and the page of the commands; a page that did not change stays as it is."""
+    folder.mkdir(exist_ok=True)
+    pages = {room: room_page(f"cnnlab.{room}") for room in ROOMS}
+    pages |= {"commands": commands_page(), "cnnlab": top_page(), "index": index_page()}
+    for name, text in pages.items():
+        file = folder / f"{name}.md"
+        if not file.is_file() or file.read_text() != text:
+            file.write_text(text)
+
+
+def index_page() -> str:
+    """Returns the index of the reference."""
+    names = "\n".join(("commands", "cnnlab", *ROOMS))
+    rows = "\n".join(f"| [`cnnlab.{room}`]({room}.md) | {first_line(importlib.import_module(f'cnnlab.{room}'))} |" for room in ROOMS)
+    return (
+        "# Reference\n\nAll [commands with their options](commands.md), the names of [`cnnlab`](cnnlab.md) itself, and the"
+        f" public names of its packages:\n\n| package | content |\n| --- | --- |\n{rows}\n\n"
+        f"```{{toctree}}\n:hidden:\n\n{names}\n```\n"
+    )
+
+
+def top_page() -> str:
+    """Returns the page of the names that stand in `cnnlab` itself."""
+    names = [name for name in cnnlab.__all__ if not isinstance(getattr(cnnlab, name), types.ModuleType)]
+    return page("cnnlab", [section("cnnlab", cnnlab, names)])
+
+
+def room_page(name: str) -> str:
+    """Returns the page of a package: its public names, or those of its modules where they are public themselves."""
+    return page(name, list(sections(importlib.import_module(name))))
+
+
+def sections(module: types.ModuleType) -> Iterator[str]:
+    """Yields the sections of a module and of the public modules below it."""
+    names = public_names(module)
+    yield section(module.__name__, module, [name for name in names if not isinstance(getattr(module, name), types.ModuleType)])
+    for below in modules_below(module):
+        if f"{below.__name__}".removeprefix("cnnlab.") not in ROOMS:
+            yield from sections(below)
+
+
+def public_names(module: types.ModuleType) -> list[str]:
+    """Returns `__all__`, or the public functions, classes and tables that the module defines."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    own = (name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__)
+    return [name for name in own if not name.startswith("_")]
+
+
+def modules_below(module: types.ModuleType) -> list[types.ModuleType]:
+    """Returns the modules in `__all__`, or all modules of a package without `__all__`."""
+    if hasattr(module, "__all__"):
+        values = (getattr(module, name) for name in module.__all__)
+        return [value for value in values if isinstance(value, types.ModuleType)]
+    found = pkgutil.iter_modules(getattr(module, "__path__", []), f"{module.__name__}.")
+    return [importlib.import_module(each.name) for each in found]
+
+
+def section(title: str, module: types.ModuleType, names: list[str]) -> str:
+    """Returns a heading and the directives that document the names."""
+    lines = [f".. automodule:: {module.__name__}", ""]
+    for name in names:
+        lines += directive(f"{module.__name__}.{name}", getattr(module, name))
+    return f"## `{title}`\n\n```{{eval-rst}}\n" + "\n".join(lines) + "\n```\n"
+
+
+def directive(path: str, value: object) -> list[str]:
+    """Returns the autodoc directive of one name."""
+    if inspect.isclass(value):
+        canonical = f"{value.__module__}.{value.__qualname__}"
+        again = path.count(".") == 1 and not canonical.startswith("cnnlab.trained")  # its package documents it, too
+        return [f".. autoclass:: {path}", "   :members:", *(["   :no-index:"] if again else []), ""]
+    if callable(value) and hasattr(value, "__name__"):
+        return [f".. autofunction:: {path}", ""]
+    return [f".. py:data:: {path}", "", *(f"   {line}" for line in comment(path, value)), ""]
+
+
+def comment(path: str, value: object) -> list[str]:
+    """Returns the string that stands below a table or constant in the module that defines it."""
+    package, name = path.rsplit(".", 1)
+    for module in (importlib.import_module(package), *modules_in(package)):
+        if vars(module).get(name) is value:
+            comments = ModuleAnalyzer.for_module(module.__name__).find_attr_docs()
+            if ("", name) in comments:
+                lines = list(comments["", name])
+                to_literals(lines)
+                return lines
+    raise RuntimeError(f"{path} has no docstring; write one below its assignment")
+
+
+def modules_in(package: str) -> list[types.ModuleType]:
+    """Returns all modules below a package."""
+    path = getattr(importlib.import_module(package), "__path__", [])
+    return [importlib.import_module(each.name) for each in pkgutil.walk_packages(path, f"{package}.")]
+
+
+def page(title: str, parts: list[str]) -> str:
+    """Returns a page."""
+    return f"# `{title}`\n\n" + "\n".join(parts)
+
+
+def first_line(module: types.ModuleType) -> str:
+    """Returns the first line of a module's docstring; a module without one stops the build."""
+    return inspect.getdoc(module).splitlines()[0]
+
+
+def commands_page() -> str:
+    """Returns the page of the commands, with the help text of each as the parser prints it."""
+    parts = [f"## `cnnlab {name}`\n\n```text\n{help_text(name)}\n```\n" for name in COMMANDS]
+    return "# Commands\n\n" + "\n".join(parts)
+
+
+def help_text(name: str) -> str:
+    """Returns what `cnnlab NAME --help-all`, or `--help`, prints."""
+    text = io.StringIO()
+    os.environ |= {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
+        code = cli.main([name, "--help"])
+    if code:
+        raise RuntimeError(f"cnnlab {name} --help ended with exit code {code}")
+    return text.getvalue().strip()
