@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnlab.app.answers import answers
 from cnnlab.app.images import MAX_PIXELS, Upload
-from cnnlab.files.png import PngImage
+from cnnlab.files.png import PngImage, class_colours
 from cnnlab.predictions.predict import predict_images
 from cnnlab.tasks.task import by_class, complete, task_name
 from cnnlab.trained import Trained
@@ -63,16 +63,19 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
         question = read(upload)
         prediction = predicted(question.pixels)
         height, width = question.photo.size
-        drawn, shares = {}, {}
+        drawn, shares, colours = {}, {}, {}
         if task.logits == "map":
             drawn = task.draw(prediction, spec, question.photo)
             k = len(spec.classes)
             shares = by_class(spec.classes, np.bincount(prediction.mask.ravel(), minlength=k) / prediction.mask.size)
+            colours = {name: f"#{bytes(class_colours(k)[i]).hex()}" for i, name in enumerate(spec.classes)}
         return {
             "size": [height, width],
             "records": task.record(prediction, spec, question.photo),
             "images": {name: _png(image) for name, image in drawn.items()},
+            "white": {name: image.white for name, image in drawn.items() if image.palette is None and image.white},
             "shares": shares,
+            "colours": colours,
         }
 
     about = {

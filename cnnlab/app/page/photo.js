@@ -21,7 +21,9 @@ export function startPhoto(about, { failed, clearError }) {
     if (photo) {
       context.drawImage(photo, 0, 0, canvas.width, canvas.height);
     }
-    const map = maps.get(document.querySelector("input[name=map]:checked")?.value);
+    const name = document.querySelector("input[name=map]:checked")?.value;
+    const map = maps.get(name);
+    explain(name);
     if (map) {
       context.globalAlpha = $("photo-opacity").value / 100;
       context.imageSmoothingEnabled = false;
@@ -31,6 +33,23 @@ export function startPhoto(about, { failed, clearError }) {
     if (about.logits === "grid") {
       drawBoxes(context, answer.records, scale);
     }
+  }
+
+  // Shows what the colours of a map mean: the classes of the mask that occur, or the value of white.
+  function explain(name) {
+    const legend = $("photo-legend");
+    const white = answer.white[name];
+    legend.hidden = name !== "mask";
+    $("photo-scale").hidden = white === undefined;
+    $("photo-scale").textContent = white === undefined ? "" : STRINGS.scale(STRINGS.map(name), white);
+    legend.replaceChildren(...Object.keys(answer.shares).filter((each) => answer.shares[each] > 0).map((each) => {
+      const item = document.createElement("li");
+      const swatch = document.createElement("span");
+      swatch.className = "swatch";
+      swatch.style.backgroundColor = answer.colours[each];
+      item.append(swatch, each);
+      return item;
+    }));
   }
 
   const SHOWN = {
@@ -98,9 +117,14 @@ export function startPhoto(about, { failed, clearError }) {
   };
   $("file").addEventListener("change", (event) => take(event.target.files));
   document.addEventListener("paste", (event) => take(event.clipboardData.files));
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
+  const over = (event, isOver) => {
     event.preventDefault();
+    $("drop").classList.toggle("over", isOver);
+  };
+  document.addEventListener("dragover", (event) => over(event, true));
+  document.addEventListener("dragleave", (event) => over(event, false));
+  document.addEventListener("drop", (event) => {
+    over(event, false);
     take(event.dataTransfer.files);
   });
   const told = () => {

@@ -8,7 +8,9 @@ export const STRINGS = {
   paper: "Paper to draw on",
   paperHelp:
     "Draw with mouse, finger or pen. With the keyboard: arrow keys move the pen, Space puts it down or lifts it, "
-    + "Delete clears the paper.",
+    + "Delete clears the paper. The round handles turn and shift the drawing.",
+  turnHandle: "Turn the drawing: drag, or press arrow keys",
+  shiftHandle: "Shift the drawing: drag, or press arrow keys",
   tool: "Tool",
   pen: "Pen",
   eraser: "Eraser",
@@ -37,8 +39,8 @@ export const STRINGS = {
   seenLabel: "The drawing as the network sees it",
   first: "First guess",
   second: "Second guess",
-  strange: "Distance",
-  strangeValue: (value) => `${value.toFixed(2)} of the limit`,
+  strange: "Strangeness",
+  strangeValue: (value) => `${value.toFixed(2)} (limit 1)`,
   strangeNone: "not measured",
   bars: (passes) =>
     passes
@@ -74,13 +76,15 @@ export const STRINGS = {
   layer: "Map",
   waiting: "The network is looking …",
   noMap: "photo alone",
-  map: (name) => ({ mask: "classes", mean: "mean", mutual_information: "mutual information" })[name] ?? name,
+  map: (name) => ({ mask: "classes", mutual_information: "mutual information" })[name] ?? name,
   boxes: (number) => (number === 1 ? "1 object" : `${number} objects`),
   boxesCaption: (passes) =>
     passes ? "Ellipses: two standard deviations of the corners over the passes" : "This network has no dropout: boxes without ellipses.",
   values: "Value of each target with its central 95 % interval",
   valuesAlone: "Value of each target. This network has no dropout, so there is no interval.",
   value: (value, low, high) => (low === undefined ? number(value) : `${number(value)} (${number(low)} to ${number(high)})`),
+  legend: "Colours of the classes",
+  scale: (name, white) => `Black: a ${name} of 0; white: ${number(white)}.`,
   masks: "The share of the photo that each class covers",
   segmented: "The photo in its classes",
   photoGuess: (name) => `a guess: ${name}`,
