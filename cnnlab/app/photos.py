@@ -2,13 +2,14 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from cnnlab.app.answers import answers
+from cnnlab.app.doubt import state
 from cnnlab.app.images import MAX_PIXELS, Upload
 from cnnlab.files.png import PngImage, class_colours
 from cnnlab.predictions.predict import predict_images
@@ -62,6 +63,7 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
     def photo(upload: Upload) -> dict[str, Any]:
         question = read(upload)
         prediction = predicted(question.pixels)
+        records = task.record(prediction, spec, question.photo)
         height, width = question.photo.size
         drawn, shares, colours = {}, {}, {}
         if task.logits == "map":
@@ -71,12 +73,12 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
             colours = {name: f"#{bytes(class_colours(k)[i]).hex()}" for i, name in enumerate(spec.classes)}
         return {
             "size": [height, width],
-            "records": task.record(prediction, spec, question.photo),
+            "records": records,
             "images": {name: _png(image) for name, image in drawn.items()},
             "white": {name: image.white for name, image in drawn.items() if image.palette is None and image.white},
             "shares": shares,
             "colours": colours,
-        }
+        } | (_in_words(records[0], spec.classes) if task.logits == "vector" and task.decides else {})
 
     about = {
         "kind": "photo",
@@ -87,6 +89,14 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
         "passes": passes,
     }
     return Viewer(about, photo, lambda: jax.block_until_ready(predicted(np.zeros(spec.shape, np.uint8))))
+
+
+def _in_words(record: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, str]:
+    """Returns the state of a network that chooses one class, by the record of a photo."""
+    mean = np.array(list(record["probs"].values()))
+    deviation = np.sqrt(list(record["variance"].values())) if "variance" in record else None
+    own = state(mean, deviation, None, classes)
+    return {"state": own.kind, "words": own.words}
 
 
 def _png(image: PngImage) -> str:

@@ -78,16 +78,19 @@ export const STRINGS = {
   noMap: "photo alone",
   map: (name) => ({ mask: "classes", mutual_information: "mutual information" })[name] ?? name,
   boxes: (number) => (number === 1 ? "1 object" : `${number} objects`),
+  scores: "Score of each object",
   boxesCaption: (passes) =>
     passes ? "Ellipses: two standard deviations of the corners over the passes" : "This network has no dropout: boxes without ellipses.",
   values: "Value of each target with its central 95 % interval",
   valuesAlone: "Value of each target. This network has no dropout, so there is no interval.",
   value: (value, low, high) => (low === undefined ? number(value) : `${number(value)} (${number(low)} to ${number(high)})`),
   legend: "Colours of the classes",
-  scale: (name, white) => `Black: a ${name} of 0; white: ${number(white)}.`,
-  masks: "The share of the photo that each class covers",
+  scale: (white) => `Black is 0, white is ${number(white)}.`,
+  masks: (passes) =>
+    "The share of the photo that each class covers"
+    + (passes ? "" : ". This network has no dropout, so there are no maps of variance."),
   segmented: "The photo in its classes",
-  photoGuess: (name) => `a guess: ${name}`,
+  photoBlank: "Show it a photo.",
   labels: (names) => (names.length ? names.join(", ") : "none of the labels"),
   noCanvas: "This browser has no canvas to draw on; use a newer one, or cnnlab predict.",
   unreachable: "The server does not answer. Is cnnlab draw still running?",
