@@ -267,6 +267,14 @@ def test_500_strokes_leave_memory_flat_on_both_sides(page):
     assert server[-1] - server[1] < 30
 
 
+def test_a_file_that_is_dropped_on_the_drawing_is_refused_in_words(page):
+    stroke(page, SEVEN)
+    allowed = page.evaluate("document.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true }))")
+    assert not allowed  # the browser does not open the file
+    assert "reads drawings" in page.inner_text("#error")
+    assert "7" in state_of(page, "sure", "probably")
+
+
 def test_a_server_that_stops_is_told_in_words(chromium, digits_run):
     with serving(application(reader(cnnlab.load(digits_run)))) as port:
         page = chromium.new_page()

@@ -199,6 +199,11 @@ function startDrawing(about) {
     layers.mark(null, null);
     redraw();
   });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => { // otherwise the browser leaves the page for the file
+    event.preventDefault();
+    failed(new Error(STRINGS.noFiles));
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   $("bars-caption").textContent = STRINGS.bars(about.passes);
   $("why").hidden = !about.layers.length;

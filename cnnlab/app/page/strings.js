@@ -95,6 +95,7 @@ export const STRINGS = {
   noCanvas: "This browser has no canvas to draw on; use a newer one, or cnnlab predict.",
   unreachable: "The server does not answer. Is cnnlab draw still running?",
   noImage: "That is no image file. Drop, paste or choose a PNG, JPEG, GIF, BMP, TIFF or WebP.",
+  noFiles: "This network reads drawings. cnnlab predict reads files.",
   noPreview: "This browser cannot show the photo; the answer is beside it.",
 };
 
