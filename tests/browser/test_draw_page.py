@@ -192,13 +192,14 @@ def test_the_handles_turn_and_shift_the_drawing_and_doubt_follows(page):
     stroke(page, [(110, 90), (170, 88), (155, 125), (135, 170)])  # small, so that the handles lie within the paper
     before = settled(page)
     top, bottom = middle(page, "#turn-handle"), middle(page, "#shift-handle")
-    centre, reach = (top + bottom) / 2, (bottom - top)[1] / 2  # half of the input's 28 pixels
+    centre, reach = (top + bottom) / 2, (bottom - top)[1] / 2
+    pixel = (reach - 16) / 14  # half of the input's 28 pixels lie between the centre and the edge of a handle
     drag(page, "#turn-handle", centre + np.array([reach, 0]))  # a quarter turn, clockwise
     assert settled(page) != before
     assert page.inner_text("#turn-value") == "-90°"
     page.click("#upright")
     assert settled(page) == before
-    moved = bottom + np.array([3, -2]) * reach / 14
+    moved = bottom + np.array([3, -2]) * pixel
     drag(page, "#shift-handle", moved)
     assert settled(page) != before
     assert [page.inner_text(f"#{name}-value") for name in ("right", "down")] == ["3 px", "-2 px"]

@@ -5,19 +5,21 @@ import { SIDE } from "./drawing.js";
 const DEGREES = 5; // that an arrow key turns
 const PIXELS = 1; // of the network's input that an arrow key shifts
 
-// `get()` gives the turn (degrees, counter-clockwise) and the shift (pixels of the network's input), `set(values, time)`
-// changes some of them. Returns a function that puts the handles at the centre of a drawing, `reach` away from it, or
-// hides them if it gets null. `centre`, `reach` and `scale`, the length of the input's pixel, are in units of the paper.
+// `get()` gives the turn (degrees, counter-clockwise) and the shift (pixels of the network's input), `set(values,
+// time)` changes some of them. Returns a function that puts the handles above and below a drawing, or hides them if it
+// gets null. Its `centre`, its `reach` (half its height) and `scale`, the length of the input's pixel, are in units of
+// the paper.
 export function createHandles({ turn, shift }, paper, { get, set }) {
   let at = null;
 
   const unit = () => paper.getBoundingClientRect().width / SIDE; // CSS pixels
 
-  function put(handle, [x, y]) {
-    const inset = handle.offsetWidth / 2 / unit();
-    const inside = (value) => Math.min(Math.max(value, inset), SIDE - inset);
-    handle.style.left = `${(100 * inside(x)) / SIDE}%`;
-    handle.style.top = `${(100 * inside(y)) / SIDE}%`;
+  // Puts a handle beside the drawing, `angle` clockwise from its top, but inside the paper.
+  function put(handle, angle) {
+    const radius = handle.offsetWidth / 2 / unit();
+    const percent = (value) => `${(100 * Math.min(Math.max(value, radius), SIDE - radius)) / SIDE}%`;
+    handle.style.left = percent(at.centre[0] + (at.reach + radius) * Math.sin(angle));
+    handle.style.top = percent(at.centre[1] - (at.reach + radius) * Math.cos(angle));
   }
 
   // Calls `follow(start, point)` while a pointer drags a handle; `start` is where it began and what held then.
@@ -66,20 +68,25 @@ export function createHandles({ turn, shift }, paper, { get, set }) {
     down: values.down + (now[1] - point[1]) / scale,
   }));
   onArrow(turn, {
-    ArrowRight: { turn: -DEGREES }, ArrowDown: { turn: -DEGREES }, ArrowLeft: { turn: DEGREES }, ArrowUp: { turn: DEGREES },
+    ArrowRight: { turn: -DEGREES },
+    ArrowDown: { turn: -DEGREES },
+    ArrowLeft: { turn: DEGREES },
+    ArrowUp: { turn: DEGREES },
   });
   onArrow(shift, {
-    ArrowRight: { right: PIXELS }, ArrowLeft: { right: -PIXELS }, ArrowDown: { down: PIXELS }, ArrowUp: { down: -PIXELS },
+    ArrowRight: { right: PIXELS },
+    ArrowLeft: { right: -PIXELS },
+    ArrowDown: { down: PIXELS },
+    ArrowUp: { down: -PIXELS },
   });
 
   return function place(next) {
     at = next;
     turn.hidden = shift.hidden = !at;
     if (at) {
-      const angle = (-at.turn * Math.PI) / 180; // clockwise from the top
-      const [x, y] = [at.reach * Math.sin(angle), -at.reach * Math.cos(angle)];
-      put(turn, [at.centre[0] + x, at.centre[1] + y]);
-      put(shift, [at.centre[0] - x, at.centre[1] - y]);
+      const angle = (-at.turn * Math.PI) / 180;
+      put(turn, angle);
+      put(shift, angle + Math.PI);
     }
   };
 }
