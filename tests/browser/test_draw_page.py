@@ -73,8 +73,9 @@ def state_of(page, *kinds):
     return page.inner_text("#state")
 
 
-def settled(page):
-    """Waits until no newer answer comes, and returns the text of the bars."""
+def settled(page, before=""):
+    """Waits until the text of the bars differs from an earlier one and no newer answer comes, and returns it."""
+    page.wait_for_function("before => bars.innerText !== before", arg=before)
     text = None
     while text != (text := page.inner_text("#bars")):
         page.wait_for_timeout(500)
@@ -119,6 +120,7 @@ def test_the_eraser_takes_ink_away(page):
 
 def test_turning_a_7_changes_confidence_and_the_picture_that_the_network_sees(page):
     stroke(page, SEVEN)
+    state_of(page, "sure", "probably")
     before, picture = settled(page), page.evaluate("seen.toDataURL()")
     page.evaluate("turn.value = 80; turn.dispatchEvent(new Event('input'))")
     page.wait_for_function("before => bars.innerText !== before", arg=before)
@@ -190,18 +192,19 @@ def drag(page, name, to):
 def test_the_handles_turn_and_shift_the_drawing_and_doubt_follows(page):
     page.set_viewport_size({"width": 1200, "height": 1200})  # so that nothing scrolls
     stroke(page, [(110, 90), (170, 88), (155, 125), (135, 170)])  # small, so that the handles lie within the paper
+    state_of(page, "sure", "probably")
     before = settled(page)
     top, bottom = middle(page, "#turn-handle"), middle(page, "#shift-handle")
     centre, reach = (top + bottom) / 2, (bottom - top)[1] / 2
     pixel = (reach - 16) / 14  # half of the input's 28 pixels lie between the centre and the edge of a handle
     drag(page, "#turn-handle", centre + np.array([reach, 0]))  # a quarter turn, clockwise
-    assert settled(page) != before
+    turned = settled(page, before)
     assert page.inner_text("#turn-value") == "-90°"
     page.click("#upright")
-    assert settled(page) == before
+    assert settled(page, turned) == before
     moved = bottom + np.array([3, -2]) * pixel
     drag(page, "#shift-handle", moved)
-    assert settled(page) != before
+    settled(page, before)
     assert [page.inner_text(f"#{name}-value") for name in ("right", "down")] == ["3 px", "-2 px"]
     np.testing.assert_allclose(middle(page, "#shift-handle"), moved, atol=2)
 

@@ -155,7 +155,7 @@ function showVector({ records: [record], state, words }, about) {
   if (record.probs) {
     const spread = record.variance && Object.values(record.variance).map(Math.sqrt);
     showBars(STRINGS.bars(about.passes), Object.keys(record.probs), Object.values(record.probs), spread ?? null);
-    $("photo-state").dataset.kind = state;
+    $("photo-state").dataset.kind = state ?? "";
     $("photo-state").textContent = words || STRINGS.labels(record.label);
     return;
   }
