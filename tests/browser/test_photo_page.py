@@ -76,7 +76,7 @@ def test_what_is_no_image_is_refused_in_words_and_the_next_photo_is_answered(ins
     insects.wait_for_selector("#error:not([hidden])")
     assert "none of PNG" in insects.inner_text("#error")
     give(insects, "drop", photo("narrow.png", size=(2, 3000)))
-    insects.wait_for_function("document.getElementById('photo-caption').textContent === 'narrow.png'")
+    insects.wait_for_selector("#photo-caption:text-is('narrow.png')")
     assert insects.locator("#error").is_hidden()
 
 
