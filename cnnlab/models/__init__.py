@@ -70,7 +70,7 @@ MODELS: dict[str, Network] = {
     "resnet18": _resnet(2, 2, 2, 2),
     "resnet34": _resnet(3, 4, 6, 3),
     "resnet50": _resnet(3, 4, 6, 3, block="bottleneck"),
-    **{f"resnet{6 * n + 2}": _small_resnet(n) for n in (3, 5, 7, 9)},
+    **{f"resnet{6 * n + 2}": _small_resnet(n) for n in (1, 3, 5, 7, 9)},
     "googlenet": Network(
         GoogLeNet, weights=Weights(torch_weights.googlenet(), "symmetric", auxiliary=("aux1", "aux2"))
     ),

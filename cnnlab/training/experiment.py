@@ -18,6 +18,9 @@ from cnnlab.models import MODELS, Network
 from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
 
+AUTO = "auto"
+"""Name of a network, or of a data source, that is chosen when the data is read."""
+
 Entry = Network | Source | Callable
 """An entry of a table of models, data sources or tasks."""
 
@@ -172,7 +175,8 @@ class Experiment:
 
     Attributes:
       model: name and fields of a network; data and task determine its number of outputs. A string becomes a `Choice`.
-      data: name and options of a data source.
+        `auto` chooses the network, and the augmentation if none is set, by the images; see `training.automatic`.
+      data: name and options of a data source; `auto` with a `path` chooses the source by the files.
       task: name and options of a task, which gives the network's outputs their meaning.
       optimizer: optimization method and learning-rate schedule.
       training: epochs, batches and augmentation.
@@ -183,7 +187,7 @@ class Experiment:
     True
     """
 
-    model: Choice = Choice("lenet5")
+    model: Choice = Choice(AUTO)
     data: Choice = Choice("digits")
     task: Choice = Choice("classification")
     optimizer: Optimizer = Optimizer()

@@ -16,11 +16,13 @@ import jax.numpy as jnp
 from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.appearance import Appearance, appearance
+from cnnlab.data.labelled import labelled_folder
 from cnnlab.errors import unknown
 from cnnlab.files.strict_json import decode, encode
 from cnnlab.models import MODELS
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
+from cnnlab.tasks.task import complete, require_columns, task_name
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint
 from cnnlab.training.experiment import Choice, Experiment, check_choice
@@ -277,6 +279,45 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
         raise ValueError(f"{path} was trained on {place}, which is not there; say where it is now with --data.path")
     dataset = load_experiment_data(experiment)
     check_data(config, dataset.fingerprint(), path)
+    return dataset
+
+
+def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
+    """Loads the data of a run from a new path, or a split of another labelled folder of the same classes.
+
+    If the files are not those of the run's training, they are read as another folder, and a warning says so; the
+    dataset then holds this split alone. `cnnlab.data.labelled` has the rules.
+
+    Args:
+      path: run directory.
+      place: path of the data.
+      split: split of another folder.
+
+    Raises:
+      ValueError: the path is that of the run's own data, which has changed, or the folder does not fit the network.
+    """
+    config = load_config(path)
+    data = Experiment.from_json(config["experiment"]).data
+    stored = data.options.get("path")
+    if not Path(place).is_dir() or (stored is not None and Path(stored).resolve() == Path(place).resolve()):
+        return load_data(path, place)
+    if stored is not None:
+        with warnings.catch_warnings(record=True) as said:
+            try:
+                own = load_data(path, place)
+            except ValueError:
+                own = None
+        if own is not None:
+            for one in said:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            return own
+    spec, task = decode(InputSpec, config["spec"], "spec"), _stored_task(config)
+    dataset = labelled_folder(place, spec, split=split, task=task_name(task), options=data.options)
+    require_columns(dataset, complete(task).columns, task_name(task))
+    warnings.warn(
+        f"{place} is not the data of {path}: {len(dataset[split]):,} examples of another folder are measured",
+        stacklevel=3,
+    )
     return dataset
 
 
