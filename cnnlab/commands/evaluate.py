@@ -29,6 +29,9 @@ from cnnlab.files.figures import FigureFormat, write_index
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
 
+_COMMON = ("data_path", "split", "ensemble", "mc", "calibrate", "conformal", "ood", "figures", "predictions", "json")
+"""The options that `--help` lists; `--help-all` lists all."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Evaluates runs on a split and prints the metrics."""
@@ -88,7 +91,7 @@ def run(arguments: Sequence[str]) -> None:
         others |= {"batch_size": batch_size, "predictions": predictions, "figure_format": figure_format}
         return runs, data_path, others | options, ensemble, exact, json
 
-    named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate")
+    named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate", common=_COMMON)
     if not named:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":

@@ -7,6 +7,9 @@ from cnnlab.commands.common import AsJson, Directory, File, Misuse, MovedData, R
 from cnnlab.commands.features_request import Request
 from cnnlab.files.figures import FigureFormat
 
+_COMMON = ("layer", "unit", "image", "split", "output", "json")
+"""The options that `--help` lists; `--help-all` lists all."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Draws the filters, top patches and activations of a run's layers, and writes `features.json`."""
@@ -74,7 +77,7 @@ def run(arguments: Sequence[str]) -> None:
             json,
         )
 
-    request = parse(command, arguments, "features")
+    request = parse(command, arguments, "features", common=_COMMON)
     for name in ("count", "most"):
         if getattr(request, name) < 1:
             raise Misuse(f"--{name} must be 1 or more, found {getattr(request, name)}")

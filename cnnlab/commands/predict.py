@@ -9,6 +9,9 @@ from cnnlab.commands.common import Directory, Run, parse
 from cnnlab.commands.predict_inputs import PhotoOptions, Request, VideoOptions, check_request, sort_paths
 from cnnlab.sheets.options import SheetOptions
 
+_COMMON = ("output", "format", "mc", "tile", "photos")
+"""The options that `--help` lists; `--help-all` lists all."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Prints the predictions, or writes them and their drawings to a directory; boxes are in COCO's results format."""
@@ -50,7 +53,7 @@ def run(arguments: Sequence[str]) -> None:
         """
         return Request(run, paths, output, format, mc, seed, tile, photos, sheets, videos)
 
-    request = parse(command, arguments, "predict")
+    request = parse(command, arguments, "predict", common=_COMMON)
     runs, videos, paths = sort_paths(request)
     check_request(request, runs, videos, paths)
     import cnnlab

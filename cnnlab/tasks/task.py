@@ -200,8 +200,8 @@ def by_class(names: Sequence[str], values: Any) -> dict[str, Any]:
 
 
 def require_columns(dataset: Dataset, columns: Sequence[str], task: str) -> None:
-    """Raises `ValueError` if the training split lacks one of the columns that a task reads."""
-    present = dataset["train"][np.arange(1)]
+    """Raises `ValueError` if the first split lacks one of the columns that a task reads."""
+    present = next(iter(dataset.splits.values()))[np.arange(1)]
     for column in columns:
         if column not in present:
             raise ValueError(
