@@ -115,11 +115,11 @@ def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -
     import cnnlab
     from cnnlab.training.restore import load_task
 
-    other = _other(runs[0], data, options["split"])
+    loaded, other = _load(runs[0], data, options["split"])
     if options["figures"] is None and len(runs) == 1 and any(options[name] is not None for name in _REPORTED):
         options["figures"] = str(Path(runs[0]) / _report_name(other))
     started = time.time() - 2  # times of files may be as coarse as 2 s
-    report = cnnlab.evaluate(runs, data if other is None else other, **options, details=True)
+    report = cnnlab.evaluate(runs, loaded, **options, details=True)
     title = f"{_measured(other, options['split'])} {', '.join(runs)}{_flags(options)}"
     print_json(report) if as_json else print_report(report, title, load_task(runs[0]).verdict(report))
     if options["figures"] is not None:
@@ -134,7 +134,7 @@ def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict
     from cnnlab.evaluation.evaluate import check_trained_alike
 
     check_trained_alike(runs)
-    other = _other(runs[0], data, options["split"])
+    _, other = _load(runs[0], data, options["split"])
     reports = []
     for number, run in enumerate(runs, 1):
         print(f"{for_terminal(run)}, run {number} of {len(runs)}", file=sys.stderr)
@@ -150,14 +150,14 @@ def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict
     print("--ensemble averages their predictions; cnnlab compare RUN RUN tests their differences", file=sys.stderr)
 
 
-def _other(run: str, data: str | None, split: str) -> Dataset | None:
-    """Returns the split of another labelled folder than the run's data; None if the data is the run's."""
+def _load(run: str, data: str | None, split: str) -> tuple[Dataset | None, Dataset | None]:
+    """Loads the data at a path; returns it, and again if it is not the run's own, but another folder with one split."""
     from cnnlab.evaluation.evaluate import own_data
 
     if data is None:
-        return None
+        return None, None
     dataset = own_data(run, data, split)
-    return dataset if len(dataset.splits) == 1 else None
+    return dataset, dataset if len(dataset.splits) == 1 else None
 
 
 def _report_name(other: Dataset | None) -> str:

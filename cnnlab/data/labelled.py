@@ -51,6 +51,8 @@ def labelled_folder(path: str | Path, spec: InputSpec, *, split: str, task: str,
         raise ValueError(f"{root} is no folder; give one with labelled images")
     source = kind_of(root, task).source
     examples = _READERS[source](root, spec, split, options)
+    if not len(examples):
+        raise ValueError(f"{root} has no example of the network's classes in the split {split!r}; choose by --split")
     return Dataset(root.resolve().name, spec, {split: examples})
 
 

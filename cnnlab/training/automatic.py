@@ -41,7 +41,7 @@ def choose(
         kind = f"small grey images of {height}×{width} pixels"
         return Choice("lenet5", **model.options), augmentation, _sentence(kind, "lenet5", "") if from_files else None
     stem = "small" if max(height, width) <= FULL_SIDE else "photo"
-    network = Choice("resnet8", **({"stem": stem, "dropout": 0.3} | model.options))
+    network = Choice("resnet8", **({"stem": stem, "shortcut": "project", "dropout": 0.3} | model.options))
     if augmentation != Augmentation():
         return network, augmentation, _sentence("photos", "resnet8", "your augmentation")
     flip = may_flip(dataset.spec.classes)
