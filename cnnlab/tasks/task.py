@@ -210,8 +210,8 @@ def require_columns(dataset: Dataset, columns: Sequence[str], task: str) -> None
             )
 
 
-_USUAL = {"vector": "lenet5", "map": "unet", "grid": "yolo_small", "time": "lenet5"}
-"""A network for each kind of logits."""
+_SUCH_AS = {"vector": "lenet5", "map": "unet", "grid": "yolo_small"}
+"""A network with each kind of logits, for messages."""
 
 
 def check_logits(task: Task, shape: tuple[int, ...], spec: InputSpec, network: str) -> None:
@@ -223,7 +223,8 @@ def check_logits(task: Task, shape: tuple[int, ...], spec: InputSpec, network: s
     actual = shape[1:]
     if len(actual) != len(expected) or any(e != a for e, a in zip(expected, actual, strict=True) if isinstance(e, int)):
         smaller = kind == "map" and len(actual) == 3 and actual[-1] == k and actual < expected
-        other = f"choose another model, such as --model.name {_USUAL[kind]}, or another task"
+        example = f", such as --model.name {_SUCH_AS[kind]}," if kind in _SUCH_AS else ""
+        other = f"choose another model{example} or task"
         remedy = "take --model.border mirror, which predicts every pixel" if smaller else other
         raise ValueError(
             f"{task_name(task)} needs logits [B, {', '.join(map(str, expected))}], but {network} gives "
