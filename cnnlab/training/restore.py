@@ -285,8 +285,9 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
 def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
     """Loads the data of a run from a new path, or a split of another labelled folder of the same classes.
 
-    If the files are not those of the run's training, they are read as another folder, and a warning says so; the
-    dataset then holds this split alone. `cnnlab.data.labelled` has the rules.
+    Data that shares a split with the run's, or has as many examples in each split, is the run's own, and an error says
+    if it has changed. Any other folder is read as another one, and a warning says so; the dataset then holds this split
+    alone. `cnnlab.data.labelled` has the rules.
 
     Args:
       path: run directory.
@@ -294,22 +295,24 @@ def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
       split: split of another folder.
 
     Raises:
-      ValueError: the path is that of the run's own data, which has changed, or the folder does not fit the network.
+      ValueError: the data is the run's own and has changed, or the folder does not fit the network.
     """
     config = load_config(path)
-    data = Experiment.from_json(config["experiment"]).data
+    experiment = Experiment.from_json(config["experiment"])
+    data = experiment.data
     stored = data.options.get("path")
-    if not Path(place).is_dir() or (stored is not None and Path(stored).resolve() == Path(place).resolve()):
+    if stored is not None and (not Path(place).is_dir() or Path(stored).resolve() == Path(place).resolve()):
         return load_data(path, place)
     if stored is not None:
         with warnings.catch_warnings(record=True) as said:
             try:
-                own = load_data(path, place)
+                own = load_experiment_data(dataclasses.replace(experiment, data=_moved(data, stored, str(place))))
             except ValueError:
                 own = None
-        if own is not None:
+        if own is not None and _resembles(own, fingerprint := own.fingerprint(), config["data"]):
             for one in said:
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            check_data(config, fingerprint, path)
             return own
     spec, task = decode(InputSpec, config["spec"], "spec"), _stored_task(config)
     dataset = labelled_folder(place, spec, split=split, task=task_name(task), options=data.options)
@@ -319,6 +322,12 @@ def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
         stacklevel=3,
     )
     return dataset
+
+
+def _resembles(dataset: Dataset, fingerprint: dict[str, str], stored: dict[str, Any]) -> bool:
+    """Returns whether data is that of a run, perhaps changed: it shares a split, or has as many examples in each."""
+    sizes = {split: len(examples) for split, examples in dataset.splits.items()}
+    return sizes == stored["sizes"] or any(stored["fingerprint"].get(s) == one for s, one in fingerprint.items())
 
 
 def _moved(data: Choice, place: str, moved_to: str) -> Choice:
