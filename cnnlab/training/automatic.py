@@ -45,9 +45,9 @@ def choose(
     if augmentation != Augmentation():
         return network, augmentation, _sentence("photos", "resnet8", "your augmentation")
     flip = may_flip(dataset.spec.classes)
-    told = f"random shifts, rotations, zooms and light{', and mirror images' if flip else ', no mirror images'}"
+    words = f"random shifts, rotations, zooms and light{', and mirror images' if flip else ', no mirror images'}"
     photos = dataclasses.replace(PHOTOS, horizontal_flip=0.5 if flip else 0.0)
-    return network, photos, _sentence("photos", "resnet8", told)
+    return network, photos, _sentence("photos", "resnet8", words)
 
 
 def may_flip(classes: tuple[str, ...]) -> bool:
