@@ -9,7 +9,9 @@ from jax.tree_util import Partial
 from cnnlab.data import InputSpec
 from cnnlab.explain import verdict as verdicts
 from cnnlab.explain.baselines import edge_maps, random_maps
-from cnnlab.explain.verdict import SCORES, beats, flagged, judge
+from cnnlab.explain.comparison import beats, flagged
+from cnnlab.explain.scores import SCORES
+from cnnlab.explain.verdict import judge
 from cnnlab.models import create_model
 from cnnlab.tasks import Classification
 from cnnlab.trained import Trained, logits
