@@ -155,7 +155,9 @@ def main(
                 mean, variance = maps(trained, some, samples)
                 report = cnnlab.evaluate(trained, dataset, split="validation")
                 row = {"mean_iou": report["mean_iou"]}
-                rows[up].append(row | {"grid power of E[y]": grid_power(mean), "grid power of Var[y]": grid_power(variance)})
+                rows[up].append(
+                    row | {"grid power of E[y]": grid_power(mean), "grid power of Var[y]": grid_power(variance)}
+                )
                 if seed == 0:
                     variances[up] = variance[0, -1 if len(variance[0]) == 2 else slice(None)]
                     variances[up] = variances[up] if variances[up].ndim == 2 else variances[up].sum(0)

@@ -27,7 +27,9 @@ def grid_power(maps: np.ndarray) -> float:
         raise ValueError(f"maps must be at least 32 pixels high and wide, found {height}x{width}")
     if np.isnan(maps).any():
         raise ValueError("maps must not hold NaN; give a part in which every pixel has a value")
-    return float(np.mean([_ratio(maps[..., : width // 2 * 2]), _ratio(maps[..., : height // 2 * 2, :].swapaxes(-1, -2))]))
+    return float(
+        np.mean([_ratio(maps[..., : width // 2 * 2]), _ratio(maps[..., : height // 2 * 2, :].swapaxes(-1, -2))])
+    )
 
 
 def _ratio(rows: np.ndarray) -> float:
