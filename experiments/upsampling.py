@@ -5,13 +5,14 @@
 CAMVID and ATLAS are the folders of `camvid_bayesian.py` and `paris_atlas_unet.py`. The third data set are drawn shapes.
 Each network is trained for two epochs, with a 2x2 transposed convolution, or with a 1x1 convolution that is
 interpolated. All values are those of validation images. The grid power of `cnnlab.metrics.segmentation.grids` is that
-of the maps of all classes. The times are medians of steps that take turns, as a ratio to the transposed convolution.
+of the maps of all classes. The networks take turns step by step, and the times are medians, as a ratio to the
+transposed convolution.
 `OUTPUT/upsampling.png` shows Var[y] of one validation image in each data set.
 """
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from study import Table, show
 
 import cnnlab
 from cnnlab.data import training_batches
+from cnnlab.metrics.segmentation.confusion import confusion_matrix, scores
 from cnnlab.metrics.segmentation.grids import grid_power
 from cnnlab.plots.canvas import new_figure
 from cnnlab.runtime.compile_cache import keep_compilations
-from cnnlab.training.loop import prepare_batch, train_plan
+from cnnlab.training.loop import prepare_batch
 from cnnlab.training.plan import Plan, make_plan
-from cnnlab.training.step import create_state, train_step
+from cnnlab.training.restore import evaluated_variables
+from cnnlab.training.step import State, create_state, train_step
 
 UPS = ("transposed", "bilinear", "nearest")
 AUGMENTATION = cnnlab.data.Augmentation(horizontal_flip=0.5)
@@ -41,13 +44,12 @@ EXPERIMENT = cnnlab.Experiment(
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine"),
     training=cnnlab.Training(epochs=2, batch_size=8, augmentation=AUGMENTATION),
 )
-ROUNDS = 12  # steps of each network that are timed
 SHOWN = 64  # rows and columns of the part in the figure
 
 
 def shapes(small: bool = False) -> cnnlab.data.Dataset:
     """Draws shapes of 64x64 pixels; fewer of them for a test."""
-    return cnnlab.data.shapes("mask", size=64, train=16 if small else 512, validation=8 if small else 64, test=8)
+    return cnnlab.data.shapes("mask", size=64, train=16 if small else 1024, validation=8 if small else 64, test=8)
 
 
 def streets(camvid: Path) -> cnnlab.data.Dataset:
@@ -72,35 +74,58 @@ def atlas_windows(atlas: Path, folder: Path) -> cnnlab.data.Dataset:
     )
 
 
-def maps(trained: cnnlab.Trained, images: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns E[y] and Var[y] over MC-Dropout passes, `[n, classes, H, W]`."""
-    passes = cnnlab.mc_predict(trained, images, key=jax.random.key(0), num_samples=samples)
-    return tuple(np.moveaxis(np.asarray(part), -1, 1) for part in (passes.mean, passes.variance))
+def train_in_turns(
+    plans: dict[str, Plan], steps: dict[str, Callable[..., Any]]
+) -> tuple[dict[str, cnnlab.Trained], dict[str, float]]:
+    """Trains several networks that take turns step by step; returns them and the median seconds of a step of each."""
+    first = next(iter(plans.values()))
+    states: dict[str, State] = {}
+    seconds: dict[str, list[float]] = {up: [] for up in plans}
+    for epoch in range(first.training.epochs):
+        order = {"batch_size": first.training.batch_size, "seed": first.experiment.seed, "epoch": epoch}
+        for batch in training_batches(first.dataset["train"], **order):
+            for up, plan in plans.items():
+                if up not in states:
+                    states[up] = create_state(plan.network, plan.optimizer(), batch["image"], plan.key)
+                started = time.perf_counter()
+                states[up], metrics = steps[up](states[up], batch, plan.key)
+                jax.block_until_ready(metrics)
+                seconds[up].append(time.perf_counter() - started)
+    trained = {
+        up: cnnlab.Trained(evaluated_variables(states[up]), plan.network, plan.task, plan.dataset.spec)
+        for up, plan in plans.items()
+    }
+    return trained, {up: float(np.median(each)) for up, each in seconds.items()}
 
 
-def step_times(plans: Sequence[Plan]) -> np.ndarray:
-    """Returns the median seconds of a training step of each plan; the plans take turns."""
-    steps, states, batches = [], [], []
-    for plan in plans:
-        options = {"network": plan.network, "task": plan.task, "optimizer": plan.optimizer(), "key": plan.key}
-        steps.append(_step(plan, options))
-        order = {"batch_size": plan.training.batch_size, "seed": 0, "epoch": 0}
-        batches.append(next(iter(training_batches(plan.dataset["train"], **order))))
-        states.append(create_state(plan.network, options["optimizer"], batches[-1]["image"], plan.key))
-    seconds = np.zeros((ROUNDS + 1, len(plans)))
-    for turn, number in np.ndindex(seconds.shape):
-        started = time.perf_counter()
-        states[number], metrics = steps[number](states[number], batches[number])
-        jax.block_until_ready(metrics)
-        seconds[turn, number] = time.perf_counter() - started
-    return np.median(seconds[1:], 0)  # the first round compiles
+def make_step(plan: Plan) -> Callable[..., Any]:
+    """Compiles a training step of a plan, which the plans of other seeds can use too."""
+    options = {"network": plan.network, "task": plan.task, "optimizer": plan.optimizer()}
 
-
-def _step(plan: Plan, options: dict[str, Any]) -> Any:
     def prepare(batch, key):
         return prepare_batch(batch, key, spec=plan.dataset.spec, augmentation=AUGMENTATION)
 
-    return cnnlab.jit(lambda state, batch: train_step(state, batch, prepare=prepare, **options), donate_argnums=0)
+    def step(state, batch, key):
+        return train_step(state, batch, prepare=prepare, key=key, **options)
+
+    return cnnlab.jit(step, donate_argnums=0)
+
+
+def validate(
+    trained: cnnlab.Trained, dataset: cnnlab.data.Dataset, images: int, samples: int
+) -> tuple[dict[str, float], np.ndarray]:
+    """Returns the mean IoU of the validation split, the grid powers of some images, and Var[y] of the first of them."""
+    split = dataset["validation"]
+    counts = 0
+    for start in range(0, len(split) - images + 1, images):
+        chosen = np.arange(start, start + images)
+        guess = np.asarray(cnnlab.predict(trained, split.column("image")[chosen]).mask)
+        counts += confusion_matrix(guess, split.column("mask")[chosen], len(dataset.spec.classes))
+    some = split.column("image")[np.arange(images)]
+    passes = cnnlab.mc_predict(trained, some, key=jax.random.key(0), num_samples=samples)
+    mean, variance = (np.moveaxis(np.asarray(part), -1, 1) for part in (passes.mean, passes.variance))
+    row = {"mean_iou": scores(counts)["mean_iou"]}
+    return row | {"grid power of E[y]": grid_power(mean), "grid power of Var[y]": grid_power(variance)}, variance[0]
 
 
 def draw(pictures: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]], output: Path) -> None:
@@ -141,7 +166,7 @@ def main(
         camvid: directory of CamVid; it is left out without one.
         atlas: directory of the atlas of Paris; it is left out without one.
         seeds: number of seeds of initialisation, order, augmentation and dropout.
-        output: directory of the runs and of the figure.
+        output: directory of the figure.
         images: number of validation images whose maps are measured.
         samples: number of MC-Dropout passes.
         small: few drawn shapes, for a test.
@@ -153,26 +178,26 @@ def main(
     data |= {} if atlas is None else {"Paris, atlas of 1926": atlas_windows(atlas, output)}
     tables, pictures = {}, {}
     for name, dataset in data.items():
-        some = dataset["validation"].column("image")[np.arange(min(images, len(dataset["validation"])))]
+        few = min(images, len(dataset["validation"]))
         rows: dict[str, list[dict[str, float]]] = {up: [] for up in UPS}
-        variances = {}
+        steps: dict[str, Callable[..., Any]] = {}
         for seed in range(seeds):
-            plans = {}
-            for up in UPS:
-                choice = EXPERIMENT.model.replace(up=up)
-                plans[up] = make_plan(dataclasses.replace(EXPERIMENT, model=choice, seed=seed), data=dataset)
-                trained = train_plan(plans[up], output / name.replace(" ", "_") / f"{up}{seed}", quiet=True)
-                mean, variance = maps(trained, some, samples)
-                report = cnnlab.evaluate(trained, dataset, split="validation")
-                powers = {"grid power of E[y]": grid_power(mean), "grid power of Var[y]": grid_power(variance)}
-                rows[up].append({"mean_iou": report["mean_iou"]} | powers)
-                if seed == 0:
-                    variances[up] = variance[0, 1:].sum(0)
+            plans = {
+                up: make_plan(
+                    dataclasses.replace(EXPERIMENT, model=EXPERIMENT.model.replace(up=up), seed=seed), data=dataset
+                )
+                for up in UPS
+            }
+            steps = steps or {up: make_step(plan) for up, plan in plans.items()}
+            networks, seconds = train_in_turns(plans, steps)
+            variances = {}
+            for up, trained in networks.items():
+                row, variance = validate(trained, dataset, few, samples)
+                rows[up].append(row | {"time per step, ratio": seconds[up] / seconds[UPS[0]]})
+                variances[up] = variance[1:].sum(0)
                 print(f"{name}, {up}, seed {seed}: {rows[up][-1]}", flush=True)
-            seconds = step_times(list(plans.values()))
-            for up, ratio in zip(UPS, seconds / seconds[0], strict=True):
-                rows[up][-1]["time per step, ratio"] = ratio
-        pictures[name] = some[0], variances
+            if seed == 0:
+                pictures[name] = dataset["validation"].column("image")[np.arange(1)][0], variances
         for up in UPS:
             tables[name, up] = {metric: np.array([row[metric] for row in rows[up]]) for metric in rows[up][0]}
             show(f"{name}, U-Net, up {up}", tables[name, up], recording, group="segmentation")

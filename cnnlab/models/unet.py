@@ -47,7 +47,8 @@ class UNet(nn.Module):
     """U-Net: blocks that halve the image, as many blocks that double it again with skips, and logits for every pixel.
 
     `UNet(2, norm=False, border="valid")` is the paper's network. It has 31,030,658 parameters and maps 572x572 pixels
-    to 388x388. With the borders `zero` and `mirror` the output has the size of the input, for images of any size.
+    to 388x388. The network that is named `unet` interpolates its maps (`up="bilinear"`). With the borders `zero` and
+    `mirror` the output has the size of the input, for images of any size.
 
     Source: Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015,
     figure 1. Batch norm, spatial dropout, residual blocks and added skips are not in that paper; they became usual

@@ -79,7 +79,7 @@ def test_the_georeference_goes_round(network, tmp_path, monkeypatch):
     import shapely
     from rasterio.features import geometry_mask
 
-    files = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
+    files = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2, smallest=1)
     assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.suffix in (".tif", ".gpkg")) == sorted(
         [*(f"{name}.tif" for name in files if name != "polygons"), "polygons.gpkg"]
     )
@@ -250,7 +250,7 @@ def test_a_turned_sheet_without_a_coordinate_system_keeps_its_place(network, tmp
 
     turned = rasterio.Affine(0, 2, 100, 2, 0, 500)  # rows run east and columns north
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 30), crs=None, transform=turned)
-    files = predict_sheet(network, path, tmp_path / "out", tile=64, background="none")
+    files = predict_sheet(network, path, tmp_path / "out", tile=64, background="none", smallest=1)
     with rasterio.open(files["mask"]) as file:
         assert (file.crs, file.transform) == (None, turned)
     _, _, geometry, columns = pyogrio.raw.read(files["polygons"])
