@@ -238,7 +238,7 @@ EARLIER = {"unet": {"up": "transposed"}}
 def from_stored(value: Mapping[str, Any]) -> Experiment:
     """Builds the experiment of a stored run; an option that is newer than the run has the value of `EARLIER`.
 
-    >>> from_stored({"model": {"name": "unet", "options": {"width": 8}}}).model.options["up"]
+    >>> from_stored({"model": {"name": "unet", "width": 8}}).model.options["up"]
     'transposed'
     """
     experiment = Experiment.from_json(value)
