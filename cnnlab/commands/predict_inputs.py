@@ -136,8 +136,10 @@ def photos_and_sheets(
     pixels = takes(trained.task, "tile")
     options = [f"--{name}" for name in (request.sheets.of_windows() if pixels else request.sheets.given())]
     if options and files and not sheets:
-        cure = ", or add --tile 512" if pixels else ", which are for networks that predict each pixel"
-        raise Misuse(f"{files[0]} is predicted in one piece, without {', '.join(options)}: leave them out{cure}")
+        names = ", ".join(options)
+        if not pixels:
+            raise Misuse(f"leave out {names}, of networks that predict each pixel")
+        raise Misuse(f"{files[0]} is predicted in one piece, without {names}: leave them out, or add --tile 512")
     side = "x".join(map(str, trained.spec.size))
     if sheets and request.tile is None and trained.spec.resized:
         raise Misuse(
