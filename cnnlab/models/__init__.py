@@ -76,7 +76,7 @@ MODELS: dict[str, Network] = {
     ),
     "googlenet_paper": Network(partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4)),
     "xception": Network(Xception, (299, 299, 3)),
-    "unet": Network(UNet),
+    "unet": Network(partial(UNet, up="bilinear")),
     "encoder_decoder": Network(EncoderDecoder, (64, 64, 3), 2),
     "grid_detector": Network(GridDetector, (64, 64, 3), 8),
     "yolo": Network(YOLO),

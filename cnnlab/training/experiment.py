@@ -235,6 +235,21 @@ class Experiment:
         return cls(**parts)
 
 
+EARLIER = {"unet": {"up": "transposed"}}
+"""Options of networks that earlier versions did not have, with the values by which these built them."""
+
+
+def from_stored(value: Mapping[str, Any]) -> Experiment:
+    """Builds the experiment of a stored run; an option that is newer than the run has the value of `EARLIER`.
+
+    >>> from_stored({"model": {"name": "unet", "width": 8}}).model.options["up"]
+    'transposed'
+    """
+    experiment = Experiment.from_json(value)
+    options = EARLIER.get(experiment.model.name, {}) | experiment.model.options
+    return dataclasses.replace(experiment, model=Choice(experiment.model.name, **options))
+
+
 def with_defaults(choice: Choice, table: Mapping[str, Entry]) -> Choice:
     """Adds the defaults of all other options to a choice, so that a stored run does not change with later defaults."""
     if choice.name not in table:

@@ -25,7 +25,7 @@ from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint
-from cnnlab.training.experiment import Choice, Experiment, check_choice
+from cnnlab.training.experiment import Choice, Experiment, check_choice, from_stored
 from cnnlab.training.plan import Plan, build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 from cnnlab.training.step import State
@@ -247,7 +247,7 @@ def load_network(path: str | Path) -> tuple[nn.Module, InputSpec]:
 
 def _stored_network(config: dict[str, Any]) -> nn.Module:
     """Builds the network of a stored config."""
-    return build_network(Experiment.from_json(config["experiment"]), config["outputs"])
+    return build_network(from_stored(config["experiment"]), config["outputs"])
 
 
 def _stored_task(config: dict[str, Any]) -> Task:

@@ -16,7 +16,7 @@ SPEC = cnnlab.InputSpec((16, 16), 3, classes=("a", "b"))
 
 @pytest.fixture(scope="module")
 def trained():
-    network = cnnlab.create_model("unet", num_classes=2, width=2)
+    network = cnnlab.create_model("unet", num_classes=2, width=2, up="transposed")
     shapes = jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 16, 16, 3), np.float32))
     rng = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
