@@ -2,10 +2,8 @@
 
 import numpy as np
 
+from cnnlab.geometry.polygons import NODATA_CLASS
 from cnnlab.uncertainty.moments import entropy, mean_over, mutual_information
-
-NODATA_CLASS = 255
-"""Value of `mask` where the sheet has no data; other maps hold NaN there."""
 
 
 def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:

@@ -17,12 +17,12 @@ from cnnlab.anatomy.footprint import sight
 from cnnlab.console import console, progress_bar
 from cnnlab.errors import unknown
 from cnnlab.files.atomic import lock
+from cnnlab.geometry.polygons import polygons
 from cnnlab.ops.arithmetic import at_least
 from cnnlab.sheets.blend import across, down
 from cnnlab.sheets.georeference import to_degrees
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
 from cnnlab.sheets.options import SheetOptions, Vectors
-from cnnlab.sheets.polygons import polygons
 from cnnlab.sheets.rasters import Sheet, open_sheet
 from cnnlab.sheets.results import (
     check_own,
