@@ -169,14 +169,12 @@ def _voc_masks(predicted: Sequence[Predicted], classes: Sequence[str], directory
     colours = (",".join(map(str, palette[k].tolist())) for k in range(len(classes)))
     lines = [f"{name}:{colour}::\n" for name, colour in zip(classes, colours, strict=True)]
     _write(directory / "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
-    _write(
-        directory / "ImageSets/Segmentation/default.txt", "".join(f"{photo.path.stem}\n" for photo, _ in predicted)
-    )
+    _write(directory / "ImageSets/Segmentation/default.txt", "".join(f"{photo.path.stem}\n" for photo, _ in predicted))
     return directory
 
 
 def _voc_palette() -> np.ndarray:
-    """Returns VOC's colours `[256, 3]` uint8: each three bits of an index, from the lowest, are a bit of red, green, blue.
+    """Returns VOC's colours `[256, 3]` uint8: three bits of an index at a time become bits of red, green and blue.
 
     >>> _voc_palette()[[0, 1, 2, 15]].tolist()
     [[0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 128, 128]]
@@ -186,7 +184,10 @@ def _voc_palette() -> np.ndarray:
 
 
 def _labelme(predicted: Sequence[Predicted], classes: Sequence[str], directory: Path) -> Path:
-    """Writes `NAME.json` a photo, which names the photo by its path from there; doubts are descriptions, classes of photos flags."""
+    """Writes `NAME.json` a photo, which names the photo by its path from there.
+
+    Doubts are the description of a shape, and the classes of a photo are flags.
+    """
     for photo, records in predicted:
         height, width = photo.size
         shapes, flags = [], {}

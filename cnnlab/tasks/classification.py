@@ -242,9 +242,7 @@ class Classification(Task):
                 out[name] = by_class(names, value[:, 1] if value.ndim == 2 else value)
         return [out | {name: value.tolist() for name, value in arrays.items()}]
 
-    def annotations(
-        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1
-    ) -> list[Record]:
+    def annotations(self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1) -> list[Record]:
         """Returns the class of the photo, or each label that is yes, with its probability."""
         (record,) = self.record(prediction, spec, photo)
         labels = record["label"] if isinstance(record["label"], list) else [record["label"]]

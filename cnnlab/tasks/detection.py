@@ -297,9 +297,7 @@ class Detection(Task):
         """Returns one record per box, in COCO's results format; see `coco_records`."""
         return coco_records(prediction, spec, photo)
 
-    def annotations(
-        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1
-    ) -> list[Record]:
+    def annotations(self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1) -> list[Record]:
         """Returns the records of all boxes."""
         return self.record(prediction, spec, photo)
 

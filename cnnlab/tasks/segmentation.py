@@ -222,9 +222,7 @@ class Segmentation(Task):
         maps = ("entropy", "mutual_information")
         return [out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}]
 
-    def annotations(
-        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1
-    ) -> list[Record]:
+    def annotations(self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1) -> list[Record]:
         """Returns the outline of each connected region of each class but the first, the background.
 
         The score is the mean probability of the region's class over its pixels; the doubts are means too. A mask of

@@ -148,9 +148,7 @@ class Task(Protocol):
         arrays = {name: value for name, value in prediction.items() if not isinstance(value, dict)}
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
 
-    def annotations(
-        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1
-    ) -> list[Record]:
+    def annotations(self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1) -> list[Record]:
         """Returns what the formats of annotation tools hold of a photo, for a task with the option `annotations`.
 
         A record has `category`, `score` (a probability), doubts such as `entropy`, and in pixels of the photo either
