@@ -219,6 +219,11 @@ def test_ids_of_coco_may_be_text_of_numbers_or_of_letters(coco):
         coco(("annotations", 2, "image_id"), "x2")
 
 
+def test_a_missing_photo_is_named_in_a_folder_that_exists(coco, tmp_path):
+    with pytest.raises(ValueError, match=r"images\[1\] names a photo that is missing: .*/(annotations|images)/x\.jpg"):
+        coco(("images", 1, "file_name"), "x.jpg")
+
+
 def test_what_coco_may_leave_out_may_be_null(coco):
     assert coco(("annotations", 2, "area"), None).objects[2].boxes.tolist() == [[1, 2, 4, 6]]
 
