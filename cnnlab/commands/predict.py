@@ -39,8 +39,9 @@ def run(arguments: Sequence[str]) -> None:
             output: directory for predictions.json or .csv, masks, maps and drawings of boxes; by default predictions
                 go to standard output. A video becomes NAME.mp4 and NAME.json, whose image_id is the number of the
                 frame, from 1.
-            format: format of the predictions: json or csv; for detection also annotations of boxes that score .3 or
-                more, to import and correct in a tool (with --output).
+            format: format of the predictions: json or csv; or annotations to import and correct in a tool (with
+                --output): boxes that score .3 or more, outlines of regions of 10 pixels or more, and, for labelme and
+                labelstudio, classes of photos.
             mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
             seed: seed of the dropout masks.
             tile: tile size, the side of a sheet's windows in pixels; every file becomes a sheet at its own resolution.

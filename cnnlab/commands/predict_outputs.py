@@ -21,7 +21,7 @@ from cnnlab.files.images import read_header
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
-from cnnlab.predictions.exchange import EXCHANGES, Predicted, write_annotations
+from cnnlab.predictions.exchange import EXCHANGES, Predicted, check_exchange, kind_of, write_annotations
 from cnnlab.predictions.options import require_option, takes
 from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
@@ -56,8 +56,11 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
             require_option(trained.task, option, f"--{option}", run=runs[0])
     if request.format in EXCHANGES:
         require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
+        check_exchange(request.format, kind_of(trained.task))
     unreadable = _print_left_out if options.skip_unreadable else None
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
+    if sheets and request.format in EXCHANGES:
+        raise Misuse(f"{sheets[0]} is a sheet, whose polygons are vectors; add --tile 0, or leave out --format")
     if sheets and len(members) > 1:
         raise Misuse(f"{sheets[0]} is a sheet, which needs a single run; name a single run, or add --tile 0")
     fitted = load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None
@@ -93,12 +96,12 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
             number += 1
             photo, stem = _photo(path, number, ids), name(path)
             own = _photo_records(trained, photo, upcoming[1], stem, request)
-            if request.output and takes(trained.task, "tile"):
+            if request.output and request.format not in EXCHANGES and takes(trained.task, "tile"):
                 target = _folder(request, stem, alone=len(files) == 1)
                 own[0] |= _photo_files(trained, photo, upcoming[1], target, request, small.append)
             records += own if fitted is None or fitted.calibration is None else map(_with_uncalibrated, own)
             if request.format in EXCHANGES:
-                predicted.append(Predicted(Photo(path), own))  # one that holds no pixels
+                predicted.append(Predicted(Photo(path), _annotations(trained, photo, upcoming[1], request)))
             upcoming = next(predictions, None)
     if broken and not records:
         raise broken[0]
@@ -108,7 +111,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     if sum(small):
         print(small_shapes(sum(small), request.sheets.smallest), file=sys.stderr)
     if request.format in EXCHANGES:
-        written = write_annotations(request.format, predicted, trained.spec.classes, Path(request.output))
+        kind, target = kind_of(trained.task), Path(request.output)
+        written = write_annotations(request.format, predicted, trained.spec.classes, target, kind=kind)
         print(for_terminal(written))
     else:
         _print_or_write(records, trained, request)
@@ -183,6 +187,14 @@ def _folder(request: Request, name: str, *, alone: bool) -> Path:
     if not alone and (target := target / name).is_symlink():
         raise ValueError(f"{target} is a link, through which nothing is written; remove it")
     return target
+
+
+def _annotations(trained: Trained, photo: Photo, prediction: Prediction, request: Request) -> list[Record]:
+    """Returns what the formats of annotation tools hold of a photo."""
+    if request.photos.group:
+        prediction = grouped_prediction(prediction.passes)
+    options = {"smallest": request.sheets.smallest, "simplify": request.sheets.simplify}
+    return complete(trained.task).annotations(prediction, trained.spec, photo, **options)
 
 
 def _with_uncalibrated(record: Record) -> Record:

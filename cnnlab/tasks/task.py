@@ -148,6 +148,23 @@ class Task(Protocol):
         arrays = {name: value for name, value in prediction.items() if not isinstance(value, dict)}
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
 
+    def annotations(
+        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1, simplify: float = 0.0
+    ) -> list[Record]:
+        """Returns what the formats of annotation tools hold of a photo, for a task with the option `annotations`.
+
+        A record has `category`, `score` (a probability), doubts such as `entropy`, and in pixels of the photo either
+        `bbox` (x, y, width, height) or `outline`, a polygon `[n, 2]`; without either it describes the whole photo.
+
+        Args:
+          prediction: prediction without a batch axis.
+          spec: input specification of the network.
+          photo: the photo.
+          smallest: number of pixels of the smallest region that gets an outline.
+          simplify: tolerance in pixels with which outlines lose the stairs of pixels, as in `geometry.simplify`.
+        """
+        return []
+
     def line(self, record: Record) -> Record:
         """Returns a record's columns in `predictions.csv`, in the order of reading: what, how sure, the rest.
 
