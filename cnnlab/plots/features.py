@@ -81,6 +81,7 @@ def bar_sheet(values: np.ndarray, labels: Sequence[str], *, title: str, image: n
       image: the image that the values belong to, uint8.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = -(-len(values) // _BARS)
     each = -(-len(values) // rows)
@@ -110,6 +111,7 @@ def bar_sheet(values: np.ndarray, labels: Sequence[str], *, title: str, image: n
         names = [for_figure(label) for label in labels[row * each : (row + 1) * each]]
         axis.set_xticks(range(len(part)), names, rotation=90, fontsize=6.5)
         axis.tick_params(length=0)
+        axis.yaxis.set_major_locator(MaxNLocator(4))
         axis.tick_params("y", labelsize=6.5, length=2)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
     return figure
