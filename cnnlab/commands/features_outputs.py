@@ -30,7 +30,7 @@ from cnnlab.training.initial import load_initial
 from cnnlab.training.restore import load, load_data
 
 _NAMED = 8  # units of a list of units that never fire
-_MOST_LAYERS = 100  # that have a sheet of activations
+_MOST_LAYERS = 128  # that have a sheet of activations
 _PASS_BYTES = 1 << 29  # of the outputs of layers that one pass returns
 _STATISTICS, _VALUES = 512, 1 << 24  # images, and their values, whose colours and frequencies an image that is made has
 

@@ -54,7 +54,7 @@ class Subject(NamedTuple):
         """Returns a label for each unit."""
         if self.classes is None:
             return [f"unit {unit}" for unit in self.units]
-        return [f"unit {unit}: {self.classes[unit][:_LETTERS]}" for unit in self.units]
+        return [f"unit {unit} ({self.classes[unit][:_LETTERS]})" for unit in self.units]
 
 
 def filter_sheets(trained: Trained, before: Trained | None, subject: Subject, scale: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _folded(values: np.ndarray) -> np.ndarray:
 def image_sheet(subject: Subject, seen: Visualisation) -> dict[str, Any]:
     """Draws the images that were made for units."""
     title = f"{subject.title}\nan image made for each unit, and the mean of its activations"
-    labels = [f"unit {unit}: {value:.3g}" for unit, value in zip(seen.units, seen.activation, strict=True)]
+    labels = [f"{label}: {value:.3g}" for label, value in zip(subject.labels, seen.activation, strict=True)]
     return {"images": gallery(seen.images, labels, title=title, columns=8)}
 
 
@@ -132,7 +132,7 @@ def patch_sheets(
         for row, unit in enumerate(units):
             fires = best.fires[unit]
             often = "never fires" if fires == 0 else f"fires on {100 * fires:.0f} %"
-            label, image = f"unit {unit}: up to {best.values[unit, 0]:.3g}, {often}", None
+            label, image = f"{subject.labels[start + row]}: up to {best.values[unit, 0]:.3g}, {often}", None
             if seen is not None:
                 image = seen.images[start + row]
                 label += f"; image above {best.percentile(unit, float(seen.activation[start + row])):.0f} %"
@@ -143,8 +143,9 @@ def patch_sheets(
 
 
 def _patch_title(best: TopPatches, subject: Subject, patterned: bool, visualised: bool) -> str:
-    what = "patches" if is_spatial(subject.layer) else "images"
-    title = f"{subject.title}\nthe {best.values.shape[1]} {what} that excite each unit most, at most one an image"
+    what = "{} patches that excite each unit most, at most one an image"
+    what = what if is_spatial(subject.layer) else "{} images that excite each unit most"
+    title = f"{subject.title}\nthe {what.format(best.values.shape[1])}"
     if patterned:
         title += ", what in them excites it (deconvolution)"
     if visualised:

@@ -210,7 +210,9 @@ def top_patches_by_layer(
     for layer in chosen:
         values, index, flat = best[layer.name]
         if np.isnan(values).any():
-            raise FloatingPointError(f"the layer {layer.name} has the activation NaN; train the network again")
+            raise FloatingPointError(
+                f"the layer {layer.name} has the activation NaN; if no image holds NaN, train the network again"
+            )
         place = np.stack(np.divmod(flat, layer.shape[2]), -1) if is_spatial(layer) else np.zeros((*flat.shape, 2), int)
         view = seen[layer.name]
         means, maxima = (np.concatenate(part) for part in zip(*parts[layer.name], strict=True))

@@ -7,6 +7,8 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
+from cnnlab.commands.features_sheets import Subject
+from cnnlab.explain.taps import find_layer
 
 STORED = Path(__file__).parents[1] / "goldens" / "stored_runs"
 
@@ -21,12 +23,29 @@ def sheets(run, tmp_path_factory):
     return folder / "out"
 
 
-def test_each_convolution_has_a_sheet_of_each_kind_and_a_record(run, sheets):
+def test_each_convolution_has_a_sheet_of_each_kind_and_every_layer_its_activations(run, sheets):
     report = json.loads((sheets / "features.json").read_text())
-    assert [record["layer"] for record in report["layers"]] == ["conv1", "conv2"]
-    for layer in ("conv1", "conv2"):
-        for kind in ("filters", "patches", "activations"):
-            assert (sheets / f"{layer}_{kind}.png").stat().st_size > 1000
+    layers = ["conv1", "conv2", "dense1", "dense2", "dense3"]
+    assert [record["layer"] for record in report["layers"]] == layers
+    assert report["layers_of_activations"] == {"all": 5, "drawn": 5}
+    assert ["top" in record for record in report["layers"]] == [True, True, False, False, False]
+    drawn = {f"{layer}_{kind}.png" for layer in layers[:2] for kind in ("filters", "patches")}
+    drawn |= {f"{layer}_activations.png" for layer in layers}
+    assert {path.name for path in sheets.glob("*.png")} == drawn
+
+
+def test_of_many_layers_some_have_activations_and_the_rest_is_counted(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cnnlab.commands.features_outputs._MOST_LAYERS", 2)
+    monkeypatch.setattr("cnnlab.commands.features_outputs._PASS_BYTES", 1)  # a pass for each layer
+    options = ["--image", str(run / "example.png"), "--no-patches", "--unit", "99", "5", "--output", str(tmp_path)]
+    assert main(["features", str(run), *options]) == 1  # conv1 and conv2 have no unit 99
+    assert "unit must lie in 0..5 for the layer conv1, found 99" in capsys.readouterr().err
+    assert main(["features", str(run), *options[:3], "--unit", "5", *options[-2:]]) == 0
+    assert "2 of 5 layers have a sheet of activations; --layer names others" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.glob("*activations*")) == [
+        "conv1_activations.png",
+        "dense3_activations.png",
+    ]
 
 
 def test_the_record_has_the_numbers_of_the_functions(run, sheets):
@@ -57,12 +76,21 @@ def test_every_task_with_convolutions_has_sheets(task, layers, tmp_path, capsys)
     assert all(len(record["sheets"]) == 2 and record["without_patterns"] is None for record in report["layers"])
 
 
-def test_a_network_without_convolutions_needs_the_name_of_a_layer(tmp_path, capsys):
+def test_a_network_without_convolutions_shows_its_dense_layers_and_the_weights_of_the_pixels(tmp_path):
     run = str(STORED / "classification")
-    assert main(["features", run, "--output", str(tmp_path)]) == 1
-    assert "Dense has no convolution; name a layer" in capsys.readouterr().err
-    assert main(["features", run, "--layer", "dense1", "--no-visualise", "--most", "3", "--output", str(tmp_path)]) == 0
-    assert [path.name for path in tmp_path.glob("*.png")] == ["dense1_patches.png"]
+    assert main(["features", run, "--most", "3", "--output", str(tmp_path)]) == 0
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert "dense1_filters.png" in names
+    assert {name for name in names if "filters" not in name} == {
+        f"{record['layer']}_patches.png" for record in json.loads((tmp_path / "features.json").read_text())["layers"]
+    }
+
+
+def test_units_of_the_logits_are_named_by_their_classes(run):
+    trained = cnnlab.load(run)
+    subject = Subject(find_layer(trained, "dense3"), None, [2, 0], None, trained.spec.classes)
+    assert subject.labels == ["unit 2 (2)", "unit 0 (0)"]
+    assert subject.title == "dense3: 10 units, of which 2 are shown; each sees the whole image"
 
 
 def test_large_patches_take_more_pages_with_fewer_units(run, tmp_path, monkeypatch):
