@@ -51,7 +51,7 @@ def tile_sheet(tiles: Sequence[np.ndarray], labels: Sequence[str], *, title: str
       title: lines above the tiles.
       scale: whether the largest size is that of each tile alone (`unit`) or of all tiles (`layer`).
     """
-    return _page([_enlarged(each, _TILE) for each in _coloured(tiles, scale)], labels, title=title)
+    return _page([_framed(_enlarged(each, _TILE)) for each in _coloured(tiles, scale)], labels, title=title)
 
 
 def pair_sheet(
@@ -67,7 +67,7 @@ def pair_sheet(
     The arguments are those of `tile_sheet`.
     """
     pairs = _coloured([np.stack(pair) for pair in zip(before, after, strict=True)], scale, depth=4)
-    blocks = [_beside([_enlarged(each, _TILE) for each in pair]) for pair in pairs]
+    blocks = [_beside([_framed(_enlarged(each, _TILE)) for each in pair]) for pair in pairs]
     return _page(blocks, labels, title=title)
 
 
@@ -180,6 +180,11 @@ def _enlarged(tile: np.ndarray, side: int) -> np.ndarray:
     factor = max(1, round(side / longer)) if longer <= side else side / longer
     rows, columns = (_averaging(n, max(1, round(n * factor))) for n in tile.shape[:2])
     return np.einsum("yi,ijc,xj->yxc", rows, tile, columns, optimize=True)
+
+
+def _framed(tile: np.ndarray) -> np.ndarray:
+    """Returns a tile with a thin grey frame, which shows where it ends if zeros are white."""
+    return np.pad(tile, ((1, 1), (1, 1), (0, 0)), constant_values=0.8)
 
 
 def _averaging(before: int, after: int) -> np.ndarray:
