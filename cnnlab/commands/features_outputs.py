@@ -105,12 +105,12 @@ def _subjects(trained: Trained, request: Request) -> list[Subject]:
 
 def _with_units(trained: Trained, layers: Sequence[Layer], units: Sequence[int], most: int) -> list[Subject]:
     """Returns layers with the units that are shown: those that are chosen and exist, or else the first ones."""
-    names, logits = kernel_names(trained), logits_shape(trained)
+    names, last = kernel_names(trained), distinct_layers(trained)[-1].name
     fields = views(trained.network, trained.spec.shape, {layer.name for layer in layers})
     subjects = []
     for layer in layers:
         classes = trained.spec.classes
-        classes = classes if layer.shape == logits and len(classes) == layer.shape[-1] else None
+        classes = classes if layer.name == last and layer.shape[-1] == len(classes) == logits_shape(trained)[-1] else ()
         chosen = [unit for unit in units if unit < layer.shape[-1]]
         shown = chosen or list(range(min(most, layer.shape[-1])))
         subjects.append(Subject(layer, names.get(layer.name), shown, fields[layer.name], classes))

@@ -31,14 +31,14 @@ class Subject(NamedTuple):
       convolution: name of the convolution whose feature maps it holds; None for another layer.
       units: numbers of the units on the sheets.
       view: receptive fields of its units.
-      classes: names of its units if they are the logits of the classes; None for others.
+      classes: names of its units if they are those of the classes; empty for others.
     """
 
     layer: Layer
     convolution: str | None
     units: list[int]
     view: View
-    classes: Sequence[str] | None
+    classes: Sequence[str]
 
     @property
     def title(self) -> str:
@@ -52,7 +52,7 @@ class Subject(NamedTuple):
     @property
     def labels(self) -> list[str]:
         """Returns a label for each unit."""
-        if self.classes is None:
+        if not self.classes:
             return [f"unit {unit}" for unit in self.units]
         return [f"unit {unit} ({self.classes[unit][:_LETTERS]})" for unit in self.units]
 

@@ -7,8 +7,10 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
+from cnnlab.commands.features_outputs import _with_units
 from cnnlab.commands.features_sheets import Subject
 from cnnlab.explain.taps import find_layer
+from cnnlab.features.layers import distinct_layers
 
 STORED = Path(__file__).parents[1] / "goldens" / "stored_runs"
 
@@ -34,13 +36,11 @@ def test_each_convolution_has_a_sheet_of_each_kind_and_every_layer_its_activatio
     assert {path.name for path in sheets.glob("*.png")} == drawn
 
 
-def test_of_many_layers_some_have_activations_and_the_rest_is_counted(run, tmp_path, monkeypatch, capsys):
+def test_of_many_layers_some_have_activations_and_the_rest_is_counted(run, sheets, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("cnnlab.commands.features_outputs._MOST_LAYERS", 2)
     monkeypatch.setattr("cnnlab.commands.features_outputs._PASS_BYTES", 1)  # a pass for each layer
-    options = ["--image", str(run / "example.png"), "--no-patches", "--unit", "99", "5", "--output", str(tmp_path)]
-    assert main(["features", str(run), *options]) == 1  # conv1 and conv2 have no unit 99
-    assert "unit must lie in 0..5 for the layer conv1, found 99" in capsys.readouterr().err
-    assert main(["features", str(run), *options[:3], "--unit", "5", *options[-2:]]) == 0
+    options = ["--image", str(sheets.parent / "photo.png"), "--no-patches", "--unit", "5", "--output", str(tmp_path)]
+    assert main(["features", str(run), *options]) == 0
     assert "2 of 5 layers have a sheet of activations; --layer names others" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.glob("*activations*")) == [
         "conv1_activations.png",
@@ -68,6 +68,13 @@ def test_named_layers_get_images_made_for_their_units(run, tmp_path, capsys):
     assert len(layer["top"][2]["values"]) == 3
 
 
+def test_only_the_last_layer_has_the_classes():
+    trained = cnnlab.load(STORED / "segmentation")
+    subjects = _with_units(trained, distinct_layers(trained), (), 2)
+    assert [bool(subject.classes) for subject in subjects] == [False] * (len(subjects) - 1) + [True]
+    assert subjects[-1].classes == trained.spec.classes
+
+
 @pytest.mark.parametrize(("task", "layers"), [("segmentation", 6), ("detection", 4)])
 def test_every_task_with_convolutions_has_sheets(task, layers, tmp_path, capsys):
     assert main(["features", str(STORED / task), "--most", "2", "--json", "--output", str(tmp_path)]) == 0
@@ -87,14 +94,15 @@ def test_a_network_without_convolutions_shows_its_dense_layers_and_the_weights_o
 
 
 def test_units_of_the_logits_are_named_by_their_classes(run):
-    trained = cnnlab.load(run)
-    subject = Subject(find_layer(trained, "dense3"), None, [2, 0], None, trained.spec.classes)
-    assert subject.labels == ["unit 2 (2)", "unit 0 (0)"]
-    assert subject.title == "dense3: 10 units, of which 2 are shown; each sees the whole image"
+    layer = find_layer(cnnlab.load(run), "dense3")
+    subject = Subject(layer, None, [2, 0], None, ("disc", "square", "triangle"))
+    assert subject.labels == ["unit 2 (triangle)", "unit 0 (disc)"]
+    assert subject._replace(classes=()).labels == ["unit 2", "unit 0"]
+    assert subject.title == "dense3: 3 units, of which 2 are shown; each sees the whole image"
 
 
 def test_large_patches_take_more_pages_with_fewer_units(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnlab.commands.features_outputs._PAGE_BYTES", 5 * 2 * 256 * 4)  # 4 units with 2 patches
+    monkeypatch.setattr("cnnlab.commands.features_sheets._PAGE_BYTES", 5 * 2 * 256 * 4)  # 4 units with 2 patches
     assert (
         main(["features", str(run), "--layer", "conv1", "--no-visualise", "--count", "2", "--output", str(tmp_path)])
         == 0
