@@ -83,8 +83,8 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
         spatial = [layer for layer in spatial if layer.name != last and not layer.name.startswith(f"{last}/")]
     if not spatial:
         raise ValueError(
-            f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; choose a method that needs "
-            "none, such as saliency or occlusion"
+            f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; name a layer, or choose a "
+            "method that needs none, such as saliency or occlusion"
         )
     return _reachable(spatial[-1], layers)
 

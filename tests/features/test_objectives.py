@@ -75,4 +75,4 @@ def test_a_class_of_a_detection_is_the_score_of_one_box():
 def test_a_size_that_the_network_refuses_is_named_with_its_reason():
     message = r"take images of 7x6 pixels: height and width must be .*, found 7x6; its training images have 8x8"
     with pytest.raises(ValueError, match=message):
-        check_shape(network("encoder_decoder", (8, 8), 1, Segmentation()), (7, 6, 1))
+        check_shape(network("encoder_decoder", (8, 8), 1, Segmentation())[0], (7, 6, 1))
