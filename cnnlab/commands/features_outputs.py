@@ -205,7 +205,8 @@ def _visualised(trained: Trained, subject: Subject, data: Dataset | None, reques
 def _visualised_records(seen: Visualisation, best: TopPatches | None) -> list[dict[str, Any]]:
     """Returns for each image the unit, its mean activation, and the percentage of images that reach at most this."""
     records = [
-        {"unit": int(unit), "activation": float(value)} for unit, value in zip(seen.units, seen.activation, strict=True)
+        {"unit": int(unit), "activation": float(value), "fires": bool(fires)}
+        for unit, value, fires in zip(seen.units, seen.activation, seen.fires, strict=True)
     ]
     if best is not None:
         for record in records:

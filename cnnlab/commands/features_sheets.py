@@ -45,8 +45,9 @@ class Subject(NamedTuple):
         """Returns the first line of its sheets."""
         number = self.layer.shape[-1]
         shown = "" if len(self.units) == number else f", of which {len(self.units)} are shown"
-        field = f"receptive field {'x'.join(map(str, self.view.size))} pixels"
-        seen = field if is_spatial(self.layer) else "each sees the whole image"
+        seen = "each sees the whole image"
+        if is_spatial(self.layer):
+            seen = f"receptive field {'x'.join(map(str, self.view.size))} pixels"
         return f"{for_terminal(self.layer.name)}: {number} units{shown}; {seen}"
 
     @property
@@ -135,11 +136,21 @@ def patch_sheets(
             label, image = f"{subject.labels[start + row]}: up to {best.values[unit, 0]:.3g}, {often}", None
             if seen is not None:
                 image = seen.images[start + row]
-                label += f"; image above {best.percentile(unit, float(seen.activation[start + row])):.0f} %"
+                label += f"; {made_for(best, seen, start + row)}"
             blocks.append(Unit(label, patches[row], None if patterned is None else patterned[row], image, fires == 0))
         title = _patch_title(best, subject, patterned is not None, seen is not None)
         sheets["patches" if start == 0 else f"patches_{start // number + 1}"] = unit_sheet(blocks, title=title)
     return sheets, reason
+
+
+def made_for(best: TopPatches, seen: Visualisation, row: int) -> str:
+    """Returns how the image that was made for a unit compares with the data.
+
+    A unit after a ReLU that noise does not excite has no gradient, so its image stays noise.
+    """
+    if not seen.fires[row]:
+        return "noise does not excite it"
+    return f"image above {best.percentile(int(seen.units[row]), float(seen.activation[row])):.0f} %"
 
 
 def _patch_title(best: TopPatches, subject: Subject, patterned: bool, visualised: bool) -> str:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from PIL import Image
 import cnnlab
 from cnnlab.cli import main
 from cnnlab.commands.features_outputs import _with_units
-from cnnlab.commands.features_sheets import Subject
+from cnnlab.commands.features_sheets import Subject, made_for
 from cnnlab.explain.taps import find_layer
 from cnnlab.features.layers import distinct_layers
+from cnnlab.features.visualise import Visualisation
 
 STORED = Path(__file__).parents[1] / "goldens" / "stored_runs"
 
@@ -66,6 +68,13 @@ def test_named_layers_get_images_made_for_their_units(run, tmp_path, capsys):
     assert made["unit"] == 2
     assert 0 <= made["percentile"] <= 100
     assert len(layer["top"][2]["values"]) == 3
+
+
+def test_a_unit_that_noise_does_not_excite_has_no_percentile():
+    made = {"images": None, "history": None, "transparency": None, "layer": "conv", "objective": "mean"}
+    seen = Visualisation(activation=np.array([0.0, 0.5]), units=np.array([4, 1]), receptive_field=None, **made)
+    best = SimpleNamespace(percentile=lambda unit, activation: 100 * unit * activation)
+    assert [made_for(best, seen, row) for row in (0, 1)] == ["noise does not excite it", "image above 50 %"]
 
 
 def test_only_the_last_layer_has_the_classes():
