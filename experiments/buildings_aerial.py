@@ -28,7 +28,7 @@ from cnnlab.uncertainty import augmented_predict
 THRESHOLDS = np.arange(0.1, 0.91, 0.05)
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("unet", width=16, spatial_dropout=0.1),
+    model=cnnlab.Choice("unet", width=16, spatial_dropout=0.1, up="transposed"),
     task=cnnlab.Choice("segmentation", kind=("cross_entropy", "dice")),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine", weight_decay=0.05),
     training=cnnlab.Training(

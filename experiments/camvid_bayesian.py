@@ -27,7 +27,7 @@ CLASSES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence
 VOID = 11
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("unet", width=16),
+    model=cnnlab.Choice("unet", width=16, up="transposed"),
     task=cnnlab.Choice("segmentation", class_weights="median"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01),
     training=cnnlab.Training(

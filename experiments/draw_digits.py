@@ -14,9 +14,6 @@ and Chromium.
 
 import base64
 import gzip
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ from results import OFF, Options
 from study import show
 
 import cnnlab
-from cnnlab.app import server
+from cnnlab.app.chromium import PATH, page_of
 from cnnlab.app.doubt import fit_familiar, image_features, state, strangeness
 from cnnlab.app.draw import application
 from cnnlab.app.drawing import PAGE, Lie, measure, to_input
@@ -107,28 +104,6 @@ def strokes_of(image: np.ndarray) -> list[list[list[float]]]:
     return [[[(column + 0.5) * scale, (row + 0.5) * scale] for row, column in line] for line in long]
 
 
-@contextmanager
-def page_of(trained: cnnlab.Trained, browser: str) -> Iterator[Any]:
-    """Serves the page of `cnnlab draw` and yields it in a browser."""
-    from playwright.sync_api import sync_playwright
-
-    ready, listener = threading.Event(), server.bind(port=0)
-    running = server.create_server(application(reader(trained)), listener, ready=lambda _: ready.set())
-    thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
-    thread.start()
-    ready.wait()
-    try:
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-            page = chromium.new_page()
-            page.goto(server.address(listener))
-            yield page
-            chromium.close()
-    finally:
-        running.should_exit = True
-        thread.join()
-
-
 def replayed(page: Any, digits: list[list], width: float) -> np.ndarray:
     """Draws digits on the page and returns what it would send, `[n, PAGE, PAGE]` uint8."""
     parts = [
@@ -165,7 +140,7 @@ def main(
     mnist: Path,
     limit: int = 10_000,
     passes: int = 30,
-    browser: str = "/usr/bin/chromium",
+    browser: str = PATH,
     split: str = "t10k",
     title: str = "MNIST",
     recording: Options = OFF,
@@ -206,7 +181,7 @@ def main(
     digits = read_idx(mnist / f"{split}-images-idx3-ubyte.gz")[:limit]
     truth = read_idx(mnist / f"{split}-labels-idx1-ubyte.gz")[:limit]
     strokes, tables = [strokes_of(digit) for digit in digits], {}
-    with page_of(trained, browser) as page:
+    with page_of(application(reader(trained)), browser=browser) as page:
         for name, width in WIDTHS.items():
             label, kind = read(replayed(page, strokes, width))
             right = label == truth

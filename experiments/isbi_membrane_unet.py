@@ -36,7 +36,7 @@ SMALLEST = 20  # smallest start of a cell in pixels
 GAP = 3.0  # sigma of the paper's weights in pixels of half the resolution
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("unet", width=16, spatial_dropout=0.1),
+    model=cnnlab.Choice("unet", width=16, spatial_dropout=0.1, up="transposed"),
     task=cnnlab.Choice("segmentation"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01),
     training=cnnlab.Training(

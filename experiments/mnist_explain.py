@@ -12,12 +12,12 @@ than the digit's edges. It passes randomisation if it changes with the network's
 beat neither on more than half of the first four; empty maps are zero everywhere. `RUNS/tests.json` holds the same
 numbers. It is written after each method, and a second call continues after the last one.
 
-On 2 cores, 2026-11-28, 140 of the 10,000 test digits are wrong. Of 10,000 maps of each method, those of RISE, occlusion,
-integrated gradients and input times gradient are the most faithful: 98 % or more pass deletion and insertion, and none
-or 1 in 1,000 is flagged. Yet only 62 %, 39 %, 74 % and 75 % of them pass randomisation, because ink weighs more than
-blank paper for random parameters too. Saliency and SmoothGrad always pass it, but fail ROAD on most digits. Class
-activation maps have 10 x 10 places here and often mark the paper beside a stroke: 21 % of Grad-CAM's pass deletion, and
-53 % are flagged.
+On 2 cores, 2026-11-28, 140 of the 10,000 test digits are wrong. Of 10,000 maps of each method, those of RISE,
+occlusion, integrated gradients and input times gradient are the most faithful: 98 % or more pass deletion and
+insertion, and none or 1 in 1,000 is flagged. Yet only 62 %, 39 %, 74 % and 75 % of them pass randomisation, because ink
+weighs more than blank paper for random parameters too. Saliency and SmoothGrad always pass it, but fail ROAD on most
+digits. Class activation maps have 10 x 10 places here and often mark the paper beside a stroke: 21 % of Grad-CAM's pass
+deletion, and 53 % are flagged.
 """
 
 import json

@@ -141,7 +141,7 @@ def make_experiment(
     """Returns the experiment that learns `outlines`, a mask of the sheet; the other arguments are those of `main`."""
     choose, score, end = columns
     return cnnlab.Experiment(
-        model=cnnlab.Choice("unet", width=width, depth=depth, spatial_dropout=dropout),
+        model=cnnlab.Choice("unet", width=width, depth=depth, spatial_dropout=dropout, up="transposed"),
         data=cnnlab.Choice(
             "sheet",
             path=str((atlas / "sheet.jpg").resolve()),

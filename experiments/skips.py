@@ -40,7 +40,7 @@ FASHION = cnnlab.Experiment(data=cnnlab.Choice("fashion_mnist"), training=TRAINI
 SHAPES = cnnlab.Experiment(
     data=cnnlab.Choice("shapes", annotation="mask", size=64), task=cnnlab.Choice("segmentation"), training=TRAINING
 )
-UNET = cnnlab.Choice("unet", width=8, norm=False)
+UNET = cnnlab.Choice("unet", width=8, norm=False, up="transposed")
 NETWORKS = {
     "ResNet-56": (FASHION, cnnlab.Choice("resnet56"), {"shortcut": "none"}),
     "U-Net": (SHAPES, UNET, {"skip": "none"}),

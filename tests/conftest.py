@@ -70,6 +70,17 @@ def unexplained():
     return names
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """Starts Chromium for one file of tests, or skips them if it or playwright is missing."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    path = shutil.which("chromium") or pytest.skip("needs chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
 @pytest.fixture(scope="session")
 def small():
     """Returns an experiment that trains in seconds: LeNet5 with dropout on 16x16 shapes, one epoch."""

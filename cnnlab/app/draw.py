@@ -34,6 +34,7 @@ STATIC: Mapping[str, str] = {
             "bars.js",
             "canvas.js",
             "drawing.js",
+            "handles.js",
             "layers.js",
             "photo.js",
             "pictures.js",

@@ -2,15 +2,16 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from cnnlab.app.answers import answers
+from cnnlab.app.doubt import state
 from cnnlab.app.images import MAX_PIXELS, Upload
-from cnnlab.files.png import PngImage
+from cnnlab.files.png import PngImage, class_colours
 from cnnlab.predictions.predict import predict_images
 from cnnlab.tasks.task import by_class, complete, task_name
 from cnnlab.trained import Trained
@@ -62,18 +63,22 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
     def photo(upload: Upload) -> dict[str, Any]:
         question = read(upload)
         prediction = predicted(question.pixels)
+        records = task.record(prediction, spec, question.photo)
         height, width = question.photo.size
-        drawn, shares = {}, {}
+        drawn, shares, colours = {}, {}, {}
         if task.logits == "map":
             drawn = task.draw(prediction, spec, question.photo)
             k = len(spec.classes)
             shares = by_class(spec.classes, np.bincount(prediction.mask.ravel(), minlength=k) / prediction.mask.size)
+            colours = {name: f"#{bytes(class_colours(k)[i]).hex()}" for i, name in enumerate(spec.classes)}
         return {
             "size": [height, width],
-            "records": task.record(prediction, spec, question.photo),
+            "records": records,
             "images": {name: _png(image) for name, image in drawn.items()},
+            "white": {name: image.white for name, image in drawn.items() if image.palette is None and image.white},
             "shares": shares,
-        }
+            "colours": colours,
+        } | (_in_words(records[0], spec.classes) if task.logits == "vector" and task.decides else {})
 
     about = {
         "kind": "photo",
@@ -84,6 +89,14 @@ def viewer(trained: Trained, *, passes: int = PASSES, seed: int = 0, max_pixels:
         "passes": passes,
     }
     return Viewer(about, photo, lambda: jax.block_until_ready(predicted(np.zeros(spec.shape, np.uint8))))
+
+
+def _in_words(record: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, str]:
+    """Returns the state of a network that chooses one class, by the record of a photo."""
+    mean = np.array(list(record["probs"].values()))
+    deviation = np.sqrt(list(record["variance"].values())) if "variance" in record else None
+    own = state(mean, deviation, None, classes)
+    return {"state": own.kind, "words": own.words}
 
 
 def _png(image: PngImage) -> str:

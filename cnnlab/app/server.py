@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from cnnlab.app.connections import with_deadlines
@@ -128,6 +129,49 @@ def create_server(
         timeout_graceful_shutdown=_GRACE,
     )
     return Server(config)
+
+
+@contextlib.contextmanager
+def serving(app: App, *, limits: Limits = Limits()) -> Iterator[str]:
+    """Serves an application in a thread, on a free port of the loopback, and yields its URL once it answers.
+
+    Args:
+      app: ASGI application.
+      limits: limits of the requests.
+
+    Raises:
+      RuntimeError: the application does not start.
+
+    >>> from starlette.applications import Starlette
+    >>> with serving(Starlette()) as url:
+    ...     url.startswith("http://127.0.0.1:")
+    True
+    """
+    done, urls = threading.Event(), []
+
+    def ready(url: str) -> None:
+        urls.append(url)
+        done.set()
+
+    with bind(port=0) as listener:
+        server = create_server(app, listener, limits=limits, ready=ready)
+
+        def work() -> None:
+            try:
+                server.run([listener])
+            finally:
+                done.set()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            done.wait()
+            if not urls:
+                raise RuntimeError("the application did not start; its error is above")
+            yield urls[0]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class _Taken(Exception):

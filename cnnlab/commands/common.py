@@ -1,8 +1,9 @@
 """Functions that all commands share: parsing of options and printing of results."""
 
+import inspect
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
@@ -42,7 +43,7 @@ Directory = Annotated[str | None, tyro.conf.arg(metavar="DIR")]
 """A directory, or None."""
 
 MovedData = Annotated[str | None, tyro.conf.arg(name="data.path", metavar="PATH")]
-"""The flag `--data.path`: a new path of a run's data."""
+"""The flag `--data.path`: a new path of a run's data, or another folder to measure."""
 
 AsJson = Annotated[bool, tyro.conf.arg(name="json")]
 """The flag `--json`: one JSON object, alone, on standard output."""
@@ -52,20 +53,32 @@ class Misuse(ValueError):
     """The arguments of a command are wrong or do not fit together."""
 
 
-def parse(command: Callable[..., T], arguments: Sequence[str], name: str) -> T:
+def parse(
+    command: Callable[..., T], arguments: Sequence[str], name: str, *, common: Collection[str] | None = None
+) -> T:
     """Calls a function with the arguments of the command line as parameters; its docstring is the help text.
 
     Args:
       command: function to call.
       arguments: arguments of the command line.
       name: name of the command in the help text.
+      common: parameters that `--help` lists; `--help-all` lists all. By default `--help` lists all.
 
     Raises:
       SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
     kinds = get_type_hints(command, include_extras=True).items()
-    command.__annotations__ = {option: Annotated[kind, tyro.conf.arg(**metavar(kind))] for option, kind in kinds}
-    return tyro.cli(command, args=list(arguments), prog=f"cnnlab {name}")
+    annotations = {option: Annotated[kind, tyro.conf.arg(**metavar(kind))] for option, kind in kinds}
+    arguments, description = list(arguments), inspect.getdoc(command).split("\n\nArgs:")[0]
+    if common is not None and {"-h", "--help", "--help-all"} & set(arguments):
+        if "--help-all" not in arguments:  # only for help, because tyro does not parse an option that is left out
+            description += "\n\nThis help lists the common options; --help-all lists all."
+            positional = {n for n, p in inspect.signature(command).parameters.items() if p.kind is p.POSITIONAL_ONLY}
+            kept = {*common, *positional, "return"}
+            annotations = {n: kind if n in kept else tyro.conf.Suppress[kind] for n, kind in annotations.items()}
+        arguments = ["--help"]
+    command.__annotations__ = annotations
+    return tyro.cli(command, args=arguments, prog=f"cnnlab {name}", description=description)
 
 
 def print_json(report: dict) -> None:

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
 
         Args:
             runs: two or more run directories; the first is the one to compare with.
-            data_path: new path of the first run's data, if it has moved.
+            data_path: another labelled folder of the same classes to measure, or the new path of the first run's data.
             split: train, validation or test.
             mc: number of MC-Dropout passes; by default one pass without dropout.
             draws: number of bootstrap samples.

@@ -103,22 +103,35 @@ def _own(path: str, request: Request):
 
 
 def _newest(runs: Path) -> str | None:
-    """Returns the finished run that was written last, or None if there is none."""
+    """Returns the run that was written last, or None if there is none, or if it is the default and was stopped."""
     found = [path.parent for path in runs.glob("*/experiment.json") if (path.parent / "checkpoints").is_dir()]
-    return str(max(found, key=lambda path: (path / "checkpoints").stat().st_mtime)) if found else None
+    if not found:
+        return None
+    newest = max(found, key=lambda path: (path / "checkpoints").stat().st_mtime)
+    return None if newest.name == DEFAULT and _stopped(newest) else str(newest)
+
+
+def _stopped(run: Path) -> bool:
+    """Returns whether the training of a run was stopped before its last epoch."""
+    from cnnlab.training.run import EXPERIMENT, read_experiment, read_history
+
+    history = read_history(run)
+    return not history or history[-1]["epoch"] < read_experiment(run / EXPERIMENT).training.epochs
 
 
 def _train() -> str:
-    """Trains the default network, and returns its run."""
+    """Trains the default network, or goes on with its training, and returns its run."""
     import cnnlab
     from cnnlab.console import console
+    from cnnlab.training.run import EXPERIMENT, read_experiment
 
     path = RUNS / DEFAULT
     console().print(
-        f"there is no run in {RUNS}/, so a network that reads drawn digits is trained first, in less "
+        f"there is no finished run in {RUNS}/, so a network that reads drawn digits is trained first, in less "
         f"than a minute: {path}"
     )
-    cnnlab.train(cnnlab.presets.get(DEFAULT), path)
+    begun = path / EXPERIMENT
+    cnnlab.train(read_experiment(begun) if begun.exists() else cnnlab.presets.get(DEFAULT), path)
     return str(path)
 
 

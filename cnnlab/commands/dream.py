@@ -92,6 +92,7 @@ def _dream(request: Request) -> None:
     from cnnlab.explain.taps import find_layer
     from cnnlab.explain.targets import unit
     from cnnlab.features import dream
+    from cnnlab.features.layers import check_units
     from cnnlab.files.images import read_header, read_pixels
     from cnnlab.files.png import PngImage, write_png
     from cnnlab.quoting import for_terminal
@@ -107,7 +108,9 @@ def _dream(request: Request) -> None:
     trained = cnnlab.load(request.run)
     target = request.target
     if request.unit is not None:
-        target = unit(trained, request.layer or find_layer(trained).name, request.unit)
+        layer = find_layer(trained, request.layer)
+        check_units([request.unit], layer.name, layer.shape[-1])
+        target = unit(trained, layer.name, request.unit)
     size, _ = read_header(request.photo)
     shrink = min(1.0, (request.longest or max(size)) / max(size))
     size = tuple(max(1, round(side * shrink)) for side in size)

@@ -24,9 +24,13 @@ from cnnlab.commands.common import (
     print_report,
     write_report,
 )
+from cnnlab.data import Dataset
 from cnnlab.files.figures import FigureFormat, write_index
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
+
+_COMMON = ("data_path", "split", "ensemble", "mc", "calibrate", "conformal", "ood", "figures", "predictions", "json")
+"""The options that `--help` lists; `--help-all` lists all."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -53,13 +57,13 @@ def run(arguments: Sequence[str]) -> None:
         exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
-        """Evaluate a trained network on a split of its data.
+        """Evaluate a trained network on a split of its data, or on another labelled folder.
 
         Args:
             runs: run directories, or a directory of seeds. Several are evaluated one by one, with mean and standard
                 deviation.
-            data_path: new path of the run's data, if it has moved.
-            split: train, validation or test.
+            data_path: another labelled folder of the same classes to measure, or the new path of the run's data.
+            split: train, validation or test; of another folder without splits, all images count.
             ensemble: whether to average the predictions of all runs and evaluate this mean.
             mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
             views: views of each image whose predictions are averaged: flips for the image and its mirror image,
@@ -87,7 +91,7 @@ def run(arguments: Sequence[str]) -> None:
         others |= {"batch_size": batch_size, "predictions": predictions, "figure_format": figure_format}
         return runs, data_path, others | options, ensemble, exact, json
 
-    named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate")
+    named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate", common=_COMMON)
     if not named:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
@@ -111,11 +115,12 @@ def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -
     import cnnlab
     from cnnlab.training.restore import load_task
 
+    loaded, other = _load(runs[0], data, options["split"])
     if options["figures"] is None and len(runs) == 1 and any(options[name] is not None for name in _REPORTED):
-        options["figures"] = str(Path(runs[0]) / "report")
+        options["figures"] = str(Path(runs[0]) / _report_name(other))
     started = time.time() - 2  # times of files may be as coarse as 2 s
-    report = cnnlab.evaluate(runs, data, **options, details=True)
-    title = f"{options['split']} split of {', '.join(runs)}{_flags(options)}"
+    report = cnnlab.evaluate(runs, loaded, **options, details=True)
+    title = f"{_measured(other, options['split'])} {', '.join(runs)}{_flags(options)}"
     print_json(report) if as_json else print_report(report, title, load_task(runs[0]).verdict(report))
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
@@ -129,17 +134,39 @@ def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict
     from cnnlab.evaluation.evaluate import check_trained_alike
 
     check_trained_alike(runs)
+    _, other = _load(runs[0], data, options["split"])
     reports = []
     for number, run in enumerate(runs, 1):
         print(f"{for_terminal(run)}, run {number} of {len(runs)}", file=sys.stderr)
-        reports.append(cnnlab.evaluate(run, data, **options))
+        reports.append(cnnlab.evaluate(run, data if other is None else other, **options))
     names = [run.removeprefix(f"{named[0]}/") if len(named) == 1 else run for run in runs]
-    title = f"{options['split']} split of {', '.join(named)}, {len(runs)} runs{_flags(options)}"
+    title = f"{_measured(other, options['split'])} {', '.join(named)}, {len(runs)} runs{_flags(options)}"
     print_json(several.as_json(names, reports)) if as_json else several.print_runs(title, names, reports)
     if len(named) == 1 and options["split"] == "test":
-        path = several.write_runs(Path(named[0]), names, reports, figure_format=options["figure_format"])
+        directory = Path(named[0]) if other is None else Path(named[0]) / _report_name(other)
+        directory.mkdir(exist_ok=True)
+        path = several.write_runs(directory, names, reports, figure_format=options["figure_format"])
         print(f"summary  {for_terminal(path)}", file=sys.stderr)
     print("--ensemble averages their predictions; cnnlab compare RUN RUN tests their differences", file=sys.stderr)
+
+
+def _load(run: str, data: str | None, split: str) -> tuple[Dataset | None, Dataset | None]:
+    """Loads the data at a path; returns it, and again if it is not the run's own, but another folder with one split."""
+    from cnnlab.evaluation.evaluate import own_data
+
+    if data is None:
+        return None, None
+    dataset = own_data(run, data, split)
+    return dataset, dataset if len(dataset.splits) == 1 else None
+
+
+def _report_name(other: Dataset | None) -> str:
+    """Returns the folder of a report, so that another folder's does not replace that of the run's own data."""
+    return "report" if other is None else f"report-{other.name}"
+
+
+def _measured(other: Dataset | None, split: str) -> str:
+    return f"{split} split of" if other is None else f"folder {other.name} by"
 
 
 _REPORTED = ("calibrate", "conformal", "ood", "explain")

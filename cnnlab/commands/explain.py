@@ -9,6 +9,9 @@ from cnnlab.commands.common import AsJson, Directory, Misuse, Run, parse
 from cnnlab.commands.explain_request import Request
 from cnnlab.files.figures import FigureFormat
 
+_COMMON = ("method", "target", "mc", "verdict", "output", "json")
+"""The options that `--help` lists; `--help-all` lists all."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Draws for each photo why the network gave its first and its second answer, and how far to trust the maps."""
@@ -61,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
         maps = (method, target, layer, mc, verdict, scores, classes)
         return Request(run, paths, *maps, output, figure_format, window, frames, invert, seed, json)
 
-    request = parse(command, arguments, "explain")
+    request = parse(command, arguments, "explain", common=_COMMON)
     import cnnlab
     from cnnlab.commands.explain_inputs import read_inputs
     from cnnlab.commands.explain_outputs import explain_images

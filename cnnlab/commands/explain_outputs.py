@@ -14,20 +14,22 @@ from cnnlab.commands.common import Misuse, print_json
 from cnnlab.commands.explain_inputs import Input
 from cnnlab.commands.explain_request import Request
 from cnnlab.errors import check_known
-from cnnlab.explain.classes import dominant_classes
+from cnnlab.explain.classes import check_has_classes, dominant_classes
+from cnnlab.explain.comparison import flags
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.guesses import Guesses, best_guesses, named_guess
 from cnnlab.explain.methods import METHODS, explain
+from cnnlab.explain.scores import SCORES
 from cnnlab.explain.sentences import empty_sentence, verdict_sentence
 from cnnlab.explain.taps import find_layer
-from cnnlab.explain.verdict import SCORES, flagged
 from cnnlab.files.atomic import write_bytes, write_text
 from cnnlab.files.figures import save_figures
 from cnnlab.files.opening import ImageError
 from cnnlab.files.strict_json import without_nan
-from cnnlab.plots.explanations import Panel, class_sheet, panel_sheet, probability_text
+from cnnlab.plots.explanations import Panel, class_sheet, meaning_of_colours, panel_sheet, probability_text
 from cnnlab.predictions.records import naming
 from cnnlab.quoting import for_terminal
+from cnnlab.tasks.task import complete
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import has_dropout
 from cnnlab.uncertainty.ensemble import members_of
@@ -55,6 +57,8 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
         check_known("score", name, SCORES)
     if request.classes < 0:
         raise Misuse(f"--classes must be 0 or more, found {request.classes}")
+    if request.classes:
+        check_has_classes(members[0])
     passes = _passes(members, request.mc)
     if request.layer is not None and not any(METHODS[name].reads_layer for name in methods):
         raise Misuse(f"--layer is for class activation maps, not for {', '.join(methods)}; leave it out")
@@ -118,8 +122,7 @@ def _folder(request: Request) -> Path:
 
 def _legend(panels: Sequence[Panel]) -> str:
     """Says what the colours of the figure mean."""
-    signed = any((panel.map < 0).any() for panel in panels)
-    text = "orange speaks for the answer, blue against it" if signed else "orange marks what counts for the answer"
+    text = meaning_of_colours(np.stack([panel.map for panel in panels]))
     outlined = any(panel.mark is not None and (np.ndim(panel.mark) == 1 or not np.all(panel.mark)) for panel in panels)
     return text + (", green outlines it" if outlined else "")
 
@@ -132,7 +135,9 @@ def _class_sheet(members: Sequence[Trained], image: Input, request: Request, met
     options["layer"] = request.layer if METHODS[method].reads_layer else None
     maps = jax.device_get(dominant_classes(members, image.pixels[None], **options))
     names = [members[0].spec.classes[i] for i in maps.label[0]]
-    return class_sheet(image.pixels, maps.map[0], names, maps.prob[0])
+    is_map = complete(members[0].task).logits == "map"
+    texts = [f"{100 * p:.0f} % of the pixels" if is_map else probability_text(p) for p in maps.prob[0]]
+    return class_sheet(image.pixels, maps.map[0], [f"{a}, {b}" for a, b in zip(names, texts, strict=True)])
 
 
 def _passes(members: Sequence[Trained], mc: Any) -> int:
@@ -140,6 +145,8 @@ def _passes(members: Sequence[Trained], mc: Any) -> int:
     if mc != "auto":
         if mc < 0:
             raise Misuse(f"--mc must be 0 or more, found {mc}")
+        if mc and len(members) > 1:
+            raise Misuse(f"--mc is for one run; the error bars of {len(members)} runs are over the runs, leave it out")
         return mc
     return _PASSES if len(members) == 1 and has_dropout(members[0]) else 0
 
@@ -149,7 +156,7 @@ def _one_or_all(members: Sequence[Trained]) -> Any:
 
 
 def _panels(method: str, guesses: Guesses, result: Explanation, over: str) -> list[Panel]:
-    panels, doubtful = [], _flagged(result)
+    panels, doubtful = [], flags(result.verdict)
     for i, (name, prob) in enumerate(zip(guesses.names, guesses.probs, strict=True)):
         number = f" = {result.target[i]:.4g}" if prob is None else f", {probability_text(prob)}"
         sentence = verdict_sentence(result.verdict, i, value="value" if prob is None else "probability")
@@ -166,7 +173,7 @@ def _write_maps(
     folder: Path, name: str, image: Input, method: str, guesses: Guesses, result: Explanation
 ) -> list[dict[str, Any]]:
     """Writes each map as `NAME_METHOD_GUESS.npy`, and its spread, and returns their records."""
-    records, doubtful = [], _flagged(result)
+    records, doubtful = [], flags(result.verdict)
     for i, guess in enumerate(guesses.names):
         record = {"file": str(image.path), "part": image.part, "method": method, "target": guess, "rank": i + 1}
         record |= {"probability": guesses.probs[i], "value": float(result.target[i])}
@@ -183,12 +190,6 @@ def _write_maps(
                 record[kind] = str(file)
         records.append(record)
     return records
-
-
-def _flagged(result: Explanation) -> np.ndarray | None:
-    """Returns whether each map beats no baseline; None without a score that says so."""
-    faithful = [name for name, score in SCORES.items() if score.is_faithfulness and name in (result.verdict or {})]
-    return np.asarray(flagged(result.verdict)) if faithful else None
 
 
 def _write_array(file: Path, array: np.ndarray) -> None:

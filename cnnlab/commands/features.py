@@ -7,6 +7,9 @@ from cnnlab.commands.common import AsJson, Directory, File, Misuse, MovedData, R
 from cnnlab.commands.features_request import Request
 from cnnlab.files.figures import FigureFormat
 
+_COMMON = ("layer", "unit", "image", "split", "output", "json")
+"""The options that `--help` lists; `--help-all` lists all."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Draws the filters, top patches and activations of a run's layers, and writes `features.json`."""
@@ -33,15 +36,15 @@ def run(arguments: Sequence[str]) -> None:
         """Show what the units of a network respond to.
 
         For each layer: its filters, before and after training; for each of its units the patches of the run's data that
-        excite it most, beside their deconvolved patterns and an image that is made for it; and its activations for an
-        image. It names the units that never fire.
+        excite it most, beside their deconvolved patterns and an image that is made for it; and for an image the
+        activations of every layer. It names the units that never fire.
 
         Args:
             run: run directory.
             layer: layers, such as conv2; by default those of all convolutions (a normalisation that follows stands for
-                its convolution), without images that are made for units.
+                its convolution), without images that are made for units, and for --image every layer.
             unit: numbers of the units on the sheets; by default the first ones, at most --most.
-            image: image file whose activations are drawn.
+            image: image file whose activations are drawn; it is resized to the size of the training images.
             scale: whether tiles of filters and activations are normalised one by one (unit) or together (layer).
             patches: whether to look for the patches, which takes a pass over the data.
             visualise: whether to make an image for each unit of the named layers.
@@ -74,7 +77,7 @@ def run(arguments: Sequence[str]) -> None:
             json,
         )
 
-    request = parse(command, arguments, "features")
+    request = parse(command, arguments, "features", common=_COMMON)
     for name in ("count", "most"):
         if getattr(request, name) < 1:
             raise Misuse(f"--{name} must be 1 or more, found {getattr(request, name)}")

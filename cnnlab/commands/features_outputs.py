@@ -2,71 +2,37 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
-from cnnlab.anatomy.views import View, views
+from cnnlab.anatomy.views import views
 from cnnlab.commands.common import print_json, print_report
 from cnnlab.commands.features_request import Request
+from cnnlab.commands.features_sheets import Subject, activation_sheet, filter_sheets, image_sheet, patch_sheets
 from cnnlab.data import Dataset
 from cnnlab.data.streaming import ImageFiles
-from cnnlab.explain.taps import Layer, is_spatial
+from cnnlab.explain.taps import Layer, logits_shape
 from cnnlab.features.activations import activations
-from cnnlab.features.filters import filter_change, filter_similarity, filters, kernels
-from cnnlab.features.layers import check_units, choose_layers, convolutions
+from cnnlab.features.filters import filter_change, filter_similarity, kernel_names
+from cnnlab.features.layers import check_units, choose_layers, distinct_layers
 from cnnlab.features.patches import TopPatches, top_patches_by_layer
-from cnnlab.features.patterns import patterns
 from cnnlab.features.visualise import Visualisation, visualise
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import save_figures
 from cnnlab.files.images import read_pixels
 from cnnlab.files.strict_json import without_nan
-from cnnlab.plots.features import Unit, pair_sheet, tile_sheet, unit_sheet
-from cnnlab.plots.gallery import gallery
 from cnnlab.quoting import for_file_name, for_terminal
 from cnnlab.trained import Trained
 from cnnlab.training.initial import load_initial
 from cnnlab.training.restore import load, load_data
 
-_PAGE, _NAMED = 32, 8  # units of a sheet of patches, and of a list of units that never fire
-_PAGE_BYTES = 1 << 28  # of the patches and patterns of a sheet, so that a sheet of large ones has fewer units
+_NAMED = 8  # units of a list of units that never fire
+_MOST_LAYERS = 128  # that have a sheet of activations
+_PASS_BYTES = 1 << 29  # of the outputs of layers that one pass returns
 _STATISTICS, _VALUES = 512, 1 << 24  # images, and their values, whose colours and frequencies an image that is made has
-_COLOURS = "orange is positive, blue negative"
-_SCALES = {"unit": "each unit has its own scale", "layer": "all units have one scale"}
-
-
-class Subject(NamedTuple):
-    """A layer that is shown.
-
-    Attributes:
-      layer: the layer.
-      convolution: name of the convolution whose feature maps it holds; None for another layer.
-      units: numbers of the units on the sheets.
-      view: receptive fields of its units.
-    """
-
-    layer: Layer
-    convolution: str | None
-    units: list[int]
-    view: View
-
-    @property
-    def title(self) -> str:
-        """Returns the first line of its sheets."""
-        number = self.layer.shape[-1]
-        shown = "" if len(self.units) == number else f", of which {len(self.units)} are shown"
-        field = f"receptive field {'x'.join(map(str, self.view.size))} pixels"
-        seen = field if is_spatial(self.layer) else "each sees the whole image"
-        return f"{for_terminal(self.layer.name)}: {number} units{shown}; {seen}"
-
-    @property
-    def labels(self) -> list[str]:
-        """Returns a label for each unit."""
-        return [f"unit {unit}" for unit in self.units]
 
 
 def show_features(request: Request) -> None:
@@ -74,64 +40,107 @@ def show_features(request: Request) -> None:
 
     Raises:
       ValueError: a layer, unit, split or image does not exist or cannot be read.
+      FloatingPointError: an activation is NaN.
     """
     trained = load(request.run)
     subjects = _subjects(trained, request)
     before, reason = _before(request.run)
     names = [subject.layer.name for subject in subjects]
-    maps, found, data = {}, {}, None
-    if request.image is not None:
-        pixels = read_pixels(request.image, **trained.spec.layout)[None]
-        maps = jax.device_get(activations(trained, pixels, names))
+    pixels = None if request.image is None else read_pixels(request.image, **trained.spec.layout)
+    found, data = {}, None
     report = {"run": request.run, "image": request.image, "without_initial_parameters": reason}
     if request.patches:
         data = _data(request)
         options = {"count": request.count, "split": request.split, "batch_size": request.batch_size, "quiet": False}
         found = top_patches_by_layer(trained, data, names, **options)
         report |= {"data": data.name, "split": request.split, "images": len(data[request.split])}
-    folder, records = Path(request.output or Path(request.run) / "features"), []
+    folder, records = Path(request.output or Path(request.run) / "features"), {}
+
+    def save(record: dict[str, Any], sheets: Mapping[str, Any]) -> None:
+        named = {f"{for_file_name(record['layer'])}_{kind}": figure for kind, figure in sheets.items()}
+        paths = save_figures(named, folder, figure_format=request.figure_format)
+        record.setdefault("sheets", []).extend(map(str, paths))
+        records[record["layer"]] = record
+        if not request.json and paths:
+            print(*map(for_terminal, paths), sep="\n", flush=True)
+
     for subject in subjects:
         name = subject.layer.name
         record, best = _record(trained, before, subject), found.get(name)
-        sheets = _filter_sheets(trained, before, subject, request.scale)
-        if name in maps:
-            sheets |= _activation_sheet(subject, pixels[0], maps[name][0], request.scale)
+        sheets = filter_sheets(trained, before, subject, request.scale)
         seen = _visualised(trained, subject, data, request) if request.visualise and request.layer else None
         if seen is not None:
             record["visualised"] = _visualised_records(seen, best)
         if best is not None:
             record |= _patch_record(best)
-            pages, record["without_patterns"] = _patch_sheets(trained, best, subject, seen)
+            pages, record["without_patterns"] = patch_sheets(trained, best, subject, seen)
             sheets |= pages
         elif seen is not None:
-            title = f"{subject.title}\nan image made for each unit, and the mean of its activations"
-            labels = [f"unit {unit}: {value:.3g}" for unit, value in zip(seen.units, seen.activation, strict=True)]
-            sheets["images"] = gallery(seen.images, labels, title=title, columns=8)
-        named = {f"{for_file_name(name)}_{kind}": figure for kind, figure in sheets.items()}
-        paths = save_figures(named, folder, figure_format=request.figure_format)
-        records.append(record | {"sheets": list(map(str, paths))})
-        if not request.json:
-            print(*map(for_terminal, paths), sep="\n", flush=True)
-    report = without_nan(report | {"layers": records})
+            sheets |= image_sheet(subject, seen)
+        save(record, sheets)
+    table = [_row(record) for record in records.values()]
+    if pixels is not None:
+        shown, number = (subjects, len(subjects)) if request.layer else _activated(trained, request)
+        report["layers_of_activations"] = {"all": number, "drawn": len(shown)}
+        for subject, values in _activations(trained, pixels, shown):
+            record = records.get(subject.layer.name) or _record(trained, before, subject)
+            save(record, activation_sheet(subject, pixels, values, request.scale))
+        if len(shown) < number and not request.json:
+            print(f"{len(shown)} of {number} layers have a sheet of activations; --layer names others")
+    report = without_nan(report | {"layers": list(records.values())})
     write_text(folder / "features.json", json.dumps(report) + "\n")
     if request.json:
         print_json(report)
     else:
-        print_report({"layers": list(map(_row, records))}, f"features of {request.run}")
+        print_report({"layers": table}, f"features of {request.run}")
 
 
 def _subjects(trained: Trained, request: Request) -> list[Subject]:
-    """Returns the layers that are shown, each with its units."""
-    of_layer = {each.maps: each.name for each in convolutions(trained)}
-    of_layer |= {each.name: each.name for each in convolutions(trained)}
+    """Returns the layers whose filters and patches are shown, each with its units."""
     layers = choose_layers(trained, list(dict.fromkeys(request.layer)) or None)
+    for layer in layers:
+        check_units(request.unit or None, layer.name, layer.shape[-1])
+    return _with_units(trained, layers, request.unit, request.most)
+
+
+def _with_units(trained: Trained, layers: Sequence[Layer], units: Sequence[int], most: int) -> list[Subject]:
+    """Returns layers with the units that are shown: those that are chosen and exist, or else the first ones."""
+    names, last = kernel_names(trained), distinct_layers(trained)[-1].name
     fields = views(trained.network, trained.spec.shape, {layer.name for layer in layers})
     subjects = []
     for layer in layers:
-        units = check_units(request.unit or None, layer.name, layer.shape[-1])
-        units = units if request.unit else units[: request.most]
-        subjects.append(Subject(layer, of_layer.get(layer.name), units, fields[layer.name]))
+        classes = trained.spec.classes
+        classes = classes if layer.name == last and layer.shape[-1] == len(classes) == logits_shape(trained)[-1] else ()
+        chosen = [unit for unit in units if unit < layer.shape[-1]]
+        shown = chosen or list(range(min(most, layer.shape[-1])))
+        subjects.append(Subject(layer, names.get(layer.name), shown, fields[layer.name], classes))
     return subjects
+
+
+def _activated(trained: Trained, request: Request) -> tuple[list[Subject], int]:
+    """Returns the layers whose activations are drawn, evenly spaced if there are many, and the number of all."""
+    layers = distinct_layers(trained)
+    some = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), _MOST_LAYERS)).astype(int))
+    return _with_units(trained, [layers[i] for i in some], request.unit, request.most), len(layers)
+
+
+def _activations(
+    trained: Trained, image: np.ndarray, subjects: Sequence[Subject]
+) -> Iterator[tuple[Subject, np.ndarray]]:
+    """Yields the activations `[..., C]` of layers for an image `[H, W, C]`, by passes that fit into memory."""
+    group, size = [], 0
+    for number, subject in enumerate(subjects):
+        group.append(subject)
+        size += 4 * math.prod(subject.layer.shape)
+        after = subjects[number + 1 : number + 2]
+        if not after or size + 4 * math.prod(after[0].layer.shape) > _PASS_BYTES:
+            outputs = activations(trained, image[None], [each.layer.name for each in group])
+            for each in group:
+                values = np.asarray(outputs[each.layer.name][0])
+                if np.isnan(values).any():
+                    raise FloatingPointError(f"the layer {each.layer.name} has the activation NaN for this image")
+                yield each, values
+            group, size = [], 0
 
 
 def _before(run: str) -> tuple[Trained | None, str | None]:
@@ -162,37 +171,6 @@ def _record(trained: Trained, before: Trained | None, subject: Subject) -> dict[
         if before is not None:
             record["change"] = filter_change(before, trained, convolution)[convolution]
     return record
-
-
-def _filter_sheets(trained: Trained, before: Trained | None, subject: Subject, scale: str) -> dict[str, Any]:
-    if subject.convolution is None:
-        return {}
-    pictures, depth = _pictures(trained, subject)
-    averaged = "" if depth in (1, 3) else f", averaged over their depth of {depth}"
-    colours = "grey is zero, colours are those of the image" if depth == 3 else _COLOURS
-    remark = f"the kernels of {subject.convolution}{averaged}; {colours}; {_SCALES[scale]}"
-    if before is None:
-        return {"filters": tile_sheet(pictures, subject.labels, title=f"{subject.title}\n{remark}", scale=scale)}
-    title = f"{subject.title}\nbefore and after training: {remark}"
-    first, _ = _pictures(before, subject)
-    return {"filters": pair_sheet(first, pictures, subject.labels, title=title, scale=scale)}
-
-
-def _pictures(trained: Trained, subject: Subject) -> tuple[list[np.ndarray], int]:
-    """Returns a tile for each filter, and the depth of the kernels."""
-    name = subject.convolution
-    pictures = filters(trained, name)[name][subject.units]
-    tiles = [each if each.shape[-1] == 3 else each[..., 0] for each in pictures]
-    return tiles, kernels(trained, name)[name].shape[2]
-
-
-def _activation_sheet(subject: Subject, image: np.ndarray, values: np.ndarray, scale: str) -> dict[str, Any]:
-    """Draws an image and its feature maps `[h, w, C]`; a layer without spatial axes has one pixel a unit."""
-    maps = values.reshape(*(values.shape[:2] if values.ndim == 3 else (-1, 1)), values.shape[-1])
-    scale = "layer" if maps[..., 0].size == 1 else scale  # one value alone always has full colour
-    title = f"{subject.title}\nactivations for the image; {_COLOURS}; {_SCALES[scale]}"
-    tiles, labels = [image, *(maps[..., unit] for unit in subject.units)], ["image", *subject.labels]
-    return {"activations": tile_sheet(tiles, labels, title=title, scale=scale)}
 
 
 def _patch_record(best: TopPatches) -> dict[str, Any]:
@@ -227,52 +205,13 @@ def _visualised(trained: Trained, subject: Subject, data: Dataset | None, reques
 def _visualised_records(seen: Visualisation, best: TopPatches | None) -> list[dict[str, Any]]:
     """Returns for each image the unit, its mean activation, and the percentage of images that reach at most this."""
     records = [
-        {"unit": int(unit), "activation": float(value)} for unit, value in zip(seen.units, seen.activation, strict=True)
+        {"unit": int(unit), "activation": float(value), "fires": bool(fires)}
+        for unit, value, fires in zip(seen.units, seen.activation, seen.fires, strict=True)
     ]
     if best is not None:
         for record in records:
             record["percentile"] = best.percentile(record["unit"], record["activation"])
     return records
-
-
-def _patch_sheets(
-    trained: Trained, best: TopPatches, subject: Subject, seen: Visualisation | None
-) -> tuple[dict[str, Any], str | None]:
-    """Draws the patches of each unit, their patterns and the image that was made for it, on as many pages as needed.
-
-    Returns the pages, and the reason if there are no patterns.
-    """
-    count = best.values.shape[1]
-    number = max(1, min(_PAGE, _PAGE_BYTES // (5 * count * math.prod(best.shape))))  # a byte and a float32 a value
-    sheets, reason = {}, None
-    for start in range(0, len(subject.units), number):
-        units = subject.units[start : start + number]
-        try:
-            patterned = None if reason else patterns(trained, best, units)
-        except ValueError as error:
-            patterned, reason = None, str(error)
-        patches, blocks = best.patches(units), []
-        for row, unit in enumerate(units):
-            fires = best.fires[unit]
-            often = "never fires" if fires == 0 else f"fires on {100 * fires:.0f} %"
-            label, image = f"unit {unit}: up to {best.values[unit, 0]:.3g}, {often}", None
-            if seen is not None:
-                image = seen.images[start + row]
-                label += f"; image above {best.percentile(unit, float(seen.activation[start + row])):.0f} %"
-            blocks.append(Unit(label, patches[row], None if patterned is None else patterned[row], image, fires == 0))
-        title = _patch_title(best, subject, patterned is not None, seen is not None)
-        sheets["patches" if start == 0 else f"patches_{start // number + 1}"] = unit_sheet(blocks, title=title)
-    return sheets, reason
-
-
-def _patch_title(best: TopPatches, subject: Subject, patterned: bool, visualised: bool) -> str:
-    what = "patches" if is_spatial(subject.layer) else "images"
-    title = f"{subject.title}\nthe {best.values.shape[1]} {what} that excite each unit most, at most one an image"
-    if patterned:
-        title += ", what in them excites it (deconvolution)"
-    if visualised:
-        title += f",\nand an image made for it, with the share of {len(best.mean):,} images whose mean it exceeds"
-    return title
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,19 @@ from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
 from cnnlab.files.figures import FigureFormat
-from cnnlab.training.experiment import TABLES, Choice, Experiment, Option, Training, check_choice, options_of, target_of
+from cnnlab.training import automatic
+from cnnlab.training.experiment import (
+    AUTO,
+    TABLES,
+    Choice,
+    Entry,
+    Experiment,
+    Option,
+    Training,
+    check_choice,
+    options_of,
+    target_of,
+)
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
 from cnnlab.training.run import EXPERIMENT, may_change, read_experiment
@@ -68,6 +80,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     names, rest = _parse_names(arguments)
     preset, resumed = names.pop("preset"), names.pop("resume", None)
     base = get(preset or DEFAULT)
+    chooses_network = preset is None and resumed is None and "model" not in names
     if resumed is not None:
         if preset is not None:
             raise ValueError(
@@ -83,7 +96,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
         if part == "data" and name not in SOURCES and is_known(name):
             base = dataclasses.replace(base, data=Choice("tfds", set=name))
             continue
-        if name not in TABLES[part]:
+        if name not in TABLES[part] and (part, name) != ("model", AUTO):
             raise unknown(part, name, TABLES[part])
         if name != getattr(base, part).name:
             base = dataclasses.replace(base, **{part: Choice(name)})
@@ -91,6 +104,8 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
                 base = dataclasses.replace(
                     base, training=dataclasses.replace(base.training, augmentation=Augmentation())
                 )
+    if chooses_network and _is_photos(base):
+        base = dataclasses.replace(base, model=Choice(AUTO, dropout=base.model.options["dropout"]))
     shown = None
     if {"-h", "--help", "--help-all"} & set(rest):  # only then are options left out, which tyro would not parse
         shown, rest = None if "--help-all" in rest else COMMON, ["--help"]
@@ -117,6 +132,11 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     )
 
 
+def _is_photos(experiment: Experiment) -> bool:
+    """Returns whether an experiment classifies images of the user's own, which decide its network."""
+    return experiment.task.name == "classification" and bool(SOURCES[experiment.data.name].paths)
+
+
 def _stored(run: Path) -> Path:
     """Returns the file with the experiment of a run; a directory of several seeds is not one run."""
     if not (run / EXPERIMENT).exists():
@@ -136,7 +156,8 @@ def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | N
     elif _fixed_settings(settings) == _fixed_settings(PRESETS[preset].to_json()):
         return preset
     digest = hashlib.sha256(json.dumps(_fixed_settings(settings), sort_keys=True).encode()).hexdigest()
-    return f"{data}-{experiment.model.name}-{digest[:6]}"
+    network = "" if experiment.model.name == AUTO else f"-{experiment.model.name}"
+    return f"{data}{network}-{digest[:6]}"
 
 
 def _fixed_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +223,7 @@ def choice_form(part: str, choice: Choice, shown: Collection[str] | None = None)
       choice: the choice, whose options are the defaults.
       shown: as in `form`.
     """
-    table, texts = TABLES[part], {"name": f"choice of the {part}; each has options of its own."}
+    table, texts = _table(part), {"name": f"choice of the {part}; each has options of its own."}
     flags: list[tuple[str, Any, Any]] = [("name", Literal[tuple(table)], choice.name)]
     places = SOURCES[choice.name].paths if part == "data" else ()
     for name, option in options_of(table[choice.name]).items():
@@ -213,9 +234,14 @@ def choice_form(part: str, choice: Choice, shown: Collection[str] | None = None)
     return form(part, f"Options of {choice.name}.", flags, texts, shown)
 
 
+def _table(part: str) -> dict[str, Entry]:
+    """Returns the table of a choice; that of networks with `auto`."""
+    return {AUTO: automatic.options, **TABLES[part]} if part == "model" else TABLES[part]
+
+
 def _choice(base: Choice, parsed: Any, part: str) -> Choice:
     """Returns a choice with the options that the preset or the command line sets; others follow their defaults."""
-    table = TABLES[part]
+    table = _table(part)
     defaults = options_of(table[base.name])
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed) if f.name != "name"}
     options = {n: v for n, v in values.items() if n in base.options or v != defaults[n].default}

@@ -9,6 +9,9 @@ from cnnlab.commands.common import Directory, Run, parse
 from cnnlab.commands.predict_inputs import PhotoOptions, Request, VideoOptions, check_request, sort_paths
 from cnnlab.sheets.options import SheetOptions
 
+_COMMON = ("output", "format", "mc", "tile", "photos")
+"""The options that `--help` lists; `--help-all` lists all."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Prints the predictions, or writes them and their drawings to a directory; boxes are in COCO's results format."""
@@ -36,8 +39,9 @@ def run(arguments: Sequence[str]) -> None:
             output: directory for predictions.json or .csv, masks, maps and drawings of boxes; by default predictions
                 go to standard output. A video becomes NAME.mp4 and NAME.json, whose image_id is the number of the
                 frame, from 1.
-            format: format of the predictions: json or csv; for detection also annotations of boxes that score .3 or
-                more, to import and correct in a tool (with --output).
+            format: format of the predictions: json or csv; or annotations to import and correct in a tool (with
+                --output): boxes that score .3 or more, outlines of regions of 10 pixels or more, and, for labelme and
+                labelstudio, classes of photos.
             mc: number of MC-Dropout passes, or auto for as many as are needed; by default one pass without dropout.
             seed: seed of the dropout masks.
             tile: tile size, the side of a sheet's windows in pixels; every file becomes a sheet at its own resolution.
@@ -50,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
         """
         return Request(run, paths, output, format, mc, seed, tile, photos, sheets, videos)
 
-    request = parse(command, arguments, "predict")
+    request = parse(command, arguments, "predict", common=_COMMON)
     runs, videos, paths = sort_paths(request)
     check_request(request, runs, videos, paths)
     import cnnlab

@@ -127,16 +127,19 @@ def photos_and_sheets(
         raises the error.
     """
     from cnnlab.files.listing import find_images
+    from cnnlab.predictions.options import takes
 
     files = [file for file in find_images(paths) if not _is_result(file, paths, request.output)]
     files, sheets = _sheets(trained, files, request.tile, unreadable)
     if sheets and request.photos.invert:
         raise Misuse(f"--invert is for photos, and {sheets[0]} is a sheet; invert the file")
-    options = [f"--{name}" for name in request.sheets.given()]
+    pixels = takes(trained.task, "tile")
+    options = [f"--{name}" for name in (request.sheets.of_windows() if pixels else request.sheets.given())]
     if options and files and not sheets:
-        raise Misuse(
-            f"{files[0]} is predicted in one piece, without {', '.join(options)}: leave them out, or add --tile 512"
-        )
+        names = ", ".join(options)
+        if not pixels:
+            raise Misuse(f"leave out {names}, of networks that predict each pixel")
+        raise Misuse(f"{files[0]} is predicted in one piece, without {names}: leave them out, or add --tile 512")
     side = "x".join(map(str, trained.spec.size))
     if sheets and request.tile is None and trained.spec.resized:
         raise Misuse(

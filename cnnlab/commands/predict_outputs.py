@@ -21,13 +21,14 @@ from cnnlab.files.images import read_header
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
-from cnnlab.predictions.exchange import EXCHANGES, Predicted, write_annotations
-from cnnlab.predictions.options import require_option
+from cnnlab.predictions.exchange import EXCHANGES, Predicted, check_exchange, kind_of, write_annotations
+from cnnlab.predictions.options import require_option, takes
 from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
 from cnnlab.predictions.videos import predict_video
 from cnnlab.quoting import for_terminal
 from cnnlab.sheets import predict_sheet
+from cnnlab.sheets.products import LeftOut, small_shapes, write_photo
 from cnnlab.sheets.rasters import open_sheet
 from cnnlab.sheets.scratch import FOLDER
 from cnnlab.tasks import Prediction
@@ -55,8 +56,11 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
             require_option(trained.task, option, f"--{option}", run=runs[0])
     if request.format in EXCHANGES:
         require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
+        check_exchange(request.format, kind_of(trained.task))
     unreadable = _print_left_out if options.skip_unreadable else None
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
+    if sheets and request.format in EXCHANGES:
+        raise Misuse(f"{sheets[0]} is a sheet, whose polygons are vectors; add --tile 0, or leave out --format")
     if sheets and len(members) > 1:
         raise Misuse(f"{sheets[0]} is a sheet, which needs a single run; name a single run, or add --tile 0")
     fitted = load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None
@@ -77,32 +81,38 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     records, broken, name, number = [], [], naming(), 0
     predicted: list[Predicted] = []
+    small: list[int] = []  # numbers of shapes that are too small for a polygon
     upcoming = next(predictions, None)
     for path in files:
         if path in sheets:
-            target = Path(request.output)
-            if len(files) > 1 and (target := target / name(path)).is_symlink():
-                raise ValueError(f"{target} is a link, through which nothing is written; remove it")
+            target = _folder(request, name(path), alone=len(files) == 1)
             try:
-                own = _sheet_records(trained, path, target, request)
+                own = _sheet_records(trained, path, target, request, small.append)
                 looks |= _sheet_numbers(trained, path, request) if own else {}
                 records += own
             except ImageError as error:
                 broken.append(error)
         elif upcoming is not None and upcoming[0] == path:  # otherwise the file is left out
             number += 1
-            own = _photo_records(trained, _photo(path, number, ids), upcoming[1], name(path), request)
+            photo, stem = _photo(path, number, ids), name(path)
+            own = _photo_records(trained, photo, upcoming[1], stem, request)
+            if request.output and request.format not in EXCHANGES and takes(trained.task, "tile"):
+                target = _folder(request, stem, alone=len(files) == 1)
+                own[0] |= _photo_files(trained, photo, upcoming[1], target, request, small.append)
             records += own if fitted is None or fitted.calibration is None else map(_with_uncalibrated, own)
             if request.format in EXCHANGES:
-                predicted.append(Predicted(Photo(path), own))  # one that holds no pixels
+                predicted.append(Predicted(Photo(path), _annotations(trained, photo, upcoming[1], request)))
             upcoming = next(predictions, None)
     if broken and not records:
         raise broken[0]
     if not number and not records:
         raise ValueError("none of the files can be read; see above")
     _warn_if_different(runs[0], looks, options.invert)
+    if sum(small):
+        print(small_shapes(sum(small), request.sheets.smallest), file=sys.stderr)
     if request.format in EXCHANGES:
-        written = write_annotations(request.format, predicted, trained.spec.classes, Path(request.output))
+        kind, target = kind_of(trained.task), Path(request.output)
+        written = write_annotations(request.format, predicted, trained.spec.classes, target, kind=kind)
         print(for_terminal(written))
     else:
         _print_or_write(records, trained, request)
@@ -156,11 +166,35 @@ def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name:
     if request.photos.group:
         prediction = grouped_prediction(prediction.passes)
     records = task.record(prediction, trained.spec, photo)
-    if request.output:
+    if request.output and not takes(task, "tile"):
         files = save_drawings(task, prediction, trained.spec, photo, Path(request.output) / name)
         if [record.get("file") for record in records] == [str(photo.path)]:
             records[0] |= files
     return records
+
+
+def _photo_files(
+    trained: Trained, photo: Photo, prediction: Prediction, target: Path, request: Request, left_out: LeftOut
+) -> dict[str, str]:
+    """Writes the maps and polygons of a photo whose pixels are predicted, and returns the files by name."""
+    arguments = (photo.path, photo.size, target, trained.spec, request.sheets, left_out)
+    return {name: str(file) for name, file in write_photo(prediction, *arguments).items()}
+
+
+def _folder(request: Request, name: str, *, alone: bool) -> Path:
+    """Returns the folder of a file's maps: the output directory, or a folder in it if there are several files."""
+    target = Path(request.output)
+    if not alone and (target := target / name).is_symlink():
+        raise ValueError(f"{target} is a link, through which nothing is written; remove it")
+    return target
+
+
+def _annotations(trained: Trained, photo: Photo, prediction: Prediction, request: Request) -> list[Record]:
+    """Returns what the formats of annotation tools hold of a photo."""
+    if request.photos.group:
+        prediction = grouped_prediction(prediction.passes)
+    options = {"smallest": request.sheets.smallest, "simplify": request.sheets.simplify}
+    return complete(trained.task).annotations(prediction, trained.spec, photo, **options)
 
 
 def _with_uncalibrated(record: Record) -> Record:
@@ -169,12 +203,15 @@ def _with_uncalibrated(record: Record) -> Record:
     return record | ({"uncalibrated": names} if names else {})
 
 
-def _sheet_records(trained: Trained, path: Path, target: Path, request: Request) -> list[Record]:
+def _sheet_records(trained: Trained, path: Path, target: Path, request: Request, left_out: LeftOut) -> list[Record]:
     """Predicts one sheet and returns a record with its files by name; no record if it is unreadable and left out."""
     resumable = (target / FOLDER).exists()  # an earlier call may be resumed once the sheet can be read
     options = dataclasses.asdict(request.sheets) | {"tile": request.tile or 512, "mc_samples": request.mc}
+    options |= {"quiet": False, "left_out": left_out}
     try:
-        files = predict_sheet(trained, path, target, quiet=False, key=jax.random.key(request.seed), **options)
+        # The key of the first photo, so that a single photo has the same passes in one piece and in a window.
+        key = jax.random.fold_in(jax.random.key(request.seed), 0)
+        files = predict_sheet(trained, path, target, key=key, **options)
     except ImageError as error:
         if not request.photos.skip_unreadable:
             raise

@@ -116,7 +116,7 @@ def compare(
                 f"{type(member.task).__name__} in {name}"
             )
     check_trained_alike(runs)
-    dataset = data if isinstance(data, Dataset) else own_data(runs[0], data)
+    dataset = data if isinstance(data, Dataset) else own_data(runs[0], data, split)
     for member in members:
         check_data(member, dataset)
     rows = []

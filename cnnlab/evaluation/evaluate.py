@@ -21,7 +21,7 @@ from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Passes, Trained
 from cnnlab.training.experiment import Experiment, with_defaults
-from cnnlab.training.restore import load, load_appearance, load_config, load_data
+from cnnlab.training.restore import load, load_appearance, load_config, load_data, load_data_at
 from cnnlab.uncertainty.monte_carlo import warn_of_limit
 from cnnlab.uncertainty.views import View
 
@@ -50,8 +50,9 @@ def evaluate(
     Args:
       run: a run directory or a `Trained` network; or several with the same task, whose predictions are averaged.
       data: the dataset. A run that was trained on named data loads it itself (of several runs, the first does), also
-        from the path `data` if the files were moved.
-      split: `train`, `validation` or `test`.
+        from the path `data` if the files were moved. The path may also be another labelled folder of the same classes,
+        in any order; see `cnnlab.data.labelled`.
+      split: `train`, `validation` or `test`; of another folder without splits, all examples count.
       mc_samples: number of passes with dropout on, or `auto`, as many as each batch needs; by default one pass with
         dropout off.
       views: views of each image to average over, as in `augmented_predict`: `flips`, `dihedral`, or a sequence; not
@@ -108,7 +109,7 @@ def evaluate(
             )
     if explain is not None:
         check_explain(trained, explain)
-    dataset = data if isinstance(data, Dataset) else own_data(runs[0], data)
+    dataset = data if isinstance(data, Dataset) else own_data(runs[0], data, split)
     check_data(trained, dataset)
     examples, ood_split = dataset[split], None if ood is None else ood_examples(ood, trained.spec)
     before, fitted = None, None
@@ -193,11 +194,14 @@ def own_batch_size(run: str | Path | Trained) -> int:
     return Experiment.from_json(load_config(run)["experiment"]).training.evaluation_batch_size
 
 
-def own_data(run: str | Path | Trained, moved_to: str | Path | None) -> Dataset:
-    """Loads the data of a run, from a new path if it has moved; raises `ValueError` for a network in memory."""
+def own_data(run: str | Path | Trained, place: str | Path | None, split: str) -> Dataset:
+    """Loads the data of a run, from a new path if it has moved, or a split of another labelled folder.
+
+    It raises `ValueError` for a network in memory.
+    """
     if isinstance(run, Trained):
         raise ValueError("a Trained network does not know its data; call evaluate(trained, dataset)")
-    return load_data(run, moved_to)
+    return load_data(run) if place is None else load_data_at(run, place, split)
 
 
 def check_data(trained: Trained, dataset: Dataset) -> None:
@@ -238,6 +242,11 @@ def _fitted(
         return load_post_hoc(path, trained, passes=passes)
     if method is not None:
         known_calibration(method)
+    if "validation" not in dataset.splits:
+        raise ValueError(
+            f"{dataset.name} has no validation split, on which calibrations and sets are fitted; fit them on the run's "
+            "own data first, then use calibrate='saved' (--calibrate saved)"
+        )
     if error is not None:
         smallest_split(error)
     rows = compute_rows(dataset["validation"])

@@ -10,7 +10,7 @@ import numpy as np
 from cnnlab.errors import check_known
 from cnnlab.explain.methods import METHODS
 from cnnlab.plots.explanations import Pair, pair_sheet
-from cnnlab.tasks.task import complete, task_name
+from cnnlab.tasks.task import complete
 from cnnlab.trained import Trained
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def check_explain(trained: Trained, method: str) -> None:
     check_known("method", method, METHODS)
     if not complete(trained.task).decides:
         raise ValueError(
-            "explain draws the maps of a wrong class and of the true one, for classification with one label per image; "
-            f"this is {task_name(trained.task)}: use cnnlab explain"
+            "--explain draws the maps of a wrong class and of the true one, for networks that learn one label; "
+            f"this network learns {' and '.join(complete(trained.task).columns)}: use cnnlab explain"
         )
 
 

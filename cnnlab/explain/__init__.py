@@ -10,6 +10,7 @@ from cnnlab.explain.cam import (
     score_cam,
 )
 from cnnlab.explain.classes import ClassMaps, dominant_classes
+from cnnlab.explain.comparison import beats, flagged
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.gradients import (
     deconvolution,
@@ -21,7 +22,8 @@ from cnnlab.explain.gradients import (
 )
 from cnnlab.explain.methods import METHODS, Method, explain
 from cnnlab.explain.perturbation import occlusion, rise
-from cnnlab.explain.verdict import SCORES, beats, flagged, judge
+from cnnlab.explain.scores import SCORES
+from cnnlab.explain.verdict import judge
 
 __all__ = [
     "METHODS",

@@ -36,7 +36,7 @@ def choose_target(members: Sequence[Trained], images: jax.Array, target: Any = N
     if callable(target):
         target = target if isinstance(target, Partial | LayerTarget) else Partial(target)
         _check_values(trained, images, target)
-        return target
+        return targets.by_link(trained, target)
     kind = complete(trained.task).logits
     if kind not in _CHOICES:
         raise ValueError(
@@ -64,10 +64,15 @@ def named(trained: Trained, text: str) -> int | Target:
             first, second = (_checked(named(trained, end), 1, len(classes)) for end in ends)
             if first == second:
                 raise ValueError(f"a margin is between two classes, found {text}, which is 0 for every image")
-            if complete(trained.task).logits != "vector" or "probs" not in _output_names(trained):
+            if not _has_margins(trained):
                 raise ValueError(f"a margin such as {text} is for classification, found {task_name(trained.task)}")
             return margin(first, second)
-    raise unknown("target", text, classes, "Numbers from 0 and margins such as 4-9 are known too.")
+    margins = " and margins such as 4-9" if _has_margins(trained) else ""
+    raise unknown("target", text, classes, f"Numbers from 0{margins} are known too.")
+
+
+def _has_margins(trained: Trained) -> bool:
+    return complete(trained.task).logits == "vector" and "probs" in output_names(trained)
 
 
 def _checked(index: Any, number: int, k: int) -> np.ndarray:
@@ -116,14 +121,14 @@ def class_target(trained: Trained, index: np.ndarray | jax.Array) -> Target:
 
     The single logit of one label is that of its yes, which is class 1 of two.
     """
-    names = _output_names(trained)
+    names = output_names(trained)
     if "probs" in names:
         is_yes = logits_shape(trained)[-1] == len(trained.spec.classes) == 1
         return class_logit(index + 1 if is_yes else index)
     return targets.number(trained, index) if "value" in names else output(index)
 
 
-def _output_names(trained: Trained) -> tuple[str, ...]:
+def output_names(trained: Trained) -> tuple[str, ...]:
     """Returns the names of a network's outputs after the task's link."""
     return _names_once(trained.task, logits_shape(trained))
 

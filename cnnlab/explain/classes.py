@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from cnnlab import nn as cnn
 from cnnlab.data import normalise
 from cnnlab.errors import check_known
-from cnnlab.explain.choice import area_ranks, choose_target, class_ranks, mean_outputs
+from cnnlab.explain.choice import area_ranks, choose_target, class_ranks, mean_outputs, output_names
 from cnnlab.explain.compute import Networks, Pass, prepare
 from cnnlab.explain.methods import METHODS
 from cnnlab.explain.taps import Layer
@@ -63,22 +63,26 @@ def dominant_classes(
     """
     check_known("method from one forward pass", method, [name for name, m in METHODS.items() if m.program])
     first, *_ = members = members_of(trained)
-    kind = complete(first.task).logits
-    if kind not in _RANKS or not first.spec.classes:
-        raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(first.task)}")
+    check_has_classes(first)
     if number < 1:
         raise ValueError(f"number must be 1 or more, found {number}")
     entry = METHODS[method]
     _, _, layers = prepare(members, images, None, layer, reads_layer=entry.reads_layer, mc_samples=0)
     outputs = mean_outputs(members, images)
-    if "probs" not in outputs:
-        raise ValueError(f"dominant classes are for classification and segmentation, this is {task_name(first.task)}")
-    label = _RANKS[kind](outputs)[:, :number]
+    label = _RANKS[complete(first.task).logits](outputs)[:, :number]
     each = [choose_target(members, images, label[:, i]) for i in range(label.shape[1])]
     target = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     parts = [_maps(entry.program, *one, images, target) for one in zip(members, layers, strict=True)]
     maps = sum(parts) / len(parts)
     return ClassMaps(maps.swapaxes(0, 1), label, _probs(outputs["probs"], label))
+
+
+def check_has_classes(trained: Trained) -> None:
+    """Raises `ValueError` if a network has no classes of an image or of its pixels."""
+    known = complete(trained.task).logits in _RANKS and trained.spec.classes
+    if not known or "probs" not in output_names(trained):
+        name = task_name(trained.task)
+        raise ValueError(f"a sheet of dominant classes is for classification and segmentation, this is {name}")
 
 
 @jit(static_argnames=("program", "layer"))

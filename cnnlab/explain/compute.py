@@ -14,7 +14,7 @@ from cnnlab.data import InputSpec, check_images, normalise
 from cnnlab.explain.choice import choose_target
 from cnnlab.explain.explanation import Explanation
 from cnnlab.explain.taps import Layer, find_layer, is_spatial, run
-from cnnlab.explain.targets import LayerTarget, Target
+from cnnlab.explain.targets import LayerTarget, Target, class_of
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Forward, Trained
 from cnnlab.uncertainty.dropout import met_dropout, sampled_logits
@@ -130,7 +130,7 @@ def explain_by(
     key = jax.random.key(0) if key is None else key
     static = tuple(sorted((options or {}).items()))
     out = _explain(method, members, images, target, key, dict(arrays or {}), layers, mc_samples, static)
-    return finish(images, *out, remark=remark)
+    return finish(members[0].spec.classes, target, images, *out, remark=remark)
 
 
 def prepare(
@@ -154,11 +154,19 @@ def prepare(
 
 
 def finish(
-    images: jax.Array, maps: jax.Array, spread: jax.Array | None, value: jax.Array, *, remark: bool = True
+    classes: tuple[str, ...],
+    target: Target,
+    images: jax.Array,
+    maps: jax.Array,
+    spread: jax.Array | None,
+    value: jax.Array,
+    *,
+    remark: bool = True,
 ) -> Explanation:
     """Returns the explanation, and warns of maps that are zero everywhere, unless it is being traced."""
+    result = Explanation(maps, spread, value, None, images, class_of(target, len(images)), classes)
     if isinstance(maps, jax.core.Tracer):
-        return Explanation(maps, spread, value, None, images)
+        return result
     empty = np.asarray(_is_empty(maps)) if remark else np.zeros(len(maps), bool)
     if empty.any():
         which = ", ".join(map(str, np.flatnonzero(empty)[:8])) + (", ..." if empty.sum() > 8 else "")
@@ -167,7 +175,7 @@ def finish(
             "saturated or dead network, or only evidence against the target)",
             stacklevel=5,
         )
-    return Explanation(maps, spread, value, None, images)
+    return result
 
 
 @jit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 from flax import struct
 
 
@@ -24,6 +25,9 @@ class Explanation:
         are called `random/NAME` and `edges/NAME`. Integrated gradients state their `completeness_gap` here. None
         without scores.
       images: `[B, H, W, C]`, the images that were explained.
+      label: `[B]`, number of the class that was explained, or of a regression's number; None for a margin, a unit, a
+        direction or a function of one's own.
+      classes: names of the classes.
     """
 
     map: jax.Array
@@ -31,12 +35,22 @@ class Explanation:
     target: jax.Array
     verdict: dict[str, jax.Array] | None = None
     images: Any = None
+    label: jax.Array | None = None
+    classes: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     def _repr_png_(self) -> bytes | None:
         """Draws the first images and their maps, for notebooks."""
         if self.images is None or isinstance(self.map, jax.core.Tracer):
             return None
+        from cnnlab.explain.comparison import flags
         from cnnlab.files.figures import png_bytes
         from cnnlab.plots.explanations import explanation_sheet
 
-        return png_bytes(explanation_sheet(self.images, self.map, self.spread))
+        names = ["value"] * len(self.map)
+        if self.label is not None and self.classes:
+            last = len(self.classes) - 1  # of a single label, yes is class 1
+            names = [self.classes[min(i, last)] for i in np.asarray(self.label).tolist()]
+        titles = [f"{name}: {value:.3g}" for name, value in zip(names, np.asarray(self.target).tolist(), strict=True)]
+        doubtful = flags(self.verdict)
+        sheet = explanation_sheet(self.images, self.map, self.spread, titles=titles, flagged=doubtful)
+        return png_bytes(sheet)

@@ -181,7 +181,8 @@ def integrated_gradients(
     change = explain_by(_change, trained, images, target, remark=False, **shared)
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((trained, images)))
     if isinstance(trained, Trained) and not mc_samples and not traced:
-        result = finish(images, _integrate(trained, images, target, **static, **arrays), None, change.target)
+        maps = _integrate(trained, images, target, **static, **arrays)
+        result = finish(trained.spec.classes, target, images, maps, None, change.target)
     else:
         result = explain_by(_integrated_gradients, trained, images, target, options=static, **shared)
     gap = jnp.abs(result.map.sum((1, 2)) - change.map[:, 0, 0])

@@ -1,6 +1,6 @@
 """Changes an array within the inner programs of a function, such as those of `nn.remat`, which no tracer may leave."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 from jax.extend import core
@@ -12,18 +12,19 @@ INLINED = ("checkpoint", "closed_call", "core_call", "jit", "pjit", "remat", "re
 """Primitives whose inner program can stand in their place."""
 
 
-def with_change(
-    function: Callable[[jax.Array], jax.Array], name: str, change: Callable[[jax.Array], jax.Array], x: jax.Array
-) -> jax.Array:
-    """Returns `function(x)` with the marked array of that name replaced by `change` of it.
+Change = Callable[[jax.Array], jax.Array]
 
-    The inner programs that contain the mark stand in place of their calls, so that `change` may note the array.
+
+def with_changes(function: Change, changes: Mapping[str, Change], x: jax.Array) -> jax.Array:
+    """Returns `function(x)` with each marked array replaced by the change of that name, applied to it.
+
+    The inner programs that contain a mark stand in place of their calls, so that a change may note the array.
     """
     program = jax.make_jaxpr(function)(x)
-    return _evaluate(program, [x], name, change)[0]
+    return _evaluate(program, [x], changes)[0]
 
 
-def _evaluate(program: core.ClosedJaxpr, values: Sequence, name: str, change: Callable) -> list:
+def _evaluate(program: core.ClosedJaxpr, values: Sequence, changes: Mapping[str, Change]) -> list:
     jaxpr = program.jaxpr
     arrays = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *values], strict=True))
 
@@ -32,12 +33,12 @@ def _evaluate(program: core.ClosedJaxpr, values: Sequence, name: str, change: Ca
 
     for equation in jaxpr.eqns:
         operands = list(map(read, equation.invars))
-        if equation.primitive.name == "name" and equation.params["name"] == name:
-            results = [change(*operands)]
+        if equation.primitive.name == "name" and equation.params["name"] in changes:
+            results = [changes[equation.params["name"]](*operands)]
         elif equation.primitive.name in INLINED and any(
-            n == name for each in inner_programs(equation) for n, _ in marks(each)
+            name in changes for each in inner_programs(equation) for name, _ in marks(each)
         ):
-            results = _evaluate(inner_program(equation), operands, name, change)
+            results = _evaluate(inner_program(equation), operands, changes)
         else:
             results = bind(equation, operands)
         arrays.update(zip(equation.outvars, results, strict=True))

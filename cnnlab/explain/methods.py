@@ -11,7 +11,8 @@ from cnnlab.errors import check_known
 from cnnlab.explain import cam, gradients, perturbation, targets
 from cnnlab.explain.compute import Networks, prepare
 from cnnlab.explain.explanation import Explanation
-from cnnlab.explain.verdict import SCORES, judge
+from cnnlab.explain.scores import SCORES
+from cnnlab.explain.verdict import judge
 from cnnlab.trained import Trained
 
 

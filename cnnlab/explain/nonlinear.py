@@ -7,7 +7,7 @@ not listed in `_RULES` are `Kind.OTHER`, and so is everything that is computed f
 
 import dataclasses
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +15,18 @@ import numpy as np
 from jax.extend import core
 
 from cnnlab.explain.facts import Fact, Kind, constant, ratio, signal, uniform
+from cnnlab.explain.operations import (
+    ARRANGEMENTS,
+    OPERATIONS,
+    POSITIVE,
+    SUMS,
+    Facts,
+    combined,
+    dependent,
+    moved,
+    product,
+    split,
+)
 
 
 class Relu(NamedTuple):
@@ -38,7 +50,6 @@ class Verdict(NamedTuple):
     relu: Relu | None = None
 
 
-Facts = Sequence[Fact]
 Rule = Callable[[core.JaxprEqn, Facts], Fact | Verdict | None]
 """A function of an equation and its operands' facts. It returns None for a form that is not listed."""
 
@@ -54,37 +65,27 @@ def judge(equation: core.JaxprEqn, facts: Facts, where: Callable[[], str]) -> Ve
     name = equation.primitive.name
     if name in _COMPARISONS:  # where(stop_gradient(x) > 0, x, 0) is a ReLU too
         facts = [fact.of if fact.kind is Kind.KNOWN and fact.of else fact for fact in facts]
-    dependent, levels = _dependent(facts), _levels(equation, facts)
-    if not dependent:
+    moving, levels = dependent(facts), _levels(equation, facts)
+    if not moving:
         stopped = any(fact.stopped for fact in facts) and not name.startswith("reduce_")
         return Verdict(Fact(Kind.KNOWN, stopped=stopped, **levels))
     if name == "stop_gradient":
         return Verdict(_stopped(facts[0]))
-    for fact in dependent:
+    for fact in moving:
         if fact.kind is Kind.OTHER:
             return Verdict(fact)
     # If a square or an exponential is part of neither a norm nor a softmax, it is the one to blame.
-    cause = next((fact.cause for fact in dependent if fact.cause and fact.kind is not Kind.STEP), "") or where()
+    cause = next((fact.cause for fact in moving if fact.cause and fact.kind is not Kind.STEP), "") or where()
     if levels:
-        return Verdict(Fact(Kind.STEP, of=dependent[0].of, cause=cause, **levels))
+        return Verdict(Fact(Kind.STEP, of=moving[0].of, cause=cause, **levels))
     out = _RULES[name](equation, facts) if name in _RULES else None
-    if name not in _SUMS and any(fact.stopped for fact in facts):  # x * stop_gradient(f(x)) can be any activation
+    if name not in SUMS and any(fact.stopped for fact in facts):  # x * stop_gradient(f(x)) can be any activation
         out = None
     fact, relu = out if isinstance(out, Verdict) else Verdict(out or Fact(Kind.OTHER))
     if fact not in facts:
-        ruled = relu is not None or any(fact.ruled for fact in dependent)
+        ruled = relu is not None or any(fact.ruled for fact in moving)
         fact = dataclasses.replace(fact, cause="" if fact.kind is Kind.SIGNAL else cause, ruled=ruled)
     return Verdict(fact, relu)
-
-
-def _dependent(facts: Facts) -> list[Fact]:
-    return [fact for fact in facts if fact.kind is not Kind.KNOWN]
-
-
-def _split(facts: Facts) -> tuple[Fact, Fact] | None:
-    """Returns the operand that depends on x, and the known one; None if both depend on x."""
-    a, b = facts
-    return None if Kind.KNOWN not in (a.kind, b.kind) else (b, a) if a.kind is Kind.KNOWN else (a, b)
 
 
 def _stopped(fact: Fact) -> Fact:
@@ -107,7 +108,6 @@ _ARITHMETIC = {
     "sub": operator.sub,
 }
 _LOGIC = {"and": min, "not": lambda a: 1 - a, "or": max}
-_ARRANGEMENTS = ("broadcast_in_dim", "copy", "copy_p", "reduce_precision", "reshape", "squeeze", "transpose")
 
 
 def _levels(equation: core.JaxprEqn, facts: Facts) -> dict[str, float]:
@@ -117,7 +117,7 @@ def _levels(equation: core.JaxprEqn, facts: Facts) -> dict[str, float]:
         return {}
     name, dtype = equation.primitive.name, equation.outvars[0].aval.dtype if equation.outvars else None
     apply = (_LOGIC if dtype == np.bool_ else _ARITHMETIC).get(name)
-    if name == "convert_element_type" or (name in _ARRANGEMENTS and not steps):
+    if name == "convert_element_type" or (name in ARRANGEMENTS and not steps):
         apply = lambda level: level  # noqa: E731
     if apply is None or jnp.issubdtype(dtype, np.complexfloating):
         return {}
@@ -129,7 +129,7 @@ def _levels(equation: core.JaxprEqn, facts: Facts) -> dict[str, float]:
 
 
 def _compare(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    x, other = _split(facts) or (None, None)
+    x, other = split(facts) or (None, None)
     if x is None or x.kind is not Kind.SIGNAL or uniform(other) != 0:
         return None
     high = float((equation.primitive.name in ("gt", "ge")) == (x is facts[0]))
@@ -139,7 +139,6 @@ def _compare(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
 # ReLUs
 
 _ZERO, _ONE = constant(0.0), constant(1.0)
-_POSITIVE = (Kind.STATISTIC, Kind.SCALE)
 
 
 def _relu(facts: Facts, x: Fact, slope: Fact | None, bound: int | None = None) -> Verdict | None:
@@ -152,9 +151,9 @@ def _relu(facts: Facts, x: Fact, slope: Fact | None, bound: int | None = None) -
 
 
 def _maximum(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
-    if pair := _split(facts):
+    if pair := split(facts):
         x, other = pair
-        if x.kind in _POSITIVE:  # keeps a variance from being negative, or a norm from being zero
+        if x.kind in POSITIVE:  # keeps a variance from being negative, or a norm from being zero
             return dataclasses.replace(x)
         if x.kind is Kind.SIGNAL and uniform(other) == -np.inf:
             return signal(x, _ONE)
@@ -165,14 +164,14 @@ def _maximum(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
         level = uniform(slope)
         if level is not None and level <= 1:
             return _relu(facts, x, slope)
-    return _combined(facts) if a.root is not b.root else None  # else one is perhaps a multiple of the other
+    return combined(facts) if a.root is not b.root else None  # else one is perhaps a multiple of the other
 
 
 def _minimum(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    x, other = _split(facts) or (None, None)
+    x, other = split(facts) or (None, None)
     if x is None:
         return None
-    if x.kind in _POSITIVE:
+    if x.kind in POSITIVE:
         return dataclasses.replace(x)
     if x.rectified:
         return Fact(Kind.SIGNAL, reduced=x.reduced, rectified=True)
@@ -181,7 +180,7 @@ def _minimum(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
 
 def _clamp(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
     low, x, high = facts
-    if x.kind in _POSITIVE:
+    if x.kind in POSITIVE:
         return dataclasses.replace(x)
     return _relu(facts, x, _ZERO, bound=2) if uniform(low) == 0 and high.kind is Kind.KNOWN else None
 
@@ -189,7 +188,7 @@ def _clamp(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
 def _select(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
     which, *cases = facts
     if which.kind is Kind.KNOWN:
-        return _moved(equation, facts)
+        return moved(equation, facts)
     if which.kind is not Kind.STEP or {which.low, which.high} != {0, 1} or len(cases) != 2:
         return None
     negative, positive = cases[int(which.low)], cases[int(which.high)]
@@ -216,183 +215,21 @@ def _gated(facts: Facts, x: Fact, step: Fact) -> Verdict | None:
     return _relu(facts, x, constant(slope)) if one == 1 else None
 
 
-# Other operations
-
-_SCALABLE = (*_POSITIVE, Kind.SQUARE, Kind.EXPONENTIAL, Kind.PARTITION)
-
-
-def _combined(facts: Facts, *, reduced: bool = False) -> Fact | None:
-    """Returns the fact of a signal that is computed from signals; None if there is another kind."""
-    dependent = _dependent(facts)
-    if any(fact.kind is not Kind.SIGNAL for fact in dependent):
-        return None
-    return Fact(Kind.SIGNAL, reduced=reduced or all(fact.reduced for fact in dependent))
-
-
-def _same(facts: Facts, *kinds: Kind) -> Fact | None:
-    """Returns the fact of a result of the same kind as the only operand that depends on x, if it is of these kinds."""
-    dependent = _dependent(facts)
-    return dataclasses.replace(dependent[0]) if len(dependent) == 1 and dependent[0].kind in kinds else None
-
-
-def _moved(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    """Judges an operation that only moves entries: they stay what they are."""
-    name, dependent = equation.primitive.name, _dependent(facts)
-    first = dependent[0]
-    if first.kind is Kind.STEP or any(fact.kind is not first.kind or fact.of is not first.of for fact in dependent):
-        return None
-    if name == "convert_element_type":
-        return first if jnp.issubdtype(equation.params["new_dtype"], np.floating) else None
-    roots = {fact.root for fact in dependent}
-    return dataclasses.replace(
-        first,
-        multiple=None,
-        source=first.root if name in _ARRANGEMENTS else None,
-        reduced=all(fact.reduced for fact in dependent),
-        rectified=False,
-        mixed=any(fact.mixed for fact in dependent) or (name in _MIXING and len(roots) < len(facts)),
-    )
-
-
-def _sum(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    """Judges sums entry by entry."""
-    kinds = {fact.kind for fact in _dependent(facts)}
-    if equation.primitive.name == "neg" and kinds == {Kind.SIGNAL}:
-        return signal(facts[0], constant(-1.0))
-    if Kind.STATISTIC in kinds and kinds <= {Kind.STATISTIC, Kind.SQUARE}:  # the mean square less the squared mean
-        return Fact(Kind.STATISTIC) if all(fact.reduced for fact in facts if fact.kind is Kind.SQUARE) else None
-    return Fact(Kind.SCALE) if kinds == {Kind.SCALE} else _combined(facts) or _same(facts, Kind.PARTITION)
-
-
-def _total(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    """Judges sums over axes or windows."""
-    x = facts[0]
-    if x.kind is Kind.SQUARE:
-        return Fact(Kind.STATISTIC)
-    if x.kind is Kind.EXPONENTIAL:
-        return Fact(Kind.PARTITION, of=x.of)
-    return _combined(facts, reduced=equation.primitive.name == "reduce_sum") or _same(facts, *_POSITIVE)
-
-
-def _bilinear(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    """Judges matrix products and convolutions: linear if one factor is known."""
-    if not _split(facts):
-        return None
-    if _same(facts, Kind.SQUARE):
-        return Fact(Kind.STATISTIC)
-    return _combined(facts) or _same(facts, *_POSITIVE)
-
-
-def _product(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
-    if pair := _split(facts):
-        x, factor = pair
-        return signal(x, factor) if x.kind is Kind.SIGNAL else _same(facts, *_SCALABLE)
-    a, b = facts
-    for x, other in ((a, b), (b, a)):
-        if other.kind is Kind.STEP:
-            return _gated(facts, x, other)
-        if x.kind is Kind.SIGNAL and other.kind is Kind.SCALE:
-            return Fact(Kind.SIGNAL, reduced=x.reduced)
-    if a.kind is b.kind is Kind.SCALE:
-        return Fact(Kind.SCALE)
-    if a.kind is b.kind is Kind.SIGNAL:
-        if ratio(a, b):
-            return Fact(Kind.SQUARE, reduced=a.reduced)
-        return _combined(facts) if a.reduced != b.reduced else None  # squeeze and excitation
-    return None
-
-
-def _quotient(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    a, b = facts
-    if b.kind is Kind.KNOWN:
-        level = uniform(b)
-        factor = constant(1 / level) if level else Fact(Kind.KNOWN)
-        return signal(a, factor) if a.kind is Kind.SIGNAL else _same(facts, *_SCALABLE)
-    if a.kind is Kind.EXPONENTIAL and b.kind is Kind.PARTITION and a.of is b.of:
-        return Fact(Kind.SIGNAL, reduced=a.reduced)
-    if b.kind is Kind.SCALE and a.kind in (Kind.SIGNAL, Kind.KNOWN, Kind.SCALE):
-        return Fact(Kind.SIGNAL, reduced=a.reduced) if a.kind is Kind.SIGNAL else Fact(Kind.SCALE)
-    return None
-
-
-def _squashed(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    return _combined(facts)
-
-
-def _pooled(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    over_axes = equation.primitive.name == "reduce_max"
-    return None if over_axes and facts[0].mixed else _combined(facts, reduced=over_axes)
-
-
-def _exponential(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    (x,) = facts
-    return Fact(Kind.EXPONENTIAL, of=x, reduced=x.reduced) if x.kind is Kind.SIGNAL else None
-
-
-def _logarithm(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    return Fact(Kind.SIGNAL, reduced=True) if facts[0].kind is Kind.PARTITION else None
-
-
-def _power(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    x, *exponent = facts
-    power = (
-        2
-        if equation.primitive.name == "square"
-        else equation.params.get("y", uniform(exponent[0]) if exponent else None)
-    )
-    if x.kind is Kind.SIGNAL:
-        return Fact(Kind.SQUARE, reduced=x.reduced) if power == 2 else None
-    return Fact(Kind.SCALE) if x.kind in _POSITIVE and power is not None else None
-
-
-def _root(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    return Fact(Kind.SCALE) if facts[0].kind in _POSITIVE else None
-
-
-def _absolute(equation: core.JaxprEqn, facts: Facts) -> Fact | None:
-    return _same(facts, *_POSITIVE, Kind.PARTITION)
+def _multiply(equation: core.JaxprEqn, facts: Facts) -> Fact | Verdict | None:
+    """Judges products. One with a step is a ReLU, or it is not listed."""
+    for x, step in (facts, facts[::-1]):
+        if step.kind is Kind.STEP and x.kind is not Kind.KNOWN:
+            return _gated(facts, x, step)
+    return product(equation, facts)
 
 
 _COMPARISONS = ("ge", "gt", "le", "lt")
-_SUMS = ("add", "add_any", "neg", "psum", "sub")
-_MIXING = ("concatenate", "stack")
-_MOVES = (
-    *_ARRANGEMENTS,
-    *_MIXING,
-    "all_gather",
-    "convert_element_type",
-    "device_put",
-    "dynamic_slice",
-    "dynamic_update_slice",
-    "expand_dims",
-    "gather",
-    "name",
-    "pad",
-    "rev",
-    "scatter",
-    "sharding_constraint",
-    "slice",
-    "split",
-    "tile",
-    "unstack",
-)
 _RULES: dict[str, Rule] = {
+    **OPERATIONS,
     **dict.fromkeys(_COMPARISONS, _compare),
-    **dict.fromkeys(_MOVES, _moved),
-    **dict.fromkeys(_SUMS, _sum),
-    **dict.fromkeys(("cumsum", "reduce_sum", "reduce_window_sum", "scatter-add"), _total),
-    **dict.fromkeys(("conv_general_dilated", "dot_general"), _bilinear),
-    **dict.fromkeys(("integer_pow", "pow", "square"), _power),
-    **dict.fromkeys(("logistic", "tanh"), _squashed),
-    **dict.fromkeys(("reduce_max", "reduce_window_max"), _pooled),
-    **dict.fromkeys(("rsqrt", "sqrt"), _root),
-    "abs": _absolute,
     "clamp": _clamp,
-    "div": _quotient,
-    "exp": _exponential,
-    "log": _logarithm,
     "max": _maximum,
     "min": _minimum,
-    "mul": _product,
+    "mul": _multiply,
     "select_n": _select,
 }

@@ -214,7 +214,8 @@ def _explain_by_masks(
             mean = mean + shift / (t + 1)  # Welford's update of mean and squared deviations
             squares = squares + shift**2 * (t / (t + 1))
             values = values + value / passes
-    return finish(images, mean, jnp.sqrt(squares / passes) if passes > 1 else None, values)
+    spread = jnp.sqrt(squares / passes) if passes > 1 else None
+    return finish(members[0].spec.classes, target, images, mean, spread, values)
 
 
 def _add_up(add: Callable, sums: "_Sums", places: np.ndarray, used: np.ndarray, done: Callable[[int], None]) -> "_Sums":

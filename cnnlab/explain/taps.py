@@ -1,6 +1,7 @@
 """One forward pass of a network with access to the output of any layer, without editing the network."""
 
 import collections
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import jax
 from cnnlab import nn as cnn
 from cnnlab.anatomy.calls import Call, mark, module_calls
 from cnnlab.errors import unknown
-from cnnlab.explain.inlined import INLINED, with_change
+from cnnlab.explain.inlined import INLINED, with_changes
 from cnnlab.nn.taps import tap
 from cnnlab.trained import Forward, Trained
 
@@ -82,8 +83,8 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
         spatial = [layer for layer in spatial if layer.name != last and not layer.name.startswith(f"{last}/")]
     if not spatial:
         raise ValueError(
-            f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; choose a method that needs "
-            "none, such as saliency or occlusion"
+            f"{type(trained.network).__name__} has no layer with spatial axes [B, h, w, C]; name a layer, or choose a "
+            "method that needs none, such as saliency or occlusion"
         )
     return _reachable(spatial[-1], layers)
 
@@ -91,13 +92,18 @@ def find_layer(trained: Trained, name: str | None = None, shape: tuple[int, int,
 def _reachable(layer: Layer, layers: list[Layer]) -> Layer:
     """Returns the layer, if its output can be reached."""
     if closed := [name for name in layer.inside if name not in INLINED]:
-        others = [each.name for each in layers if is_spatial(each) and set(each.inside) <= set(INLINED)]
+        others = [each.name for each in layers if is_spatial(each) and is_reachable(each)]
         named = f"another layer ({', '.join(others)})" if others else "a method that reads no layer"
         raise ValueError(
             f"{layer.name} is inside a {closed[0]} of JAX, where its output cannot be reached; choose {named}, or "
             "saliency or occlusion"
         )
     return layer
+
+
+def is_reachable(layer: Layer) -> bool:
+    """Returns whether the output of a layer can be read, because it is inside no loop or branch such as `nn.scan`."""
+    return set(layer.inside) <= set(INLINED)
 
 
 def is_spatial(layer: Layer) -> bool:
@@ -147,14 +153,12 @@ def run(
         with tap(reach):
             return forward(trained.network, trained.variables, x)
 
-    result = with_change(logits, layer.name, replace, x) if layer.inside else logits(x)
+    result = with_changes(logits, {layer.name: replace}, x) if layer.inside else logits(x)
     return result, outputs[-1]
 
 
 def run_all(trained: Trained, x: jax.Array, layers: Sequence[Layer]) -> tuple[jax.Array, list[Any]]:
     """Runs a network on normalised images, with access to several layers.
-
-    Layers inside other programs, such as those of `nn.remat`, have a pass each, which XLA merges with the others.
 
     Returns:
       The logits `[B, ...]`, and the outputs in the order of `layers`.
@@ -162,17 +166,27 @@ def run_all(trained: Trained, x: jax.Array, layers: Sequence[Layer]) -> tuple[ja
     Raises:
       ValueError: a layer is inside a loop or branch, where its output cannot be reached.
     """
-    calls = {layer.name: layer.calls for layer in layers if not layer.inside}
-    outputs = {layer.name: run(trained, x, _reachable(layer, list(layers)))[1] for layer in layers if layer.inside}
-    counts: collections.Counter[str] = collections.Counter()
+    calls = {layer.name: _reachable(layer, list(layers)).calls for layer in layers}
+    marked = any(layer.inside for layer in layers)  # inner programs, such as those of `nn.remat`, let no output leave
+    outputs: dict[str, Any] = {}
 
-    def reach(module: nn.Module, call, args, kwargs):
-        out, name = call(*args, **kwargs), "/".join(module.path)
-        counts[name] += 1
-        if counts[name] == calls.get(name):
-            outputs[name] = out
+    def note(name: str, out: jax.Array) -> jax.Array:
+        outputs[name] = out
         return out
 
-    with tap(reach):
-        logits = cnn.apply(trained.network, trained.variables, x)
-    return logits, [outputs[layer.name] for layer in layers]
+    def logits(x: jax.Array) -> jax.Array:
+        counts: collections.Counter[str] = collections.Counter()
+
+        def reach(module: nn.Module, call, args, kwargs):
+            out, name = call(*args, **kwargs), "/".join(module.path)
+            counts[name] += 1
+            if counts[name] == calls.get(name):
+                out = mark(out, name) if marked else note(name, out)
+            return out
+
+        with tap(reach):
+            return cnn.apply(trained.network, trained.variables, x)
+
+    changes = {name: functools.partial(note, name) for name in calls}
+    result = with_changes(logits, changes, x) if marked else logits(x)
+    return result, [outputs[layer.name] for layer in layers]

@@ -23,6 +23,12 @@ Target = Callable[[jax.Array], jax.Array]
 BOX_VALUES = ("score", "object", "class", "left", "top", "right", "bottom", "width", "height")
 
 
+def _reads_class(function: Callable) -> Callable:
+    """Marks a function whose first argument is the class that it reads."""
+    function.reads_class = True
+    return function
+
+
 def class_logit(index: int | jax.Array) -> Target:
     """Creates the target of a class's logit, before the softmax.
 
@@ -36,14 +42,16 @@ def class_logit(index: int | jax.Array) -> Target:
     return Partial(_class_logit, jnp.asarray(index))
 
 
+@_reads_class
 def _class_logit(index: jax.Array, logits: jax.Array) -> jax.Array:
     return _at(logits, index)
 
 
 def class_probability(index: int | jax.Array) -> Target:
-    """Creates the target of a class's probability: its softmax, or the sigmoid of a single logit.
+    """Creates the target of a class's probability.
 
-    For networks with another link, such as several labels, see `as_probability`.
+    An explanation reads it as the network's task does: for several labels it is the sigmoid of the class's own logit.
+    As a function of logits alone it is the softmax, or the sigmoid of a single logit.
 
     >>> class_probability(0)(jnp.zeros((1, 4))).tolist()
     [0.25]
@@ -51,6 +59,7 @@ def class_probability(index: int | jax.Array) -> Target:
     return Partial(_class_probability, jnp.asarray(index))
 
 
+@_reads_class
 def _class_probability(index: jax.Array, logits: jax.Array) -> jax.Array:
     single = logits.shape[-1] == 1  # a sigmoid is the softmax of plus and minus half the logit
     return _at(jax.nn.softmax(_both(logits) / (2 if single else 1)), index)
@@ -78,6 +87,7 @@ def output(index: int | jax.Array) -> Target:
     return Partial(_output, jnp.asarray(index))
 
 
+@_reads_class
 def _output(index: jax.Array, logits: jax.Array) -> jax.Array:
     return jnp.take_along_axis(logits, jnp.broadcast_to(index, len(logits))[:, None], -1)[:, 0]
 
@@ -103,7 +113,7 @@ def number(trained: Trained, index: int | jax.Array) -> Target:
 
 @functools.lru_cache(maxsize=64)  # the same function each time, so that nothing is compiled again
 def _number(task: Task) -> Callable:
-    return lambda index, logits: _output(index, task.link(logits)["value"])
+    return _reads_class(lambda index, logits: _output(index, task.link(logits)["value"]))
 
 
 def region(index: int | jax.Array, pixels: jax.Array | None = None) -> Target:
@@ -121,6 +131,7 @@ def region(index: int | jax.Array, pixels: jax.Array | None = None) -> Target:
     return Partial(_region, jnp.asarray(index), weights)
 
 
+@_reads_class
 def _region(index: jax.Array, weights: jax.Array, logits: jax.Array) -> jax.Array:
     index = jnp.broadcast_to(index, len(logits))
     values = jnp.take_along_axis(_both(logits), index[:, None, None, None], -1)[..., 0]
@@ -148,12 +159,13 @@ def box(trained: Trained, place: int | jax.Array, label: int | jax.Array, value:
     grid = jax.ShapeDtypeStruct(logits_shape(trained), jnp.float32)
     _check_range("place", place, jax.eval_shape(lambda x: flat_boxes(trained.task.link(x))[0], grid).shape[1])
     _check_range("label", label, len(trained.spec.classes))
-    return Partial(_box(trained.task, value), jnp.asarray(place), jnp.asarray(label))
+    return Partial(_box(trained.task, value), jnp.asarray(label), jnp.asarray(place))
 
 
 @functools.lru_cache(maxsize=64)  # the same function each time, so that nothing is compiled again
 def _box(task: Task, value: str) -> Callable:
-    def box_value(place: jax.Array, label: jax.Array, logits: jax.Array) -> jax.Array:
+    @_reads_class
+    def box_value(label: jax.Array, place: jax.Array, logits: jax.Array) -> jax.Array:
         score, probs, boxes = flat_boxes(task.link(logits))
         place, label = (jnp.broadcast_to(each, len(logits)) for each in (place, label))
         left, top, right, bottom = jnp.take_along_axis(boxes, place[:, None, None], 1)[:, 0].T
@@ -250,20 +262,42 @@ class LayerTarget:
 def as_probability(trained: Trained, target: Target) -> Target:
     """Returns the probability of the class whose logit a target reads, by which deletion and insertion are comparable.
 
-    Other targets, such as margins, boxes and functions of a user, stay as they are.
+    The probability is that of the task's link. Other targets, such as margins, boxes and functions of a user, stay as
+    they are.
     """
     function = target.func if isinstance(target, Partial) else None
-    if function not in (_class_logit, _region):
+    return (
+        Partial(_probability(trained.task, function), *target.args) if function in (_class_logit, _region) else target
+    )
+
+
+def by_link(trained: Trained, target: Target) -> Target:
+    """Returns the target of a class's probability by the link of the task, if this has probabilities of classes."""
+    if not isinstance(target, Partial) or target.func is not _class_probability:
         return target
-    return Partial(_probability(trained.task, function), *target.args)
+    if "probs" not in jax.eval_shape(trained.task.link, jax.ShapeDtypeStruct(logits_shape(trained), jnp.float32)):
+        return target
+    return Partial(_probability(trained.task, _class_logit), *target.args)
+
+
+def class_of(target: Target, number: int) -> jax.Array | None:
+    """Returns the class that a target reads of each of a number of images, or the number of a regression, `[B]`.
+
+    For margins, units, directions and functions of a user it is None.
+    """
+    if not isinstance(target, Partial) or not getattr(target.func, "reads_class", False):
+        return None
+    return jnp.broadcast_to(target.args[0], number)
 
 
 @functools.lru_cache(maxsize=64)
 def _probability(task: Task, function: Callable) -> Callable:
+    @_reads_class
     def probability(*args) -> jax.Array:
         probs = task.link(args[-1])["probs"]
-        single = probs.shape[-1] == 2 and probs.ndim == args[-1].ndim + 1  # yes or no for each of several labels
-        return function(*args[:-1], probs[..., 1] if single else probs)
+        if probs.shape[-1] == 2 and probs.ndim == args[-1].ndim + 1:  # no or yes for each of several labels
+            probs = probs[..., 0, :] if probs.shape[-2] == 1 else probs[..., 1]  # one label: class 0 is its no
+        return function(*args[:-1], probs)
 
     return probability
 

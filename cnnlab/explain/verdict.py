@@ -1,10 +1,7 @@
 """The verdict on a map: scores that say how far to trust it, beside those of a random map and of an edge detector."""
 
-import dataclasses
-import functools
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,148 +14,12 @@ from cnnlab.data.spec import as_float, standardise
 from cnnlab.errors import check_known
 from cnnlab.explain.baselines import edge_maps, random_maps
 from cnnlab.explain.compute import Pass
-from cnnlab.explain.faithfulness import area, blurred, infidelity, road
-from cnnlab.explain.image_keys import image_keys
-from cnnlab.explain.randomisation import Explain, randomisation
-from cnnlab.explain.robustness import max_sensitivity
+from cnnlab.explain.randomisation import Explain
+from cnnlab.explain.scores import SCORES, Case, names_of
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained
 
 _LARGE = 2**22  # numbers in the input of a pass; beyond it, versions of a batch pass one by one, which bounds memory
-
-BASELINES = ("random", "edges")
-"""The maps beside an explanation: `baselines.random_maps` and `baselines.edge_maps`."""
-
-
-class Case(NamedTuple):
-    """All that a score may read. The K = 3 maps of an image are the explanation, a random map and the image's edges.
-
-    Attributes:
-      value: function that computes the target of K versions of a batch, `[K, B, H, W, C]` -> `[K, B]`.
-      explain: function of a network and images that computes all three maps, `[K, B, H, W]`; the random one is new.
-      trained: the network.
-      images: `[B, H, W, C]`, float32 in [0, 1].
-      x: `[B, H, W, C]`, the normalised images.
-      maps: `[K, B, H, W]`.
-      ends: the first and the last images of a curve, `[B, H, W, C]` each; None for other scores.
-      key: random key of this score.
-      steps: number of parts of deletion and insertion.
-    """
-
-    value: Callable[[jax.Array], jax.Array]
-    explain: Explain
-    trained: Trained
-    images: jax.Array
-    x: jax.Array
-    maps: jax.Array
-    ends: tuple[jax.Array, jax.Array] | None
-    key: jax.Array
-    steps: int
-
-    @property
-    def keys(self) -> jax.Array:
-        return image_keys(self.images, self.key)
-
-
-def _beats_both(own: jax.Array, random: jax.Array, edges: jax.Array) -> jax.Array:
-    return (own > random) & (own > edges)
-
-
-def _beats_random(own: jax.Array, random: jax.Array, edges: jax.Array) -> jax.Array:
-    return own > random
-
-
-def _is_nearer_to_random(own: jax.Array, random: jax.Array, edges: jax.Array) -> jax.Array:
-    return jnp.abs(own - random) < jnp.abs(own - edges)
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """A score of a map.
-
-    Attributes:
-      compute: function of a `Case` that returns the scores `[K, B]`.
-      higher_is_better: whether a large value is good.
-      meaning: what the score says.
-      paper: its source.
-      is_faithfulness: whether it compares the map with the network's answers; it needs no other map of the method.
-      ends: function of the normalised images that returns the first and the last images of a curve. Curves share one
-        program.
-      beats: rule of `beats`, a function of how good the map, the random map and the edges are (larger is better).
-    """
-
-    compute: Callable[[Case], jax.Array]
-    higher_is_better: bool
-    meaning: str
-    paper: str
-    is_faithfulness: bool = True
-    ends: Callable[[jax.Array], tuple[jax.Array, jax.Array]] | None = None
-    beats: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = _beats_both
-
-
-def _area(case: Case) -> jax.Array:
-    return area(case.value, *case.ends, case.maps, steps=case.steps)
-
-
-def _road(case: Case) -> jax.Array:
-    return road(case.value, case.x, case.maps, case.keys)
-
-
-def _infidelity(case: Case) -> jax.Array:
-    return infidelity(case.value, case.x, case.maps, case.keys)
-
-
-def _max_sensitivity(case: Case) -> jax.Array:
-    return max_sensitivity(lambda images: case.explain(case.trained, images), case.images, case.maps, case.keys)
-
-
-def _randomisation(case: Case) -> jax.Array:
-    return randomisation(case.explain, case.trained, case.images, case.maps, case.key)
-
-
-_RISE = "Petsiuk et al., RISE, BMVC 2018"
-_YEH = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
-
-SCORES: dict[str, Score] = {
-    "deletion": Score(
-        _area,
-        False,
-        "the target's mean value while the most important pixels disappear",
-        _RISE,
-        ends=lambda x: (x, jnp.zeros_like(x)),
-    ),
-    "insertion": Score(
-        _area,
-        True,
-        "the target's mean value while the most important pixels become sharp",
-        _RISE,
-        ends=lambda x: (blurred(x), x),
-    ),
-    "road": Score(
-        _road,
-        True,
-        "how much more the target falls without the most important pixels than without the least important ones",
-        "Rong et al., A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML 2022",
-    ),
-    "infidelity": Score(_infidelity, False, "the error of the map's prediction of how noise changes the target", _YEH),
-    "max_sensitivity": Score(
-        _max_sensitivity,
-        False,
-        "the largest relative change of the map under noise that nobody sees",
-        _YEH,
-        is_faithfulness=False,
-        beats=_beats_random,  # edges hardly change under noise, because they do not depend on the network
-    ),
-    "randomisation": Score(
-        _randomisation,
-        False,
-        "the rank correlation with the map of the same network with random parameters",
-        "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018",
-        is_faithfulness=False,
-        beats=_is_nearer_to_random,  # two random maps are not correlated, and equal edges wholly
-    ),
-}
-"""Scores by name."""
 
 
 def judge(
@@ -229,7 +90,7 @@ def judge(
             method = None if SCORES[name].is_faithfulness else explain  # its program serves all methods
             ends = _ends(name, images, trained.spec) if SCORES[name].ends else None
             values = _compute(SCORES[name].compute, trained, images, maps, ends, target, method, own, steps, alike)
-            verdict |= dict(zip(_names(name), values, strict=True))
+            verdict |= dict(zip(names_of(name), values, strict=True))
     return verdict
 
 
@@ -290,72 +151,3 @@ def _beside(maps: jax.Array, images: jax.Array, key: jax.Array) -> jax.Array:
 def _as_pytree(fn: Callable) -> Any:
     """Wraps a plain function, so that it can be an argument of a jitted function."""
     return Partial(fn) if jax.tree_util.all_leaves([fn]) else fn
-
-
-def beats(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns whether each map is better than both baselines, for each score of a verdict.
-
-    The baselines are a random map and an edge detector. Neither depends on the network, so two scores have their own
-    rule. On `max_sensitivity` a map must beat the random map only, because edges hardly change under noise. On
-    `randomisation` it must be nearer to the random map's correlation, about 0, than to the edges', which is 1.
-
-    Returns:
-      Name of a score to `[B]` bool.
-
-    >>> verdict = {"road": jnp.array([0.5, 0.5]), "random/road": jnp.zeros(2), "edges/road": jnp.array([0.4, 0.5])}
-    >>> beats(verdict)["road"].tolist()
-    [True, False]
-    """
-    return {name: score.beats(*_goodness(verdict, name)) for name, score in SCORES.items() if name in verdict}
-
-
-def flagged(verdict: Mapping[str, jax.Array]) -> jax.Array:
-    """Returns whether each map beats neither the random map nor the edge detector.
-
-    A map beats a baseline if it is better on more than half of the faithfulness scores (deletion, insertion, road and
-    infidelity) that the verdict holds.
-
-    Returns:
-      `[B]` bool.
-
-    Raises:
-      ValueError: the verdict holds no faithfulness score.
-
-    >>> verdict = {"road": jnp.array([0.5, 0.1]), "random/road": jnp.zeros(2) + 0.2, "edges/road": jnp.ones(2)}
-    >>> flagged(verdict).tolist()
-    [False, True]
-    """
-    return ~functools.reduce(operator.or_, beaten_baselines(verdict).values())
-
-
-def beaten_baselines(verdict: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns whether each map beats the random map and the edge detector, by the rule of `flagged`.
-
-    Returns:
-      Name of a baseline to `[B]` bool.
-
-    Raises:
-      ValueError: the verdict holds no faithfulness score.
-    """
-    faithful = [name for name, score in SCORES.items() if score.is_faithfulness]
-    names = [name for name in faithful if name in verdict]
-    if not names:
-        raise ValueError(f"a verdict flags maps by {', '.join(faithful)}, found {', '.join(verdict) or 'no score'}")
-    return dict(zip(BASELINES, _wins(dict(verdict), tuple(names)), strict=True))
-
-
-@jit(static_argnames="names")
-def _wins(verdict: dict[str, jax.Array], names: tuple[str, ...]) -> list[jax.Array]:
-    """Returns whether each map is better than each baseline on more than half of the named scores."""
-    own, *others = jnp.stack([_goodness(verdict, name) for name in names], 1)
-    return [2 * (own > each).sum(0) > len(names) for each in others]
-
-
-def _goodness(verdict: Mapping[str, jax.Array], name: str) -> jax.Array:
-    """Returns a score of the map and of both baselines, `[3, B]`, with a sign so that larger is better."""
-    values = jnp.stack([verdict[each] for each in _names(name)])
-    return values if SCORES[name].higher_is_better else -values
-
-
-def _names(score: str) -> tuple[str, ...]:
-    return score, *(f"{each}/{score}" for each in BASELINES)

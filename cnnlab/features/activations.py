@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 
 from cnnlab.data import check_images, normalise
-from cnnlab.explain.taps import Layer, find_layer, find_layers, run_all
+from cnnlab.explain.taps import Layer, find_layer, find_layers, is_reachable, run_all
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained
 
@@ -19,7 +19,7 @@ def activations(trained: Trained, images: jax.Array, layers: Sequence[str] | str
     Args:
       trained: the network, any Linen module; it needs no edits.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1].
-      layers: names of the layers; by default all whose output is an array.
+      layers: names of the layers; by default all whose output is an array that can be reached, so none in `nn.scan`.
 
     Returns:
       The output of each layer by its name, in the order of the layers: `[B, h, w, C]` or `[B, C]`. Of a layer that is
@@ -39,11 +39,24 @@ def activations(trained: Trained, images: jax.Array, layers: Sequence[str] | str
     """
     check_images(images, trained.spec, any_size=trained.any_size)
     shape, names = images.shape[1:], [layers] if isinstance(layers, str) else layers
-    chosen = find_layers(trained, shape) if names is None else [find_layer(trained, name, shape) for name in names]
-    outputs = _activations(trained, images, tuple(chosen))
-    return {layer.name: output for layer, output in zip(chosen, outputs, strict=True)}
+    if names is None:
+        chosen = list(filter(is_reachable, find_layers(trained, shape)))
+    else:
+        chosen = [find_layer(trained, name, shape) for name in names]
+    values = _outputs(trained, images, tuple(chosen))  # the program returns a dict sorted by name
+    return {layer.name: values[layer.name] for layer in chosen}
 
 
-@jit(static_argnames="layers")
-def _activations(trained: Trained, images: jax.Array, layers: tuple[Layer, ...]) -> list[jax.Array]:
-    return run_all(trained, normalise(images, trained.spec), layers)[1]
+def layer_outputs(trained: Trained, images: jax.Array, layers: Sequence[Layer]) -> dict[str, jax.Array]:
+    """Computes the outputs of layers for images as `activations` does, but unchecked, so that programs can contain it.
+
+    Args:
+      trained: the network; dropout is off.
+      images: `[B, H, W, C]`, uint8 or in [0, 1].
+      layers: layers from `cnnlab.explain.taps.find_layers`.
+    """
+    outputs = run_all(trained, normalise(images, trained.spec), layers)[1]
+    return {layer.name: output for layer, output in zip(layers, outputs, strict=True)}
+
+
+_outputs = jit(static_argnames="layers")(layer_outputs)

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnlab.errors import unknown
-from cnnlab.features.layers import convolutions
+from cnnlab.features.layers import convolutions, pixel_layer
 from cnnlab.trained import Trained
 
 
 def filters(trained: Trained, layers: str | Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Returns the kernels of convolutions as small pictures.
+
+    A dense layer that reads all pixels of the image is one, with kernels as large as the image.
 
     Args:
       trained: the network.
@@ -84,17 +86,24 @@ def _relative(difference: np.ndarray, kernel: np.ndarray) -> float:
 
 def kernels(trained: Trained, layers: str | Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Returns the kernels `[h, w, depth, C]` of convolutions; the arguments are those of `filters`."""
-    convs = convolutions(trained)
-    by_name = {each.maps: each.name for each in convs} | {each.name: each.name for each in convs}
-    chosen = [each.name for each in convs] if layers is None else [layers] if isinstance(layers, str) else layers
+    by_name = kernel_names(trained)
+    chosen = dict.fromkeys(by_name.values()) if layers is None else [layers] if isinstance(layers, str) else layers
     for name in chosen:
         if name not in by_name:
             raise unknown("convolution", name, by_name)
     return {by_name[name]: _kernel(trained, by_name[name]) for name in chosen}
 
 
+def kernel_names(trained: Trained) -> dict[str, str]:
+    """Returns the names by which `kernels` knows convolutions, in order, each with the name of its convolution."""
+    pixels, convs = pixel_layer(trained), convolutions(trained)
+    names = {} if pixels is None else {pixels: pixels}
+    return names | {each.maps: each.name for each in convs} | {each.name: each.name for each in convs}
+
+
 def _kernel(trained: Trained, name: str) -> np.ndarray:
     parameters = trained.variables["params"]
     for part in name.split("/"):
         parameters = parameters[part]
-    return np.asarray(parameters["kernel"], np.float32)
+    kernel = np.asarray(parameters["kernel"], np.float32)
+    return kernel if kernel.ndim == 4 else kernel.reshape(*trained.spec.shape, -1)

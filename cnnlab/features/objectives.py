@@ -108,7 +108,8 @@ def check_shape(trained: Trained, shape: Shape) -> None:
         if tuple(shape) == trained.spec.shape:
             raise
         wanted, (h, w) = "x".join(map(str, shape[:2])), trained.spec.size
+        reason = f": {error}" if type(error) is ValueError and "\n" not in str(error) else ""
         raise ValueError(
-            f"{type(trained.network).__name__} does not take images of {wanted} pixels; its training images have "
-            f"{h}x{w} ({type(error).__name__})"
+            f"{type(trained.network).__name__} does not take images of {wanted} pixels{reason}; its training images "
+            f"have {h}x{w}"
         ) from error

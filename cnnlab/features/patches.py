@@ -14,8 +14,9 @@ import numpy as np
 
 from cnnlab.anatomy.views import View, views
 from cnnlab.console import console, progress_bar
-from cnnlab.data import Dataset, Examples, check_images, evaluation_batches, normalise
-from cnnlab.explain.taps import Layer, find_layer, find_layers, is_spatial, run_all
+from cnnlab.data import Dataset, Examples, check_images, evaluation_batches
+from cnnlab.explain.taps import Layer, find_layer, find_layers, is_spatial
+from cnnlab.features.activations import layer_outputs
 from cnnlab.features.cutting import cut, patch_windows
 from cnnlab.features.layers import check_units, choose_layers
 from cnnlab.runtime.compile import jit
@@ -209,7 +210,9 @@ def top_patches_by_layer(
     for layer in chosen:
         values, index, flat = best[layer.name]
         if np.isnan(values).any():
-            raise FloatingPointError(f"the layer {layer.name} has the activation NaN; train the network again")
+            raise FloatingPointError(
+                f"the layer {layer.name} has the activation NaN; if no image holds NaN, train the network again"
+            )
         place = np.stack(np.divmod(flat, layer.shape[2]), -1) if is_spatial(layer) else np.zeros((*flat.shape, 2), int)
         view = seen[layer.name]
         means, maxima = (np.concatenate(part) for part in zip(*parts[layer.name], strict=True))
@@ -266,14 +269,13 @@ def _scan(
     Returns the best places, for how many images each unit is positive, `[C]`, and its mean and maximum for each image,
     `[B, C]`.
     """
-    _, outputs = run_all(trained, normalise(images, trained.spec), layers)
     b, new, fired, sample = len(images), {}, {}, {}
-    for layer, output in zip(layers, outputs, strict=True):
+    for name, output in layer_outputs(trained, images, layers).items():
         maps = output.astype(jnp.float32).reshape(b, -1, output.shape[-1])
         largest, real = maps.max(1), weight[:, None] > 0
-        fired[layer.name] = jnp.sum(real & (largest > 0), 0, dtype=jnp.int32)
-        sample[layer.name] = maps.mean(1), largest
-        before = best[layer.name]
+        fired[name] = jnp.sum(real & (largest > 0), 0, dtype=jnp.int32)
+        sample[name] = maps.mean(1), largest
+        before = best[name]
         # Of equal values `top_k` takes the first one, and the places before the batch come first.
         values, image = jax.lax.top_k(jnp.where(real, largest, -jnp.inf).T, min(b, before[0].shape[1]))
         place = maps[image, :, jnp.arange(maps.shape[-1])[:, None]].argmax(-1)
@@ -282,5 +284,5 @@ def _scan(
             for old, array in zip(before, (values, start + image, place), strict=True)
         ]
         _, order = jax.lax.top_k(both[0], before[0].shape[1])
-        new[layer.name] = tuple(jnp.take_along_axis(array, order, 1) for array in both)
+        new[name] = tuple(jnp.take_along_axis(array, order, 1) for array in both)
     return new, fired, sample

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
 
 from cnnlab.anatomy.views import views
 from cnnlab.console import console, progress_bar
-from cnnlab.data.spec import standardise
 from cnnlab.errors import check_known
 from cnnlab.explain.taps import Layer, find_layer, find_layers, is_spatial
-from cnnlab.explain.targets import Target
+from cnnlab.features.ascent import Program, Settings, climb
 from cnnlab.features.image_statistics import ImageStatistics, measured_statistics, natural_statistics
 from cnnlab.features.layers import check_units
-from cnnlab.features.objectives import OBJECTIVES, check_shape, choose_targets, values_of
+from cnnlab.features.objectives import OBJECTIVES, check_shape, choose_targets
 from cnnlab.features.parametrisation import PARAMETRISATIONS
-from cnnlab.features.transformations import Transformations, transform
-from cnnlab.runtime.compile import jit
+from cnnlab.features.transformations import Transformations
 from cnnlab.trained import Trained
 
-_BYTES = {
-    "cpu": 1 << 25
-}  # of the outputs of all layers up to the visualised one, for the images of a chunk; more do not fit a cache
+# Bytes of the outputs of all layers up to the visualised one, for the images of a chunk; on a CPU more fit no cache.
+_BYTES = {"cpu": 1 << 25}
 _ACCELERATOR_BYTES = 1 << 31
-_TRANSFORMATIONS = 2**31 - 1  # for their key; the noise's keys are those of units
 
 
 @struct.dataclass
@@ -74,26 +68,6 @@ class Visualisation:
         names = ["target"] * len(self.images) if self.units is None else [f"unit {unit}" for unit in self.units]
         titles = [f"{name}: {value:.3g}" for name, value in zip(names, self.activation, strict=True)]
         return png_bytes(gallery(self.images, titles, title=self.layer or "", columns=8))
-
-
-class _Settings(NamedTuple):
-    """The static settings of a compiled step; `sign` is -1 to minimise the activation."""
-
-    parametrisation: str
-    shape: tuple[int, int, int]
-    ranges: Transformations
-    total_variation: float
-    l2: float
-    sign: int
-    learning_rate: float
-
-
-class _State(NamedTuple):
-    """The state that a step changes: parameters, Adam's moments, and the sum of the gradient's sizes `[B, H, W]`."""
-
-    parameters: jax.Array
-    moments: Any
-    reached: jax.Array
 
 
 def visualise(
@@ -162,7 +136,7 @@ def visualise(
     >>> from cnnlab.models import create_model
     >>> from cnnlab.tasks import Classification
     >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
-    >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))), net, Classification(), spec)
+    >>> trained = Trained(net.init(jax.random.key(0), np.zeros((1, 28, 28, 1))), net, Classification(), spec)
     >>> result = visualise(trained, layer="conv1", units=[2, 5], steps=4)
     >>> result.images.shape, bool((result.history[-1] > result.history[0]).all())
     ((2, 28, 28, 1), True)
@@ -196,12 +170,12 @@ def visualise(
             raise ValueError("units must name at least one unit, found none")
     statistics = natural_statistics(shape) if examples is None else _measured(trained, examples, shape)
     ranges, penalties = Transformations(int(jitter), float(rotation), float(scale)), (total_variation, l2)
-    settings = _Settings(parametrisation, shape, ranges, *map(float, penalties), -1 if negative else 1, float(rate))
+    settings = Settings(parametrisation, shape, ranges, *map(float, penalties), -1 if negative else 1, float(rate))
     field = None if tapped is None else _receptive_field(trained, tapped, shape)
     if chunk is None:  # chunks of about the same size, because the last one is filled up
         chunk = -(-len(numbers) // -(-len(numbers) // _fitting_chunk(trained, tapped, shape)))
     chunk = min(len(numbers), chunk)
-    program = _Program(trained, targets, tapped, objective, statistics, settings)
+    program = Program(trained, targets, tapped, objective, statistics, settings)
     parts = []
     with progress_bar(console(quiet), texts={"label": "steps x units"}, total=steps * len(numbers)) as update:
         for start in range(0, len(numbers), chunk):
@@ -211,7 +185,7 @@ def visualise(
             def done(step: int, start: int = start, count: int = count) -> None:
                 update(completed=steps * start + step * count)
 
-            part = _optimise(program, some, jax.random.key(seed), steps, done)
+            part = climb(program, some, jax.random.key(seed), steps, done)
             parts.append([array[..., :count] if i == 2 else array[:count] for i, array in enumerate(part)])
     images, activation, history, reached = (
         np.concatenate(each, -1 if i == 2 else 0) for i, each in enumerate(zip(*parts, strict=True))
@@ -227,97 +201,6 @@ def visualise(
         "target" if tapped is None else objective,
         field,
     )
-
-
-class _Program(NamedTuple):
-    """The arguments of a step that stay the same for all chunks; a layer takes the place of targets."""
-
-    trained: Trained
-    targets: tuple[Target, ...]
-    layer: Layer | None
-    objective: str
-    statistics: ImageStatistics
-    settings: _Settings
-
-    def targets_of(self, units: np.ndarray) -> tuple[Target, ...]:
-        """Returns the targets of the images of a chunk."""
-        return self.targets if self.layer is None else (OBJECTIVES[self.objective](self.layer, jnp.asarray(units)),)
-
-
-def _optimise(
-    program: _Program, units: np.ndarray, key: jax.Array, steps: int, done: Callable[[int], None]
-) -> tuple[np.ndarray, ...]:
-    """Optimises the images of a chunk; returns images, their values, the history `[steps, B]`, and `_State.reached`."""
-    targets, fixed = program.targets_of(units), (program.statistics, program.settings)
-    state, history = _start(key, units, program.settings), []
-    key = jax.random.fold_in(key, _TRANSFORMATIONS)
-    for step in range(steps):
-        state, value = _step(state, program.trained, targets, jax.random.fold_in(key, step), *fixed)
-        history.append(value)
-        if step:
-            jax.block_until_ready(history[-2])  # or the progress would run ahead of the device
-        done(step + 1)
-    images, values = _finish(state.parameters, program.trained, targets, *fixed)
-    return jax.device_get((images, values, jnp.stack(history), state.reached))
-
-
-@jit(static_argnames="settings")
-def _start(key: jax.Array, units: jax.Array, settings: _Settings) -> _State:
-    draw = PARAMETRISATIONS[settings.parametrisation].draw
-    parameters = jax.vmap(lambda unit: draw(jax.random.fold_in(key, unit), settings.shape))(units)
-    return _State(
-        parameters, optax.adam(settings.learning_rate).init(parameters), jnp.zeros((len(units), *settings.shape[:2]))
-    )
-
-
-@jit(static_argnames="settings", donate_argnames="state")
-def _step(
-    state: _State,
-    trained: Trained,
-    targets: tuple[Target, ...],
-    key: jax.Array,
-    statistics: ImageStatistics,
-    settings: _Settings,
-) -> tuple[_State, jax.Array]:
-    """Takes a step of Adam for all images of a chunk, which do not influence each other."""
-
-    def loss(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = standardise(images, trained.spec)
-        value = values_of(trained, targets, transform(x, key, settings.ranges))
-        penalty = settings.total_variation * total_variation_of(images) + settings.l2 * (x**2).mean((1, 2, 3))
-        return (penalty - settings.sign * value).sum(), value
-
-    images, pull = jax.vjp(lambda p: _images(p, statistics, settings), state.parameters)
-    gradient, value = jax.grad(loss, has_aux=True)(images)
-    updates, moments = optax.adam(settings.learning_rate).update(pull(gradient)[0], state.moments)
-    reached = state.reached + jnp.abs(gradient).mean(-1)
-    return _State(optax.apply_updates(state.parameters, updates), moments, reached), value
-
-
-@jit(static_argnames="settings")
-def _finish(
-    parameters: jax.Array,
-    trained: Trained,
-    targets: tuple[Target, ...],
-    statistics: ImageStatistics,
-    settings: _Settings,
-) -> tuple[jax.Array, jax.Array]:
-    images = _images(parameters, statistics, settings)
-    return images, values_of(trained, targets, standardise(images, trained.spec))
-
-
-def _images(parameters: jax.Array, statistics: ImageStatistics, settings: _Settings) -> jax.Array:
-    return PARAMETRISATIONS[settings.parametrisation].images(parameters, statistics, settings.shape)
-
-
-def total_variation_of(images: jax.Array) -> jax.Array:
-    """Computes the mean absolute difference of neighbouring pixels, along rows plus along columns, `[B]`.
-
-    >>> total_variation_of(jnp.array([[[[0.0], [1.0]], [[0.0], [1.0]]]])).tolist()
-    [1.0]
-    """
-    pairs = [jnp.abs(jnp.diff(images, axis=axis)) for axis in (1, 2) if images.shape[axis] > 1]
-    return sum((pair.mean((1, 2, 3)) for pair in pairs), jnp.zeros(len(images)))
 
 
 def _sides(trained: Trained, size: int | tuple[int, int] | None) -> tuple[int, int]:

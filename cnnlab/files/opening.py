@@ -68,10 +68,12 @@ def opened(file, name: str) -> Iterator:
     except MemoryError as error:
         raise ImageError(f"{name} needs more memory than is free; shrink it") from error
     except (*_DAMAGE, Image.DecompressionBombError) as error:
-        if getattr(error, "errno", None) not in (None, *_OWN_FAULT):
+        fault = getattr(error, "errno", None)
+        if fault is not None and fault not in _OWN_FAULT:
             raise OSError(f"cannot read {name} now: {error}") from error
         cure = next((cure for ends, cure in _CURES.items() if name.lower().endswith(ends)), "repair or remove it")
         reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
+        reason, cure = _OWN_FAULT.get(fault, (reason, cure))
         raise ImageError(f"cannot read {name} as an image ({reason}); {cure}") from error
 
 
@@ -176,6 +178,13 @@ _CURES = {
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 
-# System errors that concern one file: missing (a dangling link), no permission, a folder. Others, such as a failing
-# disk or too many open files, say nothing about the file, so no reader may skip it.
-_OWN_FAULT = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP)
+# System errors that concern one file, each with what is wrong and what to do. Others, such as a failing disk or too
+# many open files, say nothing about the file, so no reader may skip it.
+_DENIED = "reading it is not permitted", "change its permissions"
+_OWN_FAULT = {
+    errno.ENOENT: ("there is no such file", "check its path"),
+    errno.EISDIR: ("it is a directory", "give an image file"),
+    errno.ELOOP: ("its link leads nowhere", "check its path"),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+}

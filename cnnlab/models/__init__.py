@@ -70,13 +70,13 @@ MODELS: dict[str, Network] = {
     "resnet18": _resnet(2, 2, 2, 2),
     "resnet34": _resnet(3, 4, 6, 3),
     "resnet50": _resnet(3, 4, 6, 3, block="bottleneck"),
-    **{f"resnet{6 * n + 2}": _small_resnet(n) for n in (3, 5, 7, 9)},
+    **{f"resnet{6 * n + 2}": _small_resnet(n) for n in (1, 3, 5, 7, 9)},
     "googlenet": Network(
         GoogLeNet, weights=Weights(torch_weights.googlenet(), "symmetric", auxiliary=("aux1", "aux2"))
     ),
     "googlenet_paper": Network(partial(GoogLeNet, norm=False, large=5, last_pool=3, dropout=0.4)),
     "xception": Network(Xception, (299, 299, 3)),
-    "unet": Network(UNet),
+    "unet": Network(partial(UNet, up="bilinear")),
     "encoder_decoder": Network(EncoderDecoder, (64, 64, 3), 2),
     "grid_detector": Network(GridDetector, (64, 64, 3), 8),
     "yolo": Network(YOLO),

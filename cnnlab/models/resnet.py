@@ -18,7 +18,8 @@ class ResNet(nn.Module):
     """A residual network: a first convolution, stages of residual blocks, the mean over positions and a dense layer.
 
     For 1,000 classes `resnet18` has 11,689,512 parameters, `resnet34` 21,797,672 and `resnet50` 25,557,032. For
-    CIFAR-10 `resnet20` has 269,722; `resnet32`, `resnet44` and `resnet56` have the same form with more blocks.
+    CIFAR-10 `resnet20` has 269,722; `resnet8`, `resnet32`, `resnet44` and `resnet56` have its form and other numbers of
+    blocks.
 
     Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1 and section 4.2.
 

@@ -1,5 +1,6 @@
 """U-Net: a contracting path that collects context, and an expanding path that restores positions."""
 
+import functools
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from cnnlab.errors import check_known
 from cnnlab.nn.blocks import Conv, dropout, max_pool, spatial_dropout
 from cnnlab.nn.convolution import ConvBlock
-from cnnlab.nn.upsampling import TransposedUp, concatenate_skip, crop_centre
+from cnnlab.nn.upsampling import InterpolatedUp, TransposedUp, concatenate_skip, crop_centre
 
 
 class DoubleConv(nn.Module):
@@ -46,7 +47,8 @@ class UNet(nn.Module):
     """U-Net: blocks that halve the image, as many blocks that double it again with skips, and logits for every pixel.
 
     `UNet(2, norm=False, border="valid")` is the paper's network. It has 31,030,658 parameters and maps 572x572 pixels
-    to 388x388. With the borders `zero` and `mirror` the output has the size of the input, for images of any size.
+    to 388x388. The network that is named `unet` interpolates its maps (`up="bilinear"`). With the borders `zero` and
+    `mirror` the output has the size of the input, for images of any size.
 
     Source: Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015,
     figure 1. Batch norm, spatial dropout, residual blocks and added skips are not in that paper; they became usual
@@ -65,8 +67,10 @@ class UNet(nn.Module):
         Biomedical Image Segmentation, DLMIA 2016).
       skip: `concatenate` appends the channels of the map from the way down; `add` adds them, so that the next block has
         half as many input channels; `none` leaves them out, for comparison.
-      border: `zero` pads every convolution. `valid` pads none, so that the output has `margin(depth)` rows and columns
-        fewer. `mirror` is `valid` on an image that is mirrored beyond its border, like the paper's tiles.
+      up: how a map doubles its height and width. `transposed` is the paper's 2x2 transposed convolution, which may draw
+        chequerboards until it is trained long enough. `bilinear` and `nearest` interpolate a 1x1 convolution.
+      border: `zero` pads every convolution. `valid` pads none, so that the output has `margin(depth, up)` rows and
+        columns fewer. `mirror` is `valid` on an image that is mirrored beyond its border, like the paper's tiles.
       dtype: type of the computation; parameters stay float32.
 
     >>> network = UNet(3, width=2, depth=2)
@@ -82,24 +86,27 @@ class UNet(nn.Module):
     central_dropout: float = 0.0
     residual: bool = False
     skip: Literal["concatenate", "add", "none"] = "concatenate"
+    up: Literal["transposed", "bilinear", "nearest"] = "transposed"
     border: Literal["zero", "mirror", "valid"] = "zero"
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True) -> jax.Array:
         check_known("skip", self.skip, SKIPS)
+        check_known("up", self.up, UPS)
         check_known("border", self.border, ("zero", "mirror", "valid"))
         if min(self.width, self.depth) < 1:
             raise ValueError(f"width and depth must be 1 or more, found {self.width} and {self.depth}")
         size = x.shape[1:3]
         if self.border == "valid":
-            size = tuple(side - margin(self.depth) for side in size)
+            removed = margin(self.depth, self.up)
+            size = tuple(side - removed for side in size)
             if min(size) < 1:
                 raise ValueError(
-                    f"without padding a U-Net of depth {self.depth} removes {margin(self.depth)} rows and columns, but "
+                    f"without padding a U-Net of depth {self.depth} removes {removed} rows and columns, but "
                     f"the image has {x.shape[1]}x{x.shape[2]} pixels; use a larger image, or the border zero or mirror"
                 )
-        x = _pad(x, size, self.depth, self.border)
+        x = _pad(x, size, self.depth, self.border, self.up)
 
         block = {
             "padding": "SAME" if self.border == "zero" else "VALID",
@@ -124,7 +131,10 @@ class UNet(nn.Module):
         x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name="dropout_bottleneck")(x)
         x = central(x, self.depth, "bottleneck")
         for i in reversed(range(self.depth)):
-            x = join(TransposedUp(self.width * 2**i, dtype=self.dtype, name=f"up{i + 1}")(x), skips[i])
+            x = UPS[self.up](self.width * 2**i, dtype=self.dtype, name=f"up{i + 1}")(x)
+            if self.border != "zero":
+                x = crop_centre(x, tuple(side - _unknown_rows(self.up) for side in x.shape[1:3]))
+            x = join(x, skips[i])
             x = DoubleConv(self.width * 2**i, name=f"join{i + 1}", **block)(x, **average)
             x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name=f"dropout{i + 1}")(x)
             x = central(x, i, f"join{i + 1}")
@@ -132,24 +142,32 @@ class UNet(nn.Module):
         return x[:, : size[0], : size[1]]
 
 
-def margin(depth: int) -> int:
+def margin(depth: int, up: str = "transposed") -> int:
     """Computes how many rows (and columns) a U-Net without padding removes from its input: `12 * 2^depth - 8`.
 
     Every block removes 4 rows at its own resolution. With d = `depth` that is `4 (1 + 2 + ... + 2^(d-1))` rows of the
-    input on the way down, as many on the way up, and `4 * 2^d` at the bottom.
+    input on the way down, as many on the way up, and `4 * 2^d` at the bottom. Bilinear interpolation does not know the
+    outermost rows, because they lie between the map and the rows beyond it; without these 2 rows of each interpolation
+    it is `14 * 2^depth - 10`.
 
-    >>> 572 - margin(4)
-    388
+    >>> 572 - margin(4), margin(1, "bilinear")
+    (388, 18)
     """
-    return 12 * 2**depth - 8
+    return 12 * 2**depth - 8 + _unknown_rows(up) * (2**depth - 1)
 
 
-def _pad(x: jax.Array, size: tuple[int, int], depth: int, border: str) -> jax.Array:
+def _unknown_rows(up: str) -> int:
+    """Returns how many rows of a map without padding depend on rows beyond it after it was doubled."""
+    return 2 if up == "bilinear" else 0
+
+
+def _pad(x: jax.Array, size: tuple[int, int], depth: int, border: str, up: str) -> jax.Array:
     """Pads the image to the smallest size that every pooling can halve and whose output is at least `size`."""
     multiple = 2**depth
-    extra = 0 if border == "zero" else margin(depth)
-    # Without padding the output is 2^d n - 4 (2^d - 1) = 4 modulo 2^d, where n is the output side of the bottleneck.
-    rest = 0 if border == "zero" else 4
+    extra = 0 if border == "zero" else margin(depth, up)
+    # Without padding the output is 2^d n - r (2^d - 1) = r modulo 2^d, where n is the output side of the bottleneck and
+    # r the rows that every level on the way up removes.
+    rest = 0 if border == "zero" else 4 + _unknown_rows(up)
     pads = []
     for side, target in zip(x.shape[1:3], size, strict=True):
         out = max(target, multiple if border == "zero" else 1)
@@ -167,3 +185,10 @@ def _add_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
 
 SKIPS = {"concatenate": concatenate_skip, "add": _add_skip, "none": lambda x, skip: x}
 """How a block on the way up takes in the map of the same size from the way down."""
+
+UPS = {
+    "transposed": TransposedUp,
+    "bilinear": functools.partial(InterpolatedUp, method="bilinear"),
+    "nearest": functools.partial(InterpolatedUp, method="nearest"),
+}
+"""How a block on the way up doubles the height and width of its map."""

@@ -6,7 +6,7 @@ from cnnlab.nn.convolution import BatchNorm, ConvBlock, SeparableConv
 from cnnlab.nn.inception import Inception
 from cnnlab.nn.positional import PositionMean, pixel_positions, positional_encoding
 from cnnlab.nn.residual import BasicBlock, Bottleneck
-from cnnlab.nn.upsampling import ResizeUp, TransposedUp, concatenate_skip, crop_centre
+from cnnlab.nn.upsampling import InterpolatedUp, ResizeUp, TransposedUp, concatenate_skip, crop_centre
 
 __all__ = [
     "BasicBlock",
@@ -16,6 +16,7 @@ __all__ = [
     "ConvBlock",
     "Dropout",
     "Inception",
+    "InterpolatedUp",
     "PositionMean",
     "ResizeUp",
     "SeparableConv",

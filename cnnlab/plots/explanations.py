@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ORANGE, _BLUE = np.array([213, 94, 0]) / 255, np.array([0, 114, 178]) / 255  # Okabe and Ito's
-_WARNING = "#b00020"
+_STYLE_OF_WARNING = {"color": "#b00020", "fontweight": "bold"}
 _MOST = 8  # images of a sheet
 _SMALL = 0.01  # probability below which a title shows no digits
 _WIDTH = 108  # letters in a line of a sentence below three pictures
@@ -69,22 +69,50 @@ def overlay_map(image: np.ndarray, values: np.ndarray, *, scale: float | None = 
     return np.rint(255 * (grey + share * (colour - grey))).astype(np.uint8)
 
 
-def explanation_sheet(images: np.ndarray, maps: np.ndarray, spread: np.ndarray | None = None) -> Figure:
-    """Draws the first images in a row each: the image, the map laid over it, and its error bars.
+def meaning_of_colours(maps: np.ndarray) -> str:
+    """Says what the colours of maps mean, by whether they have a sign.
+
+    >>> meaning_of_colours(np.array([0.0, 1.0]))
+    'orange marks what counts for the answer'
+    """
+    signed = np.any(np.asarray(maps) < 0)
+    return "orange speaks for the answer, blue against it" if signed else "orange marks what counts for the answer"
+
+
+def explanation_sheet(
+    images: np.ndarray,
+    maps: np.ndarray,
+    spread: np.ndarray | None = None,
+    *,
+    titles: Sequence[str],
+    flagged: np.ndarray | None = None,
+) -> Figure:
+    """Draws the first images, two in a row: the image, the map laid over it, and its error bars.
 
     Args:
       images: `[B, H, W, C]`, uint8 or in [0, 1].
       maps: `[B, H, W]`.
       spread: `[B, H, W]`, standard deviation of the maps.
+      titles: what each map explains.
+      flagged: `[B]`, whether the verdict warns of a map; None without a verdict.
     """
-    number, columns = min(len(images), _MOST), 2 if spread is None else 3
-    figure, axes = new_figure(number, columns, size=(1.8 * columns, 1.9 * number))
-    for i, row in enumerate(axes):
-        show(row[0], np.asarray(images[i]))
+    number, width = min(len(images), _MOST), 2 if spread is None else 3
+    columns = width * min(number, 2)
+    rows = -(-width * number // columns)
+    figure, axes = new_figure(rows, columns, size=(1.8 * columns, 2.0 * rows + 0.3))
+    for axis in axes.flat:
+        axis.axis("off")
+    shown = "" if number == len(images) else f"; {number} of {len(images):,} images"
+    figure.suptitle(meaning_of_colours(maps) + shown, fontsize="small")
+    for i, places in zip(range(number), axes.reshape(-1, width), strict=False):
+        show(places[0], np.asarray(images[i]))
         panel = Panel("", "", np.asarray(maps[i]), None if spread is None else np.asarray(spread[i]))
-        _draw_maps(row[1:], images[i], panel)
-    for axis, title in zip(axes[0], ("image", "map", "standard deviation"), strict=False):
-        axis.set_title(title, fontsize="small")
+        _draw_maps(places[1:], images[i], panel)
+        warns = flagged is not None and bool(flagged[i])
+        text = for_figure(titles[i]) + ("\ndo not trust it" if warns else "")
+        places[1].set_title(text, fontsize="small", **(_STYLE_OF_WARNING if warns else {}))
+        if spread is not None:
+            places[2].set_title("standard deviation", fontsize="small")
     return figure
 
 
@@ -110,7 +138,7 @@ def panel_sheet(image: np.ndarray, panels: Sequence[Panel], *, title: str) -> Fi
         _draw_maps(axes[1:], image, panel)
         if panel.sentence:
             lines = textwrap.fill(for_figure(panel.sentence), round(_WIDTH * columns / 3))
-            style = {"color": _WARNING, "fontweight": "bold"} if panel.flagged else {}
+            style = _STYLE_OF_WARNING if panel.flagged else {}
             row.supxlabel(lines, fontsize="x-small", x=0.02, ha="left", **style)
     return figure
 
@@ -141,14 +169,13 @@ def _outline(axis: Axes, mark: Any) -> None:
         axis.contour(np.asarray(mark, float), levels=[0.5], colors="#009e73", linewidths=1)
 
 
-def class_sheet(image: np.ndarray, maps: np.ndarray, names: Sequence[str], probs: np.ndarray) -> Figure:
+def class_sheet(image: np.ndarray, maps: np.ndarray, titles: Sequence[str]) -> Figure:
     """Draws an image and the maps of its classes, the most probable first.
 
     Args:
       image: `[H, W, C]`, uint8 or in [0, 1].
       maps: `[k, H, W]`.
-      names: names of the classes.
-      probs: `[k]`, their probabilities.
+      titles: the title of each map, such as `cat, p = 0.25`.
     """
     columns = min(1 + len(maps), _COLUMNS)
     rows = -(-(1 + len(maps)) // columns)
@@ -156,9 +183,9 @@ def class_sheet(image: np.ndarray, maps: np.ndarray, names: Sequence[str], probs
     for axis in axes.flat:
         axis.axis("off")
     show(axes[0, 0], np.asarray(image))
-    for axis, values, name, prob in zip(axes.flat[1:], maps, names, probs, strict=False):
+    for axis, values, title in zip(axes.flat[1:], maps, titles, strict=False):
         axis.imshow(overlay_map(image, values))
-        axis.set_title(f"{for_figure(name)}, {probability_text(prob)}", fontsize="small")
+        axis.set_title(for_figure(title), fontsize="small")
     return figure
 
 

@@ -17,6 +17,7 @@ _ORANGE, _BLUE = np.array([213, 94, 0]) / 255, np.array([0, 114, 178]) / 255  # 
 _DPI = 120
 _TILE, _SMALL = 60, 40  # pixels of the longer side of a tile, and of a patch
 _WIDTH = 1100  # pixels of a page
+_BARS, _BAR = 40, 130  # bars in a row, and pixels of the height of a row
 _LABEL, _LINE, _GAP, _SEAM = 17, 21, 12, 2  # pixels of a label, a line of the title, and between blocks and tiles
 
 Scale = Literal["unit", "layer"]
@@ -50,7 +51,7 @@ def tile_sheet(tiles: Sequence[np.ndarray], labels: Sequence[str], *, title: str
       title: lines above the tiles.
       scale: whether the largest size is that of each tile alone (`unit`) or of all tiles (`layer`).
     """
-    return _page([_enlarged(each, _TILE) for each in _coloured(tiles, scale)], labels, title=title)
+    return _page([_framed(_enlarged(each, _TILE)) for each in _coloured(tiles, scale)], labels, title=title)
 
 
 def pair_sheet(
@@ -66,8 +67,54 @@ def pair_sheet(
     The arguments are those of `tile_sheet`.
     """
     pairs = _coloured([np.stack(pair) for pair in zip(before, after, strict=True)], scale, depth=4)
-    blocks = [_beside([_enlarged(each, _TILE) for each in pair]) for pair in pairs]
+    blocks = [_beside([_framed(_enlarged(each, _TILE)) for each in pair]) for pair in pairs]
     return _page(blocks, labels, title=title)
+
+
+def bar_sheet(values: np.ndarray, labels: Sequence[str], *, title: str, image: np.ndarray) -> Figure:
+    """Draws an image `[H, W, C]` and a bar for each of n values, in rows; orange is positive, blue negative.
+
+    Args:
+      values: `[n]`.
+      labels: a label for each bar.
+      title: lines above the bars.
+      image: the image that the values belong to, uint8.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    rows = -(-len(values) // _BARS)
+    each = -(-len(values) // rows)
+    lines, letters = title.splitlines(), max(map(len, labels))
+    top, low = _LINE * len(lines) + 2 * _GAP, _GAP + 6 * letters  # pixels of the title, and of upright labels
+    picture, left = _enlarged(_natural(image), 2 * _TILE), 2 * _TILE + 70
+    height, width = top + max(rows * (_BAR + low), len(picture) + _GAP), left + max(17 * each, 430) + _GAP
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    for number, line in enumerate(lines):
+        style = {"fontsize": 9 if number == 0 else 7.5, "fontweight": "bold" if number == 0 else "normal"}
+        figure.text(_GAP / width, 1 - (_LINE * number + _GAP) / height, for_figure(line), va="center", **style)
+    place = _GAP, height - top - len(picture), picture.shape[1], len(picture)
+    axis = figure.add_axes((place[0] / width, place[1] / height, place[2] / width, place[3] / height))
+    axis.imshow(np.clip(picture, 0, 1), interpolation="nearest", aspect="auto")
+    axis.set_axis_off()
+    ends = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    margin = 0.05 * ((ends[1] - ends[0]) or 1)
+    for row in range(rows):
+        part = values[row * each : (row + 1) * each]
+        bottom = height - top - row * (_BAR + low) - _BAR
+        right = (width - left - _GAP) * len(part) / each
+        axis = figure.add_axes((left / width, bottom / height, right / width, _BAR / height))
+        axis.bar(range(len(part)), part, color=[_ORANGE if value > 0 else _BLUE for value in part])
+        axis.axhline(0, color="black", linewidth=0.5)
+        axis.set_xlim(-0.6, len(part) - 0.4)
+        axis.set_ylim(ends[0] - margin, ends[1] + margin)
+        names = [for_figure(label) for label in labels[row * each : (row + 1) * each]]
+        axis.set_xticks(range(len(part)), names, rotation=90, fontsize=6.5)
+        axis.tick_params(length=0)
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.tick_params("y", labelsize=6.5, length=2)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+    return figure
 
 
 def unit_sheet(units: Sequence[Unit], *, title: str) -> Figure:
@@ -132,7 +179,12 @@ def _enlarged(tile: np.ndarray, side: int) -> np.ndarray:
     longer = max(tile.shape[:2])
     factor = max(1, round(side / longer)) if longer <= side else side / longer
     rows, columns = (_averaging(n, max(1, round(n * factor))) for n in tile.shape[:2])
-    return np.einsum("yi,ijc,xj->yxc", rows, tile, columns)
+    return np.einsum("yi,ijc,xj->yxc", rows, tile, columns, optimize=True)
+
+
+def _framed(tile: np.ndarray) -> np.ndarray:
+    """Returns a tile with a thin grey frame, which shows where it ends if zeros are white."""
+    return np.pad(tile, ((1, 1), (1, 1), (0, 0)), constant_values=0.8)
 
 
 def _averaging(before: int, after: int) -> np.ndarray:

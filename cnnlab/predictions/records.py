@@ -86,7 +86,7 @@ def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Ph
       prediction: prediction of the photo, without a batch axis.
       spec: input specification of the network.
       photo: the photo.
-      target: common beginning of the files' paths: `out/photo` gives `out/photo_mask.png`.
+      target: common beginning of the files' paths: `out/photo` gives `out/photo_boxes.png`.
 
     Returns:
       Paths of the files by the name of the drawing.

@@ -1,4 +1,4 @@
-"""What the layers of any network compute, read off by a tap."""
+"""The features by which a network describes an image."""
 
 from typing import Any
 
@@ -7,39 +7,6 @@ import jax
 
 from cnnlab.nn.taps import first_input, tap
 from cnnlab.trained import Trained, logits
-
-
-def layer_outputs(trained: Trained, images: jax.Array) -> dict[str, jax.Array]:
-    """Returns the output of each module that has variables, by its path, in the order of their calls.
-
-    Modules that contain others, and modules that return no single array, are left out. Of a module that is called
-    several times, the last call counts.
-
-    Args:
-      trained: the network.
-      images: `[B, H, W, C]`, uint8 or in [0, 1].
-
-    >>> import jax.numpy as jnp
-    >>> from cnnlab.data import InputSpec
-    >>> from cnnlab.models import create_model
-    >>> from cnnlab.tasks import Classification
-    >>> net, images = create_model("lenet5", num_classes=2), jnp.ones((3, 28, 28, 1))
-    >>> trained = Trained(net.init(jax.random.key(0), images), net, Classification(), InputSpec((28, 28), classes="ab"))
-    >>> {name: values.shape for name, values in layer_outputs(trained, images).items() if "conv" in name}
-    {'conv1': (3, 28, 28, 6), 'conv2': (3, 10, 10, 16)}
-    """
-    outputs: dict[str, jax.Array] = {}
-
-    def look(module: nn.Module, call, args, kwargs) -> Any:
-        out = call(*args, **kwargs)
-        if _is_layer(module) and isinstance(out, jax.Array):
-            outputs.pop("/".join(module.path), None)
-            outputs["/".join(module.path)] = out
-        return out
-
-    with tap(look):
-        logits(trained, images)
-    return outputs
 
 
 def last_features(trained: Trained, images: jax.Array) -> jax.Array:

@@ -10,8 +10,9 @@ import numpy as np
 
 from cnnlab.anatomy import Row, Summary
 from cnnlab.data import Examples, as_float, evaluation_batches
+from cnnlab.explain.taps import Layer, find_layers, is_reachable
+from cnnlab.features.activations import layer_outputs
 from cnnlab.geometry.warp import affine, warp_images
-from cnnlab.probe.features import layer_outputs
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained
 
@@ -90,9 +91,9 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
       `equivariance` (None without spatial axes, or if its stride does not divide the shift) and `linearity`.
     """
     size = summary.input[:2]
-    example = jax.ShapeDtypeStruct((1, *summary.input), jnp.float32)
-    shapes = {name: out.shape[1:] for name, out in jax.eval_shape(layer_outputs, trained, example).items()}
-    rows = {row.name: row.shape for row in _own(summary)}  # in the order of computation, which a dict loses in a jit
+    rows = {row.name: row.shape for row in _own(summary)}
+    layers = tuple(each for each in find_layers(trained, summary.input) if each.name in rows and is_reachable(each))
+    shapes = {layer.name: layer.shape[1:] for layer in layers}
     # A module may do more than the layer of its name, such as a mean over all positions; then it has no strides.
     steps = {name: pair for name, pair in strides(summary).items() if shapes.get(name) == rows[name]}
     shift = whole_shift(steps, size)
@@ -105,10 +106,10 @@ def compare_layers(trained: Trained, examples: Examples, summary: Summary, *, ba
     for batch in evaluation_batches(examples, batch_size=batch_size):
         images, weight = batch["image"], batch["weight"]
         parts = [
-            _shifted(trained, images, weight, (down * shift, right * shift), _moves(units, down, right))
+            _shifted(trained, images, weight, (down * shift, right * shift), _moves(units, down, right), layers)
             for down, right in DIRECTIONS
         ]
-        for part in [*parts, _summed(trained, images, weight)]:
+        for part in [*parts, _summed(trained, images, weight, layers)]:
             for layer, measures in jax.device_get(part).items():
                 of_layer = totals.setdefault(layer, {})
                 for name, value in measures.items():
@@ -131,16 +132,21 @@ def _quotient(parts: np.ndarray | None) -> float | None:
     return None if parts is None or not parts[1] > 0 else float(parts[0] / parts[1])
 
 
-@jit
+@jit(static_argnames="layers")
 def _shifted(
-    trained: Trained, images: jax.Array, weight: jax.Array, shift: tuple[int, int], moves: dict[str, jax.Array]
+    trained: Trained,
+    images: jax.Array,
+    weight: jax.Array,
+    shift: tuple[int, int],
+    moves: dict[str, jax.Array],
+    layers: tuple[Layer, ...],
 ) -> dict[str, dict[str, jax.Array]]:
     """Compares the layers' features of images and of the same images shifted by `(down, right)` pixels."""
     images = as_float(images)
     down, right = shift
     matrix = affine(images.shape[1:3], shift=jnp.stack([right, down]).astype(jnp.float32))
     shifted = warp_images(images, jnp.broadcast_to(matrix, (len(images), 2, 3)), fill="edge")
-    before, after = layer_outputs(trained, images), layer_outputs(trained, shifted)
+    before, after = layer_outputs(trained, images, layers), layer_outputs(trained, shifted, layers)
     out = {}
     for layer, features in before.items():
         a, b = _centred(weight, features, after[layer])
@@ -152,12 +158,14 @@ def _shifted(
     return out
 
 
-@jit
-def _summed(trained: Trained, images: jax.Array, weight: jax.Array) -> dict[str, dict[str, jax.Array]]:
+@jit(static_argnames="layers")
+def _summed(
+    trained: Trained, images: jax.Array, weight: jax.Array, layers: tuple[Layer, ...]
+) -> dict[str, dict[str, jax.Array]]:
     """Compares the layers' features of the mean of two images with the mean of their features."""
     images = as_float(images)
     partners = jnp.roll(images, 1, 0)
-    each, of_sum = layer_outputs(trained, images), layer_outputs(trained, (images + partners) / 2)
+    each, of_sum = (layer_outputs(trained, x, layers) for x in (images, (images + partners) / 2))
     out = {}
     for layer, features in each.items():
         a, b = _centred(weight, (features + jnp.roll(features, 1, 0)) / 2, of_sum[layer])

@@ -94,7 +94,8 @@ def probe(
     if complete(trained.task).decides:
         parts["variation"] = lambda: {"variation": vary(trained, examples, batch_size=batch_size)}
     else:
-        left_out["intraclass variation"] = f"{task_name(trained.task)} does not give an image a single class"
+        learnt = " and ".join(complete(trained.task).columns)
+        left_out["intraclass variation"] = f"a network that learns {learnt} does not give an image a single class"
     if isinstance(trained.task, Detection):
         parts["specialisation"] = lambda: {"specialisation": specialise(trained, examples, batch_size=batch_size)}
     steps = sum(len(it.strengths) for it in measured.values()) + len(parts)

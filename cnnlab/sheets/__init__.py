@@ -1,6 +1,6 @@
 """Prediction of sheets: images of any size, which are predicted in overlapping windows and blended."""
 
-from cnnlab.sheets.polygons import Shape, polygons
+from cnnlab.geometry.polygons import Shape, polygons
 from cnnlab.sheets.predict import plan_sheet, predict_sheet
 from cnnlab.sheets.rasters import Sheet, open_sheet
 from cnnlab.sheets.tiles import Axis, tile_axis

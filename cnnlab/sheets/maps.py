@@ -2,10 +2,9 @@
 
 import numpy as np
 
+from cnnlab.geometry.polygons import NODATA_CLASS
+from cnnlab.tasks import Prediction
 from cnnlab.uncertainty.moments import entropy, mean_over, mutual_information
-
-NODATA_CLASS = 255
-"""Value of `mask` where the sheet has no data; other maps hold NaN there."""
 
 
 def layers(num_classes: int, *, sampled: bool) -> dict[str, int]:
@@ -42,6 +41,24 @@ def pixel_maps(samples: np.ndarray, *, sampled: bool) -> dict[str, np.ndarray]:
         maps["variance"] = _bands(mean_over(lambda probs: (probs - mean) ** 2, samples))
         maps["mutual_information"] = mutual_information(total, mean_over(entropy, samples))[None]
     return maps | {"mask": mean.argmax(-1).astype(np.uint8)[None]}
+
+
+def prediction_maps(prediction: Prediction, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Returns the maps `[bands, H, W]` of a prediction in one piece, with the names and bands of `pixel_maps`.
+
+    Args:
+      prediction: prediction with `probs` `[h, w, k]` and, over several passes, `variance` `[h, w, k]` and
+        `mutual_information` `[h, w]`.
+      size: height and width of the maps, which are enlarged by repeating pixels.
+    """
+    probs = np.asarray(prediction["probs"])
+    maps = {"mean": _bands(probs), "entropy": np.asarray(entropy(probs))[None]}
+    if "variance" in prediction:
+        maps["variance"] = _bands(np.asarray(prediction["variance"]))
+        maps["mutual_information"] = np.asarray(prediction["mutual_information"])[None]
+    maps["mask"] = probs.argmax(-1).astype(np.uint8)[None]
+    rows, columns = ((np.arange(n) * 2 + 1) * have // (2 * n) for n, have in zip(size, probs.shape, strict=False))
+    return {name: values[:, rows[:, None], columns] for name, values in maps.items()}
 
 
 def without_data(maps: dict[str, np.ndarray], valid: np.ndarray) -> dict[str, np.ndarray]:

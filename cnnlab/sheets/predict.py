@@ -1,6 +1,7 @@
 """Prediction of a sheet of any size, window by window, with only a few windows in memory."""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import re
@@ -8,34 +9,24 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import numpy as np
 
 from cnnlab.anatomy.footprint import sight
 from cnnlab.console import console, progress_bar
-from cnnlab.errors import unknown
 from cnnlab.files.atomic import lock
 from cnnlab.ops.arithmetic import at_least
 from cnnlab.sheets.blend import across, down
-from cnnlab.sheets.georeference import to_degrees
 from cnnlab.sheets.maps import layers, pixel_maps, without_data
-from cnnlab.sheets.options import SheetOptions, Vectors
-from cnnlab.sheets.polygons import polygons
+from cnnlab.sheets.options import SheetOptions
+from cnnlab.sheets.products import LeftOut, polygon_options, small_shapes, write_products
 from cnnlab.sheets.rasters import Sheet, open_sheet
-from cnnlab.sheets.results import (
-    check_own,
-    publish,
-    read_rasters,
-    replace_results,
-    write_polygons,
-    write_rasters,
-)
+from cnnlab.sheets.results import check_own, read_rasters
 from cnnlab.sheets.samples import drops_pixels, predictor
-from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, note_published, open_scratch, published
+from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, open_scratch
 from cnnlab.sheets.tiles import Axis, check_tile, tile_axis
-from cnnlab.sheets.watershed import basin_classes, check_watershed
 from cnnlab.trained import Trained
 from cnnlab.uncertainty.dropout import require_dropout
 
@@ -51,6 +42,7 @@ def predict_sheet(
     mc_samples: int | None = None,
     key: jax.Array | None = None,
     quiet: bool = True,
+    left_out: LeftOut | None = None,
     **options: Any,
 ) -> dict[str, Path]:
     """Predicts the maps and polygons of a whole sheet at its own resolution.
@@ -83,9 +75,10 @@ def predict_sheet(
       mc_samples: number of MC-Dropout passes; None predicts once without dropout.
       key: random key of the dropout masks; None means `jax.random.key(0)`.
       quiet: whether to show no progress bar on standard error.
-      **options: fields of `SheetOptions`: `overlap`, `bands`, `smallest`, `background`, `watershed`, `vectors`. With
-        `watershed`, shapes are basins instead of connected pixels of the mask. Regions in which no basin begins (small
-        shapes, wide backgrounds) go to the neighbouring basins. The map `mask` stays the same.
+      left_out: callback that gets the number of shapes smaller than `smallest`; by default a warning tells it.
+      **options: fields of `SheetOptions`: `overlap`, `bands`, `smallest`, `simplify`, `background`, `watershed`,
+        `vectors`. With `watershed`, shapes are basins instead of connected pixels of the mask. Regions in which no
+        basin begins (small shapes, wide backgrounds) go to the neighbouring basins. The map `mask` stays the same.
 
     Returns:
       The files by name: `mean` (the probability of the second of two classes, or a band for each of more classes),
@@ -118,25 +111,11 @@ def predict_sheet(
     if mc_samples is not None:
         at_least("mc_samples", mc_samples, 1)
     settings = SheetOptions(**options)
-    at_least("smallest", settings.smallest, 1)
-    if settings.vectors not in get_args(Vectors):
-        raise ValueError(f"vectors must be 'gpkg', 'geojson' or 'none', found {settings.vectors!r}")
     output = Path(output)
     k = len(trained.spec.classes)
-    if not 2 <= k < 255:
-        raise ValueError(f"sheets need a network of 2 to 254 classes, found {k}: {trained.spec.classes[:5]}")
     key = jax.random.key(0) if key is None else key
-    polygon_options = {
-        "smallest": settings.smallest,
-        "background": _background_index(settings.background, trained.spec.classes),
-    }
-    polygon_options |= {"vectors": settings.vectors, "watershed": settings.watershed}
     with open_sheet(source, channels=trained.spec.channels, bands=settings.bands) as sheet:
-        if settings.watershed is not None:
-            check_watershed(settings.watershed, settings.background, trained.spec.classes, sheet.size)
-        if settings.vectors == "geojson" and sheet.georeference is not None:
-            # An error is better raised now than after all windows.
-            to_degrees(np.array([sheet.size[::-1]]) / 2, sheet.georeference)
+        shapes_of = polygon_options(settings, trained.spec.classes, sheet.size, sheet.georeference)
         sampled = mc_samples is not None
         rows, columns = plan_sheet(trained, sheet.size, tile=tile, overlap=settings.overlap, sampled=sampled)
         if mc_samples is not None:
@@ -156,7 +135,7 @@ def predict_sheet(
             shapes |= {f"seam-{i}": (seam, np.float32) for i in range(2)}
         output.mkdir(parents=True, exist_ok=True)
         with lock(output, f"another process predicts into {output}; wait for it or choose another directory"):
-            if (files := finished(output, work | polygon_options)) is not None:
+            if (files := finished(output, work | shapes_of)) is not None:
                 return files
             check_own(output)
             scratch = open_scratch(output, work, shapes)
@@ -169,7 +148,13 @@ def predict_sheet(
                 for i in range(scratch.finished, len(rows.starts)):
                     _predict_row(scratch, sheet, rows, columns, i, run, tick, sampled=sampled)
                     scratch.finish_rows()
-            return _finish(scratch, output, sheet, list(band_counts), trained.spec.classes, polygon_options)
+            tell = left_out or functools.partial(_warn_of_small, settings.smallest)
+            return _finish(scratch, output, sheet, list(band_counts), trained.spec.classes, shapes_of, tell)
+
+
+def _warn_of_small(smallest: int, number: int) -> None:
+    if number:
+        warnings.warn(small_shapes(number, smallest), stacklevel=4)
 
 
 def plan_sheet(
@@ -192,14 +177,6 @@ def plan_sheet(
         )
     options = {"tile": tile, "overlap": overlap, "margin": margin or 0, "stride": stride, "mix": mix}
     return tile_axis(size[0], **options), tile_axis(size[1], **options)
-
-
-def _background_index(background: str, classes: Sequence[str]) -> int | None:
-    if background in classes:
-        return list(classes).index(background)
-    if background not in ("first", "none"):
-        raise unknown("class as background", background, classes, "Or 'first', or 'none' for polygons of all.")
-    return 0 if background == "first" else None
 
 
 def _predict_row(
@@ -248,31 +225,21 @@ def _finish(
     sheet: Sheet,
     names: list[str],
     classes: Sequence[str],
-    polygon_options: Mapping,
+    options: Mapping,
+    left_out: LeftOut,
 ) -> dict[str, Path]:
     maps = {name: Stored(scratch.folder / f"{name}.npy") for name in names}
     folder = scratch.folder / "files"
     folder.mkdir(exist_ok=True)
     try:
-        files = write_rasters(folder, maps, sheet.georeference, classes)
-        files = replace_results(folder, output, files)
-        if polygon_options["vectors"] != "none":
-            measures = {name: map for name, map in maps.items() if name != "mask"}
-            options = {name: polygon_options[name] for name in ("smallest", "background")}
-            mask = maps["mask"][0]
-            if (level := polygon_options["watershed"]) is not None:
-                mask = basin_classes(maps["mean"], level=level, **options)
-            shapes = polygons(mask, measures, **options)
-            file = write_polygons(folder, shapes, sheet.georeference, classes, polygon_options["vectors"], measures)
-            note_published(output, [*published(output), file])
-            files |= publish(folder, output, [file])
+        files = write_products(folder, output, maps, sheet.georeference, classes, options, left_out)
     except (OSError, RuntimeError) as error:  # pyogrio raises RuntimeErrors
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
             f"cannot write the results of the sheet into {output} ({error}); make room there and call again: the "
             f"predicted maps stay in {scratch.folder}"
         ) from error
-    note_finished(output, {**scratch.work, **polygon_options}, files)
+    note_finished(output, {**scratch.work, **options}, files)
     scratch.remove()
     return files
 

@@ -99,15 +99,21 @@ def is_sheet(path: str | Path, size: tuple[int, int]) -> bool:
       ValueError: the file cannot be read; the message names it.
     """
     path = Path(path)
-    if path.suffix.lower() == ".npy":
+    if path.suffix.lower() == ".npy" or placed(path) is not None:
         return True
     if _is_raster(path):
         with open_raster(path) as file:
-            placed, shape = georeference(file) is not None, file.shape
-    else:
-        with pixel_limit(SHEET_PIXELS):
-            placed, shape = False, read_header(path)[0]
-    return placed or is_large(shape, size)
+            return is_large(file.shape, size)
+    with pixel_limit(SHEET_PIXELS):
+        return is_large(read_header(path)[0], size)
+
+
+def placed(path: Path) -> Georeference | None:
+    """Returns the georeference of an image file, of which only the header is read; None if it has none."""
+    if not _is_raster(path):
+        return None
+    with open_raster(path) as file:
+        return georeference(file)
 
 
 def is_large(shape: tuple[int, int], size: tuple[int, int]) -> bool:

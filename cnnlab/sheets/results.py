@@ -12,10 +12,9 @@ import numpy as np
 
 from cnnlab.files.opening import MAX_PIXELS
 from cnnlab.files.png import class_colours, map_image, write_png
+from cnnlab.geometry.polygons import NODATA_CLASS, Shape
 from cnnlab.sheets.georeference import Georeference, read_geotiff, to_degrees, write_geopackage, write_geotiff
-from cnnlab.sheets.maps import NODATA_CLASS
 from cnnlab.sheets.options import Vectors
-from cnnlab.sheets.polygons import Shape
 from cnnlab.sheets.scratch import allocate, note_published, published
 
 _BATCH = 20_000  # number of polygons that are written together

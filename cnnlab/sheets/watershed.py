@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cnnlab.geometry.polygons import NODATA_CLASS
 from cnnlab.metrics.segmentation.panoptic import basins, require_watershed, shapes
-from cnnlab.sheets.maps import NODATA_CLASS
 
 MAX_PIXELS = 1 << 27
 """Largest number of pixels of a sheet, because it is flooded in one piece with about 30 bytes of memory per pixel."""

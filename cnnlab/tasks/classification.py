@@ -58,7 +58,7 @@ class Classification(Task):
     def decides(self) -> bool:
         return self.kind != "multilabel"
 
-    predict_options = ("calibrated",)
+    predict_options = ("annotations", "calibrated")
 
     def __post_init__(self):
         if self.kind not in ("softmax", "sigmoid", "multilabel"):
@@ -241,6 +241,15 @@ class Classification(Task):
                 value = arrays.pop(name)
                 out[name] = by_class(names, value[:, 1] if value.ndim == 2 else value)
         return [out | {name: value.tolist() for name, value in arrays.items()}]
+
+    def annotations(
+        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1, simplify: float = 0.0
+    ) -> list[Record]:
+        """Returns the class of the photo, or each label that is yes, with its probability."""
+        (record,) = self.record(prediction, spec, photo)
+        labels = record["label"] if isinstance(record["label"], list) else [record["label"]]
+        doubts = {name: record[name] for name in _DOUBTS if isinstance(record.get(name), float)}
+        return [{"category": name, "score": record["probs"][name]} | doubts for name in labels]
 
     def line(self, record: Record) -> Record:
         """Returns the record with the column `confidence`, the probability of the label, after the label."""

@@ -297,6 +297,12 @@ class Detection(Task):
         """Returns one record per box, in COCO's results format; see `coco_records`."""
         return coco_records(prediction, spec, photo)
 
+    def annotations(
+        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1, simplify: float = 0.0
+    ) -> list[Record]:
+        """Returns the records of all boxes."""
+        return self.record(prediction, spec, photo)
+
     def line(self, record: Record) -> Record:
         """Returns the record with a column for each number of its box: `bbox.x`, `bbox_std.left` ..."""
         names = {"bbox": ("x", "y", "width", "height"), "bbox_std": ("left", "top", "right", "bottom")}

@@ -18,6 +18,9 @@ from cnnlab.data import Dataset, InputSpec
 from cnnlab.errors import check_known
 from cnnlab.files.photo import Photo
 from cnnlab.files.png import PngImage, map_image
+from cnnlab.geometry.keyhole import keyhole
+from cnnlab.geometry.polygons import polygons
+from cnnlab.geometry.simplify import simplified
 from cnnlab.metrics.segmentation import confusion as metrics
 from cnnlab.metrics.segmentation.doubt import doubt_scores
 from cnnlab.metrics.segmentation.shape_scores import shape_scores
@@ -71,7 +74,7 @@ class Segmentation(Task):
     example_score = "mean_iou"
     maximise = True
     reads_variance = True
-    predict_options = ("tile",)
+    predict_options = ("annotations", "tile")
 
     def __post_init__(self):
         if not self._kinds:
@@ -219,6 +222,26 @@ class Segmentation(Task):
         }
         maps = ("entropy", "mutual_information")
         return [out | {f"mean_{name}": float(prediction[name].mean()) for name in maps if name in prediction}]
+
+    def annotations(
+        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1, simplify: float = 0.0
+    ) -> list[Record]:
+        """Returns the outline of each connected region of each class but the first, the background.
+
+        The score is the mean probability of the region's class over its pixels; the doubts are means too. A mask of
+        another size than the photo is enlarged by repeating pixels.
+        """
+        mask = np.asarray(prediction.mask)
+        maps = {"score": np.asarray(prediction.probs).max(-1)}
+        maps |= {name: np.asarray(prediction[name]) for name in _DOUBTS[1:] if name in prediction}
+        where = np.ix_(*((2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(photo.size, mask.shape, strict=True)))
+        means = {name: map[where][None] for name, map in maps.items()}
+        shapes = simplified(polygons(mask[where], means, smallest=smallest), simplify)
+        return [
+            {"category": spec.classes[shape.kind], "outline": keyhole(shape.rings), "pixels": shape.pixels}
+            | {name: float(value) for name, value in shape.means.items()}
+            for shape in shapes
+        ]
 
     def draw(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> dict[str, PngImage]:
         """Returns the maps of a prediction as images: class indices in colours, and uncertainties in grey.

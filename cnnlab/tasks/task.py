@@ -148,6 +148,23 @@ class Task(Protocol):
         arrays = {name: value for name, value in prediction.items() if not isinstance(value, dict)}
         return [{"file": str(photo.path)} | {name: np.asarray(value).tolist() for name, value in arrays.items()}]
 
+    def annotations(
+        self, prediction: Prediction, spec: InputSpec, photo: Photo, *, smallest: int = 1, simplify: float = 0.0
+    ) -> list[Record]:
+        """Returns what the formats of annotation tools hold of a photo, for a task with the option `annotations`.
+
+        A record has `category`, `score` (a probability), doubts such as `entropy`, and in pixels of the photo either
+        `bbox` (x, y, width, height) or `outline`, a polygon `[n, 2]`; without either it describes the whole photo.
+
+        Args:
+          prediction: prediction without a batch axis.
+          spec: input specification of the network.
+          photo: the photo.
+          smallest: number of pixels of the smallest region that gets an outline.
+          simplify: tolerance in pixels with which outlines lose the stairs of pixels, as in `geometry.simplify`.
+        """
+        return []
+
     def line(self, record: Record) -> Record:
         """Returns a record's columns in `predictions.csv`, in the order of reading: what, how sure, the rest.
 
@@ -200,14 +217,18 @@ def by_class(names: Sequence[str], values: Any) -> dict[str, Any]:
 
 
 def require_columns(dataset: Dataset, columns: Sequence[str], task: str) -> None:
-    """Raises `ValueError` if the training split lacks one of the columns that a task reads."""
-    present = dataset["train"][np.arange(1)]
+    """Raises `ValueError` if the first split lacks one of the columns that a task reads."""
+    present = next(iter(dataset.splits.values()))[np.arange(1)]
     for column in columns:
         if column not in present:
             raise ValueError(
                 f"the task {task} reads the column {column!r}, but {dataset.name} holds {', '.join(present)}; "
                 "choose another --task.name or other data"
             )
+
+
+_SUCH_AS = {"vector": "lenet5", "map": "unet", "grid": "yolo_small"}
+"""A network with each kind of logits, for messages."""
 
 
 def check_logits(task: Task, shape: tuple[int, ...], spec: InputSpec, network: str) -> None:
@@ -219,7 +240,9 @@ def check_logits(task: Task, shape: tuple[int, ...], spec: InputSpec, network: s
     actual = shape[1:]
     if len(actual) != len(expected) or any(e != a for e, a in zip(expected, actual, strict=True) if isinstance(e, int)):
         smaller = kind == "map" and len(actual) == 3 and actual[-1] == k and actual < expected
-        remedy = "take --model.border mirror, which predicts every pixel" if smaller else "choose another model or task"
+        example = f", such as --model.name {_SUCH_AS[kind]}," if kind in _SUCH_AS else ""
+        other = f"choose another model{example} or task"
+        remedy = "take --model.border mirror, which predicts every pixel" if smaller else other
         raise ValueError(
             f"{task_name(task)} needs logits [B, {', '.join(map(str, expected))}], but {network} gives "
             f"[B, {', '.join(map(str, actual))}] for images {list(spec.shape)}; {remedy}"

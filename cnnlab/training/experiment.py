@@ -18,6 +18,9 @@ from cnnlab.models import MODELS, Network
 from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
 
+AUTO = "auto"
+"""Name of a network, or of a data source, that is chosen when the data is read."""
+
 Entry = Network | Source | Callable
 """An entry of a table of models, data sources or tasks."""
 
@@ -172,7 +175,8 @@ class Experiment:
 
     Attributes:
       model: name and fields of a network; data and task determine its number of outputs. A string becomes a `Choice`.
-      data: name and options of a data source.
+        `auto` chooses the network, and the augmentation if none is set, by the images; see `training.automatic`.
+      data: name and options of a data source; `auto` with a `path` chooses the source by the files.
       task: name and options of a task, which gives the network's outputs their meaning.
       optimizer: optimization method and learning-rate schedule.
       training: epochs, batches and augmentation.
@@ -183,7 +187,7 @@ class Experiment:
     True
     """
 
-    model: Choice = Choice("lenet5")
+    model: Choice = Choice(AUTO)
     data: Choice = Choice("digits")
     task: Choice = Choice("classification")
     optimizer: Optimizer = Optimizer()
@@ -229,6 +233,21 @@ class Experiment:
             if key in parts:
                 parts[key] = check_choice(parts[key], table, key)
         return cls(**parts)
+
+
+EARLIER = {"unet": {"up": "transposed"}}
+"""Options of networks that earlier versions did not have, with the values by which these built them."""
+
+
+def from_stored(value: Mapping[str, Any]) -> Experiment:
+    """Builds the experiment of a stored run; an option that is newer than the run has the value of `EARLIER`.
+
+    >>> from_stored({"model": {"name": "unet", "width": 8}}).model.options["up"]
+    'transposed'
+    """
+    experiment = Experiment.from_json(value)
+    options = EARLIER.get(experiment.model.name, {}) | experiment.model.options
+    return dataclasses.replace(experiment, model=Choice(experiment.model.name, **options))
 
 
 def with_defaults(choice: Choice, table: Mapping[str, Entry]) -> Choice:

@@ -22,11 +22,9 @@ from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable
 from cnnlab.tasks import TASKS, Task, check_logits, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
-from cnnlab.training.experiment import TABLES, Choice, Experiment, Training, check_choice, with_defaults
+from cnnlab.training.automatic import choose
+from cnnlab.training.experiment import AUTO, TABLES, Choice, Experiment, Training, check_choice, with_defaults
 from cnnlab.training.optimizer import create_optimizer
-
-AUTO = "auto"
-"""Name of the data of an experiment whose folder decides which source reads it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +98,8 @@ def make_plan(
     experiment = dataclasses.replace(experiment, **parts)
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # raises an error that names a missing split
+    if network is None and experiment.model.name == AUTO:
+        experiment, dataset = _with_network(experiment, dataset)
     experiment = _with_fitting_batches(experiment, len(dataset["train"]))
     warn_duplicates(dataset)
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
@@ -110,6 +110,15 @@ def make_plan(
     check_trainable(check_fit(network, task, dataset)["params"], experiment.optimizer.trainable)
     check_columns(dataset["train"][np.arange(1)], experiment.training.augmentation)
     return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task))
+
+
+def _with_network(experiment: Experiment, dataset: Dataset) -> tuple[Experiment, Dataset]:
+    """Returns the experiment with the network and the augmentation that its images get, and the data with a remark."""
+    training = experiment.training
+    model, augmentation, remark = choose(experiment.model, training.augmentation, dataset, experiment.task.name)
+    training = dataclasses.replace(training, augmentation=augmentation)
+    experiment = dataclasses.replace(experiment, model=with_defaults(model, MODELS), training=training)
+    return experiment, dataclasses.replace(dataset, remarks=(*dataset.remarks, *filter(None, [remark])))
 
 
 def _with_fitting_batches(experiment: Experiment, examples: int) -> Experiment:

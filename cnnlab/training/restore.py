@@ -16,14 +16,16 @@ import jax.numpy as jnp
 from cnnlab import nn as cnn
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.appearance import Appearance, appearance
+from cnnlab.data.labelled import labelled_folder
 from cnnlab.errors import unknown
 from cnnlab.files.strict_json import decode, encode
 from cnnlab.models import MODELS
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
+from cnnlab.tasks.task import complete, require_columns, task_name
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint
-from cnnlab.training.experiment import Choice, Experiment, check_choice
+from cnnlab.training.experiment import Choice, Experiment, check_choice, from_stored
 from cnnlab.training.plan import Plan, build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 from cnnlab.training.step import State
@@ -245,7 +247,7 @@ def load_network(path: str | Path) -> tuple[nn.Module, InputSpec]:
 
 def _stored_network(config: dict[str, Any]) -> nn.Module:
     """Builds the network of a stored config."""
-    return build_network(Experiment.from_json(config["experiment"]), config["outputs"])
+    return build_network(from_stored(config["experiment"]), config["outputs"])
 
 
 def _stored_task(config: dict[str, Any]) -> Task:
@@ -278,6 +280,54 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
     dataset = load_experiment_data(experiment)
     check_data(config, dataset.fingerprint(), path)
     return dataset
+
+
+def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
+    """Loads the data of a run from a new path, or a split of another labelled folder of the same classes.
+
+    Data that shares a split with the run's, or has as many examples in each split, is the run's own, and an error says
+    if it has changed. Any other folder is read as another one, and a warning says so; the dataset then holds this split
+    alone. `cnnlab.data.labelled` has the rules.
+
+    Args:
+      path: run directory.
+      place: path of the data.
+      split: split of another folder.
+
+    Raises:
+      ValueError: the data is the run's own and has changed, or the folder does not fit the network.
+    """
+    config = load_config(path)
+    experiment = Experiment.from_json(config["experiment"])
+    data = experiment.data
+    stored = data.options.get("path")
+    if stored is not None and (not Path(place).is_dir() or Path(stored).resolve() == Path(place).resolve()):
+        return load_data(path, place)
+    if stored is not None:
+        with warnings.catch_warnings(record=True) as said:
+            try:
+                own = load_experiment_data(dataclasses.replace(experiment, data=_moved(data, stored, str(place))))
+            except ValueError:
+                own = None
+        if own is not None and _resembles(own, fingerprint := own.fingerprint(), config["data"]):
+            for one in said:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            check_data(config, fingerprint, path)
+            return own
+    spec, task = decode(InputSpec, config["spec"], "spec"), _stored_task(config)
+    dataset = labelled_folder(place, spec, split=split, task=task_name(task), options=data.options)
+    require_columns(dataset, complete(task).columns, task_name(task))
+    warnings.warn(
+        f"{place} is not the data of {path}: {len(dataset[split]):,} examples of another folder are measured",
+        stacklevel=3,
+    )
+    return dataset
+
+
+def _resembles(dataset: Dataset, fingerprint: dict[str, str], stored: dict[str, Any]) -> bool:
+    """Returns whether data is that of a run, perhaps changed: it shares a split, or has as many examples in each."""
+    sizes = {split: len(examples) for split, examples in dataset.splits.items()}
+    return sizes == stored["sizes"] or any(stored["fingerprint"].get(s) == one for s, one in fingerprint.items())
 
 
 def _moved(data: Choice, place: str, moved_to: str) -> Choice:

@@ -25,7 +25,7 @@ from cnnlab.files.atomic import LOCK, lock, write_text
 from cnnlab.files.strict_json import shown, without_nan
 from cnnlab.files.text import parse_json, read_json
 from cnnlab.runtime.devices import is_first_process
-from cnnlab.training.experiment import TABLES, Experiment, with_defaults
+from cnnlab.training.experiment import TABLES, Experiment, from_stored, with_defaults
 
 MAX_BYTES = 100_000_000  # of a file of a run
 EXPERIMENT, METRICS, CHECKPOINTS = "experiment.json", "metrics.jsonl", "checkpoints"
@@ -77,7 +77,7 @@ def read_experiment(path: Path) -> Experiment:
     """
     value = read_json(path, limit=MAX_BYTES)
     try:
-        return Experiment.from_json(value)
+        return from_stored(value)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}; restore the file, or choose another --run-dir") from error
 

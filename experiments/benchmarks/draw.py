@@ -8,11 +8,8 @@ While an answer is computed, newer events wait for the next one, so a time may h
 shows the feature maps of every layer meanwhile.
 """
 
-import itertools
 import json
 import os
-import threading
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +17,12 @@ import numpy as np
 import tyro
 
 import cnnlab
-from cnnlab.app import server
+from cnnlab.app.chromium import PAPER, PATH, page_of, stroke
 from cnnlab.app.draw import application
 from cnnlab.app.reading import PASSES, reader
 from cnnlab.training.restore import load_data
 
-FRAME = 1 / 60  # seconds between two moves
+FRAME = 1000 / 60  # milliseconds between two moves
 
 
 def main(
@@ -34,7 +31,7 @@ def main(
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     strokes: int = 60,
     passes: int = PASSES,
-    browser: str = "/usr/bin/chromium",
+    browser: str = PATH,
 ) -> dict:
     """Draws strokes and prints the quantiles of the times.
 
@@ -45,26 +42,11 @@ def main(
         passes: number of MC-Dropout passes.
         browser: path of Chromium.
     """
-    from playwright.sync_api import sync_playwright
-
     own = reader(cnnlab.load(run), load_data(run), passes=passes)
     own.warm()
-    ready, listener = threading.Event(), server.bind(port=0)
-    running = server.create_server(application(own), listener, ready=lambda _: ready.set())
-    thread = threading.Thread(target=running.run, args=([listener],))
-    thread.start()
-    ready.wait()
-    try:
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-            page = chromium.new_page(viewport={"width": 1200, "height": 900})
-            page.goto(server.address(listener))
-            page.wait_for_selector("#state[data-kind=blank]:not(:empty)")
-            times = _draw(page, strokes)
-            chromium.close()
-    finally:
-        running.should_exit = True
-        thread.join()
+    with page_of(application(own), browser=browser, viewport={"width": 1200, "height": 900}) as page:
+        page.wait_for_selector("#state[data-kind=blank]:not(:empty)")
+        times = _draw(page, strokes)
     report = {f"p{q}_ms": round(float(np.percentile(times, q)), 1) for q in (50, 95, 99)}
     report |= {"answers": len(times), "passes": passes, "load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}
     if json_only:
@@ -75,20 +57,13 @@ def main(
 
 
 def _draw(page, strokes: int) -> list[float]:
-    rng = np.random.default_rng(0)
-    box = page.locator("#paper").bounding_box()
+    rng, along = np.random.default_rng(0), np.linspace(0, 3, 28)
     for i in range(strokes):
         if i % 4 == 0:
             page.click("#clear")
-        points = box["x"] + rng.uniform(0.15, 0.85, (4, 2)) * box["width"]
-        points[:, 1] += box["y"] - box["x"]
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for start, end in itertools.pairwise(points):
-            for share in np.linspace(0, 1, 10)[1:]:
-                page.mouse.move(*(start + share * (end - start)))
-                time.sleep(FRAME)
-        page.mouse.up()
+        corners = rng.uniform(0.15, 0.85, (4, 2)) * PAPER
+        points = [tuple(np.interp(at, range(4), axis) for axis in corners.T) for at in along]
+        stroke(page, points, steps=1, wait=FRAME)
         page.wait_for_timeout(100)
     return page.evaluate("performance.getEntriesByName('stroke to bars').map((entry) => entry.duration)")
 

@@ -107,7 +107,7 @@ ROWS: dict[str, Row] = {
     "separable": Row(Separable(), (64, 64, 3), 32, ("separable", SEPARABLE)),
     "dilated": Row(Dilated(), (64, 64, 3), 8, ("dilated", 32, DILATIONS), pixels=True),
     "transposed": Row(Transposed(), (16, 16, 128), 16, ("transposed", UP, 128), pixels=True),
-    "unet": Row(_model("unet", width=16), (256, 256, 3), 4, ("UNet", 16, 10), pixels=True),
+    "unet": Row(_model("unet", width=16, up="transposed"), (256, 256, 3), 4, ("UNet", 16, 10), pixels=True),
     "resnet18": Row(_model("resnet18", stem="small"), (32, 32, 3), 128, ("resnet18",)),
     "googlenet": Row(_model("googlenet"), (224, 224, 3), 8, ("googlenet",)),
 }

@@ -35,7 +35,9 @@ SPEC = cnnlab.InputSpec((256, 256), channels=3, classes=("ground", "building"))
 
 def network(width: int, depth: int):
     """Returns cnnlab's U-Net."""
-    return cnnlab.create_model("unet", num_classes=2, width=width, depth=depth, spatial_dropout=DROPOUT)
+    return cnnlab.create_model(
+        "unet", num_classes=2, width=width, depth=depth, spatial_dropout=DROPOUT, up="transposed"
+    )
 
 
 def examples(batch: int, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,10 @@ import base64
 import http.client
 import io
 import json
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlencode
 
 import jax
@@ -14,10 +17,11 @@ from serving import serving
 import cnnlab
 from cnnlab.app.draw import STATIC, application
 from cnnlab.app.drawing import PAGE
-from cnnlab.app.photos import viewer
+from cnnlab.app.photos import _in_words, viewer
 from cnnlab.app.reading import Drawing, Unit, reader, reads_drawings
 from cnnlab.cli import main
 from cnnlab.training.restore import load_data
+from cnnlab.training.run import EXPERIMENT, read_history
 
 GREY = {"content-type": "application/octet-stream"}
 
@@ -211,13 +215,24 @@ def test_photos_are_answered_for_each_task(task, classes, model, options, parts)
         assert status == 200
         assert answer["size"] == [20, 24]
         assert parts <= set(answer["records"][0])
+        assert ("words" in answer) == isinstance(task, cnnlab.tasks.Classification)
         if model == "encoder_decoder":
             assert {"mask", "mean", "variance"} <= set(answer["images"])
             mask = Image.open(io.BytesIO(base64.b64decode(answer["images"]["mask"])))
             assert mask.size == (24, 20)
             assert answer["shares"]["b"] == pytest.approx(np.asarray(mask).mean())
+            shown = mask.convert("RGB").getpixel((0, 0))
+            assert answer["colours"]["ab"[mask.getpixel((0, 0))]] == "#{:02x}{:02x}{:02x}".format(*shown)
+            assert answer["white"]["mean"] == 1
         assert ask(port, "/api/photo", b"text", {"content-type": "text/plain"})[0] == 415
         assert ask(port, "/api/photo", b"\x89PNG\r\n\x1a\nbroken", {"content-type": "image/png"})[0] == 422
+
+
+def test_the_state_before_a_photo_follows_probabilities_and_their_spread():
+    record = {"probs": {"ant": 0.9, "bee": 0.1}, "variance": {"ant": 0.01, "bee": 0.01}}
+    assert _in_words(record, ("ant", "bee")) == {"state": "sure", "words": "sure: ant"}
+    torn = record | {"variance": {"ant": 0.25, "bee": 0.25}}
+    assert _in_words(torn, ("ant", "bee"))["words"] == "torn between ant and bee"
 
 
 def test_an_image_larger_than_the_limit_is_refused():
@@ -238,8 +253,6 @@ def test_bad_options_end_the_command_with_2(arguments, words, run, capsys):
 
 
 def test_the_newest_finished_run_is_taken(tmp_path):
-    import os
-
     from cnnlab.commands.draw import _newest
 
     assert _newest(tmp_path) is None
@@ -250,6 +263,21 @@ def test_the_newest_finished_run_is_taken(tmp_path):
             (tmp_path / name / "checkpoints").mkdir()
             os.utime(tmp_path / name / "checkpoints", (i, i))
     assert _newest(tmp_path) == str(tmp_path / "newer")
+
+
+def test_a_default_network_whose_training_was_stopped_is_trained_on(run, tmp_path, monkeypatch):
+    from cnnlab.commands import draw
+
+    monkeypatch.setattr(draw, "RUNS", tmp_path)
+    path = Path(shutil.copytree(run, tmp_path / draw.DEFAULT))
+    assert draw._newest(tmp_path) == str(path)
+    stored = json.loads((path / EXPERIMENT).read_text())
+    stored["training"]["epochs"] = 2  # as if it had been stopped after the first one
+    (path / EXPERIMENT).write_text(json.dumps(stored))
+    assert draw._newest(tmp_path) is None
+    assert draw._train() == str(path)
+    assert [row["epoch"] for row in read_history(path)] == [1, 2]
+    assert draw._newest(tmp_path) == str(path)
 
 
 def test_a_run_whose_data_moved_says_what_the_page_cannot_show(run, monkeypatch):

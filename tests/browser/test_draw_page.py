@@ -1,7 +1,6 @@
 """The page of `cnnlab draw` in Chromium; without Chromium or playwright these tests are skipped."""
 
 import gc
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,14 +9,10 @@ import pytest
 from serving import serving
 
 import cnnlab
+from cnnlab.app.chromium import stroke
 from cnnlab.app.draw import application
-from cnnlab.app.photos import viewer
 from cnnlab.app.reading import reader
 from cnnlab.training.restore import load_data
-
-api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 SEVEN = [(80, 70), (200, 66), (170, 140), (130, 230)]
 SCRIBBLE = [
@@ -56,14 +51,6 @@ def port(digits_run):
         yield port
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(chromium, port):
     """Opens the page; at the end it must have asked no other server and thrown no error."""
@@ -80,22 +67,19 @@ def page(chromium, port):
     assert foreign == []
 
 
-def stroke(page, points):
-    """Draws a stroke through points in 280 units of the paper, with the mouse."""
-    box = page.locator("#paper").bounding_box()
-    scale = box["width"] / 280
-    places = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=6)
-    page.mouse.up()
-
-
 def state_of(page, *kinds):
     """Waits until the state is one of some kinds, and returns its words."""
     page.wait_for_selector(", ".join(f"#state[data-kind={kind}]" for kind in kinds))
     return page.inner_text("#state")
+
+
+def settled(page, before=""):
+    """Waits until the text of the bars differs from an earlier one and no newer answer comes, and returns it."""
+    page.wait_for_function("before => bars.innerText !== before", arg=before)
+    text = None
+    while text != (text := page.inner_text("#bars")):
+        page.wait_for_timeout(500)
+    return text
 
 
 @pytest.mark.quick
@@ -137,7 +121,7 @@ def test_the_eraser_takes_ink_away(page):
 def test_turning_a_7_changes_confidence_and_the_picture_that_the_network_sees(page):
     stroke(page, SEVEN)
     state_of(page, "sure", "probably")
-    before, picture = page.inner_text("#bars"), page.evaluate("seen.toDataURL()")
+    before, picture = settled(page), page.evaluate("seen.toDataURL()")
     page.evaluate("turn.value = 80; turn.dispatchEvent(new Event('input'))")
     page.wait_for_function("before => bars.innerText !== before", arg=before)
     assert page.inner_text("#turn-value") == "80°"
@@ -193,6 +177,51 @@ def test_the_keyboard_alone_draws_a_7_and_reaches_everything(page):
     state_of(page, "blank")
 
 
+def middle(page, name):
+    box = page.locator(name).bounding_box()
+    return np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+
+
+def drag(page, name, to):
+    page.mouse.move(*middle(page, name))
+    page.mouse.down()
+    page.mouse.move(*to, steps=6)
+    page.mouse.up()
+
+
+def test_the_handles_turn_and_shift_the_drawing_and_doubt_follows(page):
+    page.set_viewport_size({"width": 1200, "height": 1200})  # so that nothing scrolls
+    stroke(page, [(110, 90), (170, 88), (155, 125), (135, 170)])  # small, so that the handles lie within the paper
+    state_of(page, "sure", "probably")
+    before = settled(page)
+    top, bottom = middle(page, "#turn-handle"), middle(page, "#shift-handle")
+    centre, reach = (top + bottom) / 2, (bottom - top)[1] / 2
+    pixel = (reach - 16) / 14  # half of the input's 28 pixels lie between the centre and the edge of a handle
+    drag(page, "#turn-handle", centre + np.array([reach, 0]))  # a quarter turn, clockwise
+    turned = settled(page, before)
+    assert page.inner_text("#turn-value") == "-90°"
+    page.click("#upright")
+    assert settled(page, turned) == before
+    moved = bottom + np.array([3, -2]) * pixel
+    drag(page, "#shift-handle", moved)
+    settled(page, before)
+    assert [page.inner_text(f"#{name}-value") for name in ("right", "down")] == ["3 px", "-2 px"]
+    np.testing.assert_allclose(middle(page, "#shift-handle"), moved, atol=2)
+
+
+def test_arrow_keys_move_the_handles_which_vanish_with_the_drawing(page):
+    assert page.locator("#turn-handle").is_hidden()
+    stroke(page, SEVEN)
+    page.focus("#turn-handle")
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "Tab", "ArrowDown", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    assert page.inner_text("#turn-value") == "-5°"
+    assert [page.inner_text(f"#{name}-value") for name in ("right", "down")] == ["2 px", "1 px"]
+    page.click("#clear")
+    state_of(page, "blank")
+    assert page.locator("#shift-handle").is_hidden()
+
+
 def test_a_finger_draws(chromium, port):
     page = chromium.new_page(has_touch=True, viewport={"width": 320, "height": 700})
     page.goto(f"http://127.0.0.1:{port}")
@@ -204,6 +233,11 @@ def test_a_finger_draws(chromium, port):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
     assert "7" in state_of(page, "sure", "probably")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+    paper = page.locator("#paper").bounding_box()
+    for handle in ("#turn-handle", "#shift-handle"):
+        box = page.locator(handle).bounding_box()
+        assert box["width"] == box["height"] == 44  # WCAG 2.5.5
+        assert paper["x"] <= box["x"] <= paper["x"] + paper["width"] - 44
     page.close()
 
 
@@ -237,6 +271,14 @@ def test_500_strokes_leave_memory_flat_on_both_sides(page):
     assert server[-1] - server[1] < 30
 
 
+def test_a_file_that_is_dropped_on_the_drawing_is_refused_in_words(page):
+    stroke(page, SEVEN)
+    allowed = page.evaluate("document.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true }))")
+    assert not allowed  # the browser does not open the file
+    assert "reads drawings" in page.inner_text("#error")
+    assert "7" in state_of(page, "sure", "probably")
+
+
 def test_a_server_that_stops_is_told_in_words(chromium, digits_run):
     with serving(application(reader(cnnlab.load(digits_run)))) as port:
         page = chromium.new_page()
@@ -256,6 +298,35 @@ def test_without_scripts_a_sentence_says_what_to_do(chromium, port):
     page.close()
 
 
+def test_without_a_canvas_a_sentence_says_what_to_do(chromium, port):
+    page = chromium.new_page()
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page.goto(f"http://127.0.0.1:{port}")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "no canvas to draw on; use a newer one, or cnnlab predict" in page.inner_text("#error")
+    assert page.locator("main").evaluate_all("all => all.every((each) => each.hidden)")
+    page.close()
+
+
+def test_a_network_without_dropout_has_bars_without_error_bars_and_says_so(chromium):
+    import jax
+
+    network, spec = cnnlab.create_model("lenet5", num_classes=3), cnnlab.InputSpec((28, 28), 1, classes="abc")
+    variables = cnnlab.nn.init(network, np.zeros((1, *spec.shape), np.float32), jax.random.key(0))
+    own = reader(cnnlab.Trained(variables, network, cnnlab.tasks.Classification(), spec))
+    with serving(application(own)) as port:
+        page = chromium.new_page()
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_selector("#state[data-kind=blank]:not(:empty)")
+        stroke(page, SEVEN)
+        state_of(page, "sure", "probably", "torn")
+        assert "This network has no dropout, so there are no error bars" in page.inner_text("#bars-caption")
+        assert page.locator(".whisker:visible").count() == 0
+        assert "±" not in page.inner_text("#bars")
+        assert page.inner_text("#strange") == "not measured"
+        page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(page, scheme):
     axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
@@ -266,27 +337,3 @@ def test_axe_finds_nothing_serious(page, scheme):
     page.evaluate((files(axe) / "axe.min.js").read_text())
     found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})")["violations"]
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
-
-
-def test_a_photo_is_shown_with_its_boxes(chromium, tmp_path):
-    import jax
-    from PIL import Image
-
-    task = cnnlab.tasks.Detection(image_size=(16, 16), score_threshold=0.0, max_boxes=3)
-    spec = cnnlab.InputSpec((16, 16), 3, classes=("ant", "bee"))
-    network = cnnlab.create_model("grid_detector", num_classes=task.head(spec), features=(4, 4))
-    variables = cnnlab.nn.init(network, np.zeros((1, 16, 16, 3), np.float32), jax.random.key(0))
-    own = viewer(cnnlab.Trained(variables, network, task, spec))
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(tmp_path / "ants.png")
-    (tmp_path / "text.png").write_text("no image")
-    with serving(application(own)) as port:
-        page = chromium.new_page()
-        page.goto(f"http://127.0.0.1:{port}")
-        page.set_input_files("#file", tmp_path / "ants.png")
-        page.wait_for_selector("#photo-figure:not([hidden])")
-        assert "object" in page.inner_text("#photo-state")
-        assert page.evaluate("document.getElementById('photo-canvas').width") == 60
-        page.set_input_files("#file", tmp_path / "text.png")
-        page.wait_for_selector("#error:not([hidden])")
-        assert "none of PNG" in page.inner_text("#error")
-        page.close()

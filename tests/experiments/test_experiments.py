@@ -495,3 +495,11 @@ def test_every_command_of_the_readme_names_what_exists():
         assert hasattr(cnnlab, name), name
     for path in re.findall(r"experiments/[a-z_0-9/]+\.py", text):
         assert (ROOT / path).exists(), path
+
+
+def test_var_y_of_a_unet_that_interpolates_has_no_chequerboard_and_the_papers_has(tmp_path, capsys):
+    tables = script("upsampling.py").main(seeds=1, output=tmp_path, samples=8, small=True)
+    power = {up: tables["drawn shapes", up]["grid power of Var[y]"].item() for up in ("transposed", "bilinear")}
+    assert power["bilinear"] < 2
+    assert power["transposed"] > 5
+    assert (tmp_path / "upsampling.png").exists()

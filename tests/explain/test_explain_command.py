@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
+from cnnlab.commands import explain_outputs as outputs
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +69,12 @@ def test_a_damaged_photo_is_named_and_the_others_are_explained(run, capsys):
     assert "all other files are explained" in captured.err
 
 
-def test_an_ensemble_of_runs_has_error_bars_over_its_members(run, small, tmp_path):
-    import dataclasses
-
+def test_an_ensemble_of_runs_has_error_bars_over_its_members(run, small, tmp_path, capsys):
     cnnlab.train(dataclasses.replace(small, seed=1), tmp_path / "other", quiet=True)
     assert explain(run, str(tmp_path / "other"), "a.png", "--no-verdict") == 0
     assert all("spread" in record for record in records())
+    assert explain(run, str(tmp_path / "other"), "a.png", "--mc", "5") == 2
+    assert "the error bars of 2 runs are over the runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,17 @@ def test_evaluate_draws_the_maps_of_guess_and_truth_beside_wrong_answers(run, ca
     assert "unknown method 'lime'" in capsys.readouterr().err
 
 
+def test_evaluate_says_for_which_networks_it_draws_no_maps(tmp_path, small, capsys):
+    labels = dataclasses.replace(
+        small,
+        data=cnnlab.Choice("shapes", annotation="labels", size=16, train=32, validation=8, test=8),
+        task=cnnlab.Choice("classification", kind="multilabel"),
+    )
+    cnnlab.train(labels, tmp_path / "labels", quiet=True)
+    assert main(["evaluate", str(tmp_path / "labels"), "--explain", "saliency"]) == 1
+    assert "this network learns labels: use cnnlab explain" in capsys.readouterr().err
+
+
 def test_list_names_the_methods_with_a_line_each(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
@@ -133,4 +146,54 @@ def test_the_page_explains_every_method_and_score():
 def test_an_explanation_shows_itself_in_a_notebook(run):
     trained = cnnlab.load(run)
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
-    assert cnnlab.explain.saliency(trained, images)._repr_png_().startswith(b"\x89PNG")
+    for target in (None, "disc-square", lambda logits: logits.mean(-1)):
+        assert cnnlab.explain.saliency(trained, images, target)._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_picture_of_a_notebook_says_what_is_explained_and_warns_of_a_bad_map(monkeypatch):
+    sheets = []
+    monkeypatch.setattr("cnnlab.files.figures.png_bytes", sheets.append)
+    verdict = {"road": [0.5, 0.1], "random/road": [0.2, 0.2], "edges/road": [0.3, 0.3]}
+    cnnlab.explain.Explanation(
+        np.ones((2, 4, 4)),
+        None,
+        np.array([3.25, -1.0]),
+        {name: np.array(score) for name, score in verdict.items()},
+        np.zeros((2, 4, 4, 1), np.uint8),
+        np.array([1, 0]),
+        ("cat", "dog"),
+    )._repr_png_()
+    titles = [axis.get_title() for axis in sheets[0].axes]
+    assert titles == ["", "dog: 3.25", "", "cat: -1\ndo not trust it"]
+
+
+def test_a_sheet_of_the_classes_of_a_segmentation_has_shares_of_pixels(tmp_path, small, monkeypatch, capsys):
+    masks = dataclasses.replace(
+        small,
+        model=cnnlab.Choice("encoder_decoder"),
+        data=cnnlab.Choice("shapes", annotation="mask", size=16, train=32, validation=8, test=8),
+        task=cnnlab.Choice("segmentation"),
+    )
+    trained, titles = cnnlab.train(masks, tmp_path / "masks", quiet=True), []
+    draw = outputs.class_sheet
+    monkeypatch.setattr(outputs, "class_sheet", lambda *parts: titles.extend(parts[2]) or draw(*parts))
+    image = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    Image.fromarray(image).save("c.png")
+    assert explain(tmp_path / "masks", "c.png", "--classes", "4", "--mc", "0", "--no-verdict") == 0
+    mask = np.asarray(cnnlab.predict(trained, image[None, ..., None]).probs)[0].argmax(-1)
+    shares = {name: 100 * np.mean(mask == i) for i, name in enumerate(trained.spec.classes)}
+    assert sorted(titles) == sorted(f"{name}, {share:.0f} % of the pixels" for name, share in shares.items())
+
+
+def test_a_sheet_of_classes_is_refused_before_anything_is_computed(tmp_path, small, capsys):
+    numbers = dataclasses.replace(
+        small,
+        data=cnnlab.Choice("shapes", annotation="target", size=16, train=32, validation=8, test=8),
+        task=cnnlab.Choice("regression"),
+    )
+    cnnlab.train(numbers, tmp_path / "numbers", quiet=True)
+    assert explain(tmp_path / "numbers", "a.png", "--classes", "2") == 1
+    assert "is for classification and segmentation, this is regression" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert explain(tmp_path / "numbers", "a.png", "--target", "z") == 1
+    assert "Numbers from 0 are known too." in capsys.readouterr().err

@@ -39,6 +39,35 @@ def test_one_logit_stands_for_two_classes():
     np.testing.assert_allclose(targets.class_probability(0)(single), jax.nn.sigmoid(-2.0), rtol=1e-6)
 
 
+def test_the_probability_of_one_of_several_labels_is_the_sigmoid_of_its_own_logit():
+    net = trained("lenet5", Classification("multilabel"))
+    probs = jax.nn.sigmoid(logits_of(net))[:, 2]
+    result = explain.saliency(net, IMAGES, targets.class_probability(2))
+    np.testing.assert_allclose(result.target, probs, rtol=1e-5)
+    by_logit = explain.saliency(net, IMAGES, 2).map
+    np.testing.assert_allclose(result.map, (probs * (1 - probs))[:, None, None] * by_logit, rtol=1e-4, atol=1e-9)
+
+
+def test_the_probabilities_of_yes_and_no_of_a_single_label_have_the_sum_one():
+    net = trained("lenet5", Classification("multilabel"), classes="a")
+    no, yes = (explain.saliency(net, IMAGES, targets.class_probability(i)).target for i in (0, 1))
+    np.testing.assert_allclose(yes, jax.nn.sigmoid(logits_of(net))[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(no + yes, 1, rtol=1e-5)
+
+
+def test_an_explanation_names_the_class_that_it_explains():
+    net = trained("lenet5", Classification())
+    assert (explain.saliency(net, IMAGES).label == logits_of(net).argmax(-1)).all()
+    assert explain.occlusion(net, IMAGES, "b", window=16).label.tolist() == [1, 1]
+    assert explain.saliency(net, IMAGES, targets.class_probability(2)).label.tolist() == [2, 2]
+    assert explain.saliency(net, IMAGES, "a-b").label is None
+    assert explain.saliency(net, IMAGES, lambda logits: logits.sum(-1)).label is None
+    regression = trained("lenet5", Regression(), classes=("height", "width"))
+    assert explain.saliency(regression, IMAGES, "width").label.tolist() == [1, 1]
+    detector = trained("grid_detector", Detection(image_size=(16, 16)), classes="ab", features=(4, 4))
+    assert explain.saliency(detector, IMAGES, targets.box(detector, 3, 1)).label.tolist() == [1, 1]
+
+
 def test_a_region_is_the_mean_of_its_pixels():
     logits = jnp.arange(8.0).reshape(1, 2, 2, 2)  # of class 1: 1, 3, 5, 7
     assert targets.region(1)(logits) == 4

@@ -9,7 +9,10 @@ from jax.tree_util import Partial
 from cnnlab.data import InputSpec
 from cnnlab.explain import verdict as verdicts
 from cnnlab.explain.baselines import edge_maps, random_maps
-from cnnlab.explain.verdict import SCORES, beats, flagged, judge
+from cnnlab.explain.comparison import beats, flagged
+from cnnlab.explain.scores import SCORES
+from cnnlab.explain.sentences import verdict_sentence
+from cnnlab.explain.verdict import judge
 from cnnlab.models import create_model
 from cnnlab.tasks import Classification
 from cnnlab.trained import Trained, logits
@@ -181,3 +184,12 @@ def test_edges_are_the_sobel_magnitude_of_the_mean_channel():
 def test_a_wrong_argument_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         verdict_of(network(), IMAGES, CLASSES, **options)
+
+
+def test_the_sentence_of_each_score_has_numbers_that_can_be_told_apart():
+    verdict = {name: [4e-11] for score in SCORES for name in (score, f"random/{score}", f"edges/{score}")}
+    verdict |= {"deletion": [0.0012], "random/deletion": [0.004], "edges/deletion": [0.0031]}
+    text = verdict_sentence({name: np.array(value) for name, value in verdict.items()}, 0)
+    assert "the value is 0.0012 on average (0.0040 in random order, 0.0031 by edges)" in text
+    assert "ROAD is 4.0e-11 (4.0e-11 for a random map, 4.0e-11 for edges)" in text
+    assert "0.00 " not in text

@@ -5,6 +5,7 @@ import pytest
 
 import cnnlab
 from cnnlab.features import patterns, top_patches
+from cnnlab.features.layers import distinct_layers
 
 SPEC = cnnlab.InputSpec((4, 4), classes=("a", "b"))
 
@@ -82,3 +83,71 @@ def test_a_nonlinearity_without_a_rule_is_refused_by_name():
         patterns(trained, best)
     first = top_patches(trained, IMAGE, "first", count=1)
     np.testing.assert_allclose(patterns(trained, first)[0, 0, 0, :, 0], [0, 1, -2])  # before any nonlinearity
+
+
+class Blocks(nn.Module):
+    """A block that ends with its last layer, a pooling module, a scanned layer, a number, and logits."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = Pool(name="pool")(Block(name="block")(x))
+        step = nn.scan(Repeated, variable_broadcast="params", split_rngs={"params": False}, length=2)
+        x, _ = step(name="scan")(x, None)
+        return nn.Dense(2, name="head")(x.mean((1, 2))) * Temperature(name="temperature")()
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.BatchNorm(True, name="norm")(nn.Conv(3, (3, 3), name="conv")(x))
+
+
+class Pool(nn.Module):
+    def __call__(self, x):
+        return nn.max_pool(x, (2, 2), (2, 2))
+
+
+class Repeated(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        return nn.Dense(3, name="inside")(x), None
+
+
+class Temperature(nn.Module):
+    @nn.compact
+    def __call__(self):
+        return self.param("scale", nn.initializers.ones, ())
+
+
+def blocks():
+    return cnnlab.Trained(Blocks().init(jax.random.key(0), IMAGE), Blocks(), cnnlab.tasks.Classification(), SPEC)
+
+
+def test_distinct_layers_leave_out_what_repeats_what_has_no_units_and_what_cannot_be_reached():
+    assert [layer.name for layer in distinct_layers(blocks())] == ["block/norm", "pool", "head"]
+    assert "scan/inside" not in cnnlab.activations(blocks(), IMAGE)
+
+
+def test_a_layer_without_units_is_refused():
+    with pytest.raises(ValueError, match=r"temperature has no units: its output has the shape \[\]"):
+        top_patches(blocks(), IMAGE, "temperature")
+
+
+def test_layers_inside_checkpoints_take_one_pass_together():
+    class Checkpointed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for name in ("conv1", "conv2", "conv3"):
+                x = nn.remat(nn.Conv)(1, (3, 3), name=name)(x)
+            return nn.Dense(2, name="dense")(x.mean((1, 2)))
+
+    net = Checkpointed()
+    trained = cnnlab.Trained(net.init(jax.random.key(0), IMAGE), net, cnnlab.tasks.Classification(), SPEC)
+    calls = []
+    with nn.intercept_methods(lambda call, args, kwargs, context: calls.append(context) or call(*args, **kwargs)):
+        out = cnnlab.activations(trained, IMAGE)
+    assert list(out) == ["conv1", "conv2", "conv3", "dense"]
+    expected = nn.Conv(1, (3, 3)).apply({"params": trained.variables["params"]["conv3"]}, out["conv2"])
+    np.testing.assert_allclose(out["conv3"], expected, rtol=1e-5)
+    conv = [context for context in calls if context.method_name == "__call__" and "conv1" in context.module.path]
+    assert len(conv) == 2  # one trace finds the layers, the other one is the program

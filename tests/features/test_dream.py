@@ -151,8 +151,9 @@ def test_the_command_takes_units_classes_and_a_longest_side(run, here, capsys):
         (["photo.png", "--output", "dream.jpg"], 2, "--output must end with .png"),
         (["photo.png", "--target", "1", "--layer", "conv1"], 2, "--target is a class of the network"),
         (["photo.png", "--layer", "conv9"], 1, "unknown layer 'conv9'; did you mean"),
-        (["photo.png", "--unit", "99"], 1, "channel must lie in 0..15 for conv2, found 99"),
-        (["nothing.png"], 1, "nothing.png"),
+        (["photo.png", "--unit", "99"], 1, "unit must lie in 0..15 for the layer conv2, found 99"),
+        (["nothing.png"], 1, "cannot read nothing.png as an image (there is no such file); check its path"),
+        (["."], 1, "cannot read . as an image (it is a directory); give an image file"),
     ],
 )
 def test_wrong_options_are_named(run, here, capsys, options, code, message):

@@ -16,7 +16,7 @@ SPEC = cnnlab.InputSpec((16, 16), 3, classes=("a", "b"))
 
 @pytest.fixture(scope="module")
 def trained():
-    network = cnnlab.create_model("unet", num_classes=2, width=2)
+    network = cnnlab.create_model("unet", num_classes=2, width=2, up="transposed")
     shapes = jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 16, 16, 3), np.float32))
     rng = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
@@ -72,3 +72,14 @@ def test_a_run_that_began_from_other_weights_has_no_initial_parameters(small, ru
     cnnlab.train(dataclasses.replace(small, seed=1), tmp_path / "next", init_from=run, quiet=True)
     with pytest.raises(ValueError, match="began from .*small, so its seed does not give its initial parameters"):
         load_initial(tmp_path / "next")
+
+
+def test_a_dense_layer_that_reads_all_pixels_has_kernels_of_the_size_of_the_image():
+    kernel = np.arange(24.0, dtype=np.float32).reshape(12, 2)  # 2 x 2 pixels of three colours, 2 units
+    variables = {"params": {"dense": {"kernel": kernel, "bias": np.zeros(2, np.float32)}}}
+    spec = cnnlab.InputSpec((2, 2), 3, classes=("a", "b"))
+    trained = cnnlab.Trained(
+        variables, cnnlab.create_model("linear", num_classes=2), cnnlab.tasks.Classification(), spec
+    )
+    (name,) = filters(trained)
+    assert filters(trained)[name][1, 1, 0].tolist() == [13, 15, 17]  # unit 1, pixel (1, 0): rows 6, 7 and 8

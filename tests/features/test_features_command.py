@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,11 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
+from cnnlab.commands.features_outputs import _with_units
+from cnnlab.commands.features_sheets import Subject, made_for
+from cnnlab.explain.taps import find_layer
+from cnnlab.features.layers import distinct_layers
+from cnnlab.features.visualise import Visualisation
 
 STORED = Path(__file__).parents[1] / "goldens" / "stored_runs"
 
@@ -21,12 +27,27 @@ def sheets(run, tmp_path_factory):
     return folder / "out"
 
 
-def test_each_convolution_has_a_sheet_of_each_kind_and_a_record(run, sheets):
+def test_each_convolution_has_a_sheet_of_each_kind_and_every_layer_its_activations(run, sheets):
     report = json.loads((sheets / "features.json").read_text())
-    assert [record["layer"] for record in report["layers"]] == ["conv1", "conv2"]
-    for layer in ("conv1", "conv2"):
-        for kind in ("filters", "patches", "activations"):
-            assert (sheets / f"{layer}_{kind}.png").stat().st_size > 1000
+    layers = ["conv1", "conv2", "dense1", "dense2", "dense3"]
+    assert [record["layer"] for record in report["layers"]] == layers
+    assert report["layers_of_activations"] == {"all": 5, "drawn": 5}
+    assert ["top" in record for record in report["layers"]] == [True, True, False, False, False]
+    drawn = {f"{layer}_{kind}.png" for layer in layers[:2] for kind in ("filters", "patches")}
+    drawn |= {f"{layer}_activations.png" for layer in layers}
+    assert {path.name for path in sheets.glob("*.png")} == drawn
+
+
+def test_of_many_layers_some_have_activations_and_the_rest_is_counted(run, sheets, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cnnlab.commands.features_outputs._MOST_LAYERS", 2)
+    monkeypatch.setattr("cnnlab.commands.features_outputs._PASS_BYTES", 1)  # a pass for each layer
+    options = ["--image", str(sheets.parent / "photo.png"), "--no-patches", "--unit", "5", "--output", str(tmp_path)]
+    assert main(["features", str(run), *options]) == 0
+    assert "2 of 5 layers have a sheet of activations; --layer names others" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.glob("*activations*")) == [
+        "conv1_activations.png",
+        "dense3_activations.png",
+    ]
 
 
 def test_the_record_has_the_numbers_of_the_functions(run, sheets):
@@ -49,6 +70,20 @@ def test_named_layers_get_images_made_for_their_units(run, tmp_path, capsys):
     assert len(layer["top"][2]["values"]) == 3
 
 
+def test_a_unit_that_noise_does_not_excite_has_no_percentile():
+    made = {"images": None, "history": None, "transparency": None, "layer": "conv", "objective": "mean"}
+    seen = Visualisation(activation=np.array([0.0, 0.5]), units=np.array([4, 1]), receptive_field=None, **made)
+    best = SimpleNamespace(percentile=lambda unit, activation: 100 * unit * activation)
+    assert [made_for(best, seen, row) for row in (0, 1)] == ["noise does not excite it", "image above 50 %"]
+
+
+def test_only_the_last_layer_has_the_classes():
+    trained = cnnlab.load(STORED / "segmentation")
+    subjects = _with_units(trained, distinct_layers(trained), (), 2)
+    assert [bool(subject.classes) for subject in subjects] == [False] * (len(subjects) - 1) + [True]
+    assert subjects[-1].classes == trained.spec.classes
+
+
 @pytest.mark.parametrize(("task", "layers"), [("segmentation", 6), ("detection", 4)])
 def test_every_task_with_convolutions_has_sheets(task, layers, tmp_path, capsys):
     assert main(["features", str(STORED / task), "--most", "2", "--json", "--output", str(tmp_path)]) == 0
@@ -57,16 +92,26 @@ def test_every_task_with_convolutions_has_sheets(task, layers, tmp_path, capsys)
     assert all(len(record["sheets"]) == 2 and record["without_patterns"] is None for record in report["layers"])
 
 
-def test_a_network_without_convolutions_needs_the_name_of_a_layer(tmp_path, capsys):
+def test_a_network_without_convolutions_shows_its_dense_layers_and_the_weights_of_the_pixels(tmp_path):
     run = str(STORED / "classification")
-    assert main(["features", run, "--output", str(tmp_path)]) == 1
-    assert "Dense has no convolution; name a layer" in capsys.readouterr().err
-    assert main(["features", run, "--layer", "dense1", "--no-visualise", "--most", "3", "--output", str(tmp_path)]) == 0
-    assert [path.name for path in tmp_path.glob("*.png")] == ["dense1_patches.png"]
+    assert main(["features", run, "--most", "3", "--output", str(tmp_path)]) == 0
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert "dense1_filters.png" in names
+    assert {name for name in names if "filters" not in name} == {
+        f"{record['layer']}_patches.png" for record in json.loads((tmp_path / "features.json").read_text())["layers"]
+    }
+
+
+def test_units_of_the_logits_are_named_by_their_classes(run):
+    layer = find_layer(cnnlab.load(run), "dense3")
+    subject = Subject(layer, None, [2, 0], None, ("disc", "square", "triangle"))
+    assert subject.labels == ["unit 2 (triangle)", "unit 0 (disc)"]
+    assert subject._replace(classes=()).labels == ["unit 2", "unit 0"]
+    assert subject.title == "dense3: 3 units, of which 2 are shown; each sees the whole image"
 
 
 def test_large_patches_take_more_pages_with_fewer_units(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnnlab.commands.features_outputs._PAGE_BYTES", 5 * 2 * 256 * 4)  # 4 units with 2 patches
+    monkeypatch.setattr("cnnlab.commands.features_sheets._PAGE_BYTES", 5 * 2 * 256 * 4)  # 4 units with 2 patches
     assert (
         main(["features", str(run), "--layer", "conv1", "--no-visualise", "--count", "2", "--output", str(tmp_path)])
         == 0

@@ -10,7 +10,7 @@ import pytest
 from cnnlab import Trained, create_model
 from cnnlab.data import InputSpec
 from cnnlab.explain import targets
-from cnnlab.features.objectives import choose_targets, values_of
+from cnnlab.features.objectives import check_shape, choose_targets, values_of
 from cnnlab.tasks import Classification, Detection, Segmentation
 
 
@@ -70,3 +70,9 @@ def test_a_class_of_a_detection_is_the_score_of_one_box():
     assert scores.shape == (3,)
     assert (scores >= 0).all()
     assert (scores <= 1).all()
+
+
+def test_a_size_that_the_network_refuses_is_named_with_its_reason():
+    message = r"take images of 7x6 pixels: height and width must be .*, found 7x6; its training images have 8x8"
+    with pytest.raises(ValueError, match=message):
+        check_shape(network("encoder_decoder", (8, 8), 1, Segmentation())[0], (7, 6, 1))

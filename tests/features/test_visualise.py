@@ -178,7 +178,7 @@ def test_wrong_arguments_are_named(options, message):
 
 
 def test_one_layer_is_compiled_once():
-    from cnnlab.features.visualise import _step
+    from cnnlab.features.ascent import _step
 
     trained = lenet()
     visualise(trained, layer="conv2", steps=2, units=range(6), chunk=3)

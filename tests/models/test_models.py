@@ -18,6 +18,7 @@ COUNTS = [
     ("keras_mnist", (28, 28, 1), 1_199_882),
     ("keras_vgg", (100, 100, 3), 7_998_250),
     ("network_in_network", (32, 32, 3), 966_986),
+    ("resnet8", (32, 32, 3), 75_290),
     ("resnet20", (32, 32, 3), 269_722),
     ("resnet56", (32, 32, 3), 853_018),
 ]
@@ -41,7 +42,7 @@ TINY = {
     "network_in_network": ({"widths": ((12, 11, 10), (10, 10, 10), (10, 10))}, (16, 16, 3)),
     **dict.fromkeys(("vgg11", "vgg16"), ({"width": 10, "hidden": 8}, (32, 32, 3))),
     **dict.fromkeys(("resnet18", "resnet34", "resnet50"), (TINY_RESNET, (32, 32, 3))),
-    **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), (TINY_RESNET, (16, 16, 3))),
+    **dict.fromkeys(("resnet8", "resnet20", "resnet32", "resnet44", "resnet56"), (TINY_RESNET, (16, 16, 3))),
     **dict.fromkeys(("googlenet", "googlenet_paper"), ({"width": 1 / 4}, (48, 48, 3))),
     "xception": ({"width": 1 / 8, "middle": 1}, (40, 40, 3)),
     "unet": ({"width": 10, "depth": 2}, (18, 14, 1)),
@@ -50,7 +51,7 @@ TINY = {
 }
 WITHOUT_TRUNK = ("keras_vgg", "unet")
 # Networks that differ from a tested one in sizes alone.
-TWINS = ("vgg16", "resnet34", "resnet32", "resnet44", "resnet56", "yolo_fast")
+TWINS = ("vgg16", "resnet34", "resnet8", "resnet32", "resnet44", "resnet56", "yolo_fast")
 KINDS = [name for name in models.MODELS if name not in TWINS]
 SLOW_WHEN_EAGER = ("googlenet", "googlenet_paper", "xception")
 registry = pytest.mark.parametrize("name", KINDS)

@@ -52,28 +52,47 @@ def test_without_padding_it_equals_its_twin_in_torch():
     assert got.shape == (2, 4, 12, 2)
 
 
+ups = pytest.mark.parametrize("up", ["transposed", "bilinear", "nearest"])
+
+
+@ups
 @pytest.mark.parametrize("border", ["zero", "mirror"])
 @pytest.mark.parametrize("size", [(1, 1), (17, 30), (32, 16)])
-def test_an_image_of_any_size_comes_back_in_its_size(border, size):
-    network = models.UNet(3, width=2, depth=3, border=border)
+def test_an_image_of_any_size_comes_back_in_its_size(border, size, up):
+    network = models.UNet(3, width=2, depth=3, border=border, up=up)
     out = jax.eval_shape(lambda x: network.init_with_output(jax.random.key(0), x)[0], jnp.zeros((1, *size, 1)))
     assert out.shape == (1, *size, 3)
 
 
-def test_without_padding_the_output_lies_over_the_middle_of_any_image():
-    network = models.UNet(2, width=2, depth=1, norm=False, border="valid")
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_bilinear_interpolation_without_padding_removes_two_more_rows_at_every_level(depth):
+    network = models.UNet(2, width=2, depth=depth, norm=False, border="valid", up="bilinear")
+    side = 14 * 2**depth - 10
+    out = jax.eval_shape(
+        lambda x: network.init_with_output(jax.random.key(0), x)[0], jnp.zeros((1, side + 1, side + 9, 1))
+    )
+    assert out.shape == (1, 1, 9, 2)
+
+
+@ups
+def test_without_padding_the_output_lies_over_the_middle_of_any_image(up):
+    network = models.UNet(2, width=2, depth=1, norm=False, border="valid", up=up)
     x = normal(1, 27, 30, 1)
     variables, apply = drawn(network, x), jax.jit(lambda v, x: nn.apply(network, v, x))
     whole = apply(variables, x)
     part = apply(variables, x[:, 2:26, 4:28])  # shifts by multiples of 2, so that the pooling windows are the same
-    assert whole.shape == (1, 11, 14, 2)
-    np.testing.assert_allclose(np.asarray(whole)[:, 2:10, 4:12], part, atol=1e-6)
+    margin = 18 if up == "bilinear" else 16
+    assert whole.shape == (1, 27 - margin, 30 - margin, 2)
+    np.testing.assert_allclose(np.asarray(whole)[:, 2 : 26 - margin, 4 : 28 - margin], part, atol=1e-6)
 
 
-def test_mirroring_is_the_network_without_padding_on_the_mirrored_image():
-    mirror, valid = (models.UNet(2, width=2, depth=1, norm=False, border=border) for border in ("mirror", "valid"))
+@ups
+def test_mirroring_is_the_network_without_padding_on_the_mirrored_image(up):
+    borders = ("mirror", "valid")
+    mirror, valid = (models.UNet(2, width=2, depth=1, norm=False, border=border, up=up) for border in borders)
     x = normal(1, 12, 12, 1)
-    beyond = np.pad(x, ((0, 0), (8, 8), (8, 8), (0, 0)), mode="symmetric")
+    margin = 9 if up == "bilinear" else 8
+    beyond = np.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="symmetric")
     apply = jax.jit(lambda v, x, beyond: (nn.apply(mirror, v, x), nn.apply(valid, v, beyond)))
     np.testing.assert_allclose(*apply(drawn(mirror, x), x, beyond), atol=1e-6)
 
@@ -134,6 +153,7 @@ def test_central_dropout_drops_single_values_at_the_two_deepest_levels_alone():
     [
         ({"border": "valid"}, 184, "removes 184 rows and columns, but the image has 184x184 pixels; use a larger"),
         ({"depth": 0}, 8, "width and depth must be 1 or more, found 64 and 0"),
+        ({"up": "bilinar"}, 8, "unknown up 'bilinar'; did you mean 'bilinear'"),
         ({"skip": "ad"}, 8, "unknown skip 'ad'; did you mean 'add'"),
         ({"border": "zeros"}, 8, "unknown border 'zeros'; did you mean 'zero'"),
     ],
@@ -141,3 +161,15 @@ def test_central_dropout_drops_single_values_at_the_two_deepest_levels_alone():
 def test_a_network_that_cannot_be_says_why(options, size, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(models.UNet(2, **options).init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
+
+
+def test_interpolated_maps_cost_a_quarter_of_a_transposed_convolution():
+    kernels = {up: models.UNet(2, width=4, depth=1, norm=False, up=up) for up in ("transposed", "bilinear", "nearest")}
+    sizes = {up: parameters(network, (1, 8, 8, 1)) for up, network in kernels.items()}
+    assert sizes["transposed"] - sizes["bilinear"] == 3 * 8 * 4
+    assert sizes["bilinear"] == sizes["nearest"]
+
+
+def test_the_network_by_name_interpolates_and_the_class_is_the_papers():
+    assert models.create_model("unet", num_classes=2).up == "bilinear"
+    assert models.UNet(2).up == "transposed"

@@ -80,6 +80,16 @@ def test_a_resize_up_block_repeats_pixels_before_it_convolves():
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+def test_a_map_is_interpolated_as_torch_does_before_or_after_its_1x1_convolution(torch, method):
+    got, variables = nn.InterpolatedUp(5, method).init_with_output(jax.random.key(0), X)
+    conv = variables["params"]["conv"]
+    options = {"align_corners": False} if method == "bilinear" else {}
+    double = torch.nn.functional.interpolate(channels_first(torch, X), scale_factor=2, mode=method, **options)
+    want = channels_last(double) @ np.asarray(conv["kernel"])[0, 0] + np.asarray(conv["bias"])
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(6, 6), (1, 1), (4, 9), (9, 7), (12, 3)])
 def test_adaptive_average_pooling_places_its_windows_as_torch(torch, size):
     want = torch.nn.functional.adaptive_avg_pool2d(channels_first(torch, X), size)

@@ -79,7 +79,7 @@ def test_the_georeference_goes_round(network, tmp_path, monkeypatch):
     import shapely
     from rasterio.features import geometry_mask
 
-    files = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2)
+    files = predict_sheet(network, path, tmp_path / "out", tile=128, mc_samples=2, smallest=1)
     assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.suffix in (".tif", ".gpkg")) == sorted(
         [*(f"{name}.tif" for name in files if name != "polygons"), "polygons.gpkg"]
     )
@@ -250,7 +250,7 @@ def test_a_turned_sheet_without_a_coordinate_system_keeps_its_place(network, tmp
 
     turned = rasterio.Affine(0, 2, 100, 2, 0, 500)  # rows run east and columns north
     path = write_tiff(tmp_path / "sheet.tif", drawn(40, 30), crs=None, transform=turned)
-    files = predict_sheet(network, path, tmp_path / "out", tile=64, background="none")
+    files = predict_sheet(network, path, tmp_path / "out", tile=64, background="none", smallest=1)
     with rasterio.open(files["mask"]) as file:
         assert (file.crs, file.transform) == (None, turned)
     _, _, geometry, columns = pyogrio.raw.read(files["polygons"])
@@ -415,8 +415,8 @@ def test_the_command_takes_a_large_picture_as_a_sheet_and_a_small_one_in_one_pie
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
     large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
-    assert small["mask"] == str(tmp_path / "out" / "small_mask.png")
-    assert Image.open(small["mask"]).mode == "P"
+    assert small["mask"] == str(tmp_path / "out" / "small" / "mask.npy")
+    assert Image.open(tmp_path / "out" / "small" / "mask.png").mode == "P"
     assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "auto"]) == 2
     assert "whose windows share their passes" in capsys.readouterr().err
 
@@ -448,7 +448,7 @@ def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(netwo
     Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
     options = ["predict", "masks", str(tmp_path / "small.png"), "--output", str(tmp_path / "small")]
     assert main(options) == 0
-    assert (tmp_path / "small" / "small_mask.png").exists()
+    assert np.load(tmp_path / "small" / "mask.npy").shape == (40, 60)  # of a photo that was resized to 32x32
     options = ["predict", "masks", str(tmp_path / "large.png"), "--output", str(tmp_path / "out")]
     assert main(options) == 2
     assert "add --tile 0 to shrink it to 32x32, or --tile 512" in capsys.readouterr().err
@@ -460,10 +460,71 @@ def test_a_network_of_resized_images_asks_for_the_scale_of_a_large_picture(netwo
 def test_options_of_sheets_are_not_passed_over_for_a_picture_in_one_piece(masks, tmp_path, capsys):
     Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "small.png")
     options = ["predict", masks, str(tmp_path / "small.png"), "--output", str(tmp_path / "out")]
-    assert main([*options, "--smallest", "5", "--vectors", "none"]) == 2
+    assert main([*options, "--smallest", "5", "--overlap", "8", "--bands", "1"]) == 2
     message = capsys.readouterr().err
-    assert "predicted in one piece, without --smallest, --vectors: leave them out, or add --tile 512" in message
-    assert main([*options, "--smallest", "5", "--vectors", "none", "--tile", "64"]) == 0
+    assert "predicted in one piece, without --overlap, --bands: leave them out, or add --tile 512" in message
+    assert main([*options, "--smallest", "5", "--vectors", "none"]) == 0
+    assert not list((tmp_path / "out").glob("polygons*"))
+
+
+def files_of(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name not in ("predictions.json", ".done.json"))
+
+
+@pytest.mark.parametrize("classes", ["two", "many"])
+@pytest.mark.parametrize("mc", [[], ["--mc", "4"]])
+def test_a_photo_has_the_same_maps_and_polygons_in_one_piece_and_in_a_window(
+    classes, mc, network, many, masks, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cnnlab, "load", lambda path: many if classes == "many" else network)
+    channels = 3 if classes == "many" else 1
+    Image.fromarray(drawn(40, 60, channels).squeeze()).save(tmp_path / "photo.png")
+    for name, tile in {"piece": "0", "window": "64"}.items():
+        options = ["--tile", tile, "--output", str(tmp_path / name), "--smallest", "1", *mc]
+        assert main(["predict", masks, str(tmp_path / "photo.png"), *options]) == 0
+    piece, window = tmp_path / "piece", tmp_path / "window"
+    assert files_of(piece) == files_of(window)
+    assert ("mean_1.png" in files_of(piece)) == (classes == "many")
+    for path in piece.glob("*.npy"):
+        np.testing.assert_allclose(np.load(path), np.load(window / path.name), atol=1e-5)
+    shapes = [json.loads((folder / "polygons.geojson").read_text())["features"] for folder in (piece, window)]
+    assert len(shapes[0]) == len(shapes[1]) > 0
+
+
+def test_a_georeferenced_photo_in_one_piece_keeps_its_place(masks, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    path = write_tiff(tmp_path / "photo.tif", drawn(40, 60), transform=rasterio.Affine(2, 0, 100, 0, -2, 500))
+    assert main(["predict", masks, str(path), "--tile", "0", "--output", str(tmp_path / "out")]) == 0
+    with rasterio.open(tmp_path / "out" / "mean.tif") as file:
+        assert tuple(file.transform)[:6] == (2, 0, 100, 0, -2, 500)
+    assert (tmp_path / "out" / "polygons.gpkg").exists()
+
+
+def test_the_command_tells_how_many_shapes_are_too_small_over_all_files(masks, tmp_path, capsys):
+    for name, size in {"a": (40, 60), "b": (32, 32), "c": (90, 70)}.items():
+        Image.fromarray(drawn(*size)[..., 0]).save(tmp_path / f"{name}.png")
+    numbers = []
+    for smallest in ("1", "30"):
+        out = tmp_path / f"out{smallest}"
+        files = [str(tmp_path / f"{name}.png") for name in "abc"]
+        assert main(["predict", masks, *files, "--output", str(out), "--smallest", smallest]) == 0
+        numbers.append(
+            sum(len(json.loads((out / name / "polygons.geojson").read_text())["features"]) for name in "abc")
+        )
+    missing = numbers[0] - numbers[1]
+    assert missing > 1
+    assert f"{missing} shapes of fewer than 30 pixels got no polygon" in capsys.readouterr().err
+
+
+def test_simplified_polygons_have_fewer_corners_and_the_same_measures(network, tmp_path):
+    def features(**options):
+        files = predict_sheet(network, drawn(90, 70), tmp_path, tile=64, smallest=1, **options)
+        return json.loads(files["polygons"].read_text())["features"]
+
+    stairs, smooth = features(), features(simplify=2.0)
+    corners = [sum(len(ring) for f in each for ring in f["geometry"]["coordinates"]) for each in (stairs, smooth)]
+    assert corners[1] < 0.7 * corners[0]
+    assert [f["properties"] for f in stairs] == [f["properties"] for f in smooth]
 
 
 def test_the_command_leaves_unreadable_files_out_if_asked(masks, tmp_path, capsys):
@@ -525,7 +586,8 @@ def test_the_command_writes_one_sheet_into_the_directory_itself(masks, network, 
     Image.fromarray(drawn(90, 70)[..., 0]).save(tmp_path / "sheet.png")
     options = ["--tile", "64", "--mc", "3", "--seed", "5", "--smallest", "4"]
     assert main(["predict", masks, str(tmp_path / "sheet.png"), "--output", str(tmp_path / "out"), *options]) == 0
-    expected = predict_sheet(network, drawn(90, 70), tmp_path / "own", tile=64, mc_samples=3, key=jax.random.key(5))
+    first = jax.random.fold_in(jax.random.key(5), 0)
+    expected = predict_sheet(network, drawn(90, 70), tmp_path / "own", tile=64, mc_samples=3, key=first)
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "variance.npy"), np.load(expected["variance"]))
 
 

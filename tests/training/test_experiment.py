@@ -79,7 +79,7 @@ def test_a_network_that_does_not_fit_is_refused_before_training(model, data, tas
 
 
 def test_bfloat16_reaches_the_network():
-    experiment = dataclasses.replace(cnnlab.Experiment(), training=cnnlab.Training(precision="bfloat16"))
+    experiment = cnnlab.Experiment(model="lenet5", training=cnnlab.Training(precision="bfloat16"))
     assert build_network(experiment, 10).dtype.__name__ == "bfloat16"
 
 

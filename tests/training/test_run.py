@@ -363,3 +363,18 @@ def test_a_logarithmic_axis_keeps_its_powers(tmp_path):
     for _ in range(2):  # the second call starts with existing labels
         save_figures({"powers": figure}, tmp_path)
     assert all(label.get_parse_math() for label in axis.get_yticklabels())
+
+
+def test_a_unet_that_was_trained_before_it_could_interpolate_keeps_its_transposed_convolutions(tmp_path, monkeypatch):
+    model = cnnlab.Choice("unet", width=2, depth=1, up="transposed")
+    data = cnnlab.Choice("shapes", annotation="mask", size=16, train=8, validation=4, test=4)
+    training = cnnlab.Training(epochs=1, batch_size=4)
+    experiment = cnnlab.Experiment(model=model, data=data, task="segmentation", training=training)
+    cnnlab.train(experiment, tmp_path / "run", quiet=True)
+    stored = json.loads((tmp_path / "run/experiment.json").read_text())
+    del stored["model"]["up"]
+    (tmp_path / "run/experiment.json").write_text(json.dumps(stored))
+    read = checkpoint.read_config
+    monkeypatch.setattr(checkpoint, "read_config", lambda *place: read(*place) | {"experiment": stored})
+    assert cnnlab.load(tmp_path / "run").network.up == "transposed"
+    cnnlab.train(epochs(experiment, 2), tmp_path / "run", quiet=True)

@@ -4,6 +4,7 @@ import { ask, latest } from "./ask.js";
 import { createBars } from "./bars.js";
 import { apply, invert, listen, multiply, render } from "./canvas.js";
 import { createDrawing, SIDE } from "./drawing.js";
+import { createHandles } from "./handles.js";
 import { createLayers, showUnit } from "./layers.js";
 import { startPhoto } from "./photo.js";
 import { decode, paint } from "./pictures.js";
@@ -35,22 +36,33 @@ function startDrawing(about) {
   let changedAt = 0;
   let speaking = 0;
 
-  const sliders = () => Object.fromEntries(["turn", "right", "down"].map((name) => [name, $(name).value]));
+  const sliders = () => Object.fromEntries(["turn", "right", "down"].map((name) => [name, Number($(name).value)]));
+  const placeHandles = createHandles({ turn: $("turn-handle"), shift: $("shift-handle") }, paper, {
+    get: sliders,
+    set: (next, time) => {
+      Object.entries(next).forEach(([name, value]) => { $(name).value = value; });
+      tell();
+      changed(time);
+    },
+  });
 
   function redraw() {
     const opacity = $("opacity").value / 100;
+    paper.parentElement.classList.toggle("drawn", hand.drawing());
     render(paper, drawing.ink, { ...view, opacity, cursor: hand.cursor, width: Number(chosen("width")) });
   }
 
-  // The input's own frame stands upright and centred on the paper; the ink moves in it as the sliders say.
-  function place(matrix, { right, down }) {
+  // The input's own frame stands upright around the place of the drawing; the ink moves in it as the sliders say.
+  function place(matrix, { turn, right, down }) {
     const [[a, c, e], [b, d, f]] = matrix.map((row) => row.map((value) => value * unit));
     const current = [a, b, c, d, e, f];
     const scale = Math.sqrt(Math.abs(a * d - b * c));
     const [height, width] = about.size;
-    const [x, y] = apply(current, [width / 2 + Number(right), height / 2 + Number(down)]);
+    const [x, y] = apply(current, [width / 2 + right, height / 2 + down]);
     view.input = [scale, 0, 0, scale, x - (scale * width) / 2, y - (scale * height) / 2];
     view.moved = multiply(view.input, invert(current));
+    const centre = [x + scale * right, y + scale * down];
+    placeHandles({ centre, reach: (scale * Math.min(height, width)) / 2, scale, turn });
   }
 
   const askMaps = latest(async (pixels, parameters) => {
@@ -108,6 +120,7 @@ function startDrawing(about) {
     if (blank) {
       view.input = null;
       view.moved = [1, 0, 0, 1, 0, 0];
+      placeHandles(null);
     } else if (!hand.drawing()) {
       place(answer.matrix, parameters);
     }
@@ -185,6 +198,11 @@ function startDrawing(about) {
     $("unit").hidden = true;
     layers.mark(null, null);
     redraw();
+  });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => { // otherwise the browser leaves the page for the file
+    event.preventDefault();
+    failed(new Error(STRINGS.noFiles));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   $("bars-caption").textContent = STRINGS.bars(about.passes);

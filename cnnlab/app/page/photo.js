@@ -5,6 +5,7 @@ import { createBars } from "./bars.js";
 import { STRINGS } from "./strings.js";
 
 const $ = (id) => document.getElementById(id);
+const LONGER_SIDE = 1200; // of the picture, in pixels
 
 export function startPhoto(about, { failed, clearError }) {
   const canvas = $("photo-canvas");
@@ -14,14 +15,17 @@ export function startPhoto(about, { failed, clearError }) {
 
   function draw() {
     const [height, width] = answer.size;
-    const scale = Math.min(1, 1200 / Math.max(width, height));
+    const scale = LONGER_SIDE / Math.max(width, height);
     canvas.width = Math.max(1, Math.round(width * scale));
     canvas.height = Math.max(1, Math.round(height * scale));
     const context = canvas.getContext("2d");
+    context.imageSmoothingEnabled = scale < 2; // pixels of small photos stay visible
     if (photo) {
       context.drawImage(photo, 0, 0, canvas.width, canvas.height);
     }
-    const map = maps.get(document.querySelector("input[name=map]:checked")?.value);
+    const name = document.querySelector("input[name=map]:checked")?.value;
+    const map = maps.get(name);
+    explain(name);
     if (map) {
       context.globalAlpha = $("photo-opacity").value / 100;
       context.imageSmoothingEnabled = false;
@@ -29,20 +33,38 @@ export function startPhoto(about, { failed, clearError }) {
       context.globalAlpha = 1;
     }
     if (about.logits === "grid") {
-      drawBoxes(context, answer.records, scale);
+      const box = canvas.getBoundingClientRect();
+      drawBoxes(context, answer.records, scale, 1 / Math.min(box.width / canvas.width, box.height / canvas.height));
     }
+  }
+
+  // Shows what the colours of a map mean: the classes of the mask that occur, or the value of white.
+  function explain(name) {
+    const legend = $("photo-legend");
+    const white = answer.white[name];
+    legend.hidden = name !== "mask";
+    $("photo-scale").hidden = white === undefined;
+    $("photo-scale").textContent = white === undefined ? "" : STRINGS.scale(white);
+    legend.replaceChildren(...Object.keys(answer.shares).filter((each) => answer.shares[each] > 0).map((each) => {
+      const item = document.createElement("li");
+      const swatch = document.createElement("span");
+      swatch.className = "swatch";
+      swatch.style.backgroundColor = answer.colours[each];
+      item.append(swatch, each);
+      return item;
+    }));
   }
 
   const SHOWN = {
     vector: showVector,
     map: ({ shares }) => {
       $("photo-state").textContent = STRINGS.segmented;
-      $("photo-bars").replaceChildren();
-      $("photo-bars-caption").textContent = STRINGS.masks;
-      createBars($("photo-bars"), Object.keys(shares))(Object.values(shares), null);
+      showBars(STRINGS.masks(about.passes), Object.keys(shares), Object.values(shares));
     },
     grid: ({ records }) => {
-      $("photo-state").textContent = STRINGS.boxes(strong(records).length);
+      const found = strong(records);
+      $("photo-state").textContent = STRINGS.boxes(found.length);
+      showBars(STRINGS.scores, found.map(({ category }) => category), found.map(({ score }) => score));
       $("photo-caption").textContent = STRINGS.boxesCaption(about.passes);
     },
   };
@@ -64,6 +86,7 @@ export function startPhoto(about, { failed, clearError }) {
     chooseMaps();
     $("photo-figure").hidden = false;
     $("photo-caption").textContent = photo ? file.name ?? "" : STRINGS.noPreview;
+    $("photo-state").dataset.kind = "";
     SHOWN[about.logits](answer, about);
     draw();
   }
@@ -98,9 +121,14 @@ export function startPhoto(about, { failed, clearError }) {
   };
   $("file").addEventListener("change", (event) => take(event.target.files));
   document.addEventListener("paste", (event) => take(event.clipboardData.files));
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
+  const over = (event, isOver) => {
     event.preventDefault();
+    $("drop").classList.toggle("over", isOver);
+  };
+  document.addEventListener("dragover", (event) => over(event, true));
+  document.addEventListener("dragleave", (event) => over(event, false));
+  document.addEventListener("drop", (event) => {
+    over(event, false);
     take(event.dataTransfer.files);
   });
   const told = () => {
@@ -111,22 +139,28 @@ export function startPhoto(about, { failed, clearError }) {
     draw();
   });
   told();
+  addEventListener("resize", () => answer && draw());
+  $("photo-state").textContent = STRINGS.photoBlank;
+  $("photo-state").dataset.kind = "blank";
   $("photo").hidden = false;
 }
 
-function showVector({ records: [record] }, about) {
-  const body = $("photo-bars");
-  body.replaceChildren();
+function showBars(caption, names, values, deviation = null) {
+  $("photo-bars").replaceChildren();
+  $("photo-bars-caption").textContent = names.length ? caption : "";
+  createBars($("photo-bars"), names)(values, deviation);
+}
+
+function showVector({ records: [record], state, words }, about) {
   if (record.probs) {
-    const names = Object.keys(record.probs);
-    const mean = Object.values(record.probs);
     const spread = record.variance && Object.values(record.variance).map(Math.sqrt);
-    $("photo-bars-caption").textContent = STRINGS.bars(about.passes);
-    createBars(body, names)(mean, spread ?? null);
-    $("photo-state").textContent =
-      typeof record.label === "string" ? STRINGS.photoGuess(record.label) : STRINGS.labels(record.label);
+    showBars(STRINGS.bars(about.passes), Object.keys(record.probs), Object.values(record.probs), spread ?? null);
+    $("photo-state").dataset.kind = state ?? "";
+    $("photo-state").textContent = words || STRINGS.labels(record.label);
     return;
   }
+  const body = $("photo-bars");
+  body.replaceChildren();
   $("photo-bars-caption").textContent = record.low ? STRINGS.values : STRINGS.valuesAlone;
   for (const [name, value] of Object.entries(record.value)) {
     const row = body.insertRow();
@@ -145,10 +179,11 @@ function strong(records) {
   return records.filter((record) => record.score >= 0.3);
 }
 
-function drawBoxes(context, records, scale) {
+// Draws boxes with their ellipses and names; `pixel` is the length of the screen's pixel on the canvas.
+function drawBoxes(context, records, scale, pixel) {
   const colour = "#ffd23f";
-  context.lineWidth = 2.5;
-  context.font = "bold 14px system-ui, sans-serif";
+  context.lineWidth = 2 * pixel;
+  context.font = `bold ${13 * pixel}px system-ui, sans-serif`;
   for (const { bbox, bbox_std: spread, category, score } of strong(records)) {
     const [x, y, width, height] = bbox.map((value) => value * scale);
     context.strokeStyle = colour;
@@ -163,8 +198,11 @@ function drawBoxes(context, records, scale) {
     }
     const text = `${category} ${score.toFixed(2)}`;
     context.fillStyle = "rgba(0, 0, 0, 0.75)";
-    context.fillRect(x, Math.max(y - 20, 0), context.measureText(text).width + 8, 20);
+    const wide = context.measureText(text).width + 8 * pixel;
+    const left = Math.max(Math.min(x, context.canvas.width - wide), 0);
+    const top = Math.max(y - 19 * pixel, 0);
+    context.fillRect(left, top, wide, 19 * pixel);
     context.fillStyle = colour;
-    context.fillText(text, x + 4, Math.max(y - 20, 0) + 15);
+    context.fillText(text, left + 4 * pixel, top + 14 * pixel);
   }
 }

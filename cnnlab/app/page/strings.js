@@ -8,7 +8,9 @@ export const STRINGS = {
   paper: "Paper to draw on",
   paperHelp:
     "Draw with mouse, finger or pen. With the keyboard: arrow keys move the pen, Space puts it down or lifts it, "
-    + "Delete clears the paper.",
+    + "Delete clears the paper. The round handles turn and shift the drawing.",
+  turnHandle: "Turn the drawing: drag, or press arrow keys",
+  shiftHandle: "Shift the drawing: drag, or press arrow keys",
   tool: "Tool",
   pen: "Pen",
   eraser: "Eraser",
@@ -37,8 +39,8 @@ export const STRINGS = {
   seenLabel: "The drawing as the network sees it",
   first: "First guess",
   second: "Second guess",
-  strange: "Distance",
-  strangeValue: (value) => `${value.toFixed(2)} of the limit`,
+  strange: "Strangeness",
+  strangeValue: (value) => `${value.toFixed(2)} (limit 1)`,
   strangeNone: "not measured",
   bars: (passes) =>
     passes
@@ -74,20 +76,26 @@ export const STRINGS = {
   layer: "Map",
   waiting: "The network is looking …",
   noMap: "photo alone",
-  map: (name) => ({ mask: "classes", mean: "mean", mutual_information: "mutual information" })[name] ?? name,
+  map: (name) => ({ mask: "classes", mutual_information: "mutual information" })[name] ?? name,
   boxes: (number) => (number === 1 ? "1 object" : `${number} objects`),
+  scores: "Score of each object",
   boxesCaption: (passes) =>
     passes ? "Ellipses: two standard deviations of the corners over the passes" : "This network has no dropout: boxes without ellipses.",
   values: "Value of each target with its central 95 % interval",
   valuesAlone: "Value of each target. This network has no dropout, so there is no interval.",
   value: (value, low, high) => (low === undefined ? number(value) : `${number(value)} (${number(low)} to ${number(high)})`),
-  masks: "The share of the photo that each class covers",
+  legend: "Colours of the classes",
+  scale: (white) => `Black is 0, white is ${number(white)}.`,
+  masks: (passes) =>
+    "The share of the photo that each class covers"
+    + (passes ? "" : ". This network has no dropout, so there are no maps of variance."),
   segmented: "The photo in its classes",
-  photoGuess: (name) => `a guess: ${name}`,
+  photoBlank: "Show it a photo.",
   labels: (names) => (names.length ? names.join(", ") : "none of the labels"),
   noCanvas: "This browser has no canvas to draw on; use a newer one, or cnnlab predict.",
   unreachable: "The server does not answer. Is cnnlab draw still running?",
   noImage: "That is no image file. Drop, paste or choose a PNG, JPEG, GIF, BMP, TIFF or WebP.",
+  noFiles: "This network reads drawings. cnnlab predict reads files.",
   noPreview: "This browser cannot show the photo; the answer is beside it.",
 };
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnlab.data.annotations.fields import AREA, BOX, FLAG, ID, LARGEST, TEXT, field
+from cnnlab.data.annotations.fields import AREA, BOX, FLAG, LARGEST, TEXT, field, identity
 from cnnlab.data.annotations.format import Format, Reading
 from cnnlab.data.annotations.record import Annotations, Objects, polygons, stated_size
 from cnnlab.data.annotations.survey import Survey, find_photo, mentions, photo_size, split_of
@@ -64,7 +64,7 @@ def read_coco(found: Survey, files: Sequence[Path], reading: Reading) -> Annotat
     if not objects:
         raise ValueError(f"{files[0]} lists no photo; export it again with its photos")
     unused = _headings(tables) - {name for photo in objects for name in photo.names}
-    classes = tuple(name for _, name in sorted(categories.items()) if name not in unused)
+    classes = tuple(name for _, name in sorted(categories.items(), key=_in_order) if name not in unused)
     return Annotations(objects, split if any(splits) else None, classes, left_out)
 
 
@@ -77,14 +77,14 @@ def load_coco(path: Path) -> dict:
     return table
 
 
-def _categories(tables: dict[Path, dict]) -> dict[int, str]:
+def _categories(tables: dict[Path, dict]) -> dict[int | str, str]:
     """Returns the class names by category id, the same in every file."""
-    categories: dict[int, str] = {}
-    number_of: dict[str, int] = {}
+    categories: dict[int | str, str] = {}
+    number_of: dict[str, int | str] = {}
     for path, table in tables.items():
         for i, category in enumerate(table["categories"]):
             where = f"{path}: categories[{i}]"
-            number, name = field(category, "id", where, ID), field(category, "name", where, TEXT)
+            number, name = identity(category, "id", where), field(category, "name", where, TEXT)
             if categories.setdefault(number, name) != name:
                 raise ValueError(f"{where}: category {number} is {name!r} here, {categories[number]!r} before")
             if number_of.setdefault(name, number) != number:
@@ -92,6 +92,12 @@ def _categories(tables: dict[Path, dict]) -> dict[int, str]:
                     f"{where}: categories {number_of[name]} and {number} are both called {name!r}; give each its name"
                 )
     return categories
+
+
+def _in_order(category: tuple[int | str, str]) -> tuple[bool, int | str]:
+    """Returns a key that sorts categories by id, numbers before texts."""
+    number, _ = category
+    return isinstance(number, str), number
 
 
 def _headings(tables: dict[Path, dict]) -> set[str]:
@@ -117,21 +123,21 @@ class _Object(NamedTuple):
 def _objects(
     path: Path,
     table: dict,
-    categories: dict[int, str],
+    categories: dict[int | str, str],
     found: Survey,
     reading: Reading,
     left_out: dict[str, int],
 ) -> list[Objects]:
     """Returns the objects of each photo in the file, and counts the outlines that are left out."""
-    inside: dict[int, list[_Object]] = {}
+    inside: dict[int | str, list[_Object]] = {}
     for i, image in enumerate(table["images"]):
-        number = field(image, "id", f"{path}: images[{i}]", ID)
+        number = identity(image, "id", f"{path}: images[{i}]")
         if number in inside:
             raise ValueError(f"{path}: images[{i}].id {number} occurs twice; make ids unique")
         inside[number] = []
     for i, annotation in enumerate(table["annotations"]):
         where = f"{path}: annotations[{i}]"
-        image, category = (field(annotation, key, where, ID) for key in ("image_id", "category_id"))
+        image, category = (identity(annotation, key, where) for key in ("image_id", "category_id"))
         if image not in inside or category not in categories:
             raise ValueError(f"{where} has image_id {image}, category_id {category}; no such entry")
         outline = _outline(annotation.get("segmentation"), where, left_out)
@@ -151,7 +157,7 @@ def _objects(
         where = f"{path}: images[{i}]"
         name = field(image, "file_name", where, TEXT)
         photo = find_photo(found, name, where, folders, strict=reading.photos is not None)
-        objects = inside[image["id"]]
+        objects = inside[identity(image, "id", where)]
         boxes, names, crowd, area, outlines = zip(*objects, strict=True) if objects else [()] * 5
         boxes = np.array(boxes, np.float64).reshape(-1, 4)
         marks = {"crowd": np.array(crowd, bool), "area": np.array(area, np.float64)}

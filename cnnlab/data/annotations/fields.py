@@ -1,11 +1,13 @@
 """Checked access to the values of annotation files, whose content is not trusted."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cnnlab.files.strict_json import shown
 
 LARGEST = 1e9  # of a coordinate in pixels
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
 
 
 class Value(NamedTuple):
@@ -20,7 +22,12 @@ def is_number(value: Any, limit: float = LARGEST) -> bool:
     return type(value) in (int, float) and -limit <= value <= limit
 
 
-ID = Value(lambda value: type(value) is int and abs(value) < 2**63, "a whole number")
+ID = Value(
+    lambda value: (
+        (type(value) is int and abs(value) < 2**63) or (isinstance(value, str) and 0 < len(value.strip()) <= 200)
+    ),
+    "a whole number or text",
+)
 TEXT = Value(lambda value: isinstance(value, str) and bool(value.strip()), "text that is not empty")
 FLAG = Value(lambda value: value is None or (isinstance(value, bool | int) and value in (0, 1)), "0 or 1")
 AREA = Value(
@@ -59,3 +66,16 @@ def field(entry: Any, key: str, where: str, kind: Value, default: Any = _REQUIRE
     if not kind.accepts(entry[key]):
         raise ValueError(f"{where}.{key} must be {kind.description}, found {shown(entry[key])}")
     return entry[key]
+
+
+def identity(entry: Any, key: str, where: str) -> int | str:
+    """Returns an id; the text of a whole number is that number, because tools mix the two.
+
+    >>> identity({"id": "17"}, "id", "a.json"), identity({"id": "a7"}, "id", "a.json")
+    (17, 'a7')
+
+    Raises:
+      ValueError: as `field`.
+    """
+    value = field(entry, key, where, ID)
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value.strip()) else value

@@ -111,7 +111,8 @@ def find_photo(
             f"{source} names a photo by its URL, which is not fetched: {name}; download it into {found.root} under the "
             f"name {place.name!r}"
         )
-    raise ValueError(f"{source} names a photo that is missing: {folders[0] / place}; add it or remove the annotation")
+    likely = next((folder for folder in folders if folder.is_dir()), folders[0])
+    raise ValueError(f"{source} names a photo that is missing: {likely / place}; add it or remove the annotation")
 
 
 def _below(root: Path, folder: Path, place: PurePosixPath) -> str | None:

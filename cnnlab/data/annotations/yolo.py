@@ -362,7 +362,8 @@ def _numbers(row: str, classes: int, points: int, where: str) -> tuple[int, list
     if strange := [number for number in numbers if not -BEYOND <= number <= 1 + BEYOND]:
         raise ValueError(
             f"{where}: coordinates are shares of the photo's width and height, 0..1, found {strange[0]:g}; "
-            "divide pixels by the photo's size, and say by kpt_shape in data.yaml that lines hold key points"
+            "divide pixels by the photo's size, remove the confidence and the track behind a box, or say by kpt_shape "
+            "in data.yaml that lines hold key points"
         )
     return int(k), numbers
 

@@ -167,6 +167,28 @@ def list_folder(root: Path, *, group: str | None = None) -> Listing:
     return Listing(np.array(names, object), {"label": np.array(labels, np.int32)}, classes, known)
 
 
+def list_labelled(root: Path) -> Listing:
+    """Lists the labelled files of a folder of any splits and any number of classes, none of which is trained on."""
+    if (root / TARGETS).is_file():
+        return read_targets(root)
+    inside = _folders(root)
+    in_splits = [name for name in inside if name in SPLITS and _folders(root / name)]
+    places = [(split, label, Path(split) / label) for split in in_splits for label in _folders(root / split)]
+    places = places or [(None, label, Path(label)) for label in inside]
+    classes = tuple(sorted({label for _, label, _ in places}))
+    rows = [
+        (str(place / name), classes.index(label), split and SPLITS[split])
+        for split, label, place in places
+        for name in _files(root / place)
+    ]
+    if not rows:
+        raise ValueError(f"{root} holds no folder of images; make one for each class, or add {TARGETS}")
+    _warn_left_out(root, [place for _, _, place in places])
+    names, labels, split = zip(*rows, strict=True)
+    known = np.array(split, object) if in_splits else None
+    return Listing(np.array(names, object), {"label": np.array(labels, np.int32)}, classes, known)
+
+
 def _folders(root: Path) -> list[str]:
     """Lists the visible folders in a folder, without those of runs, sorted."""
     with os.scandir(root) as entries:

@@ -190,25 +190,38 @@ def coco(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("images", 1, "id"), "1", r"images\[1\]\.id must be a whole number, found '1'"),
-        (("images", 1, "id"), [1], r"images\[1\]\.id must be a whole number, found \[1\]"),
+        (("images", 1, "id"), "", r"images\[1\]\.id must be a whole number or text, found ''"),
+        (("images", 1, "id"), "0", r"images\[1\]\.id 0 occurs twice"),
+        (("images", 1, "id"), [1], r"images\[1\]\.id must be a whole number or text, found \[1\]"),
         (("images", 1, "file_name"), 7, r"images\[1\]\.file_name must be text that is not empty, found 7"),
         (("images", 1, "file_name"), "a.jpg", r"a\.jpg is annotated twice, by .*images\[0\] and .*images\[1\]"),
         (("images", 2), [], r"images\[2\] must be an object, found \[\]"),
-        (("categories", 1, "id"), None, r"categories\[1\]\.id must be a whole number, found None"),
+        (("categories", 1, "id"), None, r"categories\[1\]\.id must be a whole number or text, found None"),
         (("categories", 1, "name"), None, r"categories\[1\]\.name must be text"),
         (("annotations", 2, "bbox"), [1, 2, 3, 10**400], r"annotations\[2\]\.bbox must be 4 finite numbers"),
         (("annotations", 2, "bbox"), [1, 2, 3], r"annotations\[2\]\.bbox must be 4 finite numbers"),
         (("annotations", 2, "iscrowd"), "0", r"annotations\[2\]\.iscrowd must be 0 or 1, found '0'"),
         (("annotations", 2, "area"), float("inf"), r"annotations\[2\]\.area must be a number from 0 to 1e\+18"),
         (("annotations", 2, "area"), -1, r"annotations\[2\]\.area must be a number from 0 to 1e\+18, found -1"),
-        (("annotations", 2, "image_id"), 2.5, r"annotations\[2\]\.image_id must be a whole number, found 2.5"),
+        (("annotations", 2, "image_id"), 2.5, r"annotations\[2\]\.image_id must be a whole number or text, found 2.5"),
     ],
 )
 def test_what_is_no_coco_is_named_by_file_place_and_value(coco, place, value, message):
     with pytest.raises(ValueError, match=message) as error:
         coco(place, value)
     assert "instances.json" in str(error.value)
+
+
+def test_ids_of_coco_may_be_text_of_numbers_or_of_letters(coco):
+    assert coco(("annotations", 2, "image_id"), "2").objects[2].names == ("cat",)
+    assert coco(("categories", 1, "id"), "second").classes == ("cat", "dog")
+    with pytest.raises(ValueError, match=r"annotations\[2\] has image_id x2, category_id 1; no such entry"):
+        coco(("annotations", 2, "image_id"), "x2")
+
+
+def test_a_missing_photo_is_named_in_a_folder_that_exists(coco, tmp_path):
+    with pytest.raises(ValueError, match=r"images\[1\] names a photo that is missing: .*/(annotations|images)/x\.jpg"):
+        coco(("images", 1, "file_name"), "x.jpg")
 
 
 def test_what_coco_may_leave_out_may_be_null(coco):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cnnlab.sheets import polygons
-from cnnlab.sheets.maps import NODATA_CLASS
+from cnnlab.geometry.polygons import NODATA_CLASS, Shape, polygons
+from cnnlab.geometry.simplify import simplified
 
 
 def area(ring):
@@ -59,8 +59,8 @@ def test_means_are_taken_over_the_pixels_of_the_shape_in_the_band_of_its_class()
 
 @pytest.mark.parametrize(("pixels", "runs"), [(1 << 19, 1 << 20), (350, 100), (1, 1)])
 def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, runs, monkeypatch):
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", pixels)  # pixels of a strip
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", runs)  # borders before shapes are built
+    monkeypatch.setattr(sys.modules["cnnlab.geometry.polygons"], "_PIXELS", pixels)  # pixels of a strip
+    monkeypatch.setattr(sys.modules["cnnlab.geometry.polygons"], "_RUNS", runs)  # borders before shapes are built
     mask = random_mask(60, 50)
     shapes = list(polygons(mask, {"row": np.indices(mask.shape)[:1].astype(float)}))
     expected = []
@@ -76,8 +76,8 @@ def test_shapes_are_those_of_scipy_and_their_rings_hold_as_many_pixels(pixels, r
 
 
 def test_memory_holds_no_shapes_that_are_finished(monkeypatch):
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_PIXELS", 1 << 12)
-    monkeypatch.setattr(sys.modules["cnnlab.sheets.polygons"], "_RUNS", 1 << 12)
+    monkeypatch.setattr(sys.modules["cnnlab.geometry.polygons"], "_PIXELS", 1 << 12)
+    monkeypatch.setattr(sys.modules["cnnlab.geometry.polygons"], "_RUNS", 1 << 12)
 
     def peak(height):
         mask = np.random.default_rng(0).random((height, 64)) > 0.8
@@ -98,6 +98,17 @@ def test_small_shapes_can_be_left_out():
     assert [shape.pixels for shape in polygons(mask, {}, smallest=2)] == [2]
 
 
+def test_the_shapes_that_are_left_out_are_counted_over_all_strips(monkeypatch):
+    monkeypatch.setattr(sys.modules["cnnlab.geometry.polygons"], "_PIXELS", 1)
+    monkeypatch.setattr(sys.modules["cnnlab.geometry.polygons"], "_RUNS", 1)
+    mask = random_mask(60, 50)
+    numbers = []
+    large = sum(1 for _ in polygons(mask, {}, smallest=20, left_out=numbers.append))
+    sizes = [shape.pixels for shape in polygons(mask, {})]
+    assert (large, sum(numbers)) == (sum(n >= 20 for n in sizes), sum(n < 20 for n in sizes))
+    assert sum(numbers) > 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_polygons_are_valid_and_cover_the_pixels_as_gdal_says(seed):
     shapely = pytest.importorskip("shapely")
@@ -108,3 +119,46 @@ def test_polygons_are_valid_and_cover_the_pixels_as_gdal_says(seed):
     gdal = [shapely.geometry.shape(one).buffer(0) for one, kind in features.shapes(mask, connectivity=4) if kind]
     assert sorted(map(shapely.area, results)) == sorted(map(shapely.area, gdal))
     assert shapely.union_all(results).symmetric_difference(shapely.union_all(gdal)).area == 0
+
+
+def as_polygons(shapes):
+    shapely = pytest.importorskip("shapely")
+    return [shapely.Polygon(outer, holes) for outer, *holes in (shape.rings for shape in shapes)]
+
+
+@pytest.mark.parametrize("tolerance", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("background", [0, None])
+def test_simplified_polygons_are_valid_and_overlap_nowhere(tolerance, seed, background):
+    shapely = pytest.importorskip("shapely")
+    shapes = list(polygons(random_mask(60, 50, seed), {}, background=background))
+    before, after = as_polygons(shapes), as_polygons(simplified(shapes, tolerance))
+    assert all(shapely.is_valid(after))
+    assert shapely.coverage_is_valid(after)
+    assert np.isclose(sum(map(shapely.area, after)), shapely.union_all(after).area)
+    assert sum(map(shapely.get_num_coordinates, after)) < 0.7 * sum(map(shapely.get_num_coordinates, before))
+
+
+def test_neighbours_keep_their_common_border_when_they_are_simplified():
+    shapely = pytest.importorskip("shapely")
+    y, x = np.indices((40, 40))
+    mask = np.where(x + y < 40, 1, 2).astype(np.uint8)  # two triangles with a common staircase
+    mask[:, 30:] = 3  # the staircase ends in the middle of a straight border
+    first, second, third = as_polygons(simplified(polygons(mask, {}), 2))
+    assert first.union(second).union(third).area == 1600
+    assert shapely.get_num_coordinates(first) == 7  # of 60
+    assert abs(first.area - (mask == 1).sum()) < 20
+
+
+def test_the_kind_the_pixels_and_the_means_of_a_simplified_shape_stay():
+    shape = Shape(2, 7, {"mean": 0.5}, [np.array([[0, 0], [1, 0], [1, 1], [2, 1], [2, 2], [0, 2], [0, 0]])])
+    pytest.importorskip("shapely")
+    (after,) = simplified([shape], 1.5)
+    assert after[:3] == shape[:3]
+    assert len(after.rings[0]) < len(shape.rings[0])
+
+
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
+def test_a_tolerance_that_is_no_length_is_refused(tolerance):
+    with pytest.raises(ValueError, match=r"simplify must be 0 or more pixels, found"):
+        simplified([], tolerance)

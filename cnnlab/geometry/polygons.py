@@ -1,13 +1,14 @@
 """Polygons around the connected shapes of a class map, computed strip by strip to hold only unfinished shapes."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy
 
-from cnnlab.sheets.maps import NODATA_CLASS
+NODATA_CLASS = 255
+"""Value of a class map where there is no class, for example where a sheet has no data."""
 
 _PIXELS = 1 << 19  # pixels of a strip, which consists of whole rows
 _RUNS = 1 << 20  # number of straight borders to collect before finished shapes are built from them
@@ -50,7 +51,12 @@ class _Segments(NamedTuple):
 
 
 def polygons(
-    mask: np.ndarray, maps: Mapping[str, np.ndarray], *, smallest: int = 1, background: int | None = 0
+    mask: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    *,
+    smallest: int = 1,
+    background: int | None = 0,
+    left_out: Callable[[int], None] = lambda number: None,
 ) -> Iterator[Shape]:
     """Yields the polygon of every connected shape of every class but the background.
 
@@ -63,19 +69,20 @@ def polygons(
         1 minus it.
       smallest: number of pixels of the smallest shape; smaller ones are left out.
       background: class without shapes; None gives shapes to all classes.
+      left_out: callback that gets the numbers of shapes smaller than `smallest`, which add up to all of them.
 
     >>> mask = np.array([[0, 1, 1], [0, 1, 2]])
     >>> [(shape.kind, shape.pixels, shape.rings[0].tolist()) for shape in polygons(mask, {})]
     [(1, 3, [[1, 0], [3, 0], [3, 1], [2, 1], [2, 2], [1, 2], [1, 0]]), (2, 1, [[2, 1], [3, 1], [3, 2], [2, 2], [2, 1]])]
     """
-    left_out = [NODATA_CLASS] if background is None else [NODATA_CLASS, background]
+    no_shapes = [NODATA_CLASS] if background is None else [NODATA_CLASS, background]
     empty, names = np.zeros(mask.shape[1], np.int32), list(maps)
     above = labels_above = empty
     parts, enough = [_no_segments(len(maps), labels=1)], _RUNS
     height = max(1, _PIXELS // len(empty))
     for start in range(0, len(mask), height):
         strip = np.array(mask[start : start + height], np.int32)
-        strip = np.where(np.isin(strip, left_out), _NOTHING, strip + 1)
+        strip = np.where(np.isin(strip, no_shapes), _NOTHING, strip + 1)
         labels, kinds = _label(strip, sum(len(part.kinds) for part in parts))
         sums = _sums(labels, strip, {name: map[:, start : start + height] for name, map in maps.items()}, kinds)
         touching = (strip[0] == above) & (above != _NOTHING)
@@ -85,12 +92,12 @@ def polygons(
         above, labels_above = strip[-1], labels[-1]
         if sum(len(part.runs) for part in parts) > enough:
             whole, open_below, labels_above = _settle(parts, labels_above)
-            yield from _shapes(whole, names, smallest)
+            yield from _shapes(whole, names, smallest, left_out)
             parts = [open_below]
             enough = max(_RUNS, 2 * len(open_below.runs))  # so that unfinished shapes are not visited at every strip
     borders = _runs(np.vstack([above, empty]), np.vstack([labels_above, empty]), len(mask))
     whole, *_ = _settle([*parts, _no_segments(len(maps), labels=0)._replace(runs=borders)], empty)
-    yield from _shapes(whole, names, smallest)
+    yield from _shapes(whole, names, smallest, left_out)
 
 
 def _no_segments(maps: int, *, labels: int) -> _Segments:
@@ -178,9 +185,10 @@ def _stretches(differ: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]
     return rows, first, last, marked[rows, first + 1].astype(int)
 
 
-def _shapes(whole: _Segments, names: Sequence[str], smallest: int) -> Iterator[Shape]:
-    """Yields the finished shapes in the order of their labels."""
+def _shapes(whole: _Segments, names: Sequence[str], smallest: int, left_out: Callable[[int], None]) -> Iterator[Shape]:
+    """Yields the finished shapes in the order of their labels, and counts those that are too small."""
     owner = whole.runs[:, 0]
+    left_out(int((whole.sums[np.unique(owner), 0] < smallest).sum()))
     large = whole.sums[owner, 0] >= smallest
     order = np.argsort(owner[large], kind="stable")
     owner, runs = owner[large][order], whole.runs[large, 1:][order]
