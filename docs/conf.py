@@ -27,7 +27,10 @@ nitpicky = False
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # .ci/full executes the notebooks
+nb_execution_mode = "off"  # `-D nb_execution_mode=force` executes the notebooks, as .ci/full does
+nb_execution_in_temp = True
+nb_execution_timeout = 240  # seconds for a cell
+nb_execution_raise_on_error = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # shapes and units are in the docstrings

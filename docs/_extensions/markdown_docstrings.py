@@ -15,5 +15,5 @@ def to_literals(lines: list[str]) -> None:
 
 def setup(app):
     """Runs before Napoleon reads the sections."""
-    app.connect("autodoc-process-docstring", lambda app, what, name, obj, options, lines: to_literals(lines), priority=400)
+    app.connect("autodoc-process-docstring", lambda *arguments: to_literals(arguments[-1]), priority=400)
     return {"parallel_read_safe": True}

@@ -32,7 +32,7 @@ def setup(app):
 
 
 def write(folder: Path) -> None:
-    """Writes the index, a page for each room and the page of the commands; a page that did not change stays as it is."""
+    """Writes all pages of the reference; a page that did not change keeps its time, so that Sphinx does not read it."""
     folder.mkdir(exist_ok=True)
     pages = {room: room_page(f"cnnlab.{room}") for room in ROOMS}
     pages |= {"commands": commands_page(), "cnnlab": top_page(), "index": index_page()}
@@ -44,33 +44,49 @@ def write(folder: Path) -> None:
 
 def index_page() -> str:
     """Returns the index of the reference."""
-    names = "\n".join(("commands", "cnnlab", *ROOMS))
-    rows = "\n".join(f"| [`cnnlab.{room}`]({room}.md) | {first_line(importlib.import_module(f'cnnlab.{room}'))} |" for room in ROOMS)
+    pages = "\n".join(("commands", "cnnlab", *ROOMS))
+    first_lines = ((room, inspect.getdoc(importlib.import_module(f"cnnlab.{room}")).splitlines()[0]) for room in ROOMS)
+    rows = "\n".join(f"| [`cnnlab.{room}`]({room}.md) | {line} |" for room, line in first_lines)
     return (
-        "# Reference\n\nAll [commands with their options](commands.md), the names of [`cnnlab`](cnnlab.md) itself, and the"
-        f" public names of its packages:\n\n| package | content |\n| --- | --- |\n{rows}\n\n"
-        f"```{{toctree}}\n:hidden:\n\n{names}\n```\n"
+        "# Reference\n\nHere are all [commands with their options](commands.md), the names of [`cnnlab`](cnnlab.md)\n"
+        f"itself, and the public names of its packages:\n\n| package | content |\n| --- | --- |\n{rows}\n\n"
+        f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
     )
 
 
 def top_page() -> str:
     """Returns the page of the names that stand in `cnnlab` itself."""
-    names = [name for name in cnnlab.__all__ if not isinstance(getattr(cnnlab, name), types.ModuleType)]
-    return page("cnnlab", [section("cnnlab", cnnlab, names)])
+    return "# cnnlab\n\n" + section(cnnlab)
 
 
 def room_page(name: str) -> str:
-    """Returns the page of a package: its public names, or those of its modules where they are public themselves."""
-    return page(name, list(sections(importlib.import_module(name))))
+    """Returns the page of a package: its public names, then those of the modules that are public themselves."""
+    return f"# {name}\n\n" + "\n".join(sections(importlib.import_module(name)))
 
 
 def sections(module: types.ModuleType) -> Iterator[str]:
-    """Yields the sections of a module and of the public modules below it."""
-    names = public_names(module)
-    yield section(module.__name__, module, [name for name in names if not isinstance(getattr(module, name), types.ModuleType)])
+    """Yields the names of a module, then a section for each public module below it that has no page of its own."""
+    yield section(module)
     for below in modules_below(module):
-        if f"{below.__name__}".removeprefix("cnnlab.") not in ROOMS:
+        if below.__name__.removeprefix("cnnlab.") not in ROOMS:
+            yield f"## {below.__name__}\n"
             yield from sections(below)
+
+
+def section(module: types.ModuleType) -> str:
+    """Returns the directives that document a module and its public names: functions and classes, then tables."""
+    values = {name: getattr(module, name) for name in public_names(module)}
+    values = {name: value for name, value in values.items() if not isinstance(value, types.ModuleType)}
+    tables = [name for name, value in values.items() if not is_defined(value)]
+    lines = [f".. automodule:: {module.__name__}", ""]
+    for name in (*(name for name in values if name not in tables), *tables):
+        lines += directive(f"{module.__name__}.{name}", values[name])
+    return "```{eval-rst}\n" + "\n".join(lines) + "\n```\n"
+
+
+def is_defined(value: object) -> bool:
+    """Returns whether a value is a class or a function; all others are tables and constants."""
+    return inspect.isclass(value) or (callable(value) and hasattr(value, "__name__"))
 
 
 def public_names(module: types.ModuleType) -> list[str]:
@@ -86,16 +102,8 @@ def modules_below(module: types.ModuleType) -> list[types.ModuleType]:
     if hasattr(module, "__all__"):
         values = (getattr(module, name) for name in module.__all__)
         return [value for value in values if isinstance(value, types.ModuleType)]
-    found = pkgutil.iter_modules(getattr(module, "__path__", []), f"{module.__name__}.")
-    return [importlib.import_module(each.name) for each in found]
-
-
-def section(title: str, module: types.ModuleType, names: list[str]) -> str:
-    """Returns a heading and the directives that document the names."""
-    lines = [f".. automodule:: {module.__name__}", ""]
-    for name in names:
-        lines += directive(f"{module.__name__}.{name}", getattr(module, name))
-    return f"## `{title}`\n\n```{{eval-rst}}\n" + "\n".join(lines) + "\n```\n"
+    below = pkgutil.iter_modules(getattr(module, "__path__", []), f"{module.__name__}.")
+    return [importlib.import_module(each.name) for each in below]
 
 
 def directive(path: str, value: object) -> list[str]:
@@ -104,7 +112,7 @@ def directive(path: str, value: object) -> list[str]:
         canonical = f"{value.__module__}.{value.__qualname__}"
         again = path.count(".") == 1 and not canonical.startswith("cnnlab.trained")  # its package documents it, too
         return [f".. autoclass:: {path}", "   :members:", *(["   :no-index:"] if again else []), ""]
-    if callable(value) and hasattr(value, "__name__"):
+    if is_defined(value):
         return [f".. autofunction:: {path}", ""]
     return [f".. py:data:: {path}", "", *(f"   {line}" for line in comment(path, value)), ""]
 
@@ -128,19 +136,9 @@ def modules_in(package: str) -> list[types.ModuleType]:
     return [importlib.import_module(each.name) for each in pkgutil.walk_packages(path, f"{package}.")]
 
 
-def page(title: str, parts: list[str]) -> str:
-    """Returns a page."""
-    return f"# `{title}`\n\n" + "\n".join(parts)
-
-
-def first_line(module: types.ModuleType) -> str:
-    """Returns the first line of a module's docstring; a module without one stops the build."""
-    return inspect.getdoc(module).splitlines()[0]
-
-
 def commands_page() -> str:
     """Returns the page of the commands, with the help text of each as the parser prints it."""
-    parts = [f"## `cnnlab {name}`\n\n```text\n{help_text(name)}\n```\n" for name in COMMANDS]
+    parts = [f"## cnnlab {name}\n\n```text\n{help_text(name)}\n```\n" for name in COMMANDS]
     return "# Commands\n\n" + "\n".join(parts)
 
 
@@ -149,7 +147,7 @@ def help_text(name: str) -> str:
     text = io.StringIO()
     os.environ |= {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
-        code = cli.main([name, "--help"])
+        code = cli.main([name, "--help-all"]) and cli.main([name, "--help"])
     if code:
         raise RuntimeError(f"cnnlab {name} --help ended with exit code {code}")
     return text.getvalue().strip()
