@@ -225,11 +225,10 @@ def test_a_run_is_resumed_by_its_directory_alone(capsys):
         assert message in capsys.readouterr().err
 
 
-def test_the_second_training_command_of_the_readme_trains_masks(capsys, tmp_path):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    command = next(line for line in readme.splitlines() if line.startswith("cnnlab train --data.name shapes"))
+def test_drawn_masks_are_learnt_and_predicted_for_photos_and_sheets(capsys, tmp_path):
+    shapes = "--data.name shapes --data.annotation mask --task.name segmentation --model.name encoder_decoder"
     shrunk = [f"--{name}" for name in ("data.train=64", "data.validation=16", "data.test=16", "training.epochs=1")]
-    assert main([*command.split()[1:], *shrunk, "--run-dir", "masks"]) == 0
+    assert main(["train", *shapes.split(), *shrunk, "--run-dir", "masks"]) == 0
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     photos = [write_image("a/1.png"), write_image("b/1.png")]
