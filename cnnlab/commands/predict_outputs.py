@@ -176,9 +176,14 @@ def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name:
 def _photo_files(
     trained: Trained, photo: Photo, prediction: Prediction, target: Path, request: Request, left_out: LeftOut
 ) -> dict[str, str]:
-    """Writes the maps and polygons of a photo whose pixels are predicted, and returns the files by name."""
+    """Writes the maps and polygons of a photo whose pixels are predicted, and returns the files by name.
+
+    A map that is written as an array and as a picture goes by the name of the picture.
+    """
     arguments = (photo.path, photo.size, target, trained.spec, request.sheets, left_out)
-    return {name: str(file) for name, file in write_photo(prediction, *arguments).items()}
+    files = write_photo(prediction, *arguments)
+    pictures = {name: file.with_suffix(".png") for name, file in files.items()}
+    return {name: str(pictures[name] if pictures[name].exists() else file) for name, file in files.items()}
 
 
 def _folder(request: Request, name: str, *, alone: bool) -> Path:

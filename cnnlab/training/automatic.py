@@ -21,7 +21,8 @@ def choose(
     """Resolves `Choice("auto")` from the training images.
 
     Photos, which are images from files that have colours or more than 32 pixels a side, get `resnet8`, in a
-    classification. Above 64 pixels its first layers quarter height and width, so that a first run stays quick. If no
+    classification. Above 64 pixels its first layers quarter height and width, so that a first run stays quick, and it
+    is twice as wide. If no
     augmentation is set, photos are shifted, rotated, zoomed and lit at random, and mirrored where `may_flip` allows.
     All other images get LeNet5 without augmentation. `docs/numbers.md` has the measurements behind this rule.
 
@@ -40,8 +41,8 @@ def choose(
     if not from_files or (channels == 1 and max(height, width) <= SMALL):
         kind = f"small grey images of {height}×{width} pixels"
         return Choice("lenet5", **model.options), augmentation, _sentence(kind, "lenet5", "") if from_files else None
-    stem = "small" if max(height, width) <= FULL_SIDE else "photo"
-    network = Choice("resnet8", **({"stem": stem, "shortcut": "project", "dropout": 0.3} | model.options))
+    form = {"stem": "small", "width": 16} if max(height, width) <= FULL_SIDE else {"stem": "photo", "width": 32}
+    network = Choice("resnet8", **(form | {"shortcut": "project", "dropout": 0.3} | model.options))
     if augmentation != Augmentation():
         return network, augmentation, _sentence("photos", "resnet8", "your augmentation")
     flip = may_flip(dataset.spec.classes)
