@@ -3,7 +3,7 @@
     python experiments/upsampling.py --camvid DIR --atlas DIR [--seeds 3] [--output runs/upsampling] [--record]
 
 CAMVID and ATLAS are the folders of `camvid_bayesian.py` and `paris_atlas_unet.py`. The third data set are drawn shapes.
-Each network is trained for two epochs, with a 2x2 transposed convolution, or with a 1x1 convolution that is
+Each network is trained for five epochs, with a 2x2 transposed convolution, or with a 1x1 convolution that is
 interpolated. All values are those of validation images. The grid power of `cnnlab.metrics.segmentation.grids` is that
 of the maps of all classes. The networks take turns step by step, and the times are medians, as a ratio to the
 transposed convolution.
@@ -42,7 +42,7 @@ EXPERIMENT = cnnlab.Experiment(
     model=cnnlab.Choice("unet", width=8, depth=3, spatial_dropout=0.1),
     task=cnnlab.Choice("segmentation"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine"),
-    training=cnnlab.Training(epochs=2, batch_size=8, augmentation=AUGMENTATION),
+    training=cnnlab.Training(epochs=5, batch_size=8, augmentation=AUGMENTATION),
 )
 SHOWN = 64  # rows and columns of the part in the figure
 
@@ -193,7 +193,7 @@ def main(
             variances = {}
             for up, trained in networks.items():
                 row, variance = validate(trained, dataset, few, samples)
-                rows[up].append(row | {"time per step, ratio": seconds[up] / seconds[UPS[0]]})
+                rows[up].append(row | {"time per step, of transposed": seconds[up] / seconds[UPS[0]]})
                 variances[up] = variance[1:].sum(0)
                 print(f"{name}, {up}, seed {seed}: {rows[up][-1]}", flush=True)
             if seed == 0:

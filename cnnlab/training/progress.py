@@ -68,7 +68,8 @@ def table_of(params: Any, name: str) -> Table:
 def write_summary(path: Path, params: Any, name: str) -> None:
     """Writes the table of a network's parameters as a text file."""
     text = io.StringIO()
-    Console(file=text, width=120, highlight=False, markup=False, emoji=False).print(table_of(params, name))
+    plain = Console(file=text, force_jupyter=False, width=120, highlight=False, markup=False, emoji=False)
+    plain.print(table_of(params, name))
     write_text(path, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
 
