@@ -145,7 +145,7 @@ def commands_page() -> str:
 def help_text(name: str) -> str:
     """Returns what `cnnlab NAME --help-all`, or `--help`, prints."""
     text = io.StringIO()
-    os.environ |= {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+    os.environ |= {"COLUMNS": "84", "NO_COLOR": "1", "TERM": "dumb"}
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
         code = cli.main([name, "--help-all"]) and cli.main([name, "--help"])
     if code:
