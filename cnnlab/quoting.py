@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of control and format characters, lone surrogates, and separators of lines and paragraphs."""
@@ -21,6 +22,25 @@ def for_terminal(text: object, *, lines: bool = False) -> str:
     ('a\\x1b[2J', 'a\\nb', 'a\nb')
     """
     return "".join(_visible(letter, "\n\t" if lines else "") for letter in str(text))
+
+
+def cut(text: object, length: int) -> str:
+    """Returns text on one line, cut to a length, of which the end says that it was cut.
+
+    >>> cut("a long name", 8), cut("short", 8)
+    ('a lon...', 'short')
+    """
+    out = for_terminal(text)
+    return out if len(out) <= length else f"{out[: length - 3]}..."
+
+
+def shortened(names: Sequence[str], length: int = 60) -> str:
+    """Returns names in brackets after a space, cut to a length, for the end of a line; nothing without names.
+
+    >>> shortened(["cat", "dog"]), shortened([])
+    (' (cat, dog)', '')
+    """
+    return f" ({cut(', '.join(map(str, names)), length)})" if names else ""
 
 
 def for_csv(cell: object) -> object:

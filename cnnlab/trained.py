@@ -1,6 +1,9 @@
 """A trained network (module, variables, task and input spec in one pytree) and its predictions in one pass."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -10,12 +13,45 @@ from flax import struct
 
 from cnnlab import nn as cnn
 from cnnlab.data import Examples, InputSpec, check_images, evaluation_batches, normalise
+from cnnlab.quoting import cut, shortened
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction, Task
-from cnnlab.tasks.task import Outputs, complete
+from cnnlab.tasks.task import Outputs, complete, task_name
 
 Passes = int | Literal["auto"]
 """Number of MC-Dropout passes; `auto` takes as many as each batch needs."""
+
+
+class History(dict):
+    """The table of a training: columns by name, float64 `[epochs]`, one row for each epoch.
+
+    The columns are `epoch`, `step`, `loss` (the mean over the epoch), `seconds` and `validation_NAME` for each metric.
+    It is a dict of arrays, so `pandas.DataFrame(history)` makes a data frame of it.
+
+    >>> history = History.of([{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}])
+    >>> history
+    History of 2 epochs: epoch, loss
+      last: epoch 2, loss 0.5
+    >>> history["loss"].min()
+    np.float64(0.5)
+    """
+
+    @classmethod
+    def of(cls, rows: Sequence[dict[str, float]]) -> History:
+        """Builds the table from one dict for each epoch; a value that a row lacks is NaN."""
+        names = dict.fromkeys(name for row in rows for name in row)
+        return cls({name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names})
+
+    def __repr__(self) -> str:
+        epochs = len(next(iter(self.values()), ()))
+        last = ", ".join(f"{name} {column[-1]:.4g}" for name, column in self.items() if len(column))
+        first = f"History of {epochs} {'epoch' if epochs == 1 else 'epochs'}: {', '.join(self)}"
+        return f"{cut(first, 190)}\n{cut(f'  last: {last}', 190)}"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self)
+        rows = ("".join(f"<td>{value:.6g}</td>" for value in row) for row in zip(*self.values(), strict=True))
+        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 @struct.dataclass
@@ -43,6 +79,46 @@ class Trained:
     def any_size(self) -> bool:
         """Whether images may differ in height and width from the training images, because each pixel is predicted."""
         return complete(self.task).logits == "map"
+
+    @property
+    def history(self) -> History:
+        """The table of the training that gave this network, one row for each epoch.
+
+        Raises:
+          ValueError: the network is not, as it is, what `train` or `load` returned.
+        """
+        if "_read_history" not in self.__dict__:
+            raise ValueError("only a network that train or load returned has a history, not one built or changed since")
+        return History.of(self.__dict__["_read_history"]())
+
+    def apply(self, images: jax.Array) -> jax.Array:
+        """Returns the logits `[B, ...]` for images `[B, H, W, C]`, uint8 or in [0, 1], with dropout off.
+
+        It is a pure function that may be jitted and differentiated: by the images with
+        `jax.grad(lambda x: trained.apply(x)[:, 3].sum())(images)`, or by the parameters with
+        `jax.grad(lambda v: trained.replace(variables=v).apply(images)[:, 3].sum())(trained.variables)`.
+        `cnnlab.activations(trained, images)` returns the outputs of the layers.
+        """
+        return logits(self, images)
+
+    def __repr__(self) -> str:
+        count = sum(getattr(leaf, "size", 0) for leaf in jax.tree.leaves(self.variables.get("params", ())))
+        classes = len(self.spec.classes)
+        kinds = f"{classes} {'class' if classes == 1 else 'classes'}"
+        size = "×".join(map(str, self.spec.shape))
+        return (
+            f"Trained {type(self.network).__name__}, {count:,} parameters, for {task_name(self.task)}\n"
+            f"  images {size}, {kinds}{shortened(self.spec.classes)}"
+        )
+
+
+def from_run(trained: Trained, read: Callable[[], Sequence[dict[str, float]]]) -> Trained:
+    """Gives a network the function that reads its history, and returns it.
+
+    The function is no field: it is lost when the variables change, and compiled programs do not depend on it.
+    """
+    object.__setattr__(trained, "_read_history", read)
+    return trained
 
 
 Forward = Callable[[nn.Module, dict[str, Any], jax.Array], jax.Array]

@@ -3,3 +3,7 @@
 from cnnlab.anatomy.table import Row, Summary, summary
 
 __all__ = ["Row", "Summary", "summary"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,5 +1,6 @@
 """The summary of a network: a row per layer, and totals."""
 
+import html
 import math
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import flax.linen as nn
 from cnnlab.anatomy import reach
 from cnnlab.anatomy.layers import Layer, Pair, gather, see
 from cnnlab.anatomy.products import is_product, multiply_adds, xla_multiply_adds
+from cnnlab.anatomy.text import as_text
 from cnnlab.anatomy.trace import TracedEquation, trace
 from cnnlab.models import create_model, known_network
 from cnnlab.ops.arithmetic import Field
@@ -73,6 +75,19 @@ class Summary(NamedTuple):
     multiply_adds: int
     xla_multiply_adds: int | None
     bytes: int
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def __repr__(self) -> str:
+        size, output = ("×".join(map(str, shape)) for shape in (self.input, self.output))
+        return (
+            f"Summary of {self.name}: {size} to {output}, {len(self.rows)} layers; print it for the table\n"
+            f"  {self.parameters:,} parameters, {self.multiply_adds:,} multiply-adds"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def to_json(self) -> dict[str, Any]:
         """Converts the summary to JSON's types; a row's receptive field is `{size, stride, centre}` along each axis."""

@@ -24,3 +24,7 @@ __all__ = [
     "load_post_hoc",
     "save_post_hoc",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -49,3 +49,7 @@ __all__ = [
     "steps_per_epoch",
     "training_batches",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

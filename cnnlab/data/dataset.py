@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from cnnlab.data.columns import COLUMNS, Columns
 from cnnlab.data.ragged import Ragged
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.splits import split_columns
+from cnnlab.quoting import cut, shortened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Examples:
 
     columns: Columns
     files: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {_kind(column)}" for name, column in self.columns.items())
+        place = "in memory" if self.in_memory else "on disk"
+        return f"Examples: {len(self):,} {place}\n  {cut(shapes, 300)}"
 
     def __len__(self) -> int:
         return len(self.columns["image"])
@@ -84,6 +91,12 @@ class Dataset:
     remarks: tuple[str, ...] = ()
     photo_sizes: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {len(examples):,}" for split, examples in self.splits.items())
+        size, k = "×".join(map(str, self.spec.shape)), len(self.spec.classes)
+        kinds = f"{k} {'class' if k == 1 else 'classes'}{shortened(self.spec.classes)}"
+        return f"Dataset {cut(self.name, 60)}: {cut(sizes, 90)}\n  images {size}, {kinds}"
+
     def __getitem__(self, split: str) -> Examples:
         if split not in self.splits:
             raise ValueError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits)}")
@@ -92,6 +105,12 @@ class Dataset:
     def fingerprint(self) -> dict[str, str]:
         """Returns a digest of every split, which shows whether a run is evaluated on the splits of its training."""
         return {name: examples.digest() for name, examples in self.splits.items()}
+
+
+def _kind(column: Any) -> str:
+    """Formats dtype and shape of a column, as far as it has them."""
+    shape = getattr(column, "shape", None)
+    return f"{column.dtype}[{', '.join(map(str, shape))}]" if shape is not None else type(column).__name__
 
 
 def _digest(columns: Columns) -> str:
@@ -107,7 +126,7 @@ def _digest(columns: Columns) -> str:
 
 
 def from_arrays(
-    splits: Mapping[str, Mapping[str, np.ndarray]],
+    splits: Mapping[str, Mapping[str, np.ndarray] | tuple[np.ndarray, np.ndarray]] | tuple[np.ndarray, np.ndarray],
     *,
     classes: Sequence[str] = (),
     name: str = "arrays",
@@ -119,7 +138,8 @@ def from_arrays(
 
     Args:
       splits: `{"train": {"image": [n, H, W, C], "label": [n]}, "test": ...}`; the columns are those of `Examples`.
-        Images may lack the channel axis.
+        Images may lack the channel axis. A pair `(images, y)` stands for the columns of a split, or alone for `train`:
+        whole numbers are labels `[n]`, and floating-point numbers are targets `[n]` or `[n, d]`.
       classes: names of the classes, or of the regression targets; numbered if left out.
       name: name of the dataset in messages.
       validation: share of `train` that is set aside (stratified, seeded) if there is no split `validation`.
@@ -135,9 +155,11 @@ def from_arrays(
     >>> len(data["train"]), len(data["validation"]), data.spec.shape
     (18, 2, (8, 8, 1))
     """
+    if not isinstance(splits, Mapping):
+        splits = {"train": splits}
     if "train" not in splits:
         raise ValueError(f"{name} needs a split 'train'; found {', '.join(splits) or 'none'}")
-    tables = {split: _columns(columns, f"{name}/{split}") for split, columns in splits.items()}
+    tables = {split: _columns(_named(columns, name), f"{name}/{split}") for split, columns in splits.items()}
     shapes = {split: columns["image"].shape[1:] for split, columns in tables.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"the splits of {name} must share one image shape, found {shapes}")
@@ -151,6 +173,24 @@ def from_arrays(
     mean, std = statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
     spec = InputSpec((height, width), channels, mean, std, classes)
     return Dataset(name, spec, {split: Examples(columns) for split, columns in tables.items()})
+
+
+def _named(columns: Any, name: str) -> Mapping[str, np.ndarray]:
+    """Returns the columns of a split, which may be given as the pair `(images, y)`."""
+    if isinstance(columns, Mapping):
+        return columns
+    if not (isinstance(columns, Sequence) and len(columns) == 2):
+        raise ValueError(
+            f"{name} needs a dict of columns for each split, {{'train': {{'image': x, 'label': y}}}}, or a pair (x, y), "
+            f"found {type(columns).__name__}"
+        )
+    images, y = map(np.asarray, columns)
+    if y.ndim > 1 and y.dtype.kind != "f":
+        raise ValueError(
+            f"labels of {name} must be [n] in a pair (x, y), found {list(y.shape)}; name the columns instead: "
+            "{'train': {'image': x, 'labels': y}} for several labels an image, 'mask' for a class a pixel"
+        )
+    return {"image": images, "target" if y.dtype.kind == "f" else "label": y}
 
 
 def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:

@@ -3,3 +3,7 @@
 from cnnlab.evaluation.evaluate import evaluate
 
 __all__ = ["evaluate"]
+
+
+def __dir__() -> list[str]:
+    return __all__

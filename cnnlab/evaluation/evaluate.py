@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+
 from cnnlab.calibration.conformal import Method, smallest_split
 from cnnlab.calibration.methods import known_calibration
 from cnnlab.calibration.store import PostHoc, load_post_hoc, save_post_hoc
@@ -30,6 +32,8 @@ def evaluate(
     run: str | Path | Trained | Sequence[str | Path | Trained],
     data: Dataset | str | Path | None = None,
     *,
+    network: nn.Module | None = None,
+    task: Task | None = None,
     split: str = "test",
     mc_samples: Passes | None = None,
     views: str | Sequence[View] | None = None,
@@ -52,6 +56,8 @@ def evaluate(
       data: the dataset. A run that was trained on named data loads it itself (of several runs, the first does), also
         from the path `data` if the files were moved. The path may also be another labelled folder of the same classes,
         in any order; see `cnnlab.data.labelled`.
+      network: Linen module, if the run was trained with one of your own.
+      task: task, if the run was trained with one of your own.
       split: `train`, `validation` or `test`; of another folder without splits, all examples count.
       mc_samples: number of passes with dropout on, or `auto`, as many as each batch needs; by default one pass with
         dropout off.
@@ -92,7 +98,7 @@ def evaluate(
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
     _check_runs(runs)
     check_trained_alike(runs)
-    members = [run if isinstance(run, Trained) else load(run) for run in runs]
+    members = [run if isinstance(run, Trained) else load(run, network=network, task=task) for run in runs]
     if batch_size is None:
         batch_size = own_batch_size(runs[0])
     if views is not None and not (calibrate is None and conformal is None):

@@ -52,3 +52,7 @@ __all__ = [
     "smooth_grad",
     "targets",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from flax import struct
 
+from cnnlab.quoting import cut
+
 
 @struct.dataclass
 class Explanation:
@@ -37,6 +39,12 @@ class Explanation:
     images: Any = None
     label: jax.Array | None = None
     classes: tuple[str, ...] = struct.field(pytree_node=False, default=())
+
+    def __repr__(self) -> str:
+        parts = [name for name in ("spread", "label") if getattr(self, name) is not None]
+        with_parts = f" with {' and '.join(parts)}" if parts else ""
+        verdict = f"verdict: {', '.join(self.verdict)}" if self.verdict else "no verdict"
+        return f"Explanation {list(np.shape(self.map))}{with_parts}\n  {cut(verdict, 300)}"
 
     def _repr_png_(self) -> bytes | None:
         """Draws the first images and their maps, for notebooks."""

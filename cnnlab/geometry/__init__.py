@@ -3,3 +3,7 @@
 from cnnlab.geometry import boxes, warp
 
 __all__ = ["boxes", "warp"]
+
+
+def __dir__() -> list[str]:
+    return __all__

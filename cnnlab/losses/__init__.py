@@ -38,3 +38,7 @@ __all__ = [
     "squared_error",
     "tversky",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -212,3 +212,7 @@ __all__ = [
     "known_network",
     "register",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -32,3 +32,7 @@ __all__ = [
     "positional_encoding",
     "spatial_dropout",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -28,3 +28,7 @@ __all__ = [
     "max_pool",
     "transposed_convolution",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,3 +4,7 @@ from cnnlab.probe.distortions import DISTORTIONS, Distortion, distort
 from cnnlab.probe.report import probe
 
 __all__ = ["DISTORTIONS", "Distortion", "distort", "probe"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,3 +6,7 @@ from cnnlab.sheets.rasters import Sheet, open_sheet
 from cnnlab.sheets.tiles import Axis, tile_axis
 
 __all__ = ["Axis", "Shape", "Sheet", "open_sheet", "plan_sheet", "polygons", "predict_sheet", "tile_axis"]
+
+
+def __dir__() -> list[str]:
+    return __all__

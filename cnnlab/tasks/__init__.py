@@ -46,3 +46,7 @@ __all__ = [
     "create_task",
     "register",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,6 +12,7 @@ import numpy as np
 from cnnlab.data import Dataset, InputSpec
 from cnnlab.files.photo import Photo
 from cnnlab.files.png import PngImage
+from cnnlab.quoting import cut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +35,11 @@ class Prediction(dict):
         if name in self:
             return self[name]
         raise AttributeError(f"this prediction holds {', '.join(self)}; not {name!r}")
+
+    def __repr__(self) -> str:
+        shapes = ((name, getattr(value, "dtype", ""), getattr(value, "shape", None)) for name, value in self.items())
+        parts = (f"{n} {dtype}{list(s)}" if s is not None else n for n, dtype, s in shapes)
+        return f"Prediction with the arrays\n  {cut(', '.join(parts), 300)}"
 
     def tree_flatten_with_keys(self):
         names = tuple(sorted(self))

@@ -24,3 +24,7 @@ __all__ = [
     "train_seeds",
     "train_step",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -168,6 +168,8 @@ class Training:
 TABLES: dict[str, dict[str, Entry]] = {"model": MODELS, "data": SOURCES, "task": TASKS}
 """The table of each choice of an experiment, by the name of its field."""
 
+_OWN = {"model": "network", "data": "data", "task": "task"}  # arguments of train for objects of the caller's own
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -196,8 +198,11 @@ class Experiment:
 
     def __post_init__(self):
         for part in TABLES:
-            if isinstance(getattr(self, part), str):
-                object.__setattr__(self, part, Choice(getattr(self, part)))
+            name = getattr(self, part)
+            if isinstance(name, str):
+                if name != AUTO and name not in TABLES[part]:
+                    raise unknown(part, name, TABLES[part], f"One of your own: pass {_OWN[part]}=..., to train.")
+                object.__setattr__(self, part, Choice(name))
         check(self)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be a whole number of 0 or more, found {self.seed}")

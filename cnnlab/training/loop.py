@@ -3,27 +3,30 @@
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
 from cnnlab.console import LoggingConsole
-from cnnlab.data import Augmentation, Dataset, InputSpec, augment
+from cnnlab.data import Augmentation, Dataset, InputSpec
+from cnnlab.data import augment as augmented
 from cnnlab.data.spec import standardise
 from cnnlab.runtime import compile_cache
 from cnnlab.runtime.compile import jit
 from cnnlab.runtime.devices import check_divides, data_mesh, is_first_process, local, replicate
 from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
-from cnnlab.training import checkpoint, progress
+from cnnlab.training import checkpoint, hooks, presets, progress
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
+from cnnlab.training.hooks import Augment, Callback, Loss, Metric
 from cnnlab.training.plan import Plan, make_plan
 from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
 from cnnlab.training.run import EVENTS, LOG, SUMMARY, open_run, read_history, write_history
@@ -33,12 +36,17 @@ from cnnlab.training.transfer import initial_variables
 
 
 def train(
-    experiment: Experiment,
+    experiment: Experiment | str,
     run_dir: str | Path,
     *,
     data: Dataset | None = None,
     network: nn.Module | None = None,
     task: Task | None = None,
+    loss: Loss | None = None,
+    augment: Augment | None = None,
+    optimizer: optax.GradientTransformation | str | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    callbacks: Sequence[Callback] = (),
     init_from: str | Path | None = None,
     quiet: bool = False,
     verbose: bool = False,
@@ -50,12 +58,28 @@ def train(
     checkpoints before its end (`training.save_minutes`). The directory keeps the latest and the best step. All devices
     share each batch.
 
+    The run stores the names of your own functions, and a resume with other names warns. It does not store the functions:
+    pass them again to resume.
+
     Args:
-      experiment: settings of the run.
+      experiment: settings of the run, or the name of a preset.
       run_dir: run directory; it is created if missing.
       data: dataset of your own, in place of the experiment's.
       network: Linen module of your own with the right number of outputs, in place of the experiment's.
       task: task of your own, in place of the experiment's.
+      loss: function `(logits, batch) -> [B]`, the loss of each example, in place of the task's. `logits` is
+        `[B, K]` for classification; `batch` holds the normalised images and the columns of the data, such as `label`
+        `[B]`. It is jitted. The weights of the task still count: an example without a label has none.
+      augment: function `(batch, key) -> batch` that changes each training batch after the experiment's augmentation.
+        Images are float32 `[B, H, W, C]` in [0, 1], before normalisation; shapes and dtypes stay. It is jitted.
+      optimizer: optax transformation with its own learning rate, in place of the experiment's optimizer, of which only
+        `trainable` still counts; or the name of one of cnnlab's optimizers.
+      metrics: functions `rows -> number` by name, whose values are in the history as `validation_NAME`. `rows` holds
+        NumPy arrays of the whole validation split: `probs` `[n, K]` and `label` `[n]` for classification, `value` and
+        `target` for regression, and what `task.rows` returns for others. `training.monitor` may name one.
+      callbacks: functions `(history, trained) -> bool | None` that are called after each epoch is saved, with the table
+        of all epochs so far, as in `Trained.history`, and the current network, both copies. If one returns True,
+        training ends as if all epochs were done; the same call goes on, until it returns True again.
       init_from: run whose best step gives the initial parameters, or a state dict that `cnnlab.models.import_torch`
         reads; a head of another shape keeps its random initial values. It has no effect on a run that has begun.
       quiet: whether to print nothing; `RUN/log.txt` gets every line.
@@ -66,10 +90,14 @@ def train(
 
     Raises:
       ValueError: the experiment does not fit its data, or the directory holds another experiment.
+      RuntimeError: a callback raised an error; the run is saved, and the message names the callback.
       FloatingPointError: the loss is no longer finite; the last good checkpoint remains.
       Stopped: SIGTERM or Ctrl-C arrived; the run is saved, and the same call resumes it.
     """
-    plan = make_plan(experiment, data=data, network=network, task=task)
+    if isinstance(experiment, str):
+        experiment = presets.get(experiment)
+    own = {"loss": loss, "augment": augment, "optimizer": optimizer, "metrics": metrics, "callbacks": callbacks}
+    plan = make_plan(experiment, data=data, network=network, task=task, **own)
     return train_plan(plan, run_dir, init_from=init_from, quiet=quiet, verbose=verbose)
 
 
@@ -130,7 +158,8 @@ def _train(
             event_writer(run_dir / EVENTS, int(state.step)) as write,
             progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance),
         ):
-            while not (stop() or _finished(history, plan, state, losses)):
+            ended = False  # by a callback
+            while not (ended or stop() or _finished(history, plan, state, losses)):
                 before, started = len(losses), time.perf_counter()
                 if before < plan.steps:
                     pause = until_pause(stop, plan.training.save_minutes)
@@ -143,10 +172,11 @@ def _train(
                     advance(history[-1], plan.monitor)
                     write(history[-1])
                     losses = []
+                    ended = hooks.call(plan.hooks.callbacks, history, _evaluated(state, plan))
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
         manager.wait_until_finished()
-        if not _finished(history, plan, state, losses):
+        if not (ended or _finished(history, plan, state, losses)):
             raise Stopped(stop(), int(state.step), run_dir)
 
 
@@ -197,7 +227,7 @@ def finish_epoch(
 
 def _evaluated(state: State, plan: Plan) -> Trained:
     """Returns the network in its current state, for evaluation on a device of this process."""
-    return Trained(local(evaluated_variables(state)), plan.network, plan.task, plan.dataset.spec)
+    return Trained(local(evaluated_variables(state)), plan.network, plan.hooks.task(plan.task), plan.dataset.spec)
 
 
 def init_key(key: jax.Array) -> jax.Array:
@@ -207,10 +237,11 @@ def init_key(key: jax.Array) -> jax.Array:
 
 def step_function(plan: Plan) -> Step:
     """Returns the training step of a run, a function of state, batch and the run's key."""
-    prepare = functools.partial(prepare_batch, spec=plan.dataset.spec, augmentation=plan.training.augmentation)
+    augmentation = {"augmentation": plan.training.augmentation, "own": plan.hooks.augment}
+    prepare = functools.partial(prepare_batch, spec=plan.dataset.spec, **augmentation)
     options = {
         "network": plan.network,
-        "task": plan.task,
+        "task": plan.hooks.task(plan.task),
         "optimizer": plan.optimizer(),
         "prepare": prepare,
         "trainable": plan.experiment.optimizer.trainable,
@@ -219,12 +250,16 @@ def step_function(plan: Plan) -> Step:
     return lambda state, batch, key: train_step(state, batch, key=key, **options)
 
 
-def prepare_batch(batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation) -> Batch:
-    """Prepares a uint8 batch for the network: scales it to [0, 1], augments and normalises it."""
-    batch = augment(batch, key, augmentation)
+def prepare_batch(
+    batch: Batch, key: jax.Array, *, spec: InputSpec, augmentation: Augmentation, own: Augment | None = None
+) -> Batch:
+    """Prepares a uint8 batch for the network: scales it to [0, 1], augments it, also by `own`, and normalises it."""
+    batch = augmented(batch, key, augmentation)
     if augmentation.moves:
         # Without a barrier XLA would compute the warp of a pixel again for each window of the first convolution.
         batch["image"] = jax.lax.optimization_barrier(batch["image"])
+    if own is not None:
+        batch = dict(own(batch, jax.random.fold_in(key, 2**31 - 1)))  # a key of which nothing else draws
     return batch | {"image": standardise(batch["image"], spec)}
 
 

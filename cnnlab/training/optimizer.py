@@ -137,7 +137,20 @@ def create_optimizer(config: Optimizer, steps: int, *, accumulate: int = 1) -> o
         optax.scale_by_learning_rate(learning_rate(config, steps)),
         optax.masked(optax.set_to_zero(), _frozen(config.trainable)) if config.trainable else optax.identity(),
     )
-    return optax.MultiSteps(chain, accumulate).gradient_transformation() if accumulate > 1 else chain
+    return _accumulated(chain, accumulate)
+
+
+def complete_optimizer(
+    optimizer: optax.GradientTransformation, trainable: tuple[str, ...], *, accumulate: int = 1
+) -> optax.GradientTransformation:
+    """Adds frozen layers and the mean over several steps to an optax transformation of the caller's own."""
+    if trainable:
+        optimizer = optax.chain(optimizer, optax.masked(optax.set_to_zero(), _frozen(trainable)))
+    return _accumulated(optax.with_extra_args_support(optimizer), accumulate)
+
+
+def _accumulated(optimizer: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:
+    return optax.MultiSteps(optimizer, steps).gradient_transformation() if steps > 1 else optimizer
 
 
 def _frozen(trainable: tuple[str, ...]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ from cnnlab import nn as cnn
 from cnnlab.data import SOURCES, Dataset, kind_of, load_data, print_kind, steps_per_epoch
 from cnnlab.data.augment import check_columns
 from cnnlab.data.duplicates import warn_duplicates
-from cnnlab.errors import unknown
+from cnnlab.errors import check_known, unknown
 from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable
@@ -24,7 +24,8 @@ from cnnlab.tasks import TASKS, Task, check_logits, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
 from cnnlab.training.automatic import choose
 from cnnlab.training.experiment import AUTO, TABLES, Choice, Experiment, Training, check_choice, with_defaults
-from cnnlab.training.optimizer import create_optimizer
+from cnnlab.training.hooks import Hooks, check_hooks, make_hooks
+from cnnlab.training.optimizer import METHODS, complete_optimizer, create_optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Plan:
       task: task with every `auto` resolved.
       monitor: validation metric that chooses the best step.
       maximise: whether larger values of this metric are better.
+      hooks: functions of the caller's own.
     """
 
     experiment: Experiment
@@ -46,6 +48,7 @@ class Plan:
     task: Task
     monitor: str
     maximise: bool
+    hooks: Hooks = Hooks()
 
     @property
     def training(self) -> Training:
@@ -63,8 +66,11 @@ class Plan:
         return jax.random.key(self.experiment.seed)
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Creates the optax chain with a schedule over all epochs."""
+        """Creates the optax chain with a schedule over all epochs, or completes the caller's own."""
         settings = self.training
+        if self.hooks.optimizer is not None:
+            trainable = self.experiment.optimizer.trainable
+            return complete_optimizer(self.hooks.optimizer, trainable, accumulate=settings.accumulate)
         updates = max(1, settings.epochs * self.steps // settings.accumulate)
         return create_optimizer(self.experiment.optimizer, updates, accumulate=settings.accumulate)
 
@@ -75,6 +81,8 @@ def make_plan(
     data: Dataset | None = None,
     network: nn.Module | None = None,
     task: Task | None = None,
+    optimizer: optax.GradientTransformation | str | None = None,
+    **own: Any,
 ) -> Plan:
     """Makes the plan of an experiment: loads the data, builds network and task, and checks that they fit.
 
@@ -83,10 +91,18 @@ def make_plan(
       data: dataset in place of the experiment's.
       network: network in place of the experiment's.
       task: task in place of the experiment's.
+      optimizer: optax transformation, or the name of an optimizer, in place of the experiment's.
+      **own: `loss`, `augment`, `metrics` and `callbacks`, as in `train`.
 
     Raises:
       ValueError: a name is unknown, or data, network, task and batch size do not fit each other.
     """
+    if isinstance(optimizer, str):
+        check_known("optimizer", optimizer, METHODS)
+        settings = dataclasses.replace(experiment.optimizer, name=optimizer)
+        experiment, optimizer = dataclasses.replace(experiment, optimizer=settings), None
+    hooks = make_hooks(optimizer=optimizer, **own)
+    _check_linen(network)
     if data is None and experiment.data.name == AUTO:
         experiment = dataclasses.replace(experiment, data=_source(experiment))
     own = {
@@ -107,9 +123,27 @@ def make_plan(
     if network is None:
         network = build_network(experiment, task.head(dataset.spec))
     network = in_precision(network, experiment.training.precision)
-    check_trainable(check_fit(network, task, dataset)["params"], experiment.optimizer.trainable)
-    check_columns(dataset["train"][np.arange(1)], experiment.training.augmentation)
-    return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task))
+    variables, logits = check_fit(network, task, dataset)
+    check_trainable(variables["params"], experiment.optimizer.trainable)
+    example = dataset["train"][np.arange(1)]
+    check_columns(example, experiment.training.augmentation)
+    check_hooks(hooks, task, example, logits)
+    return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task), hooks)
+
+
+def _check_linen(network: Any) -> None:
+    """Raises `ValueError` if a network of the caller's own is no Linen module."""
+    if network is None or isinstance(network, nn.Module):
+        return
+    if isinstance(network, type) and issubclass(network, nn.Module):
+        raise ValueError(f"network must be a module, found the class {network.__name__}; pass {network.__name__}(...)")
+    kind = network if isinstance(network, type) else type(network)
+    if any(base.__module__.startswith("flax.nnx") for base in kind.__mro__):
+        raise ValueError(
+            f"network must be a Flax Linen module, found {kind.__name__} of Flax NNX; bridge it with "
+            f"flax.nnx.bridge.to_linen({kind.__name__}, ...), with the arguments of its class, rngs left out"
+        )
+    raise ValueError(f"network must be a Flax Linen module, found {kind.__name__}")
 
 
 def _with_network(experiment: Experiment, dataset: Dataset) -> tuple[Experiment, Dataset]:
@@ -207,8 +241,8 @@ def in_precision(network: nn.Module, precision: Literal["float32", "bfloat16"]) 
     return network.clone(dtype=jnp.bfloat16)
 
 
-def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
-    """Checks that the network accepts the images and has the task's outputs, and returns its variables' shapes.
+def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> tuple[dict, tuple[int, ...]]:
+    """Checks that network, images and task fit, and returns the shapes of the variables and of the logits `[2, ...]`.
 
     Raises:
       ValueError: the network does not accept the images, or its outputs do not fit the task.
@@ -226,4 +260,4 @@ def check_fit(network: nn.Module, task: Task, dataset: Dataset) -> dict:
     check_logits(task, logits.shape, dataset.spec, name)
     for remark in complete(task).remarks(dataset, logits.shape):
         warnings.warn(remark, stacklevel=2)
-    return variables
+    return variables, logits.shape

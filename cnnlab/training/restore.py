@@ -23,11 +23,11 @@ from cnnlab.models import MODELS
 from cnnlab.nn.apply import Variables
 from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
-from cnnlab.trained import Trained
+from cnnlab.trained import Trained, from_run
 from cnnlab.training import checkpoint
 from cnnlab.training.experiment import Choice, Experiment, check_choice, from_stored
 from cnnlab.training.plan import Plan, build_network, load_experiment_data
-from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
+from cnnlab.training.run import CHECKPOINTS, EXPERIMENT, read_history
 from cnnlab.training.step import State
 
 T = TypeVar("T")
@@ -59,6 +59,9 @@ def run_config(plan: Plan) -> dict[str, Any]:
         },
         "spec": encode(dataset.spec),
         "outputs": task.head(dataset.spec),
+        "hooks": plan.hooks.names(
+            None if plan.hooks.optimizer is None else _shapes(plan.network, dataset.spec)["params"]
+        ),
         "monitor": {"metric": plan.monitor, "maximise": plan.maximise},
         "data": {
             "name": dataset.name,
@@ -68,6 +71,12 @@ def run_config(plan: Plan) -> dict[str, Any]:
         },
         "versions": checkpoint.versions(),
     }
+
+
+def _shapes(network: nn.Module, spec: InputSpec) -> Variables:
+    """Returns the shapes of a network's variables."""
+    images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
+    return jax.eval_shape(functools.partial(cnn.init, network), images, jax.random.key(0))
 
 
 def signature(network: nn.Module) -> str:
@@ -95,6 +104,7 @@ def resume(manager, state: State, config: dict[str, Any], report: Callable[[str]
         try:
             stored = checkpoint.read_config(manager, step)
             check_same(stored, config, manager.directory.parent)
+            _warn_of_other_hooks(stored.get("hooks", {}), config["hooks"], manager.directory.parent)
             items = [checkpoint.restore(manager, step, name, like, stored) for name, like in step_items(state).items()]
         except checkpoint.Damaged as error:
             report(f"{error}; going back to the step before it")
@@ -113,6 +123,24 @@ def resume(manager, state: State, config: dict[str, Any], report: Callable[[str]
             f"no checkpoint of {manager.directory.parent} is whole, see its folder damaged; choose another --run-dir"
         )
     return state, []
+
+
+def _warn_of_other_hooks(stored: dict[str, Any], hooks: dict[str, Any], run_dir: Path) -> None:
+    """Warns if the caller's own functions have other names than those with which the run began.
+
+    Raises:
+      ValueError: an optimizer of the caller's own has other states than the stored ones.
+    """
+    for kind, now in hooks.items():
+        before = stored.get(kind) or ([] if isinstance(now, list) else None)
+        if before == now:
+            continue
+        texts = [", ".join(names) if isinstance(names, list) else names for names in (before, now)]
+        old, new = (text or "none of your own" for text in texts)
+        sentence = f"{run_dir} was trained with the {kind} {old}, here it is {new}"
+        if kind == "optimizer":
+            raise ValueError(f"{sentence}; pass the same optimizer=..., or choose another --run-dir")
+        warnings.warn(sentence, stacklevel=5)
 
 
 def _report_versions(stored: dict[str, str], now: dict[str, str], report: Callable[[str], None]) -> None:
@@ -222,10 +250,9 @@ def load(
     def build(manager, number: int, config: dict[str, Any]) -> Trained:
         spec = decode(InputSpec, config["spec"], "spec")
         module = _stored_network(config) if network is None else network
-        images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-        like = jax.eval_shape(functools.partial(cnn.init, module), images, jax.random.key(0))
-        variables = checkpoint.restore(manager, number, "model", like, config)
-        return Trained(variables, module, _stored_task(config) if task is None else task, spec)
+        variables = checkpoint.restore(manager, number, "model", _shapes(module, spec), config)
+        trained = Trained(variables, module, _stored_task(config) if task is None else task, spec)
+        return from_run(trained, lambda: read_history(Path(path)))
 
     return first_good(path, step, build)
 
@@ -247,6 +274,11 @@ def load_network(path: str | Path) -> tuple[nn.Module, InputSpec]:
 
 def _stored_network(config: dict[str, Any]) -> nn.Module:
     """Builds the network of a stored config."""
+    if (name := config["experiment"]["model"]["name"]) not in MODELS:
+        raise ValueError(
+            f"the run was trained with a network of your own, {name}; pass network={config['network']}, to load or "
+            "evaluate as to train, or register it with cnnlab.models.register"
+        )
     return build_network(from_stored(config["experiment"]), config["outputs"])
 
 

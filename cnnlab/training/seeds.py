@@ -48,11 +48,12 @@ def train_seeds(
       experiment: experiment with the first seed.
       run_dir: directory of the run directories.
       seeds: number of seeds; by default `experiment.training.seeds`.
-      together: whether to train all seeds at once, which needs runs at the same step and no `patience`; by default
+      together: whether to train all seeds at once, which needs runs at the same step, no `patience` and no callbacks; by default
         they are trained together on an accelerator if both hold.
       quiet: whether to print nothing.
       verbose: whether to print the table of parameters, once.
-      **own: `data`, `network` and `task` of your own, as in `train`.
+      **own: `data`, `network`, `task`, `loss`, `augment`, `optimizer`, `metrics` and `callbacks` of your own, as in
+        `train`.
 
     Returns:
       The network of the best step for each seed.
@@ -70,9 +71,9 @@ def train_seeds(
         for n in range(number)
     ]
     folders = [Path(run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
-    if together and first.training.patience is not None:
-        raise ValueError("patience stops each seed at its own epoch; train them in turn (together=False)")
-    if together or (together is None and first.training.patience is None and _has_accelerator()):
+    if together and _own_ends(first):
+        raise ValueError("patience and callbacks stop each seed at its own epoch; train them in turn (together=False)")
+    if together or (together is None and not _own_ends(first) and _has_accelerator()):
         try:
             with contextlib.ExitStack() as stack:
                 for plan, folder in zip(plans, folders, strict=True):
@@ -90,6 +91,11 @@ def train_seeds(
             console().print(heading)
         networks.append(train_plan(plan, folder, quiet=quiet, verbose=verbose, heading=heading if i > 1 else ""))
     return networks
+
+
+def _own_ends(plan: Plan) -> bool:
+    """Returns whether each seed may end at its own epoch."""
+    return plan.training.patience is not None or bool(plan.hooks.callbacks)
 
 
 def _has_accelerator() -> bool:

@@ -19,3 +19,7 @@ __all__ = [
     "mc_predict",
     "moments",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
