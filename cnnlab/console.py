@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def console(quiet: bool = False) -> Console:
     """Returns standard error as a console; a quiet one prints nothing."""
-    return Console(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
+    return Console(stderr=True, quiet=quiet, force_jupyter=False, highlight=False, markup=False, emoji=False)
 
 
 class LoggingConsole(Console):
@@ -24,7 +24,8 @@ class LoggingConsole(Console):
     """
 
     def __init__(self, files: Sequence[Path], *, quiet: bool = False):
-        super().__init__(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
+        options = {"highlight": False, "markup": False, "emoji": False, "force_jupyter": False}  # in a notebook: lines
+        super().__init__(stderr=True, quiet=quiet, **options)
         self._files = tuple(files)
 
     def print(self, *objects: Any, **options: Any) -> None:

@@ -1,26 +1,21 @@
 """The summary of a network as text: a table of its layers, and the totals."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from cnnlab.quoting import for_terminal
 
-if TYPE_CHECKING:
-    from cnnlab.anatomy.table import Row, Summary
 
-
-def as_text(layers: Summary, *, width: int | None = 100) -> str:
+def as_text(layers: Any, *, width: int | None = 100) -> str:
     """Returns the table of a network and its totals as text.
 
     Args:
-      layers: summary of the network.
+      layers: `Summary` of the network, whose `str` this is.
       width: number of columns; None for the width of the terminal.
     """
     text = io.StringIO()
@@ -47,7 +42,7 @@ def as_text(layers: Summary, *, width: int | None = 100) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _by_xla(layers: Summary) -> str:
+def _by_xla(layers: Any) -> str:
     """Formats XLA's count with its share of the field's count."""
     if layers.xla_multiply_adds is None:
         return "unknown  (add cpu to JAX_PLATFORMS: XLA's CPU backend counts)"
@@ -55,7 +50,7 @@ def _by_xla(layers: Summary) -> str:
     return f"{layers.xla_multiply_adds:,}  of the same, padding left out: {share:.3f} of it"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Any) -> tuple[str, ...]:
     """Formats the cells of a row."""
     sizes = ["all" if row.sees_all else str(field.size) if field else "-" for field in row.fields]
     return (

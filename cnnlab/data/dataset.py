@@ -181,8 +181,8 @@ def _named(columns: Any, name: str) -> Mapping[str, np.ndarray]:
         return columns
     if not (isinstance(columns, Sequence) and len(columns) == 2):
         raise ValueError(
-            f"{name} needs a dict of columns for each split, {{'train': {{'image': x, 'label': y}}}}, or a pair (x, y), "
-            f"found {type(columns).__name__}"
+            f"{name} needs a dict of columns for each split, {{'train': {{'image': x, 'label': y}}}}, or a pair "
+            f"(x, y), found {type(columns).__name__}"
         )
     images, y = map(np.asarray, columns)
     if y.ndim > 1 and y.dtype.kind != "f":
