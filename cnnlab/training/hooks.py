@@ -15,7 +15,7 @@ import optax
 
 from cnnlab.data.spec import as_float
 from cnnlab.tasks import Task
-from cnnlab.tasks.task import Batch, Rows
+from cnnlab.tasks.task import Batch, Rows, task_name
 from cnnlab.trained import History, Trained
 
 Loss = Callable[[jax.Array, Batch], jax.Array]
@@ -51,12 +51,12 @@ class Hooks:
     metrics: tuple[tuple[str, Metric], ...] = ()
     callbacks: tuple[Callback, ...] = ()
 
-    def names(self, params: Any) -> dict[str, Any]:
-        """Returns the names that a run stores; an optimizer is named by its states for these parameters."""
+    def names(self, params: Callable[[], Any]) -> dict[str, Any]:
+        """Returns the names that a run stores; an optimizer is named by its states for the result of `params`."""
         return {
             "loss": self.loss and name_of(self.loss),
             "augment": self.augment and name_of(self.augment),
-            "optimizer": self.optimizer and ", ".join(_states(jax.eval_shape(self.optimizer.init, params))),
+            "optimizer": self.optimizer and ", ".join(_states(jax.eval_shape(self.optimizer.init, params()))),
             "metrics": [name for name, _ in self.metrics],
             "callbacks": [name_of(callback) for callback in self.callbacks],
         }
@@ -82,8 +82,12 @@ class _Hooked:
         return (value if self.own_loss is None else self.own_loss(logits, batch)), weight
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        own = {name: _number(name, metric, rows) for name, metric in self.own_metrics}
-        return self.task.summary(rows) | own
+        summary = self.task.summary(rows)
+        for name, metric in self.own_metrics:
+            if name in summary or name == "loss":
+                raise ValueError(f"metric {name!r} is one of {task_name(self.task)} already; choose another name")
+            summary[name] = _number(name, metric, rows)
+        return summary
 
 
 def make_hooks(
@@ -185,7 +189,7 @@ def _number(name: str, metric: Metric, rows: Mapping[str, np.ndarray]) -> float:
     try:
         value = metric(dict(rows))
     except Exception as error:
-        raise ValueError(f"metric {name!r} fails on the rows {', '.join(rows)}: {error}") from error
+        raise ValueError(f"metric {name!r} fails on the rows {', '.join(sorted(rows))}: {error}") from error
     if isinstance(value, numbers.Real) or (np.shape(value) == () and np.asarray(value).dtype.kind in "buif"):
         return float(value)
     found = f"{type(value).__name__} of shape {list(np.shape(value))}"

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,9 +60,7 @@ def run_config(plan: Plan) -> dict[str, Any]:
         },
         "spec": encode(dataset.spec),
         "outputs": task.head(dataset.spec),
-        "hooks": plan.hooks.names(
-            None if plan.hooks.optimizer is None else _shapes(plan.network, dataset.spec)["params"]
-        ),
+        "hooks": plan.hooks.names(lambda: _shapes(plan.network, dataset.spec)["params"]),
         "monitor": {"metric": plan.monitor, "maximise": plan.maximise},
         "data": {
             "name": dataset.name,
@@ -82,7 +81,8 @@ def _shapes(network: nn.Module, spec: InputSpec) -> Variables:
 def signature(network: nn.Module) -> str:
     """Returns the class and the fields of a network in one line: `LeNet5(num_classes=10, dropout=0.3, ...)`."""
     names = [field.name for field in dataclasses.fields(network) if field.name not in ("parent", "name")]
-    return f"{type(network).__name__}({', '.join(f'{name}={getattr(network, name)!r}' for name in names)})"
+    text = f"{type(network).__name__}({', '.join(f'{name}={getattr(network, name)!r}' for name in names)})"
+    return re.sub(r" at 0x[0-9a-f]+>", ">", text)  # addresses of functions differ in each process
 
 
 def resume(manager, state: State, config: dict[str, Any], report: Callable[[str], None]) -> tuple[State, list[float]]:
@@ -140,7 +140,7 @@ def _warn_of_other_hooks(stored: dict[str, Any], hooks: dict[str, Any], run_dir:
         sentence = f"{run_dir} was trained with the {kind} {old}, here it is {new}"
         if kind == "optimizer":
             raise ValueError(f"{sentence}; pass the same optimizer=..., or choose another --run-dir")
-        warnings.warn(sentence, stacklevel=5)
+        warnings.warn(sentence, stacklevel=6)
 
 
 def _report_versions(stored: dict[str, str], now: dict[str, str], report: Callable[[str], None]) -> None:
@@ -276,7 +276,7 @@ def _stored_network(config: dict[str, Any]) -> nn.Module:
     """Builds the network of a stored config."""
     if (name := config["experiment"]["model"]["name"]) not in MODELS:
         raise ValueError(
-            f"the run was trained with a network of your own, {name}; pass network={config['network']}, to load or "
+            f"the run was trained with a network of your own, {name}; pass network={name}(...), to load or "
             "evaluate as to train, or register it with cnnlab.models.register"
         )
     return build_network(from_stored(config["experiment"]), config["outputs"])

@@ -48,8 +48,8 @@ def train_seeds(
       experiment: experiment with the first seed.
       run_dir: directory of the run directories.
       seeds: number of seeds; by default `experiment.training.seeds`.
-      together: whether to train all seeds at once, which needs runs at the same step, no `patience` and no callbacks; by default
-        they are trained together on an accelerator if both hold.
+      together: whether to train all seeds at once, which needs runs at the same step, no `patience` and no callbacks;
+        by default they are trained together on an accelerator if both hold.
       quiet: whether to print nothing.
       verbose: whether to print the table of parameters, once.
       **own: `data`, `network`, `task`, `loss`, `augment`, `optimizer`, `metrics` and `callbacks` of your own, as in
