@@ -58,8 +58,8 @@ def train(
     checkpoints before its end (`training.save_minutes`). The directory keeps the latest and the best step. All devices
     share each batch.
 
-    The run stores the names of your own functions, and a resume with other names warns. It does not store the functions:
-    pass them again to resume.
+    The run stores the names of your own functions, not the functions: pass them again to resume. A resume with other
+    names warns, and one with an optimizer of other states is refused.
 
     Args:
       experiment: settings of the run, or the name of a preset.
