@@ -19,7 +19,9 @@ def as_text(layers: Any, *, width: int | None = 100) -> str:
       width: number of columns; None for the width of the terminal.
     """
     text = io.StringIO()
-    out = Console(file=text, width=width, force_jupyter=False, highlight=False, markup=False, emoji=False)
+    out = Console(
+        file=text, width=width, force_terminal=False, force_jupyter=False, highlight=False, markup=False, emoji=False
+    )
     title = f"{layers.name}: {_times(layers.input)} to {_times(layers.output)}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")

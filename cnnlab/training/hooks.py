@@ -219,7 +219,8 @@ def call(callbacks: Sequence[Callback], history: Sequence[dict[str, float]], tra
     ends = []
     for callback in callbacks:
         try:
-            ends.append(callback(History.of(history), trained) is True)
+            answer = np.asarray(callback(History.of(history), trained))  # NumPy's and JAX's True end training, too
+            ends.append(answer.dtype == bool and bool(answer.all()))
         except Exception as error:
             raise RuntimeError(
                 f"callback {name_of(callback)} raised {type(error).__name__} after epoch {history[-1]['epoch']}: "

@@ -93,7 +93,7 @@ def test_a_run_with_hooks_keeps_its_history_stops_by_its_callback_and_goes_on(sm
 
     def stop_after_two(history, trained):
         kept.append(trained)
-        return len(history["epoch"]) >= 2
+        return history["epoch"][-1] >= 2  # True of NumPy
 
     options = {"loss": own_loss, "augment": darken, "metrics": {"top2": top2}, "callbacks": [stop_after_two]}
     trained = cnnlab.train(epochs(small, 5), tmp_path, quiet=True, **options)
