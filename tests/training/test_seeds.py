@@ -61,5 +61,5 @@ def test_the_command_prints_mean_and_standard_deviation_over_seeds(tmp_path, mon
 def test_several_seeds_in_a_single_run_are_refused(small, tmp_path):
     with pytest.raises(ValueError, match="2 seeds make as many networks"):
         cnnlab.train(over(small, seeds=2), tmp_path / "run", quiet=True)
-    with pytest.raises(ValueError, match="patience stops each seed at its own epoch"):
+    with pytest.raises(ValueError, match="patience and callbacks stop each seed"):
         cnnlab.train_seeds(over(small, patience=1), tmp_path, seeds=2, together=True, quiet=True)
