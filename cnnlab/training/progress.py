@@ -68,7 +68,9 @@ def table_of(params: Any, name: str) -> Table:
 def write_summary(path: Path, params: Any, name: str) -> None:
     """Writes the table of a network's parameters as a text file."""
     text = io.StringIO()
-    plain = Console(file=text, force_jupyter=False, width=120, highlight=False, markup=False, emoji=False)
+    plain = Console(
+        file=text, force_terminal=False, force_jupyter=False, width=120, highlight=False, markup=False, emoji=False
+    )
     plain.print(table_of(params, name))
     write_text(path, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
