@@ -21,7 +21,7 @@ extensions = [
     "markdown_docstrings",
     "reference_pages",
 ]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 templates_path = []
 nitpicky = False
 
