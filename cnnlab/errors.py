@@ -12,8 +12,8 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> Value
     """
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
-    guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return ValueError(f"unknown {what} {name!r}; {guess}Known: {', '.join(known) or 'none'}.{hint and ' ' + hint}")
+    guess = f"did you mean {' or '.join(map(repr, near))}? Known" if near else "known"
+    return ValueError(f"unknown {what} {name!r}; {guess}: {', '.join(known) or 'none'}.{hint and ' ' + hint}")
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:

@@ -29,11 +29,21 @@ def export_stablehlo(trained: Trained, *, platforms: tuple[str, ...] = PLATFORMS
 
     Returns:
       The serialised program. It maps uint8 images to the task's outputs: probabilities, values, or boxes.
+
+    Raises:
+      ValueError: the network needs the batch size as a number, as `len(x)` does.
     """
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *trained.spec.shape), jnp.uint8)
     program = jax.jit(lambda images: _forward(trained, images))
-    return jax.export.export(program, platforms=platforms)(images).serialize()
+    try:
+        return jax.export.export(program, platforms=platforms)(images).serialize()
+    except TypeError as error:
+        if "_DimExpr" not in str(error):
+            raise
+        name = type(trained.network).__name__
+        cure = "write x.shape[0] in place of len(x)"
+        raise ValueError(f"{name} needs the batch size as a number, but the program takes any; {cure}") from error
 
 
 def export_onnx(trained: Trained) -> bytes:

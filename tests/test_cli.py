@@ -215,8 +215,11 @@ def test_a_run_is_resumed_by_its_directory_alone(capsys):
     assert main(["train", "--resume", "here", "--training.epochs", "2"]) == 0
     assert len(Path("here/metrics.jsonl").read_text().splitlines()) == 2
     assert json.loads(Path("here/experiment.json").read_text())["optimizer"]["learning_rate"] == 0.002
+    Path("five/seed0").mkdir(parents=True)
+    Path("five/seed0/experiment.json").write_text("{}")
     for wrong, message in (
         (["--resume", "nowhere"], "nowhere is no run"),
+        (["--resume", "five"], "five holds several runs; resume one, such as --resume five/seed0, or repeat"),
         (["--resume", "here", "--run-dir", "b"], "leave --run-dir b out"),
         (["digits-linear", "--resume", "here"], "the preset digits-linear"),
         (["--resume", "here", "--model.name", "dense"], "another --model.name"),

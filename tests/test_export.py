@@ -2,13 +2,14 @@ import json
 import subprocess
 import sys
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
 import cnnlab
 from cnnlab.cli import main
-from cnnlab.export import export_onnx
+from cnnlab.export import export_onnx, export_stablehlo
 
 
 def images(trained, n):
@@ -55,6 +56,19 @@ def test_the_suffix_decides_what_is_exported_and_a_contradiction_is_refused(run,
     assert main(["export", str(run), "--kind", "stablehlo", "--output", str(tmp_path / "net.onnx")]) == 1
     assert "net.onnx ends in .onnx, but kind is stablehlo; name it net.stablehlo" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_reads_the_batch_size_as_a_number_is_refused_with_the_cure(run):
+    class Flat(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(3)(x.reshape(len(x), -1))
+
+    trained = cnnlab.load(run)
+    variables = Flat().init(jax.random.key(0), np.zeros((1, *trained.spec.shape), np.float32))
+    own = cnnlab.Trained(variables, Flat(), trained.task, trained.spec)
+    with pytest.raises(ValueError, match=r"Flat needs the batch size as a number.*write x.shape\[0\]"):
+        export_stablehlo(own)
 
 
 def test_onnx_without_its_extra_names_the_extra(run, monkeypatch, capsys, tmp_path):

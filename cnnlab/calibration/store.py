@@ -267,9 +267,8 @@ def _check_size(method: str | None, error: float | None, shape: tuple[int, int],
     able = [name for name, kind in CALIBRATIONS.items() if kind.smallest(k) <= n]
     able += [f"sets with an error of {1 / (n + 1):.2g} or more"] * (n > 0)
     only = ", but not both" if needed and others and n >= max(needed, others) else ""
-    raise ValueError(
-        f"{' and '.join(needs)}, found {n} in all; {n} examples support {' or '.join(able) or 'nothing'}{only}; {cure}"
-    )
+    supports = f"which support {' or '.join(able) or 'nothing'}{only}"
+    raise ValueError(f"{' and '.join(needs)}, found {n} in all, {supports}; {cure}")
 
 
 def _of_sets(conformal: Conformal) -> str:

@@ -61,6 +61,7 @@ def run(arguments: Sequence[str]) -> None:
     differing = tables.difference_table(comparison)
     if output is not None:
         directory = Path(output)
+        directory.mkdir(parents=True, exist_ok=True)
         for suffix, form in tables.FORMATS.items():
             write_text(directory / f"comparison.{suffix}", form(comparison))
         write_text(directory / "differences.csv", table_csv(differing))

@@ -30,7 +30,7 @@ from cnnlab.training.experiment import (
 )
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
-from cnnlab.training.run import EXPERIMENT, may_change, read_experiment
+from cnnlab.training.run import EXPERIMENT, may_change, read_experiment, runs_in
 
 DEFAULT = "digits-lenet5"
 
@@ -140,6 +140,9 @@ def _is_photos(experiment: Experiment) -> bool:
 def _stored(run: Path) -> Path:
     """Returns the file with the experiment of a run; a directory of several seeds is not one run."""
     if not (run / EXPERIMENT).exists():
+        if (first := runs_in(run)[0]) != run:
+            repeat = "repeat the command that began them"
+            raise ValueError(f"{run} holds several runs; resume one, such as --resume {first}, or {repeat}")
         raise ValueError(f"{run} is no run; --resume takes the --run-dir of a training")
     return run / EXPERIMENT
 

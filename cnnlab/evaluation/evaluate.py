@@ -1,5 +1,6 @@
 """Computes the metrics of a split, in one pass or over many, for a run directory or a `Trained` network."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.tasks import Task
-from cnnlab.tasks.task import complete
+from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Passes, Trained
 from cnnlab.training.experiment import Experiment, with_defaults
 from cnnlab.training.restore import load, load_appearance, load_config, load_data, load_data_at
@@ -142,6 +143,7 @@ def evaluate(
     if calibrate is not None:
         report["calibrated"] = int(fitted.calibration is not None)
     if predictions is not None:
+        Path(predictions).parent.mkdir(parents=True, exist_ok=True)
         write_text(Path(predictions), table_csv(example_table(trained.task, rows, dataset, split)))
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = complete(trained.task).details(rows) if details else {}
@@ -225,7 +227,8 @@ def check_data(trained: Trained, dataset: Dataset) -> None:
 def _require_one_label(task: Task) -> None:
     if not complete(task).decides:
         raise ValueError(
-            f"calibrate, conformal and ood need classification with one label per image, the task here is {task}"
+            "calibrate, conformal and ood need classification with one label per image; the task here is "
+            f"{task_name(task)}"
         )
 
 
@@ -246,18 +249,17 @@ def _fitted(
         if path is None or error is not None:
             raise ValueError("calibrate='saved' loads calibration and sets of one run directory; leave conformal out")
         return load_post_hoc(path, trained, passes=passes)
-    if method is not None:
-        known_calibration(method)
+    classes = len(dataset.spec.classes)
+    needed = 0 if method is None else known_calibration(method).smallest(classes)
     if "validation" not in dataset.splits:
         raise ValueError(
             f"{dataset.name} has no validation split, on which calibrations and sets are fitted; fit them on the run's "
             "own data first, then use calibrate='saved' (--calibrate saved)"
         )
-    if error is not None:
-        smallest_split(error)
+    needed += 0 if error is None else smallest_split(error)
     rows = compute_rows(dataset["validation"])
     options = {"passes": passes, "method": method, "error": error, "sets": sets, "uniform": rows["draw"]}
-    cure = "use more validation examples" if path is None else _cure(path)
+    cure = "use more validation examples" if path is None else _cure(path, needed)
     fitted = PostHoc.fit(rows["probs"], rows["label"], **options, cure=cure)
     if len(runs) > 1:
         warnings.warn("a fit to the mean of several runs is evaluated, but not stored in any of them", stacklevel=3)
@@ -268,8 +270,11 @@ def _fitted(
     return fitted
 
 
-def _cure(run: str | Path) -> str:
-    """Returns how a run gets more validation examples: the flag, if a share of the examples decides their number."""
+def _cure(run: str | Path, needed: int) -> str:
+    """Returns how a run gets the validation examples that a fit needs, or more.
+
+    It is a flag if a share of the examples decides their number, and half of the examples is enough.
+    """
     config = load_config(run)
     sizes, data = config["data"]["sizes"], Experiment.from_json(config["experiment"]).data
     found, wholes = sizes["validation"], (sizes["train"] + sizes["validation"], sum(sizes.values()))
@@ -277,7 +282,9 @@ def _cure(run: str | Path) -> str:
     rounding = len(config["spec"]["classes"])  # each class is divided by itself
     if not isinstance(share, float) or all(abs(found - share * whole) > rounding for whole in wholes):
         return "use more validation examples"
-    larger = 0.25 if share < 0.2 else 0.5
+    larger = max(0.25 if share < 0.2 else 0.5, math.ceil(20 * needed / min(wholes)) / 20)
+    if larger > 0.5:
+        return f"half of the {min(wholes):,} examples for training and validation are too few; use more images"
     return f"for more than these {found:,} validation examples train again with --data.validation {larger}"
 
 

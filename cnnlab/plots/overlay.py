@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-"""Okabe and Ito's colours, which colour-blind readers can distinguish."""
+from cnnlab.colours import BLUE, BOXES, GREEN, ORANGE
 
 SURE = 0.3
 """The lowest score of a box that is drawn."""
@@ -21,9 +20,9 @@ def draw_boxes(pixels: np.ndarray, records: Sequence[Mapping[str, Any]], *, sure
         several passes), those of the upper left and the lower right corner are drawn as ellipses, two deviations wide.
       sure: lowest score of a box that is drawn.
 
-    >>> box = {"bbox": [2, 2, 9, 9], "score": 0.9, "category": "cat", "category_id": 1}
-    >>> draw_boxes(np.zeros((16, 16, 3), np.uint8), [box])[2, 5].tolist()  # on the upper edge: the colour of class 1
-    [86, 180, 233]
+    >>> box = {"bbox": [2, 2, 9, 9], "score": 0.9, "category": "cat", "category_id": 2}
+    >>> draw_boxes(np.zeros((16, 16, 3), np.uint8), [box])[2, 5].tolist()  # on the upper edge: the colour of class 2
+    [0, 114, 178]
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -33,7 +32,7 @@ def draw_boxes(pixels: np.ndarray, records: Sequence[Mapping[str, Any]], *, sure
     font = ImageFont.load_default(10 + line)
     for record in reversed([record for record in records if record["score"] >= sure]):
         x, y, w, h = record["bbox"]
-        colour = COLOURS[record["category_id"] % len(COLOURS)]
+        colour = BOXES[(record["category_id"] - 1) % len(BOXES)]  # as in other figures: categories count from 1
         pen.rectangle((x, y, x + w, y + h), outline=colour, width=line)
         if "bbox_std" in record:
             left, top, right, bottom = (2 * side for side in record["bbox_std"])
@@ -42,5 +41,5 @@ def draw_boxes(pixels: np.ndarray, records: Sequence[Mapping[str, Any]], *, sure
         name = f"{record['category']} {record['score']:.2f}"
         x1, y1, x2, y2 = pen.textbbox((x + line, y + line), name, font=font)
         pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), fill=colour)
-        pen.text((x + line, y + line), name, font=font, fill="black")
+        pen.text((x + line, y + line), name, font=font, fill="white" if colour in (ORANGE, BLUE, GREEN) else "black")
     return np.asarray(image)

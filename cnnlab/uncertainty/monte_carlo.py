@@ -128,6 +128,8 @@ def mc_predict(
     ((3, 2), (3, 2), (3,), True)
     """
     check_images(images, trained.spec, any_size=trained.any_size)
+    if isinstance(key, int | np.integer):
+        raise ValueError(f"key must be a random key, found {key}; give jax.random.key({key})")
     return _mc_predict(trained, images, key, num_samples, chunk, tolerance, return_samples)
 
 

@@ -41,7 +41,7 @@ def test_classes_that_the_network_does_not_know_are_left_out_and_named(tmp_path)
 
 def test_a_folder_without_any_known_class_is_refused_with_the_classes(tmp_path):
     write(tmp_path / "fish" / "a.png")
-    with pytest.raises(ValueError, match="none of the network's classes: unknown class 'fish'; Known: bird, cat, dog"):
+    with pytest.raises(ValueError, match="none of the network's classes: unknown class 'fish'; known: bird, cat, dog"):
         read(tmp_path)
 
 

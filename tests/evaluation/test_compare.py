@@ -45,13 +45,13 @@ def test_a_run_equals_itself(pair):
 
 def test_the_command_prints_and_writes_every_format(pair, tmp_path, capsys):
     runs = [str(run) for run in pair]
-    assert main(["compare", *runs, "--draws", "20", "--output", str(tmp_path)]) == 0
+    assert main(["compare", *runs, "--draws", "20", "--output", str(tmp_path / "new")]) == 0
     assert "McNemar's exact test" in capsys.readouterr().out
-    with open(tmp_path / "comparison.csv") as file:
+    with open(tmp_path / "new" / "comparison.csv") as file:
         rows = list(csv.DictReader(file))
     assert {row["metric"] for row in rows} == set(compare(pair, draws=5).scores[0])
-    assert (tmp_path / "comparison.tex").read_text().startswith(r"\begin{tabular}{lrrrrl}")
-    assert "balanced accuracy" in (tmp_path / "comparison.md").read_text()
+    assert (tmp_path / "new" / "comparison.tex").read_text().startswith(r"\begin{tabular}{lrrrrl}")
+    assert "balanced accuracy" in (tmp_path / "new" / "comparison.md").read_text()
     assert main(["compare", *runs, "--draws", "20", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["comparisons"][0]["draws"] == 20
 

@@ -1,3 +1,4 @@
+import importlib
 import json
 import math
 
@@ -211,10 +212,21 @@ def test_fits_of_earlier_versions_load_and_say_that_their_gain_is_unknown(run):
 
 def test_what_few_examples_support_is_told_with_the_cure():
     probs, label = predictions(63)
-    with pytest.raises(ValueError, match=r"63 examples support sets with an error of 0.016 or more; --data.validation"):
+    with pytest.raises(ValueError, match=r"63 in all, which support sets with an error of 0.016 or more; --data"):
         PostHoc.fit(probs, label, method="temperature", cure="--data.validation 0.25")
     with pytest.warns(UserWarning, match=r"rest on 63 validation examples: 95 of 100 such fits hold 0.8\d\d to 0.9"):
         PostHoc.fit(probs, label, error=0.1)
+
+
+def test_the_cure_for_a_small_split_is_a_share_that_suffices(monkeypatch, tmp_path):
+    stored = cnnlab.Experiment(data=cnnlab.Choice("folder", path=str(tmp_path), validation=0.1)).to_json()
+    sizes = {"train": 209, "validation": 31, "test": 60}
+    config = {"data": {"sizes": sizes}, "experiment": stored, "spec": {"classes": ["a", "b", "c"]}}
+    evaluation = importlib.import_module("cnnlab.evaluation.evaluate")
+    monkeypatch.setattr(evaluation, "load_config", lambda run: config)
+    assert evaluation._cure("run", 9).endswith("--data.validation 0.25")
+    assert evaluation._cure("run", 100).endswith("--data.validation 0.45")  # 0.45 of 240 are 108
+    assert evaluation._cure("run", 1000).startswith("half of the 240 examples for training and validation are too few")
 
 
 def test_an_ensemble_is_of_networks_trained_apart(run, capsys):

@@ -273,7 +273,7 @@ def test_a_score_that_is_no_number_is_no_detection(suppression):
         ({"boxes_per_cell": 0}, "boxes_per_cell must be 1 or more"),
         ({"anchors": ((3.0, 0.0),)}, "anchors must be widths and heights above 0"),
         ({"box_loss": "gious"}, "unknown box_loss 'gious'; did you mean 'giou'"),
-        ({"suppression": "soft"}, "unknown suppression 'soft'; Known: gaussian, hard, linear"),
+        ({"suppression": "soft"}, "unknown suppression 'soft'; known: gaussian, hard, linear"),
         ({"sigma": 0.0}, "sigma must be above 0, found 0.0"),
     ],
 )

@@ -185,6 +185,8 @@ def test_a_network_of_ones_own_trains_loads_and_samples(small, tmp_path):
     loaded = cnnlab.load(tmp_path / "run", network=Mine(3))
     x = images(trained)
     assert (cnnlab.predict(loaded, x).probs == cnnlab.predict(trained, x).probs).all()
+    with pytest.raises(ValueError, match=r"random key, found 0; give jax.random.key\(0\)"):
+        cnnlab.mc_predict(loaded, x, key=0, num_samples=5)
     mc = cnnlab.mc_predict(loaded, x, key=jax.random.key(0), num_samples=5)
     assert mc.variance.max() > 0
     with pytest.raises(ValueError, match="network of your own, Mine; pass network="):

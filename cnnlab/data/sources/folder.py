@@ -116,7 +116,8 @@ def folder(
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
     spec = InputSpec(size, channels, mean, std, listing.classes)
-    remarks = (f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it",) if was_auto else ()
+    remark = f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it"
+    remarks = (remark,) if was_auto and (sizes != size).any() else ()
     examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
     return Dataset(root.name or str(root), spec, examples, remarks, sizes)
 
