@@ -11,6 +11,7 @@ from cnnlab.commands.common import AsJson, Directory, Misuse, MovedData, Runs, p
 from cnnlab.files.atomic import write_text
 from cnnlab.quoting import for_terminal
 
+WIDTH = 120  # columns of the tables where there is no terminal
 SHOWN = 10
 """Largest number of differing examples that are printed; the files hold all."""
 
@@ -69,7 +70,8 @@ def run(arguments: Sequence[str]) -> None:
     if as_json:
         print_json(tables.as_json(comparison))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() else WIDTH
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     for which in range(len(comparison.against)):
         _print(console, tables.metric_rows(comparison, which))
         if sentence := tables.mcnemar_sentence(comparison, which):
@@ -94,7 +96,7 @@ def _shown(differing: dict) -> list[list[str]]:
 def _print(console: Console, rows: list[list[str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for i, column in enumerate(rows[0]):
-        table.add_column(for_terminal(column), justify="right" if i else "left")
+        table.add_column(for_terminal(column), justify="right" if i else "left", overflow="fold")
     for row in rows[1:]:
         table.add_row(*map(for_terminal, row))
     console.print(table)
