@@ -7,6 +7,7 @@ import tyro
 
 from cnnlab.commands.common import Directory, Run, parse
 from cnnlab.commands.predict_inputs import PhotoOptions, Request, VideoOptions, check_request, sort_paths
+from cnnlab.files.opening import ImageError
 from cnnlab.sheets.options import SheetOptions
 
 _COMMON = ("output", "format", "mc", "tile", "photos")
@@ -63,4 +64,8 @@ def run(arguments: Sequence[str]) -> None:
     members = [cnnlab.load(run) for run in runs]
     show_videos(members[0], videos, request)
     if paths:
-        show_files(members, runs, paths, request)
+        try:
+            show_files(members, runs, paths, request)
+        except ImageError as error:
+            cure = "" if request.photos.skip_unreadable else ", or leave such files out with --skip-unreadable"
+            raise ImageError(f"{error}{cure}") from None

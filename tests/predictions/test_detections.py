@@ -135,6 +135,7 @@ def test_unreadable_photos_are_left_out_and_named(run, photos, capsys):
     whole = predicted(run, photos)
     (photos / "00.png").write_bytes(b"none")
     assert main(["predict", str(run), str(photos), "--output", str(photos / "output")]) == 1
+    assert "repair or remove it, or leave such files out with --skip-unreadable" in capsys.readouterr().err
     records = predicted(run, photos, "--skip-unreadable")
     assert [record["file_name"] for record in records] == [record["file_name"] for record in whole]
     assert "00.png" in capsys.readouterr().err
