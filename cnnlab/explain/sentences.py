@@ -22,7 +22,7 @@ def verdict_sentence(verdict: Mapping[str, np.ndarray] | None, place: int, *, va
     >>> for part in text.split(". "):
     ...     print(part)
     While the marked pixels disappear, the probability is 0.10 on average (0.50 in random order, 0.05 by edges)
-    The map beats a random map, but not the image's edges.
+    On most scores the map beats a random map, but not the image's edges.
     """
     names = [name for name in SCORES if name in (verdict or {})]
     if not names:
@@ -66,10 +66,10 @@ def _alike(*numbers: float) -> list[str]:
 
 def _conclusion(beaten: list[str]) -> str:
     if not beaten:
-        return "The map beats neither a random map nor the image's edges: do not trust it."
+        return "On most scores the map beats neither a random map nor the image's edges: do not trust it."
     rest = [text for name, text in _RIVALS.items() if name not in beaten]
     end = f", but not {rest[0]}" if rest else ""
-    return f"The map beats {' and '.join(_RIVALS[name] for name in beaten)}{end}."
+    return f"On most scores the map beats {' and '.join(_RIVALS[name] for name in beaten)}{end}."
 
 
 _TINY = 1e-4  # below which numbers have exponents
