@@ -415,7 +415,7 @@ def test_the_command_takes_a_large_picture_as_a_sheet_and_a_small_one_in_one_pie
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "predictions.json")
     large, small = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert large["mutual_information"] == str(tmp_path / "out" / "large" / "mutual_information.npy")
-    assert small["mask"] == str(tmp_path / "out" / "small" / "mask.npy")
+    assert small["mask"] == str(tmp_path / "out" / "small" / "mask.png")
     assert Image.open(tmp_path / "out" / "small" / "mask.png").mode == "P"
     assert main(["predict", masks, *paths, "--output", str(tmp_path / "out"), "--mc", "auto"]) == 2
     assert "whose windows share their passes" in capsys.readouterr().err
