@@ -28,7 +28,8 @@ from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.hooks import Augment, Callback, Loss, Metric
 from cnnlab.training.plan import Plan, make_plan
-from cnnlab.training.restore import evaluated_variables, load, resume, run_config, step_items
+from cnnlab.training.restore import evaluated_variables, load
+from cnnlab.training.resume import resume, run_config, step_items
 from cnnlab.training.run import EVENTS, LOG, SUMMARY, open_run, read_history, write_history
 from cnnlab.training.step import Batch, State, create_state, train_step
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause

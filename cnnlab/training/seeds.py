@@ -24,7 +24,8 @@ from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
 from cnnlab.training.loop import finish_epoch, fresh_state, step_function, train_plan
 from cnnlab.training.plan import Plan, make_plan
-from cnnlab.training.restore import load, resume, run_config, step_items
+from cnnlab.training.restore import load
+from cnnlab.training.resume import resume, run_config, step_items
 from cnnlab.training.run import EVENTS, LOG, SUMMARY, open_run, read_history
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 
