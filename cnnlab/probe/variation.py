@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from cnnlab.data import Examples
-from cnnlab.probe.features import last_features
+from cnnlab.embeddings.extract import last_features
 from cnnlab.runtime.compile import jit
 from cnnlab.trained import Trained, evaluation_rows, one_pass_rows
 

@@ -1,0 +1,5 @@
+"""The space of images: the features by which a network describes them, and what lies near what."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
