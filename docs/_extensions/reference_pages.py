@@ -18,19 +18,9 @@ from cnnlab import cli
 from cnnlab.commands import COMMANDS
 
 ROOMS = (
-    *(
-        "training",
-        "evaluation",
-        "uncertainty",
-        "calibration",
-        "explain",
-        "features",
-        "embeddings",
-        "labelling",
-        "probe",
-    ),
-    *("predictions", "sheets", "data", "data.annotations", "models", "tasks", "nn", "losses", "metrics", "plots"),
-    *("ops", "geometry", "anatomy", "export", "trained"),
+    *("training", "evaluation", "uncertainty", "calibration", "explain", "features", "embeddings", "labelling"),
+    *("probe", "predictions", "sheets", "data", "data.annotations", "models", "tasks", "nn", "losses", "metrics"),
+    *("plots", "ops", "geometry", "anatomy", "export", "trained"),
 )
 """Rooms of the package with a page of their own, in the order of the index."""
 
