@@ -96,8 +96,6 @@ function start() {
       places, order, states, least, colourOf, view, ratio: ratio(), mode: $("images").value, still: !moving, key: changes,
     });
     drawMarks();
-    performance.mark("drawn");
-    performance.clearMarks("drawn");
     if (moving) {
       redraw();
     }
