@@ -18,7 +18,7 @@ from cnnlab.trained import Trained
 TRUST_NEIGHBOURS, VOTES = 12, 10
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Embedding:
     """Features of N images, and maps of them. In a notebook it shows its maps.
 
@@ -58,9 +58,9 @@ class Embedding:
     def _repr_png_(self) -> bytes:
         """Draws the maps, for notebooks."""
         from cnnlab.files.figures import png_bytes
-        from cnnlab.plots.map import maps
+        from cnnlab.plots.planes import draw_planes
 
-        return png_bytes(maps(self.planes, self.labels, self.classes, titles=titles(self)))
+        return png_bytes(draw_planes(self.planes, self.labels, self.classes, titles=titles(self)))
 
 
 def embed(

@@ -19,8 +19,11 @@ METRICS = ("cosine", "euclidean")
 
 Metric = Literal["cosine", "euclidean"]
 
+Point = int | np.ndarray | Sequence["Point"]
+"""The number of an image, a vector `[D]`, or a list of points, which stands for their mean."""
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Retrieval:
     """The images nearest to a point of the space, and how sure that is.
 
@@ -56,13 +59,13 @@ class Retrieval:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Space:
     """Images as points: their features, names and labels.
 
     In the metric cosine every image is its features divided by their length, so that the nearest image is the one with
-    the largest inner product; features that are all 0 have the inner product 0 with every image. An image is given by
-    its number, any other point as a vector `[D]`, such as the features of a new photo.
+    the largest inner product; features that are all 0 have the inner product 0 with every image. A point is the number
+    of an image, a vector `[D]` such as the features of a new photo, or a list of points, which stands for their mean.
 
     Attributes:
       features: `[N, D]`, from `extract`.
@@ -97,40 +100,36 @@ class Space:
         labels = "without labels" if self.labels is None else f"{len(set(self.labels))} labels"
         return f"Space of {len(self.features):,} images\n  {self.features.shape[1]} features, {labels}, {self.metric}"
 
-    def nearest(self, point: int | np.ndarray, count: int = 8) -> Retrieval:
-        """Returns the images nearest to an image, which is left out itself, or to a vector.
+    def nearest(self, point: Point, count: int = 8) -> Retrieval:
+        """Returns the images nearest to a point; images of which the point is made are left out.
 
         Args:
-          point: number of an image, or a vector `[D]`.
-          count: number of images, fewer than all.
+          point: an image, a vector, or a list whose mean is the point.
+          count: number of images.
         """
-        return self._retrieve(self._vector(point), count, without=_numbers([point]))
+        return self._retrieve(self._vector(point), count, without=_numbers(point))
 
-    def mean(self, points: Sequence[int | np.ndarray]) -> np.ndarray:
-        """Returns the mean of images, `[D]`; in the metric cosine that of their features of length 1."""
-        if not len(points):
-            raise ValueError("points is empty; give one image or more")
-        return np.mean([self._vector(point) for point in points], 0)
+    def mean(self, points: Sequence[Point]) -> np.ndarray:
+        """Returns the mean of points, `[D]`; in the metric cosine that of their vectors of length 1."""
+        return self._vector(list(points))
 
-    def combine(
-        self, plus: Sequence[int | np.ndarray], minus: Sequence[int | np.ndarray] = (), count: int = 8
-    ) -> Retrieval:
+    def combine(self, plus: Sequence[Point], minus: Sequence[Point] = (), count: int = 8) -> Retrieval:
         """Returns the images nearest to a sum of images less others: a - b + c is `combine([a, c], [b])`.
 
         The images of the sum are left out, because a - b + c is nearly always nearest to a or c themselves.
 
         Args:
-          plus: images that are added.
-          minus: images that are subtracted.
+          plus: points that are added.
+          minus: points that are subtracted.
           count: number of images.
         """
-        total = np.sum([self._vector(point) for point in plus], 0)
-        total = total - np.sum([self._vector(point) for point in minus], 0)
-        if np.shape(total) != self.features.shape[1:]:
+        signed = [(1, point) for point in plus] + [(-1, point) for point in minus]
+        if not signed:
             raise ValueError("plus and minus are empty; give one image or more")
+        total = np.sum([sign * self._vector(point) for sign, point in signed], 0)
         return self._retrieve(total, count, without=_numbers([*plus, *minus]))
 
-    def line(self, first: int | np.ndarray, last: int | np.ndarray, steps: int = 5, count: int = 1) -> list[Retrieval]:
+    def line(self, first: Point, last: Point, steps: int = 5, count: int = 1) -> list[Retrieval]:
         """Returns the images nearest to evenly spaced points between two images, which are left out.
 
         Args:
@@ -155,16 +154,21 @@ class Space:
         distance = nearest_images(self._points, 1)[1][:, 0]
         return np.sort(distance**2 / 2 if self.metric == "cosine" else distance)
 
-    def _vector(self, point: int | np.ndarray) -> np.ndarray:
+    def _vector(self, point: Point) -> np.ndarray:
         if isinstance(point, int | np.integer):
             if not 0 <= point < len(self.features):
                 raise ValueError(f"there is no image {point}; the space holds 0..{len(self.features) - 1}")
             return self._points[point]
+        if isinstance(point, list | tuple):
+            if not point:
+                raise ValueError("a list of points is empty; give one image or more")
+            return np.mean([self._vector(each) for each in point], 0)
         vector = np.asarray(point, np.float32)
         if vector.shape != self.features.shape[1:] or not np.isfinite(vector).all():
+            wrong = "NaN or infinity" if vector.shape == self.features.shape[1:] else list(vector.shape)
             raise ValueError(
-                f"a point must be the number of an image or {self.features.shape[1]} finite numbers, found "
-                f"{'NaN or infinity' if vector.shape == self.features.shape[1:] else list(vector.shape)}"
+                f"a point must be the number of an image, {self.features.shape[1]} finite numbers, or a list of points, "
+                f"found {wrong}"
             )
         return _of_length_one(vector) if self.metric == "cosine" else vector
 
@@ -217,9 +221,11 @@ def nearest_images(features: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     return index, distance
 
 
-def _numbers(points: Sequence[int | np.ndarray]) -> list[int]:
-    """Returns the numbers of those points that are images of the space, each once."""
-    return sorted({int(point) for point in points if isinstance(point, int | np.integer)})
+def _numbers(point: Point) -> list[int]:
+    """Returns the numbers of the images of which a point is made, each once."""
+    if isinstance(point, int | np.integer):
+        return [int(point)]
+    return sorted({n for each in point for n in _numbers(each)}) if isinstance(point, list | tuple) else []
 
 
 def _of_length_one(vectors: np.ndarray) -> np.ndarray:

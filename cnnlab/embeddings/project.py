@@ -40,7 +40,8 @@ def project(
       method: `pca`, `tsne` or `umap`, a name in `PROJECTIONS`.
       seed: seed of the random numbers.
       neighbours: number of neighbours whose nearness is kept: the perplexity of t-SNE (30 by default) and n_neighbors
-        of UMAP (15); more of them show the large arrangement, fewer the small groups.
+        of UMAP (15); more of them show the large arrangement, fewer the small groups. The default is at most a third of
+        the images.
 
     Raises:
       ValueError: the method is unknown or not installed, a feature is NaN, all images have the same features, or there
@@ -59,13 +60,13 @@ def project(
         raise ValueError(f"all {len(features)} images have the same features, so no map can tell them apart")
     if projection.neighbours is None:
         return projection.place(features, seed, 0)
-    kept = projection.neighbours if neighbours is None else neighbours
+    kept = min(projection.neighbours, max(2, (len(features) - 1) // 3)) if neighbours is None else neighbours
     if kept < 2:
         raise ValueError(f"neighbours must be 2 or more, found {kept}")
-    if len(features) <= kept:
+    if len(features) <= max(kept, 3):
+        cure = "choose pca" if len(features) < 4 else f"set {len(features) - 1} neighbours or fewer, or choose pca"
         raise ValueError(
-            f"{method} with {kept} neighbours needs more than {kept} images, found {len(features)}; set fewer "
-            "neighbours, or choose pca"
+            f"{method} with {kept} neighbours needs more than {max(kept, 3)} images, found {len(features)}; {cure}"
         )
     if features.shape[1] > WIDE:
         features = _components(features, WIDE, seed)
