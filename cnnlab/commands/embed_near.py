@@ -34,10 +34,9 @@ def show_neighbours(request: Request) -> None:
     features = np.concatenate([extract(trained, part.examples, layer=request.layer) for part in parts])
     names = [name for part in parts for name in part.names]
     space = Space(features, names, _labels(parts), metric=request.metric)
-    images = [_image(trained, parts, name) for name in (*request.near, *request.plus, *request.minus)]
-    points = [_point(trained, image, request.layer) for image in images]
-    near, others = points[: len(request.near)], points[len(request.near) :]
-    plus, minus = others[: len(request.plus)], others[len(request.plus) :]
+    signed = {"near": request.near, "+": request.plus, "-": request.minus}
+    images = [_image(trained, parts, sign, name) for sign, names in signed.items() for name in names]
+    near, plus, minus = ([_point(trained, i, request.layer) for i in images if i.sign == sign] for sign in signed)
     found = space.combine([near, *plus], minus, request.nearest)
     query = " + ".join((" and ".join(request.near), *request.plus)) + "".join(f" - {name}" for name in request.minus)
     if output is not None:
@@ -49,29 +48,31 @@ class _Image(NamedTuple):
     """An image of the query.
 
     Attributes:
+      sign: `near`, `+` or `-`.
       name: as it was given.
       pixels: `[H, W, C]`.
       place: its place among the images of the space; None if it is not one of them.
     """
 
+    sign: str
     name: str
     pixels: np.ndarray
     place: int | None
 
 
-def _image(trained: Trained, parts: Sequence[Part], name: str) -> _Image:
+def _image(trained: Trained, parts: Sequence[Part], sign: str, name: str) -> _Image:
     """Returns the image of a file, or of a number in the first split."""
     path = Path(name)
     if path.exists():
         same = [i for i, each in enumerate(_paths(parts)) if each == path.resolve()]
-        return _Image(name, read_pixels(path, **trained.spec.layout), same[0] if same else None)
+        return _Image(sign, name, read_pixels(path, **trained.spec.layout), same[0] if same else None)
     first = parts[0]
     if not (name.isdecimal() and int(name) < len(first.source)):
         raise ValueError(
             f"{name} is no file, and no number of an image of the split {first.split}, which has 0..{len(first.source) - 1}"
         )
     same = np.flatnonzero(first.numbers == int(name))
-    return _Image(name, first.source[np.array([int(name)])]["image"][0], int(same[0]) if len(same) else None)
+    return _Image(sign, name, first.source[np.array([int(name)])]["image"][0], int(same[0]) if len(same) else None)
 
 
 def _paths(parts: Sequence[Part]) -> Iterator[Path | None]:
@@ -123,7 +124,7 @@ def _draw(output: Path, parts: Sequence[Part], images: Sequence[_Image], found: 
     pixels = [part.examples[np.array([i])]["image"][0] for part, i in chosen]
     scores = [f"{'distance' if found.similarity is None else 'similarity'} {value:.2f}" for value in _scores(found)]
     labels = found.labels or [Path(name).name for name in found.names]
-    titles = [Path(image.name).name for image in images]
+    titles = [f"{image.sign} {Path(image.name).name}" for image in images]
     titles += [f"{label}\n{score}" for label, score in zip(labels, scores, strict=True)]
     figure = gallery([*(image.pixels for image in images), *pixels], titles, title=f"nearest to {for_figure(query)}")
     save_figures({output.stem: figure}, output.parent, figure_format=output.suffix[1:])

@@ -68,7 +68,7 @@ def knn_accuracy(points: np.ndarray, labels: Sequence[int] | np.ndarray, *, neig
       labels: `[N]`, class of each image.
       neighbours: number of neighbours that vote, fewer than N.
 
-    >>> knn_accuracy(np.float32([[0], [1], [2], [8], [9]]), [0, 0, 1, 1, 1], neighbours=1)
+    >>> knn_accuracy(np.float32([[0], [1], [1.5], [8], [9]]), [0, 0, 1, 1, 1], neighbours=1)
     0.6
     """
     labels = np.asarray(labels)
