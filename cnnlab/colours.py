@@ -24,6 +24,9 @@ CLASSES = (
 )
 """Colours of the classes of a pixel; further classes begin again with the first."""
 
+RAMP = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
+"""Colours of numbers from the smallest to the largest: viridis (van der Walt and Smith, 2015)."""
+
 
 def of_class(k: int) -> tuple[int, int, int]:
     """Returns the colour of a class, red, green and blue in 0..255.
