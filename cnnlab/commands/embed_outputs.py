@@ -122,7 +122,7 @@ def _write_page(
             colours=colours(table, several=len(parts) > 1),
             neighbours=nearest_images(embedding.features, min(request.nearest, len(embedding) - 1))[0],
             probs=probs,
-            classes=trained.spec.classes,
+            classes=() if probs is None else trained.spec.classes,
             title=title,
             notes=notes,
         ),

@@ -48,7 +48,9 @@ def predictions(trained: Trained, part: Part, *, mc: int | None, seed: int) -> t
 
 def joined(tables: Sequence[Table]) -> Table:
     """Returns the rows of several tables below each other, in the columns that all have."""
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0] if all(name in t for t in tables)}
+    return {
+        name: np.concatenate([table[name] for table in tables]) for name in tables[0] if all(name in t for t in tables)
+    }
 
 
 def colours(table: Mapping[str, np.ndarray], *, several: bool) -> dict[str, Sequence[str] | np.ndarray]:
@@ -84,7 +86,9 @@ def _unlabelled(trained: Trained, part: Part, mc: int | None, seed: int) -> dict
     def rows(trained: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         images = np.asarray(batch["image"])
         found = (
-            predict(trained, images) if mc is None else mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc)
+            predict(trained, images)
+            if mc is None
+            else mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc)
         )
         return {name: found[name] for name in wanted if name in found}
 

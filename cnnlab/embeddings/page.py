@@ -101,7 +101,12 @@ def column(name: str, values: Sequence[str] | np.ndarray, classes: Sequence[str]
     numbers = {label: i for i, label in enumerate(labels)} | {"": len(labels)}
     indices = np.array([numbers[text] for text in texts])
     quoted = [for_terminal(label) for label in labels]
-    return {"name": for_terminal(name), "kind": "categories", "labels": quoted, "values": _indices(indices, len(labels))}
+    return {
+        "name": for_terminal(name),
+        "kind": "categories",
+        "labels": quoted,
+        "values": _indices(indices, len(labels)),
+    }
 
 
 def _natural(label: str) -> list[tuple[int, int, str]]:

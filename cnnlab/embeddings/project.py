@@ -29,9 +29,7 @@ class Projection(NamedTuple):
     about: str
 
 
-def project(
-    features: np.ndarray, method: str = "tsne", *, seed: int = 0, neighbours: int | None = None
-) -> np.ndarray:
+def project(features: np.ndarray, method: str = "tsne", *, seed: int = 0, neighbours: int | None = None) -> np.ndarray:
     """Places features in the plane, `[N, 2]` float32; the same seed gives the same picture on the same machine.
 
     t-SNE and UMAP read the first 50 principal components of wider features. Images with equal features get the same
@@ -109,7 +107,9 @@ def umap(features: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
 
 PROJECTIONS: dict[str, Projection] = {
     "pca": Projection(pca, None, "the directions in which features vary most (Pearson 1901)"),
-    "tsne": Projection(tsne, 30, "neighbourhoods; distances between groups mean little (van der Maaten and Hinton 2008)"),
+    "tsne": Projection(
+        tsne, 30, "neighbourhoods; distances between groups mean little (van der Maaten and Hinton 2008)"
+    ),
     "umap": Projection(umap, 15, "neighbourhoods; distances between groups mean little (McInnes et al. 2018)"),
 }
 """The projections by name."""

@@ -32,7 +32,9 @@ def test_typicality_is_the_share_of_images_that_are_as_far_from_their_nearest():
 def test_a_typical_image_is_typical_by_cosine_too():
     nearest = [Space(FEATURES).nearest(i, count=1) for i in range(30)]
     far = [float(found.distance[0]) for found in nearest]
-    assert [found.typicality for found in nearest] == pytest.approx([np.mean(np.array(far) >= d) for d in far], abs=0.04)
+    assert [found.typicality for found in nearest] == pytest.approx(
+        [np.mean(np.array(far) >= d) for d in far], abs=0.04
+    )
 
 
 def test_a_sum_leaves_its_images_out_and_finds_the_fourth_corner():

@@ -28,13 +28,6 @@ def test_tsne_keeps_groups_together_and_a_seed_gives_one_picture():
     np.testing.assert_array_equal(plane, project(FEATURES, "tsne", seed=1))
 
 
-def test_umap_keeps_groups_together_and_a_seed_gives_one_picture():
-    pytest.importorskip("umap", reason="needs umap-learn, of the extra embed")
-    plane = project(FEATURES, "umap", seed=1)
-    assert knn_accuracy(plane, GROUPS) == 1
-    np.testing.assert_array_equal(plane, project(FEATURES, "umap", seed=1))
-
-
 def test_without_umap_the_error_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(ValueError, match=r"pip install 'cnnlab\[embed\]', or choose tsne"):
