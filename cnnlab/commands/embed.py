@@ -1,4 +1,4 @@
-"""Map images by their features: cnnlab embed RUN [DATA | PATH...] [--layer conv2] [--near photo.jpg] [--output FILE]."""
+"""Map images by their features: cnnlab embed RUN [DATA | PATH...] [--near photo.jpg] [--output FILE]."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The images that `cnnlab embed` maps: splits of a run's data or of another labelled folder, or photos without labels."""
+"""The images that `cnnlab embed` maps: splits of a run's data, another labelled folder, or photos without labels."""
 
 import sys
 from collections.abc import Sequence

@@ -69,7 +69,8 @@ def _image(trained: Trained, parts: Sequence[Part], sign: str, name: str) -> _Im
     first = parts[0]
     if not (name.isdecimal() and int(name) < len(first.source)):
         raise ValueError(
-            f"{name} is no file, and no number of an image of the split {first.split}, which has 0..{len(first.source) - 1}"
+            f"{name} is no file, and no number of an image of the split {first.split}, which has "
+            f"0..{len(first.source) - 1}"
         )
     same = np.flatnonzero(first.numbers == int(name))
     return _Image(sign, name, first.source[np.array([int(name)])]["image"][0], int(same[0]) if len(same) else None)

@@ -88,7 +88,8 @@ def sentences(embedding: Embedding) -> list[str]:
 def _described(parts: Sequence[Part]) -> str:
     """Names the images: the data, its splits, and their number."""
     total = sum(len(part.examples) for part in parts)
-    return f"{parts[0].dataset.name}, {', '.join(part.split for part in parts)}: {total:,} images"
+    splits = f", {', '.join(part.split for part in parts)}" if parts[0].labelled else ""
+    return f"{parts[0].dataset.name}{splits}: {total:,} images"
 
 
 def _with_places(table: Table, planes: dict[str, np.ndarray]) -> Table:

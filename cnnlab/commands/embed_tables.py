@@ -39,6 +39,9 @@ def predictions(trained: Trained, part: Part, *, mc: int | None, seed: int) -> t
         return table | numbers, rows["probs"] if decides else None
     rows = _unlabelled(trained, part, mc, seed)
     table = {"file": part.examples.files, "split": np.full(len(part.examples), part.split, object)}
+    if "value" in rows:
+        values = rows.pop("value").reshape(len(part.examples), -1).T
+        table |= {f"prediction.{name}": value for name, value in zip(trained.spec.classes, values, strict=True)}
     if not decides:
         return table | rows, None
     probs = rows.pop("probs")
@@ -75,23 +78,20 @@ def colours(table: Mapping[str, np.ndarray], *, several: bool) -> dict[str, Sequ
 
 
 def _unlabelled(trained: Trained, part: Part, mc: int | None, seed: int) -> dict[str, np.ndarray]:
-    """Computes probabilities of a network that predicts one class, and the uncertainty over passes, of each image."""
-    wanted = ("probs", *UNCERTAINTY) if complete(trained.task).decides else UNCERTAINTY
+    """Computes probabilities `[n, K]` or values `[n, d]`, and the mean uncertainty over passes, of each image."""
+    wanted = (*(["probs"] if complete(trained.task).decides else []), "value", *UNCERTAINTY)
     if mc is not None:
         shape = jax.ShapeDtypeStruct((1, *trained.spec.shape), np.float32)
         require_dropout(trained.network, trained.variables, shape)
-    elif "probs" not in wanted:
-        return {}
 
     def rows(trained: Trained, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         images = np.asarray(batch["image"])
-        found = (
-            predict(trained, images)
-            if mc is None
-            else mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc)
-        )
-        return {name: found[name] for name in wanted if name in found}
+        if mc is None:
+            found = predict(trained, images)
+        else:
+            found = mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc)
+        return {name: found[name] for name in wanted if name in found} | {"weight": batch["weight"]}
 
     columns = evaluation_rows(trained, part.examples, batch_size=min(_BATCH, len(part.examples)), rows=rows)
-    means = {n: c if n == "probs" else c.reshape(len(c), -1).mean(1, dtype=np.float64) for n, c in columns.items()}
-    return means
+    doubts = {name: columns[name].reshape(len(part.examples), -1).mean(1) for name in UNCERTAINTY if name in columns}
+    return {name: columns[name] for name in ("probs", "value") if name in columns} | doubts

@@ -167,8 +167,8 @@ class Space:
         if vector.shape != self.features.shape[1:] or not np.isfinite(vector).all():
             wrong = "NaN or infinity" if vector.shape == self.features.shape[1:] else list(vector.shape)
             raise ValueError(
-                f"a point must be the number of an image, {self.features.shape[1]} finite numbers, or a list of points, "
-                f"found {wrong}"
+                f"a point must be the number of an image, {self.features.shape[1]} finite numbers, or a list of "
+                f"points, found {wrong}"
             )
         return _of_length_one(vector) if self.metric == "cosine" else vector
 
