@@ -5,9 +5,10 @@
     python experiments/embed_mnist.py [--output runs/embed_mnist] [--record]
 
 LeNet5 is trained for three epochs. The maps are of the 10,000 test images. Of each map it prints the trustworthiness
-for 12 neighbours, and the leave-one-out accuracy of 10 neighbours in the space and in the plane. The seconds of UMAP
-include the compilation of its programs. Then it prints sums and differences of classes: the images nearest to the mean
-of one class, less that of a second, plus that of a third, from random tens of each class.
+for 12 neighbours, the leave-one-out accuracy of 10 neighbours in the space and in the plane, and the seconds, which for
+UMAP include the compilation of its programs. Then it prints what is nearest to the mean of ten random images of a
+class, and to such a mean less that of a second class plus that of a third, over all classes: how often the commonest
+class is one of those that were added, and how sure that looks.
 `OUTPUT/embed_mnist.png` shows the maps.
 """
 
@@ -68,8 +69,8 @@ def main(
                 "trustworthiness": embedding.quality[method]["trustworthiness"],
                 "neighbours' accuracy in the plane": embedding.quality[method]["knn_accuracy"],
                 "neighbours' accuracy in the space": embedding.knn_accuracy,
-                "time (s)": seconds,
             }
+            print(f"{method} of {name}: {seconds:.1f} s")
             show(f"MNIST, {method} of {name}", tables[name, method], recording, group="features")
             planes[f"{method} of {name}"] = embedding.plane
             titles[f"{method} of {name}"] = f"{method} of {name}\n{quality_text(embedding.quality[method])}"
@@ -90,7 +91,7 @@ def timed(features: np.ndarray, method: str, labels: np.ndarray) -> tuple[Embedd
 
 
 def arithmetic(space: Space, labels: np.ndarray) -> dict[str, float]:
-    """Computes what a - b + c retrieves, for all ordered classes a, b, c: how often a or c, and how sure it looks.
+    """Computes what means of a class, and a - b + c of three means, retrieve: how often a or c, and how sure it looks.
 
     Args:
       space: the images.
