@@ -1,5 +1,6 @@
 """The images that `cnnlab embed` maps: splits of a run's data, another labelled folder, or photos without labels."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,14 @@ from cnnlab.commands.embed_request import Request
 from cnnlab.data import Dataset, Examples
 from cnnlab.data.ragged import Ragged
 from cnnlab.data.streaming import ImageFiles
+from cnnlab.embeddings.extract import PIXELS
 from cnnlab.files.listing import find_images
 from cnnlab.quoting import for_terminal
 from cnnlab.trained import Trained
 from cnnlab.training.restore import load_data, load_data_at
 
 _PHOTOS = "photos"  # the split of images without labels
+_MOST_NUMBERS = 1 << 28  # of the pixels of all images, 1 GB
 
 
 class Part(NamedTuple):
@@ -63,6 +66,12 @@ def read_parts(trained: Trained, request: Request) -> list[Part]:
     """
     sources = _sources(trained, request)
     total = sum(len(dataset[split]) for dataset, split, _ in sources)
+    number, most = min(total, request.count), max(2, _MOST_NUMBERS // math.prod(trained.spec.shape))
+    if request.layer == PIXELS and number > most:
+        shape = "x".join(map(str, trained.spec.shape))
+        raise ValueError(
+            f"the pixels of {number:,} images of {shape} do not fit in a gigabyte; choose --count {most} or fewer"
+        )
     chosen = np.arange(total)
     if total > request.count:
         chosen = np.sort(np.random.default_rng(request.seed).choice(total, request.count, replace=False))
@@ -112,9 +121,11 @@ def _photos(trained: Trained, paths: Sequence[str], skip: bool) -> Dataset:
 
 
 def _taken(examples: Examples, numbers: np.ndarray) -> Examples:
-    """Returns some of the examples; a split that is no table of its own is read into memory."""
+    """Returns some of the examples; random crops are drawn once, and read into memory."""
     if type(examples) is not Examples:
         return Examples(examples[numbers])
+    if len(numbers) == len(examples):
+        return examples
     columns = {
         name: column.take(numbers) if isinstance(column, Ragged | ImageFiles) else column[numbers]
         for name, column in examples.columns.items()

@@ -73,7 +73,9 @@ def _image(trained: Trained, parts: Sequence[Part], sign: str, name: str) -> _Im
             f"0..{len(first.source) - 1}"
         )
     same = np.flatnonzero(first.numbers == int(name))
-    return _Image(sign, name, first.source[np.array([int(name)])]["image"][0], int(same[0]) if len(same) else None)
+    return _Image(
+        sign, name, first.source.columns["image"][np.array([int(name)])][0], int(same[0]) if len(same) else None
+    )
 
 
 def _paths(parts: Sequence[Part]) -> Iterator[Path | None]:
@@ -122,7 +124,7 @@ def _draw(output: Path, parts: Sequence[Part], images: Sequence[_Image], found: 
     """Draws the images of the query and those that were found."""
     places = [(part, i) for part in parts for i in range(len(part.examples))]
     chosen = [places[i] for i in found.index]
-    pixels = [part.examples[np.array([i])]["image"][0] for part, i in chosen]
+    pixels = [part.examples.columns["image"][np.array([i])][0] for part, i in chosen]
     scores = [f"{'distance' if found.similarity is None else 'similarity'} {value:.2f}" for value in _scores(found)]
     labels = found.labels or [Path(name).name for name in found.names]
     titles = [f"{image.sign} {Path(image.name).name}" for image in images]

@@ -26,9 +26,9 @@ def thumbnails(examples: Examples, *, total: int | None = None) -> np.ndarray:
     >>> thumbnails(Examples({"image": np.zeros((2, 100, 50, 3), np.uint8)})).shape
     (2, 64, 32, 3)
     """
-    n = len(examples)
+    images, n = examples.columns["image"], len(examples)
     side = min(_LARGEST, max(_SMALLEST, math.isqrt(_PIXELS // (total or n))))
-    batches = (examples[np.arange(start, min(n, start + _BATCH))]["image"] for start in range(0, n, _BATCH))
+    batches = (images[np.arange(start, min(n, start + _BATCH))] for start in range(0, n, _BATCH))
     return np.concatenate([np.stack([_small(image, side) for image in batch]) for batch in batches])
 
 

@@ -142,3 +142,9 @@ def test_what_cannot_be_mapped_is_refused(options, code, message, run, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert main(["embed", str(run), *options]) == code
     assert message in capsys.readouterr().err
+
+
+def test_pixels_that_fill_the_memory_are_refused_with_the_number_that_fits(run, monkeypatch, capsys):
+    monkeypatch.setattr("cnnlab.commands.embed_inputs._MOST_NUMBERS", 20 * 16 * 16)
+    assert main(["embed", str(run), "--layer", "pixels"]) == 1
+    assert "the pixels of 40 images of 16x16x1 do not fit in a gigabyte; choose --count 20" in capsys.readouterr().err

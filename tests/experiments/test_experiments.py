@@ -72,6 +72,18 @@ def test_the_wrong_digits_are_drawn_and_the_maps_counted(tmp_path, monkeypatch, 
     assert (tmp_path / "wrong.png").exists()
 
 
+def test_the_maps_of_mnist_are_scored_and_drawn(tmp_path, monkeypatch, capsys):
+    few = {
+        split: examples[np.arange(200)] for split, examples in cnnlab.data.digits().splits.items() if split != "test"
+    }
+    few["test"] = few["train"]
+    monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", cnnlab.data.Source(lambda: cnnlab.data.from_arrays(few)))
+    tables = script("embed_mnist.py").main(tmp_path, epochs=1, images=190, methods=("pca",))
+    assert 0.5 < tables["pixels", "pca"]["trustworthiness"] < 1
+    assert tables["pixels", "arithmetic"]["mean of 10: right"] > 0.8
+    assert (tmp_path / "embed_mnist.png").exists()
+
+
 @pytest.mark.parametrize("name", ["mnist_mc_dropout", "fashion_mc_dropout"])
 def test_the_mc_dropout_experiments_compare_one_pass_with_many(name, tmp_path, monkeypatch, capsys):
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
