@@ -68,7 +68,7 @@ def write_page(path: Path, points: Points) -> Path:
     }
     picture = base64.b64encode(atlas.data).decode()
     title = for_terminal(points.title)
-    page = whole_page("embeddings/page_assets", MODULES, title=title, data=data, blobs={"picture": picture})
+    page = whole_page("embeddings/page_assets", MODULES, title=title, data=data, blobs={"thumbnails": picture})
     write_text(Path(path), page)
     return Path(path)
 

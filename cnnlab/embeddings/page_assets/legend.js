@@ -45,13 +45,12 @@ function categories(root, points, column, { palette }, hidden, changed) {
     buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(!hidden.has(keys[at]))));
     changed();
   }
-  const both = element("div", { className: "buttons" });
   for (const [text, hide] of [[STRINGS.all, []], [STRINGS.none, keys]]) {
-    const button = element("button", { type: "button", textContent: text });
+    const button = element("button", { type: "button", className: "every", textContent: text });
     button.addEventListener("click", () => set(hide));
-    both.append(button);
+    list.append(element("li", {}, button));
   }
-  root.append(list, both);
+  root.append(list);
   if (column.labels.length > points.colours.classes.length) {
     root.append(element("p", { className: "hint", textContent: STRINGS.repeated(points.colours.classes.length) }));
   }

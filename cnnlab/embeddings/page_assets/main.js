@@ -117,12 +117,17 @@ function start() {
     }
   }
 
-  function ring(i, radius, width, colour) {
+  function ring(i, gap, width, colour) {
     const [left, top] = screen(i);
+    const half = thumbnails.reach(i) + (3 + gap) * ratio();
     marks.lineWidth = width * ratio();
     marks.strokeStyle = colour;
     marks.beginPath();
-    marks.arc(left, top, radius * ratio(), 0, 2 * Math.PI);
+    if (thumbnails.reach(i)) {
+      marks.roundRect(left - half, top - half, 2 * half, 2 * half, 4 * ratio());
+    } else {
+      marks.arc(left, top, (radiusOf(points.number, view.zoom) + gap) * ratio(), 0, 2 * Math.PI);
+    }
     marks.stroke();
   }
 
@@ -131,25 +136,23 @@ function start() {
     const [text, ground] = [css(theme.text), css(theme.ground)];
     if (shown !== null) {
       const [left, top] = screen(shown);
-      const radius = radiusOf(points.number, view.zoom) + 3;
-      for (const [width, colour] of [[3, ground], [1.2, text]]) {
+      const near = neighboursOf(points, shown);
+      for (const [width, colour] of [[2.4, ground], [1, text]]) {
         marks.lineWidth = width * ratio();
         marks.strokeStyle = colour;
-        marks.globalAlpha = 0.8;
         marks.beginPath();
-        for (const i of neighboursOf(points, shown)) {
+        near.forEach((i) => {
           marks.moveTo(left, top);
           marks.lineTo(...screen(i));
-        }
+        });
         marks.stroke();
-        marks.globalAlpha = 1;
-        neighboursOf(points, shown).forEach((i) => ring(i, radius, width + 0.8, colour));
       }
-      ring(shown, radius + 4, 5, ground);
-      ring(shown, radius + 4, 3, text);
+      near.forEach((i) => ring(i, 1, 1.4, text));
+      ring(shown, 5, 5, ground);
+      ring(shown, 5, 3, text);
     }
     if (hovered !== null && hovered !== shown) {
-      ring(hovered, radiusOf(points.number, view.zoom) + 4, 2, text);
+      ring(hovered, 3, 2, text);
     }
     if (line) {
       marks.lineWidth = 2 * ratio();
@@ -191,11 +194,13 @@ function start() {
   }
 
   function recolour() {
+    hovered = null;
     shades = shadesOf(points, column);
     theme = themeOf($("dots"));
     ink = inks(shades.palette, theme);
     renew();
-    refresh();
+    changes += 1;
+    redraw();
   }
 
   // Shows the panels again, as when the thumbnails are there or the colours are others.
@@ -218,6 +223,11 @@ function start() {
       }
     }
     return best;
+  }
+
+  // The image at a place of the canvas: the one whose thumbnail is there, or the nearest dot.
+  function under(place) {
+    return thumbnails.at(place) ?? nearest(place);
   }
 
   function show(i, { keep = kept, speak = false } = {}) {
@@ -320,6 +330,7 @@ function start() {
 
   function drawLasso(next, done) {
     line = done ? null : next;
+    hovered = line ? null : hovered;
     if (done) {
       const polygon = next.map((place) => toPlane(view, ...place));
       selected = caught(polygon, places, (i) => states[i] !== HIDDEN && !(found && !found[i]));
@@ -330,7 +341,7 @@ function start() {
   }
 
   function hover(place) {
-    const i = nearest(place);
+    const i = under(place);
     if (i !== hovered) {
       hovered = i;
       if (i !== null) {
@@ -353,7 +364,7 @@ function start() {
       redraw();
     },
     click: (place) => {
-      const i = nearest(place);
+      const i = under(place);
       show(i ?? (kept ? null : shown), { keep: i !== null, speak: true });
     },
     pan: (right, down) => {
@@ -386,9 +397,9 @@ function start() {
   $("plane").addEventListener("change", choosePlane);
   $("colour").addEventListener("change", () => {
     column = points.columns[$("colour").selectedIndex];
-    shades = shadesOf(points, column);
-    showLegend($("legend"), points, column, shades, hidden, refresh);
     recolour();
+    showLegend($("legend"), points, column, shades, hidden, refresh);
+    refresh();
   });
   $("images").addEventListener("change", redraw);
   $("query").addEventListener("input", search);

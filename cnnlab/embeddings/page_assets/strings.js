@@ -6,7 +6,7 @@ export const STRINGS = {
   colour: "Colour",
   oneColour: "none",
   images: "Images",
-  imagesZoomed: "when there is room",
+  imagesZoomed: "with room",
   imagesAlways: "always",
   imagesNever: "never",
   search: "Search",
@@ -16,6 +16,7 @@ export const STRINGS = {
   modeMove: "Move",
   modeLasso: "Lasso",
   canvas: "Map of the images; each point is an image",
+  howTo: "Mouse, fingers and keyboard",
   help:
     "Wheel or pinch to zoom, drag to move, Shift and drag to lasso. A click keeps an image in view. With the keyboard: arrow "
     + "keys go from image to image, + and − zoom, 0 shows all, Shift and arrow keys move, N goes to the next image that "

@@ -4,28 +4,32 @@ import { bytesOf } from "./reading.js";
 import { scaleOf, toScreen } from "./view.js";
 
 const STEP = Math.SQRT2; // factor of zoom from one choice to the next
-const ROOM = 0.2; // share of images that must fit before thumbnails appear by themselves
+const CROWD = 4; // images that a thumbnail may stand for before it gives way to dots
 const PIXELATED = 40; // pixels of a thumbnail's longer side below which it is enlarged without smoothing
 
-// Returns the largest set of images, greedily by `order`, of which no two are nearer than `side` along both axes.
+// Returns the images, greedily by `order`, of which no two are nearer than `side` along both axes, and for each of them
+// how many others are left out because they are nearer to it.
 export function spread(places, order, visible, side) {
   const cells = new Map();
   const wide = Math.ceil(1 / side) + 3;
-  const chosen = [];
+  const chosen = new Map();
   for (const i of order) {
     if (!visible(i)) {
       continue;
     }
     const [x, y] = [places[2 * i], places[2 * i + 1]];
     const cell = (Math.floor(y / side) + 1) * wide + Math.floor(x / side) + 1;
-    let free = true;
-    for (let near = 0; near < 9 && free; near += 1) {
+    let above = null;
+    for (let near = 0; near < 9 && above === null; near += 1) {
       const other = cells.get(cell + (Math.floor(near / 3) - 1) * wide + (near % 3) - 1);
-      free = other === undefined || Math.abs(places[2 * other] - x) >= side || Math.abs(places[2 * other + 1] - y) >= side;
+      const far = other === undefined || Math.abs(places[2 * other] - x) >= side || Math.abs(places[2 * other + 1] - y) >= side;
+      above = far ? null : other;
     }
-    if (free) {
+    if (above === null) {
       cells.set(cell, i);
-      chosen.push(i);
+      chosen.set(i, 0);
+    } else {
+      chosen.set(above, chosen.get(above) + 1);
     }
   }
   return chosen;
@@ -34,8 +38,9 @@ export function spread(places, order, visible, side) {
 export function createThumbnails(points, { ready, failed }) {
   const { columns, width, height, type, own } = points.thumbnails;
   let picture = null;
-  let choice = { key: "", chosen: [], opacity: 0 };
-  createImageBitmap(new Blob([bytesOf(document.getElementById("picture").textContent)], { type }))
+  let choice = { name: "", images: [] };
+  let drawn = []; // the thumbnails on the map: image and box
+  createImageBitmap(new Blob([bytesOf(document.getElementById("thumbnails").textContent)], { type }))
     .then((bitmap) => {
       picture = bitmap;
       ready();
@@ -61,6 +66,7 @@ export function createThumbnails(points, { ready, failed }) {
     },
     // Draws the thumbnails that have room on the map, each in a frame of the colour of its dot.
     scatter(context, { places, order, states, least, colourOf, view, ratio, mode, still, key }) {
+      drawn = [];
       if (!picture || mode === "never") {
         return;
       }
@@ -68,31 +74,33 @@ export function createThumbnails(points, { ready, failed }) {
       const side = Math.min(30 * STEP ** (level / 4), 84) * ratio;
       const whole = scaleOf(view) / view.zoom;
       const name = [key, level, mode, Math.round(whole)].join();
-      if (still && choice.key !== name) {
+      if (still && choice.name !== name) {
         const room = (side + 4 * ratio) / (whole * STEP ** level);
-        const chosen = spread(places, order, (i) => states[i] >= least, room);
-        const meant = states.reduce((sum, state) => sum + (state >= least ? 1 : 0), 0);
-        const opacity = mode === "always" ? 1 : Math.min(Math.max((chosen.length / (meant || 1) - ROOM) * 8, 0), 1);
-        choice = { key: name, chosen, opacity };
+        const chosen = [...spread(places, order, (i) => states[i] >= least, room)];
+        choice = { name, images: chosen.filter(([, others]) => mode === "always" || others <= CROWD).map(([i]) => i) };
       }
-      if (!choice.opacity) {
-        return;
-      }
-      const [wide, high] = [(side * width) / longest, (side * height) / longest];
+      const [wide, high] = [width, height].map((length) => Math.round((side * length) / longest));
       const frame = 2 * ratio;
-      const { width: right, height: bottom } = context.canvas;
-      context.globalAlpha = choice.opacity;
       context.imageSmoothingEnabled = smooth;
-      for (const i of choice.chosen) {
+      for (const i of choice.images) {
         const [x, y] = toScreen(view, places[2 * i], places[2 * i + 1]);
         const [left, top] = [Math.round(x - wide / 2), Math.round(y - high / 2)];
-        if (left < right && top < bottom && left + wide > 0 && top + high > 0) {
+        if (left < view.width && top < view.height && left + wide > 0 && top + high > 0) {
           context.fillStyle = colourOf(i);
-          context.fillRect(left - frame, top - frame, Math.round(wide) + 2 * frame, Math.round(high) + 2 * frame);
-          draw(context, i, left, top, Math.round(wide), Math.round(high));
+          context.fillRect(left - frame, top - frame, wide + 2 * frame, high + 2 * frame);
+          draw(context, i, left, top, wide, high);
+          drawn.push({ i, left, top, right: left + wide, bottom: top + high });
         }
       }
-      context.globalAlpha = 1;
+    },
+    // Returns the image whose thumbnail on the map is at a place, or null.
+    at([x, y]) {
+      return drawn.find(({ left, top, right, bottom }) => x >= left && x < right && y >= top && y < bottom)?.i ?? null;
+    },
+    // Returns half the side of an image's thumbnail on the map, or 0 if it is a dot.
+    reach(i) {
+      const box = drawn.find((each) => each.i === i);
+      return box ? Math.max(box.right - box.left, box.bottom - box.top) / 2 : 0;
     },
   };
 }
