@@ -39,9 +39,9 @@ def predictions(trained: Trained, part: Part, *, mc: int | None, seed: int) -> t
         return table | numbers, rows["probs"] if decides else None
     rows = _unlabelled(trained, part, mc, seed)
     table = {"file": part.examples.files, "split": np.full(len(part.examples), part.split, object)}
-    if "value" in rows:
-        values = rows.pop("value").reshape(len(part.examples), -1).T
-        table |= {f"prediction.{name}": value for name, value in zip(trained.spec.classes, values, strict=True)}
+    values = rows.pop("value", np.zeros((0, 0)))
+    if values.shape == (len(part.examples), len(trained.spec.classes)):
+        table |= {f"prediction.{name}": values[:, i] for i, name in enumerate(trained.spec.classes)}
     if not decides:
         return table | rows, None
     probs = rows.pop("probs")
@@ -90,7 +90,7 @@ def _unlabelled(trained: Trained, part: Part, mc: int | None, seed: int) -> dict
             found = predict(trained, images)
         else:
             found = mc_predict(trained, images, key=jax.random.key(seed), num_samples=mc)
-        return {name: found[name] for name in wanted if name in found} | {"weight": batch["weight"]}
+        return {name: found[name] for name in wanted if name in found}
 
     columns = evaluation_rows(trained, part.examples, batch_size=min(_BATCH, len(part.examples)), rows=rows)
     doubts = {name: columns[name].reshape(len(part.examples), -1).mean(1) for name in UNCERTAINTY if name in columns}

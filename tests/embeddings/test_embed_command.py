@@ -10,6 +10,7 @@ from PIL import Image
 import cnnlab
 from cnnlab.cli import main
 from cnnlab.embeddings import Space, extract
+from cnnlab.files.images import read_pixels
 
 STORED = Path(__file__).parents[1] / "goldens" / "stored_runs"
 
@@ -148,3 +149,13 @@ def test_pixels_that_fill_the_memory_are_refused_with_the_number_that_fits(run, 
     monkeypatch.setattr("cnnlab.commands.embed_inputs._MOST_NUMBERS", 20 * 16 * 16)
     assert main(["embed", str(run), "--layer", "pixels"]) == 1
     assert "the pixels of 40 images of 16x16x1 do not fit in a gigabyte; choose --count 20" in capsys.readouterr().err
+
+
+def test_photos_of_a_regression_have_the_predicted_numbers(photos, tmp_path, capsys):
+    printed(capsys, STORED / "regression", photos, "--method", "pca", "--output", tmp_path / "p.csv")
+    trained, table = cnnlab.load(STORED / "regression"), rows(tmp_path / "p.csv")
+    image = read_pixels(photos / "3.png", **trained.spec.layout)
+    (value,) = np.asarray(cnnlab.predict(trained, image[None]).value)
+    found = next(row for row in table if row["file"].endswith("/3.png"))
+    names = [f"prediction.{name}" for name in trained.spec.classes]
+    assert [float(found[name]) for name in names] == pytest.approx(value.tolist(), rel=1e-3, abs=1e-3)

@@ -78,7 +78,7 @@ def test_the_maps_of_mnist_are_scored_and_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", cnnlab.data.Source(lambda: cnnlab.data.from_arrays(few)))
     tables = script("embed_mnist.py").main(tmp_path, epochs=1, images=190, methods=("pca",))
     assert 0.5 < tables["pixels", "pca"]["trustworthiness"] < 1
-    assert tables["pixels", "arithmetic"]["mean of 10: right"] > 0.8
+    assert tables["pixels", "arithmetic"]["mean of 10: right"] > 0.5
     assert (tmp_path / "embed_mnist.png").exists()
 
 
