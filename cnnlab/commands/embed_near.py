@@ -20,6 +20,8 @@ from cnnlab.trained import Trained
 from cnnlab.training.restore import load
 
 _SUFFIXES = (".png", ".pdf", ".svg")
+_RARE = 0.05  # typicality below which the neighbours say little
+_DOUBT = "few images are as far from their nearest one as this point is from its own, so its neighbours say little"
 
 
 def show_neighbours(request: Request) -> None:
@@ -35,7 +37,7 @@ def show_neighbours(request: Request) -> None:
     names = [name for part in parts for name in part.names]
     space = Space(features, names, _labels(parts), metric=request.metric)
     signed = {"near": request.near, "+": request.plus, "-": request.minus}
-    images = [_image(trained, parts, sign, name) for sign, names in signed.items() for name in names]
+    images = [_image(trained, parts, sign, name) for sign, given in signed.items() for name in given]
     near, plus, minus = ([_point(trained, i, request.layer) for i in images if i.sign == sign] for sign in signed)
     found = space.combine([near, *plus], minus, request.nearest)
     query = " + ".join((" and ".join(request.near), *request.plus)) + "".join(f" - {name}" for name in request.minus)
@@ -115,7 +117,7 @@ def _print(request: Request, found: Retrieval, query: str, output: Path | None) 
         files = [] if output is None else [str(output)]
         print_json({"run": request.run, "query": query, **sure, "neighbours": records, "files": files})
         return
-    print_report(sure | {"neighbours": records}, f"nearest to {query}")
+    print_report(sure | {"neighbours": records}, f"nearest to {query}", _DOUBT if found.typicality < _RARE else "")
     if output is not None:
         print(for_terminal(output))
 
