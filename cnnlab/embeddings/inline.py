@@ -32,7 +32,7 @@ def whole_page(folder: str, modules: Sequence[str], *, title: str, data: Any, bl
     )
     elements = [f'<script type="application/json" id="data">{json_element(data)}</script>']
     elements += [f'<script type="text/plain" id="{name}">{text}</script>' for name, text in blobs.items()]
-    elements.append(f"<script>{script}</script>")
+    elements.append(f'<script type="module">{script}</script>')
     places = {
         "POLICY": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         "TITLE": f"<title>{html.escape(title)}</title>",
@@ -43,7 +43,7 @@ def whole_page(folder: str, modules: Sequence[str], *, title: str, data: Any, bl
 
 
 def bundle(modules: Mapping[str, str]) -> str:
-    """Joins ES modules into one script, each as a function whose result holds what the module exports.
+    """Joins ES modules into one, each as a function whose result holds what the module exports.
 
     Args:
       modules: name and text of each module, after those that it imports. They import by `import { a } from "./b.js";`
@@ -53,7 +53,6 @@ def bundle(modules: Mapping[str, str]) -> str:
       ValueError: a module imports or exports in another way, or before what it imports.
 
     >>> print(bundle({"a": "export const one = 1;\\n", "b": 'import { one } from "./a.js";\\nlog(one);\\n'}))
-    "use strict";
     const a = (() => {
     const one = 1;
     return { one };
@@ -64,7 +63,7 @@ def bundle(modules: Mapping[str, str]) -> str:
     return {  };
     })();
     """
-    parts, known = ['"use strict";'], set()
+    parts, known = [], set()
     for name, text in modules.items():
         for _, imported in _IMPORT.findall(text):
             if imported not in known:

@@ -96,8 +96,6 @@ function start() {
       places, order, states, least, colourOf, view, ratio: ratio(), mode: $("images").value, still: !moving, key: changes,
     });
     drawMarks();
-    performance.mark("drawn");
-    performance.clearMarks("drawn");
     if (moving) {
       redraw();
     }
@@ -287,7 +285,7 @@ function start() {
     }));
     found = text ? Uint8Array.from(points.names, (name, i) =>
       (name.toLowerCase().includes(text) || labels.some(({ values, hits }) => hits[values[i]]) ? 1 : 0)) : null;
-    $("matches").textContent = found ? STRINGS.matches(found.reduce((sum, each) => sum + each, 0), points.number) : "";
+    $("hits").textContent = found ? STRINGS.matches(found.reduce((sum, each) => sum + each, 0), points.number) : "";
     refresh();
   }
 

@@ -4,35 +4,29 @@ import { bytesOf } from "./reading.js";
 import { scaleOf, toScreen } from "./view.js";
 
 const STEP = Math.SQRT2; // factor of zoom from one choice to the next
-const CROWD = 4; // images that a thumbnail may stand for before it gives way to dots
+const CROWD = 8; // images a thumbnail, on average over the map, above which dots are clearer
 const PIXELATED = 40; // pixels of a thumbnail's longer side below which it is enlarged without smoothing
 
-// Returns the images, greedily by `order`, of which no two are nearer than `side` along both axes, and for each of them
-// how many others are left out because they are nearer to it.
+// Returns images, chosen greedily by `order`, of which no two are nearer than `side` along both axes.
 export function spread(places, order, visible, side) {
   const cells = new Map();
   const wide = Math.ceil(1 / side) + 3;
-  const chosen = new Map();
   for (const i of order) {
     if (!visible(i)) {
       continue;
     }
     const [x, y] = [places[2 * i], places[2 * i + 1]];
     const cell = (Math.floor(y / side) + 1) * wide + Math.floor(x / side) + 1;
-    let above = null;
-    for (let near = 0; near < 9 && above === null; near += 1) {
+    let free = true;
+    for (let near = 0; near < 9 && free; near += 1) {
       const other = cells.get(cell + (Math.floor(near / 3) - 1) * wide + (near % 3) - 1);
-      const far = other === undefined || Math.abs(places[2 * other] - x) >= side || Math.abs(places[2 * other + 1] - y) >= side;
-      above = far ? null : other;
+      free = other === undefined || Math.abs(places[2 * other] - x) >= side || Math.abs(places[2 * other + 1] - y) >= side;
     }
-    if (above === null) {
+    if (free) {
       cells.set(cell, i);
-      chosen.set(i, 0);
-    } else {
-      chosen.set(above, chosen.get(above) + 1);
     }
   }
-  return chosen;
+  return [...cells.values()];
 }
 
 export function createThumbnails(points, { ready, failed }) {
@@ -71,13 +65,14 @@ export function createThumbnails(points, { ready, failed }) {
         return;
       }
       const level = Math.round(Math.log(view.zoom) / Math.log(STEP));
-      const side = Math.min(30 * STEP ** (level / 4), 84) * ratio;
+      const side = Math.min(30 * STEP ** (level / 5), 84) * ratio;
       const whole = scaleOf(view) / view.zoom;
       const name = [key, level, mode, Math.round(whole)].join();
       if (still && choice.name !== name) {
         const room = (side + 4 * ratio) / (whole * STEP ** level);
-        const chosen = [...spread(places, order, (i) => states[i] >= least, room)];
-        choice = { name, images: chosen.filter(([, others]) => mode === "always" || others <= CROWD).map(([i]) => i) };
+        const images = spread(places, order, (i) => states[i] >= least, room);
+        const meant = states.reduce((sum, state) => sum + (state >= least ? 1 : 0), 0);
+        choice = { name, images: mode === "always" || meant <= CROWD * images.length ? images : [] };
       }
       const [wide, high] = [width, height].map((length) => Math.round((side * length) / longest));
       const frame = 2 * ratio;
