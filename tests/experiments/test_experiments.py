@@ -72,6 +72,16 @@ def test_the_wrong_digits_are_drawn_and_the_maps_counted(tmp_path, monkeypatch, 
     assert (tmp_path / "wrong.png").exists()
 
 
+def test_the_maps_of_mnist_are_scored_and_drawn(tmp_path, monkeypatch, capsys):
+    digits = cnnlab.data.digits()["train"]
+    few = {split: digits[np.arange(start, start + 200)] for split, start in (("train", 0), ("test", 200))}
+    monkeypatch.setitem(cnnlab.data.SOURCES, "mnist", cnnlab.data.Source(lambda: cnnlab.data.from_arrays(few)))
+    tables = script("embed_mnist.py").main(tmp_path, epochs=1, images=190, methods=("pca",))
+    assert 0.5 < tables["pixels", "pca"]["trustworthiness"] < 1
+    assert tables["pixels", "arithmetic"]["mean of 10: right"] > 0.5
+    assert (tmp_path / "embed_mnist.png").exists()
+
+
 @pytest.mark.parametrize("name", ["mnist_mc_dropout", "fashion_mc_dropout"])
 def test_the_mc_dropout_experiments_compare_one_pass_with_many(name, tmp_path, monkeypatch, capsys):
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}
