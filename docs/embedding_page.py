@@ -43,14 +43,15 @@ def photograph(page: Path, picture: Path, browser: str, scheme: str) -> None:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        window = chromium.new_page(viewport={"width": 1200, "height": 800}, color_scheme=scheme)
+        window = chromium.new_page(viewport={"width": 1200, "height": 860}, color_scheme=scheme)
         window.goto(page.resolve().as_uri())
         window.wait_for_selector("main:not([hidden])")
         window.select_option("#colour", label="class")
         window.fill("#query", IMAGE)
         window.press("#query", "Enter")
         window.fill("#query", "")
-        window.click("#farther")
+        for _ in range(2):
+            window.click("#farther")
         window.wait_for_timeout(1000)  # the thumbnails are decoded meanwhile
         window.evaluate("document.activeElement.blur()")
         window.screenshot(path=picture)
