@@ -38,7 +38,7 @@ def main(run: tyro.conf.Positional[Path], /, output: Path = HERE, browser: str =
 
 
 def photograph(page: Path, picture: Path, browser: str, scheme: str) -> None:
-    """Stores a picture of the page, zoomed in around an image."""
+    """Stores a picture of the page, with thumbnails and an image that is looked at."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -47,13 +47,14 @@ def photograph(page: Path, picture: Path, browser: str, scheme: str) -> None:
         window.goto(page.resolve().as_uri())
         window.wait_for_selector("main:not([hidden])")
         window.select_option("#colour", label="class")
+        window.select_option("#images", "always")
         window.fill("#query", IMAGE)
         window.press("#query", "Enter")
         window.fill("#query", "")
-        for _ in range(2):
-            window.click("#farther")
+        window.click("#fit")
         window.wait_for_timeout(1000)  # the thumbnails are decoded meanwhile
         window.evaluate("document.activeElement.blur()")
+        window.mouse.move(0, 0)
         window.screenshot(path=picture)
         chromium.close()
 

@@ -4,7 +4,7 @@ import { bytesOf } from "./reading.js";
 import { scaleOf, toScreen } from "./view.js";
 
 const STEP = Math.SQRT2; // factor of zoom from one choice to the next
-const CROWD = 6; // images that a thumbnail may hide, for each step of zoom; at the start it hides none
+const CROWD = 10; // images that a thumbnail may hide, for each step of zoom; at the start it hides none
 const PIXELATED = 40; // pixels of a thumbnail's longer side below which it is enlarged without smoothing
 
 // Returns images, chosen greedily by `order`, of which no two are nearer than `side` along both axes, each with the number
