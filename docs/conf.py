@@ -44,3 +44,4 @@ html_theme = "sphinx_book_theme"
 html_title = "cnnlab"
 html_theme_options = {"show_navbar_depth": 1, "use_download_button": False, "show_toc_level": 2}
 html_copy_source = False
+html_extra_path = ["embedding_digits.html"]

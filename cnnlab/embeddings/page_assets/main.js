@@ -299,8 +299,11 @@ function start() {
     }
   }
 
+  // Zooms around a place; without one, around the image in the panel if the map shows it, or around the middle.
   function zoom(factor, place) {
-    zoomAt(view, factor, ...(place ?? [view.width / 2, view.height / 2]));
+    const own = shown === null ? [-1, -1] : screen(shown);
+    const seen = own[0] >= 0 && own[0] < view.width && own[1] >= 0 && own[1] < view.height;
+    zoomAt(view, factor, ...(place ?? (seen ? own : [view.width / 2, view.height / 2])));
     redraw();
   }
 

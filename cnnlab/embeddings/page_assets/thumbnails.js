@@ -4,10 +4,11 @@ import { bytesOf } from "./reading.js";
 import { scaleOf, toScreen } from "./view.js";
 
 const STEP = Math.SQRT2; // factor of zoom from one choice to the next
-const CROWD = 8; // images a thumbnail, on average over the map, above which dots are clearer
+const CROWD = 6; // images that a thumbnail may hide, for each step of zoom; at the start it hides none
 const PIXELATED = 40; // pixels of a thumbnail's longer side below which it is enlarged without smoothing
 
-// Returns images, chosen greedily by `order`, of which no two are nearer than `side` along both axes.
+// Returns images, chosen greedily by `order`, of which no two are nearer than `side` along both axes, each with the number
+// of images that are nearer to it than that and not chosen.
 export function spread(places, order, visible, side) {
   const cells = new Map();
   const wide = Math.ceil(1 / side) + 3;
@@ -18,12 +19,15 @@ export function spread(places, order, visible, side) {
     const [x, y] = [places[2 * i], places[2 * i + 1]];
     const cell = (Math.floor(y / side) + 1) * wide + Math.floor(x / side) + 1;
     let free = true;
-    for (let near = 0; near < 9 && free; near += 1) {
+    for (let near = 0; near < 9; near += 1) {
       const other = cells.get(cell + (Math.floor(near / 3) - 1) * wide + (near % 3) - 1);
-      free = other === undefined || Math.abs(places[2 * other] - x) >= side || Math.abs(places[2 * other + 1] - y) >= side;
+      if (other && Math.abs(places[2 * other.i] - x) < side && Math.abs(places[2 * other.i + 1] - y) < side) {
+        other.hides += 1;
+        free = false;
+      }
     }
     if (free) {
-      cells.set(cell, i);
+      cells.set(cell, { i, hides: 0 });
     }
   }
   return [...cells.values()];
@@ -70,9 +74,9 @@ export function createThumbnails(points, { ready, failed }) {
       const name = [key, level, mode, Math.round(whole)].join();
       if (still && choice.name !== name) {
         const room = (side + 4 * ratio) / (whole * STEP ** level);
-        const images = spread(places, order, (i) => states[i] >= least, room);
-        const meant = states.reduce((sum, state) => sum + (state >= least ? 1 : 0), 0);
-        choice = { name, images: mode === "always" || meant <= CROWD * images.length ? images : [] };
+        const chosen = spread(places, order, (i) => states[i] >= least, room);
+        const most = mode === "always" ? Infinity : CROWD * level;
+        choice = { name, images: chosen.filter(({ hides }) => hides <= Math.max(most, 0)).map(({ i }) => i) };
       }
       const [wide, high] = [width, height].map((length) => Math.round((side * length) / longest));
       const frame = 2 * ratio;
