@@ -1,6 +1,6 @@
 """Draws the pictures of docs/embeddings.md: python docs/embed_pictures.py FOLDER.
 
-FOLDER is the output of `experiments/embed_mnist.py`, whose maps are made smaller. The neighbours are what
+FOLDER is the output of `experiments/embed_mnist.py --images 2000`, whose maps are made smaller. The neighbours are what
 `cnnlab embed` draws for a sum of images of the test split.
 """
 

@@ -75,7 +75,7 @@ def sentences(embedding: Embedding) -> list[str]:
     """Returns sentences on what the maps keep, and on images that cannot be told apart."""
     out = []
     if embedding.knn_accuracy is not None:
-        out.append(f"In the space of features, neighbours name {embedding.knn_accuracy:.1%} of the classes.")
+        out.append(f"Space of features: accuracy of neighbours {embedding.knn_accuracy:.1%}.")
     out += [f"{name}: {quality_text(scores)}." for name, scores in embedding.quality.items()]
     if "tsne" in embedding.planes or "umap" in embedding.planes:
         out.append("In tsne and umap only nearness counts: sizes of groups and distances between them mean little.")

@@ -49,7 +49,7 @@ class Embedding:
         return len(self.features)
 
     def __repr__(self) -> str:
-        inside = "" if self.knn_accuracy is None else f", whose neighbours name {self.knn_accuracy:.1%} of the classes"
+        inside = "" if self.knn_accuracy is None else f", accuracy of neighbours {self.knn_accuracy:.1%}"
         return (
             f"Embedding of {len(self):,} images, {self.features.shape[1]} features{inside}\n"
             f"  {'; '.join(f'{name}: {quality_text(scores)}' for name, scores in self.quality.items())}"
@@ -146,9 +146,9 @@ def quality_text(scores: Mapping[str, float]) -> str:
     """Returns the scores of a map as a text.
 
     >>> quality_text({"trustworthiness": 0.9912, "knn_accuracy": 0.97})
-    'trustworthiness 0.991, neighbours name 97.0% of the classes'
+    'trustworthiness 0.991, accuracy of neighbours 97.0%'
     """
-    votes = f", neighbours name {scores['knn_accuracy']:.1%} of the classes" if "knn_accuracy" in scores else ""
+    votes = f", accuracy of neighbours {scores['knn_accuracy']:.1%}" if "knn_accuracy" in scores else ""
     return f"trustworthiness {scores['trustworthiness']:.3f}{votes}"
 
 

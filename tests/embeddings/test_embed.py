@@ -39,8 +39,8 @@ def test_arrays_have_scores_of_classes_only_with_labels(trained, test_split):
 def test_it_says_its_scores_in_two_lines_and_draws_itself(trained, test_split):
     found = embed(trained, test_split, method=["pca"])
     assert re.fullmatch(
-        r"Embedding of 40 images, 84 features, whose neighbours name [\d.]+% of the classes\n"
-        r"  pca: trustworthiness 0\.\d{3}, neighbours name [\d.]+% of the classes",
+        r"Embedding of 40 images, 84 features, accuracy of neighbours [\d.]+%\n"
+        r"  pca: trustworthiness 0\.\d{3}, accuracy of neighbours [\d.]+%",
         repr(found),
     )
     assert found._repr_png_().startswith(b"\x89PNG")
