@@ -24,8 +24,9 @@ def whole_page(folder: str, modules: Sequence[str], *, title: str, data: Any, bl
       data: what `JSON.parse` reads from the element `data`.
       blobs: text of further elements by their id, in base64.
     """
-    read = lambda name: (files("cnnlab") / folder / name).read_text(encoding="utf-8")  # noqa: E731
-    style, script = f"\n{read('page.css')}", f"\n{bundle({name: read(f'{name}.js') for name in modules})}"
+    assets = files("cnnlab") / folder
+    texts = {name: (assets / f"{name}.js").read_text(encoding="utf-8") for name in modules}
+    style, script = f"\n{(assets / 'page.css').read_text(encoding='utf-8')}", f"\n{bundle(texts)}"
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -39,7 +40,9 @@ def whole_page(folder: str, modules: Sequence[str], *, title: str, data: Any, bl
         "STYLE": f"<style>{style}</style>",
         "SCRIPTS": "\n".join(elements),
     }
-    return re.sub(r"<!-- (\w+) -->", lambda found: places[found[1]], read("index.html"))
+    return re.sub(
+        r"<!-- (\w+) -->", lambda found: places[found[1]], (assets / "index.html").read_text(encoding="utf-8")
+    )
 
 
 def bundle(modules: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ export const STRINGS = {
   help:
     "Wheel or pinch to zoom, drag to move, Shift and drag to lasso. A click keeps an image in view. With the keyboard: arrow "
     + "keys go from image to image, + and − zoom, 0 shows all, Shift and arrow keys move, N goes to the next image that "
-    + "search found, Enter keeps an image, Escape lets it go.",
+    + "search found, Enter keeps an image, Escape lets it go and then clears the lasso.",
   closer: "Zoom in",
   farther: "Zoom out",
   fit: "Show all",

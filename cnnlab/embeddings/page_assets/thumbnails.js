@@ -52,7 +52,6 @@ export function createThumbnails(points, { ready, failed }) {
   }
 
   return {
-    smooth,
     // Draws a thumbnail on a canvas of its own; the style sheet sets how large it appears.
     paint(canvas, i) {
       canvas.width = width;
