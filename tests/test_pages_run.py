@@ -21,6 +21,7 @@ BY_HAND = {"draw": "a server", "serve": "a server", "--init-from": "weights of o
 RUNS = {
     "decisions.md": "runs/photos",
     "detection.md": "runs/boxes",
+    "embeddings.md": "runs/named",
     "explanations.md": "runs/named",
     "features.md": "runs/named",
     "figures.md": "runs/photos",
@@ -31,6 +32,7 @@ RUNS = {
 SMALLER = {
     "decisions.md": {"0.01": "0.2", "fashion_mnist": "plots/images"},
     "detection.md": {"BCCD/": "export/", "320": "64", "24": "4"},
+    "embeddings.md": {"umap": "pca", "17": "0", "25": "1", "31": "2"},
     "explanations.md": {"1024": "0", "2048": "0", "250": "3"},
     "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
     "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
@@ -63,7 +65,7 @@ def draw_more_folders():
     for i, name in itertools.product(range(12), ("car", "4", "9")):
         Path(f"named/{name}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(f"named/{name}/{i}.png")
-    for place in ("photo.jpg", "photo.png", "digit.png", "other/green/1.png", "other/dark/1.png"):
+    for place in ("photo.jpg", "a.jpg", "b.jpg", "photo.png", "digit.png", "other/green/1.png", "other/dark/1.png"):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(place)
     mask = np.zeros((64, 192), np.uint8)

@@ -4,6 +4,7 @@ from cnnlab.metrics import regression
 
 _SIZES = ("small", "medium", "large")
 _LARGER = {
+    *("trustworthiness", "knn_accuracy"),
     *("accuracy", "balanced_accuracy", "pixel_accuracy", "mean_iou", "dice", "brier_resolution", "calibration_gain"),
     *(
         "map",
