@@ -49,7 +49,7 @@ def _open_regular(path: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def progress_bar(
-    out: Console, *, texts: Mapping[str, str], total: int | None, completed: int = 0, **fields
+    out: Console, *, texts: Mapping[str, str], total: int | None, completed: int = 0, last_line: bool = True, **fields
 ) -> Iterator[Callable[..., None]]:
     """Draws a progress bar; yields `update(completed=..., **fields)`.
 
@@ -61,11 +61,14 @@ def progress_bar(
         `note` at the end; each is optional.
       total: number of units of work; None if it is unknown.
       completed: number of units that are done already.
+      last_line: whether the bar is printed as a line at its end if there is no terminal.
       **fields: values that the templates show as `{task.fields[NAME]}` and that `update` changes.
     """
     label, rate, note = ([TextColumn(texts[place])] if place in texts else [] for place in ("label", "rate", "note"))
     columns = (*label, BarColumn(bar_width=24), MofNCompleteColumn(), *rate, TimeRemainingColumn(), *note)
-    with Progress(*columns, console=out, refresh_per_second=4) as progress:
+    with Progress(
+        *columns, console=out, refresh_per_second=4, transient=not (last_line or out.is_terminal)
+    ) as progress:
         task = progress.add_task("", total=total, completed=completed, **fields)
         print_line = now_and_then(progress)
 

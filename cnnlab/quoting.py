@@ -1,4 +1,4 @@
-"""Text from files and users, quoted for each kind of output: terminal, CSV, Markdown, LaTeX, figure, file name."""
+"""Text for each kind of output: terminal, CSV, Markdown, LaTeX, figure, file name; and numbers with their nouns."""
 
 import hashlib
 import unicodedata
@@ -22,6 +22,16 @@ def for_terminal(text: object, *, lines: bool = False) -> str:
     ('a\\x1b[2J', 'a\\nb', 'a\nb')
     """
     return "".join(_visible(letter, "\n\t" if lines else "") for letter in str(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun in the singular or plural.
+
+    >>> counted(1, "photo"), counted(2000, "box")
+    ('1 photo', '2,000 boxes')
+    """
+    plural = f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def cut(text: object, length: int) -> str:

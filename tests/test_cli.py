@@ -68,6 +68,14 @@ def test_all_prints_every_number_and_verbose_the_parameters(capsys):
     assert {path.suffix for path in Path("here/figures").iterdir()} == {".svg", ".html"}
 
 
+def test_evaluate_leaves_costs_and_the_like_to_all(run, capsys):
+    texts = []
+    for more in ([], ["--all"]):
+        assert main(["evaluate", str(run), "--mc", "3", *more]) == 0
+        texts.append(capsys.readouterr().out)
+    assert [("passes equivalent" in text, "--all prints" in text) for text in texts] == [(False, True), (True, False)]
+
+
 def test_evaluate_prints_one_json_object_alone(run, capsys):
     assert main(["evaluate", str(run), "--mc", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

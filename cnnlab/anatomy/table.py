@@ -2,6 +2,7 @@
 
 import html
 import math
+import warnings
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -129,6 +130,10 @@ def summary(
         size = usual.input
     elif isinstance(network, Trained):
         name, module, size = type(network.network).__name__, network.network, network.spec.shape
+    elif input is None:
+        warnings.warn(
+            f"{name} is summarised for images of 224×224×3; input=(height, width, channels) has others", stacklevel=2
+        )
     input = size if input is None else input
     if len(input) != 3 or min(input) < 1:
         raise ValueError(f"input must be height, width and channels, 1 or more each, found {input}")

@@ -12,6 +12,7 @@ from cnnlab.app.batching import SIZES, padded
 from cnnlab.app.images import MAX_PIXELS, Upload, checked, image_pixels
 from cnnlab.app.refusals import Refusal
 from cnnlab.calibration.store import PostHoc
+from cnnlab.data.appearance import Appearance, far_outside, measure_photo
 from cnnlab.files.photo import Photo
 from cnnlab.files.strict_json import without_nan
 from cnnlab.predictions.options import takes
@@ -30,10 +31,12 @@ class Question(NamedTuple):
     Attributes:
       photo: the photo for its record; only its name and its content are used.
       pixels: `[H, W, C]` uint8 as the network takes it.
+      remark: how it differs from the training images; empty if it does not.
     """
 
     photo: Photo
     pixels: np.ndarray
+    remark: str = ""
 
 
 class Kind(NamedTuple):
@@ -64,6 +67,7 @@ def answers(
     fits: Mapping[int, PostHoc] | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
+    usual: Appearance | None = None,
 ) -> Answers:
     """Returns the functions that answer for a network.
 
@@ -76,15 +80,21 @@ def answers(
       fits: calibration of the probabilities, by the number of passes.
       seed: seed of the dropout masks.
       max_pixels: most pixels of an image.
+      usual: appearance of the training images, from which an image may differ.
     """
     spec, task, fits = trained.spec, complete(trained.task), fits or {}
     fitting = fitting_size(trained)
     shapes: set[tuple[int, ...]] = set()  # other than the training images'
 
+    def asked(photo: Photo, pixels: np.ndarray) -> Question:
+        if usual is None:
+            return Question(photo, pixels)
+        return Question(photo, pixels, far_outside(usual, [measure_photo(pixels, photo.size, spec.fit)]) or "")
+
     def read(upload: Upload) -> Question:
         photo = Photo(Path(upload.name), encoded=upload.content)
         if task.logits == "vector":
-            return Question(photo, image_pixels(upload, **spec.layout, max_pixels=max_pixels))
+            return asked(photo, image_pixels(upload, **spec.layout, max_pixels=max_pixels))
         with checked(upload, max_pixels):
             height, width = photo.size  # stays known, so that the thread that computes need not decode it again
         if takes(task, "tile") and not spec.resized and is_large((height, width), spec.size):
@@ -94,7 +104,7 @@ def answers(
                 "cut it, or predict it with cnnlab predict --tile 512 --output DIR",
             )
         layout = spec.layout | {"size": fitting(photo)}
-        return Question(photo, image_pixels(upload, **layout, max_pixels=max_pixels))
+        return asked(photo, image_pixels(upload, **layout, max_pixels=max_pixels))
 
     def compute(kind: Kind, questions: Sequence[Question]) -> list[bytes]:
         if kind.shape != spec.shape:

@@ -41,14 +41,14 @@ class Upload(NamedTuple):
 
 
 def read_upload(content_type: str, body: bytes) -> Upload:
-    """Returns the image file in a body: the body itself, or the first file of a multipart form.
+    """Returns the image file in a body: the body itself, or the only file of a multipart form.
 
     Args:
       content_type: the header Content-Type: an image type, `multipart/form-data`, or nothing.
       body: the whole body.
 
     Raises:
-      Refusal: the content type is of something else (415), the form holds no file, or the file is empty (400).
+      Refusal: the content type is of something else (415), or the form holds no file, several, or an empty one (400).
 
     >>> form = b'--x\\r\\nContent-Disposition: form-data; filename="a/b.png"\\r\\n\\r\\nBYTES\\r\\n--x--\\r\\n'
     >>> read_upload('multipart/form-data; boundary="x"', form)
@@ -57,7 +57,7 @@ def read_upload(content_type: str, body: bytes) -> Upload:
     kind, _, options = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == "multipart/form-data":
-        upload = _first_file(body, _parameter(options, "boundary"))
+        upload = _only_file(body, _parameter(options, "boundary"))
     elif kind in _BINARY or kind.startswith("image/"):
         upload = Upload(NAME, body)
     else:
@@ -107,12 +107,13 @@ def _is_image(content: bytes) -> bool:
     return webp or any(content.startswith(beginning) for each in _SIGNATURES.values() for beginning in each)
 
 
-def _first_file(body: bytes, boundary: str) -> Upload:
-    """Returns the first part of a multipart body that has a file name; RFC 2046, 5.1.1 and RFC 7578."""
+def _only_file(body: bytes, boundary: str) -> Upload:
+    """Returns the part of a multipart body that has a file name; RFC 2046, 5.1.1 and RFC 7578."""
     if not 1 <= len(boundary) <= 70:
         raise Refusal(400, "multipart/form-data needs a boundary of 1 to 70 characters")
     delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
     _, *parts = (b"\r\n" + body).split(delimiter, _PARTS + 1)
+    uploads = []
     for part in parts[:_PARTS]:
         if part.startswith(b"--"):
             break
@@ -120,8 +121,12 @@ def _first_file(body: bytes, boundary: str) -> Upload:
         for line in head.split(b"\r\n"):
             name, _, value = line.decode("utf-8", "replace").partition(":")
             if name.strip().lower() == "content-disposition" and "filename=" in value:
-                return Upload(_plain_name(_parameter(value, "filename")), content)
-    raise Refusal(400, "the form holds no file; send it as curl does with -F file=@photo.png")
+                uploads.append(Upload(_plain_name(_parameter(value, "filename")), content))
+    if not uploads:
+        raise Refusal(400, "the form holds no file; send it as curl does with -F file=@photo.png")
+    if len(uploads) > 1:
+        raise Refusal(400, f"the form holds {len(uploads)} files; send one request for each")
+    return uploads[0]
 
 
 def _parameter(options: str, name: str) -> str:

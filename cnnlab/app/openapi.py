@@ -32,7 +32,7 @@ def describe(offer: Offer) -> dict[str, Any]:
     """Returns the description of a server as an OpenAPI 3.1 document."""
     error = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
     refusals = {
-        "400": "The body is empty, or the form holds no file.",
+        "400": "The body is empty, or the form holds no file or several.",
         "403": "The request names another host, or comes from a page of another server.",
         "408": "The body came too slowly.",
         "413": "The body or the image is too large.",
@@ -63,7 +63,10 @@ def describe(offer: Offer) -> dict[str, Any]:
             "content": {"image/*": {"schema": {}}, "multipart/form-data": {"schema": form}},
         },
         "responses": {
-            "200": {"description": "The prediction.", "content": {"application/json": {"schema": {}}}},
+            "200": {
+                "description": "The prediction; the header Remark says if the image differs from the training images.",
+                "content": {"application/json": {"schema": {}}},
+            },
             **{
                 status: {"description": text, "content": {"application/json": {"schema": error}}}
                 for status, text in refusals.items()

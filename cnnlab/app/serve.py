@@ -13,6 +13,7 @@ from cnnlab.app.images import MAX_PIXELS, read_upload
 from cnnlab.app.openapi import Offer, describe, page
 from cnnlab.app.refusals import Refusal, json_errors
 from cnnlab.calibration.store import PostHoc
+from cnnlab.data.appearance import Appearance
 from cnnlab.errors import unknown
 from cnnlab.files import opening
 from cnnlab.tasks.task import task_name
@@ -32,6 +33,7 @@ def application(
     fits: Mapping[int, PostHoc] | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
+    usual: Appearance | None = None,
 ) -> "Starlette":
     """Compiles the programs of a network, and returns the ASGI application that is ready to answer.
 
@@ -45,6 +47,7 @@ def application(
       fits: calibration of the probabilities, by the number of passes.
       seed: seed of the dropout masks.
       max_pixels: most pixels of an image.
+      usual: appearance of the training images; the answer to an image that differs has the header `Remark`.
 
     Raises:
       ValueError: the network takes images that no file holds, a number is out of range, or the network has no dropout
@@ -60,7 +63,7 @@ def application(
         raise ValueError(f"image files have 1 or 3 channels, the network takes {spec.channels}; use cnnlab.predict")
     if not 1 <= max_pixels <= opening.MAX_PIXELS:
         raise ValueError(f"max_pixels must lie in 1..{opening.MAX_PIXELS:,}, found {max_pixels}")
-    own = answers(trained, passes=passes, fits=fits, seed=seed, max_pixels=max_pixels)
+    own = answers(trained, passes=passes, fits=fits, seed=seed, max_pixels=max_pixels, usual=usual)
     offer = Offer(name, task_name(trained.task), spec.shape, spec.classes, passes, max_pixels)
     description, times, statuses = describe(offer), Times(), Counter()
     own.warm()
@@ -86,7 +89,8 @@ def application(
             statuses[refusal.status] += 1
             raise
         statuses[200] += 1
-        return Response(text, media_type="application/json")
+        remark = {"remark": question.remark} if question.remark else {}
+        return Response(text, media_type="application/json", headers=remark)
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "run": name, "task": offer.task, "mc": list(passes)})

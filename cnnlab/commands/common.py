@@ -16,8 +16,8 @@ from cnnlab.commands.forms import metavar
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
-from cnnlab.metrics import LARGER_IS_BETTER
 from cnnlab.metrics.detection.coco import is_absent
+from cnnlab.metrics.names import is_for_a_closer_look, larger_is_better
 from cnnlab.quoting import for_markdown, for_terminal
 
 T = TypeVar("T")
@@ -86,11 +86,14 @@ def print_json(report: dict) -> None:
     print(json.dumps(without_nan(report)))
 
 
-def print_report(report: Mapping[str, Any], title: str, verdict: str = "") -> None:
+def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, everything: bool = True) -> None:
     """Prints a report: verdict, numbers with intervals and noise floors, and the tables inside the report.
 
     Arrows say whether larger (↑) or smaller (↓) numbers are better. Of a table of many classes it prints the worst 20.
+    Without `everything` it leaves out the numbers that are for a closer look, and says how many.
     """
+    left_out = [] if everything else [name for name in report if is_for_a_closer_look(name)]
+    report = {name: value for name, value in report.items() if name not in left_out}
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(for_terminal(title), style="italic", soft_wrap=True)
     if verdict:
@@ -98,7 +101,8 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "") -> No
     table = Table(box=None, show_header=False, pad_edge=False)
     for row in _lines(report):
         table.add_row(*map(for_terminal, row))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     for name, columns, rows in _tables(_worst(report)):
         console.print(f"\n{for_terminal(name)}", style="italic", soft_wrap=True)
         table = Table(box=None, pad_edge=False)
@@ -107,6 +111,8 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "") -> No
         for row in rows:
             table.add_row(*map(for_terminal, row))
         console.print(table)
+    if left_out:
+        console.print(f"\n--all prints {len(left_out)} more numbers", soft_wrap=True)
 
 
 def _worst(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def arrow(name: str) -> str:
     >>> arrow("accuracy"), arrow("nll"), arrow("examples")
     (' ↑', ' ↓', '')
     """
-    return {True: " ↑", False: " ↓", None: ""}[LARGER_IS_BETTER.get(name)]
+    return {True: " ↑", False: " ↓", None: ""}[larger_is_better(name)]
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> None:
             near: image files, or numbers of images of the split, whose mean is the point.
             plus: images that are added to this point.
             minus: images that are subtracted from it.
-            nearest: number of neighbours that are printed, or shown on the page.
+            nearest: largest number of neighbours that are printed, or shown on the page.
             metric: what is near to --near: a large inner product of features of length 1, or a small distance.
             output: a page (.html), or a figure (.png, .pdf, .svg), each with a CSV file of the coordinates beside it,
                 or that table alone (.csv); with --near a figure of the neighbours. By default RUN/embedding.html, with

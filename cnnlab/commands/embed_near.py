@@ -39,7 +39,8 @@ def show_neighbours(request: Request) -> None:
     signed = {"near": request.near, "+": request.plus, "-": request.minus}
     images = [_image(trained, parts, sign, name) for sign, given in signed.items() for name in given]
     near, plus, minus = ([_point(trained, i, request.layer) for i in images if i.sign == sign] for sign in signed)
-    found = space.combine([near, *plus], minus, request.nearest)
+    others = len(features) - len({image.place for image in images if image.place is not None})
+    found = space.combine([near, *plus], minus, max(1, min(request.nearest, others)))
     query = " + ".join((" and ".join(request.near), *request.plus)) + "".join(f" - {name}" for name in request.minus)
     if output is not None:
         _draw(output, parts, images, found, query)

@@ -29,7 +29,19 @@ from cnnlab.files.figures import FigureFormat, write_index
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
 
-_COMMON = ("data_path", "split", "ensemble", "mc", "calibrate", "conformal", "ood", "figures", "predictions", "json")
+_COMMON = (
+    "data_path",
+    "split",
+    "ensemble",
+    "mc",
+    "calibrate",
+    "conformal",
+    "ood",
+    "figures",
+    "predictions",
+    "all",
+    "json",
+)
 """The options that `--help` lists; `--help-all` lists all."""
 
 
@@ -54,6 +66,7 @@ def run(arguments: Sequence[str]) -> None:
         figure_format: FigureFormat = "png",
         explain: Annotated[str | None, tyro.conf.arg(metavar="METHOD")] = None,
         predictions: File = None,
+        all: bool = False,
         exact: bool = False,
         json: AsJson = False,
     ) -> tuple:
@@ -83,15 +96,16 @@ def run(arguments: Sequence[str]) -> None:
             explain: method of explanation, such as grad_cam, whose maps of the predicted class and of the truth stand
                 beside each wrong prediction in the figure wrong.
             predictions: CSV file with one row per example: file, split, truth, prediction, probability and doubt.
+            all: whether to print all numbers; without it, those for a closer look are left out of the terminal.
             exact: whether to compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
         """
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood, "explain": explain}
         others = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
         others |= {"batch_size": batch_size, "predictions": predictions, "figure_format": figure_format}
-        return runs, data_path, others | options, ensemble, exact, json
+        return runs, data_path, others | options, ensemble, all, exact, json
 
-    named, data, options, ensemble, exact, as_json = parse(command, arguments, "evaluate", common=_COMMON)
+    named, data, options, ensemble, everything, exact, as_json = parse(command, arguments, "evaluate", common=_COMMON)
     if not named:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
@@ -105,12 +119,12 @@ def run(arguments: Sequence[str]) -> None:
         raise Misuse(f"--{given[0]} is for one run or an ensemble, found {len(runs)} runs; add --ensemble, or name one")
     with exact_forms() if exact else contextlib.nullcontext():
         if one_by_one:
-            _each(named, runs, data, options, as_json)
+            _each(named, runs, data, options, everything, as_json)
         else:
-            _together(runs, data, options, as_json)
+            _together(runs, data, options, everything, as_json)
 
 
-def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -> None:
+def _together(runs: list[str], data: str | None, options: dict, everything: bool, as_json: bool) -> None:
     """Evaluates one run, or the mean of several, and prints the report."""
     import cnnlab
     from cnnlab.training.restore import load_task
@@ -121,14 +135,21 @@ def _together(runs: list[str], data: str | None, options: dict, as_json: bool) -
     started = time.time() - 2  # times of files may be as coarse as 2 s
     report = cnnlab.evaluate(runs, loaded, **options, details=True)
     title = f"{_measured(other, options['split'])} {', '.join(runs)}{_flags(options)}"
-    print_json(report) if as_json else print_report(report, title, load_task(runs[0]).verdict(report))
+    if as_json:
+        print_json(report)
+    else:
+        print_report(report, title, load_task(runs[0]).verdict(report), everything=everything)
     if options["figures"] is not None:
         path = write_report(report, title, Path(options["figures"]), since=started)
         write_index(Path(options["figures"]), title)
         print(f"report  {for_terminal(path)}", file=sys.stderr)
+    if options["predictions"] is not None:
+        print(f"predictions  {for_terminal(options['predictions'])}", file=sys.stderr)
 
 
-def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict, as_json: bool) -> None:
+def _each(
+    named: Sequence[str], runs: list[str], data: str | None, options: dict, everything: bool, as_json: bool
+) -> None:
     """Evaluates runs one by one, and prints their mean and standard deviation; a directory of seeds keeps them."""
     import cnnlab
     from cnnlab.evaluation.evaluate import check_trained_alike
@@ -141,7 +162,9 @@ def _each(named: Sequence[str], runs: list[str], data: str | None, options: dict
         reports.append(cnnlab.evaluate(run, data if other is None else other, **options))
     names = [run.removeprefix(f"{named[0]}/") if len(named) == 1 else run for run in runs]
     title = f"{_measured(other, options['split'])} {', '.join(named)}, {len(runs)} runs{_flags(options)}"
-    print_json(several.as_json(names, reports)) if as_json else several.print_runs(title, names, reports)
+    print_json(several.as_json(names, reports)) if as_json else several.print_runs(
+        title, names, reports, everything=everything
+    )
     if len(named) == 1 and options["split"] == "test":
         directory = Path(named[0]) if other is None else Path(named[0]) / _report_name(other)
         directory.mkdir(exist_ok=True)

@@ -163,7 +163,7 @@ def _panels(method: str, guesses: Guesses, result: Explanation, over: str) -> li
         if not result.map[i].any():
             sentence = empty_sentence(reads_layer=METHODS[method].reads_layer)
         spread = None if result.spread is None else result.spread[i]
-        title = f"{name}{number}  ({method.replace('_', ' ')})"
+        title = f"{name}{number}  ({METHODS[method].title})"
         warns = doubtful is not None and bool(doubtful[i])
         panels.append(Panel(title, sentence, result.map[i], spread, guesses.marks[i], over, warns))
     return panels

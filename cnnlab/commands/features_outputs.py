@@ -62,7 +62,9 @@ def show_features(request: Request) -> None:
         record.setdefault("sheets", []).extend(map(str, paths))
         records[record["layer"]] = record
         if not request.json and paths:
-            print(*map(for_terminal, paths), sep="\n", flush=True)
+            print(
+                f"{for_terminal(record['layer'])}: {', '.join(for_terminal(path.name) for path in paths)}", flush=True
+            )
 
     for subject in subjects:
         name = subject.layer.name
@@ -92,7 +94,7 @@ def show_features(request: Request) -> None:
     if request.json:
         print_json(report)
     else:
-        print_report({"layers": table}, f"features of {request.run}")
+        print_report({"layers": table}, f"features of {request.run}, all sheets in {folder}")
 
 
 def _subjects(trained: Trained, request: Request) -> list[Subject]:

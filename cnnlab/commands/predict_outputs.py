@@ -15,7 +15,7 @@ import numpy as np
 from cnnlab.calibration.store import load_post_hoc
 from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_inputs import Request, photos_and_sheets
-from cnnlab.data.appearance import far_outside, measure
+from cnnlab.data.appearance import far_outside, measure, measure_photo
 from cnnlab.files.atomic import write_text
 from cnnlab.files.images import read_header
 from cnnlab.files.opening import ImageError
@@ -36,6 +36,8 @@ from cnnlab.tasks.task import Record, complete
 from cnnlab.trained import Trained
 from cnnlab.training.restore import load_appearance
 from cnnlab.uncertainty.detections import grouped_prediction
+
+_NAMED = 10  # drawings whose paths are printed one by one
 
 
 def show_videos(trained: Trained, videos: Sequence[Path], request: Request) -> None:
@@ -76,11 +78,12 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         each_pass=options.group,
         unreadable=unreadable,
         invert=options.invert,
-        look=lambda path, pixels: looks.update({path: _numbers(trained, path, pixels)}),
+        look=lambda path, pixels: looks.update({path: measure_photo(pixels, read_header(path)[0], trained.spec.fit)}),
     )
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     records, broken, name, number = [], [], naming(), 0
     predicted: list[Predicted] = []
+    drawn: list[str] = []
     small: list[int] = []  # numbers of shapes that are too small for a polygon
     upcoming = next(predictions, None)
     for path in files:
@@ -95,7 +98,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         elif upcoming is not None and upcoming[0] == path:  # otherwise the file is left out
             number += 1
             photo, stem = _photo(path, number, ids), name(path)
-            own = _photo_records(trained, photo, upcoming[1], stem, request)
+            own = _photo_records(trained, photo, upcoming[1], stem, request, drawn)
             if request.output and request.format not in EXCHANGES and takes(trained.task, "tile"):
                 target = _folder(request, stem, alone=len(files) == 1)
                 own[0] |= _photo_files(trained, photo, upcoming[1], target, request, small.append)
@@ -116,6 +119,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         print(for_terminal(written))
     else:
         _print_or_write(records, trained, request)
+    for file in drawn if len(drawn) <= _NAMED else [f"{drawn[0]} ... {drawn[-1]} ({len(drawn):,} drawings)"]:
+        print(for_terminal(file))
     if broken:
         errors = "; ".join(map(str, broken))
         raise ValueError(f"{errors}; all other files are predicted (--skip-unreadable leaves out what cannot be read)")
@@ -123,15 +128,6 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
 
 def _print_left_out(error: ImageError) -> None:
     print(f"left out: {for_terminal(error)}", file=sys.stderr)
-
-
-def _numbers(trained: Trained, path: Path, pixels: np.ndarray) -> dict[str, float]:
-    """Measures a photo as the training images were measured; shape and size only if it is resized for the network."""
-    size = read_header(path)[0]
-    numbers = measure(pixels, size if size != pixels.shape[:2] else None)
-    if trained.spec.fit == "letterbox":
-        numbers.pop("shape", None)  # the photo keeps it
-    return numbers
 
 
 def _sheet_numbers(trained: Trained, path: Path, request: Request) -> dict[Path, dict[str, float]]:
@@ -160,8 +156,13 @@ def _photo(path: Path, number: int, ids: CocoIds | None) -> Photo:
     return Photo(path, number) if ids is None else Photo(path, ids.image(path), ids.categories)
 
 
-def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name: str, request: Request) -> list[Record]:
-    """Returns the records of one photo and writes its drawings; a photo's single record names their files."""
+def _photo_records(
+    trained: Trained, photo: Photo, prediction: Prediction, name: str, request: Request, drawn: list[str]
+) -> list[Record]:
+    """Returns the records of one photo and writes its drawings; a photo's single record names their files.
+
+    The files that no record names are added to `drawn`.
+    """
     task = complete(trained.task)
     if request.photos.group:
         prediction = grouped_prediction(prediction.passes)
@@ -170,6 +171,8 @@ def _photo_records(trained: Trained, photo: Photo, prediction: Prediction, name:
         files = save_drawings(task, prediction, trained.spec, photo, Path(request.output) / name)
         if [record.get("file") for record in records] == [str(photo.path)]:
             records[0] |= files
+        else:
+            drawn += files.values()
     return records
 
 

@@ -62,6 +62,7 @@ def run(arguments: Sequence[str]) -> None:
     from cnnlab.app.serve import application
     from cnnlab.calibration.store import load_post_hoc
     from cnnlab.predictions.options import require_option
+    from cnnlab.training.restore import load_appearance
 
     try:
         limits = Limits(request.max_bytes, request.seconds, request.hosts)
@@ -80,6 +81,7 @@ def run(arguments: Sequence[str]) -> None:
             fits={number: load_post_hoc(request.run, trained, passes=number or None) for number in passes},
             seed=request.seed,
             max_pixels=request.max_pixels,
+            usual=load_appearance(request.run),
         )
         server.run(app, listener, limits=limits, title=f"{request.run} answers")
 

@@ -15,6 +15,7 @@ from cnnlab.commands.common import arrow, cell
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
+from cnnlab.metrics.names import is_for_a_closer_look
 from cnnlab.plots.spread import spread
 from cnnlab.quoting import for_csv, for_terminal
 
@@ -35,18 +36,27 @@ def as_json(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> dict[
     return summary | {"seeds": len(reports), "examples": reports[0]["examples"], "runs": runs}
 
 
-def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a table with a row for each metric: mean ± standard deviation, and the value of each run."""
+def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, Any]], *, everything: bool) -> None:
+    """Prints a table with a row for each metric: mean ± standard deviation, and the value of each run.
+
+    Without `everything` it leaves out the metrics that are for a closer look, and says how many.
+    """
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(for_terminal(title), style="italic", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in ("mean ± sd", *names):
         table.add_column(for_terminal(name), justify="right")
-    for name, values in metrics_of(reports).items():
+    metrics = metrics_of(reports)
+    left_out = [] if everything else list(filter(is_for_a_closer_look, metrics))
+    for name, values in metrics.items():
+        if name in left_out:
+            continue
         mean = _mean_text(name, values)
         table.add_row(name.replace("_", " ") + arrow(name), mean, *(cell(name, value) for value in values))
     console.print(table)
+    if left_out:
+        console.print(f"\n--all prints {len(left_out)} more numbers", soft_wrap=True)
 
 
 def _mean_text(name: str, values: np.ndarray) -> str:

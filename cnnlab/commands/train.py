@@ -72,7 +72,7 @@ def _over_seeds(experiment: Experiment, launch: Launch) -> None:
     if launch.json:
         print_json(several.as_json(names, reports))
         return
-    several.print_runs(f"test split, {len(trained)} seeds", names, reports)
+    several.print_runs(f"test split, {len(trained)} seeds", names, reports, everything=launch.all)
     example = save_example(dataset, launch.run_dir / names[0] / "example.png")
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     out.print(f"runs     {for_terminal(launch.run_dir)}/{names[0]} ... {names[-1]}")

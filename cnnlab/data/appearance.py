@@ -88,6 +88,18 @@ def measure(image: np.ndarray, photo_size: Sequence[int] | None = None) -> dict[
     return out
 
 
+def measure_photo(pixels: np.ndarray, size: tuple[int, int], fit: str) -> dict[str, float]:
+    """Computes the numbers of a photo as the network reads it, as those of the training images were computed.
+
+    Args:
+      pixels: `[H, W, C]`, the photo as the network reads it.
+      size: height and width of the photo; its shape and size count only if it was resized.
+      fit: `stretch`, or `letterbox`, which keeps the shape.
+    """
+    numbers = measure(pixels, size if tuple(size) != pixels.shape[:2] else None)
+    return {name: value for name, value in numbers.items() if name != "shape" or fit != "letterbox"}
+
+
 def appearance(dataset: Dataset) -> Appearance:
     """Measures up to 200 images of the training split, spread evenly."""
     numbers = measure_examples(dataset["train"])

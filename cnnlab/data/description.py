@@ -28,6 +28,7 @@ from cnnlab.data.sources.kind import Kind, kind_of
 from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
 from cnnlab.plots.contact_sheet import Annotated
+from cnnlab.quoting import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,9 +144,8 @@ def _of_objects(root: Path, records, *, masks: bool) -> dict[str, Any]:
         for name, box in zip(photo.names, mended.boxes, strict=True):
             sides[name].append((box[3] - box[1], box[2] - box[0]))
     notes = notes_on(records)
-    notes += [f"{value:,} boxes {reason}" for reason, value in repaired.items() if value]
-    if len(readable) < len(photos):
-        notes.append(f"{len(photos) - len(readable):,} photos cannot be read as images")
+    notes += [f"{counted(value, 'box')} {reason}" for reason, value in repaired.items() if value]
+    notes += _unreadable([photo.photo for photo in photos if photo.size is None], len(photos))
     outlined = sum(outline is not None for photo in photos for outline in photo.outlines or ())
     notes.append(f"{outlined:,} of {count.total():,} objects have an outline")
     objects = {"fewest": min(number), "median": float(np.median(number)), "most": max(number), "none": number.count(0)}
@@ -193,12 +193,14 @@ def _of_masks(root: Path) -> dict[str, Any]:
     notes = [f"the pixels of {len(chosen):,} of {len(listed):,} masks are counted"] if len(chosen) < len(listed) else []
     if other := [i for (i, _), mask in zip(chosen, classes, strict=True) if photo_size(i) not in (None, mask.shape)]:
         notes.append(f"{other[0]} has another size than its mask")
+    measured = {image: photo_size(image) for image, _ in listed}
+    notes += _unreadable([image for image, size in measured.items() if size is None], len(measured))
     drawn = dict(zip([image for image, _ in chosen], classes, strict=True))
     return {
         "splits": {split: len(own) for split, own in pairs.items()},
         "classes": shares,
         "rare": tuple(name for name, share in shares.items() if share < 0.001),
-        "sizes": _sizes([size for image, _ in listed if (size := photo_size(image)) is not None]),
+        "sizes": _sizes([size for size in measured.values() if size is not None]),
         "objects": None,
         "boxes": None,
         "notes": notes,
@@ -225,17 +227,26 @@ def _of_classes(root: Path) -> dict[str, Any]:
         classes = dict(zip(listing.classes, count.tolist(), strict=True))
     names = listing.names.tolist()
     split = ["all"] * len(names) if listing.split is None else listing.split.tolist()
-    sizes = [size for name in _spread(names, 1000) if (size := photo_size(root / name)) is not None]
+    measured = {name: photo_size(root / name) for name in _spread(names, 1000)}
     shown = _spread([(name, listing.classes[column[i]] if single else "") for i, name in enumerate(names)])
     return {
         "splits": dict(Counter(split)),
         "classes": classes,
         "rare": tuple(name for name, n in classes.items() if n < RARE),
-        "sizes": _sizes(sizes),
+        "sizes": _sizes([size for size in measured.values() if size is not None]),
         "objects": None,
         "boxes": None,
+        "notes": _unreadable([root / name for name, size in measured.items() if size is None], len(measured)),
         "draw": lambda: _sheet([_titled(root / name, title) for name, title in shown], ()),
     }
+
+
+def _unreadable(files: Sequence[Path], number: int) -> list[str]:
+    """Returns a sentence that names the first of the files that are no images, out of a number of files."""
+    if not files:
+        return []
+    counted = "1 cannot" if len(files) == 1 else f"{len(files):,} cannot"
+    return [f"of {number:,} files {counted} be read as an image, such as {files[0]}; repair or remove it"]
 
 
 def _titled(path: Path, title: str) -> Annotated | None:

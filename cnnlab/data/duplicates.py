@@ -58,14 +58,19 @@ def warn_duplicates(dataset: Dataset) -> None:
     for (first, second), count in find_duplicates(dataset).items():
         if not count.same and count.alike < FEW * len(dataset[second]):
             continue
-        kinds = [f"{count.same:,} are the same"] * bool(count.same)
-        kinds += [f"{count.alike:,} look the same"] * bool(count.alike)
+        kinds = [f"{_images(count.same, 'is', 'are')} also in {first}"] * bool(count.same)
+        kinds += [f"{_images(count.alike, 'looks', 'look')} the same as one of {first}"] * bool(count.alike)
         a, b = count.example
         warnings.warn(
-            f"{dataset.name}: of the {second} images, {' and '.join(kinds)} as a {first} image (such as number {b} as "
-            f"number {a}), so its scores are too good; --data.group keeps images that belong together in one split",
+            f"{dataset.name}: of the split {second}, {' and '.join(kinds)} (number {b} is number {a} of {first}), "
+            f"so scores on {second} are too good; the option group (--data.group) keeps images that belong together "
+            "in one split",
             stacklevel=3,
         )
+
+
+def _images(number: int, one: str, several: str) -> str:
+    return f"1 image {one}" if number == 1 else f"{number:,} images {several}"
 
 
 def _digests(column, places: np.ndarray) -> list[bytes]:

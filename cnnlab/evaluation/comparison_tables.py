@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnlab.evaluation.compare import Against, Comparison
 from cnnlab.evaluation.per_example import Table
-from cnnlab.metrics import LARGER_IS_BETTER
+from cnnlab.metrics.names import larger_is_better
 from cnnlab.metrics.paired import Difference
 from cnnlab.quoting import for_csv, for_latex, for_markdown
 
@@ -40,9 +40,10 @@ def verdict(name: str, difference: Difference) -> str:
     """
     if not difference.is_clear:
         return "unclear"
-    if name not in LARGER_IS_BETTER:
+    larger = larger_is_better(name)
+    if larger is None:
         return "higher" if difference.value > 0 else "lower"
-    return "better" if (difference.value > 0) == LARGER_IS_BETTER[name] else "worse"
+    return "better" if (difference.value > 0) == larger else "worse"
 
 
 def mcnemar_sentence(comparison: Comparison, which: int) -> str:

@@ -52,4 +52,4 @@ def wrong_explained(members: Sequence[Trained], rows: Mapping[str, np.ndarray], 
         )
         for n, i in enumerate(order)
     ]
-    return pair_sheet(pairs, title=f"{title}: {method.replace('_', ' ')} of the prediction and of the truth")
+    return pair_sheet(pairs, title=f"{title}: {METHODS[method].title} of the prediction and of the truth")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,9 @@ def example_table(task: Task, rows: Rows, dataset: Dataset, split: str) -> Table
     examples = dataset[split]
     files = getattr(examples, "files", None)
     n = len(examples)
-    table: Table = {"index": np.arange(n)} if files is None else {"file": np.asarray(files, object)}
+    table: Table = (
+        {"index": np.arange(n)} if files is None else {"file": np.array([_from_here(file) for file in files], object)}
+    )
     table |= {"split": np.full(n, split, object)}
     table |= complete(task).per_example(rows | {"class_names": dataset.spec.classes})
     return table | {name: _mean(rows[name]) for name in UNCERTAINTY if name in rows}
@@ -42,6 +45,12 @@ def table_csv(table: Mapping[str, np.ndarray]) -> str:
     writer.writerow(map(for_csv, table))
     writer.writerows([for_csv(_cell(cell)) for cell in row] for row in zip(*table.values(), strict=True))
     return text.getvalue()
+
+
+def _from_here(file: str) -> str:
+    """Returns a path relative to the current directory if the file is inside it."""
+    here = os.getcwd()
+    return os.path.relpath(file, here) if os.path.abspath(file).startswith(os.path.join(here, "")) else file
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

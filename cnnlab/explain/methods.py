@@ -21,6 +21,7 @@ class Method(NamedTuple):
 
     Attributes:
       explain: function `(trained, images, target, *, layer, mc_samples, key)` that returns an `Explanation`.
+      title: its name as its paper writes it.
       shows: what its map shows, in one line.
       paper: its source.
       cost: its cost in passes of the network; a gradient costs about three passes.
@@ -32,6 +33,7 @@ class Method(NamedTuple):
     """
 
     explain: Callable[..., Explanation]
+    title: str
     shows: str
     paper: str
     cost: str
@@ -44,6 +46,7 @@ class Method(NamedTuple):
 METHODS: dict[str, Method] = {
     "grad_cam": Method(
         cam.grad_cam,
+        "Grad-CAM",
         "regions whose features speak for the target",
         "Selvaraju et al., ICCV 2017",
         "1 gradient",
@@ -53,6 +56,7 @@ METHODS: dict[str, Method] = {
     ),
     "hires_cam": Method(
         cam.hires_cam,
+        "HiResCAM",
         "places that the network uses for the target",
         "Draelos and Carin, 2020",
         "1 gradient",
@@ -62,6 +66,7 @@ METHODS: dict[str, Method] = {
     ),
     "grad_cam_plus_plus": Method(
         cam.grad_cam_plus_plus,
+        "Grad-CAM++",
         "regions of all objects of a class",
         "Chattopadhay et al., WACV 2018",
         "1 gradient",
@@ -71,6 +76,7 @@ METHODS: dict[str, Method] = {
     ),
     "layer_cam": Method(
         cam.layer_cam,
+        "LayerCAM",
         "places that speak for the target, also in early layers",
         "Jiang et al., TIP 2021",
         "1 gradient",
@@ -80,6 +86,7 @@ METHODS: dict[str, Method] = {
     ),
     "eigen_cam": Method(
         cam.eigen_cam,
+        "Eigen-CAM",
         "what stands out in a layer, for whatever class",
         "Muhammad and Yeasin, IJCNN 2020",
         "1 pass",
@@ -88,6 +95,7 @@ METHODS: dict[str, Method] = {
     ),
     "score_cam": Method(
         cam.score_cam,
+        "Score-CAM",
         "regions that keep the target if they alone are visible",
         "Wang et al., CVPRW 2020",
         "1 pass a channel",
@@ -96,6 +104,7 @@ METHODS: dict[str, Method] = {
     ),
     "saliency": Method(
         gradients.saliency,
+        "saliency",
         "pixels to which the target is sensitive",
         "Simonyan et al., ICLRW 2014",
         "1 gradient",
@@ -104,6 +113,7 @@ METHODS: dict[str, Method] = {
     ),
     "input_x_gradient": Method(
         gradients.input_x_gradient,
+        "input × gradient",
         "each pixel's share in a linear approximation",
         "Shrikumar et al., 2016",
         "1 gradient",
@@ -112,6 +122,7 @@ METHODS: dict[str, Method] = {
     ),
     "smooth_grad": Method(
         gradients.smooth_grad,
+        "SmoothGrad",
         "the saliency, averaged over noisy copies of the image",
         "Smilkov et al., 2017",
         "50 gradients",
@@ -119,6 +130,7 @@ METHODS: dict[str, Method] = {
     ),
     "integrated_gradients": Method(
         gradients.integrated_gradients,
+        "integrated gradients",
         "each pixel's share in the change from a baseline",
         "Sundararajan et al., ICML 2017",
         "50 gradients",
@@ -126,6 +138,7 @@ METHODS: dict[str, Method] = {
     ),
     "guided_backpropagation": Method(
         gradients.guided_backpropagation,
+        "guided backpropagation",
         "edges that the network reads",
         "Springenberg et al., ICLRW 2015",
         "1 gradient",
@@ -133,6 +146,7 @@ METHODS: dict[str, Method] = {
     ),
     "deconvolution": Method(
         gradients.deconvolution,
+        "deconvolution",
         "edges that the network reads",
         "Zeiler and Fergus, ECCV 2014",
         "1 gradient",
@@ -140,6 +154,7 @@ METHODS: dict[str, Method] = {
     ),
     "occlusion": Method(
         perturbation.occlusion,
+        "occlusion",
         "how far the target falls where a window is covered",
         "Zeiler and Fergus, ECCV 2014",
         "1 pass a window, about 170",
@@ -148,6 +163,7 @@ METHODS: dict[str, Method] = {
     ),
     "rise": Method(
         perturbation.rise,
+        "RISE",
         "pixels that raise the target if they are visible",
         "Petsiuk et al., BMVC 2018",
         "1 pass a mask, 1,000",

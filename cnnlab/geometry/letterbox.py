@@ -81,4 +81,5 @@ def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.
 def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the factor and the shift, `[4]` each, that map xyxy coordinates from the photo to the canvas."""
     left, top, height, width = place(photo, canvas)
-    return np.tile([width / photo[1], height / photo[0]], 2), np.tile([left, top], 2)
+    x, y = width / photo[1], height / photo[0]
+    return np.array([x, y, x, y]), np.array([left, top, left, top])

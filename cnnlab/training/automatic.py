@@ -7,6 +7,7 @@ from cnnlab.data import Augmentation, Dataset
 from cnnlab.training.experiment import Choice
 
 SMALL = 32  # largest side in pixels of digits and the like, for which LeNet5 was made
+MANY = 10_000  # training images from which a deeper network pays
 FULL_SIDE = 64  # largest side in pixels of photos whose first convolution keeps their size
 
 PHOTOS = Augmentation(shift=0.08, rotation=10.0, zoom=0.15, border="edge", brightness=0.1, contrast=0.2)
@@ -21,9 +22,9 @@ def choose(
     """Resolves `Choice("auto")` from the training images.
 
     Photos, which are images from files that have colours or more than 32 pixels a side, get `resnet8`, in a
-    classification. Above 64 pixels its first layers quarter height and width, so that a first run stays quick, and it
-    is twice as wide. If no
-    augmentation is set, photos are shifted, rotated, zoomed and lit at random, and mirrored where `may_flip` allows.
+    classification, and `resnet20` if 10,000 or more are for training. Above 64 pixels its first layers quarter height
+    and width, so that a first run stays quick, and it is twice as wide. If no augmentation is set, photos are shifted,
+    rotated, zoomed and lit at random, and mirrored where `may_flip` allows.
     All other images get LeNet5 without augmentation. `docs/numbers.md` has the measurements behind this rule.
 
     Args:
@@ -42,13 +43,15 @@ def choose(
         kind = f"small grey images of {height}×{width} pixels"
         return Choice("lenet5", **model.options), augmentation, _sentence(kind, "lenet5", "") if from_files else None
     form = {"stem": "small", "width": 16} if max(height, width) <= FULL_SIDE else {"stem": "photo", "width": 32}
-    network = Choice("resnet8", **(form | {"shortcut": "project", "dropout": 0.3} | model.options))
+    many = len(dataset["train"]) >= MANY
+    name, kind = ("resnet20", f"{len(dataset['train']):,} photos") if many else ("resnet8", "photos")
+    network = Choice(name, **(form | {"shortcut": "project", "dropout": 0.3} | model.options))
     if augmentation != Augmentation():
-        return network, augmentation, _sentence("photos", "resnet8", "your augmentation")
+        return network, augmentation, _sentence(kind, name, "your augmentation")
     flip = may_flip(dataset.spec.classes)
     words = f"random shifts, rotations, zooms and light{', and mirror images' if flip else ', no mirror images'}"
     photos = dataclasses.replace(PHOTOS, horizontal_flip=0.5 if flip else 0.0)
-    return network, photos, _sentence("photos", "resnet8", words)
+    return network, photos, _sentence(kind, name, words)
 
 
 def may_flip(classes: tuple[str, ...]) -> bool:
@@ -70,7 +73,7 @@ def options(dropout: float = 0.3) -> None:
     """Describes the options of `--model.name auto`.
 
     Args:
-      dropout: dropout rate before the last layer of a resnet8, or after the hidden layers of a lenet5.
+      dropout: dropout rate before the last layer of a residual network, or after the hidden layers of a lenet5.
     """
 
 

@@ -17,6 +17,7 @@ from cnnlab.console import LoggingConsole
 from cnnlab.data import Augmentation, Dataset, InputSpec
 from cnnlab.data import augment as augmented
 from cnnlab.data.spec import standardise
+from cnnlab.quoting import counted
 from cnnlab.runtime import compile_cache
 from cnnlab.runtime.compile import jit
 from cnnlab.runtime.devices import check_divides, data_mesh, is_first_process, local, replicate
@@ -145,6 +146,7 @@ def _train(
         state, losses = resume(manager, state, config, out.print)
         history = read_history(run_dir, until_step=int(state.step) - bool(losses))
         if _finished(history, plan, state, losses):
+            out.print(_at_end(plan, state, run_dir), soft_wrap=True)
             return
         if heading:
             out.print(heading)
@@ -293,6 +295,16 @@ def validate(trained: Trained, plan: Plan, *, stop: Callable[[], Any] = bool) ->
     if plan.monitor not in metrics:
         raise ValueError(f"monitor {plan.monitor!r} is no metric of this task; it has {', '.join(metrics)}")
     return metrics
+
+
+def _at_end(plan: Plan, state: State, run_dir: Path) -> str:
+    """Says why a finished run is not trained on, and which option does it."""
+    epoch, epochs = int(state.step) // plan.steps, plan.training.epochs
+    if epoch >= epochs:
+        more = f"--training.epochs {2 * epochs} trains on"
+        return f"{run_dir} is finished after {counted(epoch, 'epoch')}; {more}"
+    more = f"a larger --training.patience than {plan.training.patience} trains on"
+    return f"{run_dir} stopped after {counted(epoch, 'epoch')}, because no later one was better; {more}"
 
 
 def _finished(history: list[dict[str, float]], plan: Plan, state: State, losses: list[float]) -> bool:

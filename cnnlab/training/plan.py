@@ -17,7 +17,7 @@ from cnnlab.data import SOURCES, Dataset, kind_of, load_data, print_kind, steps_
 from cnnlab.data.augment import check_columns
 from cnnlab.data.duplicates import warn_duplicates
 from cnnlab.errors import check_known, unknown
-from cnnlab.metrics import LARGER_IS_BETTER
+from cnnlab.metrics.names import larger_is_better
 from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable
 from cnnlab.tasks import TASKS, Task, check_logits, create_task
@@ -176,11 +176,12 @@ def _monitor(training: Training, task: Task) -> tuple[str, bool]:
         return name, training.maximise
     if name == task.monitor:
         return name, bool(task.maximise)
-    if name not in LARGER_IS_BETTER:
+    larger = larger_is_better(name)
+    if larger is None:
         raise ValueError(
             f"is more of the monitored metric {name!r} better, or less? Set --training.maximise True or False"
         )
-    return name, LARGER_IS_BETTER[name]
+    return name, larger
 
 
 def _source(experiment: Experiment) -> Choice:

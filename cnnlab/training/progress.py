@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cnnlab.console import LoggingConsole, progress_bar
 from cnnlab.files.atomic import write_text
-from cnnlab.quoting import for_terminal
+from cnnlab.quoting import counted, for_terminal
 from cnnlab.training.experiment import Training
 from cnnlab.training.plan import Plan
 
@@ -38,12 +38,12 @@ def describe(out: Console, params: Any, plan: Plan, *, networks: int = 1, verbos
     sizes = ", ".join(f"{split} {len(examples):,}" for split, examples in dataset.splits.items())
     images, k = sum(map(len, dataset.splits.values())), len(dataset.spec.classes)
     size = "×".join(map(str, dataset.spec.shape))
-    device, count = jax.devices()[0], jax.device_count()
-    cores = os.cpu_count() if device.platform == "cpu" and count == 1 else None
-    place = f"{cores} cores" if cores else f"{count} × {device.device_kind}"
+    device, devices = jax.devices()[0], jax.device_count()
+    cores = os.cpu_count() if device.platform == "cpu" and devices == 1 else None
+    place = f"{cores} cores" if cores else f"{devices} × {device.device_kind}"
     number = sum(leaf.size for leaf in jax.tree.leaves(params))
     name = f"{f'{networks} × ' if networks > 1 else ''}{type(plan.network).__name__}"
-    work = f"{_count(training.epochs, 'epoch')} of {_count(plan.steps, 'step')} of {training.batch_size} images"
+    work = f"{counted(training.epochs, 'epoch')} of {counted(plan.steps, 'step')} of {training.batch_size} images"
     lines = (
         f"{images:,} images of {k} {'class' if k == 1 else 'classes'}, {size}: {dataset.name} ({sizes})",
         f"→ {name}, {number:,} parameters",
@@ -73,10 +73,6 @@ def write_summary(path: Path, params: Any, name: str) -> None:
     )
     plain.print(table_of(params, name))
     write_text(path, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -116,7 +112,7 @@ def bar(out: LoggingConsole, training: Training, *, steps: int, step: int) -> It
         "note": "{task.fields[note]}",
     }
     fields = {"epoch": step // steps, "epochs": epochs, "rate": 0.0, "note": ""}
-    with progress_bar(out, total=epochs * steps, completed=step, texts=texts, **fields) as update:
+    with progress_bar(out, total=epochs * steps, completed=step, texts=texts, last_line=False, **fields) as update:
 
         def estimate(step: int) -> None:
             nonlocal estimated

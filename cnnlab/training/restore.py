@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,9 +181,26 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
         experiment = dataclasses.replace(experiment, data=_moved(experiment.data, place, str(moved_to)))
     elif place is not None and not Path(place).exists():
         raise ValueError(f"{path} was trained on {place}, which is not there; say where it is now with --data.path")
-    dataset = load_experiment_data(experiment)
-    check_data(config, dataset.fingerprint(), path)
+    dataset, said = _load_quietly(experiment)
+    _check_loaded(config, dataset.fingerprint(), path, said)
     return dataset
+
+
+def _load_quietly(experiment: Experiment) -> tuple[Dataset, list[warnings.WarningMessage]]:
+    """Loads the data of an experiment; returns it with the warnings, which training has printed already."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        return load_experiment_data(experiment), said
+
+
+def _check_loaded(config: dict, fingerprint: dict[str, str], path: str | Path, said: Sequence) -> None:
+    """Verifies the splits of data that was loaded; if they have changed, the warnings are given with the error."""
+    try:
+        check_data(config, fingerprint, path)
+    except ValueError:
+        for one in said:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        raise
 
 
 def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
@@ -208,15 +225,12 @@ def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
     if stored is not None and (not Path(place).is_dir() or Path(stored).resolve() == Path(place).resolve()):
         return load_data(path, place)
     if stored is not None:
-        with warnings.catch_warnings(record=True) as said:
-            try:
-                own = load_experiment_data(dataclasses.replace(experiment, data=_moved(data, stored, str(place))))
-            except ValueError:
-                own = None
+        try:
+            own, said = _load_quietly(dataclasses.replace(experiment, data=_moved(data, stored, str(place))))
+        except ValueError:
+            own = None
         if own is not None and _resembles(own, fingerprint := own.fingerprint(), config["data"]):
-            for one in said:
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-            check_data(config, fingerprint, path)
+            _check_loaded(config, fingerprint, path, said)
             return own
     spec, task = decode(InputSpec, config["spec"], "spec"), stored_task(config)
     dataset = labelled_folder(place, spec, split=split, task=task_name(task), options=data.options)

@@ -20,7 +20,7 @@ from cnnlab.commands import COMMANDS
 ROOMS = (
     *("training", "evaluation", "uncertainty", "calibration", "explain", "features", "embeddings", "labelling"),
     *("probe", "predictions", "sheets", "data", "data.annotations", "models", "tasks", "nn", "losses", "metrics"),
-    *("plots", "ops", "geometry", "anatomy", "export", "trained"),
+    *("plots", "ops", "kernels", "geometry", "anatomy", "export", "trained"),
 )
 """Rooms of the package with a page of their own, in the order of the index."""
 
@@ -33,6 +33,7 @@ def setup(app):
 
 def write(folder: Path) -> None:
     """Writes all pages of the reference; a page that did not change keeps its time, so that Sphinx does not read it."""
+    check_complete()
     folder.mkdir(exist_ok=True)
     pages = {room: room_page(f"cnnlab.{room}") for room in ROOMS}
     pages |= {"commands": commands_page(), "cnnlab": top_page(), "index": index_page()}
@@ -40,6 +41,14 @@ def write(folder: Path) -> None:
         file = folder / f"{name}.md"
         if not file.is_file() or file.read_text() != text:
             file.write_text(text)
+
+
+def check_complete() -> None:
+    """Raises `ValueError` if a package of `cnnlab` has public names, but no page."""
+    modules = (getattr(cnnlab, name) for name in cnnlab.__all__)
+    packages = {module.__name__.split(".")[1] for module in modules if inspect.ismodule(module)}
+    if missing := sorted(packages - set(ROOMS)):
+        raise ValueError(f"ROOMS has no page for cnnlab.{', cnnlab.'.join(missing)}")
 
 
 def index_page() -> str:

@@ -25,6 +25,7 @@ from cnnlab.app.serve import application
 from cnnlab.calibration.store import PostHoc
 from cnnlab.calibration.temperature import Temperature
 from cnnlab.cli import main
+from cnnlab.data.appearance import Appearance, Spread
 
 PASSES = 3
 
@@ -102,6 +103,20 @@ def test_a_server_s_answer_is_what_the_command_prints(run, port, tmp_path, monke
         status, answer = ask(port, photo(1, kind="JPEG"), f"/predict{query}")
         assert status == 200
         assert answer == json.loads(capsys.readouterr().out)
+
+
+def test_an_image_unlike_the_training_images_has_a_remark():
+    trained = one_of_each_task()["classification"]
+    dark = Appearance(50, Spread(20.0, 5.0, 10.0, 40.0), Spread(60.0, 5.0, 40.0, 80.0))
+    question = answers(trained, usual=dark).read(Upload("photo.png", photo()))
+    assert re.match(r"the photo lies far outside .*: mean brightness 12\d, training 20 ± 5", question.remark)
+    assert question.remark.encode("latin-1")  # as headers are sent
+
+
+def test_a_form_of_two_files_is_refused(port):
+    part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n' + photo() + b"\r\n"
+    status, answer = ask(port, part + part + b"--b--", content_type="multipart/form-data; boundary=b")
+    assert (status, answer["error"]) == (400, "the form holds 2 files; send one request for each")
 
 
 def test_a_form_with_a_file_is_answered_and_its_name_is_the_label(port):

@@ -18,7 +18,7 @@ def test_the_terminal_shows_the_worst_20_classes_and_the_report_all(tmp_path, ca
 def test_a_score_without_objects_is_a_dash(capsys):
     print_report({"map": 0.5, "map_large": -1.0, "r2": -1.0}, "test split")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert lines == [["map", "↑", "0.5000"], ["map", "large", "-"], ["r2", "↑", "-1.0000"]]
+    assert lines == [["map", "↑", "0.5000"], ["map", "large", "↑", "-"], ["r2", "↑", "-1.0000"]]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_splits_classes_sizes_objects_and_what_is_wrong_are_counted(yolo):
     assert found.sizes == {"smallest": (20, 40), "median": (20, 40), "largest": (40, 80)}
     assert found.objects == {"fewest": 0, "median": 1, "most": 2, "none": 1}
     assert found.boxes == {"cat": (10, 16), "dog": (8, 8)}
-    assert "1 boxes reaching out, clipped" in found.notes
+    assert "1 box reaching out, clipped" in found.notes
 
 
 def test_masks_are_described_by_the_shares_of_their_pixels(tmp_path):
@@ -57,6 +57,14 @@ def test_a_folder_of_classes_is_described(tmp_path):
     found = describe(tmp_path)
     assert found.kind.source == "folder"
     assert (found.splits, found.classes) == ({"all": 5}, {"cat": 4, "dog": 1})
+
+
+def test_files_that_are_no_images_are_counted_and_the_first_is_named(tmp_path):
+    for name in ("cat/1", "cat/2", "dog/1"):
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "dog" / "2.png").write_bytes(b"no image")
+    (note,) = describe(tmp_path).notes
+    assert note == f"of 4 files 1 cannot be read as an image, such as {tmp_path / 'dog' / '2.png'}; repair or remove it"
 
 
 def test_a_folder_of_nothing_known_shows_the_smallest_layouts(tmp_path):

@@ -85,7 +85,9 @@ def test_the_same_image_and_one_that_looks_the_same_are_counted_and_told():
     data = dataset(images[:20], np.stack([images[0], brighter, *images[20:]]))
     count = find_duplicates(data)[("train", "test")]
     assert (count.same, count.alike, count.example) == (1, 1, (0, 0))
-    with pytest.warns(UserWarning, match="of the test images, 1 are the same and 1 look the same as a train image"):
+    with pytest.warns(
+        UserWarning, match="of the split test, 1 image is also in train and 1 image looks the same as one of train"
+    ):
         warn_duplicates(data)
 
 

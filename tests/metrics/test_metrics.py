@@ -7,9 +7,10 @@ import scipy.stats
 import sklearn.metrics
 
 from cnnlab.geometry.boxes import iou
-from cnnlab.metrics import LARGER_IS_BETTER, classification, regression
+from cnnlab.metrics import classification, regression
 from cnnlab.metrics.calibration import errors as calibration
 from cnnlab.metrics.detection import coco as detection
+from cnnlab.metrics.names import larger_is_better
 from cnnlab.metrics.segmentation import confusion as segmentation
 
 
@@ -266,4 +267,4 @@ def test_a_users_metric_is_an_entry_in_the_table(monkeypatch):
 
 
 def test_the_best_step_can_be_chosen_by_every_error():
-    assert {name: LARGER_IS_BETTER[name] for name in regression.METRICS} == {"rmse": False, "mae": False, "r2": True}
+    assert {name: larger_is_better(name) for name in regression.METRICS} == {"rmse": False, "mae": False, "r2": True}

@@ -35,6 +35,13 @@ def test_photos_get_a_residual_network_with_augmentation_and_a_sentence(tmp_path
     assert "--model.name and --training.augmentation.* choose others" in plan.dataset.remarks[-1]
 
 
+def test_many_photos_get_a_deeper_network(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnlab.training.automatic.MANY", 8)
+    plan = make_plan(experiment(folder(tmp_path, size=40, mode="RGB")))
+    assert plan.experiment.model.name == "resnet20"
+    assert "photos: resnet20 with" in plan.dataset.remarks[-1]
+
+
 def test_small_grey_images_keep_lenet5_without_augmentation(tmp_path):
     plan = make_plan(experiment(folder(tmp_path, size=28, mode="L")))
     assert plan.experiment.model.name == "lenet5"

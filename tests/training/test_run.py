@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,11 @@ def test_a_finished_run_is_left_as_it_is(small, run):
     before = (run / "metrics.jsonl").read_text()
     cnnlab.train(small, run, quiet=True)
     assert (run / "metrics.jsonl").read_text() == before
+
+
+def test_a_finished_run_says_so_and_which_option_trains_on(small, run, capsys):
+    cnnlab.train(small, run)
+    assert re.search(r"is finished after \d+ epochs?; --training.epochs \d+ trains on", capsys.readouterr().err)
 
 
 def test_the_best_and_the_latest_step_remain(small, tmp_path):

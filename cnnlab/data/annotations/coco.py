@@ -3,6 +3,7 @@
 Source: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014; format at cocodataset.org.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,14 +111,15 @@ def _headings(tables: dict[Path, dict]) -> set[str]:
     }
 
 
-class _Object(NamedTuple):
-    """One entry of `annotations`."""
+class _Columns(NamedTuple):
+    """The entries of `annotations`: ids, boxes x1, y1, x2, y2 `[n, 4]`, marks `[n]`, and outlines."""
 
-    box: tuple[float, float, float, float]
-    name: str
-    crowd: bool
-    area: float
-    outline: Outline | None
+    images: Sequence[int | str]
+    categories: Sequence[int | str]
+    boxes: np.ndarray
+    crowd: np.ndarray
+    area: np.ndarray
+    outlines: Sequence[Outline | None]
 
 
 def _objects(
@@ -129,17 +131,74 @@ def _objects(
     left_out: dict[str, int],
 ) -> list[Objects]:
     """Returns the objects of each photo in the file, and counts the outlines that are left out."""
-    inside: dict[int | str, list[_Object]] = {}
+    place: dict[int | str, int] = {}
     for i, image in enumerate(table["images"]):
         number = identity(image, "id", f"{path}: images[{i}]")
-        if number in inside:
+        if place.setdefault(number, i) != i:
             raise ValueError(f"{path}: images[{i}].id {number} occurs twice; make ids unique")
-        inside[number] = []
-    for i, annotation in enumerate(table["annotations"]):
+    columns = _common_columns(table["annotations"], path, left_out)
+    columns = _any_columns(table["annotations"], path, left_out) if columns is None else columns
+    for i, (image, category) in enumerate(zip(columns.images, columns.categories, strict=True)):
+        if image not in place or category not in categories:
+            where = f"{path}: annotations[{i}]"
+            raise ValueError(f"{where} has image_id {image}, category_id {category}; no such entry")
+    photo_of = np.array([place[image] for image in columns.images], int)
+    order = np.argsort(photo_of, kind="stable")
+    ends = np.searchsorted(photo_of[order], np.arange(len(place) + 1))
+    out, folders = [], _folders(found.root, path) if reading.photos is None else [reading.photos]
+    for i, image in enumerate(table["images"]):
+        where, own = f"{path}: images[{i}]", order[ends[i] : ends[i + 1]]
+        photo = find_photo(
+            found, field(image, "file_name", where, TEXT), where, folders, strict=reading.photos is not None
+        )
+        names = tuple(categories[columns.categories[j]] for j in own)
+        marks = {"crowd": columns.crowd[own], "area": columns.area[own]}
+        marks["stated_size"] = stated_size(image.get("height"), image.get("width"))
+        outlines = tuple(columns.outlines[j] for j in own)
+        marks["outlines"] = outlines if any(outline is not None for outline in outlines) else None
+        out.append(Objects(photo, photo_size(photo), columns.boxes[own], names, where, **marks))
+    return out
+
+
+def _common_columns(entries: list, path: Path, left_out: dict[str, int]) -> _Columns | None:
+    """Reads entries as most tools write them, all at once; None if one differs, which `_any_columns` reads or names."""
+    try:
+        images, categories = ([entry[key] for entry in entries] for key in ("image_id", "category_id"))
+        boxes, crowd = [entry["bbox"] for entry in entries], [entry.get("iscrowd", 0) for entry in entries]
+        area = [entry.get("area", math.nan) for entry in entries]
+        numbers = [*itertools.chain.from_iterable(boxes), *area]
+    except (AttributeError, KeyError, TypeError):
+        return None
+    whole = {type(value) for column in (images, categories, crowd) for value in column}
+    if not whole <= {int} or not set(map(type, numbers)) <= {int, float} or not set(map(len, boxes)) <= {4}:
+        return None
+    try:
+        corner, size = np.split(np.array(boxes, np.float64).reshape(-1, 4), 2, axis=1)
+        areas = np.array(area, np.float64)
+    except OverflowError:
+        return None
+    usual = (np.abs(corner) <= LARGEST).all() and (np.abs(size) <= LARGEST).all()
+    if not usual or (areas < 0).any() or (areas > LARGEST**2).any() or not set(crowd) <= {0, 1}:
+        return None
+    outlines = [
+        _outline(entry["segmentation"], f"{path}: annotations[{i}]", left_out) if entry.get("segmentation") else None
+        for i, entry in enumerate(entries)
+    ]
+    return _Columns(
+        images, categories, np.concatenate([corner, corner + size], 1), np.array(crowd, bool), areas, outlines
+    )
+
+
+def _any_columns(entries: list, path: Path, left_out: dict[str, int]) -> _Columns:
+    """Reads entries one by one; an object without a box has that of its outline.
+
+    Raises:
+      ValueError: an entry lacks a value, or has one of another kind.
+    """
+    rows = []
+    for i, annotation in enumerate(entries):
         where = f"{path}: annotations[{i}]"
         image, category = (identity(annotation, key, where) for key in ("image_id", "category_id"))
-        if image not in inside or category not in categories:
-            raise ValueError(f"{where} has image_id {image}, category_id {category}; no such entry")
         outline = _outline(annotation.get("segmentation"), where, left_out)
         if outline is not None and not annotation.get("bbox"):
             box = bounds(outline)
@@ -150,21 +209,10 @@ def _objects(
             box = (x, y, x + w, y + h)
         area = field(annotation, "area", where, AREA, default=None)
         crowd = bool(field(annotation, "iscrowd", where, FLAG, default=0))
-        area = math.nan if area is None else float(area)
-        inside[image].append(_Object(box, categories[category], crowd, area, outline))
-    out, folders = [], _folders(found.root, path) if reading.photos is None else [reading.photos]
-    for i, image in enumerate(table["images"]):
-        where = f"{path}: images[{i}]"
-        name = field(image, "file_name", where, TEXT)
-        photo = find_photo(found, name, where, folders, strict=reading.photos is not None)
-        objects = inside[identity(image, "id", where)]
-        boxes, names, crowd, area, outlines = zip(*objects, strict=True) if objects else [()] * 5
-        boxes = np.array(boxes, np.float64).reshape(-1, 4)
-        marks = {"crowd": np.array(crowd, bool), "area": np.array(area, np.float64)}
-        marks["stated_size"] = stated_size(image.get("height"), image.get("width"))
-        marks["outlines"] = outlines if any(outline is not None for outline in outlines) else None
-        out.append(Objects(photo, photo_size(photo), boxes, names, where, **marks))
-    return out
+        rows.append((image, category, box, crowd, math.nan if area is None else float(area), outline))
+    images, categories, boxes, crowd, area, outlines = zip(*rows, strict=True) if rows else [()] * 6
+    arrays = np.array(boxes, np.float64).reshape(-1, 4), np.array(crowd, bool), np.array(area, np.float64)
+    return _Columns(images, categories, *arrays, outlines)
 
 
 def _outline(value: Any, where: str, left_out: dict[str, int]) -> Outline | None:

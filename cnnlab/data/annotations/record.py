@@ -8,6 +8,7 @@ import numpy as np
 
 from cnnlab.errors import unknown
 from cnnlab.geometry.outlines import Outline, Polygons, bounds
+from cnnlab.quoting import counted
 
 
 class Objects(NamedTuple):
@@ -102,8 +103,8 @@ def notes_on(annotations: Annotations) -> list[str]:
     if other := [photo for photo in photos if photo.stated_size not in (None, photo.size)]:
         (height, width), (h, w) = other[0].stated_size, other[0].size
         notes.append(
-            f"{len(other):,} photos have another size than their annotations state, the first {other[0].photo} with "
-            f"{w}x{h} instead of {width}x{height}: their objects may be misplaced"
+            f"{counted(len(other), 'photo')} of another size than stated in the annotations, such as {other[0].photo} "
+            f"with {w}x{h} instead of {width}x{height}: objects may be misplaced"
         )
     return notes
 
@@ -132,10 +133,10 @@ def mend(boxes: np.ndarray, size: tuple[int, int]) -> Mended:
     {'reversed, put in order': 1, 'outside, dropped': 1, 'reaching out, clipped': 1, 'without area, kept': 1}
     """
     low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
-    limit = np.array([size[1], size[0]], np.float64)
-    outside = ((low > limit) | (high < 0)).any(1) | (((low == limit) | (high == 0)) & (low < high)).any(1)
+    limit = np.array([size[1], size[0], size[1], size[0]], np.float64)
+    outside = ((low > limit[:2]) | (high < 0)).any(1) | (((low == limit[:2]) | (high == 0)) & (low < high)).any(1)
     ordered = np.concatenate([low, high], 1)
-    clipped = np.clip(ordered, 0, np.tile(limit, 2))
+    clipped = np.clip(ordered, 0, limit)
     keep = ~outside
     counts = {
         "reversed, put in order": int((ordered != boxes).any(1).sum()),

@@ -222,7 +222,8 @@ def _scale_boxes(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, i
     """Maps boxes from pixels of the photo to pixels of the network's input."""
     if fit == "letterbox":
         return to_canvas(boxes, photo, canvas)
-    return boxes * np.tile([canvas[1] / photo[1], canvas[0] / photo[0]], 2)
+    x, y = canvas[1] / photo[1], canvas[0] / photo[0]
+    return boxes * np.array([x, y, x, y])
 
 
 def split_photos(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:

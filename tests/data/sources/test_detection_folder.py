@@ -193,7 +193,7 @@ def test_photos_of_another_size_than_annotated_are_reported(tmp_path):
     table["images"][0] |= {"height": width, "width": height}  # as a tool that ignores the EXIF tag writes it
     table["images"][1] |= {"height": height, "width": width}
     file.write_text(json.dumps(table))
-    message = f"1 photos have another size .*0.png with {width}x{height} instead of {height}x{width}"
+    message = f"1 photo of another size .*0.png with {width}x{height} instead of {height}x{width}"
     with pytest.warns(UserWarning, match=message), contextlib.suppress(ValueError):  # two photos are too few to split
         boxes(str(tmp_path), size=32)
 

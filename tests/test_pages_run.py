@@ -1,0 +1,118 @@
+"""The shell commands of docs/, each run as it is written on data that takes seconds; `.ci/full` sets CNNLAB_PAGES=1."""
+
+import itertools
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_documentation import PAGES, README, ROOT, commands, draw_folders
+
+from cnnlab.cli import main
+from cnnlab.files.video import Frame, write_video
+
+pytestmark = pytest.mark.skipif(os.environ.get("CNNLAB_PAGES") != "1", reason="takes minutes; set CNNLAB_PAGES=1")
+
+BY_HAND = {"draw": "a server", "serve": "a server", "--init-from": "weights of other software"}
+"""What these commands need; the tests of the servers and of `import_torch` stand for them."""
+
+RUNS = {
+    "decisions.md": "runs/photos",
+    "detection.md": "runs/boxes",
+    "embeddings.md": "runs/named",
+    "explanations.md": "runs/named",
+    "features.md": "runs/named",
+    "figures.md": "runs/photos",
+    "runs.md": "runs/photos",
+}
+"""The run that RUN stands for on each page."""
+
+SMALLER = {
+    "decisions.md": {"0.01": "0.2", "fashion_mnist": "plots/images"},
+    "detection.md": {"BCCD/": "export/", "320": "64", "24": "4"},
+    "embeddings.md": {"umap": "pca", "17": "0", "25": "1", "31": "2"},
+    "explanations.md": {"1024": "0", "2048": "0", "250": "3"},
+    "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
+    "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
+    "segmentation.md": {
+        "256": "32",
+        "16": "4",
+        "4800": "128",
+        "5400": "160",
+        "6288": "192",
+        "labels.gpkg": "labels.png",
+    },
+}
+"""Arguments of a page that are smaller here."""
+
+QUICK = "--training.epochs=1"
+LENET = ["--model.name=lenet5", "--model.dropout=0.3", "--data.size=28"]
+YOLO = [
+    "--task.name=detection",
+    "--task.kind=anchors",
+    "--model.name=yolo_small",
+    "--model.stride=16",
+    "--model.width=4",
+]
+
+
+def draw_more_folders():
+    """Draws what the pages name beyond the README: photos of named classes, a labelled sheet, a video."""
+    draw_folders()
+    rng = np.random.default_rng(1)
+    for i, name in itertools.product(range(12), ("car", "4", "9")):
+        Path(f"named/{name}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(f"named/{name}/{i}.png")
+    for place in ("photo.jpg", "a.jpg", "b.jpg", "photo.png", "digit.png", "other/green/1.png", "other/dark/1.png"):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(place)
+    mask = np.zeros((64, 192), np.uint8)
+    mask[16:48, ::2] = 1
+    Image.fromarray(np.where(mask[..., None], 200, rng.integers(0, 99, (64, 192, 3))).astype(np.uint8)).save(
+        "sheet.tif"
+    )
+    Image.fromarray(mask).save("labels.png")
+    with write_video(Path("clip.mp4"), size=(64, 64), rate=Fraction(25)) as write:
+        for i in range(4):
+            write(Frame(rng.integers(0, 255, (64, 64, 3), np.uint8), Fraction(i, 25)))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the data and the runs that the pages name."""
+    here, folder = Path.cwd(), tmp_path_factory.mktemp("pages")
+    os.chdir(folder)
+    draw_more_folders()
+    for run, options in {
+        "runs/photos": ["--data.path=photos/", *LENET],
+        "runs/named": ["--data.path=named/", *LENET],
+        "runs/boxes": ["--data.path=export/", "--data.size=64", *YOLO],
+        "runs/map": ["--data.path=plots/", "--task.name=segmentation", "--model.name=unet", "--model.width=2"],
+        "runs/first": ["digits-lenet5"],
+    }.items():
+        assert main(["train", *options, QUICK, f"--run-dir={run}"]) == 0
+    for name in ("mine", "a", "b"):
+        assert main(["train", "--data.path=photos/", *LENET, QUICK, f"--run-dir=runs/{name}"]) == 0
+    yield folder
+    os.chdir(here)
+
+
+def listed():
+    """Yields the commands of all pages, with the name of the page."""
+    for page in PAGES:
+        if page != README:
+            for arguments in commands(page):
+                if not any(word in arguments for word in BY_HAND):
+                    yield pytest.param(page.name, arguments, id=f"{page.relative_to(ROOT)}: {' '.join(arguments)}")
+
+
+@pytest.mark.parametrize(("page", "arguments"), listed())
+def test_a_command_runs_as_it_is_written(page, arguments, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    run = "runs/map" if "dream" in arguments else RUNS.get(page, "runs/first")
+    smaller = {**SMALLER.get(page, {}), "RUN": run}
+    arguments = [smaller.get(argument, argument) for argument in arguments]
+    more = [QUICK] if arguments[0] == "train" and "--resume" not in arguments else []
+    assert main([*arguments, *more]) == 0, capsys.readouterr().err
