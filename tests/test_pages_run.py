@@ -32,7 +32,7 @@ RUNS = {
 SMALLER = {
     "decisions.md": {"0.01": "0.2", "fashion_mnist": "plots/images"},
     "detection.md": {"BCCD/": "export/", "320": "64", "24": "4"},
-    "embeddings.md": {"umap": "pca", "17": "0", "25": "1", "31": "2"},
+    "embeddings.md": {"new/": "plots/images", "umap": "pca", "17": "0", "25": "1", "31": "2"},
     "explanations.md": {"1024": "0", "2048": "0", "250": "3"},
     "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
     "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
