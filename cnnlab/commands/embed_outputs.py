@@ -76,9 +76,9 @@ def sentences(embedding: Embedding) -> list[str]:
     out = []
     if embedding.knn_accuracy is not None:
         out.append(f"Space of features: accuracy of neighbours {embedding.knn_accuracy:.1%}.")
-    out += [f"{name}: {quality_text(scores)}." for name, scores in embedding.quality.items()]
+    out += [f"{PROJECTIONS[name].title}: {quality_text(scores)}." for name, scores in embedding.quality.items()]
     if "tsne" in embedding.planes or "umap" in embedding.planes:
-        out.append("In tsne and umap only nearness counts: sizes of groups and distances between them mean little.")
+        out.append("In t-SNE and UMAP only nearness counts: sizes of groups and distances between them mean little.")
     same = len(embedding) - len({row.tobytes() for row in embedding.features})
     if same:
         out.append(f"{same:,} images have exactly the features of another one.")
@@ -117,7 +117,7 @@ def _write_page(
     write_page(
         output,
         Points(
-            planes=embedding.planes,
+            planes={PROJECTIONS[name].title: plane for name, plane in embedding.planes.items()},
             thumbnails=np.concatenate([thumbnails(part.examples, total=len(embedding)) for part in parts]),
             names=[name for part in parts for name in part.names],
             colours=colours(table, several=len(parts) > 1),

@@ -74,7 +74,7 @@ def colours(table: Mapping[str, np.ndarray], *, several: bool) -> dict[str, Sequ
             out[title] = [str(each) for each in column]
         else:
             out[title] = np.asarray(column, np.float64)
-    return out
+    return dict(sorted(out.items(), key=lambda item: item[0] == "split"))
 
 
 def _unlabelled(trained: Trained, part: Part, mc: int | None, seed: int) -> dict[str, np.ndarray]:

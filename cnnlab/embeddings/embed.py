@@ -154,4 +154,4 @@ def quality_text(scores: Mapping[str, float]) -> str:
 
 def titles(embedding: Embedding) -> dict[str, str]:
     """Returns a title for each map: its projection and its scores."""
-    return {name: f"{name}\n{quality_text(scores)}" for name, scores in embedding.quality.items()}
+    return {name: f"{PROJECTIONS[name].title}\n{quality_text(scores)}" for name, scores in embedding.quality.items()}

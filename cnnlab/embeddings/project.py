@@ -19,11 +19,13 @@ class Projection(NamedTuple):
     """A way to place points of many dimensions in the plane.
 
     Attributes:
+      title: its name as its paper writes it.
       place: function from features `[N, D]`, seed and number of neighbours to coordinates `[N, 2]`.
       neighbours: number of neighbours that it looks at, by default; None if it looks at none.
       about: what it keeps, and its source.
     """
 
+    title: str
     place: Callable[[np.ndarray, int, int], np.ndarray]
     neighbours: int | None
     about: str
@@ -106,11 +108,11 @@ def umap(features: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
 
 
 PROJECTIONS: dict[str, Projection] = {
-    "pca": Projection(pca, None, "the directions in which features vary most (Pearson 1901)"),
+    "pca": Projection("PCA", pca, None, "the directions in which features vary most (Pearson 1901)"),
     "tsne": Projection(
-        tsne, 30, "neighbourhoods; distances between groups mean little (van der Maaten and Hinton 2008)"
+        "t-SNE", tsne, 30, "neighbourhoods; distances between groups mean little (van der Maaten and Hinton 2008)"
     ),
-    "umap": Projection(umap, 15, "neighbourhoods; distances between groups mean little (McInnes et al. 2018)"),
+    "umap": Projection("UMAP", umap, 15, "neighbourhoods; distances between groups mean little (McInnes et al. 2018)"),
 }
 """The projections by name."""
 
