@@ -31,8 +31,8 @@ def singular_values(trained: Trained, layers: str | Sequence[str] | None = None)
     >>> from cnnlab.tasks import Classification
     >>> net, spec = create_model("lenet5", num_classes=2), InputSpec((28, 28), classes="ab")
     >>> trained = Trained(net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))), net, Classification(), spec)
-    >>> {name: values.shape for name, values in singular_values(trained).items()}  # 784 x 1 and 144 x 6
-    {'conv1': (784,), 'conv2': (864,)}
+    >>> {name: values.shape for name, values in singular_values(trained).items()}  # 784 places x 1, 196 x 6
+    {'conv1': (784,), 'conv2': (1176,)}
     """
     found = find_kernels(trained.network, trained.variables, trained.spec.shape)
     kernels = {name: kernel for name, kernel in found.items() if len(kernel.shape) == 4}

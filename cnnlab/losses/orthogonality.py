@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
+
+from cnnlab.ops.spectrum import frequency_matrices
 
 
 def orthogonality(
@@ -14,13 +16,13 @@ def orthogonality(
     """Computes `sum((conv(K, K) - I)²)`: the squared distance of a convolution from one with orthonormal rows.
 
     The rows of a convolution's matrix are its kernels at all places. `conv(K, K)` holds the inner products of each
-    kernel with every kernel at each shift by a multiple of the stride. It is the convolution of the kernels with
+    kernel with every kernel at each shift by a multiple of the stride: it is the convolution of the kernels with
     themselves, with `(k - 1) // s * s` zeros on each side for k rows or columns and the stride s. I is 1 for a kernel
-    with itself at shift 0, and 0 elsewhere.
+    with itself at shift 0, and 0 elsewhere. By Parseval's theorem the sum over shifts is a mean over frequencies, the
+    mean of `sum((M M^H - I)²)` over the matrices M of `ops.frequency_matrices`, which takes fewer operations.
 
     At stride 1 the columns give the same loss up to the constant C_out - C_in, and hence the same gradient. More
-    kernels than inputs can't be orthonormal: the loss is then at least C_out - C_in. Dilation by d and stride s have
-    the inner products of the stride `s / gcd(s, d)` without dilation.
+    kernels than inputs can't be orthonormal: the loss is then at least C_out - C_in.
 
     Source: Wang et al., Orthogonal Convolutional Neural Networks, CVPR 2020, section 3. The authors' program pads by 1
     for every kernel and takes the square root.
@@ -40,25 +42,14 @@ def orthogonality(
     >>> float(orthogonality(jnp.array([[1.0, 0.0], [0.0, 2.0]])))  # products 1 and 4, where 1 is wanted
     9.0
     """
-    if kernel.ndim not in (2, 4) or kernel.shape[-1] % groups:
-        raise ValueError(
-            f"kernel must be [h, w, C_in, C_out] or [C_in, C_out] with C_out a multiple of groups={groups}, "
-            f"found {list(kernel.shape)}"
-        )
-    if kernel.ndim == 2:
-        kernel = kernel[None, None]
-    height, width, depth, units = kernel.shape
-    members = units // groups
-    images = kernel.reshape(height, width, depth, groups, members).transpose(4, 0, 1, 3, 2)
-    shifts = [s // math.gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
-    reach = [(k - 1) // s for k, s in zip((height, width), shifts, strict=True)]
-    product = lax.conv_general_dilated(
-        images.reshape(members, height, width, groups * depth),
-        kernel,
-        shifts,
-        [(r * s, r * s) for r, s in zip(reach, shifts, strict=True)],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
-    identity = jnp.tile(jnp.eye(members, dtype=kernel.dtype), groups)
-    return jnp.square(product.at[:, reach[0], reach[1]].add(-identity)).sum()
+    kernel = jnp.asarray(kernel)
+    kernel = kernel[None, None] if kernel.ndim == 2 else kernel
+    # With dilation d, kernels meet only at shifts by multiples of d, where they meet as without dilation.
+    steps = [s // math.gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
+    size = [-(-(2 * k - 1) // s) * s for k, s in zip(kernel.shape[:2], steps, strict=True)]  # no shift occurs twice
+    matrices = frequency_matrices(kernel, size, stride=steps, groups=groups)
+    rows = len(matrices)
+    matrices = matrices[: rows // 2 + 1]  # frequencies f and -f have conjugate matrices
+    weight = np.where(np.arange(len(matrices)) * 2 % rows == 0, 1, 2) / (rows * matrices.shape[1])
+    products = matrices @ matrices.conj().swapaxes(-1, -2) - jnp.eye(matrices.shape[-2])
+    return (weight * (products.real**2 + products.imag**2).sum((1, 2, 3, 4))).sum()

@@ -15,9 +15,9 @@ def trained():
 
 
 def test_the_largest_value_of_a_convolution_bounds_its_gain(trained):
-    kernel = trained.variables["params"]["head"]["kernel"][0, 0]  # 1x1: the matrix at every one of 64 places
+    kernel = trained.variables["params"]["classes"]["kernel"][0, 0]  # 1x1: the matrix at every one of 64 places
     expected = np.repeat(np.linalg.svd(kernel, compute_uv=False), 64)
-    np.testing.assert_allclose(singular_values(trained, "head")["head"], np.sort(expected)[::-1], rtol=1e-5)
+    np.testing.assert_allclose(singular_values(trained, "classes")["classes"], np.sort(expected)[::-1], rtol=1e-5)
 
 
 def test_a_transposed_convolution_has_the_values_of_its_matrix(trained):
@@ -28,5 +28,5 @@ def test_a_transposed_convolution_has_the_values_of_its_matrix(trained):
 
 
 def test_an_unknown_convolution_is_named(trained):
-    with pytest.raises(ValueError, match="unknown convolution 'heads'; did you mean 'head'"):
-        singular_values(trained, "heads")
+    with pytest.raises(ValueError, match="unknown convolution 'class'; did you mean 'classes'"):
+        singular_values(trained, "class")

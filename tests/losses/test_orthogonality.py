@@ -32,8 +32,8 @@ def by_matrix(kernel, **steps):
 def test_the_loss_of_a_small_kernel_is_that_by_hand():
     kernel = jnp.array([[[[1.0, 0.0]], [[2.0, 1.0]]]])  # kernels (1, 2) and (0, 1) along a row
     # At shift 0: 5 - 1, 1 - 1 and twice 2. At the shifts 1 and -1: twice 1 * 2, and twice 1 * 1 of both kernels.
-    assert float(orthogonality(kernel)) == 4**2 + 2 * 2**2 + 2 * 2**2 + 2 * 1
-    assert float(orthogonality(kernel, stride=(1, 2))) == 4**2 + 2 * 2**2  # windows do not overlap
+    assert float(orthogonality(kernel)) == pytest.approx(4**2 + 2 * 2**2 + 2 * 2**2 + 2 * 1)
+    assert float(orthogonality(kernel, stride=(1, 2))) == pytest.approx(4**2 + 2 * 2**2)  # windows do not overlap
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,15 @@ def test_the_loss_of_a_small_kernel_is_that_by_hand():
 def test_the_loss_is_that_of_the_doubly_block_toeplitz_matrix(shape, steps):
     kernel = RNG.normal(size=shape)
     assert float(orthogonality(jnp.asarray(kernel, jnp.float32), **steps)) == pytest.approx(by_matrix(kernel, **steps))
+
+
+def test_the_loss_is_that_of_the_convolution_of_the_kernels_with_themselves():
+    kernel = jnp.asarray(RNG.normal(size=(3, 3, 2, 4)), jnp.float32)
+    axes = ("NHWC", "HWIO", "NHWC")
+    pads = [(2, 2), (2, 2)]  # (3 - 1) // 2 * 2
+    product = jax.lax.conv_general_dilated(kernel.transpose(3, 0, 1, 2), kernel, (2, 2), pads, dimension_numbers=axes)
+    expected = jnp.square(product.at[:, 1, 1].add(-jnp.eye(4))).sum()
+    assert float(orthogonality(kernel, stride=(2, 2))) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_dense_layer_has_the_loss_of_its_gram_matrix():

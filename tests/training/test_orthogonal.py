@@ -50,7 +50,7 @@ def test_a_transposed_convolution_has_the_loss_of_the_one_it_transposes():
 
 
 def test_the_penalty_is_added_to_the_loss_and_its_gradient_to_the_step():
-    penalty, params = penalty_of("lenet5", weight=0.1)
+    penalty, _ = penalty_of("lenet5", weight=0.1)
     network, optimizer = models.create_model("lenet5", num_classes=3), optax.sgd(1.0)
     batch = {"image": np.ones((2, 28, 28, 1), np.float32), "label": np.array([0, 1])}
     state = create_state(network, optimizer, batch["image"], jax.random.key(0))
