@@ -29,7 +29,7 @@ NETWORKS = {
     "small network": cnnlab.Choice("convnet", stages=((16,), (24, 24), (32, 32))),
     "ResNet-18, width 8": cnnlab.Choice("resnet18", width=8, stem="small"),
 }
-SHOWN = {"small network": "stage2_conv2/conv", "ResNet-18, width 8": "stage2_block1/conv2/conv"}
+SHOWN = {"small network": "stage2_conv2", "ResNet-18, width 8": "stage2_block1/conv2/conv"}
 EXPERIMENT = cnnlab.Experiment(
     data=cnnlab.Choice("fashion_mnist"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=5e-3, schedule="cosine", weight_decay=0.02),
@@ -39,8 +39,9 @@ EXPERIMENT = cnnlab.Experiment(
 
 def first(dataset: cnnlab.data.Dataset, number: int) -> cnnlab.data.Dataset:
     """Returns the dataset with its first training images only, as many of them as `number` says."""
-    few = dataset["train"][np.arange(min(number, len(dataset["train"])))]
-    return dataclasses.replace(dataset, splits={**dataset.splits, "train": cnnlab.data.Examples(few)})
+    few = cnnlab.data.Examples(dataset["train"][np.arange(min(number, len(dataset["train"])))])
+    splits = {**dataset.splits, "train": few}
+    return dataclasses.replace(dataset, name=f"{dataset.name}-{len(few)}", splits=splits)
 
 
 def measure(trained: cnnlab.Trained, dataset: cnnlab.data.Dataset) -> dict[str, float]:
