@@ -2,10 +2,10 @@
 
     python experiments/content_style.py [--seeds 3] [--output runs/content_style] [--record]
 
-Every image shows one of four shapes, filled with one of four textures, both drawn independently. Five spaces are
-compared: pixels; the content features and the Gram-matrix style of one network that learnt the shapes; and the content
-features of two encoders, one that learnt shapes under random textures, and one that learnt textures under random
-shapes. The first encoder is the network of the two spaces before it.
+Every image shows one of four shapes, filled with one of four textures, both drawn independently. One network learns
+shapes under random textures, another one textures under random shapes. Five spaces are compared: pixels; the content
+features of the first network, and its Gram matrices, of all and of its first two layers; and the content features of
+the second network. The second and the last space are those of two encoders that were trained for content and for style.
 
 For each space, `shape` and `texture` are the accuracies with which a linear classifier on 1,000 images names the
 factor of 1,000 others; chance is .25. `shape (neighbours)` and `texture (neighbours)` are those of ten nearest
@@ -40,12 +40,13 @@ EXPERIMENT = cnnlab.Experiment(
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine"),
     training=cnnlab.Training(epochs=5, batch_size=64),
 )
+EARLY = ("stage1_norm1", "stage2_norm1")
 OWN = {
     "pixels": "shape",
-    "one network, content": "shape",
-    "one network, Gram matrices": "texture",
-    "two encoders, content": "shape",
-    "two encoders, style": "texture",
+    "shape encoder, content": "shape",
+    "shape encoder, Gram matrices": "texture",
+    "shape encoder, early Gram matrices": "texture",
+    "texture encoder, content": "texture",
 }
 """The factor that each space is meant for."""
 
@@ -106,9 +107,9 @@ def train(factor: str, seed: int, output: Path, *, number: int, epochs: int | No
 
 def spaces(shape: cnnlab.Trained, texture: cnnlab.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the features of images in each space, `[N, D]`, by the names of `OWN`."""
-    seen = content(shape, images)
-    features = (extract(shape, images, layer="pixels"), seen, style(shape, images), seen, content(texture, images))
-    return dict(zip(OWN, features, strict=True))
+    pixels, seen = extract(shape, images, layer="pixels"), content(shape, images)
+    gram, early = style(shape, images), style(shape, images, EARLY)
+    return dict(zip(OWN, (pixels, seen, gram, early, content(texture, images)), strict=True))
 
 
 def tell(train: np.ndarray, test: np.ndarray, known: Images, asked: Images) -> dict[str, float]:
@@ -156,11 +157,11 @@ def draw_planes(features: Mapping[str, np.ndarray], images: Images, path: Path) 
 
 
 def draw_nearest(features: Mapping[str, np.ndarray], images: Images, path: Path, *, queries: int = 8) -> None:
-    """Draws images beside their five nearest images in the spaces of content and of Gram matrices."""
+    """Draws images beside their five nearest images by content and by early Gram matrices of one network."""
     from sklearn.neighbors import NearestNeighbors
 
     near = {}
-    for name in ("one network, content", "one network, Gram matrices"):
+    for name in ("shape encoder, content", "shape encoder, early Gram matrices"):
         index = NearestNeighbors(n_neighbors=5).fit(features[name]).kneighbors(return_distance=False)
         near[name] = images["image"][index[:queries]]
     draw_neighbours(images["image"][:queries], near).savefig(path, dpi=90)

@@ -41,7 +41,7 @@ def test_orthogonal_compares_weights(tmp_path, monkeypatch, capsys):
 
 def test_content_style_asks_every_space_for_both_factors(content_style, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(content_style, "draw_planes", lambda *arguments: None)  # UMAP takes many seconds to import
-    model = content_style.EXPERIMENT.model.replace(stages=((4,), (4,)))
+    model = content_style.EXPERIMENT.model.replace(stages=((4,), (4,), (4,)))
     experiment = dataclasses.replace(content_style.EXPERIMENT, model=model)
     monkeypatch.setattr(content_style, "EXPERIMENT", experiment)
     tables = content_style.main(seeds=1, output=tmp_path, number=64, images=60, epochs=1)
