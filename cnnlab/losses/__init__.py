@@ -1,6 +1,7 @@
 """Losses as pure functions of arrays.
 
-Each returns one value per element or per image, which the tasks average; `orthogonality` is one of a kernel."""
+Each returns one value per element or per image, which the tasks average; `orthogonality` is one of a kernel.
+"""
 
 from cnnlab.losses.borders import border_weights, class_weights
 from cnnlab.losses.orthogonality import orthogonality
