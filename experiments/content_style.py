@@ -156,7 +156,7 @@ def draw_planes(features: Mapping[str, np.ndarray], images: Images, path: Path) 
     print(path)
 
 
-def draw_nearest(features: Mapping[str, np.ndarray], images: Images, path: Path, *, queries: int = 8) -> None:
+def draw_nearest(features: Mapping[str, np.ndarray], images: Images, path: Path, *, queries: int = 6) -> None:
     """Draws images beside their five nearest images by content and by early Gram matrices of one network."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -164,7 +164,7 @@ def draw_nearest(features: Mapping[str, np.ndarray], images: Images, path: Path,
     for name in ("shape encoder, content", "shape encoder, early Gram matrices"):
         index = NearestNeighbors(n_neighbors=5).fit(features[name]).kneighbors(return_distance=False)
         near[name] = images["image"][index[:queries]]
-    draw_neighbours(images["image"][:queries], near).savefig(path, dpi=90)
+    draw_neighbours(images["image"][:queries], near).savefig(path, dpi=75)
     print(path)
 
 

@@ -34,7 +34,9 @@ def draw_neighbours(images: np.ndarray, neighbours: Mapping[str, np.ndarray]) ->
         for row, nearest in zip(axes[:, start : start + near.shape[1]], near, strict=True):
             for axis, image in zip(row, nearest, strict=True):
                 show(axis, image)
-        axes[0, start].set_title(for_figure(name), fontsize="small", loc="left")
+        first = axes[0, start]
+        title = first.text(0, 1.1, for_figure(name), transform=first.transAxes, fontsize="small")
+        title.set_in_layout(False)  # it may be wider than an image
         for axis in axes[:, start]:  # a line between two spaces
             axis.add_artist(Line2D([-0.06] * 2, [0, 1], transform=axis.transAxes, color="black", clip_on=False))
         start += near.shape[1]
