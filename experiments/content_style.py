@@ -13,7 +13,7 @@ neighbours. `own less other` is what the linear classifiers know of the factor t
 they know of the other one, each on a scale from 0 (chance) to 1 (always right).
 
 `OUTPUT/content_style.png` shows the spaces as UMAP planes, coloured by shape above and by texture below;
-`OUTPUT/neighbours.png` shows images beside their nearest ones by content and by early Gram matrices of the first network.
+`OUTPUT/neighbours.png` shows images beside their nearest ones by content and by early Gram matrices of one network.
 """
 
 import dataclasses
