@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -55,8 +56,8 @@ def test_the_penalty_is_added_to_the_loss_and_its_gradient_to_the_step():
     batch = {"image": np.ones((2, 28, 28, 1), np.float32), "label": np.array([0, 1])}
     state = create_state(network, optimizer, batch["image"], jax.random.key(0))
     options = {"network": network, "task": tasks.Classification(), "optimizer": optimizer, "key": jax.random.key(1)}
-    without, plain = train_step(state, batch, **options)
-    penalised, metrics = train_step(state, batch, penalty=penalty, **options)
+    without, plain = jax.jit(functools.partial(train_step, **options))(state, batch)
+    penalised, metrics = jax.jit(functools.partial(train_step, penalty=penalty, **options))(state, batch)
     assert float(metrics["loss"] - plain["loss"]) == pytest.approx(float(penalty(state.params)), rel=1e-4)
     gradient = jax.grad(penalty)(state.params)["conv1"]["kernel"]
     difference = without.params["conv1"]["kernel"] - penalised.params["conv1"]["kernel"]
