@@ -26,7 +26,7 @@ from results import OFF, Options
 from study import Table, show
 
 import cnnlab
-from cnnlab.embeddings import content, extract, style
+from cnnlab.embeddings import content, extract, nearest_images, project, style
 from cnnlab.plots.canvas import new_figure
 from cnnlab.plots.neighbours import draw_neighbours
 from cnnlab.training.loop import train_plan
@@ -139,11 +139,9 @@ def disentangled(row: Mapping[str, float], own: str) -> float:
 
 def draw_planes(features: Mapping[str, np.ndarray], images: Images, path: Path) -> None:
     """Draws the UMAP plane of each space twice: coloured by shape above, by texture below."""
-    import umap
-
     figure, axes = new_figure(2, len(features), size=(2.7 * len(features), 5.6))
     for column, (name, points) in zip(axes.T, features.items(), strict=True):
-        plane = umap.UMAP(random_state=0, n_jobs=1).fit_transform(points)
+        plane = project(points, "umap")
         for axis, factor, names in zip(column, ("shape", "texture"), (SHAPES, TEXTURES), strict=True):
             for k, kind in enumerate(names):
                 axis.plot(*plane[images[factor] == k].T, ".", markersize=2.5, label=kind)
@@ -158,12 +156,9 @@ def draw_planes(features: Mapping[str, np.ndarray], images: Images, path: Path) 
 
 def draw_nearest(features: Mapping[str, np.ndarray], images: Images, path: Path, *, queries: int = 6) -> None:
     """Draws images beside their five nearest images by content and by early Gram matrices of one network."""
-    from sklearn.neighbors import NearestNeighbors
-
     near = {}
     for name in ("shape encoder, content", "shape encoder, early Gram matrices"):
-        index = NearestNeighbors(n_neighbors=5).fit(features[name]).kneighbors(return_distance=False)
-        near[name] = images["image"][index[:queries]]
+        near[name] = images["image"][nearest_images(features[name], 5)[0][:queries]]
     draw_neighbours(images["image"][:queries], near).savefig(path, dpi=75)
     print(path)
 
