@@ -1,6 +1,10 @@
-"""Losses as pure functions of arrays. Each returns one value per element or per image, which the tasks average."""
+"""Losses as pure functions of arrays.
+
+Each returns one value per element or per image, which the tasks average; `orthogonality` is one of a kernel.
+"""
 
 from cnnlab.losses.borders import border_weights, class_weights
+from cnnlab.losses.orthogonality import orthogonality
 from cnnlab.losses.overlap import BOXES, ciou_loss, diou_loss, giou_loss, iou_loss
 from cnnlab.losses.pointwise import (
     PIXELS,
@@ -35,6 +39,7 @@ __all__ = [
     "huber",
     "iou_loss",
     "jaccard",
+    "orthogonality",
     "squared_error",
     "tversky",
 ]

@@ -9,6 +9,7 @@ from cnnlab.ops.convolution import convolve, cross_correlate, depthwise_separabl
 from cnnlab.ops.filters import FILTERS, apply_filter
 from cnnlab.ops.matrices import connectivity_matrix, im2col
 from cnnlab.ops.pooling import adaptive_average_pool, average_pool, max_pool
+from cnnlab.ops.spectrum import frequency_matrices, singular_values
 from cnnlab.ops.transposed import transposed_convolution
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "cross_correlate",
     "depthwise_separable",
     "filters",
+    "frequency_matrices",
     "im2col",
     "max_pool",
+    "singular_values",
     "transposed_convolution",
 ]
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -130,6 +131,9 @@ class Training:
       maximise: whether larger values of the metric are better; needed only for metrics that cnnlab does not know.
       precision: floating-point type of the computation; parameters stay float32.
       ema: decay of a moving average of all variables, which evaluation uses; by default there is no average.
+      orthogonality: weight of the penalty that makes convolutions orthogonal; see `losses.orthogonality`. 0 is none.
+      orthogonal_layers: names of the layers that the penalty counts; by default all convolutions. The name of a module
+        stands for all convolutions and dense layers inside.
       accumulate: number of steps whose gradients are averaged for one update.
       evaluation_batch_size: number of examples in a batch of evaluation.
       save_minutes: minutes between two saves during a long epoch.
@@ -147,6 +151,8 @@ class Training:
     maximise: bool | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     ema: float | None = None
+    orthogonality: float = 0.0
+    orthogonal_layers: tuple[str, ...] = ()
     accumulate: int = 1
     evaluation_batch_size: int = 256
     save_minutes: float = 10.0
@@ -163,6 +169,15 @@ class Training:
             raise ValueError(f"save_minutes must be above 0, found {self.save_minutes}; set --training.save-minutes")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema must lie in 0..1, found {self.ema}; leave it out for no average")
+        if not 0 <= self.orthogonality < math.inf:
+            raise ValueError(
+                f"orthogonality must be 0 or more and finite, found {self.orthogonality}; set --training.orthogonality"
+            )
+        if self.orthogonal_layers and not self.orthogonality:
+            raise ValueError(
+                f"orthogonal_layers {', '.join(self.orthogonal_layers)} count only with a weight above 0; set "
+                "--training.orthogonality, such as 0.1"
+            )
 
 
 TABLES: dict[str, dict[str, Entry]] = {"model": MODELS, "data": SOURCES, "task": TASKS}

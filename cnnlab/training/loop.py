@@ -248,6 +248,7 @@ def step_function(plan: Plan) -> Step:
         "optimizer": plan.optimizer(),
         "prepare": prepare,
         "trainable": plan.experiment.optimizer.trainable,
+        "penalty": plan.penalty,
         "ema": plan.training.ema,
     }
     return lambda state, batch, key: train_step(state, batch, key=key, **options)

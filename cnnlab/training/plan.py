@@ -26,6 +26,8 @@ from cnnlab.training.automatic import choose
 from cnnlab.training.experiment import AUTO, TABLES, Choice, Experiment, Training, check_choice, with_defaults
 from cnnlab.training.hooks import Hooks, check_hooks, make_hooks
 from cnnlab.training.optimizer import METHODS, complete_optimizer, create_optimizer
+from cnnlab.training.orthogonal import orthogonal_penalty
+from cnnlab.training.step import Penalty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Plan:
       monitor: validation metric that chooses the best step.
       maximise: whether larger values of this metric are better.
       hooks: functions of the caller's own.
+      penalty: function of the parameters that is added to the loss, or None.
     """
 
     experiment: Experiment
@@ -49,6 +52,7 @@ class Plan:
     monitor: str
     maximise: bool
     hooks: Hooks = Hooks()
+    penalty: Penalty | None = None
 
     @property
     def training(self) -> Training:
@@ -125,10 +129,13 @@ def make_plan(
     network = in_precision(network, experiment.training.precision)
     variables, logits = check_fit(network, task, dataset)
     check_trainable(variables["params"], experiment.optimizer.trainable)
+    settings = experiment.training
+    orthogonal = {"weight": settings.orthogonality, "layers": settings.orthogonal_layers}
+    penalty = orthogonal_penalty(network, variables, dataset.spec.shape, **orthogonal)
     example = dataset["train"][np.arange(1)]
-    check_columns(example, experiment.training.augmentation)
+    check_columns(example, settings.augmentation)
     check_hooks(hooks, task, example, logits)
-    return Plan(experiment, dataset, network, task, *_monitor(experiment.training, task), hooks)
+    return Plan(experiment, dataset, network, task, *_monitor(settings, task), hooks, penalty)
 
 
 def _check_linen(network: Any) -> None:

@@ -17,6 +17,8 @@ from cnnlab.tasks import Task
 
 Metrics = dict[str, jax.Array]
 Batch = Mapping[str, jax.Array]
+Penalty = Callable[[Any], jax.Array]
+"""A function of the parameters that is added to the loss."""
 
 
 @struct.dataclass
@@ -86,6 +88,7 @@ def train_step(
     key: jax.Array,
     prepare: Callable[[Batch, jax.Array], Batch] = scale,
     trainable: tuple[str, ...] = (),
+    penalty: Penalty | None = None,
     ema: float | None = None,
 ) -> tuple[State, Metrics]:
     """Computes one gradient step and returns the new state and the step's metrics.
@@ -99,19 +102,21 @@ def train_step(
       key: key of the whole run; the step derives its own key from it and the step's number.
       prepare: function `(batch, key) -> batch` that normalises and augments on the device.
       trainable: layers whose parameters get gradients; by default all.
+      penalty: function of the parameters that is added to the loss; by default nothing is added.
       ema: decay of the moving average of all variables; by default there is no average.
 
     Returns:
-      `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch.
+      `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch, plus the penalty.
     """
     prepare_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     batch = prepare(batch, prepare_key)
 
     def objective(params):
+        params = frozen.hold(params, trainable)
         with frozen.frozen_batch_norms(trainable):
             logits, stats = cnn.apply(
                 network,
-                {"params": frozen.hold(params, trainable), **state.stats},
+                {"params": params, **state.stats},
                 batch["image"],
                 train=True,
                 rngs={"dropout": dropout_key, "params": dropout_key},  # Flax takes "params" for all other streams
@@ -119,7 +124,8 @@ def train_step(
             )
         value, weight = task.loss(logits, batch)
         weight = weight * batch.get("weight", 1.0)
-        return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-9), stats
+        loss = (value * weight).sum() / jnp.maximum(weight.sum(), 1e-9)
+        return loss if penalty is None else loss + penalty(params), stats
 
     (loss, stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
