@@ -1,0 +1,69 @@
+"""Labels that are likely wrong, by probabilities from networks that have not seen them: confident learning."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ConfidentErrors(NamedTuple):
+    """What the probabilities say of the given labels.
+
+    Attributes:
+      index: `[m]` examples whose label is likely wrong, the surest first.
+      suggested: `[m]` the class that each more likely has.
+      joint: `[k, k]` number of examples by given label and confident class; the off-diagonal ones are those of `index`.
+      threshold: `[k]` probability from which a class counts as confident; NaN for a class without examples.
+    """
+
+    index: np.ndarray
+    suggested: np.ndarray
+    joint: np.ndarray
+    threshold: np.ndarray
+
+
+def confident_errors(probs: np.ndarray, label: np.ndarray) -> ConfidentErrors:
+    """Finds examples that confidently belong to another class than their label says.
+
+    The threshold of a class is the mean of its probability over the examples with its label, so a class of which the
+    network is rarely sure has a low one. An example confidently belongs to the class with the largest probability among
+    those that reach their threshold; its label is likely wrong if that is another class. The surest are those whose
+    suggested class exceeds the given one by most. Labels of -1 are left out, and no class without examples is suggested.
+
+    Source: Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, 2021,
+    section 3.1 (the confident joint and its off-diagonal entries).
+
+    Args:
+      probs: `[n, k]` class probabilities from networks that did not learn from the label of the example.
+      label: `[n]` given labels, -1 = unknown.
+
+    Raises:
+      ValueError: shapes or labels do not fit, or fewer than two classes have labels.
+
+    >>> probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
+    >>> found = confident_errors(probs, np.array([0, 0, 1, 1, 1]))  # thresholds .85 and .583
+    >>> found.index.tolist(), found.suggested.tolist(), found.joint.tolist()
+    ([4], [0], [[1, 0], [1, 2]])
+    """
+    probs, label = np.asarray(probs, np.float64), np.asarray(label)
+    if probs.ndim != 2 or label.shape != probs.shape[:1]:
+        raise ValueError(f"probs must be [n, k] and label [n], found {list(probs.shape)} and {list(label.shape)}")
+    k = probs.shape[1]
+    if len(label) and not (-1 <= label.min() and label.max() < k):
+        raise ValueError(f"labels must lie in -1..{k - 1}, found {label.min()}..{label.max()}")
+    known = np.flatnonzero(label >= 0)
+    classes, counts = np.unique(label[known], return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"labels of {'one class' if len(classes) else 'no class'} cannot be told apart; give labelled examples of "
+            "two or more classes"
+        )
+    threshold = np.full(k, np.nan)
+    threshold[classes] = np.bincount(label[known], probs[known, label[known]], minlength=k)[classes] / counts
+    reached = np.where(probs[known] >= threshold, probs[known], -1)  # comparisons with NaN are false
+    guess, sure = reached.argmax(1), reached.max(1) >= 0
+    joint = np.zeros((k, k), int)
+    np.add.at(joint, (label[known][sure], guess[sure]), 1)
+    wrong = np.flatnonzero(sure & (guess != label[known]))
+    index, suggested = known[wrong], guess[wrong]
+    order = np.argsort(probs[index, label[index]] - probs[index, suggested], kind="stable")
+    return ConfidentErrors(index[order], suggested[order], joint, threshold)
