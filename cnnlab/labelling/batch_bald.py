@@ -46,8 +46,8 @@ def batch_bald(probs: np.ndarray, count: int, *, configurations: int = CONFIGURA
     systematically, from their distribution. The joint information of T passes is at most log T, so after that many
     nats the gains are 0 and the order is that of the passes' own mutual information.
 
-    Source: Kirsch, van Amersfoort and Gal, BatchBALD, NeurIPS 2019, algorithm 1. Conditional entropies replace the joint
-    entropies, of which they are the differences, so that no product of many probabilities underflows.
+    Source: Kirsch, van Amersfoort and Gal, BatchBALD, NeurIPS 2019, algorithm 1. Conditional entropies replace the
+    differences of joint entropies, so that no product of many probabilities underflows.
 
     Args:
       probs: `[N, T, K]` class probabilities of each image in each pass.
@@ -64,7 +64,7 @@ def batch_bald(probs: np.ndarray, count: int, *, configurations: int = CONFIGURA
     """
     if np.ndim(probs) != 3:
         raise ValueError(f"probs must be [N, T, K], found {list(np.shape(probs))}")
-    n, t, k = np.shape(probs)
+    n, t, _ = np.shape(probs)
     if not 1 <= count <= n:
         raise ValueError(f"count must lie in 1..{n}, the number of images, found {count}")
     if configurations < 1:

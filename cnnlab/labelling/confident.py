@@ -27,7 +27,7 @@ def confident_errors(probs: np.ndarray, label: np.ndarray) -> ConfidentErrors:
     The threshold of a class is the mean of its probability over the examples with its label, so a class of which the
     network is rarely sure has a low one. An example confidently belongs to the class with the largest probability among
     those that reach their threshold; its label is likely wrong if that is another class. The surest are those whose
-    suggested class exceeds the given one by most. Labels of -1 are left out, and no class without examples is suggested.
+    suggested class exceeds the given one by most. Labels of -1 are left out. No class without examples is suggested.
 
     Source: Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, 2021,
     section 3.1 (the confident joint and its off-diagonal entries).
@@ -48,7 +48,7 @@ def confident_errors(probs: np.ndarray, label: np.ndarray) -> ConfidentErrors:
     if probs.ndim != 2 or label.shape != probs.shape[:1]:
         raise ValueError(f"probs must be [n, k] and label [n], found {list(probs.shape)} and {list(label.shape)}")
     k = probs.shape[1]
-    if len(label) and not (-1 <= label.min() and label.max() < k):
+    if len(label) and (label.min() < -1 or label.max() >= k):
         raise ValueError(f"labels must lie in -1..{k - 1}, found {label.min()}..{label.max()}")
     known = np.flatnonzero(label >= 0)
     classes, counts = np.unique(label[known], return_counts=True)

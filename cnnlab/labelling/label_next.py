@@ -142,8 +142,8 @@ def _fitting_passes(members: Sequence[Trained], by: str, mc_samples: Passes | No
     if probs is None and (by == BATCH_BALD or (by != DIVERSE and ACQUISITIONS[by].probs)):
         others = [name for name, each in ACQUISITIONS.items() if not each.probs]
         raise ValueError(
-            f"{by} needs probabilities of classes, which a network for {task_name(first.task)} does not give; choose by "
-            f"{' or '.join([*others, DIVERSE])}"
+            f"{by} needs probabilities of classes, which a network for {task_name(first.task)} does not give; choose "
+            f"by {' or '.join([*others, DIVERSE])}"
         )
     if by == BATCH_BALD and probs.ndim != 2:
         raise ValueError(
@@ -157,9 +157,9 @@ def _fitting_passes(members: Sequence[Trained], by: str, mc_samples: Passes | No
             name for name, each in ACQUISITIONS.items() if not each.passes and (each.probs <= (probs is not None))
         ]
         raise ValueError(
-            f"{by} compares passes with dropout on, and {type(first.network).__name__} has no active dropout; choose by "
-            f"{', '.join(others + [DIVERSE])}, give several runs, whose predictions are compared instead, or train again "
-            "with dropout (such as --model.dropout 0.5)"
+            f"{by} compares passes with dropout on, and {type(first.network).__name__} has no active dropout; choose "
+            f"by {', '.join([*others, DIVERSE])}, give several runs, whose predictions are compared instead, or train "
+            "again with dropout (such as --model.dropout 0.5)"
         )
     if mc_samples == 1:
         raise ValueError(f"{by} compares passes, so mc_samples must be 2 or more, found 1")
