@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.runtime.compile import jit
 
 CONFIGURATIONS = 512  # combinations of classes of the chosen images that are followed
-_PORTION = 1 << 24  # probabilities that are computed at a time
+_BLOCK = 64  # images that are counted at a time
 
 
 class Batch(NamedTuple):
@@ -41,13 +40,13 @@ def batch_bald(probs: np.ndarray, count: int, *, configurations: int = CONFIGURA
     """Chooses images one by one, each with the largest mutual information given the labels of those before it.
 
     Two images that are alike tell the same twice, so the second gains little. By the chain rule the gain of an image
-    is the mean over the combinations of classes of the chosen images of H(y | combination), minus the mean entropy of
-    the passes. As long as all combinations fit in `configurations` they are counted; after that as many are drawn,
-    systematically, from their distribution. The joint information of T passes is at most log T, so after that many
-    nats the gains are 0 and the order is that of the passes' own mutual information.
+    is the mean, over the combinations of classes of the chosen images, of the mutual information of its label and the
+    passes given the combination. As long as all combinations fit in `configurations` they are counted; after that as
+    many are drawn from their distribution. T passes hold at most log T nats together. Once these are used up, gains are
+    0, and images follow in the order of their own mutual information.
 
-    Source: Kirsch, van Amersfoort and Gal, BatchBALD, NeurIPS 2019, algorithm 1. Conditional entropies replace the
-    differences of joint entropies, so that no product of many probabilities underflows.
+    Source: Kirsch, van Amersfoort and Gal, BatchBALD, NeurIPS 2019, algorithm 1. Conditional information
+    replaces the differences of joint entropies, so that no product of many probabilities underflows.
 
     Args:
       probs: `[N, T, K]` class probabilities of each image in each pass.
@@ -69,47 +68,54 @@ def batch_bald(probs: np.ndarray, count: int, *, configurations: int = CONFIGURA
         raise ValueError(f"count must lie in 1..{n}, the number of images, found {count}")
     if configurations < 1:
         raise ValueError(f"configurations must be 1 or more, found {configurations}")
-    rng = np.random.default_rng(seed)
-    probs = np.asarray(probs, np.float32)
-    table = jnp.asarray(probs)
-    doubt = np.asarray(_mean_entropy(table))
-    own = np.asarray(_conditional_entropy(table, jnp.ones(1), jnp.full((1, t), 1 / t))) - doubt
-    chosen = _Chosen(np.ones(1), np.full((1, t), 1 / t))
-    index, gain, open_ = [], [], np.ones(n, bool)
-    for _ in range(count):
-        gains = own if not index else np.asarray(_gains(table, doubt, chosen, configurations))
-        # Of images that tell nothing more, those come first that tell most alone.
-        order = np.lexsort((-own, -np.maximum(gains, 0).round(6)))
-        place = int(order[open_[order]][0])
+    rng, probs = np.random.default_rng(seed), np.asarray(probs, np.float32)
+    own = np.asarray(_conditional_information(probs, np.ones(1, np.float32), np.full((1, t), 1 / t, np.float32)))
+    chosen, bound, open_ = _Chosen(np.ones(1), np.full((1, t), 1 / t)), own.copy(), np.ones(n, bool)
+    index, gain = [], []
+    for number in range(count):
+        left = np.flatnonzero(open_)
+        if number:
+            _update(bound, left, probs, chosen, configurations)
+        # Of images that add nothing more, the one that tells most alone comes first.
+        place = int(left[np.lexsort((-own[left], -np.maximum(bound[left], 0).round(6)))[0]])
         open_[place] = False
         index.append(place)
-        gain.append(max(float(gains[place]), 0.0))
+        gain.append(max(float(bound[place]), 0.0))
         chosen = _extended(chosen, probs[place], configurations, rng)
     return Batch(np.array(index, int), np.array(gain))
 
 
-def _gains(table: jax.Array, doubt: np.ndarray, chosen: _Chosen, configurations: int) -> jax.Array:
-    """Returns the conditional mutual information `[N]`; combinations are padded, so that one program serves all."""
-    pad = max(configurations - len(chosen.share), 0)
+def _update(bound: np.ndarray, left: np.ndarray, probs: np.ndarray, chosen: _Chosen, configurations: int) -> None:
+    """Updates the gains `bound` `[N]` of the images that are left, in place, until the largest one is known.
+
+    What an image adds never grows, so an image whose last gain is below the best new one need not be computed.
+    """
+    pad = max(configurations - len(chosen.share), 0)  # one program serves all numbers of combinations
     share = np.pad(chosen.share, (0, pad)).astype(np.float32)
     weights = np.pad(chosen.weights, ((0, pad), (0, 0))).astype(np.float32)
-    return _conditional_entropy(table, share, weights) - doubt
+    order, best = left[np.argsort(-bound[left], kind="stable")], -np.inf
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        if bound[block[0]] <= best:
+            break
+        images = np.pad(block, (0, _BLOCK - len(block)), mode="edge")
+        bound[block] = np.asarray(_conditional_information(probs[images], share, weights))[: len(block)]
+        best = max(best, bound[block].max())
 
 
 @jit
-def _mean_entropy(probs: jax.Array) -> jax.Array:
-    return jax.scipy.special.entr(probs).sum(-1).mean(1)
+def _conditional_information(probs: jax.Array, share: jax.Array, weights: jax.Array) -> jax.Array:
+    """Returns the mutual information of each image's label and the passes, given the combination, `[N]`.
 
-
-@jit
-def _conditional_entropy(probs: jax.Array, share: jax.Array, weights: jax.Array) -> jax.Array:
-    """Returns the mean over combinations of the entropy of each image's label given the combination, `[N]`."""
+    Both entropies have the weights of the same combinations, so that their errors cancel: once only one pass is left,
+    the difference is 0 exactly.
+    """
 
     def of_image(each: jax.Array) -> jax.Array:
-        return share @ jax.scipy.special.entr(weights @ each).sum(-1)
+        entr = jax.scipy.special.entr
+        return share @ (entr(weights @ each).sum(-1) - weights @ entr(each).sum(-1))
 
-    size = max(1, _PORTION // (len(share) * probs.shape[-1]))
-    return jax.lax.map(of_image, probs, batch_size=min(size, len(probs)))
+    return jax.lax.map(of_image, probs, batch_size=min(_BLOCK, len(probs)))
 
 
 def _extended(chosen: _Chosen, probs: np.ndarray, most: int, rng: np.random.Generator) -> _Chosen:

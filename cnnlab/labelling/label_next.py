@@ -25,8 +25,7 @@ CHOICES = (*ACQUISITIONS, DIVERSE, BATCH_BALD)
 """The ways to choose: by a score of each image, or by what many images cover or tell together."""
 
 PASSES = 50  # of a single network, if the choice needs passes
-CANDIDATES = 10  # images among which `batch_bald` chooses, for each image to choose
-LEAST_CANDIDATES = 1000
+CANDIDATES, LEAST_CANDIDATES = 10, 1000  # images among which `batch_bald` chooses, for each one to choose, and at least
 
 
 class Suggestions(NamedTuple):
