@@ -31,7 +31,7 @@ from cnnlab.training.optimizer import create_optimizer
 from cnnlab.training.restore import evaluated_variables
 from cnnlab.training.step import create_state, train_step
 
-LABELS = (100, 200, 400, 800, 1400, 2000)
+LABELS = (100, 200, 500, 1000, 2000)
 CHOICES = ("random", "mutual_information", "batch_bald", "margin", "diverse")
 BATCH = 64
 COLOURS = ("#666666", "#0072b2", "#56b4e9", "#d55e00", "#009e73")
@@ -134,7 +134,7 @@ def main(
     output: Path = Path("runs/fashion_active"),
     pool: int = 10_000,
     labels: tuple[int, ...] = LABELS,
-    steps: int = 600,
+    steps: int = 500,
     choices: tuple[str, ...] = CHOICES,
     data: str = "fashion_mnist",
     recording: Options = OFF,

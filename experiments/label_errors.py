@@ -3,7 +3,7 @@
     cnnlab data prepare fashion_mnist
     python experiments/label_errors.py [--seeds 3] [--output runs/label_errors] [--record]
 
-Of 6,000 training images of Fashion-MNIST, 5 % get another label at random. A small network is trained on four folds
+Of 6,000 training images of Fashion-MNIST, 5 % get another label at random. LeNet5 is trained on four folds
 (`cnnlab.labelling.cross_validated`), and confident learning compares the labels with the probabilities of the fold left
 out. Precision and recall count flipped labels. A label that is found and was not flipped counts as a false alarm,
 although it may be an error of Fashion-MNIST's own. `precision, first` is that of as many labels as were flipped, from
@@ -25,10 +25,10 @@ from cnnlab.labelling import confident_errors, cross_validated
 from cnnlab.plots.gallery import gallery
 
 EXPERIMENT = cnnlab.Experiment(
-    model=cnnlab.Choice("convnet", stages=((16,), (32, 32)), dropout=0.3),
+    model=cnnlab.Choice("lenet5", dropout=0.3),
     data=cnnlab.Choice("fashion_mnist"),
-    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=5e-3, schedule="cosine"),
-    training=cnnlab.Training(epochs=12, batch_size=64, augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5)),
+    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine"),
+    training=cnnlab.Training(epochs=20, batch_size=64, augmentation=cnnlab.data.Augmentation(horizontal_flip=0.5)),
 )
 SHOWN = 20
 

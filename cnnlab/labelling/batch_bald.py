@@ -8,7 +8,8 @@ import numpy as np
 from cnnlab.runtime.compile import jit
 
 CONFIGURATIONS = 512  # combinations of classes of the chosen images that are followed
-_BLOCK = 64  # images that are counted at a time
+_BLOCK = 64  # images that are computed at a time
+_USED_UP = 0.05  # share of the first gain below which the choice begins anew
 
 
 class Batch(NamedTuple):
@@ -16,8 +17,8 @@ class Batch(NamedTuple):
 
     Attributes:
       index: `[k]` their numbers in the pool.
-      gain: `[k]` what the label of each tells in nats, once the labels of those before it are known; the sum is the
-        joint mutual information of all labels and the network.
+      gain: `[k]` what the label of each tells in nats, once the labels of those before it are known. Their sum is the
+        joint mutual information of the labels and the network, as long as the choice has not begun anew.
     """
 
     index: np.ndarray
@@ -42,8 +43,8 @@ def batch_bald(probs: np.ndarray, count: int, *, configurations: int = CONFIGURA
     Two images that are alike tell the same twice, so the second gains little. By the chain rule the gain of an image
     is the mean, over the combinations of classes of the chosen images, of the mutual information of its label and the
     passes given the combination. As long as all combinations fit in `configurations` they are counted; after that as
-    many are drawn from their distribution. T passes hold at most log T nats together. Once these are used up, gains are
-    0, and images follow in the order of their own mutual information.
+    many are drawn from their distribution. T passes hold at most log T nats together. Once these are used up, that is,
+    once the best gain is below a twentieth of the first one, the choice begins anew among the images that are left.
 
     Source: Kirsch, van Amersfoort and Gal, BatchBALD, NeurIPS 2019, algorithm 1. Conditional information
     replaces the differences of joint entropies, so that no product of many probabilities underflows.
@@ -70,14 +71,16 @@ def batch_bald(probs: np.ndarray, count: int, *, configurations: int = CONFIGURA
         raise ValueError(f"configurations must be 1 or more, found {configurations}")
     rng, probs = np.random.default_rng(seed), np.asarray(probs, np.float32)
     own = np.asarray(_conditional_information(probs, np.ones(1, np.float32), np.full((1, t), 1 / t, np.float32)))
-    chosen, bound, open_ = _Chosen(np.ones(1), np.full((1, t), 1 / t)), own.copy(), np.ones(n, bool)
-    index, gain = [], []
-    for number in range(count):
+    nothing = _Chosen(np.ones(1), np.full((1, t), 1 / t))
+    chosen, bound, open_ = nothing, own.copy(), np.ones(n, bool)
+    index, gain, first = [], [], own.max()
+    for _ in range(count):
         left = np.flatnonzero(open_)
-        if number:
+        if chosen is not nothing:
             _update(bound, left, probs, chosen, configurations)
-        # Of images that add nothing more, the one that tells most alone comes first.
-        place = int(left[np.lexsort((-own[left], -np.maximum(bound[left], 0).round(6)))[0]])
+            if bound[left].max() < _USED_UP * first:
+                chosen, bound, first = nothing, own.copy(), own[left].max()
+        place = int(left[bound[left].argmax()])
         open_[place] = False
         index.append(place)
         gain.append(max(float(bound[place]), 0.0))
