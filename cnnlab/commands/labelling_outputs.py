@@ -94,8 +94,8 @@ def show_suspects(run: str, data: str | None, *, split: str, folds: int, output:
     columns = (table[name] for name in ("given", "suggested", "confidence"))
     titles = [f"{given}\n→ {suggested} {sure:.2f}" for given, suggested, sure in zip(*columns, strict=True)]
     report = {"examples": found.examples, "in_doubt": number, "folds": found.folds, "labels": _records(table)}
-    pixels = found.images
-    _show(report, table, table, title, titles, lambda i: pixels[int(found.index[i])], output / "label_errors", json)
+    pixels, shown = found.images, {name: table[name] for name in table if name != "probability_of_given"}
+    _show(report, table, shown, title, titles, lambda i: pixels[int(found.index[i])], output / "label_errors", json)
 
 
 def _show(

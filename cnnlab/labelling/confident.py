@@ -9,9 +9,9 @@ class ConfidentErrors(NamedTuple):
     """What the probabilities say of the given labels.
 
     Attributes:
-      index: `[m]` examples whose label is likely wrong, the surest first.
-      suggested: `[m]` the class that each more likely has.
-      joint: `[k, k]` number of examples by given label and confident class; the off-diagonal ones are those of `index`.
+      index: `[m]` examples whose label is likely wrong, the one of the least probable label first.
+      suggested: `[m]` the most probable class of each.
+      joint: `[k, k]` the confident joint: number of examples by given label and confident class.
       threshold: `[k]` probability from which a class counts as confident; NaN for a class without examples.
     """
 
@@ -22,15 +22,16 @@ class ConfidentErrors(NamedTuple):
 
 
 def confident_errors(probs: np.ndarray, label: np.ndarray) -> ConfidentErrors:
-    """Finds examples that confidently belong to another class than their label says.
+    """Finds examples whose label is likely wrong: as many as the classes' confusions suggest, the least probable ones.
 
     The threshold of a class is the mean of its probability over the examples with its label, so a class of which the
     network is rarely sure has a low one. An example confidently belongs to the class with the largest probability among
-    those that reach their threshold; its label is likely wrong if that is another class. The surest are those whose
-    suggested class exceeds the given one by most. Labels of -1 are left out. No class without examples is suggested.
+    those that reach their threshold. The number of a label's examples that confidently belong to another class estimates
+    how many of its labels are wrong. As many examples, those to which the network gives that label the lowest
+    probability, are found, if another class is more probable. Labels of -1 are left out.
 
-    Source: Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, 2021,
-    section 3.1 (the confident joint and its off-diagonal entries).
+    Source: Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, 2021:
+    the confident joint of section 3.1, without its calibration, and pruning by class of section 3.2.
 
     Args:
       probs: `[n, k]` class probabilities from networks that did not learn from the label of the example.
@@ -63,7 +64,12 @@ def confident_errors(probs: np.ndarray, label: np.ndarray) -> ConfidentErrors:
     guess, sure = reached.argmax(1), reached.max(1) >= 0
     joint = np.zeros((k, k), int)
     np.add.at(joint, (label[known][sure], guess[sure]), 1)
-    wrong = np.flatnonzero(sure & (guess != label[known]))
-    index, suggested = known[wrong], guess[wrong]
-    order = np.argsort(probs[index, label[index]] - probs[index, suggested], kind="stable")
-    return ConfidentErrors(index[order], suggested[order], joint, threshold)
+    of_given = probs[np.arange(len(label)), label]
+    found = [
+        np.flatnonzero(label == k)[np.argsort(of_given[label == k], kind="stable")[:number]]
+        for k, number in zip(classes, (joint.sum(1) - np.diag(joint))[classes], strict=True)
+    ]
+    index = np.concatenate(found)
+    index = index[probs[index].argmax(1) != label[index]]
+    index = index[np.lexsort((index, of_given[index]))]
+    return ConfidentErrors(index, probs[index].argmax(1), joint, threshold)

@@ -24,8 +24,9 @@ class Suspects(NamedTuple):
     """Labels that are likely wrong.
 
     Attributes:
-      table: columns `[m]` by name, the surest error first: `rank` from 1; `file`, or `index` in the split; `given` and
-        `suggested`, names of classes; `confidence`, the probability of the suggested class; and `probability_of_given`.
+      table: columns `[m]` by name, the least probable label first: `rank` from 1; `file`, or `index` in the split;
+        `given` and `suggested`, names of classes; `confidence`, the probability of the suggested class; and
+        `probability_of_given`.
       examples: number of examples with a label.
       folds: number of networks that were trained for it; 0 if the run's own judged.
       index: `[m]` numbers of the examples in the split.
@@ -127,10 +128,11 @@ def _table(examples: Examples, probs: np.ndarray, label: np.ndarray, found, clas
 def _training_data(run: str | Path, dataset: Dataset, split: str, tell: Callable[[str], None]) -> Dataset | None:
     """Returns the data of a run if its network learnt from examples of a split, otherwise None."""
     learnt = load_config(run)["data"]["fingerprint"].get("train")
-    if dataset[split].digest() == learnt and "validation" in dataset.splits:
+    if learnt == dataset[split].digest() and "validation" in dataset.splits:
         return dataset
+    own = dataset if "train" in dataset.splits and learnt == dataset["train"].digest() else None
     try:
-        own = load_data(run)
+        own = load_data(run) if own is None else own
     except ValueError as error:
         tell(f"not checked whether the network has learnt from some of these examples: {error}")
         return None

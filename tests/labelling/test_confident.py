@@ -11,15 +11,21 @@ def test_the_confident_joint_is_that_of_hand_arithmetic():
     # Thresholds: (.8 + .6 + .3) / 3, (.9 + .25) / 2 and .7.
     np.testing.assert_allclose(found.threshold, [0.5667, 0.575, 0.7], atol=1e-4)
     assert found.joint.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
-    assert found.index.tolist() == [4, 2]  # .75 against .25 is surer than .7 against .3
+    assert found.index.tolist() == [4, 2]  # one of each label: .25 is less than .3
     assert found.suggested.tolist() == [0, 1]
 
 
-def test_a_class_of_low_confidence_has_a_low_threshold():
-    probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.55, 0.45]])
-    found = confident_errors(probs, np.array([0, 0, 1, 1, 0]))
-    assert found.index.tolist() == [4]  # .45 reaches .375, and .55 does not reach .783
-    assert found.suggested.tolist() == [1]
+def test_of_each_label_as_many_are_found_as_the_joint_suggests_and_the_least_probable():
+    probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55], [0.35, 0.65], [0.2, 0.8], [0.1, 0.9], [0.25, 0.75]])
+    found = confident_errors(probs, np.array([0, 0, 0, 0, 1, 1, 1]))
+    # Thresholds .625 and .8167. Two examples of label 0 are sure to be 0 and none to be 1; one of label 1 is sure.
+    assert found.joint.tolist() == [[2, 0], [0, 1]]
+    assert found.index.tolist() == []
+    probs[3] = [0.1, 0.9]
+    found = confident_errors(probs, np.array([0, 0, 0, 0, 1, 1, 1]))
+    # Thresholds .5625 and .8167: now one is sure to be 1.
+    assert found.joint.tolist() == [[2, 1], [0, 1]]
+    assert (found.index.tolist(), found.suggested.tolist()) == ([3], [1])
 
 
 def test_unknown_labels_are_left_out_and_absent_classes_never_suggested():
@@ -28,6 +34,18 @@ def test_unknown_labels_are_left_out_and_absent_classes_never_suggested():
     assert found.index.tolist() == []
     assert found.joint.sum() == 2
     assert np.isnan(found.threshold[2])
+
+
+def test_labels_flipped_on_purpose_are_found():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 5, 2000)
+    logits = rng.normal(0, 1, (2000, 5)) + 4.0 * np.eye(5)[truth]  # right in 98 % of cases
+    wrong = rng.random(2000) < 0.05
+    given = np.where(wrong, (truth + rng.integers(1, 5, 2000)) % 5, truth)
+    found = confident_errors(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), given)
+    assert wrong[found.index].mean() > 0.7
+    assert wrong[found.index].sum() / wrong.sum() > 0.9
+    assert (found.suggested == truth[found.index])[wrong[found.index]].mean() > 0.95
 
 
 @pytest.mark.parametrize(

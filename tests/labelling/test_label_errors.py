@@ -12,67 +12,76 @@ from cnnlab.tasks import Regression
 QUICK = cnnlab.Experiment(
     model=cnnlab.Choice("dense", features=(64,)),
     data=cnnlab.Choice("digits"),
-    optimizer=cnnlab.Optimizer(learning_rate=3e-3),
-    training=cnnlab.Training(epochs=12, batch_size=32),
+    training=cnnlab.Training(epochs=1, batch_size=20),
 )
 
 
-@pytest.fixture(scope="module")
-def flipped():
-    """Digits of which every twentieth training label is wrong: the dataset, and which labels are."""
+def some(train, validation=20):
+    """The first digits of the training and validation splits."""
     data = cnnlab.data.digits()
-    columns = dict(data["train"].columns)
-    wrong = np.arange(len(columns["label"])) % 20 == 0
-    columns["label"] = np.where(wrong, (columns["label"] + 3) % 10, columns["label"]).astype(np.int32)
-    return dataclasses.replace(data, splits=dict(data.splits) | {"train": Examples(columns)}), wrong
+    sizes = {"train": train, "validation": validation, "test": 100}
+    splits = {split: Examples(data[split][np.arange(size)]) for split, size in sizes.items()}
+    return Dataset("digits", data.spec, splits)
 
 
 @pytest.fixture(scope="module")
-def learnt(flipped, tmp_path_factory):
-    """The directory of a run that has learnt from the flipped labels."""
-    path = tmp_path_factory.mktemp("runs") / "digits"
-    cnnlab.train(QUICK, path, data=flipped[0], quiet=True)
-    return path
+def learnt(tmp_path_factory):
+    """A run of one epoch: its data and its directory."""
+    path, data = tmp_path_factory.mktemp("runs") / "digits", some(120)
+    cnnlab.train(QUICK, path, data=data, quiet=True)
+    return data, path
 
 
-def test_labels_flipped_on_purpose_are_found(flipped, learnt, tmp_path):
-    data, wrong = flipped
+def test_examples_that_a_run_has_learnt_from_are_judged_by_networks_that_have_not(learnt, tmp_path):
+    data, run = learnt
     said = []
-    found = label_errors(learnt, data, folds=3, directory=tmp_path, quiet=True, tell=said.append)
-    assert wrong[found.index].mean() > 0.6
-    assert wrong[found.index].sum() / wrong.sum() > 0.85
-    assert found.folds == 3
-    assert found.table["given"][0] == str(data["train"].column("label")[found.index[0]])
-    assert "has learnt from these" in said[-1]
-    assert "3 networks are trained for 12 epochs" in said[-1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold1", "fold2", "fold3"]
+    found = label_errors(run, data, folds=2, directory=tmp_path, quiet=True, tell=said.append)
+    assert found.folds == 2
+    assert "has learnt from these 120 examples, so 2 networks are trained for 1 epochs, each on 60" in said[-1]
+    probs = np.zeros((120, 10))
+    place = fold_of(data["train"].column("label"), 2, seed=0)
+    for fold in range(2):
+        own = cnnlab.load(tmp_path / f"fold{fold + 1}")
+        probs[place == fold] = cnnlab.predict(own, data["train"].column("image")[place == fold]).probs
+    expected = confident_errors(probs, data["train"].column("label"))
+    assert found.index.tolist() == expected.index.tolist()
+    names = np.array(data.spec.classes)
+    assert found.table["suggested"].tolist() == names[expected.suggested].tolist()
 
 
-def test_data_that_a_network_has_not_learnt_from_needs_no_training(flipped, learnt):
-    data, _ = flipped
+def test_a_fold_is_judged_by_the_network_that_learnt_from_the_others(learnt, tmp_path):
+    data, _ = learnt
+    probs = cross_validated(QUICK, data, folds=2, quiet=True)
+    place = fold_of(data["train"].column("label"), 2, seed=0)
+    rest = {"train": Examples(data["train"][place == 1]), "validation": data["validation"]}
+    trained = cnnlab.train(QUICK, tmp_path / "run", data=Dataset("digits", data.spec, rest), quiet=True)
+    expected = cnnlab.predict(trained, data["train"].column("image")[place == 0]).probs
+    np.testing.assert_allclose(probs[place == 0], expected, atol=1e-5)
+
+
+def test_a_folder_with_images_of_the_training_is_cross_validated(learnt, tmp_path):
+    data, run = learnt
+    mixed = {
+        name: np.concatenate([data["test"].column(name), data["train"].column(name)[:5]]) for name in ("image", "label")
+    }
     said = []
-    found = label_errors(learnt, data, split="test", tell=said.append)
-    trained = cnnlab.load(learnt)
+    options = {"split": "test", "directory": tmp_path, "quiet": True, "tell": said.append, "folds": 2}
+    splits = dict(data.splits) | {"test": Examples(mixed)}
+    with_copies = dataclasses.replace(data, splits=splits)
+    assert label_errors(run, with_copies, **options).folds == 2
+    assert "5 of these examples, or more, are among the images that the network learnt from" in said[0]
+
+
+def test_data_that_a_network_has_not_learnt_from_needs_no_training(learnt):
+    data, run = learnt
+    said = []
+    found = label_errors(run, data, split="test", tell=said.append)
+    trained = cnnlab.load(run)
     probs = cnnlab.predict(trained, data["test"].column("image")).probs
     assert found.index.tolist() == confident_errors(probs, data["test"].column("label")).index.tolist()
     assert found.folds == 0
+    assert "judges them itself" in said[-1]
     assert label_errors(trained, data, split="test").index.tolist() == found.index.tolist()
-
-
-def test_each_example_is_judged_by_the_network_that_has_not_seen_it(flipped):
-    data, _ = flipped
-    few = {"train": Examples(data["train"][np.arange(60)]), "validation": Examples(data["validation"][np.arange(10)])}
-    small = Dataset("few", data.spec, few)
-    quick = dataclasses.replace(QUICK, training=cnnlab.Training(epochs=1, batch_size=10))
-    probs = cross_validated(quick, small, folds=2, quiet=True)
-    place = fold_of(small["train"].column("label"), 2, seed=0)
-    rest = {"train": Examples(small["train"][place == 1]), "validation": small["validation"]}
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        trained = cnnlab.train(quick, folder, data=Dataset("few", data.spec, rest), quiet=True)
-    expected = cnnlab.predict(trained, small["train"].column("image")[place == 0]).probs
-    np.testing.assert_allclose(probs[place == 0], expected, atol=1e-5)
 
 
 def test_folds_deal_out_every_class_evenly():
@@ -83,10 +92,9 @@ def test_folds_deal_out_every_class_evenly():
         fold_of(label, 17, seed=0)
 
 
-def test_tasks_and_data_without_labels_are_refused(flipped, learnt):
-    data, _ = flipped
-    trained = cnnlab.load(learnt)
-    images = Examples({"image": data["test"].column("image")})
+def test_tasks_and_data_without_labels_are_refused(learnt):
+    data, run = learnt
+    trained, images = cnnlab.load(run), Examples({"image": data["test"].column("image")})
     with pytest.raises(ValueError, match="has no labels to check"):
         label_errors(trained, dataclasses.replace(data, splits={"test": images}), split="test")
     with pytest.raises(ValueError, match="one label per image; the task here is regression"):
