@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> None:
         count: int = 100,
         by: Literal[
             "mutual_information", "entropy", "margin", "least_confidence", "variance", "diverse", "batch_bald"
-        ] = "mutual_information",
+        ] = "margin",
         mc: int | Literal["auto"] | None = None,
         seed: int = 0,
         skip_unreadable: bool = False,
@@ -37,10 +37,10 @@ def run(arguments: Sequence[str]) -> None:
             paths: photos without labels, files and folders; run directories before them join the first one, and their
                 disagreement takes the place of that of the passes.
             count: number of photos to choose; all of them if there are fewer.
-            by: what decides. One by one: mutual_information (BALD; the passes disagree), entropy (all doubt), margin
-                (two classes are close), least_confidence, or variance, also of regressions. Together: diverse (photos
-                that cover the pool and are far from the run's training images) or batch_bald (photos whose labels tell
-                most together).
+            by: what decides. One by one: margin (two classes are close), entropy (all doubt), least_confidence,
+                mutual_information (BALD; the passes disagree), or variance, also of regressions. Together: diverse
+                (photos that cover the pool and are far from the run's training images) or batch_bald (photos whose
+                labels tell most together).
             mc: number of MC-Dropout passes, or auto for as many as are needed; by default 50 if the choice needs them.
             seed: seed of the dropout masks.
             skip_unreadable: leave out files that are damaged or no image, and print their names.

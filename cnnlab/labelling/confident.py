@@ -26,9 +26,9 @@ def confident_errors(probs: np.ndarray, label: np.ndarray) -> ConfidentErrors:
 
     The threshold of a class is the mean of its probability over the examples with its label, so a class of which the
     network is rarely sure has a low one. An example confidently belongs to the class with the largest probability among
-    those that reach their threshold. The number of a label's examples that confidently belong to another class estimates
-    how many of its labels are wrong. As many examples, those to which the network gives that label the lowest
-    probability, are found, if another class is more probable. Labels of -1 are left out.
+    those that reach their threshold. How many examples of a label confidently belong to another class estimates how
+    many of its labels are wrong. As many examples of it are found, those with the lowest probability of that label, if
+    another class is more probable. Labels of -1 are left out.
 
     Source: Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70, 2021:
     the confident joint of section 3.1, without its calibration, and pruning by class of section 3.2.

@@ -57,7 +57,7 @@ def label_next(
     images: Images,
     *,
     count: int,
-    by: str = "mutual_information",
+    by: str = "margin",
     mc_samples: Passes | None = None,
     labelled: Examples | np.ndarray | None = None,
     seed: int = 0,
@@ -103,7 +103,7 @@ def label_next(
     pool = read_pool(
         members,
         images,
-        acquisition=ACQUISITIONS.get(by, ACQUISITIONS["mutual_information"]) if by != DIVERSE else None,
+        acquisition=None if by == DIVERSE else ACQUISITIONS.get(by, ACQUISITIONS["mutual_information"]),
         with_features=by == DIVERSE,
         most_candidates=max(CANDIDATES * count, LEAST_CANDIDATES) if by == BATCH_BALD else 0,
         mc_samples=_fitting_passes(members, by, mc_samples),

@@ -33,7 +33,8 @@ def rows(path):
 
 
 def test_label_next_writes_a_ranked_table_and_a_contact_sheet(run, pool, capsys):
-    assert main(["label-next", str(run), pool, "--count", "5", "--mc", "4", "--output", "out", "--json"]) == 0
+    options = ["--count", "5", "--by", "mutual_information", "--mc", "4", "--output", "out", "--json"]
+    assert main(["label-next", str(run), pool, *options]) == 0
     out = json.loads(capsys.readouterr().out)
     table = rows("out/label_next.csv")
     assert [row["file"] for row in table] == [record["file"] for record in out["chosen"]]
@@ -68,7 +69,7 @@ def test_label_next_names_what_cannot_be_read_and_what_is_missing(run, pool, cap
     ]:
         assert main(["label-next", str(run), *arguments]) == code
         assert message in capsys.readouterr().err
-    assert main(["label-next", str(run), pool, "--skip-unreadable", "--mc", "2", "--output", "out"]) == 0
+    assert main(["label-next", str(run), pool, "--skip-unreadable", "--output", "out"]) == 0
     assert "left out: " in capsys.readouterr().err
 
 

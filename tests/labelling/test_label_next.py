@@ -39,7 +39,7 @@ def test_the_images_of_most_entropy_come_first(trained):
 def test_mutual_information_is_that_of_mc_dropout(trained):
     key = jax.random.fold_in(jax.random.key(3), 0)
     expected = cnnlab.mc_predict(trained, IMAGES, key=key, num_samples=7).mutual_information
-    table = label_next(trained, IMAGES, count=30, mc_samples=7, seed=3).table
+    table = label_next(trained, IMAGES, count=30, by="mutual_information", mc_samples=7, seed=3).table
     np.testing.assert_allclose(table["score"], np.sort(expected)[::-1], atol=1e-6)
 
 
@@ -48,7 +48,7 @@ def test_several_networks_take_the_place_of_the_passes():
     each = np.stack([np.asarray(cnnlab.predict(one, IMAGES).probs) for one in members])
     doubt = lambda p: -(p * np.log(p)).sum(-1)  # noqa: E731
     expected = doubt(each.mean(0)) - doubt(each).mean(0)
-    assert label_next(members, IMAGES, count=1).table["index"][0] == expected.argmax()
+    assert label_next(members, IMAGES, count=1, by="mutual_information").table["index"][0] == expected.argmax()
 
 
 def test_diverse_is_k_centre_in_the_space_of_features(trained):
@@ -60,7 +60,7 @@ def test_diverse_is_k_centre_in_the_space_of_features(trained):
 
 def test_the_same_image_is_told_by_a_score_and_passed_over_by_diverse(trained):
     pool = np.concatenate([IMAGES[:3], IMAGES[:3]])
-    told = label_next(trained, pool, count=6, by="margin")
+    told = label_next(trained, pool, count=6)
     copies = dict(zip(told.table["index"].tolist(), told.table["duplicate_of"].tolist(), strict=True))
     ranks = dict(zip(told.table["index"].tolist(), told.table["rank"].tolist(), strict=True))
     for first in range(3):
@@ -71,7 +71,7 @@ def test_the_same_image_is_told_by_a_score_and_passed_over_by_diverse(trained):
 
 
 def test_batch_bald_does_not_ask_twice_for_what_two_alike_images_tell(trained):
-    best = label_next(trained, IMAGES, count=1).table["index"][0]
+    best = label_next(trained, IMAGES, count=1, by="mutual_information").table["index"][0]
     pool = np.concatenate([IMAGES, IMAGES[[best]]])
     table = label_next(trained, pool, count=3, by="batch_bald", mc_samples=30).table
     assert table["score"].tolist() == sorted(table["score"], reverse=True)
@@ -82,7 +82,7 @@ def test_a_segmentation_scores_the_mean_over_its_pixels():
     trained = network("unet", Segmentation(), width=2, depth=1, spatial_dropout=0.2)
     key = jax.random.fold_in(jax.random.key(0), 0)
     expected = np.asarray(cnnlab.mc_predict(trained, IMAGES, key=key, num_samples=4).mutual_information).mean((1, 2))
-    table = label_next(trained, IMAGES, count=30, mc_samples=4).table
+    table = label_next(trained, IMAGES, count=30, by="mutual_information", mc_samples=4).table
     np.testing.assert_allclose(table["score"], np.sort(expected)[::-1], atol=1e-6)
     assert "prediction" not in table
     with pytest.raises(
@@ -101,7 +101,7 @@ def test_a_regression_is_chosen_by_variance_or_diversity():
 def test_a_network_without_dropout_is_told_what_works():
     plain = network("linear")
     with pytest.raises(ValueError, match=r"Linear has no active dropout; choose by entropy, margin.* several runs"):
-        label_next(plain, IMAGES, count=1)
+        label_next(plain, IMAGES, count=1, by="mutual_information")
     for by in ("entropy", "margin", "least_confidence", "diverse"):
         assert len(label_next(plain, IMAGES, count=1, by=by).table["rank"]) == 1
 
@@ -111,7 +111,7 @@ def test_a_network_without_dropout_is_told_what_works():
     [
         ({"count": 0}, "count must be 1 or more"),
         ({"count": 1, "by": "entropie"}, "did you mean 'entropy'"),
-        ({"count": 1, "mc_samples": 1}, "must be 2 or more"),
+        ({"count": 1, "by": "variance", "mc_samples": 1}, "must be 2 or more"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(trained, options, message):
