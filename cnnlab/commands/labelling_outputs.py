@@ -1,5 +1,6 @@
 """The output of `cnnlab label-next` and `cnnlab label-errors`: a short table, a CSV file and a contact sheet."""
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +88,10 @@ def show_suspects(run: str, data: str | None, *, split: str, folds: int, output:
     """Looks for label errors, writes the files and prints the table."""
     directory = output / "folds"
     found = label_errors(run, data, split=split, folds=folds, directory=directory, quiet=False, tell=_tell)
-    shutil.rmtree(directory, ignore_errors=True)
+    for fold in range(found.folds):
+        shutil.rmtree(directory / f"fold{fold + 1}", ignore_errors=True)
+    with contextlib.suppress(OSError):  # something else is in it, or no fold was trained
+        directory.rmdir()
     table, number = found.table, len(found.index)
     share = number / found.examples
     title = f"{number:,} of {found.examples:,} labels ({100 * share:.1f} %) are in doubt"
