@@ -1,6 +1,6 @@
 """Finds labels that are likely wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from cnnlab.data import Dataset, Examples
 from cnnlab.data.duplicates import find_duplicates
 from cnnlab.evaluation.evaluate import check_data, own_batch_size, own_data
-from cnnlab.labelling.confident import confident_errors
+from cnnlab.labelling.confident import ConfidentErrors, confident_errors
 from cnnlab.labelling.cross_validation import FOLDS, cross_validated
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete, task_name
@@ -109,20 +109,19 @@ def label_errors(
     )
 
 
-def _table(examples: Examples, probs: np.ndarray, label: np.ndarray, found, classes) -> dict[str, np.ndarray]:
-    index, names = found.index, np.array(classes, object)
-    files = getattr(examples, "files", None)
-    place = {"index": index} if files is None else {"file": np.asarray(files, object)[index]}
-    return (
-        {"rank": np.arange(1, len(index) + 1)}
-        | place
-        | {
-            "given": names[label[index]],
-            "suggested": names[found.suggested],
-            "confidence": probs[index, found.suggested].astype(float),
-            "probability_of_given": probs[index, label[index]].astype(float),
-        }
-    )
+def _table(
+    examples: Examples, probs: np.ndarray, label: np.ndarray, found: ConfidentErrors, classes: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Returns the table of `Suspects`."""
+    index, names, files = found.index, np.array(classes, object), getattr(examples, "files", None)
+    table = {"rank": np.arange(1, len(index) + 1)}
+    table |= {"index": index} if files is None else {"file": np.asarray(files, object)[index]}
+    return table | {
+        "given": names[label[index]],
+        "suggested": names[found.suggested],
+        "confidence": probs[index, found.suggested].astype(float),
+        "probability_of_given": probs[index, label[index]].astype(float),
+    }
 
 
 def _training_data(run: str | Path, dataset: Dataset, split: str, tell: Callable[[str], None]) -> Dataset | None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.cli import main
+from cnnlab.labelling.label_next import CHOICES
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,12 @@ def test_label_next_names_what_cannot_be_read_and_what_is_missing(run, pool, cap
         assert message in capsys.readouterr().err
     assert main(["label-next", str(run), pool, "--skip-unreadable", "--output", "out"]) == 0
     assert "left out: " in capsys.readouterr().err
+
+
+def test_label_next_offers_every_choice(capsys):
+    assert main(["label-next", "RUN", "photos", "--by", "nonsense"]) == 2
+    message = capsys.readouterr().err
+    assert all(name in message for name in CHOICES)
 
 
 def test_label_errors_judges_a_folder_by_the_run_itself(run, capsys):
