@@ -52,13 +52,22 @@ GROUPS = (
     "regression",
     "explanations",
     "features",
+    "labelling",
     "speed",
 )
 END = "<!-- end of results -->"
 
 Entry = dict[str, Any]
 Group = Literal[
-    "classification", "uncertainty", "segmentation", "detection", "regression", "explanations", "features", "speed"
+    "classification",
+    "uncertainty",
+    "segmentation",
+    "detection",
+    "regression",
+    "explanations",
+    "features",
+    "labelling",
+    "speed",
 ]
 
 HEADLINES = (

@@ -25,6 +25,7 @@ RUNS = {
     "explanations.md": "runs/named",
     "features.md": "runs/named",
     "figures.md": "runs/photos",
+    "labelling.md": "runs/photos",
     "runs.md": "runs/photos",
 }
 """The run that RUN stands for on each page."""
@@ -35,6 +36,7 @@ SMALLER = {
     "embeddings.md": {"new/": "plots/images", "umap": "pca", "17": "0", "25": "1", "31": "2"},
     "explanations.md": {"1024": "0", "2048": "0", "250": "3"},
     "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
+    "labelling.md": {"unlabelled/": "new/", "labelled/": "photos/", "RUN2": "runs/mine", "RUN3": "runs/a", "50": "3"},
     "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
     "segmentation.md": {
         "256": "32",

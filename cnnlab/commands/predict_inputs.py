@@ -95,18 +95,27 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
         )
     if request.format not in ("json", "csv") and not request.output:
         raise Misuse(f"--format {request.format} writes files: add --output DIR")
-    if len({Path(run).resolve() for run in runs}) < len(runs):
-        raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble needs different runs")
-    if several:
-        from cnnlab.uncertainty.ensemble import check_alone
-
-        try:
-            check_alone(len(runs), **{"--mc": request.mc, "--calibrated": photos.calibrated or None})
-        except ValueError as error:
-            advice = "leave out --mc and --calibrated, which are for a single run, or name a single run"
-            raise Misuse(f"{' and '.join(runs)} are an ensemble; {advice}") from error
+    check_runs(runs, **{"--mc": request.mc, "--calibrated": photos.calibrated or None})
     if photos.group and not (isinstance(request.mc, int) or several):
         raise Misuse("--group is for the detections of several passes; add --mc and their number, such as --mc 30")
+
+
+def check_runs(runs: Sequence[str], **alone: Any) -> None:
+    """Raises `Misuse` if a run is named twice, or if several runs get an option of a single run.
+
+    Args:
+      runs: run directories.
+      **alone: options of a single run by their flags; None if an option is not used.
+    """
+    if len({Path(run).resolve() for run in runs}) < len(runs):
+        raise Misuse(f"{' and '.join(runs)} name a run twice; an ensemble needs different runs")
+    from cnnlab.uncertainty.ensemble import check_alone
+
+    try:
+        check_alone(len(runs), **alone)
+    except ValueError as error:
+        which = f"{' and '.join(alone)}, which {'are' if len(alone) > 1 else 'is'} for a single run"
+        raise Misuse(f"{' and '.join(runs)} are an ensemble; leave out {which}, or name a single run") from error
 
 
 def _not_of_videos(photos: PhotoOptions) -> bool:
@@ -129,7 +138,7 @@ def photos_and_sheets(
     from cnnlab.files.listing import find_images
     from cnnlab.predictions.options import takes
 
-    files = [file for file in find_images(paths) if not _is_result(file, paths, request.output)]
+    files = [file for file in find_images(paths) if not is_result(file, paths, request.output)]
     files, sheets = _sheets(trained, files, request.tile, unreadable)
     if sheets and request.photos.invert:
         raise Misuse(f"--invert is for photos, and {sheets[0]} is a sheet; invert the file")
@@ -169,7 +178,7 @@ def _is_video(path: Path, *, folders: bool) -> bool:
     return folders if path.is_dir() else path.suffix.lower() in SUFFIXES
 
 
-def _is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
+def is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
     """Returns whether a file is a result of an earlier call, whose output directory is inside one of the folders."""
     if not output:
         return False

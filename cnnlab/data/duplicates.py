@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,36 @@ def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
     pairs = [("train", "validation"), ("train", "test"), ("validation", "test")]
     counts = {(a, b): _compare(chosen[a], chosen[b]) for a, b in pairs if a in chosen and b in chosen}
     return {pair: count for pair, count in counts.items() if count.same or count.alike}
+
+
+def make_lookout() -> Callable[[np.ndarray], int | None]:
+    """Returns a function that recognises images: it returns the number of an earlier image that is the same or alike.
+
+    For an image `[H, W, C]` that is like none before, the function returns None and remembers it by the next number,
+    from 0. Images look the same as in `find_duplicates`; their sizes may differ.
+
+    >>> look, image = make_lookout(), np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    >>> look(image), look(255 - image), look(image)
+    (None, None, 0)
+    """
+    digests: dict[bytes, int] = {}
+    hashes: list[np.uint64] = []
+    fine: list[np.ndarray] = []
+
+    def look(image: np.ndarray) -> int | None:
+        (digest,), (codes, values) = _digests(image[None], np.arange(1)), _looks(image[None], np.arange(1))
+        if digest in digests:
+            return digests[digest]
+        if hashes and values.any():
+            near = np.flatnonzero(np.bitwise_count(np.array(hashes) ^ codes[0]) <= BITS)
+            if len(near) and (score := np.array([fine[i] @ values[0] for i in near])).max() >= ALIKE:
+                return int(near[score.argmax()])
+        digests[digest] = len(hashes)
+        hashes.append(codes[0])
+        fine.append(values[0])
+        return None
+
+    return look
 
 
 FEW = 0.01

@@ -1,1 +1,5 @@
 """Which images to label next, and which labels are likely wrong."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,7 +17,7 @@ from cnnlab.files.photo import Photo
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs
-from cnnlab.trained import Passes, Trained, predict
+from cnnlab.trained import Passes, Trained, outputs, predict
 from cnnlab.uncertainty.ensemble import ensemble_average, members_of
 from cnnlab.uncertainty.monte_carlo import mc_predict
 
@@ -123,7 +123,7 @@ def predict_images(
             options = {"num_samples": mc_samples, "return_samples": each_pass}
             prediction = mc_predict(members[0], stack, key=jax.random.fold_in(key, number), **options)
         if each_pass:
-            prediction = Prediction({**prediction, "passes": _decode_each(members[0], prediction.samples)})
+            prediction = Prediction({**prediction, "passes": _decode_each(members[0], prediction.samples, stack)})
         prediction = jax.device_get(Prediction({name: leaf for name, leaf in prediction.items() if name != "samples"}))
         if fitted is not None:
             prediction = _calibrated(prediction, fitted, stack)
@@ -163,9 +163,10 @@ def _batches(images: Iterable[np.ndarray], most: int, usual: tuple[int, ...]) ->
 
 
 @jit
-def _decode_each(trained: Trained, samples: Outputs) -> Prediction:
-    """Decodes each pass of `samples` `[B, T, ...]` separately."""
-    return jax.lax.map(trained.task.decode, samples)
+def _decode_each(trained: Trained, samples: Outputs | jax.Array, images: jax.Array) -> Prediction:
+    """Decodes each pass of `samples` `[B, T, ...]` separately; a task's only output is an array without its name."""
+    names = jax.tree.structure(jax.eval_shape(lambda x: outputs(trained, x), images))
+    return jax.lax.map(trained.task.decode, jax.tree.unflatten(names, jax.tree.leaves(samples)))
 
 
 def _calibrated(prediction: Prediction, fitted: PostHoc, images: np.ndarray) -> Prediction:

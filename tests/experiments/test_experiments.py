@@ -513,3 +513,22 @@ def test_var_y_of_a_unet_that_interpolates_has_no_chequerboard_and_the_papers_ha
     assert power["bilinear"] < 2
     assert power["transposed"] > 5
     assert (tmp_path / "upsampling.png").exists()
+
+
+def test_labels_are_bought_at_random_and_by_choice_from_the_same_start(tmp_path, capsys):
+    module = script("fashion_active.py")
+    options = {"pool": 100, "labels": (10, 20), "steps": 2, "data": "digits"}
+    tables = module.main(seeds=2, output=tmp_path, choices=("random", "diverse"), **options)
+    first = [table["accuracy, 10 labels"] for table in tables.values()]
+    assert first[0].tolist() == first[1].tolist()
+    assert (tmp_path / "active.png").exists()
+    assert module.labels_for(0.7, (100, 200, 400), np.array([0.6, 0.8, 0.9])) == pytest.approx(150)
+
+
+def test_labels_are_flipped_and_looked_for(tmp_path, capsys):
+    module = script("label_errors.py")
+    truth = np.arange(100) % 10
+    given = module.flipped(truth, 0.05, 10, seed=0)
+    assert (given != truth).sum() == 5
+    table = module.main(seeds=1, output=tmp_path, number=100, folds=2, epochs=1, data="digits")
+    assert set(table) >= {"found", "precision", "recall", "precision, first"}
