@@ -25,6 +25,7 @@ from study import Table, show
 import cnnlab
 from cnnlab.embeddings import Space, extract, project
 from cnnlab.embeddings.embed import Embedding, measured, quality_text
+from cnnlab.embeddings.project import PROJECTIONS
 from cnnlab.files.figures import save_figures
 from cnnlab.plots.planes import draw_planes
 
@@ -73,7 +74,8 @@ def main(
             print(f"{method} of {name}: {seconds:.1f} s")
             show(f"MNIST, {method} of {name}", tables[name, method], recording, group="features")
             planes[f"{method} of {name}"] = embedding.plane
-            titles[f"{method} of {name}"] = f"{method} of {name}\n{quality_text(embedding.quality[method])}"
+            scores = quality_text(embedding.quality[method])
+            titles[f"{method} of {name}"] = f"{PROJECTIONS[method].title} of {name}\n{scores}"
         space = Space(features, labels=[classes[k] for k in labels])
         tables[name, "arithmetic"] = arithmetic(space, labels)
         show(f"MNIST, sums of {name}", tables[name, "arithmetic"], recording, group="features")
