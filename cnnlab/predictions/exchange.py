@@ -155,6 +155,10 @@ def _voc(predicted: Sequence[Predicted], classes: Sequence[str], directory: Path
 
 def _voc_masks(predicted: Sequence[Predicted], classes: Sequence[str], directory: Path) -> Path:
     """Writes `SegmentationClass/NAME.png` in VOC's colours, and `labelmap.txt`, which CVAT reads."""
+    if bad := [name for name in classes if ":" in name or "\n" in name]:
+        raise ValueError(f"labelmap.txt cannot hold the class {bad[0]!r}, because of its colon or line break; use coco")
+    if len(classes) > 256:
+        raise ValueError(f"masks in VOC's colours hold 256 classes, found {len(classes)}; use coco")
     palette = _voc_palette()
     for photo, records in predicted:
         mask = np.zeros(photo.size, np.uint8)

@@ -40,6 +40,13 @@ def test_sure_boxes_come_back_from_the_files_of_every_tool(name, predicted, tmp_
     np.testing.assert_allclose(boxes["b"], [[0, 0, 40, 20]], atol=1e-4)
 
 
+def test_masks_of_a_class_that_labelmap_cannot_hold_are_refused(predicted, tmp_path):
+    for classes, message in (("cat: tame", "dog"), "'cat: tame'"), ([str(i) for i in range(257)], "found 257"):
+        with pytest.raises(ValueError, match=message):
+            write_annotations("voc", predicted, classes, tmp_path, kind="outlines")
+    assert not (tmp_path / "SegmentationClass").exists()
+
+
 def test_label_studio_gets_percent_scores_and_doubts(predicted, tmp_path):
     tasks = json.loads(write_annotations("labelstudio", predicted, ("cat", "dog"), tmp_path).read_text())
     entry = tasks[0]["predictions"][0]["result"][0]

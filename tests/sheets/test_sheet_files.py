@@ -516,6 +516,18 @@ def test_the_command_tells_how_many_shapes_are_too_small_over_all_files(masks, t
     assert f"{missing} shapes of fewer than 30 pixels got no polygon" in capsys.readouterr().err
 
 
+def test_written_outlines_follow_the_options_of_polygons(masks, tmp_path):
+    Image.fromarray(drawn(40, 60)[..., 0]).save(tmp_path / "a.png")
+    found = {}
+    for name, options in {"all": ["1"], "large": ["30"], "smooth": ["1", "--simplify", "2"]}.items():
+        arguments = ["--format", "coco", "--output", str(tmp_path / name), "--smallest", *options]
+        assert main(["predict", masks, str(tmp_path / "a.png"), *arguments]) == 0
+        found[name] = json.loads((tmp_path / name / "annotations.json").read_text())["annotations"]
+    corners = {name: sum(len(each["segmentation"][0]) for each in own) for name, own in found.items()}
+    assert min(each["area"] for each in found["large"]) >= 30 > min(each["area"] for each in found["all"])
+    assert corners["smooth"] < 0.7 * corners["all"]
+
+
 def test_simplified_polygons_have_fewer_corners_and_the_same_measures(network, tmp_path):
     def features(**options):
         files = predict_sheet(network, drawn(90, 70), tmp_path, tile=64, smallest=1, **options)
