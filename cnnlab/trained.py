@@ -81,6 +81,11 @@ class Trained:
         return complete(self.task).logits == "map"
 
     @property
+    def any_width(self) -> bool:
+        """Whether images may differ in width from the training images, because pixels or columns are predicted."""
+        return complete(self.task).logits in ("map", "time")
+
+    @property
     def history(self) -> History:
         """The table of the training that gave this network, one row for each epoch.
 
@@ -150,13 +155,13 @@ def predict(trained: Trained, images: jax.Array) -> Prediction:
     Args:
       trained: the network.
       images: `[B, H, W, C]`, uint8 or floating point in [0, 1]; H, W and C as in `trained.spec` (a segmentation
-        network accepts any height and width that its layers can halve and double).
+        network accepts any height and width that its layers can halve and double, a reader of strips any width).
 
     Returns:
       `Prediction`: `.probs` and `.label` for classification, `.value` for regression, `.probs` and `.mask` for
-      segmentation, `.boxes`, `.classes` and `.score` for detection.
+      segmentation, `.boxes`, `.classes` and `.score` for detection, `.text` and `.confidence` for sequence.
     """
-    check_images(images, trained.spec, any_size=trained.any_size)
+    check_images(images, trained.spec, any_size=trained.any_size, any_width=trained.any_width)
     return _predict(trained, images)
 
 

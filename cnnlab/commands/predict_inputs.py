@@ -28,6 +28,8 @@ class PhotoOptions:
       ids: COCO annotation file that gives the numbers of photos and categories, so that boxes can be scored against
         it; by default photos and classes are numbered in order, from 1.
       invert: exchange black and white, for photos of ink on paper if the training images are white on black.
+      pattern: for strips, read only strings that match this regular expression as a whole, such as '[0-9]{4}'.
+      lexicon: for strips, read only strings of this text file, one a line; with --pattern those of them that match.
     """
 
     group: bool = False
@@ -35,6 +37,8 @@ class PhotoOptions:
     skip_unreadable: bool = False
     ids: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     invert: bool = False
+    pattern: Annotated[str | None, tyro.conf.arg(metavar="RE")] = None
+    lexicon: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.coco_ids import CocoIds, read_coco_ids
 from cnnlab.predictions.exchange import EXCHANGES, Predicted, check_exchange, kind_of, write_annotations
-from cnnlab.predictions.options import require_option, takes
+from cnnlab.predictions.options import read_lexicon, require_option, takes
 from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
 from cnnlab.predictions.videos import predict_video
@@ -53,9 +53,13 @@ def show_videos(trained: Trained, videos: Sequence[Path], request: Request) -> N
 def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
     """Prints or writes the records of photos and sheets, in the order of their paths."""
     trained, options = members[0], request.photos
-    for option in ("calibrated", "ids", "group"):
+    for option in ("calibrated", "ids", "group", "pattern", "lexicon"):
         if getattr(options, option):
             require_option(trained.task, option, f"--{option}", run=runs[0])
+    if options.pattern or options.lexicon:
+        allowed = {"pattern": options.pattern, "lexicon": read_lexicon(options.lexicon) if options.lexicon else ()}
+        members = [member.replace(task=complete(member.task).restrict(**allowed)) for member in members]
+        trained = members[0]
     if request.format in EXCHANGES:
         require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
         check_exchange(request.format, kind_of(trained.task))

@@ -94,10 +94,10 @@ def measure_photo(pixels: np.ndarray, size: tuple[int, int], fit: str) -> dict[s
     Args:
       pixels: `[H, W, C]`, the photo as the network reads it.
       size: height and width of the photo; its shape and size count only if it was resized.
-      fit: `stretch`, or `letterbox`, which keeps the shape.
+      fit: `stretch`; or `letterbox` or `strip`, which keep the shape.
     """
     numbers = measure(pixels, size if tuple(size) != pixels.shape[:2] else None)
-    return {name: value for name, value in numbers.items() if name != "shape" or fit != "letterbox"}
+    return {name: value for name, value in numbers.items() if name != "shape" or fit == "stretch"}
 
 
 def appearance(dataset: Dataset) -> Appearance:

@@ -28,6 +28,7 @@ class Examples:
     - `label` `[n]` int32;
     - `labels` `[n, k]` of 0 and 1;
     - `target` `[n, d]` float32;
+    - `text` `[n, m]` int32, the indices of a string's characters, -1 = padding at the end;
     - `mask` `[n, H, W]` int32, -1 = ignored, optionally with `pixel_weight` `[n, H, W]` float32, the weight of each
       pixel in the loss;
     - `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding, optionally with `learnt`
@@ -251,7 +252,9 @@ def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
     for column in ("target", "labels"):
         if column in train:
             return tuple(map(str, range(train[column].shape[1])))
-    highest = [c[k].max() for c in tables.values() for k in ("label", "mask", "classes") if k in c and c[k].size]
+    highest = [
+        c[k].max() for c in tables.values() for k in ("label", "text", "mask", "classes") if k in c and c[k].size
+    ]
     return tuple(map(str, range(max(highest) + 1))) if highest else ()
 
 

@@ -57,13 +57,15 @@ def labelled_folder(path: str | Path, spec: InputSpec, *, split: str, task: str,
 
 
 def _classes(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
-    """Reads a folder of classes, or `targets.csv` with classes, several labels or numbers."""
+    """Reads a folder of classes, or `targets.csv` with classes, several labels, numbers or strings."""
     listing = list_labelled(root)
     columns = {"image": listing.names, **listing.columns}
     parts = None if listing.split is None else listing.split.tolist()
     columns = take_rows(columns, _chosen(root, parts, split, len(listing.names)))
-    place = _places(root, listing.classes, spec.classes)
-    if "label" in columns:
+    place = np.array([]) if "text" in columns else _places(root, listing.classes, spec.classes)
+    if "text" in columns:
+        columns["text"] = _known_text(root, columns["text"], listing.classes, spec)
+    elif "label" in columns:
         columns["label"] = place[columns["label"]]
         columns = take_rows(columns, np.flatnonzero(columns["label"] >= 0))
         _say_missing(root, spec, {spec.classes[i] for i in columns["label"]})
@@ -81,6 +83,23 @@ def _classes(root: Path, spec: InputSpec, split: str, options: Options) -> Examp
         columns | {"image": _images(root, names, spec, options)},
         files=np.array([str(root / name) for name in names], object),
     )
+
+
+def _known_text(root: Path, text: np.ndarray, characters: Sequence[str], spec: InputSpec) -> np.ndarray:
+    """Returns strings `[n, m]` as indices into the network's alphabet.
+
+    Raises:
+      ValueError: a string has a character outside the alphabet.
+    """
+    alphabet = {character: i for i, character in enumerate(spec.classes)}
+    used = [characters[i] for i in np.unique(text[text >= 0])]
+    if strange := [character for character in used if character not in alphabet]:
+        raise ValueError(
+            f"{root} has strings with {' '.join(map(repr, strange))}, outside the network's alphabet "
+            f"{''.join(spec.classes)!r}; remove these rows, or train a network with them"
+        )
+    place = np.array([alphabet.get(character, -1) for character in characters] + [-1], np.int32)
+    return place[text]  # -1, padding, is the last place
 
 
 def _boxes(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:

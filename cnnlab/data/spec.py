@@ -24,8 +24,9 @@ class InputSpec:
       mean: value subtracted from images in [0, 1]: one number, or one per channel.
       std: value by which images are divided after the subtraction: one number, or one per channel.
       classes: names of the classes (for regression: of the targets), in the order of the network's outputs.
-      fit: how a photo of another shape is brought to `size`: `stretch`, or `letterbox`, which scales the whole photo to
-        fit and pads it with grey.
+      fit: how a photo of another shape is brought to `size`: `stretch`; `letterbox`, which scales the whole photo to
+        fit and pads it with grey; or `strip`, which scales it to the height and pads it on the right with its border's
+        colour.
       resized: whether images with masks were resized for training. If so, the scale of a sheet's pixels is not known.
     """
 
@@ -34,7 +35,7 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     classes: tuple[str, ...] = ()
-    fit: Literal["stretch", "letterbox"] = "stretch"
+    fit: Literal["stretch", "letterbox", "strip"] = "stretch"
     resized: bool = False
 
     def __post_init__(self):
@@ -93,10 +94,14 @@ def standardise(images: jax.Array, spec: InputSpec) -> jax.Array:
     return (images - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
 
 
-def check_images(images, spec: InputSpec, *, any_size: bool = False) -> None:
-    """Raises `ValueError` unless images are `[B, H, W, C]` as `spec` requires; `any_size` lets H and W be free."""
+def check_images(images, spec: InputSpec, *, any_size: bool = False, any_width: bool = False) -> None:
+    """Raises `ValueError` unless images are `[B, H, W, C]` as `spec` requires.
+
+    `any_size` lets H and W be free, `any_width` only W.
+    """
     shape = tuple(images.shape)
-    expected = ("B", "H", "W", spec.channels) if any_size else ("B", *spec.shape)
+    height, width = "H" if any_size else spec.size[0], "W" if any_size or any_width else spec.size[1]
+    expected = ("B", height, width, spec.channels)
     fits = len(shape) == 4 and all(not isinstance(w, int) or w == n for w, n in zip(expected, shape, strict=True))
     if not fits:
         raise ValueError(

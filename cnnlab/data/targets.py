@@ -1,7 +1,8 @@
-"""The table `targets.csv`, which gives each image file of a folder a class, several labels, or numbers."""
+"""The table `targets.csv`, which gives each image file of a folder a class, several labels, numbers, or a string."""
 
 import csv
 import math
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from cnnlab.files.strict_json import shown
 TARGETS = "targets.csv"
 MAX_BYTES = 200_000_000  # a million rows take some 50 MB
 MAX_LABELS = 30_000  # Open Images has 20,000
+MAX_TEXT = 1000  # characters of a string
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 _LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
 
@@ -41,8 +43,8 @@ class Listing(NamedTuple):
 
     Attributes:
       names: paths of the files relative to the folder, `[n]`.
-      columns: `label`, `labels` or `target`, as in `Examples`.
-      classes: names of the classes, or of the regression targets.
+      columns: `label`, `labels`, `target` or `text`, as in `Examples`.
+      classes: names of the classes, or of the regression targets, or the characters of the strings.
       split: split of each file, `[n]`; None if the folder defines no splits.
       group: group of each file, `[n]`, which stays in one split; None without groups.
     """
@@ -61,6 +63,8 @@ def read_targets(root: Path, *, group: str | None = None) -> Listing:
 
     - `labels`: any number of names, also none, separated by `;`.
     - `label` or `class`: one name.
+    - `text`: a string of any characters, also none, as it is read from left to right. Spaces at its ends do not count,
+      and characters are composed (Unicode's NFC), so that an accent belongs to its letter.
     - Columns of any other names: numbers. A single column without any number holds classes.
 
     The column `group`, if it is named, is none of these: it says which files stay in one split.
@@ -151,13 +155,15 @@ def _annotations(
     root: Path, column: dict[str, tuple[str, ...]], lines: Sequence[int]
 ) -> tuple[Columns, tuple[str, ...]]:
     """Returns the columns that a task reads, and the names of their classes or targets."""
-    kinds = [name for name in ("labels", "label", "class") if name in column]
+    kinds = [name for name in ("labels", "text", "label", "class") if name in column]
     if kinds and len(column) > 1:
         raise ValueError(
             f"{root / TARGETS}: {kinds[0]!r} must stand alone beside file and split, found {shown(sorted(column))}"
         )
     if "labels" in column:
         return _label_columns(root, column["labels"])
+    if "text" in column:
+        return _text_column(root, column["text"], lines)
     only = next(iter(column)) if len(column) == 1 else None
     if kinds or (only and not any(map(_is_number, column[only]))):
         return _class_column(root, column[only], lines)
@@ -200,3 +206,19 @@ def _label_columns(root: Path, cells: Sequence[str]) -> tuple[Columns, tuple[str
     for own, row in zip(labels, rows, strict=True):
         own[[number[name] for name in row]] = 1
     return {"labels": labels}, classes
+
+
+def _text_column(root: Path, cells: Sequence[str], lines: Sequence[int]) -> tuple[Columns, tuple[str, ...]]:
+    """Returns the column `text` and the alphabet, the sorted characters of all strings."""
+    texts = [unicodedata.normalize("NFC", cell) for cell in cells]
+    for text, line in zip(texts, lines, strict=True):
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"{_at(root, line)}: text has {len(text):,} characters, more than {MAX_TEXT:,}; cut it")
+    alphabet = tuple(sorted(set().union(*texts)))
+    if not alphabet:
+        raise ValueError(f"{root / TARGETS}: no row has a character; fill in the column 'text', such as 1926")
+    number = {character: i for i, character in enumerate(alphabet)}
+    column = np.full((len(texts), max(map(len, texts))), -1, np.int32)
+    for row, text in zip(column, texts, strict=True):
+        row[: len(text)] = [number[character] for character in text]
+    return {"text": column}, alphabet

@@ -8,7 +8,7 @@ import numpy as np
 from cnnlab.files.eight_bits import stored_values, to_eight_bits
 from cnnlab.files.opening import check_scans, opened
 from cnnlab.files.tiff import HEIGHT, WIDTH
-from cnnlab.geometry.letterbox import GREY, place
+from cnnlab.geometry.letterbox import GREY, place, place_strip
 
 ORIENTATION = 0x0112  # tag of EXIF and TIFF; an image with the values 5 to 8 is stored on its side
 
@@ -23,7 +23,8 @@ def read_pixels(path: str | Path, *, size: tuple[int, int], channels: int, fit: 
       path: path of the image file.
       size: height and width of the result in pixels.
       channels: 1 for grey, 3 for RGB.
-      fit: `stretch` changes the aspect ratio; `letterbox` preserves it and fills the rest with grey, see
+      fit: `stretch` changes the aspect ratio; `letterbox` preserves it and fills the rest with grey; `strip` fills the
+        height and pads a narrower strip on the right with the median colour of its border. See
         `cnnlab.geometry.letterbox`.
 
     Raises:
@@ -65,14 +66,22 @@ def _fitted(image, size: tuple[int, int], channels: int, fit: str) -> np.ndarray
     image = image if image.mode == mode else image.convert(mode)
     if fit == "letterbox":
         left, top, height, width = place((image.height, image.width), size)
+    elif fit == "strip":
+        left, top, height, width = place_strip((image.height, image.width), size)
     else:
         left, top, height, width = 0, 0, *size
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    canvas = np.full((*size, channels), GREY, np.uint8)
-    canvas[top : top + height, left : left + width] = pixels.reshape(height, width, channels)
+    pixels = np.asarray(image).reshape(height, width, channels)
+    canvas = np.full((*size, channels), _background(pixels) if fit == "strip" else GREY, np.uint8)
+    canvas[top : top + height, left : left + width] = pixels
     return canvas
+
+
+def _background(pixels: np.ndarray) -> np.ndarray:
+    """Returns the median colour `[C]` of the border of an image `[H, W, C]`."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return np.median(border, 0).astype(np.uint8)
 
 
 def read_header(path: str | Path) -> tuple[tuple[int, int], int]:

@@ -18,11 +18,13 @@ class PngImage(NamedTuple):
       pixels: uint8, `[H, W]` or `[H, W, 3]`.
       palette: colours of indices, `[256, 3]` uint8; None for grey and RGB.
       white: value of a map at pixel 255, stored as the PNG's text `white`: `pixel / 255 * white` is the map's value.
+      fits: whether the pixels cover a photo, so that they are resized to its size; a drawing with more is stored as is.
     """
 
     pixels: np.ndarray
     palette: np.ndarray | None = None
     white: float | None = None
+    fits: bool = True
 
 
 def write_png(path: Path, image: PngImage, *, size: tuple[int, int] | None = None) -> None:

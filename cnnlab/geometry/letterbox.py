@@ -1,4 +1,4 @@
-"""Fits a photo into a canvas of another shape, and maps boxes between the two."""
+"""Fits a photo or a strip into a canvas of another shape, and maps boxes between the two."""
 
 from typing import NamedTuple
 
@@ -36,6 +36,36 @@ def place(photo: tuple[int, int], canvas: tuple[int, int]) -> Placement:
     scale = min(canvas[0] / photo[0], canvas[1] / photo[1])
     height, width = (max(1, min(round(side * scale), limit)) for side, limit in zip(photo, canvas, strict=True))
     return Placement((canvas[1] - width) // 2, (canvas[0] - height) // 2, height, width)
+
+
+MOST_WIDTH = 16_384  # pixels of a canvas for a strip
+
+
+def place_strip(strip: tuple[int, int], canvas: tuple[int, int]) -> Placement:
+    """Returns the placement of a strip that fills the height of a canvas, at its left edge.
+
+    The strip keeps its aspect ratio, unless it is too wide for the canvas; then it is as wide as the canvas.
+
+    Args:
+      strip: height and width of the strip in pixels.
+      canvas: height and width of the canvas in pixels.
+
+    >>> place_strip((64, 200), (32, 208)), place_strip((64, 800), (32, 208)).width
+    (Placement(left=0, top=0, height=32, width=100), 208)
+    """
+    return Placement(0, 0, canvas[0], max(1, min(round(strip[1] * canvas[0] / strip[0]), canvas[1])))
+
+
+def strip_canvas(strip: tuple[int, int], usual: tuple[int, int]) -> tuple[int, int]:
+    """Returns the canvas of a strip: the usual one, or a wider one of the same height if the strip needs it.
+
+    Its width is a multiple of 8 beyond the usual one, because networks halve it, and at most `MOST_WIDTH`.
+
+    >>> strip_canvas((64, 200), (32, 208)), strip_canvas((64, 500), (32, 208))
+    ((32, 208), (32, 256))
+    """
+    needed = -(-strip[1] * usual[0] // strip[0])
+    return usual if needed <= usual[1] else (usual[0], min(usual[1] - (usual[1] - needed) // 8 * 8, MOST_WIDTH))
 
 
 def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:

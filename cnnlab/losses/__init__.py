@@ -18,6 +18,7 @@ from cnnlab.losses.pointwise import (
     squared_error,
 )
 from cnnlab.losses.regions import REGIONS, dice, generalised_dice, jaccard, tversky
+from cnnlab.losses.sequence import ctc, needed_frames
 
 __all__ = [
     "BOXES",
@@ -30,6 +31,7 @@ __all__ = [
     "ciou_loss",
     "class_weights",
     "cross_entropy",
+    "ctc",
     "dice",
     "diou_loss",
     "focal",
@@ -39,6 +41,7 @@ __all__ = [
     "huber",
     "iou_loss",
     "jaccard",
+    "needed_frames",
     "orthogonality",
     "squared_error",
     "tversky",

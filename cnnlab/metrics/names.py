@@ -4,7 +4,7 @@ from cnnlab.metrics import regression
 
 _SIZES = ("small", "medium", "large")
 _LARGER = {
-    *("trustworthiness", "knn_accuracy"),
+    *("trustworthiness", "knn_accuracy", "exact"),
     *("accuracy", "balanced_accuracy", "pixel_accuracy", "mean_iou", "dice", "brier_resolution", "calibration_gain"),
     *(
         "map",
@@ -18,7 +18,7 @@ _LARGER = {
 }
 _SMALLER = {
     *("loss", "crps", "nll", "brier", "brier_reliability", "ece", "ece_mass", "mce", "classwise_ece", "aurc", "augrc"),
-    *("set_size", "crowded_out"),
+    *("set_size", "crowded_out", "cer", "wer"),
 }
 _LARGER_FAMILIES = ("accuracy_without_", "error_auroc_", "false_positive_auroc_", "ood_auroc_", "ood_aupr_")
 _SMALLER_FAMILIES = ("risk_at_", "ood_fpr95_")
@@ -37,7 +37,7 @@ _WRITTEN = {
         word: word.upper()
         for word in ("nll", "ece", "mce", "rmse", "mae", "crps", "iou", "auroc", "aupr", "fpr95", "ood")
     },
-    **{word: word.upper() for word in ("aurc", "augrc")},
+    **{word: word.upper() for word in ("aurc", "augrc", "cer", "wer")},
     **{"r2": "R²", "map": "mAP", "map50": "mAP 50", "map75": "mAP 75", "mar": "mAR"},
 }
 

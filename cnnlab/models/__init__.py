@@ -15,6 +15,7 @@ from cnnlab.models import torch_weights
 from cnnlab.models.convnet import ConvNet
 from cnnlab.models.inception import GoogLeNet, Xception
 from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
+from cnnlab.models.reader import Reader
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.separable import SeparableNet
 from cnnlab.models.small import EncoderDecoder, GridDetector
@@ -79,6 +80,7 @@ MODELS: dict[str, Network] = {
     "unet": Network(partial(UNet, up="bilinear")),
     "encoder_decoder": Network(EncoderDecoder, (64, 64, 3), 2),
     "grid_detector": Network(GridDetector, (64, 64, 3), 8),
+    "reader": Network(Reader, (28, 208, 1), 11),
     "yolo": Network(YOLO),
     "yolo_fast": Network(partial(YOLO, layers=FAST_LAYERS)),
     "yolo_small": Network(SmallYOLO),
@@ -201,6 +203,7 @@ __all__ = [
     "Linear",
     "Network",
     "NetworkInNetwork",
+    "Reader",
     "ResNet",
     "SeparableNet",
     "SmallYOLO",

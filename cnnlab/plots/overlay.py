@@ -1,4 +1,4 @@
-"""Draws boxes on a photo, with Pillow instead of matplotlib, so that the photo keeps its size in pixels."""
+"""Draws boxes on a photo and characters under a strip, with Pillow instead of matplotlib, in whole pixels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cnnlab.colours import BLUE, BOXES, GREEN, ORANGE
+from cnnlab.plots.readings import SURE as SURE_CHARACTER
 
 SURE = 0.3
 """The lowest score of a box that is drawn."""
@@ -43,3 +44,39 @@ def draw_boxes(pixels: np.ndarray, records: Sequence[Mapping[str, Any]], *, sure
         pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), fill=colour)
         pen.text((x + line, y + line), name, font=font, fill="white" if colour in (ORANGE, BLUE, GREEN) else "black")
     return np.asarray(image)
+
+
+def draw_reading(pixels: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
+    """Draws the characters of a strip under it, each with a bar below its columns and its confidence in percent.
+
+    Characters of a confidence below `readings.SURE` are orange. A small strip is enlarged.
+
+    Args:
+      pixels: the strip `[H, W, 3]` uint8.
+      record: record of the strip, with the list `characters`: `character`, `confidence`, and the columns `left` and
+        `right` in pixels.
+
+    >>> strip = {"characters": [{"character": "7", "confidence": 0.99, "left": 2, "right": 6}]}
+    >>> draw_reading(np.zeros((100, 16, 3), np.uint8), strip).shape
+    (148, 16, 3)
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = pixels.shape[:2]
+    zoom = max(1, -(-_STRIP_HEIGHT // height))
+    image = Image.new("RGB", (zoom * width, zoom * height + _BAND), "white")
+    strip = Image.fromarray(pixels)
+    image.paste(strip.resize((zoom * width, zoom * height), Image.Resampling.NEAREST), (0, 0))
+    pen, top = ImageDraw.Draw(image), zoom * height
+    large, small = ImageFont.load_default(20), ImageFont.load_default(10)
+    for each in record["characters"]:
+        left, right = zoom * each["left"], zoom * each["right"]
+        colour = BLUE if each["confidence"] >= SURE_CHARACTER else ORANGE
+        pen.rectangle((left, top + 3, max(right - 1, left), top + 6), fill=colour)
+        middle = (left + right) / 2
+        pen.text((middle, top + 9), each["character"], font=large, fill=colour, anchor="ma")
+        pen.text((middle, top + 34), f"{100 * each['confidence']:.0f}", font=small, fill=colour, anchor="ma")
+    return np.asarray(image)
+
+
+_STRIP_HEIGHT, _BAND = 84, 48  # pixels: least height of a drawn strip, and height of the characters under it

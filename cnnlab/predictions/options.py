@@ -1,9 +1,18 @@
-"""Checks the options of `cnnlab predict` that only some tasks take."""
+"""Checks and reads the options of `cnnlab predict` that only some tasks take."""
 
+import unicodedata
+from pathlib import Path
+
+from cnnlab.files.text import read_text
 from cnnlab.tasks import TASKS, Task
 from cnnlab.tasks.task import complete, task_name
 
-_WHY = {"video": "networks that find boxes", "tile": "networks that predict each pixel"}
+_WHY = {
+    "video": "networks that find boxes",
+    "tile": "networks that predict each pixel",
+    **dict.fromkeys(("pattern", "lexicon"), "networks that read strips"),
+}
+_LEXICON_BYTES = 2_000_000
 
 
 def takes(task: Task, option: str) -> bool:
@@ -24,3 +33,18 @@ def require_option(task: Task, option: str, subject: str, *, run: str = "this ru
         others = ", ".join(name for name, other in TASKS.items() if option in getattr(other, "predict_options", ()))
         able = f"{_WHY[option]} ({others})" if option in _WHY else others
         raise ValueError(f"{subject} is for {able}, {run} is {task_name(task)}")
+
+
+def read_lexicon(path: str | Path) -> tuple[str, ...]:
+    """Reads the strings of a lexicon, a UTF-8 text file with one string a line; empty lines do not count.
+
+    Characters are composed (NFC), as those of `targets.csv`.
+
+    Raises:
+      ValueError: the file cannot be read, is larger than 2 MB, or has no string.
+    """
+    text = unicodedata.normalize("NFC", read_text(Path(path), limit=_LEXICON_BYTES, kind="lexicon"))
+    lines = text.splitlines()
+    if not (words := tuple(dict.fromkeys(filter(None, map(str.strip, lines))))):
+        raise ValueError(f"{path} has no string; write one a line")
+    return words

@@ -14,6 +14,7 @@ from cnnlab.calibration.store import PostHoc
 from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
+from cnnlab.geometry.letterbox import strip_canvas
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Prediction
 from cnnlab.tasks.task import Outputs
@@ -41,7 +42,8 @@ def predict_files(
     """Yields each file and its prediction, as NumPy arrays without the batch axis; each file is read once.
 
     A network that predicts each pixel, and was trained on images that were not resized, predicts a photo at the photo's
-    own size if it can. All other photos are resized to the size of the training images.
+    own size if it can. A reader of strips predicts a strip at its own width, at the height of the training images. All
+    other photos are resized to the size of the training images.
 
     Args:
       trained: one network, or several whose predictions are averaged as in `ensemble_predict`.
@@ -132,25 +134,31 @@ def predict_images(
 
 
 def fitting_size(trained: Trained) -> Callable[[Photo], tuple[int, int]]:
-    """Returns a function from a photo to the size at which it is predicted: its own size if the network allows it."""
+    """Returns a function from a photo to the size at which it is predicted: its own size if the network allows it.
+
+    The own size of a strip is a canvas of the training images' height that is wide enough for it.
+    """
     spec = trained.spec
-    if not trained.any_size or spec.resized:
+    strips = spec.fit == "strip" and trained.any_width
+    if not (strips or (trained.any_size and not spec.resized)):
         return lambda photo: spec.size
     possible = {spec.size: True}
 
     def size(photo: Photo) -> tuple[int, int]:
-        if photo.size not in possible:
-            possible[photo.size] = _predicts_all(trained, photo.size)
-        return photo.size if possible[photo.size] else spec.size
+        own = strip_canvas(photo.size, spec.size) if strips else photo.size
+        if own not in possible:
+            possible[own] = _predicts_all(trained, own)
+        return own if possible[own] else spec.size
 
     return size
 
 
 def _predicts_all(trained: Trained, size: tuple[int, int]) -> bool:
-    """Returns whether a network predicts every pixel of an image of this size; some need multiples of their stride."""
+    """Returns whether a network predicts an image of this size as a whole; some need multiples of their stride."""
     image = jax.ShapeDtypeStruct((1, *size, trained.spec.channels), np.uint8)
     try:
-        return jax.eval_shape(lambda x: predict(trained, x)["mask"], image).shape[1:] == size
+        prediction = jax.eval_shape(lambda x: predict(trained, x), image)
+        return "mask" not in prediction or prediction["mask"].shape[1:] == size
     except (TypeError, ValueError):
         return False
 

@@ -79,7 +79,7 @@ def readable(value: Any) -> Any:
 
 
 def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Photo, target: Path) -> dict[str, str]:
-    """Writes the task's drawings of a photo's prediction, upright, at the photo's own size.
+    """Writes the task's drawings of a photo's prediction, upright, at the photo's own size if they cover it.
 
     Args:
       task: task of the network.
@@ -95,7 +95,7 @@ def save_drawings(task: Task, prediction: Prediction, spec: InputSpec, photo: Ph
     for name, drawing in complete(task).draw(prediction, spec, photo).items():
         file = target.with_name(f"{target.name}_{name}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_png(file, drawing, size=photo.size)
+        write_png(file, drawing, size=photo.size if drawing.fits else None)
         files[name] = str(file)
     return files
 

@@ -7,6 +7,7 @@ from cnnlab.tasks.classification import Classification
 from cnnlab.tasks.detection import Detection
 from cnnlab.tasks.regression import Regression
 from cnnlab.tasks.segmentation import Segmentation
+from cnnlab.tasks.sequence import Sequence
 from cnnlab.tasks.task import Prediction, Task, check_logits
 
 TASKS: dict[str, Callable[..., Task]] = {
@@ -14,6 +15,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "regression": Regression,
     "segmentation": Segmentation,
     "detection": Detection,
+    "sequence": Sequence,
 }
 """The tasks by name. A new one is a file beside this one, and a line here."""
 
@@ -41,6 +43,7 @@ __all__ = [
     "Prediction",
     "Regression",
     "Segmentation",
+    "Sequence",
     "Task",
     "check_logits",
     "create_task",

@@ -73,7 +73,7 @@ class Task(Protocol):
         turned into conformal sets and compared with out-of-distribution images.
       example_score: column of `per_example` by which two networks' results for an example are compared.
       predict_options: options of `cnnlab predict` that only some tasks take: `annotations` (the formats of
-        annotation tools), `calibrated`, `ids`, `group`, `tile`, `video`.
+        annotation tools), `calibrated`, `ids`, `group`, `lexicon`, `pattern`, `tile`, `video`.
     """
 
     logits: Literal["vector", "map", "grid", "time"] | None = None
@@ -119,6 +119,10 @@ class Task(Protocol):
     def remarks(self, dataset: Dataset, shape: tuple[int, ...]) -> list[str]:
         """Returns sentences that are printed before the first step, for logits `[B, ...]` of this shape."""
         return []
+
+    def restrict(self, *, pattern: str | None = None, lexicon: tuple[str, ...] = ()) -> Task:
+        """Returns the task with only these strings allowed, for a task with the options `pattern` and `lexicon`."""
+        return self
 
     def unit(self) -> Outputs | None:
         """Returns the unit of each output in which `auto` passes measure the standard error; None is 1 for all."""
@@ -233,7 +237,7 @@ def require_columns(dataset: Dataset, columns: Sequence[str], task: str) -> None
             )
 
 
-_SUCH_AS = {"vector": "lenet5", "map": "unet", "grid": "yolo_small"}
+_SUCH_AS = {"vector": "lenet5", "map": "unet", "grid": "yolo_small", "time": "reader"}
 """A network with each kind of logits, for messages."""
 
 

@@ -38,6 +38,13 @@ PRESETS: dict[str, Experiment] = {
         optimizer=Optimizer(learning_rate=2e-3, schedule="cosine"),
         training=Training(epochs=12, augmentation=Augmentation(shift=0.04, rotation=7.0, zoom=0.05, elastic=0.5)),
     ),
+    "strips-reader": Experiment(
+        model=Choice("reader"),
+        data=Choice("strips"),
+        task=Choice("sequence"),
+        optimizer=Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine"),
+        training=Training(epochs=6),
+    ),
     "shapes-classification": dataclasses.replace(_SHAPES, model=Choice("lenet5", dropout=0.2)),
     "shapes-regression": dataclasses.replace(
         _SHAPES,

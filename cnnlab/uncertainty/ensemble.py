@@ -41,7 +41,7 @@ def ensemble_predict(members: Sequence[Trained], images: jax.Array) -> Predictio
     ((3, 2), (3, 5, 2), 5)
     """
     members = members_of(members)
-    check_images(images, members[0].spec, any_size=members[0].any_size)
+    check_images(images, members[0].spec, any_size=members[0].any_size, any_width=members[0].any_width)
     return ensemble_average(members, images)
 
 

@@ -127,7 +127,7 @@ def mc_predict(
     >>> mc.mean.shape, mc.variance.shape, mc.entropy.shape, bool((mc.mutual_information >= 0).all())
     ((3, 2), (3, 2), (3,), True)
     """
-    check_images(images, trained.spec, any_size=trained.any_size)
+    check_images(images, trained.spec, any_size=trained.any_size, any_width=trained.any_width)
     if isinstance(key, int | np.integer):
         raise ValueError(f"key must be a random key, found {key}; give jax.random.key({key})")
     return _mc_predict(trained, images, key, num_samples, chunk, tolerance, return_samples)

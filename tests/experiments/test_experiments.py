@@ -532,3 +532,26 @@ def test_labels_are_flipped_and_looked_for(tmp_path, capsys):
     assert (given != truth).sum() == 5
     table = module.main(seeds=1, output=tmp_path, number=100, folds=2, epochs=1, data="digits")
     assert set(table) >= {"found", "precision", "recall", "precision, first"}
+
+
+def test_the_strings_experiment_tabulates_its_seeds(tmp_path, monkeypatch, capsys):
+    module = script("mnist_strings.py")
+    data = cnnlab.Choice("strips", lengths=(1, 2), width=48, train=64, validation=8, test=8)
+    model = cnnlab.Choice("reader", features=(4, 4, 8), context=16)
+    monkeypatch.setattr(module, "READER", dataclasses.replace(module.READER, data=data, model=model))
+    table = module.main(seeds=2, runs=tmp_path, epochs=1)
+    assert {f"{of}{score}" for of in ("", "MC ", "mild ") for score in ("cer", "exact at 90 % coverage")} <= set(table)
+    assert all(values.shape == (2,) for values in table.values())
+
+
+def test_the_sequence_benchmark_trains_the_same_network_as_torch(capsys):
+    pytest.importorskip("torch", reason="the twin needs torch, of the extra peers")
+    module = script("benchmarks/sequence.py")
+    module.main(json_only=True, batch=2, width=48, rounds=1, repeats=1)
+    step, read = json.loads(capsys.readouterr().out)["rows"]
+    assert step["ratio"] > 0
+    assert read["strips_per_second"] > 0
+    network = cnnlab.create_model("reader", num_classes=11)
+    variables = jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 28, 48, 1)))
+    own = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert own == sorted(one.numel() for one in module.torch_network().parameters())

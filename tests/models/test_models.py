@@ -21,6 +21,8 @@ COUNTS = [
     ("resnet8", (32, 32, 3), 75_290),
     ("resnet20", (32, 32, 3), 269_722),
     ("resnet56", (32, 32, 3), 853_018),
+    # stages of 88, 2,368 and 18,560, the column 3 * 64 * 128 + 256, two of 3 * 128 * 128 + 256, and 128 * 10 + 10
+    ("reader", (28, 208, 1), 88 + 2_368 + 18_560 + 24_832 + 2 * 49_408 + 1_290),
 ]
 PUBLISHED = [
     # parameters and moving statistics in torchvision and Keras, for 1,000 classes
@@ -109,11 +111,12 @@ def test_features_alone_are_a_map_whose_layers_are_those_of_the_whole(name):
     [
         ("alexnet", 32, "kernel of 3 pixels is larger than its padded input of 1"),
         ("vgg11", 16, "kernel of 2 pixels is larger than its padded input of 1"),
+        ("reader", 4, "a strip must be 8 pixels high and 4 wide or more, found 4x4"),
         ("xception", 2, "kernel of 3 pixels is larger than its padded input of 2"),
     ],
 )
 def test_an_input_too_small_is_refused_with_both_sizes(name, side, message):
-    network = models.create_model(name, num_classes=10, **TINY[name][0])
+    network = models.create_model(name, num_classes=10, **TINY.get(name, ({}, ()))[0])
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
 

@@ -17,6 +17,7 @@ from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
 from cnnlab.data.sources.standard import cifar10, fashion_mnist, kmnist, mnist
+from cnnlab.data.sources.strips import strips
 from cnnlab.data.sources.strokes import strokes
 from cnnlab.data.sources.tfds import tfds
 from cnnlab.errors import unknown
@@ -43,6 +44,11 @@ _MASKED = "--task.name segmentation --model.name unet"
 SOURCES: dict[str, Source] = {
     "digits": Source(digits, command="cnnlab train --data.name digits"),
     "strokes": Source(strokes, command="cnnlab train strokes-lenet5"),
+    "strips": Source(
+        strips,
+        command="cnnlab train --data.name strips --task.name sequence --model.name reader",
+        moves=("data_dir",),
+    ),
     "folder": Source(
         folder, ("path",), command="cnnlab train --data.path DIR (images in DIR/CLASS, or DIR/targets.csv)"
     ),

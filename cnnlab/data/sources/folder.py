@@ -1,5 +1,6 @@
 """Datasets from folders of images, kept in memory or read from disk batch by batch."""
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from cnnlab.files.listing import is_visible, list_files, warn_left_out
 from cnnlab.files.opening import ImageError
 
 AUTO_SIDE = 128  # largest side in pixels that `auto` chooses, because whole photos are too large for a network
+STRIP_HEIGHT, STRIP_WIDTH = 32, 2048  # pixels of strips by `auto`: their height, and the largest width
 STRIDE = 16  # files of different sizes become squares whose side is a multiple of this
 AUTO_HEADERS = 100  # files whose headers decide the channels of `auto`
 STATISTICS_FILES = 4096  # training images that are sampled to normalise a streamed set
@@ -41,7 +43,8 @@ def folder(
 ) -> Dataset:
     """Reads a folder of images in the first of these layouts that matches.
 
-    - `DIR/targets.csv`: a class, several labels or numbers for each file; see `cnnlab.data.targets.read_targets`.
+    - `DIR/targets.csv`: a class, several labels, numbers or a string for each file; see
+      `cnnlab.data.targets.read_targets`.
     - `DIR/<split>/<class>/*`: splits `train`, `validation` (or `valid`, `val`) and `test`.
     - `DIR/<class>/*`.
 
@@ -53,7 +56,9 @@ def folder(
       path: the folder.
       size: height and width in pixels, or one number for a square; every whole image is resized to it. `auto` reads
         the headers of up to 100 training files, spread evenly. If they have one size, it takes that size; otherwise a
-        square with their median side, which is a multiple of 16. Both have at most 128 pixels a side.
+        square with their median side, which is a multiple of 16. Both have at most 128 pixels a side. Strips with a
+        string keep their shape: `auto` is 32 pixels high and as wide as the widest of the 100, and narrower strips are
+        padded on the right.
       channels: 1 for grey, 3 for RGB; `auto` is grey if up to 100 training files, spread evenly, are all grey.
       validation: share of all images in the validation split, if the folder has no such split; if it has a `test`
         split, the share of its `train`.
@@ -91,14 +96,14 @@ def folder(
         listing = listing._replace(group=groups_of(names, group))
     tables = without_groups(_split(listing, validation, test, seed))
     _check_labels(tables, listing.classes, root)
-    was_auto = size == "auto"
-    size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable)
+    was_auto, fit = size == "auto", "strip" if "text" in listing.columns else "stretch"
+    size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable, fit)
     if normalisation != "measured" and channels != 3:
         raise ValueError(
             f"the normalisation {normalisation!r} needs 3 channels, the images have {channels}; set channels to 3"
         )
     splits = {
-        split: columns | {"image": ImageFiles(root, columns["image"], size, channels)}
+        split: columns | {"image": ImageFiles(root, columns["image"], size, channels, fit)}
         for split, columns in tables.items()
     }
     n = len(listing.names)
@@ -115,7 +120,7 @@ def folder(
     else:
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
-    spec = InputSpec(size, channels, mean, std, listing.classes)
+    spec = InputSpec(size, channels, mean, std, listing.classes, fit)
     remark = f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it"
     remarks = (remark,) if was_auto and (sizes != size).any() else ()
     examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
@@ -254,7 +259,9 @@ def _check_labels(tables: dict[str, Columns], classes: tuple[str, ...], root: Pa
         raise ValueError(f"{root}: no image of class {classes[int(count['train'].argmin())]!r} can be read")
 
 
-def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: bool) -> tuple[tuple[int, int], int]:
+def _resolve(
+    root: Path, names: np.ndarray, size, channels, skip_unreadable: bool, fit: str
+) -> tuple[tuple[int, int], int]:
     """Returns the size and the channels, with `auto` resolved from image headers; no pixel is decoded."""
     sides = (size, size) if isinstance(size, int) else size
     if sides != "auto" and not (len(sides) == 2 and all(1 <= side <= 4096 for side in sides)):
@@ -272,7 +279,7 @@ def _resolve(root: Path, names: np.ndarray, size, channels, skip_unreadable: boo
                 raise skippable(error) from error
     if not headers:
         raise ValueError(f"none of the training images of {root} can be read; is {root / names[0]} an image?")
-    auto = auto_size([size for size, _ in headers])
+    auto = (strip_size if fit == "strip" else auto_size)([size for size, _ in headers])
     return auto if sides == "auto" else tuple(sides), max(c for _, c in headers) if channels == "auto" else channels
 
 
@@ -289,6 +296,16 @@ def auto_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     side = float(np.median([np.sqrt(height * width) for height, width in sizes]))
     side = min(AUTO_SIDE, max(STRIDE, STRIDE * round(side / STRIDE)))  # poolings halve it to whole numbers
     return side, side
+
+
+def strip_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Chooses the height and width for strips of these sizes: as wide as the widest, a multiple of 16.
+
+    >>> strip_size([(64, 200), (40, 300)])
+    (32, 240)
+    """
+    widest = max(width * STRIP_HEIGHT / height for height, width in sizes)
+    return STRIP_HEIGHT, min(STRIDE * math.ceil(widest / STRIDE), STRIP_WIDTH)
 
 
 def _spread_evenly(n: int) -> np.ndarray:

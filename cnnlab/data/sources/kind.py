@@ -49,7 +49,7 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     """
     root = Path(path)
     if (root / TARGETS).is_file() and task not in ("detection", "segmentation"):
-        return Kind("folder", None, f"{TARGETS} gives the files their classes or numbers")
+        return Kind("folder", None, f"{TARGETS} gives the files their classes, numbers or strings")
     found = survey(root)
     layout = mask_layout(found)
     fits = [kind for kind in (_masks(layout), *_annotated(found, task)) if kind is not None]
