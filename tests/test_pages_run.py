@@ -27,6 +27,7 @@ RUNS = {
     "figures.md": "runs/photos",
     "labelling.md": "runs/photos",
     "runs.md": "runs/photos",
+    "strings.md": "runs/strips",
 }
 """The run that RUN stands for on each page."""
 
@@ -46,6 +47,7 @@ SMALLER = {
         "6288": "192",
         "labels.gpkg": "labels.png",
     },
+    "strings.md": {"DIR": "years/", "30": "2"},
 }
 """Arguments of a page that are smaller here."""
 
@@ -61,7 +63,7 @@ YOLO = [
 
 
 def draw_more_folders():
-    """Draws what the pages name beyond the README: photos of named classes, a labelled sheet, a video."""
+    """Draws what the pages name beyond the README: photos of named classes, a labelled sheet, strips, a video."""
     draw_folders()
     rng = np.random.default_rng(1)
     for i, name in itertools.product(range(12), ("car", "4", "9")):
@@ -70,6 +72,10 @@ def draw_more_folders():
     for place in ("photo.jpg", "a.jpg", "b.jpg", "photo.png", "digit.png", "other/green/1.png", "other/dark/1.png"):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(place)
+    for name in ("strip", *(f"years/{i}" for i in range(20))):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (32, 96), np.uint8)).save(f"{name}.png")
+    Path("years/targets.csv").write_text("file,text\n" + "".join(f"{i}.png,{1900 + i}\n" for i in range(20)))
     mask = np.zeros((64, 192), np.uint8)
     mask[16:48, ::2] = 1
     Image.fromarray(np.where(mask[..., None], 200, rng.integers(0, 99, (64, 192, 3))).astype(np.uint8)).save(
@@ -93,6 +99,7 @@ def place(tmp_path_factory):
         "runs/boxes": ["--data.path=export/", "--data.size=64", *YOLO],
         "runs/map": ["--data.path=plots/", "--task.name=segmentation", "--model.name=unet", "--model.width=2"],
         "runs/first": ["digits-lenet5"],
+        "runs/strips": ["strips-reader", "--data.train=64", "--data.validation=16", "--data.test=16"],
     }.items():
         assert main(["train", *options, QUICK, f"--run-dir={run}"]) == 0
     for name in ("mine", "a", "b"):
