@@ -18,7 +18,7 @@ from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
 from cnnlab.metrics.detection.coco import is_absent
 from cnnlab.metrics.names import is_for_a_closer_look, larger_is_better
-from cnnlab.quoting import for_markdown, for_terminal
+from cnnlab.quoting import counted, for_markdown, for_terminal
 
 T = TypeVar("T")
 
@@ -92,8 +92,9 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, ev
     Arrows say whether larger (↑) or smaller (↓) numbers are better. Of a table of many classes it prints the worst 20.
     Without `everything` it leaves out the numbers that are for a closer look, and says how many.
     """
-    left_out = [] if everything else [name for name in report if is_for_a_closer_look(name)]
-    report = {name: value for name, value in report.items() if name not in left_out}
+    numbers = len(list(_lines(report)))
+    report = {name: value for name, value in report.items() if everything or not is_for_a_closer_look(name)}
+    left_out = numbers - len(list(_lines(report)))
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(for_terminal(title), style="italic", soft_wrap=True)
     if verdict:
@@ -112,7 +113,7 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, ev
             table.add_row(*map(for_terminal, row))
         console.print(table)
     if left_out:
-        console.print(f"\n--all prints {len(left_out)} more numbers", soft_wrap=True)
+        console.print(f"\n--all prints {counted(left_out, 'more number')}", soft_wrap=True)
 
 
 def _worst(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
 from cnnlab.metrics.names import is_for_a_closer_look
 from cnnlab.plots.spread import spread
-from cnnlab.quoting import for_csv, for_terminal
+from cnnlab.quoting import counted, for_csv, for_terminal
 
 
 def metrics_of(reports: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -56,7 +56,7 @@ def print_runs(title: str, names: Sequence[str], reports: Sequence[Mapping[str, 
         table.add_row(name.replace("_", " ") + arrow(name), mean, *(cell(name, value) for value in values))
     console.print(table)
     if left_out:
-        console.print(f"\n--all prints {len(left_out)} more numbers", soft_wrap=True)
+        console.print(f"\n--all prints {counted(len(left_out), 'more number')}", soft_wrap=True)
 
 
 def _mean_text(name: str, values: np.ndarray) -> str:

@@ -68,9 +68,11 @@ def larger_is_better(name: str) -> bool | None:
 
 
 def is_for_a_closer_look(name: str) -> bool:
-    """Returns whether a report shows a metric only if all numbers are asked for.
+    """Returns whether a report shows a metric, its interval and its floor only if all numbers are asked for.
 
-    >>> is_for_a_closer_look("accuracy"), is_for_a_closer_look("mce")
+    >>> is_for_a_closer_look("accuracy"), is_for_a_closer_look("mce_floor")
     (False, True)
     """
+    for ending in ("_low", "_high", "_floor"):
+        name = name.removesuffix(ending)
     return name in _CLOSER or name.startswith(_CLOSER_FAMILIES)

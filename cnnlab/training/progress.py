@@ -121,7 +121,7 @@ def bar(out: LoggingConsole, training: Training, *, steps: int, step: int) -> It
             estimated = True
             left = (time.monotonic() - began) / (step - first) * (epochs * steps - step)
             if left >= 1.5:
-                out.print(f"about {duration(left)} for the {epochs * steps - step:,} steps that remain")
+                out.print(f"about {duration(left)} for the last {counted(epochs * steps - step, 'step')}")
 
         def tick(step: int) -> None:
             nonlocal drawn, at

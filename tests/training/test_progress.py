@@ -13,4 +13,4 @@ def test_the_time_that_remains_is_told_once_after_three_seconds_of_steps(monkeyp
             tick(step)
     (line,) = (tmp_path / "log.txt").read_text().splitlines()
     # The first step after 3 s is the 31st: 969 of 1,000 remain, of 0.1 s each.
-    assert line.endswith("  about 1.6 min for the 969 steps that remain")
+    assert line.endswith("  about 1.6 min for the last 969 steps")
