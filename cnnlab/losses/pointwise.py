@@ -10,13 +10,15 @@ import optax
 def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
     """Computes the cross-entropy of integer labels in nats: `-sum_k y_k log softmax(logits)_k`.
 
+    Source: Bridle, Training Stochastic Model Recognition Algorithms as Networks, NeurIPS 1989.
+
     Args:
       logits: `[..., K]`.
       labels: `[...]` int32 in 0..K-1; -1 is ignored and has the loss 0.
       label_smoothing: share of the target that is spread evenly over all K classes (Szegedy et al. 2016, section 7).
 
     Returns:
-      Losses `[...]` float32.
+      Losses `[...]` float32, finite for logits of any size.
 
     >>> round(float(cross_entropy(jnp.zeros((1, 10)), jnp.array([3]))[0]), 4)  # log 10
     2.3026
@@ -56,7 +58,11 @@ _NEVER = -1e9  # the logarithm of probability 0; unlike -inf it stays finite whe
 
 
 def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
-    """Computes the cross-entropy of targets 0 and 1 under a sigmoid, in nats.
+    """Computes the cross-entropy of targets 0 and 1 under a sigmoid, `-y log p - (1 - y) log(1 - p)`, in nats.
+
+    The probability p is the sigmoid of the logit.
+
+    Source: Cox, The Regression Analysis of Binary Sequences, JRSS B 1958.
 
     Args:
       logits: `[...]`.
@@ -75,12 +81,29 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothin
 
 
 def squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `(prediction - target)^2`, elementwise."""
+    """Computes `(prediction - target)^2`, elementwise (L2).
+
+    Source: Gauss, Theoria motus, 1809, book 2, section 3: the best loss for normal errors.
+
+    Args:
+      predictions: `[...]`.
+      targets: `[...]`.
+
+    >>> squared_error(jnp.array([0.5, 3.0]), jnp.zeros(2)).tolist()
+    [0.25, 9.0]
+    """
     return optax.squared_error(predictions, targets)
 
 
 def huber(predictions: jax.Array, targets: jax.Array, *, delta: float = 1.0) -> jax.Array:
-    """Computes `e^2 / 2` for errors e up to `delta`, and `delta (|e| - delta / 2)` for larger ones (Huber 1964).
+    """Computes `e^2 / 2` for errors e up to `delta`, and `delta (|e| - delta / 2)` for larger ones, elementwise.
+
+    Source: Huber, Robust Estimation of a Location Parameter, Annals of Mathematical Statistics 1964.
+
+    Args:
+      predictions: `[...]`.
+      targets: `[...]`.
+      delta: error from which the loss grows linearly, in the unit of the targets, above 0.
 
     >>> huber(jnp.array([0.5, 3.0]), jnp.zeros(2)).tolist()
     [0.125, 2.5]
@@ -89,7 +112,17 @@ def huber(predictions: jax.Array, targets: jax.Array, *, delta: float = 1.0) -> 
 
 
 def absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Computes `|prediction - target|`, elementwise (L1)."""
+    """Computes `|prediction - target|`, elementwise (L1).
+
+    Source: Koenker and Bassett, Regression Quantiles, Econometrica 1978: the loss of the quantile 1/2, the median.
+
+    Args:
+      predictions: `[...]`.
+      targets: `[...]`.
+
+    >>> absolute_error(jnp.array([0.5, -3.0]), jnp.zeros(2)).tolist()
+    [0.5, 3.0]
+    """
     return jnp.abs(predictions - targets)
 
 
@@ -100,6 +133,11 @@ def gaussian_negative_log_likelihood(mean: jax.Array, log_variance: jax.Array, t
 
     Source: Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994. The network
     predicts the logarithm of the variance, as in Kendall and Gal, NeurIPS 2017, equation 8.
+
+    Args:
+      mean: `[...]`.
+      log_variance: `[...]`; below -88 the float32 variance is 0, and the loss of a wrong mean is infinite.
+      targets: `[...]`.
 
     >>> round(float(gaussian_negative_log_likelihood(jnp.zeros(()), jnp.zeros(()), jnp.ones(()))), 4)
     1.4189

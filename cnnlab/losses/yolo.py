@@ -44,7 +44,15 @@ def five_terms(
       box: loss `[..., b]` of each box against the cell's object, which replaces the squared errors of centre and size.
 
     Returns:
-      The terms `centre` and `size` (or `box`), `object`, `no_object` and `classes`, each `[...]`.
+      The terms, each `[...]`. Those of the responsible box are `centre`, `|centre - true_centre|^2`, and `size`,
+      `|root - sqrt(true_extent)|^2` (or `box`), and `object`, `(confidence - overlap)^2`. `no_object` is the sum of
+      `confidence^2` over all other boxes, and `classes` is `sum_k (probs_k - y_k)^2`.
+
+    >>> boxes = jnp.array([[0.4, 0.7]]), jnp.array([[0.6, 0.1]]), jnp.array([0.8])  # centre, roots and confidence
+    >>> truth = {"true_centre": jnp.array([0.5, 0.5]), "true_extent": jnp.array([0.25, 0.16]), "classes": jnp.array(1)}
+    >>> terms = five_terms(*boxes, jnp.array([0.2, 0.8]), jnp.array([0.5]), present=jnp.array(1.0), **truth)
+    >>> {name: round(float(term), 2) for name, term in terms.items()}
+    {'centre': 0.05, 'size': 0.1, 'object': 0.09, 'no_object': 0.0, 'classes': 0.08}
     """
     overlap = jax.lax.stop_gradient(overlap)
     centre_error = jnp.square(centre - true_centre[..., None, :]).sum(-1)
@@ -76,8 +84,6 @@ def anchor_terms(
 ) -> Terms:
     """Computes the five loss terms for anchors, each of which predicts an object and its class.
 
-    The terms `object`, `no_object` and `classes` are cross-entropies.
-
     Args:
       centre: centres `[..., 2]` of the boxes, relative to the cell.
       stretch: logarithms `[..., 2]` of the boxes' widths and heights relative to the anchor.
@@ -91,7 +97,15 @@ def anchor_terms(
       box: loss `[...]` of each box against its object, which replaces the squared errors of centre and size.
 
     Returns:
-      The terms `centre` and `size` (or `box`), `object`, `no_object` and `classes`, each `[...]`.
+      The terms, each `[...]`. Those of an anchor with an object are `centre`, `|centre - true_centre|^2`, and `size`,
+      `|stretch - true_stretch|^2` (or `box`), `object`, `-log sigmoid(score)`, and `classes`, the cross-entropy of its
+      class. `no_object` is `-log sigmoid(-score)` of an anchor that has no object and is not ignored.
+
+    >>> number, pair = jnp.zeros(()), jnp.zeros(2)
+    >>> truth = {"true_centre": pair, "true_stretch": pair + 1.0, "classes": jnp.array(1)}
+    >>> terms = anchor_terms(pair, pair, number, pair, present=number + 1.0, ignored=number, **truth)
+    >>> {name: round(float(term), 2) for name, term in terms.items()}  # log 2 is .69
+    {'centre': 0.0, 'size': 2.0, 'object': 0.69, 'no_object': 0.0, 'classes': 0.69}
     """
     if box is None:
         errors = {
