@@ -19,7 +19,7 @@ def training_batches(
 
     The remainder is dropped, because padding rows would distort batch normalisation. Examples that are decoded on
     demand are read two batches ahead, so that decoding overlaps the training step. Examples with `of_epoch`, such as
-    random crops, are drawn anew in each epoch.
+    random crops, are drawn anew in each epoch. The `weight` is that of the examples, or 1.
 
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
@@ -29,7 +29,7 @@ def training_batches(
         examples = examples.of_epoch(seed, epoch)
     order = epoch_order(len(examples), batch_size, seed=seed, epoch=epoch)
     for columns in _gather(examples, order[start:]):
-        yield columns | {"weight": np.ones(batch_size, np.float32)}
+        yield {"weight": np.ones(batch_size, np.float32)} | columns
 
 
 def epoch_order(n: int, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -51,7 +51,8 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
 def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Columns]:
     """Yields every example once, in order.
 
-    The last batch is padded with rows of `weight` 0, so that all batches have one shape and compile once.
+    The last batch is padded with rows of `weight` 0, so that all batches have one shape and compile once. The `weight`
+    of all others is 1, whatever training weighs them.
     """
     if batch_size < 1:
         raise ValueError(f"batch size must be 1 or more, found {batch_size}")

@@ -34,7 +34,8 @@ class Examples:
     - `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding, optionally with `learnt`
       `[n, m]` bool.
 
-    Only the evaluation reads `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo;
+    Training weighs the examples by an optional `weight` `[n]`, 0 or more; the evaluation counts each once. Only the
+    evaluation reads `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo;
     `photo_size` `[n, 2]`, height and width of the photo; and `frame` `[n, 4]`, the rectangle (xyxy) of the photo on the
     image. Only augmentation reads `instances` `[n, H, W]` int32: for each pixel the index 0..m-1 of its object among
     the boxes, -1 = no object.
@@ -240,6 +241,8 @@ def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
         raise ValueError(f"{name} of {where} must be [{', '.join(axes)}], found {list(values.shape)}")
     if not np.isfinite(values).all():
         raise ValueError(f"{name} of {where} must be finite, found {values[~np.isfinite(values)][0]}")
+    if name in ("weight", "pixel_weight") and (values < 0).any():
+        raise ValueError(f"{name} of {where} must be 0 or more, found {values[values < 0][0]}")
     cast = values.astype(kind.dtype)
     if kind.dtype == np.int32 and (cast != values).any():
         raise ValueError(f"{name} of {where} must be whole numbers, found {values[cast != values][0]}")

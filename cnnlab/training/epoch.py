@@ -198,7 +198,7 @@ def take_steps(step: Step, state: State, columns: Batch, order: jax.Array, key: 
     """
 
     def next_step(state: State, indices: jax.Array) -> tuple[State, Metrics]:
-        batch = {name: column[indices] for name, column in columns.items()} | {"weight": jnp.ones(indices.shape)}
+        batch = {"weight": jnp.ones(indices.shape)} | {name: column[indices] for name, column in columns.items()}
         return step(state, batch, key)
 
     return jax.lax.scan(next_step, state, order)

@@ -59,6 +59,7 @@ def test_normalisation_is_measured_on_the_training_split_alone():
         (arrays(labels=np.full((40, 4), 7)), "labels of mine/train must be 0 or 1 in 4 columns"),
         (arrays(labels=np.ones((40, 3))), "found 3 columns"),
         (arrays(target=np.full((40, 1), np.inf)), "target of mine/train must be finite, found inf"),
+        (arrays(weight=np.full(40, -2.0)), "weight of mine/train must be 0 or more, found -2.0"),
         (arrays(boxes=np.zeros((40, 2, 5))), r"boxes of mine/train must be \[n, m, 4\], found \[40, 2, 5\]"),
         ({"label": np.zeros(3)}, "has no column 'image'; found label"),
         ({"image": np.zeros((0, 8, 8), np.uint8), "label": np.zeros(0)}, "mine/train is empty"),
@@ -94,6 +95,14 @@ def test_evaluation_counts_every_example_exactly_once():
     batches = list(data.evaluation_batches(examples, batch_size=4))
     assert {len(b["image"]) for b in batches} == {4}
     assert [p for b in batches for p, w in zip(b["place"], b["weight"], strict=True) if w] == list(range(10))
+
+
+def test_training_weighs_examples_by_their_column_and_the_evaluation_does_not():
+    examples = data.Examples(arrays(10) | {"place": np.arange(10), "weight": np.arange(10, dtype=np.float32)})
+    for batch in data.training_batches(examples, batch_size=4, seed=0, epoch=0):
+        assert (batch["weight"] == batch["place"]).all()
+    (batch,) = data.evaluation_batches(examples, batch_size=10)
+    assert (batch["weight"] == 1).all()
 
 
 def test_a_batch_larger_than_the_data_names_both():

@@ -118,3 +118,13 @@ def test_examples_that_are_drawn_anew_or_shared_by_devices_cannot_stay(plain, mo
     monkeypatch.setattr(type(plan.dataset["train"]), "of_epoch", lambda *_: None, raising=False)
     with pytest.raises(ValueError, match="cannot stay on the device: they are read or drawn anew in every epoch"):
         epoch.stays(plan, epoch.Mesh(np.array(devices), ("data",)))
+
+
+def test_a_column_of_weights_reaches_the_steps_of_resident_columns():
+    step = lambda state, batch, key: (state, batch["weight"])  # noqa: E731
+    order, key = np.array([[3, 1], [0, 2]]), jax.random.key(0)
+    weights = [
+        epoch.take_steps(step, 0, columns, order, key)[1].tolist()
+        for columns in ({"weight": jax.numpy.arange(4.0)}, {})
+    ]
+    assert weights == [[[3, 1], [0, 2]], [[1, 1], [1, 1]]]
