@@ -47,7 +47,7 @@ def read_signal(path: str | Path) -> Signal:
         raise ValueError(f"{path} must hold numbers [T] or [T, C], found the shape {list(samples.shape)}")
     if samples.shape[1] > MAX_CHANNELS:
         raise ValueError(
-            f"{path} has {samples.shape[1]:,} channels, more than {MAX_CHANNELS:,}; time is the first axis: transpose it"
+            f"{path} has {samples.shape[1]:,} channels, more than {MAX_CHANNELS:,}; time is the first axis"
         )
     if np.isinf(samples).any():
         raise ValueError(f"{path} holds infinity; write nan for a sample that is missing")
