@@ -35,7 +35,7 @@ LECTURE = np.array([0.5, 0.4, 0.04, 0.03, 0.02, 0.01])
 EXPERIMENT = cnnlab.Experiment(
     model=cnnlab.Choice("tcn_steps", features=24, dilations=(1, 2, 4, 8), dropout=0.05),
     task=cnnlab.Choice("denoising", kind="gaussian"),
-    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine"),
+    optimizer=cnnlab.Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine", warmup_steps=60, clip=1.0),
     training=cnnlab.Training(epochs=30, batch_size=16),
 )
 
