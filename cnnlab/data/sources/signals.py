@@ -18,7 +18,7 @@ from cnnlab.files.listing import by_stem, is_visible, list_files, warn_left_out
 from cnnlab.files.signals import SUFFIXES, Signal, read_signal
 
 INPUTS, CLEAN = "signals", "targets"  # folders of signals and of their clean versions
-MAX_VALUES = 500_000_000  # numbers that are kept in memory, 2 GB in float32
+MAX_VALUES = 250_000_000  # samples of all channels that are kept in memory, 2 GB in float64
 
 
 def signals(
@@ -53,8 +53,8 @@ def signals(
         out; shorter ones are padded at the end, as if samples were missing. `auto`: the longest file.
       step: samples from the begin of one window to that of the next; by default `length`.
       missing: what happens to missing samples (NaN, empty cells and padding). They are interpolated linearly, at both
-        ends by the nearest sample. If there are any, `mark` adds a channel that is 1 where all channels were measured
-        and 0 elsewhere; `interpolate` adds none; `refuse` raises an error.
+        ends of a file by the nearest sample. If there are any, `mark` adds a channel that is 1 where all channels were
+        measured and 0 elsewhere; `interpolate` adds none; `refuse` raises an error.
       validation: share of the files in the validation split, if the folder has no such split.
       test: share of the files in the test split, if the folder has no such split.
       group: what keeps files in one split: a column of `targets.csv`, `folder`, or a regular expression for the path.
@@ -82,6 +82,8 @@ def signals(
         listing = listing._replace(group=groups_of(names, group))
     rates, rate = _rates(root, listing, rate)
     read = [read_signal(root / name) for name in names]
+    if sum(signal.samples.size for signal in read) > MAX_VALUES:
+        raise ValueError(f"{root} has more than {MAX_VALUES:,} samples, too many to keep in memory; split the folder")
     _check_channels(root, names, read)
     samples = [_at_rate(root / n, s.samples, own, rate) for n, s, own in zip(names, read, rates, strict=True)]
     clean, classes = None, listing.classes
@@ -89,23 +91,29 @@ def signals(
         clean, classes = _clean(root, names, listing.beside["clean"], read, rates, rate)
     length = max(map(len, samples)) if length == "auto" else length
     step = length if step is None else step
+    if min(length, step) < 1:
+        raise ValueError(f"length and step must be 1 or more, found {length} and {step}")
+    windows = sum(1 + max(0, len(each) - length) // step for each in samples)
+    if windows * length * samples[0].shape[1] > MAX_VALUES:
+        raise ValueError(
+            f"{windows:,} windows of {length:,} samples are too many to keep in memory; take a longer step"
+        )
     place = {name: i for i, name in enumerate(listing.names)}
     splits, files = {}, {}
     for split, columns in without_groups(split_listing(listing, validation, test, seed)).items():
         chosen = [place[name] for name in columns.pop("image")]
-        parts = [cut(samples[i], length, step) for i in chosen]
-        repeated = np.repeat(np.arange(len(chosen)), [len(part) for part in parts])
-        splits[split] = {name: column[repeated] for name, column in columns.items() if name != "file"}
-        files[split] = np.array([str(root / listing.names[chosen[i]]) for i in repeated], object)
-        splits[split]["image"] = parts
+        parts = [_windows(root / names[i], samples[i], length, step) for i in chosen]
+        of = np.repeat(np.arange(len(chosen)), [len(part) for part in parts])
+        splits[split] = {name: column[of] for name, column in columns.items()}
+        splits[split]["image"] = np.concatenate(parts)[:, None]
+        files[split] = np.array([str(root / names[chosen[i]]) for i in of], object)
         if clean is not None:
             splits[split] |= _clean_columns([cut(clean[i], length, step) for i in chosen])
     _check_classes(root, splits, classes)
-    images, channels = _filled(root, splits, files, missing)
-    for split, filled in images.items():
-        splits[split]["image"] = filled
-    mean, std = signal_statistics(images["train"])
-    spec = InputSpec((1, length), channels, mean, std, classes, values="signal", rate=rate)
+    _settle_gaps(splits, files, missing)
+    images = splits["train"]["image"]
+    mean, std = signal_statistics(images)
+    spec = InputSpec((1, length), images.shape[-1], mean, std, classes, values="signal", rate=rate)
     examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
     return Dataset(root.name or str(root), spec, examples, _remarks(samples, rates, spec, read[0].samples.shape[1]))
 
@@ -137,9 +145,8 @@ def read_signals(files: Sequence[str | Path], spec: InputSpec, *, rate: float | 
             raise ValueError(
                 f"{file} has {len(samples):,} samples, the network takes {length:,}; cut the file into several"
             )
-        filled, measured = fill_gaps(cut(samples, length, length)[0])
-        out.append(np.column_stack([filled, measured]) if c < spec.channels else filled)
-    return np.stack(out).astype(np.float32)[:, None]
+        out.append(_windows(Path(file), samples, length, length)[..., : spec.channels])
+    return np.stack(out)
 
 
 def _list(root: Path, group: str | None) -> Listing:
@@ -250,33 +257,33 @@ def _check_classes(root: Path, splits: Mapping[str, Columns], classes: tuple[str
             raise ValueError(f"{root}: {split} has a class {classes[strange[0]]!r} that train lacks; add signals of it")
 
 
-def _filled(
-    root: Path, splits: Mapping[str, Columns], files: Mapping[str, np.ndarray], missing: str
-) -> tuple[dict[str, np.ndarray], int]:
-    """Returns the images `[n, 1, T, C]` of each split without gaps, and the number of their channels."""
-    windows = {split: np.concatenate(columns["image"]) for split, columns in splits.items()}
-    if sum(each.size for each in windows.values()) > MAX_VALUES:
-        raise ValueError(f"{root} has more than {MAX_VALUES:,} samples; choose a longer step or a lower rate")
-    gaps = {split: np.isnan(each).any((1, 2)) for split, each in windows.items()}
+def _windows(path: Path, samples: np.ndarray, length: int, step: int) -> np.ndarray:
+    """Returns windows `[n, length, C + 1]` float32 of a file's samples `[T, C]`, without gaps.
+
+    Gaps are filled before the samples are cut. The last channel is 1 where all channels were measured, 0 elsewhere.
+    """
+    try:
+        filled, measured = fill_gaps(samples)
+        windows = cut(np.column_stack([filled, measured]).astype(np.float32), length, step)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if len(samples) < length:
+        windows[:, len(samples) :] = windows[:, len(samples) - 1 : len(samples)]
+        windows[:, len(samples) :, -1] = 0
+    return windows
+
+
+def _settle_gaps(splits: Mapping[str, Columns], files: Mapping[str, np.ndarray], missing: str) -> None:
+    """Keeps the channel that marks gaps if there are gaps and they are to be marked; otherwise removes it."""
+    gaps = {split: (columns["image"][..., -1] == 0).any((1, 2)) for split, columns in splits.items()}
     if missing == "refuse" and (split := next((s for s, own in gaps.items() if own.any()), None)):
         raise ValueError(
             f"{files[split][gaps[split].argmax()]} lacks samples (or is shorter than the others); fill them, or choose "
             "--data.missing mark or interpolate"
         )
-    marked = missing == "mark" and any(own.any() for own in gaps.values())
-    out = {}
-    for split, each in windows.items():
-        images = np.empty((*each.shape[:2], each.shape[2] + marked), np.float32)
-        for image, samples, file in zip(images, each, files[split], strict=True):
-            try:
-                filled, measured = fill_gaps(samples)
-            except ValueError as error:
-                raise ValueError(f"{file}, in a window of {len(samples)} samples: {error}") from error
-            image[:, : each.shape[2]] = filled
-            if marked:
-                image[:, -1] = measured
-        out[split] = images[:, None]
-    return out, images.shape[-1]
+    if missing != "mark" or not any(own.any() for own in gaps.values()):
+        for columns in splits.values():
+            columns["image"] = np.ascontiguousarray(columns["image"][..., :-1])
 
 
 def _remarks(samples: Sequence[np.ndarray], rates: Sequence, spec: InputSpec, channels: int) -> tuple[str, ...]:

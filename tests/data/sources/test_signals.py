@@ -132,3 +132,15 @@ def test_arrays_of_signals_need_no_channel_axis_and_no_unit_interval():
         from_arrays({"train": {"image": np.full((20, 30), np.nan)}}, values="signal")
     with pytest.raises(ValueError, match="must be floating point"):
         from_arrays({"train": {"image": np.zeros((20, 30), np.uint8)}}, values="signal")
+
+
+def test_a_gap_at_the_edge_of_a_window_is_filled_from_the_samples_around_it(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            x = np.arange(20.0)
+            x[8:12] = np.nan
+            np.save(tmp_path / name / f"{i}.npy", x)
+    image = signals(tmp_path, length=10)["train"].column("image")[:2, 0]
+    np.testing.assert_allclose(image[..., 0], np.arange(20).reshape(2, 10))  # by the whole file, not by each window
+    assert image[..., 1].tolist() == [[1] * 8 + [0] * 2, [0] * 2 + [1] * 8]
