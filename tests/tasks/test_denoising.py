@@ -8,14 +8,16 @@ import pytest
 
 import cnnlab
 from cnnlab.cli import main
-from cnnlab.data import from_arrays
+from cnnlab.data import Augmentation, augment, from_arrays
+from cnnlab.data.augment import check_augmentation
+from cnnlab.models import create_model
 from cnnlab.tasks import Denoising, Regression
 
 SMALL = cnnlab.Experiment(
     model=cnnlab.Choice("tcn_steps", features=8, dilations=(1, 2), dropout=0.1),
     task=cnnlab.Choice("denoising", kind="gaussian"),
     optimizer=cnnlab.Optimizer(name="adamw", learning_rate=0.01),
-    training=cnnlab.Training(epochs=6, batch_size=16),
+    training=cnnlab.Training(epochs=8, batch_size=16),
 )
 
 
@@ -84,33 +86,26 @@ def test_a_network_learns_to_remove_noise_and_its_run_is_evaluated_by_its_path(t
     assert json.loads(capsys.readouterr().out)["field_seconds"] == 1.625
 
 
-def test_images_integers_and_gaps_are_refused_with_the_remedy(tmp_path):
+def test_images_integers_and_gaps_are_refused_with_the_remedy():
     images = from_arrays({"train": {"image": np.zeros((20, 4, 4), np.uint8), "clean": np.zeros((20, 4, 4, 1))}})
     with pytest.raises(ValueError, match="--data.name signals"):
         Denoising().resolve(images)
-    data = noisy(20)
-    short = dataclasses.replace(SMALL.training, epochs=1)
-    trained = cnnlab.train(dataclasses.replace(SMALL, training=short), tmp_path / "run", data=data, quiet=True)
+    net = create_model("tcn_steps", num_classes=1, features=2, dilations=(1,))
+    trained = cnnlab.Trained({}, net, Denoising(), noisy(20).spec)
     with pytest.raises(ValueError, match="astype"):
         cnnlab.predict(trained, np.zeros((1, 1, 40, 1), np.uint8))
     with pytest.raises(ValueError, match="fill gaps"):
         cnnlab.predict(trained, np.full((1, 1, 40, 1), np.nan, np.float32))
 
 
-def test_augmentation_of_signals_may_only_reverse_time(tmp_path):
-    data = noisy(20)
-    labelled = {"image": data["train"].column("image"), "label": np.arange(len(data["train"])) % 2}
-    data = from_arrays({"train": labelled}, values="signal")
-    training = cnnlab.Training(epochs=1, batch_size=4, augmentation=cnnlab.data.Augmentation(brightness=0.1, shift=0.1))
-    experiment = dataclasses.replace(SMALL, task=cnnlab.Choice("classification"), training=training)
-    experiment = dataclasses.replace(experiment, model=cnnlab.Choice("tcn", features=4, dilations=(1,)))
+def test_augmentation_of_signals_may_only_reverse_time():
+    spec = noisy(20).spec
+    check_augmentation(spec, Augmentation(horizontal_flip=0.5))
     with pytest.raises(
         ValueError, match=r"leave --training.augmentation.brightness, --training.augmentation.shift out"
     ):
-        cnnlab.train(experiment, tmp_path / "run", data=data, quiet=True)
-    flip = cnnlab.data.augment(
-        {"image": jnp.array(data["train"].column("image"))},
-        jax.random.key(0),
-        cnnlab.data.Augmentation(horizontal_flip=1.0),
-    )["image"]
-    np.testing.assert_allclose(flip, data["train"].column("image")[:, :, ::-1], rtol=1e-5)
+        check_augmentation(spec, Augmentation(brightness=0.1, shift=0.1))
+    x = np.random.default_rng(0).normal(50, 9, (2, 1, 20, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        augment(x, jax.random.key(0), Augmentation(horizontal_flip=1.0)), x[:, :, ::-1], rtol=1e-5
+    )
