@@ -337,8 +337,8 @@ def signal_statistics(signals: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
     A channel that does not vary has a standard deviation of 1.
 
-    >>> signal_statistics(np.array([1e-6, 3e-6]).reshape(1, 1, 2, 1))
-    ((2e-06,), (1e-06,))
+    >>> signal_statistics(np.array([1.0, 3.0]).reshape(1, 1, 2, 1))
+    ((2.0,), (1.0,))
     """
     values = np.asarray(signals, np.float64)
     mean, std = values.mean((0, 1, 2)), values.std((0, 1, 2))
