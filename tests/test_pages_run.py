@@ -28,6 +28,7 @@ RUNS = {
     "labelling.md": "runs/photos",
     "runs.md": "runs/photos",
     "strings.md": "runs/strips",
+    "signals.md": "runs/signals",
 }
 """The run that RUN stands for on each page."""
 
@@ -39,6 +40,7 @@ SMALLER = {
     "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
     "labelling.md": {"unlabelled/": "new/", "labelled/": "photos/", "RUN2": "runs/mine", "RUN3": "runs/a", "50": "3"},
     "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
+    "signals.md": {"250": "32", "125": "16"},
     "segmentation.md": {
         "256": "32",
         "16": "4",
@@ -76,6 +78,9 @@ def draw_more_folders():
         Path(name).parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (32, 96), np.uint8)).save(f"{name}.png")
     Path("years/targets.csv").write_text("file,text\n" + "".join(f"{i}.png,{1900 + i}\n" for i in range(20)))
+    for i, name in itertools.product(range(12), ("records/walk", "records/run", "noisy/signals", "noisy/targets")):
+        Path(name).mkdir(parents=True, exist_ok=True)
+        np.save(f"{name}/{i}.npy", rng.normal(size=64))
     mask = np.zeros((64, 192), np.uint8)
     mask[16:48, ::2] = 1
     Image.fromarray(np.where(mask[..., None], 200, rng.integers(0, 99, (64, 192, 3))).astype(np.uint8)).save(
@@ -98,6 +103,7 @@ def place(tmp_path_factory):
         "runs/named": ["--data.path=named/", *LENET],
         "runs/boxes": ["--data.path=export/", "--data.size=64", *YOLO],
         "runs/map": ["--data.path=plots/", "--task.name=segmentation", "--model.name=unet", "--model.width=2"],
+        "runs/signals": ["--data.name=signals", "--data.path=records/", "--data.rate=50", "--model.name=tcn"],
         "runs/first": ["digits-lenet5"],
         "runs/strips": ["strips-reader", "--data.train=64", "--data.validation=16", "--data.test=16"],
     }.items():

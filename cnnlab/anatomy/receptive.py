@@ -239,7 +239,7 @@ def _pad(equation, fields, size) -> ReceptiveField:
     field = _only(fields)
     if len(field.axes) != 1:
         return whole(size) if field.axes else field
-    low, _, inside = equation.params["padding_config"][field.axes[0]]
+    low, _, inside = map(int, equation.params["padding_config"][field.axes[0]])  # jnp.pad gives NumPy's integers
     return ReceptiveField(
         field.axes, reach.compose(field.reach, reach.window(kernel=1, padding=low, spacing=inside + 1))
     )

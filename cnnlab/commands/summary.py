@@ -29,7 +29,8 @@ def run(arguments: Sequence[str]) -> None:
         """Show the layers of a network and the cost of one image.
 
         Kernel and stride are in pixels of the layer's input; Conv ÷8 has 8 groups of channels; field is the receptive
-        field, the number of image pixels along one axis that influence a unit.
+        field, the number of image pixels along one axis that influence a unit. For a run on signals whose rate is
+        known, the largest field of a convolution is also given in seconds.
 
         Args:
             network: name of a model, or a run directory.
@@ -41,26 +42,33 @@ def run(arguments: Sequence[str]) -> None:
         return network, input, num_classes, output, json
 
     network, size, num_classes, output, as_json = parse(command, arguments, "summary")
-    layers = _summary(network, size, num_classes)
-    print_json(layers.to_json()) if as_json else print(as_text(layers, width=_width()))
+    layers, rate = _summary(network, size, num_classes)
+    samples = max((row.fields[1].size for row in layers.rows if row.kernel and row.fields[1]), default=None)
+    seconds = None if samples is None or rate is None else samples / rate
+    if as_json:
+        print_json(layers.to_json() | ({} if seconds is None else {"field_seconds": seconds}))
+    else:
+        print(as_text(layers, width=_width()))
+        if seconds is not None:
+            print(f"field          {samples} samples of a convolution's unit: {seconds:.4g} s at {rate:g} Hz")
     if output:
         path = _draw(layers, Path(output))
         None if as_json else print(f"figure         {for_terminal(path)}")
 
 
-def _summary(network: str, size: tuple[int, int, int] | None, num_classes: int | None) -> Summary:
-    """Summarises a model or the network of a run."""
+def _summary(network: str, size: tuple[int, int, int] | None, num_classes: int | None) -> tuple[Summary, float | None]:
+    """Summarises a model or the network of a run; with the sampling rate of the run's signals, if it is known."""
     from cnnlab.models import MODELS
     from cnnlab.training.restore import load_network
 
     if network in MODELS:
-        return summary(network, size, num_classes=num_classes)
+        return summary(network, size, num_classes=num_classes), None
     if not Path(network).exists():
         raise Misuse(str(unknown("model", network, MODELS, "There is no run with this name either.")))
     if num_classes is not None:
         raise Misuse(f"{network} is a run, whose classes are its own; leave --num-classes out")
     module, spec = load_network(network)
-    return summary(module, spec.shape if size is None else size)
+    return summary(module, spec.shape if size is None else size), spec.rate
 
 
 def _width() -> int | None:

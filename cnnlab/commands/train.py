@@ -51,8 +51,9 @@ def run(arguments: Sequence[str]) -> None:
     out.print(f"run      {for_terminal(run_dir)}")
     out.print(f"figures  {for_terminal(page)}")
     out.print(f"next     cnnlab evaluate {for_terminal(run_dir)}{passes}")
-    out.print(f"         cnnlab predict {for_terminal(run_dir)} {for_terminal(example)}{passes}")
-    out.print(f"         cnnlab explain {for_terminal(run_dir)} {for_terminal(example)}")
+    if example is not None:
+        out.print(f"         cnnlab predict {for_terminal(run_dir)} {for_terminal(example)}{passes}")
+        out.print(f"         cnnlab explain {for_terminal(run_dir)} {for_terminal(example)}")
 
 
 def _over_seeds(experiment: Experiment, launch: Launch) -> None:
@@ -78,4 +79,5 @@ def _over_seeds(experiment: Experiment, launch: Launch) -> None:
     out.print(f"runs     {for_terminal(launch.run_dir)}/{names[0]} ... {names[-1]}")
     out.print(f"summary  {for_terminal(summary)}")
     out.print(f"next     cnnlab evaluate {for_terminal(launch.run_dir)} --ensemble")
-    out.print(f"         cnnlab predict {for_terminal(launch.run_dir)}/seed* {for_terminal(example)}")
+    if example is not None:
+        out.print(f"         cnnlab predict {for_terminal(launch.run_dir)}/seed* {for_terminal(example)}")

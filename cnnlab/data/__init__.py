@@ -12,8 +12,10 @@ from cnnlab.data.sources.outlines import outlines
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
+from cnnlab.data.sources.signals import read_signals, signals
 from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
 from cnnlab.data.splits import split_columns
+from cnnlab.data.time_axis import fill_gaps, resample
 
 __all__ = [
     "SOURCES",
@@ -32,6 +34,7 @@ __all__ = [
     "digits",
     "epoch_order",
     "evaluation_batches",
+    "fill_gaps",
     "folder",
     "from_arrays",
     "kind_of",
@@ -42,9 +45,12 @@ __all__ = [
     "pairs",
     "places",
     "print_kind",
+    "read_signals",
     "register",
+    "resample",
     "shapes",
     "sheet",
+    "signals",
     "split_columns",
     "steps_per_epoch",
     "training_batches",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.data.columns import follows
-from cnnlab.data.spec import as_float
+from cnnlab.data.spec import InputSpec, as_float
 from cnnlab.geometry import warp
 
 Batch = Mapping[str, jax.Array]
@@ -117,6 +117,14 @@ def augment(batch: Batch | jax.Array, key: jax.Array, augmentation: Augmentation
             out["image"] = recolour(key, out["image"], mean, getattr(augmentation, name))
         out["image"] = jnp.clip(out["image"], 0, 1)
     return out
+
+
+def check_augmentation(spec: InputSpec, augmentation: Augmentation) -> None:
+    """Raises `ValueError` if the augmentation is for pixels, but the data holds signals; they may only be reversed."""
+    pixels = sorted({*augmentation.moves, *augmentation.recolours} - {"horizontal_flip"})
+    if spec.values == "signal" and pixels:
+        flags = ", ".join(f"--training.augmentation.{name.replace('_', '-')}" for name in pixels)
+        raise ValueError(f"augmentation of signals can only reverse time (horizontal-flip); leave {flags} out")
 
 
 def check_columns(batch: Batch, augmentation: Augmentation) -> None:

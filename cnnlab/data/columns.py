@@ -34,6 +34,7 @@ COLUMNS: dict[str, Column] = {
     "labels": Column(np.int32, "n k"),
     "target": Column(np.float32, "n d", follows="fixed"),
     "text": Column(np.int32, "n m", lowest=-1, follows="still"),
+    "clean": Column(np.float32, "n H W d", follows="fixed"),
     "mask": Column(np.int32, "n H W", lowest=-1, follows="nearest"),
     "pixel_weight": Column(np.float32, "n H W", follows="smooth"),
     "instances": Column(np.int32, "n H W", follows="nearest"),

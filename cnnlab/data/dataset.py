@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,12 +23,14 @@ class Examples:
     may be any object that is indexed like an array along its first axis and has `digest()`, like `ImageFiles`. If a
     split has `of_epoch(seed, epoch)`, like `Crops`, training uses the examples that it returns.
 
-    Every split has the column `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]). A task reads some of these:
+    Every split has the column `image` `[n, H, W, C]` uint8 (or float32 in [0, 1]); of signals `[n, 1, T, C]` float32 in
+    their own unit. A task reads some of these:
 
     - `label` `[n]` int32;
     - `labels` `[n, k]` of 0 and 1;
     - `target` `[n, d]` float32;
     - `text` `[n, m]` int32, the indices of a string's characters, -1 = padding at the end;
+    - `clean` `[n, H, W, d]` float32, numbers for each pixel or, of a signal, for each time step;
     - `mask` `[n, H, W]` int32, -1 = ignored, optionally with `pixel_weight` `[n, H, W]` float32, the weight of each
       pixel in the loss;
     - `boxes` `[n, m, 4]` float32 xyxy in pixels with `classes` `[n, m]` int32, -1 = padding, optionally with `learnt`
@@ -134,6 +136,8 @@ def from_arrays(
     name: str = "arrays",
     validation: float = 0.1,
     normalisation: bool = True,
+    values: Literal["pixels", "signal"] = "pixels",
+    rate: float | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Builds a dataset from arrays, one mapping of columns per split, and checks it.
@@ -147,6 +151,9 @@ def from_arrays(
       validation: share of `train` that is set aside (stratified, seeded) if there is no split `validation`.
       normalisation: whether to measure the mean and standard deviation of each channel on `train`; otherwise images
         stay in [0, 1].
+      values: `signal` for signals `[n, T]` or `[n, T, C]` of any range in place of images; `clean` may then be
+        `[n, T, d]`.
+      rate: samples of a signal per second; None if unknown.
       seed: seed of the split.
 
     Raises:
@@ -161,7 +168,10 @@ def from_arrays(
         splits = {"train": splits}
     if "train" not in splits:
         raise ValueError(f"{name} needs a split 'train'; found {', '.join(splits) or 'none'}")
-    tables = {split: _columns(_named(columns, name), f"{name}/{split}") for split, columns in splits.items()}
+    named = {split: _named(columns, name) for split, columns in splits.items()}
+    if values == "signal":
+        named = {split: _as_rows(columns) for split, columns in named.items()}
+    tables = {split: _columns(columns, f"{name}/{split}", values) for split, columns in named.items()}
     shapes = {split: columns["image"].shape[1:] for split, columns in tables.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"the splits of {name} must share one image shape, found {shapes}")
@@ -172,8 +182,9 @@ def from_arrays(
     for split, columns in tables.items():
         _check_classes(columns, len(classes), f"{name}/{split}")
     height, width, channels = shapes["train"]
-    mean, std = statistics(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
-    spec = InputSpec((height, width), channels, mean, std, classes)
+    measure = signal_statistics if values == "signal" else statistics
+    mean, std = measure(tables["train"]["image"]) if normalisation else ((0.0,), (1.0,))
+    spec = InputSpec((height, width), channels, mean, std, classes, values=values, rate=rate)
     return Dataset(name, spec, {split: Examples(columns) for split, columns in tables.items()})
 
 
@@ -195,7 +206,18 @@ def _named(columns: Any, name: str) -> Mapping[str, np.ndarray]:
     return {"image": images, "target" if y.dtype.kind == "f" else "label": y}
 
 
-def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
+def _as_rows(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the columns of signals `[n, T]` or `[n, T, C]` as those of images of height 1."""
+    out = dict(columns)
+    for name, axes in (("image", 4), ("clean", 4), ("pixel_weight", 3)):
+        if name in out:
+            values = np.asarray(out[name])
+            values = values[..., None] if values.ndim == 2 and axes == 4 else values
+            out[name] = values[:, None] if values.ndim == axes - 1 else values
+    return out
+
+
+def _columns(columns: Mapping[str, np.ndarray], where: str, values: str) -> Columns:
     """Casts columns to the dtypes of `COLUMNS` and checks everything that does not depend on the classes."""
     if "image" not in columns:
         raise ValueError(f"{where} has no column 'image'; found {', '.join(columns) or 'none'}")
@@ -205,11 +227,15 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
         image = image[..., None]
     if image.ndim != 4:
         raise ValueError(f"images of {where} must be [n, H, W] or [n, H, W, C], found {list(image.shape)}")
+    if values == "signal" and not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"signals of {where} must be floating point, found {image.dtype}")
     if image.dtype != np.uint8:
         if not np.issubdtype(image.dtype, np.floating):
             raise ValueError(f"images of {where} must be uint8 or floating point, found {image.dtype}")
         image = image.astype(np.float32)
-        if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+        if values == "signal" and not np.isfinite(image).all():
+            raise ValueError(f"signals of {where} must be finite, found NaN or infinity; fill gaps by fill_gaps")
+        if values == "pixels" and not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
             raise ValueError(f"floating-point images of {where} must lie in [0, 1], found {_range(image)}")
     out["image"] = image
     lengths = {column: len(values) for column, values in out.items()}
@@ -218,7 +244,8 @@ def _columns(columns: Mapping[str, np.ndarray], where: str) -> Columns:
     if not len(image):
         raise ValueError(f"{where} is empty")
     for column in out:
-        if column in COLUMNS and COLUMNS[column].axes == "n H W" and out[column].shape != image.shape[:3]:
+        of_pixels = column in COLUMNS and COLUMNS[column].axes.startswith("n H W") and column != "image"
+        if of_pixels and out[column].shape[:3] != image.shape[:3]:
             raise ValueError(
                 f"{column.rstrip('s')}s of {where} must be {list(image.shape[:3])}, found {list(out[column].shape)}"
             )
@@ -252,9 +279,9 @@ def _annotation(name: str, values: np.ndarray, where: str) -> np.ndarray:
 def _numbered(tables: Mapping[str, Columns]) -> tuple[str, ...]:
     """Returns the class names 0, 1, ... for a caller that names no classes."""
     train = tables["train"]
-    for column in ("target", "labels"):
+    for column in ("target", "labels", "clean"):
         if column in train:
-            return tuple(map(str, range(train[column].shape[1])))
+            return tuple(map(str, range(train[column].shape[-1])))
     highest = [
         c[k].max() for c in tables.values() for k in ("label", "text", "mask", "classes") if k in c and c[k].size
     ]
@@ -306,6 +333,19 @@ def statistics(images, *, sample: int | None = None, seed: int = 0) -> tuple[tup
     mean = total / count / scale
     std = np.sqrt(np.maximum(square / count / scale**2 - mean**2, 0))
     return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) or 1.0 for s in std)
+
+
+def signal_statistics(signals: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Computes the mean and standard deviation of each channel of signals `[n, 1, T, C]`, in their own unit.
+
+    A channel that does not vary has a standard deviation of 1.
+
+    >>> signal_statistics(np.array([1.0, 3.0]).reshape(1, 1, 2, 1))
+    ((2.0,), (1.0,))
+    """
+    values = np.asarray(signals, np.float64)
+    mean, std = values.mean((0, 1, 2)), values.std((0, 1, 2))
+    return tuple(mean.tolist()), tuple(s or 1.0 for s in std.tolist())
 
 
 def _sums(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """The specification of a network's input (size, channels, normalisation) and the names of its outputs."""
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 import jax
@@ -28,6 +29,9 @@ class InputSpec:
         fit and pads it with grey; or `strip`, which scales it to the height and pads it on the right with its border's
         colour.
       resized: whether images with masks were resized for training. If so, the scale of a sheet's pixels is not known.
+      values: what the numbers are: `pixels`, which lie in [0, 1] before normalisation, or samples of a `signal`, in a
+        unit of their own. A signal `[T, C]` is an image of height 1, so its size is `(1, T)`.
+      rate: samples of a signal per second; None if unknown.
     """
 
     size: tuple[int, int]
@@ -37,6 +41,8 @@ class InputSpec:
     classes: tuple[str, ...] = ()
     fit: Literal["stretch", "letterbox", "strip"] = "stretch"
     resized: bool = False
+    values: Literal["pixels", "signal"] = "pixels"
+    rate: float | None = None
 
     def __post_init__(self):
         if isinstance(self.size, int):
@@ -52,6 +58,10 @@ class InputSpec:
                 raise ValueError(f"{name} must hold 1 or {self.channels} numbers, found {getattr(self, name)}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, found {self.std}")
+        if self.values not in ("pixels", "signal"):
+            raise ValueError(f"values must be pixels or signal, found {self.values!r}")
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise ValueError(f"rate must be a positive number of samples per second, or None, found {self.rate}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -110,8 +120,19 @@ def check_images(images, spec: InputSpec, *, any_size: bool = False, any_width: 
         )
     if shape[0] == 0:
         raise ValueError("images hold no example (B = 0)")
+    if spec.values == "signal":
+        _check_samples(images)
+        return
     normalised = spec.mean != (0.0,) or spec.std != (1.0,)
     if normalised and isinstance(images, np.ndarray) and images.dtype.kind == "f" and not 0 <= images.max() <= 1:
         raise ValueError(
             f"floating-point images must lie in [0, 1], found a maximum of {images.max():g}; divide by 255"
         )
+
+
+def _check_samples(signals) -> None:
+    """Raises `ValueError` unless the samples of signals are floating point and, where they are known, finite."""
+    if not jnp.issubdtype(signals.dtype, jnp.floating):
+        raise ValueError(f"signals must be floating point, found {signals.dtype}; convert them by astype(np.float32)")
+    if isinstance(signals, np.ndarray) and not np.isfinite(signals).all():
+        raise ValueError("signals must be finite, found NaN or infinity; fill gaps by cnnlab.data.fill_gaps")

@@ -3,7 +3,7 @@
 import csv
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class Listing(NamedTuple):
       classes: names of the classes, or of the regression targets, or the characters of the strings.
       split: split of each file, `[n]`; None if the folder defines no splits.
       group: group of each file, `[n]`, which stays in one split; None without groups.
+      beside: cells `[n]` of the other columns that were asked for, by name.
     """
 
     names: np.ndarray
@@ -54,9 +55,10 @@ class Listing(NamedTuple):
     classes: tuple[str, ...]
     split: np.ndarray | None
     group: np.ndarray | None = None
+    beside: Mapping[str, Sequence[str]] = {}
 
 
-def read_targets(root: Path, *, group: str | None = None) -> Listing:
+def read_targets(root: Path, *, group: str | None = None, beside: Sequence[str] = ()) -> Listing:
     """Reads `root/targets.csv`, a UTF-8 table with one row per file.
 
     The header is `file`, optionally `split` (train, validation or test; in all rows or not at all), and one of these:
@@ -67,7 +69,8 @@ def read_targets(root: Path, *, group: str | None = None) -> Listing:
       and characters are composed (Unicode's NFC), so that an accent belongs to its letter.
     - Columns of any other names: numbers. A single column without any number holds classes.
 
-    The column `group`, if it is named, is none of these: it says which files stay in one split.
+    The column `group`, if it is named, is none of these: it says which files stay in one split. The columns that
+    `beside` names are none of these, either: their cells are returned as they are.
 
     Raises:
       ValueError: the header or a row does not fit; the message names the row's line and the error.
@@ -86,8 +89,11 @@ def read_targets(root: Path, *, group: str | None = None) -> Listing:
                 raise ValueError(f"{_at(root, line)}: {unknown('split', name, SPLITS)}")
         split = np.array([SPLITS[name] for name in split], object)
     groups = np.array(column.pop(group), object) if group in column and len(column) > 1 else None
+    others = {name: column.pop(name) for name in beside if name in column}
+    if not column:
+        raise ValueError(f"{path} needs a column to learn, such as 'label', beside {shown(','.join(others))}")
     columns, classes = _annotations(root, column, lines)
-    return Listing(np.array(files, object), columns, classes, split, groups)
+    return Listing(np.array(files, object), columns, classes, split, groups, others)
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:

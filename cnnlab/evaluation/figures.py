@@ -44,10 +44,12 @@ def augmentation_sheet(
     return save_figures({"augmentation": sheet}, directory, figure_format=figure_format)
 
 
-def save_example(dataset: Dataset, path: Path) -> Path:
-    """Writes the first test image to a file, on which a prediction can be tried."""
+def save_example(dataset: Dataset, path: Path) -> Path | None:
+    """Writes the first test image to a file, on which a prediction can be tried; None for signals."""
     from PIL import Image
 
+    if dataset.spec.values == "signal":
+        return None
     image = dataset["test"][np.arange(1)]["image"][0]
     image = image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)
     with replacing(path) as part:

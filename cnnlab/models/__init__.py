@@ -18,6 +18,7 @@ from cnnlab.models.lenet import Dense, KerasMNIST, KerasVGG, LeNet5, Linear
 from cnnlab.models.reader import Reader
 from cnnlab.models.resnet import ResNet
 from cnnlab.models.separable import SeparableNet
+from cnnlab.models.signal import TCN
 from cnnlab.models.small import EncoderDecoder, GridDetector
 from cnnlab.models.torch_weights import Weights
 from cnnlab.models.unet import UNet
@@ -84,6 +85,8 @@ MODELS: dict[str, Network] = {
     "yolo": Network(YOLO),
     "yolo_fast": Network(partial(YOLO, layers=FAST_LAYERS)),
     "yolo_small": Network(SmallYOLO),
+    "tcn": Network(TCN, (1, 256, 1), 2),
+    "tcn_steps": Network(partial(TCN, pooled=False), (1, 256, 1), 1),
 }
 """The networks by name. A new one is a file beside this one, and a line here."""
 
@@ -189,6 +192,7 @@ def import_torch(
 
 __all__ = [
     "MODELS",
+    "TCN",
     "VGG",
     "YOLO",
     "AlexNet",

@@ -45,7 +45,11 @@ def class_legend(figure: Figure, names: Sequence[str], *, first: int = 0) -> Non
 
 
 def show(axis: Axes, image: np.ndarray) -> None:
-    """Draws an image `[H, W, C]`, uint8 or in [0, 1], grey or RGB, on an axis."""
+    """Draws an image `[H, W, C]`, uint8 or in [0, 1], grey or RGB, on an axis; a signal `[1, T, C]` as its curves."""
+    if image.shape[0] == 1 and image.dtype != np.uint8:
+        axis.plot(image[0], linewidth=1)
+        axis.axis("off")
+        return
     axis.imshow(
         image if image.shape[-1] == 3 else image[..., 0],
         cmap="gray",

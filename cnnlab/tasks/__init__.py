@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from cnnlab.errors import unknown
 from cnnlab.tasks.classification import Classification
+from cnnlab.tasks.denoising import Denoising
 from cnnlab.tasks.detection import Detection
 from cnnlab.tasks.regression import Regression
 from cnnlab.tasks.segmentation import Segmentation
@@ -16,6 +17,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "segmentation": Segmentation,
     "detection": Detection,
     "sequence": Sequence,
+    "denoising": Denoising,
 }
 """The tasks by name. A new one is a file beside this one, and a line here."""
 
@@ -39,6 +41,7 @@ def create_task(name: str, **options) -> Task:
 __all__ = [
     "TASKS",
     "Classification",
+    "Denoising",
     "Detection",
     "Prediction",
     "Regression",

@@ -54,9 +54,14 @@ class Regression(Task):
             raise unknown("regression loss", self.kind, KINDS)
 
     def resolve(self, dataset: Dataset) -> Regression:
-        target = dataset["train"].column("target").astype(np.float64)
+        target = dataset["train"].column("target")
         if not np.isfinite(target).all():
             raise ValueError(f"targets of {dataset.name} must be finite, found {target[~np.isfinite(target)][0]}")
+        return self._scaled_by(target, dataset)
+
+    def _scaled_by(self, target: np.ndarray, dataset: Dataset) -> Regression:
+        """Returns the task with the mean and standard deviation of the training targets `[n, d]`."""
+        target = target.astype(np.float64)
         d = target.shape[1]
         mean = tuple(target.mean(0).tolist()) if self.mean == "auto" else self.mean
         std = tuple((s or 1.0) for s in target.std(0).tolist()) if self.std == "auto" else self.std

@@ -14,7 +14,7 @@ import optax
 
 from cnnlab import nn as cnn
 from cnnlab.data import SOURCES, Dataset, kind_of, load_data, print_kind, steps_per_epoch
-from cnnlab.data.augment import check_columns
+from cnnlab.data.augment import check_augmentation, check_columns
 from cnnlab.data.duplicates import warn_duplicates
 from cnnlab.errors import check_known, unknown
 from cnnlab.metrics.names import larger_is_better
@@ -133,6 +133,7 @@ def make_plan(
     orthogonal = {"weight": settings.orthogonality, "layers": settings.orthogonal_layers}
     penalty = orthogonal_penalty(network, variables, dataset.spec.shape, **orthogonal)
     example = dataset["train"][np.arange(1)]
+    check_augmentation(dataset.spec, settings.augmentation)
     check_columns(example, settings.augmentation)
     check_hooks(hooks, task, example, logits)
     return Plan(experiment, dataset, network, task, *_monitor(settings, task), hooks, penalty)

@@ -555,3 +555,38 @@ def test_the_sequence_benchmark_trains_the_same_network_as_torch(capsys):
     variables = jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 28, 48, 1)))
     own = sorted(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     assert own == sorted(one.numel() for one in module.torch_network().parameters())
+
+
+def test_the_kernel_of_the_lecture_weighs_the_newest_measurement_most():
+    module = script("position_sensor.py")
+    x = np.array([[1, 1.1, 1.2, 1.4, 1.7, 1.8, 1.9, 2.1, 2.2, 2.4, 2.5]])
+    out = module.smoothed(x, np.append(module.LECTURE, 0), 5)
+    # .5 * 1.8 + .4 * 1.7 + .04 * 1.4 + .03 * 1.2 + .02 * 1.1 + .01 * 1 = 1.704, and so on
+    np.testing.assert_allclose(out[0], [1.704, 1.815, 1.973, 2.118, 2.274, 2.417], atol=6e-4)
+
+
+def test_least_squares_find_the_kernel_that_made_a_signal():
+    module = script("position_sensor.py")
+    x, weights = np.random.default_rng(0).normal(size=(4, 50)), np.array([0.1, 0.2, 0.7])
+    truth = np.stack([np.convolve(row, weights, "same") for row in x]) + 3
+    np.testing.assert_allclose(module.best_kernel(x, truth, 1, 1), [*weights, 3], atol=1e-10)
+    np.testing.assert_allclose(module.smoothed(x, np.array([*weights, 3]), 1, 1), truth[:, 1:-1])
+
+
+def test_simulated_tracks_are_smooth_and_measurements_noisy():
+    module = script("position_sensor.py")
+    measured, truth = module.simulated(40, 0)
+    assert truth.shape == (40, module.STEPS)
+    assert np.abs(truth).max() <= 10
+    assert np.abs(np.diff(truth)).max() <= 20 * 1.875 / 9  # the speed at the middle of the fastest path of least jerk
+    assert np.var(measured - truth) == pytest.approx(0.95 + 0.05 * 25, rel=0.1)
+
+
+def test_a_sensor_and_an_electrocardiogram_are_smoothed(tmp_path):
+    table = script("position_sensor.py").main(seeds=1, output=tmp_path / "a", number=16, epochs=1, samples=2)
+    linear = table["best linear kernel, 6 weights, rmse in m"]
+    assert linear < table["fixed kernel, rmse in m"] < table["measured, rmse in m"]
+    assert (tmp_path / "a" / "sensor.png").stat().st_size > 1000
+    pytest.importorskip("pywt", reason="needs PyWavelets")
+    table = script("ecg_noise.py").main(seeds=1, output=tmp_path / "b", number=64, epochs=1, samples=2)
+    assert table["noise left, best linear kernel"] < table["noise left, wavelets"] < 1

@@ -23,6 +23,7 @@ COUNTS = [
     ("resnet56", (32, 32, 3), 853_018),
     # stages of 88, 2,368 and 18,560, the column 3 * 64 * 128 + 256, two of 3 * 128 * 128 + 256, and 128 * 10 + 10
     ("reader", (28, 208, 1), 88 + 2_368 + 18_560 + 24_832 + 2 * 49_408 + 1_290),
+    ("tcn", (1, 256, 1), (3 + 1) * 32 + (1 + 1) * 32 + 11 * (3 * 32 + 1) * 32 + 32 * 10 + 10),
 ]
 PUBLISHED = [
     # parameters and moving statistics in torchvision and Keras, for 1,000 classes
@@ -50,8 +51,9 @@ TINY = {
     "unet": ({"width": 10, "depth": 2}, (18, 14, 1)),
     "yolo": ({"layers": (((3, 12, 2),), ((1, 10, 1), (3, 12, 1))), "hidden": 10, "cells": 2}, (16, 16, 3)),
     "yolo_small": ({"width": 8, "stage_sizes": (1, 1), "stride": 8}, (16, 16, 3)),
+    **dict.fromkeys(("tcn", "tcn_steps"), ({"features": 10, "dilations": (1, 2)}, (1, 16, 1))),
 }
-WITHOUT_TRUNK = ("keras_vgg", "unet")
+WITHOUT_TRUNK = ("keras_vgg", "unet", "tcn", "tcn_steps")
 # Networks that differ from a tested one in sizes alone.
 TWINS = ("vgg16", "resnet34", "resnet8", "resnet32", "resnet44", "resnet56", "yolo_fast")
 KINDS = [name for name in models.MODELS if name not in TWINS]

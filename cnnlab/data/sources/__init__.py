@@ -16,6 +16,7 @@ from cnnlab.data.sources.outlines import outlines
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
+from cnnlab.data.sources.signals import signals
 from cnnlab.data.sources.standard import cifar10, fashion_mnist, kmnist, mnist
 from cnnlab.data.sources.strips import strips
 from cnnlab.data.sources.strokes import strokes
@@ -66,6 +67,11 @@ SOURCES: dict[str, Source] = {
         boxes,
         ("path",),
         "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (files of an annotation tool)",
+    ),
+    "signals": Source(
+        signals,
+        ("path",),
+        "cnnlab train --data.name signals --data.path DIR --model.name tcn (.npy or .csv files of samples over time)",
     ),
     "mnist": Source(mnist, moves=("data_dir",)),
     "fashion_mnist": Source(fashion_mnist, moves=("data_dir",)),

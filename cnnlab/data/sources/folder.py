@@ -94,7 +94,7 @@ def folder(
     if group is not None and listing.group is None:
         names = [Path(name).as_posix() for name in listing.names]
         listing = listing._replace(group=groups_of(names, group))
-    tables = without_groups(_split(listing, validation, test, seed))
+    tables = without_groups(split_listing(listing, validation, test, seed))
     _check_labels(tables, listing.classes, root)
     was_auto, fit = size == "auto", "strip" if "text" in listing.columns else "stretch"
     size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable, fit)
@@ -219,7 +219,7 @@ def _warn_left_out(root: Path, places: Sequence[Path]) -> None:
     warn_left_out(root, [*loose.images, *loose.others, *others], kind="image of a class")
 
 
-def _split(listing: Listing, validation: float, test: float, seed: int) -> dict[str, Columns]:
+def split_listing(listing: Listing, validation: float, test: float, seed: int) -> dict[str, Columns]:
     """Groups the columns by split, with names in `image`, and sets missing splits aside from `train`."""
     columns = {"image": listing.names} | listing.columns
     if listing.group is not None:
