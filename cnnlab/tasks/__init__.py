@@ -5,6 +5,7 @@ from collections.abc import Callable
 from cnnlab.errors import unknown
 from cnnlab.tasks.classification import Classification
 from cnnlab.tasks.detection import Detection
+from cnnlab.tasks.ranking import Ranking
 from cnnlab.tasks.regression import Regression
 from cnnlab.tasks.segmentation import Segmentation
 from cnnlab.tasks.sequence import Sequence
@@ -16,6 +17,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "segmentation": Segmentation,
     "detection": Detection,
     "sequence": Sequence,
+    "ranking": Ranking,
 }
 """The tasks by name. A new one is a file beside this one, and a line here."""
 
@@ -41,6 +43,7 @@ __all__ = [
     "Classification",
     "Detection",
     "Prediction",
+    "Ranking",
     "Regression",
     "Segmentation",
     "Sequence",
