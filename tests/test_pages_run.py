@@ -26,6 +26,7 @@ RUNS = {
     "features.md": "runs/named",
     "figures.md": "runs/photos",
     "labelling.md": "runs/photos",
+    "ranking.md": "runs/alike",
     "runs.md": "runs/photos",
     "strings.md": "runs/strips",
     "signals.md": "runs/signals",
@@ -104,6 +105,7 @@ def place(tmp_path_factory):
         "runs/boxes": ["--data.path=export/", "--data.size=64", *YOLO],
         "runs/map": ["--data.path=plots/", "--task.name=segmentation", "--model.name=unet", "--model.width=2"],
         "runs/signals": ["--data.name=signals", "--data.path=records/", "--data.rate=50", "--model.name=tcn"],
+        "runs/alike": ["--data.path=photos/", "--task.name=ranking", *LENET],
         "runs/first": ["digits-lenet5"],
         "runs/strips": ["strips-reader", "--data.train=64", "--data.validation=16", "--data.test=16"],
     }.items():

@@ -133,8 +133,8 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
 
 
 def _is_photos(experiment: Experiment) -> bool:
-    """Returns whether an experiment classifies images of the user's own, which decide its network."""
-    return experiment.task.name == "classification" and bool(SOURCES[experiment.data.name].paths)
+    """Returns whether an experiment tells classes of the user's own images apart, which decide its network."""
+    return experiment.task.name in ("classification", "ranking") and bool(SOURCES[experiment.data.name].paths)
 
 
 def _stored(run: Path) -> Path:

@@ -59,13 +59,14 @@ def run(arguments: Sequence[str]) -> None:
     runs, videos, paths = sort_paths(request)
     check_request(request, runs, videos, paths)
     import cnnlab
+    from cnnlab.commands.predict_gallery import show_retrieved
     from cnnlab.commands.predict_outputs import show_files, show_videos
 
     members = [cnnlab.load(run) for run in runs]
     show_videos(members[0], videos, request)
     if paths:
         try:
-            show_files(members, runs, paths, request)
+            (show_retrieved if request.photos.gallery else show_files)(members, runs, paths, request)
         except ImageError as error:
             cure = "" if request.photos.skip_unreadable else ", or leave such files out with --skip-unreadable"
             raise ImageError(f"{error}{cure}") from None

@@ -30,6 +30,8 @@ class PhotoOptions:
       invert: exchange black and white, for photos of ink on paper if the training images are white on black.
       pattern: for strips, read only strings that match this regular expression as a whole, such as '[0-9]{4}'.
       lexicon: for strips, read only strings of this text file, one a line; with --pattern those of them that match.
+      gallery: for ranking, image files or folders; the output is the images of it that are most like each photo.
+      nearest: largest number of these images for each photo.
     """
 
     group: bool = False
@@ -39,6 +41,8 @@ class PhotoOptions:
     invert: bool = False
     pattern: Annotated[str | None, tyro.conf.arg(metavar="RE")] = None
     lexicon: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    gallery: tuple[str, ...] = ()
+    nearest: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +103,10 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
         )
     if request.format not in ("json", "csv") and not request.output:
         raise Misuse(f"--format {request.format} writes files: add --output DIR")
+    if photos.gallery and (videos or request.format not in ("json", "csv") or request.tile or photos.calibrated):
+        raise Misuse("--gallery is for photos: leave out videos, --tile, --calibrated, and formats but json and csv")
+    if photos.nearest < 1:
+        raise Misuse(f"--nearest must be 1 or more, found {photos.nearest}")
     check_runs(runs, **{"--mc": request.mc, "--calibrated": photos.calibrated or None})
     if photos.group and not (isinstance(request.mc, int) or several):
         raise Misuse("--group is for the detections of several passes; add --mc and their number, such as --mc 30")

@@ -63,7 +63,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     if request.format in EXCHANGES:
         require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
         check_exchange(request.format, kind_of(trained.task))
-    unreadable = _print_left_out if options.skip_unreadable else None
+    unreadable = print_left_out if options.skip_unreadable else None
     files, sheets = photos_and_sheets(trained, paths, request, unreadable)
     if sheets and request.format in EXCHANGES:
         raise Misuse(f"{sheets[0]} is a sheet, whose polygons are vectors; add --tile 0, or leave out --format")
@@ -114,7 +114,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         raise broken[0]
     if not number and not records:
         raise ValueError("none of the files can be read; see above")
-    _warn_if_different(runs[0], looks, options.invert)
+    warn_if_different(runs[0], looks, options.invert)
     if sum(small):
         print(small_shapes(sum(small), request.sheets.smallest), file=sys.stderr)
     if request.format in EXCHANGES:
@@ -122,7 +122,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         written = write_annotations(request.format, predicted, trained.spec.classes, target, kind=kind)
         print(for_terminal(written))
     else:
-        _print_or_write(records, trained, request)
+        print_or_write(records, trained, request)
     for file in drawn if len(drawn) <= _NAMED else [f"{drawn[0]} ... {drawn[-1]} ({len(drawn):,} drawings)"]:
         print(for_terminal(file))
     if broken:
@@ -130,7 +130,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         raise ValueError(f"{errors}; all other files are predicted (--skip-unreadable leaves out what cannot be read)")
 
 
-def _print_left_out(error: ImageError) -> None:
+def print_left_out(error: ImageError) -> None:
+    """Prints the name of a file that is left out, and why."""
     print(f"left out: {for_terminal(error)}", file=sys.stderr)
 
 
@@ -146,7 +147,7 @@ def _sheet_numbers(trained: Trained, path: Path, request: Request) -> dict[Path,
     return {path: {name: float(np.median([each[name] for each in numbers])) for name in numbers[0]}}
 
 
-def _warn_if_different(run: str, looks: Mapping[Path, Mapping[str, float]], inverted: bool) -> None:
+def warn_if_different(run: str, looks: Mapping[Path, Mapping[str, float]], inverted: bool) -> None:
     """Prints one line if the photos look very different from the training images of a run."""
     usual = load_appearance(run) if looks else None
     sentence = None if usual is None else far_outside(usual, list(looks.values()), list(map(str, looks)))
@@ -229,12 +230,12 @@ def _sheet_records(trained: Trained, path: Path, target: Path, request: Request,
             raise
         if not resumable:
             shutil.rmtree(target / FOLDER, ignore_errors=True)
-        _print_left_out(error)
+        print_left_out(error)
         return []
     return [{"file": str(path)} | {name: str(file) for name, file in files.items()}]
 
 
-def _print_or_write(records: Sequence[Record], trained: Trained, request: Request) -> None:
+def print_or_write(records: Sequence[Record], trained: Trained, request: Request) -> None:
     """Prints all records, or writes them to a file and prints its name."""
     write = WRITERS[request.format]
     if not request.output:

@@ -13,7 +13,7 @@ from cnnlab.data.prefetch import ahead
 
 
 def training_batches(
-    examples: Examples, *, batch_size: int, seed: int, epoch: int, start: int = 0
+    examples: Examples, *, batch_size: int, seed: int, epoch: int, start: int = 0, images_per_class: int = 1
 ) -> Iterator[Columns]:
     """Yields the batches of one shuffled epoch, beginning with its step `start`.
 
@@ -21,21 +21,43 @@ def training_batches(
     demand are read two batches ahead, so that decoding overlaps the training step. Examples with `of_epoch`, such as
     random crops, are drawn anew in each epoch. The `weight` is that of the examples, or 1.
 
+    Args:
+      examples: the examples.
+      batch_size: number of examples in a batch.
+      seed: seed of the order.
+      epoch: number of the epoch.
+      start: step at which to begin.
+      images_per_class: number of examples of one `label` that stand together, as in `epoch_order`.
+
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
     """
     steps_per_epoch(examples, batch_size)
     if hasattr(examples, "of_epoch"):
         examples = examples.of_epoch(seed, epoch)
-    order = epoch_order(len(examples), batch_size, seed=seed, epoch=epoch)
+    order = epoch_order(examples, batch_size, seed=seed, epoch=epoch, images_per_class=images_per_class)
     for columns in _gather(examples, order[start:]):
         yield {"weight": np.ones(batch_size, np.float32)} | columns
 
 
-def epoch_order(n: int, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
-    """Returns the indices of the examples in each step of a shuffled epoch: `[steps, batch_size]`, no remainder."""
+def epoch_order(examples: Examples, batch_size: int, *, seed: int, epoch: int, images_per_class: int = 1) -> np.ndarray:
+    """Returns the indices of the examples in each step of a shuffled epoch: `[steps, batch_size]`, no remainder.
+
+    With `images_per_class` above 1 each class is cut into groups of so many random examples, and the groups are
+    shuffled, so that a batch holds several examples of a class. No example occurs twice. The last group of a class may
+    be smaller, and the border of two batches may divide a group.
+    """
+    n, rng = len(examples), np.random.default_rng((seed, epoch))
+    order = rng.permutation(n)
+    if images_per_class > 1:
+        label = np.asarray(examples.column("label"))
+        order = order[np.argsort(label[order], kind="stable")]
+        classes = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+        groups = [np.split(own, range(images_per_class, len(own), images_per_class)) for own in classes]
+        groups = [group for own in groups for group in own]
+        order = np.concatenate([groups[i] for i in rng.permutation(len(groups))])
     steps = n // batch_size
-    return np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch_size].reshape(steps, batch_size)
+    return order[: steps * batch_size].reshape(steps, batch_size)
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:

@@ -12,7 +12,7 @@ from cnnlab.explain.taps import find_layer
 from cnnlab.features.activations import layer_outputs
 from cnnlab.nn.taps import first_input, tap
 from cnnlab.runtime.compile import jit
-from cnnlab.trained import Trained, evaluation_rows, logits
+from cnnlab.trained import Trained, evaluation_rows, logits, outputs
 
 PIXELS = "pixels"
 """The name that stands for the image itself, resized as the network reads it."""
@@ -27,7 +27,8 @@ def extract(
       trained: the network, any Linen module; it needs no edits.
       images: `[N, H, W, C]`, uint8 or in [0, 1], or the examples of a split, which are read batch by batch.
       layer: name of the layer, whose output is averaged over its spatial axes; `pixels` for the pixels themselves in
-        [0, 1]; by default the input of the last layer with parameters, the network's own description of an image.
+        [0, 1]; by default the embedding of a task that has one, such as ranking, and otherwise the input of the last
+        layer with parameters, the network's own description of an image.
       batch_size: number of images in a pass.
 
     Raises:
@@ -89,7 +90,9 @@ def _feature_rows(trained: Trained, layer: str | None) -> Callable[[Trained, dic
 
 @jit
 def _last_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    return {"features": last_features(trained, batch["image"])}
+    own = outputs(trained, batch["image"])
+    embeds = isinstance(own, dict) and "embedding" in own
+    return {"features": own["embedding"] if embeds else last_features(trained, batch["image"])}
 
 
 @jit(static_argnames="layer")

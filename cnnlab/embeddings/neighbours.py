@@ -12,6 +12,7 @@ import numpy as np
 
 from cnnlab.embeddings.checks import check_features
 from cnnlab.errors import check_known
+from cnnlab.metrics.ranking import unit_length
 from cnnlab.quoting import cut
 
 METRICS = ("cosine", "euclidean")
@@ -146,7 +147,7 @@ class Space:
     def _points(self) -> np.ndarray:
         """`[N, D]` float32, of length 1 in the metric cosine."""
         features = np.asarray(self.features, np.float32)
-        return _of_length_one(features) if self.metric == "cosine" else features
+        return unit_length(features) if self.metric == "cosine" else features
 
     @functools.cached_property
     def _nearest_distances(self) -> np.ndarray:
@@ -170,7 +171,7 @@ class Space:
                 f"a point must be the number of an image, {self.features.shape[1]} finite numbers, or a list of "
                 f"points, found {wrong}"
             )
-        return _of_length_one(vector) if self.metric == "cosine" else vector
+        return unit_length(vector) if self.metric == "cosine" else vector
 
     def _retrieve(self, vector: np.ndarray, count: int, *, without: list[int]) -> Retrieval:
         others = len(self.features) - len(without)
@@ -178,7 +179,7 @@ class Space:
             raise ValueError(f"count must lie in 1..{others}, the images that are not part of the query; found {count}")
         similarity = None
         if self.metric == "cosine":
-            similarity = self._points @ _of_length_one(vector)
+            similarity = self._points @ unit_length(vector)
             distance = 1 - similarity
         else:
             distance = np.linalg.norm(self._points - vector, axis=1)
@@ -226,8 +227,3 @@ def _numbers(point: Point) -> list[int]:
     if isinstance(point, int | np.integer):
         return [int(point)]
     return sorted({n for each in point for n in _numbers(each)}) if isinstance(point, list | tuple) else []
-
-
-def _of_length_one(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1)

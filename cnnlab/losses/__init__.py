@@ -17,6 +17,7 @@ from cnnlab.losses.pointwise import (
     huber,
     squared_error,
 )
+from cnnlab.losses.ranking import TRIPLETS, margin_ranking, triplet
 from cnnlab.losses.regions import REGIONS, dice, generalised_dice, jaccard, tversky
 from cnnlab.losses.sequence import ctc, needed_frames
 
@@ -25,6 +26,7 @@ __all__ = [
     "PIXELS",
     "POINTWISE",
     "REGIONS",
+    "TRIPLETS",
     "absolute_error",
     "binary_cross_entropy",
     "border_weights",
@@ -41,9 +43,11 @@ __all__ = [
     "huber",
     "iou_loss",
     "jaccard",
+    "margin_ranking",
     "needed_frames",
     "orthogonality",
     "squared_error",
+    "triplet",
     "tversky",
 ]
 

@@ -4,7 +4,7 @@ from cnnlab.metrics import regression
 
 _SIZES = ("small", "medium", "large")
 _LARGER = {
-    *("trustworthiness", "knn_accuracy", "exact"),
+    *("trustworthiness", "knn_accuracy", "exact", "recall_at_1", "recall_at_5"),
     *("accuracy", "balanced_accuracy", "pixel_accuracy", "mean_iou", "dice", "brier_resolution", "calibration_gain"),
     *(
         "map",

@@ -8,6 +8,7 @@ from cnnlab.tasks import TASKS, Task
 from cnnlab.tasks.task import complete, task_name
 
 _WHY = {
+    "gallery": "networks that embed images",
     "video": "networks that find boxes",
     "tile": "networks that predict each pixel",
     **dict.fromkeys(("pattern", "lexicon"), "networks that read strips"),

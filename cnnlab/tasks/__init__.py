@@ -6,6 +6,7 @@ from cnnlab.errors import unknown
 from cnnlab.tasks.classification import Classification
 from cnnlab.tasks.denoising import Denoising
 from cnnlab.tasks.detection import Detection
+from cnnlab.tasks.ranking import Ranking
 from cnnlab.tasks.regression import Regression
 from cnnlab.tasks.segmentation import Segmentation
 from cnnlab.tasks.sequence import Sequence
@@ -18,6 +19,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "detection": Detection,
     "sequence": Sequence,
     "denoising": Denoising,
+    "ranking": Ranking,
 }
 """The tasks by name. A new one is a file beside this one, and a line here."""
 
@@ -44,6 +46,7 @@ __all__ = [
     "Denoising",
     "Detection",
     "Prediction",
+    "Ranking",
     "Regression",
     "Segmentation",
     "Sequence",

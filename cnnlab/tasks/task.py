@@ -71,9 +71,11 @@ class Task(Protocol):
         in `outputs["variance"]`.
       decides: whether a prediction is one distribution over classes `[B, k]`, named `probs`, which can be calibrated,
         turned into conformal sets and compared with out-of-distribution images.
+      images_per_class: number of images of one class that stand together in a training batch, for a loss that compares
+        images; with 1 the order of the images is random.
       example_score: column of `per_example` by which two networks' results for an example are compared.
       predict_options: options of `cnnlab predict` that only some tasks take: `annotations` (the formats of
-        annotation tools), `calibrated`, `ids`, `group`, `lexicon`, `pattern`, `tile`, `video`.
+        annotation tools), `calibrated`, `gallery`, `ids`, `group`, `lexicon`, `pattern`, `tile`, `video`.
     """
 
     logits: Literal["vector", "map", "grid", "time"] | None = None
@@ -82,6 +84,7 @@ class Task(Protocol):
     maximise: bool = False
     reads_variance: bool = False
     decides: bool = False
+    images_per_class: int = 1
     example_score: str = ""
     predict_options: tuple[str, ...] = ()
 
@@ -94,7 +97,8 @@ class Task(Protocol):
     def link(self, logits: jax.Array) -> Outputs:
         """Converts the logits of one pass to arrays that can be averaged over passes: probabilities, boxes, values.
 
-        An array named `probs` holds a distribution on its last axis.
+        An array named `probs` holds a distribution on its last axis, and `embedding` `[B, D]` says what an image is:
+        `embeddings.extract` returns it as the features.
         """
 
     def decode(self, outputs: Outputs) -> Prediction:

@@ -8,6 +8,7 @@ from cnnlab.training.experiment import Choice
 
 SMALL = 32  # largest side in pixels of digits and the like, for which LeNet5 was made
 MANY = 10_000  # training images from which a deeper network pays
+_OF_CLASSES = ("classification", "ranking")  # tasks whose images have classes
 FULL_SIDE = 64  # largest side in pixels of photos whose first convolution keeps their size
 
 PHOTOS = Augmentation(shift=0.08, rotation=10.0, zoom=0.15, border="edge", brightness=0.1, contrast=0.2)
@@ -22,9 +23,9 @@ def choose(
     """Resolves `Choice("auto")` from the training images.
 
     Photos, which are images from files that have colours or more than 32 pixels a side, get `resnet8`, in a
-    classification, and `resnet20` if 10,000 or more are for training. Above 64 pixels its first layers quarter height
-    and width, so that a first run stays quick, and it is twice as wide. If no augmentation is set, photos are shifted,
-    rotated, zoomed and lit at random, and mirrored where `may_flip` allows.
+    classification or ranking, and `resnet20` if 10,000 or more are for training. Above 64 pixels its first layers
+    quarter height and width, so that a first run stays quick, and it is twice as wide. If no augmentation is set,
+    photos are shifted, rotated, zoomed and lit at random, and mirrored where `may_flip` allows.
     All other images get LeNet5 without augmentation. `docs/numbers.md` has the measurements behind this rule.
 
     Args:
@@ -38,7 +39,7 @@ def choose(
       from no files.
     """
     height, width, channels = dataset.spec.shape
-    from_files = task == "classification" and getattr(dataset["train"], "files", None) is not None
+    from_files = task in _OF_CLASSES and getattr(dataset["train"], "files", None) is not None
     if not from_files or (channels == 1 and max(height, width) <= SMALL):
         kind = f"small grey images of {height}×{width} pixels"
         return Choice("lenet5", **model.options), augmentation, _sentence(kind, "lenet5", "") if from_files else None

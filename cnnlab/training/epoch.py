@@ -110,7 +110,7 @@ def _compile_sending(step: Step, state: State, plans: Sequence[Plan], key: jax.A
     plan = plans[0]
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
-        order = {"batch_size": plan.training.batch_size, "epoch": epoch, "start": start}
+        order = {"epoch": epoch, "start": start} | plan.batches
         streams = [training_batches(plan.dataset["train"], seed=run.experiment.seed, **order) for run in plans]
         for group in zip(*streams, strict=True):
             if len(plans) == 1:
@@ -138,8 +138,7 @@ def _compile_resident(step: Step, state: State, plans: Sequence[Plan], key: jax.
     columns = jax.device_put({name: np.asarray(column) for name, column in _training_columns(examples).items()})
 
     def orders(epoch: int) -> np.ndarray:
-        order = {"batch_size": plans[0].training.batch_size, "epoch": epoch}
-        rows = [epoch_order(len(examples), seed=plan.experiment.seed, **order) for plan in plans]
+        rows = [epoch_order(examples, seed=plan.experiment.seed, epoch=epoch, **plan.batches) for plan in plans]
         return rows[0] if len(plans) == 1 else np.stack(rows, 1)
 
     def compiled(number: int) -> Callable:

@@ -65,6 +65,14 @@ class Plan:
         return steps_per_epoch(self.dataset["train"], self.training.batch_size)
 
     @property
+    def batches(self) -> dict[str, int]:
+        """The options of `epoch_order` that decide how the batches of every epoch are formed."""
+        return {
+            "batch_size": self.training.batch_size,
+            "images_per_class": complete(self.task).images_per_class,
+        }
+
+    @property
     def key(self) -> jax.Array:
         """The random key of the run, from which all other keys are derived."""
         return jax.random.key(self.experiment.seed)
@@ -124,6 +132,7 @@ def make_plan(
     warn_duplicates(dataset)
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
+    _check_groups(experiment.training.batch_size, complete(task).images_per_class)
     if network is None:
         network = build_network(experiment, task.head(dataset.spec))
     network = in_precision(network, experiment.training.precision)
@@ -174,6 +183,15 @@ def _with_fitting_batches(experiment: Experiment, examples: int) -> Experiment:
         stacklevel=3,
     )
     return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, batch_size=examples))
+
+
+def _check_groups(batch_size: int, images_per_class: int) -> None:
+    """Raises `ValueError` if a batch has no room for two groups of images of one class."""
+    if images_per_class > 1 and batch_size < 2 * images_per_class:
+        raise ValueError(
+            f"a batch of {batch_size} images cannot hold {images_per_class} of each of two classes; set "
+            f"--training.batch-size {2 * images_per_class} or more, or a smaller --task.images-per-class"
+        )
 
 
 def _monitor(training: Training, task: Task) -> tuple[str, bool]:

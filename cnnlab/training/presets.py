@@ -66,6 +66,7 @@ PRESETS: dict[str, Experiment] = {
         task=Choice("detection"),
         optimizer=dataclasses.replace(_SHAPES.optimizer, learning_rate=1e-2),
     ),
+    "shapes-ranking": dataclasses.replace(_SHAPES, model=Choice("lenet5", dropout=0.05), task=Choice("ranking")),
 }
 
 

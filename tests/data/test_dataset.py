@@ -90,6 +90,19 @@ def test_training_batches_are_a_pure_function_of_seed_and_epoch_without_the_rema
     assert len(order) == 3
 
 
+def test_groups_of_a_class_stand_together_and_no_example_occurs_twice():
+    label = np.repeat([0, 1, 2], [8, 7, 1])
+    examples = data.Examples({"image": np.zeros((16, 1, 1, 1), np.uint8), "label": label})
+    options = {"batch_size": 8, "seed": 0, "images_per_class": 4}
+    orders = [data.epoch_order(examples, epoch=epoch, **options) for epoch in (0, 0, 1)]
+    assert orders[0].tolist() == orders[1].tolist() != orders[2].tolist()
+    assert sorted(orders[0].ravel()) == list(range(16))
+    changes = (np.diff(label[orders[0].ravel()]) != 0).sum()
+    assert changes <= 4  # of five groups: 4 + 4, 4 + 3, 1
+    later = list(data.training_batches(examples, epoch=0, start=1, **options))
+    assert [batch["label"].tolist() for batch in later] == label[orders[0][1:]].tolist()
+
+
 def test_evaluation_counts_every_example_exactly_once():
     examples = data.Examples(arrays(10) | {"place": np.arange(10)})
     batches = list(data.evaluation_batches(examples, batch_size=4))

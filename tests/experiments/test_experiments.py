@@ -48,6 +48,18 @@ def test_dropout_kinds_compares_three(tmp_path, capsys):
     assert list(tables) == ["none", "element", "spatial"]
 
 
+def test_retrieval_compares_spaces_on_classes_that_training_has_not_seen(tmp_path, monkeypatch, capsys):
+    module = script("retrieval.py")
+    monkeypatch.setattr(module, "TASKS", dict(list(module.TASKS.items())[1:2]))
+    monkeypatch.setattr(
+        module, "EXPERIMENT", dataclasses.replace(module.EXPERIMENT, training=cnnlab.Training(epochs=1))
+    )
+    tables = module.main(("digits",), seeds=1, output=tmp_path, number=200)
+    assert [space for _, space in tables] == ["all triplets", "all triplets, first dense layer", "pixels"]
+    assert tables["digits", "pixels"]["recall_at_1"][0] > 0.9
+    assert (tmp_path / "digits.png").exists()
+
+
 @pytest.mark.parametrize("name", ["mnist_dense", "mnist_lenet5", "mnist_keras", "mnist_tiny", "fashion_small"])
 def test_the_mnist_experiments_tabulate_their_seeds(name, tmp_path, monkeypatch, capsys):
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}

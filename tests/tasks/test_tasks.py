@@ -27,6 +27,7 @@ LEARNT = [
     ("shapes-segmentation", {}, {"size": 16, "train": 768}, "mean_iou", 0.9),
     ("shapes-detection", {}, {"size": 16, "train": 768}, "map50", 0.8),
     ("strips-reader", {}, {"lengths": (1, 3), "width": 72, "train": 1024, **EASY_STRIPS}, "exact", 0.9),
+    ("shapes-ranking", {}, {"size": 16, "train": 768}, "map", 0.7),
 ]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cnnlab.tasks import Classification, Detection, Regression, Segmentation
+from cnnlab.tasks import Classification, Detection, Ranking, Regression, Segmentation
 
 
 def test_a_classifier_without_errors_still_has_a_standard_error():
@@ -67,3 +67,10 @@ def test_a_detection_counts_its_objects_and_its_wrong_boxes():
     found = "finds 8 of 12 objects, with 3 wrong boxes"
     assert Detection().verdict(report) == f"{found}; AP 0.72 at IoU .50, 0.41 over .50 to .95"
     assert Detection().verdict({"map": -1.0, "map50": -1.0}) == "no object to find"
+
+
+def test_a_ranking_says_how_often_the_nearest_image_has_the_class():
+    report = {"recall_at_1": 0.875, "map": 0.5}
+    assert Ranking().verdict(report) == "the nearest image has the same class for 87.5 % of the images"
+    nothing = {"recall_at_1": float("nan"), "map": float("nan")}
+    assert Ranking().verdict(nothing) == "no class has two images, so none can be retrieved"

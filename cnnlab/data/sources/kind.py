@@ -57,7 +57,7 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     fits.sort(key=lambda kind: (kind.source == "pairs") == boxes_first)
     if not fits and task in _EXPECTED:
         return Kind(_EXPECTED[task], None, "nothing in it is known, but the task needs this")
-    if task in ("classification", "regression") or not fits:
+    if task in ("classification", "regression", "ranking") or not fits:
         return Kind("folder", None, "its images lie in a folder for each class" if root.is_dir() else "no such folder")
     first, *others = fits
     return first._replace(others=tuple(_option(first, other) for other in others))
