@@ -124,7 +124,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     else:
         print_or_write(records, trained, request)
     for file in drawn if len(drawn) <= _NAMED else [f"{drawn[0]} ... {drawn[-1]} ({len(drawn):,} drawings)"]:
-        print(for_terminal(file))
+        print(f"drawn  {for_terminal(file)}", file=sys.stderr)
     if broken:
         errors = "; ".join(map(str, broken))
         raise ValueError(f"{errors}; all other files are predicted (--skip-unreadable leaves out what cannot be read)")

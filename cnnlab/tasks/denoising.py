@@ -24,6 +24,12 @@ class Denoising(Regression):
     It reads the column `clean` `[B, 1, T, d]` and, if the data has it, `pixel_weight` `[B, 1, T]`, the weight of each
     step in the loss, 0 where the truth is not known. `value` is `[B, 1, T, d]`. The losses, the units, the two
     variances and the metrics are those of `Regression`, over all steps that have a weight.
+
+    Attributes:
+      kind: loss: `mse`, `huber` (delta of 1 standard deviation), `l1`, or `gaussian`, the negative log likelihood, for
+        which the network has two outputs per number, its mean and the logarithm of its variance.
+      mean: mean of each number, in its unit; `auto` computes it from the training split.
+      std: standard deviation of each number, in its unit; `auto` computes it from the training split.
     """
 
     logits = "map"
