@@ -32,7 +32,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -44,18 +44,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results.json"
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
 FIELDS = ("name", "metric", "value", "spread", "seeds", "device", "date", "command", "group")
-GROUPS = (
-    "classification",
-    "uncertainty",
-    "segmentation",
-    "detection",
-    "regression",
-    "strings",
-    "explanations",
-    "features",
-    "labelling",
-    "speed",
-)
 END = "<!-- end of results -->"
 
 Entry = dict[str, Any]
@@ -71,6 +59,7 @@ Group = Literal[
     "labelling",
     "speed",
 ]
+GROUPS = get_args(Group)
 
 HEADLINES = (
     ("digits, the fixed split", "accuracy"),
