@@ -77,7 +77,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
       ValueError: a preset, model, data source or task is unknown, or a value is out of range.
       SystemExit: an option does not parse (exit code 2), or help was printed (exit code 0).
     """
-    names, rest = _parse_names(arguments)
+    names, suited, rest = _parse_names(arguments)
     preset, resumed = names.pop("preset"), names.pop("resume", None)
     base = get(preset or DEFAULT)
     chooses_network = preset is None and resumed is None and "model" not in names
@@ -104,8 +104,10 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
                 base = dataclasses.replace(
                     base, training=dataclasses.replace(base.training, augmentation=Augmentation())
                 )
-    if chooses_network and _is_photos(base):
-        base = dataclasses.replace(base, model=Choice(AUTO, dropout=base.model.options["dropout"]))
+    if suited is not None:
+        base = dataclasses.replace(base, task=suited)
+    if chooses_network and (SOURCES[base.data.name].paths or base.task.name in automatic.NETWORKS):
+        base = dataclasses.replace(base, model=Choice(AUTO))
     shown = None
     if {"-h", "--help", "--help-all"} & set(rest):  # only then are options left out, which tyro would not parse
         shown, rest = None if "--help-all" in rest else COMMON, ["--help"]
@@ -130,11 +132,6 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     return experiment, dataclasses.replace(
         launch, run_dir=launch.run_dir or Path("runs") / _run_name(experiment, preset, label, launch.init_from)
     )
-
-
-def _is_photos(experiment: Experiment) -> bool:
-    """Returns whether an experiment tells classes of the user's own images apart, which decide its network."""
-    return experiment.task.name in ("classification", "ranking") and bool(SOURCES[experiment.data.name].paths)
 
 
 def _stored(run: Path) -> Path:
@@ -169,8 +166,12 @@ def _fixed_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"training": fixed | {"epochs": None}}
 
 
-def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
-    """Parses the preset and the names of model, data and task; returns them and the other arguments."""
+def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], Choice | None, list[str]]:
+    """Parses the preset and the names of model, data and task.
+
+    Returns:
+      The names, the task that suits the data if none is named, and the other arguments.
+    """
     arguments = list(arguments)
     preset = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -183,22 +184,24 @@ def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[
     for option in ("annotations", "format", "masks"):
         path.add_argument(f"--data.{option}", dest=option)
     location = path.parse_known_args(rest)[0]
+    column = SOURCES[known.data].column if known.data in SOURCES else None
     if known.data is None and known.resume is None and location.path is not None:
         task = known.task or (get(preset).task.name if preset in PRESETS else None)
-        known.data = _source(Path(location.path).expanduser(), task, location)
-    return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, rest
+        known.data, column = _source(Path(location.path).expanduser(), task, location)
+    is_open = known.task is None and known.resume is None and preset is None
+    suited = automatic.TASKS_OF_COLUMNS[column] if is_open and column is not None else None
+    return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, suited, rest
 
 
-def _source(path: Path, task: str | None, location: argparse.Namespace) -> str:
-    """Returns the source of a folder: the one that an option belongs to, or the one that its files decide."""
-    if location.masks:
-        return "pairs"
-    if location.annotations or location.format:
-        return "outlines" if task == "segmentation" else "boxes"
+def _source(path: Path, task: str | None, location: argparse.Namespace) -> tuple[str, str | None]:
+    """Returns the source of a folder, by an option that belongs to one or by its files, and its column."""
+    if location.masks or location.annotations or location.format:
+        name = "pairs" if location.masks else "outlines" if task == "segmentation" else "boxes"
+        return name, SOURCES[name].column
     kind = kind_of(path, task)
     if path.is_dir():
         print_kind(path, kind)
-    return kind.source
+    return kind.source, kind.column
 
 
 def _flags(base: Experiment, shown: Collection[str] | None) -> type:

@@ -148,9 +148,16 @@ def photos_and_sheets(
         raises the error.
     """
     from cnnlab.files.listing import find_images
+    from cnnlab.files.signals import find_signals
     from cnnlab.predictions.options import takes
 
-    files = [file for file in find_images(paths) if not is_result(file, paths, request.output)]
+    signals = trained.spec.values == "signal"
+    found = (find_signals if signals else find_images)(paths)
+    files = [file for file in found if not is_result(file, paths, request.output)]
+    if signals:
+        if request.photos.invert or request.tile or request.sheets.given():
+            raise Misuse(f"{files[0]} is a signal; leave out --invert, --tile and options of sheets")
+        return files, []
     files, sheets = _sheets(trained, files, request.tile, unreadable)
     if sheets and request.photos.invert:
         raise Misuse(f"--invert is for photos, and {sheets[0]} is a sheet; invert the file")

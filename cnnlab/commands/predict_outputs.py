@@ -25,6 +25,7 @@ from cnnlab.predictions.exchange import EXCHANGES, Predicted, check_exchange, ki
 from cnnlab.predictions.options import read_lexicon, require_option, takes
 from cnnlab.predictions.predict import UNCALIBRATED, predict_files
 from cnnlab.predictions.records import WRITERS, naming, save_drawings
+from cnnlab.predictions.series import write_series
 from cnnlab.predictions.videos import predict_video
 from cnnlab.quoting import for_terminal
 from cnnlab.sheets import predict_sheet
@@ -73,6 +74,10 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
     if fitted is not None:
         print(for_terminal(fitted.sentence()), file=sys.stderr)
     looks: dict[Path, dict[str, float]] = {}
+
+    def look(path: Path, pixels: np.ndarray) -> None:
+        looks[path] = measure_photo(pixels, read_header(path)[0], trained.spec.fit)
+
     predictions = predict_files(
         members,
         [path for path in files if path not in sheets],
@@ -82,7 +87,7 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
         each_pass=options.group,
         unreadable=unreadable,
         invert=options.invert,
-        look=lambda path, pixels: looks.update({path: measure_photo(pixels, read_header(path)[0], trained.spec.fit)}),
+        look=None if trained.spec.values == "signal" else look,
     )
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     records, broken, name, number = [], [], naming(), 0
@@ -106,6 +111,8 @@ def show_files(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[
             if request.output and request.format not in EXCHANGES and takes(trained.task, "tile"):
                 target = _folder(request, stem, alone=len(files) == 1)
                 own[0] |= _photo_files(trained, photo, upcoming[1], target, request, small.append)
+            if request.output and trained.spec.values == "signal" and trained.any_size:
+                own = [write_series(own[0], trained.spec, Path(request.output) / f"{stem}.csv")]
             records += own if fitted is None or fitted.calibration is None else map(_with_uncalibrated, own)
             if request.format in EXCHANGES:
                 predicted.append(Predicted(Photo(path), _annotations(trained, photo, upcoming[1], request)))

@@ -4,6 +4,7 @@ from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
 from cnnlab.data.description import Description, describe
+from cnnlab.data.recordings import read_signals
 from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
@@ -12,7 +13,7 @@ from cnnlab.data.sources.outlines import outlines
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
-from cnnlab.data.sources.signals import read_signals, signals
+from cnnlab.data.sources.signals import signals
 from cnnlab.data.spec import InputSpec, as_float, check_images, normalise
 from cnnlab.data.splits import split_columns
 from cnnlab.data.time_axis import fill_gaps, resample

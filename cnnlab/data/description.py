@@ -22,9 +22,11 @@ from cnnlab.data.annotations import (
 )
 from cnnlab.data.annotations.drawing import draw_mask, mask_classes, nearest
 from cnnlab.data.annotations.survey import photo_size
+from cnnlab.data.description_signals import of_signals
 from cnnlab.data.masks import guess_classes, read_codes, to_classes
 from cnnlab.data.sources.folder import list_folder
 from cnnlab.data.sources.kind import Kind, kind_of
+from cnnlab.data.targets import RARE
 from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
 from cnnlab.plots.contact_sheet import Annotated
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 SHEET = 9  # photos of a contact sheet
 SAMPLED = 50  # masks that are read to count the pixels of each class
-RARE = 20  # objects or images below which a class is called rare
 _SIDE = 480  # of a photo on the contact sheet
 _LONGEST = 500_000_000  # pixels of a photo that is drawn there
 _DRAWN = 100  # boxes that are drawn on a photo
@@ -44,7 +45,8 @@ LAYOUTS = """the smallest layouts are
   classes        DIR/cat/1.jpg DIR/dog/1.jpg
   boxes (YOLO)   DIR/images/1.jpg DIR/labels/1.txt DIR/classes.txt
   outlines       DIR/1.jpg DIR/labels.json (COCO, with segmentation)
-  masks          DIR/images/1.jpg DIR/masks/1.png"""
+  masks          DIR/images/1.jpg DIR/masks/1.png
+  signals        DIR/quiet/1.npy DIR/loud/1.npy"""
 """What a message shows for a folder that nothing reads."""
 
 
@@ -121,6 +123,8 @@ def describe(
             parts = _of_masks(root)
         elif kind.source == "folder":
             parts = _of_classes(root)
+        elif kind.source == "signals":
+            parts = of_signals(root)
         else:
             records = read_annotations(
                 root, format=format or kind.format, annotations=annotations, photos=photos, label=label
@@ -219,20 +223,14 @@ def _of_classes(root: Path) -> dict[str, Any]:
         listing = list_folder(root)
     except ValueError as error:
         raise ValueError(f"{error}; also looked for {expected_annotations()}; {expected_masks()}\n{LAYOUTS}") from error
-    column = listing.columns.get("label", listing.columns.get("labels"))
-    single = column is not None and column.ndim == 1
-    classes: dict[str, float] = {}
-    if column is not None:
-        count = np.bincount(column, minlength=len(listing.classes)) if single else column.sum(0)
-        classes = dict(zip(listing.classes, count.tolist(), strict=True))
+    column, classes = listing.columns.get("label"), listing.counts()
     names = listing.names.tolist()
-    split = ["all"] * len(names) if listing.split is None else listing.split.tolist()
     measured = {name: photo_size(root / name) for name in _spread(names, 1000)}
-    shown = _spread([(name, listing.classes[column[i]] if single else "") for i, name in enumerate(names)])
+    shown = _spread([(name, "" if column is None else listing.classes[column[i]]) for i, name in enumerate(names)])
     return {
-        "splits": dict(Counter(split)),
+        "splits": listing.split_counts(),
         "classes": classes,
-        "rare": tuple(name for name, n in classes.items() if n < RARE),
+        "rare": listing.rare(),
         "sizes": _sizes([size for size in measured.values() if size is not None]),
         "objects": None,
         "boxes": None,

@@ -13,12 +13,15 @@ from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.masks import ClassTable, distinct, guess_classes, read_codes
 from cnnlab.data.ragged import take_rows
+from cnnlab.data.recordings import check_channels, read_recordings
 from cnnlab.data.sources.annotated import annotated_image, map_columns
 from cnnlab.data.sources.detection_folder import box_columns, photo_names
 from cnnlab.data.sources.folder import list_labelled
 from cnnlab.data.sources.kind import kind_of
+from cnnlab.data.sources.signals import cut_windows, list_signals
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.streaming import ImageFiles
+from cnnlab.data.targets import Listing
 from cnnlab.data.windows import tiled_places, windows
 from cnnlab.errors import unknown
 
@@ -58,7 +61,32 @@ def labelled_folder(path: str | Path, spec: InputSpec, *, split: str, task: str,
 
 def _classes(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
     """Reads a folder of classes, or `targets.csv` with classes, several labels, numbers or strings."""
-    listing = list_labelled(root)
+    columns = _known_columns(root, list_labelled(root), spec, split)
+    names = columns["image"]
+    return Examples(
+        columns | {"image": _images(root, names, spec, options)},
+        files=np.array([str(root / name) for name in names], object),
+    )
+
+
+def _signals(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
+    """Reads a folder of signals at the network's rate; longer ones are cut into windows as in training."""
+    listing = list_signals(root)
+    columns = _known_columns(root, listing, spec, split) if listing.columns else {"image": listing.names}
+    read = read_recordings(root, listing, spec.rate)
+    check_channels(root / read.names[0], read.samples[0].shape[1], spec)
+    if read.clean is not None and read.channels != spec.classes:
+        theirs, own = ", ".join(read.channels), ", ".join(spec.classes)
+        raise ValueError(f"{root} has clean signals of the channels {theirs}, the network predicts {own}; name them so")
+    place = {name: i for i, name in enumerate(listing.names)}
+    chosen = [place[name] for name in columns.pop("image")]
+    length = spec.size[1]
+    columns, files = cut_windows(read, chosen, columns, length, options.get("step") or length)
+    return Examples(columns | {"image": columns["image"][..., : spec.channels]}, files=files)
+
+
+def _known_columns(root: Path, listing: Listing, spec: InputSpec, split: str) -> Columns:
+    """Returns the files of a split, as `image`, with what the network knows of their annotations."""
     columns = {"image": listing.names, **listing.columns}
     parts = None if listing.split is None else listing.split.tolist()
     columns = take_rows(columns, _chosen(root, parts, split, len(listing.names)))
@@ -78,11 +106,7 @@ def _classes(root: Path, spec: InputSpec, split: str, options: Options) -> Examp
         table = np.zeros((len(columns["image"]), len(spec.classes)), columns[name].dtype)
         table[:, place[place >= 0]] = columns[name][:, place >= 0]
         columns[name] = table
-    names = columns["image"]
-    return Examples(
-        columns | {"image": _images(root, names, spec, options)},
-        files=np.array([str(root / name) for name in names], object),
-    )
+    return columns
 
 
 def _known_text(root: Path, text: np.ndarray, characters: Sequence[str], spec: InputSpec) -> np.ndarray:
@@ -154,6 +178,7 @@ _READERS: dict[str, Callable[[Path, InputSpec, str, Options], Examples]] = {
     "boxes": _boxes,
     "outlines": _outlines,
     "pairs": _masks,
+    "signals": _signals,
 }
 """The reader of each source that `kind_of` knows."""
 

@@ -70,7 +70,13 @@ class InputSpec:
 
     @property
     def layout(self) -> dict[str, Any]:
-        """Returns the options `size`, `channels` and `fit` for reading a photo by `files.images.read_pixels`."""
+        """Returns the options `size`, `channels` and `fit` for reading a photo by `files.images.read_pixels`.
+
+        Raises:
+          ValueError: the network takes signals.
+        """
+        if self.values == "signal":
+            raise ValueError("the network takes signals, and this reads images; cnnlab.data.read_signals reads signals")
         return {"size": self.size, "channels": self.channels, "fit": self.fit}
 
 

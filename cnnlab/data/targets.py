@@ -1,11 +1,13 @@
 """The table `targets.csv`, which gives each image file of a folder a class, several labels, numbers, or a string."""
 
 import csv
+import itertools
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,7 @@ TARGETS = "targets.csv"
 MAX_BYTES = 200_000_000  # a million rows take some 50 MB
 MAX_LABELS = 30_000  # Open Images has 20,000
 MAX_TEXT = 1000  # characters of a string
+RARE = 20  # files, or objects, below which a class is called rare
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 _LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
 
@@ -57,6 +60,22 @@ class Listing(NamedTuple):
     group: np.ndarray | None = None
     beside: Mapping[str, Sequence[str]] = {}
 
+    def counts(self) -> dict[str, int]:
+        """Returns the number of files of each class, or with each label; no entries for numbers and strings."""
+        column = self.columns.get("label", self.columns.get("labels"))
+        if column is None:
+            return {}
+        number = np.bincount(column, minlength=len(self.classes)) if column.ndim == 1 else column.sum(0)
+        return dict(zip(self.classes, number.tolist(), strict=True))
+
+    def rare(self) -> tuple[str, ...]:
+        """Returns the classes with fewer than 20 files."""
+        return tuple(name for name, number in self.counts().items() if number < RARE)
+
+    def split_counts(self) -> dict[str, int]:
+        """Returns the number of files in each split; `all` without splits."""
+        return dict(Counter(["all"] * len(self.names) if self.split is None else self.split.tolist()))
+
 
 def read_targets(root: Path, *, group: str | None = None, beside: Sequence[str] = ()) -> Listing:
     """Reads `root/targets.csv`, a UTF-8 table with one row per file.
@@ -94,6 +113,27 @@ def read_targets(root: Path, *, group: str | None = None, beside: Sequence[str] 
         raise ValueError(f"{path} needs a column to learn, such as 'label', beside {shown(','.join(others))}")
     columns, classes = _annotations(root, column, lines)
     return Listing(np.array(files, object), columns, classes, split, groups, others)
+
+
+class Glance(NamedTuple):
+    """What the header and the first row of `targets.csv` say: the column that a task reads, and the first file."""
+
+    column: Literal["label", "labels", "target", "text"]
+    file: str
+
+
+def glance(root: Path) -> Glance:
+    """Looks at the header and the first row of `root/targets.csv`; a table without them counts as one of classes."""
+    try:
+        with open(root / TARGETS, encoding="utf-8-sig", newline="") as file:
+            names, cells = itertools.islice(csv.reader(file), 2)
+    except (csv.Error, ValueError):
+        return Glance("label", "")
+    first = {name.strip(): cell.strip() for name, cell in zip(names, cells, strict=False)}
+    named = next((name for name in ("labels", "text", "label", "class") if name in first), None)
+    numbers = any(_is_number(cell) for name, cell in first.items() if name not in ("file", "split", "rate"))
+    column = {None: "target" if numbers else "label", "class": "label"}.get(named, named)
+    return Glance(column, first.get("file", ""))
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:

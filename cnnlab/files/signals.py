@@ -1,16 +1,42 @@
 """Reads a signal from a file: a NumPy array or a CSV table with one row for each time step."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from cnnlab.files.listing import list_files, warn_left_out
 
 SUFFIXES = (".npy", ".csv")
 """Suffixes of files of signals, in lower case."""
 
 MAX_BYTES = 500_000_000
 MAX_CHANNELS = 1024
+
+
+def find_signals(paths: Sequence[str | Path]) -> list[Path]:
+    """Returns the signals of paths: files as they are, folders as the signals below them in them.
+
+    Raises:
+      ValueError: a path does not exist, or a folder contains no signal.
+    """
+    signals: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            listed = list_files(path)
+            files = sorted([*listed.images, *listed.others])
+            found = [file for file in files if file.suffix.lower() in SUFFIXES]
+            if not found:
+                raise ValueError(f"{path} holds no signal; looked for {', '.join(SUFFIXES)}")
+            warn_left_out(path, [file for file in files if file.suffix.lower() not in SUFFIXES], kind="signal")
+            signals += found
+        elif path.exists():
+            signals.append(path)
+        else:
+            raise ValueError(f"{path} does not exist; give signal files or folders")
+    return signals
 
 
 class Signal(NamedTuple):

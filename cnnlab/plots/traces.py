@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,32 @@ import numpy as np
 from cnnlab.colours import BLUE, GREY, ORANGE
 from cnnlab.metrics.regression import central_interval
 from cnnlab.plots.canvas import new_figure
+from cnnlab.quoting import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def recordings(signals: Sequence[np.ndarray], titles: Sequence[str], *, rate: float | None = None) -> Figure:
+    """Draws one panel for each signal `[t, C]`, with a line for each channel; missing samples leave gaps.
+
+    Args:
+      signals: the samples of each signal.
+      titles: text above each panel.
+      rate: samples per second; without it the axis counts samples.
+    """
+    columns = min(3, len(signals))
+    rows = -(-len(signals) // columns)
+    figure, axes = new_figure(rows, columns, size=(3.2 * columns, 1.9 * rows + 0.3))
+    for axis in axes.flat[len(signals) :]:
+        axis.axis("off")
+    for axis, samples, title in zip(axes.flat, signals, titles, strict=False):
+        axis.plot(np.arange(len(samples)) / (rate or 1), samples, linewidth=0.8)
+        axis.set_title(for_figure(title), fontsize=8)
+        axis.tick_params(labelsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("seconds" if rate else "sample", fontsize=8)
+    return figure
 
 
 def traces(

@@ -11,6 +11,7 @@ from scipy.special import entr
 
 from cnnlab.calibration.image_draws import image_draws
 from cnnlab.calibration.store import PostHoc
+from cnnlab.data import read_signals
 from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
@@ -43,11 +44,12 @@ def predict_files(
 
     A network that predicts each pixel, and was trained on images that were not resized, predicts a photo at the photo's
     own size if it can. A reader of strips predicts a strip at its own width, at the height of the training images. All
-    other photos are resized to the size of the training images.
+    other photos are resized to the size of the training images. Signals are read by `cnnlab.data.read_signals`, at
+    their own length if the network predicts each time step.
 
     Args:
       trained: one network, or several whose predictions are averaged as in `ensemble_predict`.
-      files: image files, in the order of the results.
+      files: image files, or signals, in the order of the results.
       mc_samples: number of passes with dropout on, or `auto`; by default one pass with dropout off.
       seed: seed of the dropout masks.
       batch_size: number of images at a time; the last batch is padded, so that one compilation serves all batches.
@@ -70,10 +72,10 @@ def predict_files(
     read: deque[Path] = deque()  # files that are read, but not yet predicted
 
     def images() -> Iterator[np.ndarray]:
-        fitting = fitting_size(members[0])
+        reader = _reader(members[0])
         for path in map(Path, files):
             try:
-                pixels = read_pixels(path, **members[0].spec.layout | {"size": fitting(Photo(path))})
+                pixels = reader(path)
             except ImageError as error:
                 if unreadable is None:
                     raise
@@ -88,6 +90,21 @@ def predict_files(
     options = {"mc_samples": mc_samples, "seed": seed, "fitted": fitted, "each_pass": each_pass}
     for prediction in predict_images(members, images(), batch_size=min(batch_size, max(len(files), 1)), **options):
         yield read.popleft(), prediction
+
+
+def _reader(trained: Trained) -> Callable[[Path], np.ndarray]:
+    """Returns a function from a file to its image `[H, W, C]` as the network takes it; errors are `ImageError`."""
+    if trained.spec.values != "signal":
+        fitting = fitting_size(trained)
+        return lambda path: read_pixels(path, **trained.spec.layout | {"size": fitting(Photo(path))})
+
+    def read(path: Path) -> np.ndarray:
+        try:
+            return read_signals([path], trained.spec, own_length=trained.any_size)[0]
+        except ValueError as error:
+            raise ImageError(str(error)) from error
+
+    return read
 
 
 def predict_images(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnlab.data import Dataset
+from cnnlab.data import Dataset, InputSpec
+from cnnlab.files.photo import Photo
 from cnnlab.plots.traces import traces
 from cnnlab.tasks.regression import Regression
-from cnnlab.tasks.task import Batch, Outputs, Rows, Task
+from cnnlab.tasks.task import Batch, Outputs, Prediction, Record, Rows
 
 _DRAWN = 4  # signals in the figure
 
@@ -33,9 +35,8 @@ class Denoising(Regression):
     """
 
     logits = "map"
+    noun = "channel"
     columns = ("clean",)
-
-    record = Task.record
 
     def resolve(self, dataset: Dataset) -> Denoising:
         if dataset.spec.values != "signal":
@@ -73,6 +74,11 @@ class Denoising(Regression):
         with np.errstate(invalid="ignore"):
             return {"error": np.where(known, error.mean(-1), 0).sum((1, 2)) / known.sum((1, 2))}
 
+    def record(self, prediction: Prediction, spec: InputSpec, photo: Photo) -> list[Record]:
+        """Returns one record, whose values, and the ends of whose interval, are lists over time for each channel."""
+        series = {name: _over_time(leaf) for name, leaf in prediction.items()}
+        return super().record(Prediction(series), spec, photo)
+
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         """Draws the first signals with their truth, their prediction and, with a variance, its 95 % interval."""
         n = min(_DRAWN, len(rows["value"]))
@@ -80,6 +86,11 @@ class Denoising(Regression):
         noisy = np.stack([np.asarray(rows["image"][i])[0, :, 0] for i in range(n)])
         clean = np.where(rows["known"][:n, 0], first["target"], np.nan)
         return {"signals": traces(noisy, clean, first["value"], first.get("variance"))}
+
+
+def _over_time(part: Any) -> Any:
+    """Returns arrays `[1, T, d]` of a prediction as `[d, T]`; others, such as the number of passes, stay the same."""
+    return jax.tree.map(lambda x: x[0].T if np.ndim(x) == 3 else x, part)
 
 
 def _weight(batch: Batch) -> jax.Array:

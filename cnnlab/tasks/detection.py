@@ -137,10 +137,11 @@ class Detection(Task):
         lost = grids.crowded_out(train.column("boxes"), classes, size=self._size(), cells=cells, slots=slots)
         if not lost:
             return []
+        more = "--task.kind anchors" if self.kind == "cells" else f"more than {slots} anchors (--task.num-anchors)"
         room = "one object" if slots == 1 else f"{slots} objects"
         return [
             f"{lost:,} of {(classes >= 0).sum():,} training objects are not learnt: a cell of the "
-            f"{cells[0]}x{cells[1]} grid holds {room}; take a smaller stride or larger images, or --task.kind anchors"
+            f"{cells[0]}x{cells[1]} grid holds {room}; take a smaller --model.stride, larger images, or {more}"
         ]
 
     def head(self, spec: InputSpec) -> int:

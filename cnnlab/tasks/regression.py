@@ -44,6 +44,7 @@ class Regression(Task):
     std: Literal["auto"] | tuple[float, ...] = "auto"
 
     logits = "vector"
+    noun = "number"
     columns = ("target",)
     reads_variance = True
     monitor = "rmse"

@@ -65,6 +65,7 @@ class Sequence(Task):
     lexicon: tuple[str, ...] = ()
 
     logits = "time"
+    noun = "character"
     columns = ("text",)
     monitor = "cer"
     example_score = "edits"

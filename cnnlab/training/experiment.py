@@ -20,7 +20,7 @@ from cnnlab.tasks import TASKS
 from cnnlab.training.optimizer import Optimizer
 
 AUTO = "auto"
-"""Name of a network, or of a data source, that is chosen when the data is read."""
+"""Name of a network, data source or task that is chosen when the data is read."""
 
 Entry = Network | Source | Callable
 """An entry of a table of models, data sources or tasks."""
@@ -192,9 +192,10 @@ class Experiment:
 
     Attributes:
       model: name and fields of a network; data and task determine its number of outputs. A string becomes a `Choice`.
-        `auto` chooses the network, and the augmentation if none is set, by the images; see `training.automatic`.
+        `auto` chooses the network, and the augmentation if none is set, by task and images; see `training.automatic`.
       data: name and options of a data source; `auto` with a `path` chooses the source by the files.
-      task: name and options of a task, which gives the network's outputs their meaning.
+      task: name and options of a task, which gives the network's outputs their meaning; `auto` chooses the one that
+        suits the annotations, such as `segmentation` for masks.
       optimizer: optimization method and learning-rate schedule.
       training: epochs, batches and augmentation.
       seed: seed of initialisation, batch order, augmentation and dropout.

@@ -22,7 +22,7 @@ from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable
 from cnnlab.tasks import TASKS, Task, check_logits, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
-from cnnlab.training.automatic import choose
+from cnnlab.training.automatic import choose, suited_task
 from cnnlab.training.experiment import AUTO, TABLES, Choice, Experiment, Training, check_choice, with_defaults
 from cnnlab.training.hooks import Hooks, check_hooks, make_hooks
 from cnnlab.training.optimizer import METHODS, complete_optimizer, create_optimizer
@@ -126,6 +126,8 @@ def make_plan(
     experiment = dataclasses.replace(experiment, **parts)
     dataset = data if data is not None else load_experiment_data(experiment)
     dataset["train"], dataset["validation"]  # raises an error that names a missing split
+    if task is None and experiment.task.name == AUTO:
+        experiment = dataclasses.replace(experiment, task=with_defaults(suited_task(dataset), TASKS))
     if network is None and experiment.model.name == AUTO:
         experiment, dataset = _with_network(experiment, dataset)
     experiment = _with_fitting_batches(experiment, len(dataset["train"]))
@@ -212,10 +214,10 @@ def _monitor(training: Training, task: Task) -> tuple[str, bool]:
 
 def _source(experiment: Experiment) -> Choice:
     """Returns the choice of the source that reads the folder of `Choice("auto", path=...)`, and prints the reason."""
-    options = experiment.data.options
+    options, task = experiment.data.options, experiment.task.name
     if not isinstance(options.get("path"), str):
         raise ValueError(f"Choice({AUTO!r}) needs the option path, the folder of the data, found {options}")
-    kind = kind_of(options["path"], experiment.task.name)
+    kind = kind_of(options["path"], None if task == AUTO else task)
     print_kind(options["path"], kind)
     return Choice(kind.source, **options)
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from cnnlab.console import LoggingConsole, progress_bar
 from cnnlab.files.atomic import write_text
 from cnnlab.quoting import counted, for_terminal
+from cnnlab.tasks.task import complete
 from cnnlab.training.experiment import Training
 from cnnlab.training.plan import Plan
 
@@ -43,9 +44,11 @@ def describe(out: Console, params: Any, plan: Plan, *, networks: int = 1, verbos
     place = f"{cores} cores" if cores else f"{devices} × {device.device_kind}"
     number = sum(leaf.size for leaf in jax.tree.leaves(params))
     name = f"{f'{networks} × ' if networks > 1 else ''}{type(plan.network).__name__}"
-    work = f"{counted(training.epochs, 'epoch')} of {counted(plan.steps, 'step')} of {training.batch_size} images"
+    kind = "signal" if dataset.spec.values == "signal" else "image"
+    steps = f"{counted(plan.steps, 'step')} of {counted(training.batch_size, kind)}"
+    work = f"{counted(training.epochs, 'epoch')} of {steps}"
     lines = (
-        f"{images:,} images of {k} {'class' if k == 1 else 'classes'}, {size}: {dataset.name} ({sizes})",
+        f"{counted(images, kind)} of {counted(k, complete(plan.task).noun)}, {size}: {dataset.name} ({sizes})",
         f"→ {name}, {number:,} parameters",
         f"→ {work} on {place}",
     )

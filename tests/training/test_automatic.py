@@ -49,6 +49,90 @@ def test_small_grey_images_keep_lenet5_without_augmentation(tmp_path):
     assert "chosen for small grey images of 28×28 pixels: lenet5" in plan.dataset.remarks[-1]
 
 
+def images(root, names):
+    """Writes eight noisy images into the folder and returns their names."""
+    random = np.random.default_rng(0)
+    root.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(random.integers(0, 256, (48, 48, 3), np.uint8)).save(root / name)
+    return names
+
+
+def masks(root, names):
+    images(root / "images", names)
+    for name in names:
+        (root / "masks").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(48, dtype=np.uint8)).save(root / "masks" / name)
+
+
+def boxes(root, names):
+    images(root, names)
+    rows = [f"{name},4,4,20,20,{'cat' if i % 2 else 'dog'}" for i, name in enumerate(names)]
+    (root / "boxes.csv").write_text("\n".join(["file,xmin,ymin,xmax,ymax,class", *rows]))
+
+
+def table(header, cells):
+    def write(root, names):
+        images(root, names)
+        rows = [f"{name},{cells[i % 2]}" for i, name in enumerate(names)]
+        (root / "targets.csv").write_text("\n".join([header, *rows]))
+
+    return write
+
+
+def signals(*folders):
+    def write(root, names):
+        for folder in folders:
+            (root / folder).mkdir(parents=True)
+            for i, name in enumerate(names):
+                np.save(root / folder / name.replace("png", "npy"), np.sin(np.arange(32.0) + i)[:, None])
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "source", "task", "network"),
+    [
+        (masks, "pairs", "segmentation", "unet"),
+        (boxes, "boxes", "detection", "yolo_small"),
+        (table("file,label", ("cat", "dog")), "folder", "classification", "resnet8"),
+        (table("file,labels", ("cat;dog", "dog")), "folder", "classification", "resnet8"),
+        (table("file,age,weight", ("3,70.5", "4,60")), "folder", "regression", "resnet8"),
+        (table("file,text", ("1926", "abc")), "folder", "sequence", "reader"),
+        (signals("quiet", "loud"), "signals", "classification", "tcn"),
+        (signals("signals", "targets"), "signals", "denoising", "tcn_steps"),
+    ],
+)
+def test_a_folder_alone_decides_task_and_network(tmp_path, write, source, task, network):
+    write(tmp_path, [f"{i}.png" for i in range(20)])
+    plan = make_plan(dataclasses.replace(experiment(tmp_path), task="auto"))
+    command, _ = parse_experiment(["--data.path", str(tmp_path)])
+    assert (plan.experiment.data.name, plan.experiment.task.name, plan.experiment.model.name) == (source, task, network)
+    assert (command.data.name, command.task.name, command.model.name) == (source, task, "auto")
+    options = {name: plan.experiment.task.options[name] for name in command.task.options}
+    assert options == command.task.options, "the command chooses the same options as Python"
+
+
+def test_a_task_that_is_named_is_kept(tmp_path):
+    masks(tmp_path, [f"{i}.png" for i in range(20)])
+    command, _ = parse_experiment(["--data.path", str(tmp_path), "--task.name", "classification"])
+    assert (command.data.name, command.task.name) == ("folder", "classification")
+
+
+def test_dropout_of_an_automatic_unet_drops_whole_maps(tmp_path):
+    masks(tmp_path, [f"{i}.png" for i in range(20)])
+    settings = dataclasses.replace(experiment(tmp_path), task="auto", model=cnnlab.Choice("auto", dropout=0.25))
+    assert make_plan(settings).network.spatial_dropout == 0.25
+
+
+def test_data_without_annotations_has_no_automatic_task():
+    pixels = {"image": np.zeros((4, 8, 8, 1), np.float32)}
+    spec = cnnlab.data.InputSpec((8, 8), 1, (0.0,), (1.0,), ())
+    data = cnnlab.data.Dataset("plain", spec, dict.fromkeys(("train", "validation"), cnnlab.data.Examples(pixels)))
+    with pytest.raises(ValueError, match="plain has none of the columns boxes, mask, .*, which decide the task"):
+        make_plan(cnnlab.Experiment(task="auto"), data=data)
+
+
 def test_an_augmentation_of_the_user_is_kept(tmp_path):
     own = Augmentation(rotation=5.0)
     plan = make_plan(experiment(folder(tmp_path, size=40, mode="RGB"), augmentation=own))

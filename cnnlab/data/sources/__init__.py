@@ -32,46 +32,47 @@ class Source(NamedTuple):
       paths: options that name files or folders; `--data.path` sets the first one.
       command: command that trains on the source; None for a set that `data list` describes in another way.
       moves: options that say where prepared data lies and do not change the data.
+      column: column of annotations that all its data has, such as `mask`; None if files or options decide.
     """
 
     build: Callable[..., Dataset]
     paths: tuple[str, ...] = ()
     command: str | None = None
     moves: tuple[str, ...] = ()
+    column: str | None = None
 
-
-_MASKED = "--task.name segmentation --model.name unet"
 
 SOURCES: dict[str, Source] = {
     "digits": Source(digits, command="cnnlab train --data.name digits"),
     "strokes": Source(strokes, command="cnnlab train strokes-lenet5"),
     "strips": Source(
         strips,
-        command="cnnlab train --data.name strips --task.name sequence --model.name reader",
+        command="cnnlab train strips-reader",
         moves=("data_dir",),
+        column="text",
     ),
     "folder": Source(
         folder, ("path",), command="cnnlab train --data.path DIR (images in DIR/CLASS, or DIR/targets.csv)"
     ),
-    "pairs": Source(pairs, ("path",), f"cnnlab train --data.path DIR {_MASKED} (DIR/images and DIR/masks)"),
+    "pairs": Source(pairs, ("path",), "cnnlab train --data.path DIR (DIR/images and DIR/masks)", column="mask"),
     "outlines": Source(
-        outlines, ("path",), f"cnnlab train --data.path DIR {_MASKED} (polygons or run lengths of an annotation tool)"
+        outlines,
+        ("path",),
+        "cnnlab train --data.path DIR --task.name segmentation (polygons or run lengths of an annotation tool)",
+        column="mask",
     ),
     "sheet": Source(
         sheet,
         ("path", "mask", "content"),
-        command="cnnlab train --data.name sheet --data.path IMAGE --data.mask MASK --data.validation 4800 5400 "
-        f"--data.test 5400 6288 {_MASKED} (columns of one annotated sheet)",
+        "cnnlab train --data.name sheet --data.path IMAGE --data.mask MASK --data.validation 4800 5400 "
+        "--data.test 5400 6288 (columns of one annotated sheet)",
+        column="mask",
     ),
-    "boxes": Source(
-        boxes,
-        ("path",),
-        "cnnlab train --data.path DIR --task.name detection --model.name yolo_small (files of an annotation tool)",
-    ),
+    "boxes": Source(boxes, ("path",), "cnnlab train --data.path DIR (files of an annotation tool)", column="boxes"),
     "signals": Source(
         signals,
         ("path",),
-        "cnnlab train --data.name signals --data.path DIR --model.name tcn (.npy or .csv files of samples over time)",
+        "cnnlab train --data.path DIR (.npy or .csv files of samples over time)",
     ),
     "mnist": Source(mnist, moves=("data_dir",)),
     "fashion_mnist": Source(fashion_mnist, moves=("data_dir",)),

@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 from cnnlab.console import console
 from cnnlab.data.annotations import MaskLayout, Survey, find_formats, mask_layout, survey
-from cnnlab.data.targets import TARGETS
+from cnnlab.data.sources.signals import CLEAN, INPUTS
+from cnnlab.data.targets import TARGETS, glance
+from cnnlab.files.signals import SUFFIXES
 from cnnlab.quoting import for_terminal
 
 _EXPECTED = {"detection": "boxes", "segmentation": "pairs"}
+_COLUMN = {"boxes": "boxes", "pairs": "mask", "outlines": "mask"}
 _NAMED = 2  # files that a reason names
 
 
@@ -20,12 +23,14 @@ class Kind(NamedTuple):
       format: name of the annotation format or of the layout of masks; None for other folders.
       reason: the files that decide, in words.
       others: other readings that fit, each with the option that chooses it.
+      column: column of annotations that the files give, such as `label`, `mask` or `boxes`.
     """
 
     source: str
     format: str | None
     reason: str
     others: tuple[str, ...] = ()
+    column: str = "label"
 
     def __str__(self) -> str:
         name = f"{self.source} ({self.format})" if self.format else self.source
@@ -48,15 +53,21 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     'folder'
     """
     root = Path(path)
-    if (root / TARGETS).is_file() and task not in ("detection", "segmentation"):
-        return Kind("folder", None, f"{TARGETS} gives the files their classes, numbers or strings")
+    if (root / TARGETS).is_file() and task not in _EXPECTED:
+        first = glance(root)
+        source = "signals" if Path(first.file).suffix.lower() in SUFFIXES else "folder"
+        reason = f"{TARGETS} gives the files their classes, numbers or strings"
+        return Kind(source, None, reason, column=first.column)
     found = survey(root)
     layout = mask_layout(found)
     fits = [kind for kind in (_masks(layout), *_annotated(found, task)) if kind is not None]
     boxes_first = task == "detection" or (task != "segmentation" and layout is not None and layout.beside_boxes)
     fits.sort(key=lambda kind: (kind.source == "pairs") == boxes_first)
+    if not (fits or found.images) and (signals := _signals(found)):
+        return signals
     if not fits and task in _EXPECTED:
-        return Kind(_EXPECTED[task], None, "nothing in it is known, but the task needs this")
+        source = _EXPECTED[task]
+        return Kind(source, None, "nothing in it is known, but the task needs this", column=_COLUMN[source])
     if task in ("classification", "regression", "ranking") or not fits:
         return Kind("folder", None, "its images lie in a folder for each class" if root.is_dir() else "no such folder")
     first, *others = fits
@@ -68,17 +79,30 @@ def print_kind(path: str | Path, kind: Kind) -> None:
     console().print(for_terminal(f"{path}: {kind}"), soft_wrap=True)
 
 
+def _signals(found: Survey) -> Kind | None:
+    """Returns the reading of a folder as signals, which lie in its subfolders, or None."""
+    signals = [path.relative_to(found.root) for path in found.others if path.suffix.lower() in SUFFIXES]
+    folders = sorted({path.parts[0] for path in signals if len(path.parts) > 1})
+    if len(folders) < 2:
+        return None
+    if {INPUTS, CLEAN} <= set(folders):
+        return Kind("signals", None, f"signals in {INPUTS}, their clean versions in {CLEAN}", column="clean")
+    return Kind("signals", None, f"signals in a folder for each class, such as {signals[0]}")
+
+
 def _masks(layout: MaskLayout | None) -> Kind | None:
     """Returns the reading of a folder as images with masks, or None."""
     if layout is None:
         return None
-    return Kind("pairs", layout.name, f"images and masks ({layout.layout.format(images='images', masks='masks')})")
+    reason = f"images and masks ({layout.layout.format(images='images', masks='masks')})"
+    return Kind("pairs", layout.name, reason, column="mask")
 
 
 def _annotated(found: Survey, task: str | None) -> list[Kind]:
     """Returns the readings of a folder by each annotation format that it holds."""
     source = "outlines" if task == "segmentation" else "boxes"
-    return [Kind(source, name, _files(found.root, files)) for name, files in find_formats(found).items()]
+    formats = find_formats(found).items()
+    return [Kind(source, name, _files(found.root, files), column=_COLUMN[source]) for name, files in formats]
 
 
 def _files(root: Path, files: list[Path]) -> str:

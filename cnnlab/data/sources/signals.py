@@ -10,15 +10,14 @@ import numpy as np
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, signal_statistics
 from cnnlab.data.groups import groups_of, without_groups
+from cnnlab.data.recordings import MAX_VALUES, Recordings, read_recordings
 from cnnlab.data.sources.folder import split_listing
 from cnnlab.data.spec import InputSpec
 from cnnlab.data.targets import TARGETS, Listing, looks_like_split, read_targets
-from cnnlab.data.time_axis import cut, fill_gaps, resample
-from cnnlab.files.listing import by_stem, is_visible, list_files, warn_left_out
-from cnnlab.files.signals import SUFFIXES, Signal, read_signal
+from cnnlab.files.listing import by_stem, is_visible
+from cnnlab.files.signals import find_signals
 
 INPUTS, CLEAN = "signals", "targets"  # folders of signals and of their clean versions
-MAX_VALUES = 250_000_000  # samples of all channels that are kept in memory, 2 GB in float64
 
 
 def signals(
@@ -76,25 +75,17 @@ def signals(
     for name, share in (("validation", validation), ("test", test)):
         if not 0 < share < 1 or validation + test >= 1:
             raise ValueError(f"{name} must be a share of the signals, the two below 1 together, found {share}")
-    listing = _list(root, group)
-    names = [Path(name).as_posix() for name in listing.names]
+    listing = list_signals(root, group)
     if group is not None and listing.group is None:
-        listing = listing._replace(group=groups_of(names, group))
-    rates, rate = _rates(root, listing, rate)
-    read = [read_signal(root / name) for name in names]
-    if sum(signal.samples.size for signal in read) > MAX_VALUES:
-        raise ValueError(f"{root} has more than {MAX_VALUES:,} samples, too many to keep in memory; split the folder")
-    _check_channels(root, names, read)
-    samples = [_at_rate(root / n, s.samples, own, rate) for n, s, own in zip(names, read, rates, strict=True)]
-    clean, classes = None, listing.classes
-    if "clean" in listing.beside:
-        clean, classes = _clean(root, names, listing.beside["clean"], read, rates, rate)
-    length = max(map(len, samples)) if length == "auto" else length
+        listing = listing._replace(group=groups_of([Path(name).as_posix() for name in listing.names], group))
+    read = read_recordings(root, listing, rate)
+    longest, channels = max(map(len, read.samples)), read.samples[0].shape[1]
+    length = longest if length == "auto" else length
     step = length if step is None else step
     if min(length, step) < 1:
         raise ValueError(f"length and step must be 1 or more, found {length} and {step}")
-    windows = sum(1 + max(0, len(each) - length) // step for each in samples)
-    if windows * length * samples[0].shape[1] > MAX_VALUES:
+    windows = sum(1 + max(0, len(each) - length) // step for each in read.samples)
+    if windows * length * channels > MAX_VALUES:
         raise ValueError(
             f"{windows:,} windows of {length:,} samples are too many to keep in memory; take a longer step"
         )
@@ -102,62 +93,45 @@ def signals(
     splits, files = {}, {}
     for split, columns in without_groups(split_listing(listing, validation, test, seed)).items():
         chosen = [place[name] for name in columns.pop("image")]
-        parts = [_windows(root / names[i], samples[i], length, step) for i in chosen]
-        of = np.repeat(np.arange(len(chosen)), [len(part) for part in parts])
-        splits[split] = {name: column[of] for name, column in columns.items()}
-        splits[split]["image"] = np.concatenate(parts)[:, None]
-        files[split] = np.array([str(root / names[chosen[i]]) for i in of], object)
-        if clean is not None:
-            splits[split] |= _clean_columns([cut(clean[i], length, step) for i in chosen])
+        splits[split], files[split] = cut_windows(read, chosen, columns, length, step)
+    classes = listing.classes or read.channels
     _check_classes(root, splits, classes)
     _settle_gaps(splits, files, missing)
     images = splits["train"]["image"]
     mean, std = signal_statistics(images)
-    spec = InputSpec((1, length), images.shape[-1], mean, std, classes, values="signal", rate=rate)
+    spec = InputSpec((1, length), images.shape[-1], mean, std, classes, values="signal", rate=read.rate)
     examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
-    return Dataset(root.name or str(root), spec, examples, _remarks(samples, rates, spec, read[0].samples.shape[1]))
+    return Dataset(root.name or str(root), spec, examples, _remarks(read, spec))
 
 
-def read_signals(files: Sequence[str | Path], spec: InputSpec, *, rate: float | None = None) -> np.ndarray:
-    """Reads files of signals as a network takes them, by the rules of its training data.
+def cut_windows(
+    read: Recordings, chosen: Sequence[int], columns: Columns, length: int, step: int
+) -> tuple[Columns, np.ndarray]:
+    """Returns the windows of some files with the columns of their files, and the path of each window's file.
 
     Args:
-      files: `.npy` or `.csv` files `[t, C]` of at most as many samples as the network's signals; shorter ones are
-        padded.
-      spec: input specification of the network, `trained.spec`.
-      rate: sampling rate of the files in Hz; by default that of the network.
-
-    Returns:
-      Signals `[n, 1, T, C]` float32, where gaps are filled. If the network was trained with marked gaps, the last
-      channel is 1 where all channels were measured.
-
-    Raises:
-      ValueError: a file cannot be read, is too long, or has other channels.
+      read: all files.
+      chosen: indices of the files.
+      columns: columns `[len(chosen)]` of the files.
+      length: samples of a window.
+      step: samples from the begin of one window to that of the next.
     """
-    out, length = [], spec.size[1]
-    for file in files:
-        samples = read_signal(file).samples
-        c = samples.shape[1]
-        if spec.values != "signal" or c not in (spec.channels, spec.channels - 1):
-            raise ValueError(f"{file} has {c} channels, the network takes {spec.channels} channels of {spec.values}s")
-        samples = _at_rate(Path(file), samples, rate, spec.rate)
-        if len(samples) > length:
-            raise ValueError(
-                f"{file} has {len(samples):,} samples, the network takes {length:,}; cut the file into several"
-            )
-        out.append(_windows(Path(file), samples, length, length)[..., : spec.channels])
-    return np.stack(out)
+    parts = [read.windows(i, length, step) for i in chosen]
+    of = np.repeat(np.arange(len(chosen)), [len(part["image"]) for part in parts])
+    out = {name: column[of] for name, column in columns.items()}
+    out |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return out, np.array([str(read.root / read.names[chosen[i]]) for i in of], object)
 
 
-def _list(root: Path, group: str | None) -> Listing:
+def list_signals(root: Path, group: str | None = None) -> Listing:
     """Lists the files of the first layout that matches; with clean signals, `beside` holds their paths."""
     if (root / TARGETS).is_file():
         return read_targets(root, group=group, beside=("rate",))
     with os.scandir(root) as entries:
         inside = sorted(entry.name for entry in entries if entry.is_dir() and is_visible(entry.name))
     if INPUTS in inside and CLEAN in inside:
-        found = by_stem(_files(root / INPUTS), root / INPUTS)
-        truth = by_stem(_files(root / CLEAN), root / CLEAN)
+        found = by_stem(find_signals([root / INPUTS]), root / INPUTS)
+        truth = by_stem(find_signals([root / CLEAN]), root / CLEAN)
         if lonely := sorted(set(found) ^ set(truth)):
             raise ValueError(f"{root}: {lonely[0]!r} lies in only one of {INPUTS} and {CLEAN}; add or remove it")
         names = np.array([str(found[stem].relative_to(root)) for stem in found], object)
@@ -170,81 +144,10 @@ def _list(root: Path, group: str | None) -> Listing:
             f"{root} needs {TARGETS}, two or more folders of classes, or the folders {INPUTS} and {CLEAN}; found "
             f"{', '.join(inside) or 'no folder'}"
         )
-    files = {name: _files(root / name) for name in inside}
+    files = {name: find_signals([root / name]) for name in inside}
     names = np.array([str(path.relative_to(root)) for name in inside for path in files[name]], object)
     label = np.repeat(np.arange(len(inside), dtype=np.int32), [len(files[name]) for name in inside])
     return Listing(names, {"label": label}, tuple(inside), None)
-
-
-def _files(folder: Path) -> list[Path]:
-    """Lists the signals below a folder, sorted; warns of other files."""
-    listed = list_files(folder)
-    paths = sorted([*listed.images, *listed.others])
-    found = [path for path in paths if path.suffix.lower() in SUFFIXES]
-    warn_left_out(folder, [path for path in paths if path.suffix.lower() not in SUFFIXES], kind="signal")
-    if not found:
-        raise ValueError(f"{folder} holds no signal; looked for {', '.join(SUFFIXES)}")
-    return found
-
-
-def _rates(root: Path, listing: Listing, rate: float | None) -> tuple[list[float | None], float | None]:
-    """Returns the rate of each file and the rate that all get; None if neither option nor column says it."""
-    if rate is not None and not 0 < rate < np.inf:
-        raise ValueError(f"rate must be a positive number of samples per second, found {rate}")
-    cells = listing.beside.get("rate")
-    if cells is None:
-        return [rate] * len(listing.names), rate
-    rates = []
-    for name, cell in zip(listing.names, cells, strict=True):
-        try:
-            rates.append(float(cell))
-        except ValueError:
-            rates.append(np.nan)
-        if not 0 < rates[-1] < np.inf:
-            raise ValueError(f"{root / TARGETS}: the rate of {name} must be a positive number in Hz, found {cell!r}")
-    return rates, min(rates) if rate is None else rate
-
-
-def _at_rate(path: Path, samples: np.ndarray, own: float | None, rate: float | None) -> np.ndarray:
-    """Returns the samples of a file at the common rate."""
-    try:
-        return samples if own is None or rate is None else resample(samples, own, rate)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _check_channels(root: Path, names: Sequence[str], read: Sequence[Signal]) -> None:
-    """Raises `ValueError` unless all files have as many channels as the first."""
-    first = read[0].samples.shape[1]
-    for name, signal in zip(names, read, strict=True):
-        if signal.samples.shape[1] != first:
-            raise ValueError(
-                f"{root / name} has {signal.samples.shape[1]} channels, {root / names[0]} has {first}; all signals "
-                "need the same channels"
-            )
-
-
-def _clean(
-    root: Path, names: Sequence[str], paths: Sequence[str], read: Sequence[Signal], rates: Sequence, rate: float | None
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Returns the clean signals at the common rate, and the names of their channels."""
-    truth = [read_signal(root / path) for path in paths]
-    _check_channels(root, paths, truth)
-    for name, path, noisy, clean in zip(names, paths, read, truth, strict=True):
-        if len(noisy.samples) != len(clean.samples):
-            raise ValueError(
-                f"{root / path} has {len(clean.samples):,} rows, {root / name} has {len(noisy.samples):,}; they must "
-                "be as long as each other"
-            )
-    at_rate = [_at_rate(root / path, c.samples, own, rate) for path, c, own in zip(paths, truth, rates, strict=True)]
-    return at_rate, truth[0].names
-
-
-def _clean_columns(windows: Sequence[np.ndarray]) -> Columns:
-    """Returns the columns `clean` `[n, 1, T, d]` and `pixel_weight` `[n, 1, T]`, 0 where the truth has a gap."""
-    clean = np.concatenate(windows)[:, None]
-    known = ~np.isnan(clean).any(-1)
-    return {"clean": np.nan_to_num(clean).astype(np.float32), "pixel_weight": known.astype(np.float32)}
 
 
 def _check_classes(root: Path, splits: Mapping[str, Columns], classes: tuple[str, ...]) -> None:
@@ -255,22 +158,6 @@ def _check_classes(root: Path, splits: Mapping[str, Columns], classes: tuple[str
     for split, columns in splits.items():
         if strange := sorted(set(columns["label"].tolist()) - known):
             raise ValueError(f"{root}: {split} has a class {classes[strange[0]]!r} that train lacks; add signals of it")
-
-
-def _windows(path: Path, samples: np.ndarray, length: int, step: int) -> np.ndarray:
-    """Returns windows `[n, length, C + 1]` float32 of a file's samples `[T, C]`, without gaps.
-
-    Gaps are filled before the samples are cut. The last channel is 1 where all channels were measured, 0 elsewhere.
-    """
-    try:
-        filled, measured = fill_gaps(samples)
-        windows = cut(np.column_stack([filled, measured]).astype(np.float32), length, step)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    if len(samples) < length:
-        windows[:, len(samples) :] = windows[:, len(samples) - 1 : len(samples)]
-        windows[:, len(samples) :, -1] = 0
-    return windows
 
 
 def _settle_gaps(splits: Mapping[str, Columns], files: Mapping[str, np.ndarray], missing: str) -> None:
@@ -286,15 +173,15 @@ def _settle_gaps(splits: Mapping[str, Columns], files: Mapping[str, np.ndarray],
             columns["image"] = np.ascontiguousarray(columns["image"][..., :-1])
 
 
-def _remarks(samples: Sequence[np.ndarray], rates: Sequence, spec: InputSpec, channels: int) -> tuple[str, ...]:
+def _remarks(read: Recordings, spec: InputSpec) -> tuple[str, ...]:
     """Returns sentences on what was changed."""
-    length = spec.size[1]
+    length, number = spec.size[1], len(read.names)
     seconds = "" if spec.rate is None else f", {length / spec.rate:g} s at {spec.rate:g} Hz"
     remarks = [f"signals of {length:,} samples{seconds}"]
-    if others := sum(own != spec.rate for own in rates):
-        remarks.append(f"{others} of {len(rates)} files were resampled to {spec.rate:g} Hz; --data.rate changes it")
-    if shorter := sum(len(each) < length for each in samples):
-        remarks.append(f"{shorter} of {len(samples)} files are shorter and padded; --data.length changes it")
-    if spec.channels > channels:
+    if others := sum(own != spec.rate for own in read.rates):
+        remarks.append(f"{others} of {number} files were resampled to {spec.rate:g} Hz; --data.rate changes it")
+    if shorter := sum(len(each) < length for each in read.samples):
+        remarks.append(f"{shorter} of {number} files are shorter and padded; --data.length changes it")
+    if spec.channels > read.samples[0].shape[1]:
         remarks.append("samples are missing: a channel marks which were measured; --data.missing changes it")
     return tuple(remarks)

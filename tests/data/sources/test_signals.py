@@ -1,9 +1,15 @@
 import csv
+import json
+import shutil
 
 import numpy as np
 import pytest
 
+import cnnlab
+from cnnlab.cli import main
 from cnnlab.data import from_arrays, read_signals, signals
+from cnnlab.data.description import describe
+from cnnlab.data.labelled import labelled_folder
 
 
 @pytest.fixture
@@ -144,3 +150,80 @@ def test_a_gap_at_the_edge_of_a_window_is_filled_from_the_samples_around_it(tmp_
     image = signals(tmp_path, length=10)["train"].column("image")[:2, 0]
     np.testing.assert_allclose(image[..., 0], np.arange(20).reshape(2, 10))  # by the whole file, not by each window
     assert image[..., 1].tolist() == [[1] * 8 + [0] * 2, [0] * 2 + [1] * 8]
+
+
+@pytest.fixture
+def sine(tmp_path):
+    """Returns a folder of noisy sines of 40 to 48 samples, with their clean versions."""
+    rng = np.random.default_rng(0)
+    for part in ("signals", "targets"):
+        (tmp_path / "sine" / part).mkdir(parents=True)
+    for i in range(20):
+        clean = np.sin(np.arange(40 + i % 2 * 8) / 4 + i)[:, None]
+        np.save(tmp_path / f"sine/signals/{i}.npy", clean + rng.normal(0, 0.1, clean.shape))
+        (tmp_path / f"sine/targets/{i}.csv").write_text("position\n" + "\n".join(map(str, clean[:, 0].tolist())))
+    return tmp_path / "sine"
+
+
+def trained_on(folder, **options):
+    training = cnnlab.Training(epochs=1, batch_size=8)
+    data = cnnlab.Choice("auto", path=str(folder), **options)
+    return cnnlab.train(cnnlab.Experiment(data=data, task="auto", training=training), folder.parent / "run")
+
+
+def test_a_denoised_file_keeps_its_own_length_in_a_table_with_its_interval(sine, tmp_path, capsys):
+    trained_on(sine, rate=20.0)
+    np.save(tmp_path / "new.npy", np.zeros((90, 1)))
+    arguments = [str(tmp_path / "run"), str(tmp_path / "new.npy"), "--mc", "4", "--output", str(tmp_path / "out")]
+    assert main(["predict", *arguments]) == 0
+    with open(tmp_path / "out" / "new.csv") as file:
+        rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    assert len(rows) == 90 and rows[1]["seconds"] == 0.05
+    assert all(row["position.low"] < row["position"] < row["position.high"] for row in rows)
+
+
+def test_a_file_of_a_class_is_predicted_as_its_array_is(classes, capsys):
+    trained = trained_on(classes)
+    file = classes / "fast" / "3.npy"
+    assert main(["predict", str(classes.parent / "run"), str(file)]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["predictions"]
+    signal = np.load(file).astype(np.float32)[None, None]
+    expected = cnnlab.predict(trained, signal).probs[0]
+    np.testing.assert_allclose([record["probs"][name] for name in ("fast", "slow")], expected, rtol=1e-5)
+
+
+def test_a_run_is_measured_on_another_folder_of_signals_in_any_order_of_classes(classes, tmp_path_factory):
+    trained = trained_on(classes)
+    other = tmp_path_factory.mktemp("other")
+    for place, name in (("a", "slow"), ("b", "fast")):
+        shutil.copytree(classes / name, other / place)
+    rows = [(f"{'a' if name == 'slow' else 'b'}/{i}.npy", name) for name in ("slow", "fast") for i in range(10)]
+    with_targets(other, ("file", "label"), rows)
+    data = labelled_folder(other, trained.spec, split="test", task="classification", options={})
+    image = np.stack([np.load(file) for file in data["test"].files]).astype(np.float32)[:, None]
+    np.testing.assert_array_equal(data["test"].column("image"), image)
+    assert [trained.spec.classes[i] for i in data["test"].column("label")] == [name for _, name in rows]
+
+
+def test_clean_signals_of_other_channels_are_refused(sine):
+    trained = trained_on(sine)
+    for file in (sine / "targets").iterdir():
+        file.write_text(file.read_text().replace("position", "speed"))
+    with pytest.raises(ValueError, match="clean signals of the channels speed, the network predicts position"):
+        labelled_folder(sine, trained.spec, split="test", task="denoising", options={})
+
+
+def test_signals_are_described_with_lengths_and_a_sheet(sine):
+    description = describe(sine)
+    assert description.splits == {"all": 20}
+    assert description.notes == (
+        "40 to 48 samples of 1 channel, median 44",
+        "of unknown sampling rate: add --data.rate",
+    )
+    assert len(description.draw().axes) == 9
+
+
+def test_what_reads_images_says_that_a_network_takes_signals(classes, capsys):
+    trained_on(classes)
+    assert main(["explain", str(classes.parent / "run"), str(classes / "fast" / "3.npy")]) == 1
+    assert "the network takes signals, and this reads images" in capsys.readouterr().err
