@@ -41,7 +41,7 @@ SMALLER = {
     "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
     "labelling.md": {"unlabelled/": "new/", "labelled/": "photos/", "RUN2": "runs/mine", "RUN3": "runs/a", "50": "3"},
     "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
-    "signals.md": {"250": "32", "125": "16"},
+    "signals.md": {"250": "32", "125": "16", "new.csv": "records/walk/0.npy", "other/": "records/"},
     "segmentation.md": {
         "256": "32",
         "16": "4",

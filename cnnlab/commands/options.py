@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from cnnlab.commands.forms import form, form_of, help_texts, settings_of
+from cnnlab.console import console
 from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
@@ -106,8 +107,12 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
                 )
     if suited is not None:
         base = dataclasses.replace(base, task=suited)
-    if chooses_network and (SOURCES[base.data.name].paths or base.task.name in automatic.NETWORKS):
-        base = dataclasses.replace(base, model=Choice(AUTO))
+    if chooses_network:
+        network = automatic.fixed_network(base.task.name, signals=base.data.name == "signals")
+        if network or SOURCES[base.data.name].paths:
+            base = dataclasses.replace(base, model=network or Choice(AUTO))
+    if suited is not None:
+        print_choice(base)
     shown = None
     if {"-h", "--help", "--help-all"} & set(rest):  # only then are options left out, which tyro would not parse
         shown, rest = None if "--help-all" in rest else COMMON, ["--help"]
@@ -132,6 +137,14 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     return experiment, dataclasses.replace(
         launch, run_dir=launch.run_dir or Path("runs") / _run_name(experiment, preset, label, launch.init_from)
     )
+
+
+def print_choice(experiment: Experiment) -> None:
+    """Prints the task, and the network if it does not depend on the images, that were chosen by the files."""
+    network = experiment.model.name
+    choice = f"task {experiment.task.name}" + ("" if network == AUTO else f", network {network}")
+    flags = "--task.name chooses another" if network == AUTO else "--task.name and --model.name choose others"
+    console().print(f"chosen by its annotations: {choice}; {flags}", soft_wrap=True)
 
 
 def _stored(run: Path) -> Path:

@@ -58,6 +58,11 @@ def suited_task(dataset: Dataset) -> Choice:
     return suited[0]
 
 
+def fixed_network(task: str, *, signals: bool) -> Choice | None:
+    """Returns the network of a task whose network does not depend on the images; None for the other tasks."""
+    return NETWORKS.get(task, Choice("tcn") if signals else None)
+
+
 def choose(model: Choice, augmentation: Augmentation, dataset: Dataset, task: str) -> Choices:
     """Resolves `Choice("auto")` by the task and the training images.
 
@@ -79,8 +84,8 @@ def choose(model: Choice, augmentation: Augmentation, dataset: Dataset, task: st
       from no files.
     """
     rate = model.options.get("dropout")
-    if task in NETWORKS or dataset.spec.values == "signal":
-        network = _with_dropout(NETWORKS.get(task, Choice("tcn")), rate)
+    if fixed := fixed_network(task, signals=dataset.spec.values == "signal"):
+        network = _with_dropout(fixed, rate)
         return Choices(network, augmentation, _sentence(task, network.name, augmentation))
     height, width, channels = dataset.spec.shape
     if getattr(dataset["train"], "files", None) is None:
