@@ -1,7 +1,9 @@
 """The shell commands of docs/, each run as it is written on data that takes seconds; `.ci/full` sets CNNLAB_PAGES=1."""
 
 import itertools
+import json
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,14 +13,21 @@ from PIL import Image
 from test_documentation import PAGES, README, ROOT, commands, draw_folders
 
 from cnnlab.cli import main
+from cnnlab.data import kind_of
 from cnnlab.files.video import Frame, write_video
 
 pytestmark = pytest.mark.skipif(os.environ.get("CNNLAB_PAGES") != "1", reason="takes minutes; set CNNLAB_PAGES=1")
 
-BY_HAND = {"draw": "a server", "serve": "a server", "--init-from": "weights of other software"}
-"""What these commands need; the tests of the servers and of `import_torch` stand for them."""
+BY_HAND = {
+    "draw": "a server",
+    "serve": "a server",
+    "--init-from": "weights of other software",
+    "--data.column": "a GeoPackage",
+}
+"""What these commands need; the tests of the servers, of `import_torch` and of sheets stand for them."""
 
 RUNS = {
+    "data-formats.md": "runs/boxes",
     "decisions.md": "runs/photos",
     "detection.md": "runs/boxes",
     "embeddings.md": "runs/named",
@@ -34,6 +43,7 @@ RUNS = {
 """The run that RUN stands for on each page."""
 
 SMALLER = {
+    "data-formats.md": {"DIR": "export/"},
     "decisions.md": {"0.01": "0.2", "fashion_mnist": "plots/images"},
     "detection.md": {"BCCD/": "export/", "320": "64", "24": "4"},
     "embeddings.md": {"new/": "plots/images", "umap": "pca", "17": "0", "25": "1", "31": "2"},
@@ -53,6 +63,13 @@ SMALLER = {
     "strings.md": {"DIR": "years/", "30": "2"},
 }
 """Arguments of a page that are smaller here."""
+
+ADDED = {
+    "plots/": ["--model.width=2"],
+    "sheet.tif": ["--model.width=2"],
+    "strips-reader": ["--data.train=64", "--data.validation=16", "--data.test=16"],
+}
+"""Options that make a training smaller, by a word of the command."""
 
 QUICK = "--training.epochs=1"
 LENET = ["--model.name=lenet5", "--model.dropout=0.3", "--data.size=28"]
@@ -131,5 +148,34 @@ def test_a_command_runs_as_it_is_written(page, arguments, place, monkeypatch, ca
     run = "runs/map" if "dream" in arguments else RUNS.get(page, "runs/first")
     smaller = {**SMALLER.get(page, {}), "RUN": run}
     arguments = [smaller.get(argument, argument) for argument in arguments]
-    more = [QUICK] if arguments[0] == "train" and "--resume" not in arguments else []
+    more = []
+    if arguments[0] == "train" and "--resume" not in arguments:
+        more = [QUICK, *itertools.chain(*(own for word, own in ADDED.items() if word in arguments))]
     assert main([*arguments, *more]) == 0, capsys.readouterr().err
+
+
+def shown(page, kind):
+    """Returns the text of the only block of this kind on a page."""
+    (text,) = re.findall(rf"```{kind}\n(.*?)\n```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    return text
+
+
+def test_the_page_of_signals_shows_the_receptive_field_that_is_printed(place, capsys):
+    assert main(["summary", "runs/signals"]) == 0
+    assert shown("signals.md", "text") in capsys.readouterr().out
+
+
+def test_the_page_of_data_formats_shows_how_blood_cells_are_read(monkeypatch):
+    data = ROOT.parent / "shared" / "data" / "bccd"
+    if not data.exists():
+        pytest.skip("needs ../shared/data/bccd")
+    assert shown("data-formats.md", "text") == f"BCCD: {kind_of(data / 'BCCD')}"
+
+
+def test_the_page_of_the_server_shows_the_entries_of_a_prediction(place, capsys):
+    assert main(["predict", "runs/first", "digit.png"]) == 0
+    ((record,), (example,)) = (
+        json.loads(text)["predictions"] for text in (capsys.readouterr().out, shown("serve.md", "json"))
+    )
+    assert list(example) == list(record)
+    assert set(example["probs"]) < set(record["probs"])
