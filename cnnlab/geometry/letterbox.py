@@ -1,5 +1,6 @@
 """Fits a photo or a strip into a canvas of another shape, and maps boxes between the two."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]
     >>> to_canvas(np.array([0.0, 0, 640, 480]), (480, 640), (416, 416)).tolist()
     [0.0, 52.0, 416.0, 364.0]
     """
-    factor, shift = _affine(photo, canvas)
+    factor, shift = _affine(tuple(photo), tuple(canvas))
     return np.asarray(boxes) * factor + shift
 
 
@@ -87,7 +88,7 @@ def to_photo(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int])
     >>> to_photo(np.array([0.0, 52, 416, 364]), (480, 640), (416, 416)).tolist()
     [0.0, 0.0, 640.0, 480.0]
     """
-    factor, shift = _affine(photo, canvas)
+    factor, shift = _affine(tuple(photo), tuple(canvas))
     return (np.asarray(boxes) - shift) / factor
 
 
@@ -108,6 +109,7 @@ def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.
     return np.clip((boxes - low) * (limit / extent), 0, limit)
 
 
+@functools.lru_cache(maxsize=1024)
 def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the factor and the shift, `[4]` each, that map xyxy coordinates from the photo to the canvas."""
     left, top, height, width = place(photo, canvas)

@@ -92,6 +92,10 @@ def find_photo(
     place = PurePosixPath(name.split("?")[0] if url else name)
     if foreign:
         place = PurePosixPath(place.name)
+    if ".." not in place.parts:  # the usual name, which one of the first folders has
+        for folder in folders:
+            if (photo := found.paths.get(alike(f"{_prefix(found.root, folder)}{place}"))) is not None:
+                return photo
     inside = [path for folder in folders if (path := _below(found.root, folder, place)) is not None]
     if not place.name or not inside or (".." in place.parts and not upward):
         raise ValueError(f"{source}: a photo must lie inside {found.root}, found {name!r}")
