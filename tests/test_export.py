@@ -78,6 +78,21 @@ def test_onnx_without_its_extra_names_the_extra(run, monkeypatch, capsys, tmp_pa
     assert not (tmp_path / "net.onnx").exists()
 
 
+def test_a_network_of_signals_takes_floats_in_their_own_unit(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(100, 5, (8, 32)).astype(np.float32), np.arange(8) % 2
+    splits = {split: {"image": x, "label": y} for split in ("train", "validation")}
+    data = cnnlab.data.from_arrays(splits, values="signal", rate=50)
+    settings = cnnlab.Experiment(task="auto", training=cnnlab.Training(epochs=1, batch_size=4))
+    trained = cnnlab.train(settings, tmp_path / "run", data=data)
+    shapes = cnnlab.export.export(trained, tmp_path / "net.stablehlo")
+    assert shapes == {"probs": ["B", 2]}
+    program = jax.export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
+    signals = x[:, None, :, None]
+    np.testing.assert_allclose(program.call(signals)["probs"], cnnlab.predict(trained, signals).probs, atol=1e-5)
+    assert json.loads((tmp_path / "net.stablehlo.json").read_text())["images"]["dtype"] == "float32"
+
+
 def test_every_kind_of_task_exports():
     for preset in ("shapes-regression", "shapes-segmentation", "shapes-detection"):
         from cnnlab.training.plan import make_plan

@@ -142,7 +142,7 @@ def listed():
                     yield pytest.param(page.name, arguments, id=f"{page.relative_to(ROOT)}: {' '.join(arguments)}")
 
 
-@pytest.mark.parametrize(("page", "arguments"), listed())
+@pytest.mark.parametrize(("page", "arguments"), [*listed()])
 def test_a_command_runs_as_it_is_written(page, arguments, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     run = "runs/map" if "dream" in arguments else RUNS.get(page, "runs/first")
