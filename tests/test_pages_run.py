@@ -28,7 +28,7 @@ BY_HAND = {
 
 RUNS = {
     "data-formats.md": "runs/boxes",
-    "decisions.md": "runs/photos",
+    "decisions.md": "runs/first",
     "detection.md": "runs/boxes",
     "embeddings.md": "runs/named",
     "explanations.md": "runs/named",
@@ -48,7 +48,7 @@ SMALLER = {
     "detection.md": {"BCCD/": "export/", "320": "64", "24": "4"},
     "embeddings.md": {"new/": "plots/images", "umap": "pca", "17": "0", "25": "1", "31": "2"},
     "explanations.md": {"1024": "0", "2048": "0", "250": "3"},
-    "features.md": {"20": "2", "1024": "64", "5": "2", "16": "4"},
+    "features.md": {"car": "1", "20": "2", "1024": "64", "5": "2", "16": "4"},
     "labelling.md": {"unlabelled/": "new/", "labelled/": "photos/", "RUN2": "runs/mine", "RUN3": "runs/a", "50": "3"},
     "runs.md": {"60": "3", "--training.seeds=5": "--training.seeds=2"},
     "signals.md": {"250": "32", "125": "16", "new.csv": "records/walk/0.npy", "other/": "records/"},
