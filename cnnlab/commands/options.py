@@ -80,39 +80,13 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     """
     names, suited, rest = _parse_names(arguments)
     preset, resumed = names.pop("preset"), names.pop("resume", None)
-    base = get(preset or DEFAULT)
-    chooses_network = preset is None and resumed is None and "model" not in names
     if resumed is not None:
-        if preset is not None:
-            raise ValueError(
-                f"--resume takes all options from the run, found the preset {preset}, too; leave either out"
-            )
-        base = read_experiment(_stored(Path(resumed)))
-        if different := [f"--{part}.name" for part, name in names.items() if name != getattr(base, part).name]:
-            raise ValueError(
-                f"{resumed} cannot be resumed with another {different[0]}; leave it out, or leave --resume out"
-            )
-    preset = None if resumed else next(name for name, experiment in PRESETS.items() if experiment == base)
-    for part, name in names.items():
-        if part == "data" and name not in SOURCES and is_known(name):
-            base = dataclasses.replace(base, data=Choice("tfds", set=name))
-            continue
-        if name not in TABLES[part] and (part, name) != ("model", AUTO):
-            raise unknown(part, name, TABLES[part])
-        if name != getattr(base, part).name:
-            base = dataclasses.replace(base, **{part: Choice(name)})
-            if part != "model":  # the augmentation of a preset suits only its own data
-                base = dataclasses.replace(
-                    base, training=dataclasses.replace(base.training, augmentation=Augmentation())
-                )
-    if suited is not None:
-        base = dataclasses.replace(base, task=suited)
-    if chooses_network:
-        network = automatic.fixed_network(base.task.name, signals=base.data.name == "signals")
-        if network or SOURCES[base.data.name].paths:
-            base = dataclasses.replace(base, model=network or Choice(AUTO))
-    if suited is not None:
-        print_choice(base)
+        base, preset = _resumed(Path(resumed), names, preset), None
+    else:
+        base = _begun(get(preset or DEFAULT), names)
+        if preset is None:
+            base = _suited(base, suited, chooses_network="model" not in names)
+        preset = preset or DEFAULT
     shown = None
     if {"-h", "--help", "--help-all"} & set(rest):  # only then are options left out, which tyro would not parse
         shown, rest = None if "--help-all" in rest else COMMON, ["--help"]
@@ -139,12 +113,51 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     )
 
 
-def print_choice(experiment: Experiment) -> None:
-    """Prints the task, and the network if it does not depend on the images, that were chosen by the files."""
-    network = experiment.model.name
-    choice = f"task {experiment.task.name}" + ("" if network == AUTO else f", network {network}")
-    flags = "--task.name chooses another" if network == AUTO else "--task.name and --model.name choose others"
-    console().print(f"chosen by its annotations: {choice}; {flags}", soft_wrap=True)
+def _resumed(run: Path, names: dict[str, str], preset: str | None) -> Experiment:
+    """Returns the experiment of a run; raises `ValueError` if the command names other parts."""
+    if preset is not None:
+        raise ValueError(f"--resume takes all options from the run, found the preset {preset}, too; leave either out")
+    base = read_experiment(_stored(run))
+    if different := [f"--{part}.name" for part, name in names.items() if name != getattr(base, part).name]:
+        raise ValueError(f"{run} cannot be resumed with another {different[0]}; leave it out, or leave --resume out")
+    return base
+
+
+def _begun(base: Experiment, names: dict[str, str]) -> Experiment:
+    """Returns a preset with the model, data and task of these names, whose options are their defaults."""
+    for part, name in names.items():
+        if part == "data" and name not in SOURCES and is_known(name):
+            base = dataclasses.replace(base, data=Choice("tfds", set=name))
+            continue
+        if name not in TABLES[part] and (part, name) != ("model", AUTO):
+            raise unknown(part, name, TABLES[part])
+        if name != getattr(base, part).name:
+            base = dataclasses.replace(base, **{part: Choice(name)})
+            if part != "model":  # the augmentation of a preset suits only its own data
+                base = dataclasses.replace(
+                    base, training=dataclasses.replace(base.training, augmentation=Augmentation())
+                )
+    return base
+
+
+def _suited(base: Experiment, task: Choice | None, *, chooses_network: bool) -> Experiment:
+    """Returns the experiment with the task that suits the data and, if none is named, its network; prints the choice.
+
+    A network that depends on the images stays `auto`.
+    """
+    if task is not None:
+        base = dataclasses.replace(base, task=task)
+    words, flags = [f"task {base.task.name}"], ["--task.name"]
+    if chooses_network:
+        network = automatic.fixed_network(base.task.name, signals=base.data.name == "signals")
+        if network is not None:
+            words, flags = [*words, f"network {network.name}"], [*flags, "--model.name"]
+        if network or SOURCES[base.data.name].paths:
+            base = dataclasses.replace(base, model=network or Choice(AUTO))
+    if task is not None and task.name != "classification":
+        verb = "choose others" if len(flags) > 1 else "chooses another"
+        console().print(f"chosen by its annotations: {', '.join(words)}; {' and '.join(flags)} {verb}", soft_wrap=True)
+    return base
 
 
 def _stored(run: Path) -> Path:
