@@ -42,8 +42,9 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     """Returns which source reads a folder, judged by its files; nothing is parsed.
 
     Boxes and outlines come first for detection, masks and outlines for segmentation. Without a task, or with another,
-    masks come before boxes, unless the layout of the masks usually has boxes too. Without any of them, a folder is one
-    of classes, unless the task needs boxes or masks: the error of their source then says what it looked for.
+    masks come before boxes, unless the layout of the masks usually has boxes too. A folder without images, with `.npy`
+    or `.csv` files in its subfolders, is one of signals. Any other is one of classes, unless the task needs boxes or
+    masks: the error of their source then says what it looked for.
 
     Args:
       path: the folder.
