@@ -105,7 +105,7 @@ def _describe(path: Path, options: Describe, as_json: bool) -> None:
 def _lines(result: "Description") -> Iterator[str]:
     """Yields the lines that describe a folder."""
     yield f"{result.path} is {result.kind}"
-    name = "signals" if result.kind.source == "signals" else "images"
+    name = {"signals": "signals", "comparisons": "pairs"}.get(result.kind.source, "images")
     yield f"{name:9} {', '.join(f'{number:,} {split}' for split, number in result.splits.items())}"
     if result.sizes:
         yield f"sizes     {', '.join(f'{name} {w}x{h}' for name, (h, w) in result.sizes.items())}"

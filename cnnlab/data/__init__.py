@@ -6,6 +6,7 @@ from cnnlab.data.dataset import Dataset, Examples, from_arrays
 from cnnlab.data.description import Description, describe
 from cnnlab.data.recordings import read_signals
 from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
+from cnnlab.data.sources.comparisons import comparisons
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
@@ -31,6 +32,7 @@ __all__ = [
     "augment",
     "boxes",
     "check_images",
+    "comparisons",
     "describe",
     "digits",
     "epoch_order",

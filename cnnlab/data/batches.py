@@ -13,7 +13,14 @@ from cnnlab.data.prefetch import ahead
 
 
 def training_batches(
-    examples: Examples, *, batch_size: int, seed: int, epoch: int, start: int = 0, images_per_class: int = 1
+    examples: Examples,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    images_per_class: int = 1,
+    group_by: str = "label",
 ) -> Iterator[Columns]:
     """Yields the batches of one shuffled epoch, beginning with its step `start`.
 
@@ -27,7 +34,8 @@ def training_batches(
       seed: seed of the order.
       epoch: number of the epoch.
       start: step at which to begin.
-      images_per_class: number of examples of one `label` that stand together, as in `epoch_order`.
+      images_per_class: number of examples of one group that stand together, as in `epoch_order`.
+      group_by: column that defines the groups.
 
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
@@ -35,24 +43,34 @@ def training_batches(
     steps_per_epoch(examples, batch_size)
     if hasattr(examples, "of_epoch"):
         examples = examples.of_epoch(seed, epoch)
-    order = epoch_order(examples, batch_size, seed=seed, epoch=epoch, images_per_class=images_per_class)
+    grouping = {"images_per_class": images_per_class, "group_by": group_by}
+    order = epoch_order(examples, batch_size, seed=seed, epoch=epoch, **grouping)
     for columns in _gather(examples, order[start:]):
         yield {"weight": np.ones(batch_size, np.float32)} | columns
 
 
-def epoch_order(examples: Examples, batch_size: int, *, seed: int, epoch: int, images_per_class: int = 1) -> np.ndarray:
+def epoch_order(
+    examples: Examples,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    images_per_class: int = 1,
+    group_by: str = "label",
+) -> np.ndarray:
     """Returns the indices of the examples in each step of a shuffled epoch: `[steps, batch_size]`, no remainder.
 
     With `images_per_class` above 1 each class is cut into groups of so many random examples, and the groups are
     shuffled, so that a batch holds several examples of a class. No example occurs twice. The last group of a class may
-    be smaller, and the border of two batches may divide a group.
+    be smaller, and the border of two batches may divide a group. Examples with the same value in the column `group_by`
+    are of one class: with `pair` and 2 the examples of a pair stand together, and no even batch divides one.
     """
     n, rng = len(examples), np.random.default_rng((seed, epoch))
     order = rng.permutation(n)
     if images_per_class > 1:
-        label = np.asarray(examples.column("label"))
-        order = order[np.argsort(label[order], kind="stable")]
-        classes = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+        of = np.asarray(examples.column(group_by))
+        order = order[np.argsort(of[order], kind="stable")]
+        classes = np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
         groups = [np.split(own, range(images_per_class, len(own), images_per_class)) for own in classes]
         groups = [group for own in groups for group in own]
         order = np.concatenate([groups[i] for i in rng.permutation(len(groups))])

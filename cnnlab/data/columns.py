@@ -34,6 +34,8 @@ COLUMNS: dict[str, Column] = {
     "labels": Column(np.int32, "n k"),
     "target": Column(np.float32, "n d", follows="fixed"),
     "text": Column(np.int32, "n m", lowest=-1, follows="still"),
+    "pair": Column(np.int32, "n"),
+    "above": Column(np.int32, "n"),
     "clean": Column(np.float32, "n H W d", follows="fixed"),
     "mask": Column(np.int32, "n H W", lowest=-1, follows="nearest"),
     "pixel_weight": Column(np.float32, "n H W", follows="smooth"),
@@ -45,6 +47,7 @@ COLUMNS: dict[str, Column] = {
     "crowd": Column(np.bool_, "n m", training=False),
     "area": Column(np.float32, "n m", training=False),
     "photo_size": Column(np.int32, "n 2", training=False),
+    "photo": Column(np.int32, "n", training=False),
     "frame": Column(np.float32, "n 4", training=False),
 }
 """Columns by name; `Examples` explains them. A column that is not listed here is an array of numbers, which a user's

@@ -30,6 +30,8 @@ class Examples:
     - `labels` `[n, k]` of 0 and 1;
     - `target` `[n, d]` float32;
     - `text` `[n, m]` int32, the indices of a string's characters, -1 = padding at the end;
+    - `pair` and `above` `[n]` int32: two examples of one pair have the same number, and `above` is 1 for one and 0 for
+      the other;
     - `clean` `[n, H, W, d]` float32, numbers for each pixel or, of a signal, for each time step;
     - `mask` `[n, H, W]` int32, -1 = ignored, optionally with `pixel_weight` `[n, H, W]` float32, the weight of each
       pixel in the loss;
@@ -37,10 +39,10 @@ class Examples:
       `[n, m]` bool.
 
     Training weighs the examples by an optional `weight` `[n]`, 0 or more; the evaluation counts each once. Only the
-    evaluation reads `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo;
-    `photo_size` `[n, 2]`, height and width of the photo; and `frame` `[n, 4]`, the rectangle (xyxy) of the photo on the
-    image. Only augmentation reads `instances` `[n, H, W]` int32: for each pixel the index 0..m-1 of its object among
-    the boxes, -1 = no object.
+    evaluation reads `difficult` and `crowd` `[n, m]` bool; `area` `[n, m]` in square pixels of the photo; `photo`
+    `[n]`, the number of a photo that several examples show; `photo_size` `[n, 2]`, its height and width; and `frame`
+    `[n, 4]`, the rectangle (xyxy) of the photo on the image. Only augmentation reads `instances` `[n, H, W]` int32: for
+    each pixel the index 0..m-1 of its object among the boxes, -1 = no object.
 
     Attributes:
       columns: the columns by name.

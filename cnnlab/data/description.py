@@ -22,6 +22,7 @@ from cnnlab.data.annotations import (
 )
 from cnnlab.data.annotations.drawing import draw_mask, mask_classes, nearest
 from cnnlab.data.annotations.survey import photo_size
+from cnnlab.data.comparisons import read_comparisons
 from cnnlab.data.description_signals import of_signals
 from cnnlab.data.masks import guess_classes, read_codes, to_classes
 from cnnlab.data.sources.folder import list_folder
@@ -46,6 +47,7 @@ LAYOUTS = """the smallest layouts are
   boxes (YOLO)   DIR/images/1.jpg DIR/labels/1.txt DIR/classes.txt
   outlines       DIR/1.jpg DIR/labels.json (COCO, with segmentation)
   masks          DIR/images/1.jpg DIR/masks/1.png
+  pairs in order DIR/1.jpg DIR/2.jpg DIR/pairs.csv (above,below)
   signals        DIR/quiet/1.npy DIR/loud/1.npy"""
 """What a message shows for a folder that nothing reads."""
 
@@ -57,7 +59,7 @@ class Description:
     Attributes:
       path: the folder.
       kind: the source that reads it, with the reason.
-      splits: number of images in each split that the folder has; `all` without splits.
+      splits: number of images, or of pairs in order, in each split that the folder has; `all` without splits.
       classes: number of objects of each class; of images for a folder of classes; for masks, the share of the pixels of
         up to 50 masks.
       rare: classes with fewer than 20 objects or images, or with less than a thousandth of the pixels.
@@ -123,6 +125,8 @@ def describe(
             parts = _of_masks(root)
         elif kind.source == "folder":
             parts = _of_classes(root)
+        elif kind.source == "comparisons":
+            parts = _of_comparisons(root)
         elif kind.source == "signals":
             parts = of_signals(root)
         else:
@@ -235,6 +239,29 @@ def _of_classes(root: Path) -> dict[str, Any]:
         "objects": None,
         "boxes": None,
         "notes": _unreadable([root / name for name, size in measured.items() if size is None], len(measured)),
+        "draw": lambda: _sheet([_titled(root / name, title) for name, title in shown], ()),
+    }
+
+
+def _of_comparisons(root: Path) -> dict[str, Any]:
+    """Describes photos of which `pairs.csv` says which of two is above; the sheet begins with what is above most."""
+    listing = read_comparisons(root)
+    number = len(listing.photos)
+    above, below = (np.bincount(column, minlength=number) for column in listing.pairs.T)
+    times = above + below
+    measured = {name: photo_size(root / name) for name in _spread(listing.photos.tolist(), 1000)}
+    order = np.argsort(-above / times, kind="stable").tolist()
+    shown = _spread([(listing.photos[i], f"above in {above[i]} of {times[i]}") for i in order])
+    notes = [f"{counted(number, 'photo')}, in {times.min():,} to {times.max():,} pairs, median {np.median(times):g}"]
+    notes += [*listing.remarks()]
+    return {
+        "splits": dict(Counter(["all"] * len(listing.pairs) if listing.split is None else listing.split.tolist())),
+        "classes": {},
+        "rare": (),
+        "sizes": _sizes([size for size in measured.values() if size is not None]),
+        "objects": None,
+        "boxes": None,
+        "notes": notes + _unreadable([root / name for name, size in measured.items() if size is None], len(measured)),
         "draw": lambda: _sheet([_titled(root / name, title) for name, title in shown], ()),
     }
 

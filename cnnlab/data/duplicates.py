@@ -28,6 +28,8 @@ class Duplicates(NamedTuple):
 def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
     """Counts the images of the validation and test splits that also are in `train`, and those of test in validation.
 
+    Of examples with a column `photo`, each photo counts once, in the first split that has it.
+
     Two images look the same if their difference hashes differ in at most 3 of 64 bits (each bit says whether a cell of
     an 8 x 9 grid of grey is darker than its right neighbour) and their grey values on a 32 x 32 grid correlate by .995
     or more. Of images that stay on disk only the bytes are compared. Up to 20,000 training images and 5,000 of another
@@ -36,11 +38,14 @@ def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
     Returns:
       Counts by the names of two splits, without pairs that have none.
     """
-    chosen = {}
+    chosen, known = {}, np.array([], int)
     for split, number in SAMPLED.items():
         column = dataset.splits[split].column("image") if split in dataset.splits else None
         if isinstance(column, np.ndarray | ImageFiles):
-            places = np.unique(np.linspace(0, len(column) - 1, min(len(column), number)).astype(int))
+            places, known = _new_photos(dataset[split], known)
+            if not len(places):
+                continue
+            places = places[np.unique(np.linspace(0, len(places) - 1, min(len(places), number)).astype(int))]
             chosen[split] = (places, _digests(column, places), _looks(column, places))
     pairs = [("train", "validation"), ("train", "test"), ("validation", "test")]
     counts = {(a, b): _compare(chosen[a], chosen[b]) for a, b in pairs if a in chosen and b in chosen}
@@ -98,6 +103,17 @@ def warn_duplicates(dataset: Dataset) -> None:
             "in one split",
             stacklevel=3,
         )
+
+
+def _new_photos(examples, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the first example of each photo that is not known yet, and the photos that are known then.
+
+    Without a column `photo` each example is a photo of its own.
+    """
+    if "photo" not in getattr(examples, "columns", ()):
+        return np.arange(len(examples)), known
+    photos, first = np.unique(examples.column("photo"), return_index=True)
+    return np.sort(first[~np.isin(photos, known)]), np.union1d(photos, known)
 
 
 def _images(number: int, one: str, several: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from cnnlab.data.annotations import Objects, list_masks, mask_table, read_annotations
 from cnnlab.data.annotations.drawing import BACKGROUND, BORDER, DrawnMasks, mask_classes
 from cnnlab.data.columns import Columns
+from cnnlab.data.comparisons import pair_columns, read_comparisons
 from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.masks import ClassTable, distinct, guess_classes, read_codes
 from cnnlab.data.ragged import take_rows
@@ -126,6 +127,16 @@ def _known_text(root: Path, text: np.ndarray, characters: Sequence[str], spec: I
     return place[text]  # -1, padding, is the last place
 
 
+def _comparisons(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
+    """Reads pairs of photos, of which one is above the other."""
+    listing = read_comparisons(root)
+    parts = None if listing.split is None else listing.split.tolist()
+    chosen = _chosen(root, parts, split, len(listing.pairs))
+    files = ImageFiles(root, listing.photos, spec.size, spec.channels, spec.fit)
+    columns = pair_columns(files, listing.pairs, chosen, in_memory=_fits(2 * len(chosen), spec, options))
+    return Examples(columns, files=np.array([str(root / listing.photos[i]) for i in columns["photo"]], object))
+
+
 def _boxes(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
     """Reads photos with boxes."""
     photos, left_out = _annotated(root, spec.classes, split, options)
@@ -178,6 +189,7 @@ _READERS: dict[str, Callable[[Path, InputSpec, str, Options], Examples]] = {
     "boxes": _boxes,
     "outlines": _outlines,
     "pairs": _masks,
+    "comparisons": _comparisons,
     "signals": _signals,
 }
 """The reader of each source that `kind_of` knows."""
@@ -241,7 +253,12 @@ def _only(photo: Objects, known: set[str]) -> Objects:
 def _images(root: Path, names: np.ndarray, spec: InputSpec, options: Options) -> np.ndarray | ImageFiles:
     """Returns the images in the network's size, in memory if they fit there."""
     files = ImageFiles(root, names, spec.size, spec.channels, spec.fit)
-    return files[:] if np.prod(files.shape) <= options.get("memory_megabytes", 1000) * 1_000_000 else files
+    return files[:] if _fits(len(names), spec, options) else files
+
+
+def _fits(n: int, spec: InputSpec, options: Options) -> bool:
+    """Returns whether n images stay in memory."""
+    return n * np.prod(spec.shape) <= options.get("memory_megabytes", 1000) * 1_000_000
 
 
 def _target(spec: InputSpec, options: Options) -> tuple[int, int] | None:

@@ -41,6 +41,13 @@ def split_columns(columns: Columns, shares: Mapping[str, float], *, seed: int) -
     return {split: take_rows(columns, indices) for split, indices in chosen.items()}
 
 
+def check_shares(validation: float, test: float, things: str) -> None:
+    """Raises `ValueError` unless both are shares in 0..1 that leave some of the things for training."""
+    for name, share in (("validation", validation), ("test", test)):
+        if not 0 < share < 1 or validation + test >= 1:
+            raise ValueError(f"{name} must be a share of the {things}, the two below 1 together, found {share}")
+
+
 def _whole_groups(
     groups: np.ndarray, strata: np.ndarray, shares: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:

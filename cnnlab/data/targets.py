@@ -6,22 +6,19 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from cnnlab.data.columns import Columns
-from cnnlab.errors import unknown
-from cnnlab.files.listing import existing_file
+from cnnlab.data.tables import MAX_BYTES, SPLITS, Table, read_table
 from cnnlab.files.strict_json import shown
 
 TARGETS = "targets.csv"
-MAX_BYTES = 200_000_000  # a million rows take some 50 MB
 MAX_LABELS = 30_000  # Open Images has 20,000
 MAX_TEXT = 1000  # characters of a string
 RARE = 20  # files, or objects, below which a class is called rare
-SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 _LIKE_SPLITS = {*SPLITS, "training", "testing", "eval", "evaluation"}
 
 
@@ -94,23 +91,16 @@ def read_targets(root: Path, *, group: str | None = None, beside: Sequence[str] 
     Raises:
       ValueError: the header or a row does not fit; the message names the row's line and the error.
     """
-    path = root / TARGETS
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}; split the folder")
-    header, rows, lines = _rows(path)
-    column = dict(zip(header, zip(*rows, strict=True), strict=True))
-    files = column.pop("file")
-    files = _existing(root, files, lines)
-    split = column.pop("split", None)
-    if split is not None:
-        for name, line in zip(split, lines, strict=True):
-            if name not in SPLITS:
-                raise ValueError(f"{_at(root, line)}: {unknown('split', name, SPLITS)}")
-        split = np.array([SPLITS[name] for name in split], object)
+    table = read_table(root / TARGETS, header="file,label", row="image")
+    if "file" not in table.column or not set(table.column) - {"file", "split"}:
+        names = shown(",".join(table.column))
+        raise ValueError(f"{table.path} needs a column 'file' and one to learn, such as 'label'; found {names}")
+    files, split, lines = _different(table), table.splits(), table.lines
+    column = {name: cells for name, cells in table.column.items() if name not in ("file", "split")}
     groups = np.array(column.pop(group), object) if group in column and len(column) > 1 else None
     others = {name: column.pop(name) for name in beside if name in column}
     if not column:
-        raise ValueError(f"{path} needs a column to learn, such as 'label', beside {shown(','.join(others))}")
+        raise ValueError(f"{table.path} needs a column to learn, such as 'label', beside {shown(','.join(others))}")
     columns, classes = _annotations(root, column, lines)
     return Listing(np.array(files, object), columns, classes, split, groups, others)
 
@@ -136,65 +126,21 @@ def glance(root: Path) -> Glance:
     return Glance(column, first.get("file", ""))
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """Reads the header, the rows, and the number of the line on which each row ends."""
-    rows, lines = [], []
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for row in reader:
-                if any(cell.strip() for cell in row):
-                    rows.append([cell.strip() for cell in row])
-                    lines.append(reader.line_num)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
-    except csv.Error as error:
-        raise ValueError(f"{path} is no CSV file ({error}); check the quotes") from error
-    if not rows:
-        raise ValueError(f"{path} is empty; its first line must be a header such as file,label")
-    header = rows.pop(0)
-    if "" in header or len(set(header)) < len(header):
-        raise ValueError(f"{path}: column names must be unique and not empty, found {shown(','.join(header))}")
-    if len(header) == 1 and (separators := [sign for sign in (";", "\t") if sign in header[0]]):
-        raise ValueError(f"{path} has {separators[0]!r} between its cells; save it with commas")
-    if "file" not in header or not set(header) - {"file", "split"}:
-        names = shown(",".join(header))
-        raise ValueError(f"{path} needs a column 'file' and one to learn, such as 'label'; found {names}")
-    if not rows:
-        raise ValueError(f"{path} has a header and no row; add one row per image")
-    for row, line in zip(rows, lines[1:], strict=True):
-        if len(row) != len(header):
-            raise ValueError(f"{path} line {line}: {len(row)} cells for {len(header)} columns; fix the row")
-    return header, rows, lines[1:]
-
-
 def _at(root: Path, line: int) -> str:
     """Returns the path and the line for a message."""
     return f"{root / TARGETS} line {line}"
 
 
-def _existing(root: Path, files: Sequence[str], lines: Sequence[int]) -> list[str]:
-    """Returns the file of each row relative to the folder; backslashes count as slashes.
-
-    Raises:
-      ValueError: a row names no file inside the folder, one that does not exist, or one that another row names.
-    """
-    first: dict[Path, int] = {}
-    out = []
-    for name, line in zip(files, lines, strict=True):
-        if not name:
-            raise ValueError(f"{_at(root, line)}: the row names no file; fill in its cell 'file' or remove the row")
-        place = PurePosixPath(name.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts:
-            raise ValueError(f"{_at(root, line)}: file must be relative to {root} and inside it, found {name!r}")
-        path = existing_file(root / name) or existing_file(root / place)
-        if path is None:
-            raise ValueError(f"{_at(root, line)}: there is no file {root / place}; add it or remove the row")
-        if path in first:
-            raise ValueError(f"{_at(root, line)}: {name!r} already occurs in line {first[path]}; keep one of the rows")
-        first[path] = line
-        out.append(path.relative_to(root).as_posix())
-    return out
+def _different(table: Table) -> list[str]:
+    """Returns the file of each row; raises `ValueError` if two rows name the same one."""
+    files, first = table.files("file"), {}
+    for row, file in enumerate(files):
+        if (other := first.setdefault(file, row)) != row:
+            cell = table.column["file"][row]
+            raise ValueError(
+                f"{table.at(row)}: {cell!r} already occurs in line {table.lines[other]}; keep one of the rows"
+            )
+    return files
 
 
 def _annotations(

@@ -5,6 +5,7 @@ from cnnlab.metrics import regression
 _SIZES = ("small", "medium", "large")
 _LARGER = {
     *("trustworthiness", "knn_accuracy", "exact", "recall_at_1", "recall_at_5"),
+    *("pairwise_accuracy", "kendall_tau"),
     *("accuracy", "balanced_accuracy", "pixel_accuracy", "mean_iou", "dice", "brier_resolution", "calibration_gain"),
     *(
         "map",

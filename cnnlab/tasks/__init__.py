@@ -8,6 +8,7 @@ from cnnlab.tasks.denoising import Denoising
 from cnnlab.tasks.detection import Detection
 from cnnlab.tasks.ranking import Ranking
 from cnnlab.tasks.regression import Regression
+from cnnlab.tasks.scoring import Scoring
 from cnnlab.tasks.segmentation import Segmentation
 from cnnlab.tasks.sequence import Sequence
 from cnnlab.tasks.task import Prediction, Task, check_logits
@@ -20,6 +21,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "sequence": Sequence,
     "denoising": Denoising,
     "ranking": Ranking,
+    "scoring": Scoring,
 }
 """The tasks by name. A new one is a file beside this one, and a line here."""
 
@@ -48,6 +50,7 @@ __all__ = [
     "Prediction",
     "Ranking",
     "Regression",
+    "Scoring",
     "Segmentation",
     "Sequence",
     "Task",

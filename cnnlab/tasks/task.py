@@ -73,6 +73,7 @@ class Task(Protocol):
         turned into conformal sets and compared with out-of-distribution images.
       images_per_class: number of images of one class that stand together in a training batch, for a loss that compares
         images; with 1 the order of the images is random.
+      group_by: column whose equal values make a class in this sense: `label`, or `pair`, which no batch may divide.
       noun: what each name of the data's classes stands for, in the singular.
       example_score: column of `per_example` by which two networks' results for an example are compared.
       predict_options: options of `cnnlab predict` that only some tasks take: `annotations` (the formats of
@@ -86,6 +87,7 @@ class Task(Protocol):
     reads_variance: bool = False
     decides: bool = False
     images_per_class: int = 1
+    group_by: str = "label"
     noun: str = "class"
     example_score: str = ""
     predict_options: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ NETWORKS = {
 
 
 TASKS_OF_COLUMNS = {
+    "pair": Choice("scoring"),
     "boxes": Choice("detection", kind="anchors"),
     "mask": Choice("segmentation"),
     "clean": Choice("denoising"),
@@ -70,8 +71,9 @@ def choose(model: Choice, augmentation: Augmentation, dataset: Dataset, task: st
     images from files that have colours or more than 32 pixels a side, get `resnet8`, and `resnet20` if 10,000 or more
     are for training. Above 64 pixels its first layers quarter height and width, so that a first run stays quick, and it
     is twice as wide. If no augmentation is set, photos with classes are shifted, rotated, zoomed and lit at random, and
-    mirrored where `may_flip` allows; a number may change with any of this, so photos with numbers are not.
-    All other images get LeNet5 without augmentation. `docs/numbers.md` has the measurements behind this rule.
+    mirrored where `may_flip` allows; a number or an order may change with any of this, so photos with numbers and pairs
+    of photos are not. All other images get LeNet5 without augmentation. `docs/numbers.md` has the measurements behind
+    this rule.
 
     Args:
       model: the choice `auto`; its option `dropout` passes to the network.
@@ -98,7 +100,7 @@ def choose(model: Choice, augmentation: Augmentation, dataset: Dataset, task: st
     many = len(dataset["train"]) >= MANY
     name, kind = ("resnet20", f"{len(dataset['train']):,} photos") if many else ("resnet8", "photos")
     network = Choice(name, **form, shortcut="project", dropout=dropout)
-    if augmentation != Augmentation() or task == "regression":
+    if augmentation != Augmentation() or task in ("regression", "scoring"):
         return Choices(network, augmentation, _sentence(kind, name, augmentation))
     flip = may_flip(dataset.spec.classes)
     words = f"random shifts, rotations, zooms and light{', and mirror images' if flip else ', no mirror images'}"

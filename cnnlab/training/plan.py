@@ -70,6 +70,7 @@ class Plan:
         return {
             "batch_size": self.training.batch_size,
             "images_per_class": complete(self.task).images_per_class,
+            "group_by": complete(self.task).group_by,
         }
 
     @property
@@ -134,7 +135,7 @@ def make_plan(
     warn_duplicates(dataset)
     steps_per_epoch(dataset["train"], experiment.training.batch_size)
     task = build_task(experiment, dataset, task)
-    _check_groups(experiment.training.batch_size, complete(task).images_per_class)
+    _check_groups(experiment.training.batch_size, complete(task).images_per_class, complete(task).group_by)
     if network is None:
         network = build_network(experiment, task.head(dataset.spec))
     network = in_precision(network, experiment.training.precision)
@@ -187,9 +188,17 @@ def _with_fitting_batches(experiment: Experiment, examples: int) -> Experiment:
     return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, batch_size=examples))
 
 
-def _check_groups(batch_size: int, images_per_class: int) -> None:
-    """Raises `ValueError` if a batch has no room for two groups of images of one class."""
-    if images_per_class > 1 and batch_size < 2 * images_per_class:
+def _check_groups(batch_size: int, images_per_class: int, group_by: str) -> None:
+    """Raises `ValueError` if a batch has no room for two groups of images of one class, or divides a pair."""
+    if images_per_class == 1:
+        return
+    if group_by != "label":
+        if batch_size % images_per_class:
+            raise ValueError(
+                f"batches of {batch_size} images would divide a {group_by} of {images_per_class}; set "
+                f"--training.batch-size {max(1, batch_size // images_per_class) * images_per_class}"
+            )
+    elif batch_size < 2 * images_per_class:
         raise ValueError(
             f"a batch of {batch_size} images cannot hold {images_per_class} of each of two classes; set "
             f"--training.batch-size {2 * images_per_class} or more, or a smaller --task.images-per-class"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnnlab.data.dataset import Dataset
+from cnnlab.data.sources.comparisons import comparisons
 from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
@@ -67,6 +68,9 @@ SOURCES: dict[str, Source] = {
         "cnnlab train --data.name sheet --data.path IMAGE --data.mask MASK --data.validation 4800 5400 "
         "--data.test 5400 6288 (columns of one annotated sheet)",
         column="mask",
+    ),
+    "comparisons": Source(
+        comparisons, ("path",), "cnnlab train --data.path DIR (DIR/pairs.csv: which of two is above)", column="pair"
     ),
     "boxes": Source(boxes, ("path",), "cnnlab train --data.path DIR (files of an annotation tool)", column="boxes"),
     "signals": Source(

@@ -13,7 +13,7 @@ from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Dataset, Examples, statistics
 from cnnlab.data.groups import groups_of, without_groups
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
-from cnnlab.data.splits import split_columns
+from cnnlab.data.splits import check_shares, split_columns
 from cnnlab.data.streaming import ImageFiles, skippable
 from cnnlab.data.targets import SPLITS, TARGETS, Listing, looks_like_split, read_targets
 from cnnlab.files.images import read_header
@@ -85,9 +85,7 @@ def folder(
     root = Path(path)
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one with an image folder for each class, or with {TARGETS}")
-    for name, share in (("validation", validation), ("test", test)):
-        if not 0 < share < 1 or validation + test >= 1:
-            raise ValueError(f"{name} must be a share of the images, the two below 1 together, found {share}")
+    check_shares(validation, test, "images")
     listing = list_folder(root, group=group)
     if "label" in listing.columns and len(listing.classes) < 2:
         raise ValueError(f"{root} has one class only ({listing.classes[0]!r}); a classifier needs two or more")
@@ -97,7 +95,7 @@ def folder(
     tables = without_groups(split_listing(listing, validation, test, seed))
     _check_labels(tables, listing.classes, root)
     was_auto, fit = size == "auto", "strip" if "text" in listing.columns else "stretch"
-    size, channels = _resolve(root, tables["train"]["image"], size, channels, skip_unreadable, fit)
+    size, channels = resolve_form(root, tables["train"]["image"], size, channels, skip_unreadable, fit)
     if normalisation != "measured" and channels != 3:
         raise ValueError(
             f"the normalisation {normalisation!r} needs 3 channels, the images have {channels}; set channels to 3"
@@ -112,7 +110,7 @@ def folder(
         splits = _readable(splits, root)
         _check_labels(splits, listing.classes, root)
     files = {split: np.array([str(root / name) for name in c["image"].names], object) for split, c in splits.items()}
-    sizes = np.array([read_header(place)[0] for place in files["train"][_spread_evenly(len(files["train"]))]])
+    sizes = file_sizes(root, splits["train"]["image"].names)
     if in_memory:
         splits = {split: columns | {"image": columns["image"][:]} for split, columns in splits.items()}
     if normalisation in NORMALISATIONS:
@@ -121,8 +119,7 @@ def folder(
         sample = None if in_memory else STATISTICS_FILES
         mean, std = statistics(splits["train"]["image"], sample=sample, seed=seed)
     spec = InputSpec(size, channels, mean, std, listing.classes, fit)
-    remark = f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it"
-    remarks = (remark,) if was_auto and (sizes != size).any() else ()
+    remarks = resize_remark(size, sizes) if was_auto else ()
     examples = {split: Examples(columns, files=files[split]) for split, columns in splits.items()}
     return Dataset(root.name or str(root), spec, examples, remarks, sizes)
 
@@ -259,7 +256,7 @@ def _check_labels(tables: dict[str, Columns], classes: tuple[str, ...], root: Pa
         raise ValueError(f"{root}: no image of class {classes[int(count['train'].argmin())]!r} can be read")
 
 
-def _resolve(
+def resolve_form(
     root: Path, names: np.ndarray, size, channels, skip_unreadable: bool, fit: str
 ) -> tuple[tuple[int, int], int]:
     """Returns the size and the channels, with `auto` resolved from image headers; no pixel is decoded."""
@@ -281,6 +278,17 @@ def _resolve(
         raise ValueError(f"none of the training images of {root} can be read; is {root / names[0]} an image?")
     auto = (strip_size if fit == "strip" else auto_size)([size for size, _ in headers])
     return auto if sides == "auto" else tuple(sides), max(c for _, c in headers) if channels == "auto" else channels
+
+
+def file_sizes(root: Path, names: np.ndarray) -> np.ndarray:
+    """Returns the height and width of up to 100 files, spread evenly, `[n, 2]`."""
+    return np.array([read_header(root / names[place])[0] for place in _spread_evenly(len(names))])
+
+
+def resize_remark(size: tuple[int, int], sizes: np.ndarray) -> tuple[str, ...]:
+    """Returns a sentence for the size that was chosen, if one of the files has another one, `[n, 2]`."""
+    remark = f"images are resized to {size[0]}×{size[1]} pixels; --data.size changes it"
+    return (remark,) if (sizes != size).any() else ()
 
 
 def auto_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from cnnlab.data.groups import groups_of, without_groups
 from cnnlab.data.recordings import MAX_VALUES, Recordings, read_recordings
 from cnnlab.data.sources.folder import split_listing
 from cnnlab.data.spec import InputSpec
+from cnnlab.data.splits import check_shares
 from cnnlab.data.targets import TARGETS, Listing, looks_like_split, read_targets
 from cnnlab.files.listing import by_stem, is_visible
 from cnnlab.files.signals import find_signals
@@ -72,9 +73,7 @@ def signals(
         raise ValueError(f"{root} is no folder; give one with a folder of signals for each class, or with {TARGETS}")
     if missing not in ("mark", "interpolate", "refuse"):
         raise ValueError(f"missing must be mark, interpolate or refuse, found {missing!r}")
-    for name, share in (("validation", validation), ("test", test)):
-        if not 0 < share < 1 or validation + test >= 1:
-            raise ValueError(f"{name} must be a share of the signals, the two below 1 together, found {share}")
+    check_shares(validation, test, "signals")
     listing = list_signals(root, group)
     if group is not None and listing.group is None:
         listing = listing._replace(group=groups_of([Path(name).as_posix() for name in listing.names], group))
