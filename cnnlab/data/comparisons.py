@@ -80,18 +80,20 @@ def divide_pairs(pairs: np.ndarray, group: np.ndarray, shares: Mapping[str, floa
     Args:
       pairs: `[n, 2]` indices of photos.
       group: `[m]` group of each photo; photos of a group stay together.
-      shares: share of the groups for each split, in order.
+      shares: share of the groups for each split, in order; every split but the first gets one group at least.
       seed: seed of the division.
 
-    >>> divide_pairs(np.array([[0, 1], [1, 2], [2, 3]]), np.arange(4), {"train": 0.5, "test": 0.5}, seed=1).tolist()
-    ['test', 'train', 'test']
+    >>> divide_pairs(np.array([[0, 1], [1, 2], [2, 3]]), np.arange(4), {"train": 0.75, "test": 0.25}, seed=1).tolist()
+    ['test', 'train', 'train']
     """
     _, group = np.unique(group[pairs].astype(str), return_inverse=True)
-    n = int(group.max()) + 1
-    place = (np.random.default_rng(seed).permutation(n) + 0.5) / n
-    edges = np.cumsum(list(shares.values()))[:-1] / sum(shares.values())
-    part = np.searchsorted(edges, place)[group.reshape(pairs.shape)]
-    return np.array(list(shares), object)[part.max(1)]
+    order = np.random.default_rng(seed).permutation(group.max() + 1)
+    part, done = np.zeros(len(order), int), 0
+    for place, share in reversed([*enumerate(shares.values())][1:]):
+        number = max(1, round(share / sum(shares.values()) * len(order)))
+        part[order[done : done + number]] = place
+        done += number
+    return np.array(list(shares), object)[part[group.reshape(pairs.shape)].max(1)]
 
 
 def pair_columns(files: ImageFiles, pairs: np.ndarray, chosen: np.ndarray, *, in_memory: bool) -> Columns:
