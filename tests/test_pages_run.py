@@ -99,6 +99,12 @@ def draw_more_folders():
     for i, name in itertools.product(range(12), ("records/walk", "records/run", "noisy/signals", "noisy/targets")):
         Path(name).mkdir(parents=True, exist_ok=True)
         np.save(f"{name}/{i}.npy", rng.normal(size=64))
+    for folder in ("streets", "other-streets"):
+        Path(folder).mkdir()
+        for i in range(16):
+            Image.fromarray(rng.integers(0, 100 + 10 * i, (40, 40, 3), np.uint8)).save(f"{folder}/{i}.png")
+        rows = "".join(f"{i}.png,{j}.png\n" for i, j in itertools.combinations(range(15, -1, -1), 2))
+        Path(f"{folder}/pairs.csv").write_text(f"above,below\n{rows}")
     mask = np.zeros((64, 192), np.uint8)
     mask[16:48, ::2] = 1
     Image.fromarray(np.where(mask[..., None], 200, rng.integers(0, 99, (64, 192, 3))).astype(np.uint8)).save(
@@ -122,6 +128,7 @@ def place(tmp_path_factory):
         "runs/boxes": ["--data.path=export/", "--data.size=64", *YOLO],
         "runs/map": ["--data.path=plots/", "--task.name=segmentation", "--model.name=unet", "--model.width=2"],
         "runs/signals": ["--data.name=signals", "--data.path=records/", "--data.rate=50", "--model.name=tcn"],
+        "runs/streets": ["--data.path=streets/"],
         "runs/alike": ["--data.path=photos/", "--task.name=ranking", *LENET],
         "runs/first": ["digits-lenet5"],
         "runs/strips": ["strips-reader", "--data.train=64", "--data.validation=16", "--data.test=16"],

@@ -146,6 +146,7 @@ def class_ranks(outputs: Outputs) -> jax.Array:
     """
     if "probs" not in outputs:
         values = jax.tree.leaves(outputs)[0]
+        values = values if values.ndim > 1 else values[:, None]  # one number an image
         return jnp.broadcast_to(jnp.arange(values.shape[-1]), values.shape)
     probs = outputs["probs"]
     return jnp.argsort(-(probs[..., 1] if probs.ndim == 3 else probs), axis=-1, stable=True)

@@ -41,7 +41,7 @@ class Scoring(Task):
     reads_variance = True
     monitor = "pairwise_accuracy"
     maximise = True
-    example_score = "lead"
+    example_score = "right"
 
     def __post_init__(self):
         if not self.margin > 0:
@@ -88,7 +88,7 @@ class Scoring(Task):
     def rows(self, outputs: Outputs, batch: Batch) -> Rows:
         known = {name: batch[name] for name in (*self.columns, "photo") if name in batch}
         spread = {"variance": outputs["variance"]["score"]} if "variance" in outputs else {}
-        return {"score": outputs["score"]} | known | spread
+        return {"value": outputs["score"]} | known | spread
 
     def summary(self, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Computes `pairwise_accuracy` and `kendall_tau`; NaN if no pair is complete."""
@@ -127,17 +127,17 @@ class Scoring(Task):
         it is above 0. There is no column `correct`, because McNemar's test would count each pair twice.
         """
         values, places = _leads(rows)
-        lead = np.full(len(rows["score"]), np.nan)
+        lead = np.full(len(rows["value"]), np.nan)
         lead[places] = values[:, None]
         truth = np.where(np.asarray(rows["above"]) == 1, "above", "below").astype(object)
-        columns = {"pair": np.asarray(rows["pair"]), "truth": truth, "score": np.asarray(rows["score"])}
+        columns = {"pair": np.asarray(rows["pair"]), "truth": truth, "score": np.asarray(rows["value"])}
         if "variance" in rows:
             columns["deviation"] = np.sqrt(rows["variance"])
         return columns | {"lead": lead, "right": lead > 0}
 
     def figures(self, rows: Mapping[str, np.ndarray]) -> dict:
         """Draws `order`: the six photos with the highest scores and the six with the lowest, the highest first."""
-        score = np.asarray(rows["score"])
+        score = np.asarray(rows["value"])
         _, photos = np.unique(_photos(rows), return_index=True)
         order = photos[np.argsort(-score[photos], kind="stable")]
         shown = order if len(order) <= 2 * _SHOWN else np.concatenate([order[:_SHOWN], order[-_SHOWN:]])
@@ -164,7 +164,7 @@ def _leads(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
     Rows may be missing or occur several times, as in a bootstrap sample: each row above meets each row below.
     """
-    score, pair = np.asarray(rows["score"], np.float64), np.asarray(rows["pair"])
+    score, pair = np.asarray(rows["value"], np.float64), np.asarray(rows["pair"])
     above, below = (np.flatnonzero(np.asarray(rows["above"]) == side) for side in (1, 0))
     below = below[np.argsort(pair[below], kind="stable")]
     start, end = (np.searchsorted(pair[below], pair[above], side) for side in ("left", "right"))
@@ -181,4 +181,4 @@ def _scores(rows: Mapping[str, np.ndarray]) -> Pairwise:
 
 def _photos(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the number of each row's photo; without the column `photo` each row has its own."""
-    return np.asarray(rows.get("photo", np.arange(len(rows["score"]))))
+    return np.asarray(rows.get("photo", np.arange(len(rows["value"]))))

@@ -60,6 +60,19 @@ def test_retrieval_compares_spaces_on_classes_that_training_has_not_seen(tmp_pat
     assert (tmp_path / "digits.png").exists()
 
 
+def test_scores_of_digits_are_learnt_from_pairs_and_compared_with_their_values(tmp_path, monkeypatch, capsys):
+    module = script("score_digits.py")
+    linear = dataclasses.replace(module.EXPERIMENT, model=cnnlab.Choice("linear"))
+    monkeypatch.setattr(module, "EXPERIMENT", linear)
+    monkeypatch.setattr(module, "CASES", dict(list(module.CASES.items())[1:]))
+    tables = module.main(seeds=1, runs=tmp_path, numbers=(40,), steps=40, data="digits")
+    assert [case for _, case in tables] == ["pairs, a fifth turned round", "values of the same digits"]
+    assert module.accuracy(np.array([1.0, 2, 2, 0]), np.array([1, 2, 1, 3])) == pytest.approx(1.5 / 5)  # of five pairs
+    examples = module.draw_pairs(cnnlab.data.digits()["train"], 10, 0.2, np.random.default_rng(0))
+    value, above = (examples.column(name).reshape(-1, 2) for name in ("target", "above"))
+    assert ((value[:, 0] > value[:, 1]) == above[:, 0]).tolist() == [False, False, *[True] * 8]
+
+
 @pytest.mark.parametrize("name", ["mnist_dense", "mnist_lenet5", "mnist_keras", "mnist_tiny", "fashion_small"])
 def test_the_mnist_experiments_tabulate_their_seeds(name, tmp_path, monkeypatch, capsys):
     few = {split: examples[np.arange(128)] for split, examples in cnnlab.data.digits().splits.items()}

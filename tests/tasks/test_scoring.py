@@ -34,7 +34,9 @@ def pairs():
 @pytest.fixture
 def experiment(small):
     training = cnnlab.Training(epochs=12, batch_size=16)
-    return dataclasses.replace(small, task=cnnlab.Choice("scoring"), training=training)
+    return dataclasses.replace(
+        small, model=cnnlab.Choice("dense", dropout=0.05), task=cnnlab.Choice("scoring"), training=training
+    )
 
 
 def test_a_network_learns_that_the_brighter_image_is_above(pairs, experiment, tmp_path, unexplained):
@@ -94,14 +96,14 @@ def test_a_pair_that_is_not_complete_is_refused(above):
 
 
 def test_scores_of_a_bootstrap_sample_count_each_row_above_with_each_below():
-    rows = {"score": np.array([3.0, 3.0, 1.0, 0.0, 2.0]), "pair": np.array([4, 4, 4, 6, 8])}
+    rows = {"value": np.array([3.0, 3.0, 1.0, 0.0, 2.0]), "pair": np.array([4, 4, 4, 6, 8])}
     rows["above"] = np.array([1, 1, 0, 1, 0])
     assert Scoring().summary(rows) == {"pairwise_accuracy": 1, "kendall_tau": 1}  # pairs 6 and 8 lack a row
     assert np.isnan(Scoring().summary({name: part[3:] for name, part in rows.items()})["kendall_tau"])
 
 
 def test_each_example_has_the_lead_of_its_pair():
-    rows = {"score": np.array([1.0, 3.0, 2.5, 2.0]), "pair": np.array([0, 1, 0, 1]), "above": np.array([1, 0, 0, 1])}
+    rows = {"value": np.array([1.0, 3.0, 2.5, 2.0]), "pair": np.array([0, 1, 0, 1]), "above": np.array([1, 0, 0, 1])}
     table = Scoring().per_example(rows)
     assert table["lead"].tolist() == [-1.5, -1, -1.5, -1]
     assert table["truth"].tolist() == ["above", "below", "below", "above"]

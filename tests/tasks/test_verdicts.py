@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cnnlab.tasks import Classification, Detection, Ranking, Regression, Segmentation
+from cnnlab.tasks import Classification, Detection, Ranking, Regression, Scoring, Segmentation
 
 
 def test_a_classifier_without_errors_still_has_a_standard_error():
@@ -67,6 +67,15 @@ def test_a_detection_counts_its_objects_and_its_wrong_boxes():
     found = "finds 8 of 12 objects, with 3 wrong boxes"
     assert Detection().verdict(report) == f"{found}; AP 0.72 at IoU .50, 0.41 over .50 to .95"
     assert Detection().verdict({"map": -1.0, "map50": -1.0}) == "no object to find"
+
+
+def test_a_scoring_says_in_how_many_pairs_it_is_right_and_whether_that_is_more_than_chance():
+    report = {"pairwise_accuracy": 0.875, "pairwise_accuracy_low": 0.75, "pairwise_accuracy_high": 0.9375}
+    said = "the photo above has the higher score in 87.5 % of the pairs"
+    assert Scoring().verdict({"pairwise_accuracy": 0.875}) == said
+    assert Scoring().verdict(report) == f"{said} (75.0 to 93.8 %)"
+    assert Scoring().verdict(report | {"pairwise_accuracy_low": 0.4}).endswith("; no better than chance")
+    assert Scoring().verdict({"pairwise_accuracy": float("nan")}) == "no pair is complete, so no order can be judged"
 
 
 def test_a_ranking_says_how_often_the_nearest_image_has_the_class():

@@ -91,7 +91,7 @@ def test_repeated_and_contradicting_pairs_stay_and_are_counted(tmp_path):
         (
             pairs((1, 0)),
             "first,second",
-            "must have the columns 'above', 'below' and perhaps 'split', found 'first,second'",
+            "must have the columns 'above', 'below' .*, found 'first,second'",
         ),
         (["photos/1.png,photos/0.png,dev"], "above,below,split", "line 2: .*split 'dev'"),
         (pairs((1, 0)), "above,below", "leaves no pair for the split .*, of 1 pairs of 2 photos; add pairs"),
