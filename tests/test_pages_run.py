@@ -99,11 +99,11 @@ def draw_more_folders():
     for i, name in itertools.product(range(12), ("records/walk", "records/run", "noisy/signals", "noisy/targets")):
         Path(name).mkdir(parents=True, exist_ok=True)
         np.save(f"{name}/{i}.npy", rng.normal(size=64))
-    for folder in ("streets", "other-streets"):
+    for folder, number in (("streets", 16), ("other-streets", 12)):
         Path(folder).mkdir()
-        for i in range(16):
+        for i in range(number):
             Image.fromarray(rng.integers(0, 100 + 10 * i, (40, 40, 3), np.uint8)).save(f"{folder}/{i}.png")
-        rows = "".join(f"{i}.png,{j}.png\n" for i, j in itertools.combinations(range(15, -1, -1), 2))
+        rows = "".join(f"{i}.png,{j}.png\n" for i, j in itertools.combinations(reversed(range(number)), 2))
         Path(f"{folder}/pairs.csv").write_text(f"above,below\n{rows}")
     mask = np.zeros((64, 192), np.uint8)
     mask[16:48, ::2] = 1

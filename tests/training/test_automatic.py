@@ -131,7 +131,7 @@ def test_data_without_annotations_has_no_automatic_task():
     pixels = {"image": np.zeros((4, 8, 8, 1), np.float32)}
     spec = cnnlab.data.InputSpec((8, 8), 1, (0.0,), (1.0,), ())
     data = cnnlab.data.Dataset("plain", spec, dict.fromkeys(("train", "validation"), cnnlab.data.Examples(pixels)))
-    with pytest.raises(ValueError, match="plain has none of the columns boxes, mask, .*, which decide the task"):
+    with pytest.raises(ValueError, match="plain has none of the columns pair, boxes, mask, .*, which decide the task"):
         make_plan(cnnlab.Experiment(task="auto"), data=data)
 
 
