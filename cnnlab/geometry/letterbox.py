@@ -78,7 +78,7 @@ def to_canvas(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int]
     >>> to_canvas(np.array([0.0, 0, 640, 480]), (480, 640), (416, 416)).tolist()
     [0.0, 52.0, 416.0, 364.0]
     """
-    factor, shift = _affine(tuple(photo), tuple(canvas))
+    factor, shift = affine(tuple(photo), tuple(canvas))
     return np.asarray(boxes) * factor + shift
 
 
@@ -88,7 +88,7 @@ def to_photo(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int])
     >>> to_photo(np.array([0.0, 52, 416, 364]), (480, 640), (416, 416)).tolist()
     [0.0, 0.0, 640.0, 480.0]
     """
-    factor, shift = _affine(tuple(photo), tuple(canvas))
+    factor, shift = affine(tuple(photo), tuple(canvas))
     return (np.asarray(boxes) - shift) / factor
 
 
@@ -110,8 +110,12 @@ def from_frames(boxes: np.ndarray, frames: np.ndarray, sizes: np.ndarray) -> np.
 
 
 @functools.lru_cache(maxsize=1024)
-def _affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the factor and the shift, `[4]` each, that map xyxy coordinates from the photo to the canvas."""
+def affine(photo: tuple[int, int], canvas: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the factor and the shift, `[4]` each, that map xyxy coordinates from the photo to the canvas.
+
+    >>> [part.tolist() for part in affine((480, 640), (416, 416))]
+    [[0.65, 0.65, 0.65, 0.65], [0, 52, 0, 52]]
+    """
     left, top, height, width = place(photo, canvas)
     x, y = width / photo[1], height / photo[0]
     return np.array([x, y, x, y]), np.array([left, top, left, top])

@@ -117,14 +117,14 @@ class Mended(NamedTuple):
     counts: dict[str, int]
 
 
-def mend(boxes: np.ndarray, size: tuple[int, int]) -> Mended:
+def mend(boxes: np.ndarray, size: tuple[int, int] | np.ndarray) -> Mended:
     """Makes boxes valid: puts their corners in order and clips them to the photo.
 
     A box wholly outside the photo is dropped. A box without area is kept, because it still says where an object is.
 
     Args:
       boxes: `[m, 4]` xyxy in pixels, finite.
-      size: height and width of the photo in pixels.
+      size: height and width of the photo in pixels, or those of each box's photo, `[m, 2]`.
 
     >>> mended = mend(np.array([[9.0, 0, 5, 4], [-3, 0, 2, 2], [50, 0, 60, 5], [3, 3, 3, 3]]), (10, 10))
     >>> mended.boxes[mended.keep].tolist()
@@ -133,8 +133,9 @@ def mend(boxes: np.ndarray, size: tuple[int, int]) -> Mended:
     {'reversed, put in order': 1, 'outside, dropped': 1, 'reaching out, clipped': 1, 'without area, kept': 1}
     """
     low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
-    limit = np.array([size[1], size[0], size[1], size[0]], np.float64)
-    outside = ((low > limit[:2]) | (high < 0)).any(1) | (((low == limit[:2]) | (high == 0)) & (low < high)).any(1)
+    limit = np.tile(np.asarray(size, np.float64)[..., ::-1], 2)
+    end = limit[..., :2]
+    outside = ((low > end) | (high < 0)).any(1) | (((low == end) | (high == 0)) & (low < high)).any(1)
     ordered = np.concatenate([low, high], 1)
     clipped = np.clip(ordered, 0, limit)
     keep = ~outside

@@ -16,7 +16,7 @@ from cnnlab.data.ragged import Ragged, take_rows
 from cnnlab.data.spec import NORMALISATIONS, InputSpec
 from cnnlab.data.splits import set_aside
 from cnnlab.data.streaming import ImageFiles
-from cnnlab.geometry.letterbox import to_canvas
+from cnnlab.geometry.letterbox import affine
 
 MAX_OBJECTS = 1000  # of a photo; a batch has as many places as the photo of most objects needs
 _PADDING = {"boxes": 0, "classes": -1, "area": 0, "difficult": False, "crowd": False, "learnt": True}
@@ -185,30 +185,33 @@ def box_columns(
       difficult: whether to learn objects that are marked as difficult.
       left_out: number of objects that the reader left out, by reason.
     """
-    counts: Counter[str] = Counter()
-    width = max(1, *(min(len(photo.names), MAX_OBJECTS) for photo in objects))
-    number = {name: i for i, name in enumerate(names)}
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in _PADDING}
-    frames = np.zeros((len(objects), 4), np.float32)
-    for i, photo in enumerate(objects):
-        mended = mend(photo.boxes, photo.size)
-        counts.update(mended.counts)
-        indices = np.flatnonzero(mended.keep)
-        if len(indices) > MAX_OBJECTS:
-            counts[f"objects beyond the first {MAX_OBJECTS:,} of {photo.photo}, left out"] = len(indices) - MAX_OBJECTS
-            indices = indices[:MAX_OBJECTS]
-        boxes, marks = mended.boxes[indices], np.zeros(len(indices), bool)
-        crowd, hard = (marks if flags is None else flags[indices] for flags in (photo.crowd, photo.difficult))
-        area = np.full(len(indices), np.nan) if photo.area is None else photo.area[indices]
-        rows["boxes"].append(_scale_boxes(boxes, photo.size, size, fit).astype(np.float32))
-        rows["classes"].append(np.array([number[photo.names[j]] for j in indices], np.int32))
-        rows["area"].append(np.where(np.isnan(area), (boxes[:, 2:] - boxes[:, :2]).prod(1), area).astype(np.float32))
-        rows["difficult"].append(hard)
-        rows["crowd"].append(crowd)
-        rows["learnt"].append(~crowd & (difficult | ~hard))
-        frames[i] = _scale_boxes(np.array([0, 0, photo.size[1], photo.size[0]]), photo.size, size, fit)
-    columns = {name: Ragged.from_rows(entries, fill=_PADDING[name], width=width) for name, entries in rows.items()}
-    columns |= {"photo_size": np.array([photo.size for photo in objects], np.int32), "frame": frames}
+    n, number = len(objects), {name: i for i, name in enumerate(names)}
+    photo = np.repeat(np.arange(n), [len(each.boxes) for each in objects])
+    sizes = np.array([each.size for each in objects], np.int32)
+    mended = mend(np.concatenate([each.boxes for each in objects]), sizes[photo])
+    counts, kept = Counter(mended.counts), np.flatnonzero(mended.keep)
+    many = np.bincount(photo[kept], minlength=n)
+    for i in np.flatnonzero(many > MAX_OBJECTS):
+        counts[f"objects beyond the first {MAX_OBJECTS:,} of {objects[i].photo}, left out"] = many[i] - MAX_OBJECTS
+    kept = kept[np.arange(len(kept)) - (np.cumsum(many) - many)[photo[kept]] < MAX_OBJECTS]
+    boxes, photo, ends = mended.boxes[kept], photo[kept], np.cumsum(np.minimum(many, MAX_OBJECTS))
+    area, crowd, hard = (
+        np.concatenate([_or(getattr(each, key), default, len(each.boxes)) for each in objects])[kept]
+        for key, default in (("area", np.nan), ("crowd", False), ("difficult", False))
+    )
+    factor, shift = map(np.array, zip(*(_scaling(each.size, size, fit) for each in objects), strict=True))
+    values = {
+        "boxes": (boxes * factor[photo] + shift[photo]).astype(np.float32),
+        "classes": np.array([number[name] for each in objects for name in each.names], np.int32)[kept],
+        "area": np.where(np.isnan(area), (boxes[:, 2:] - boxes[:, :2]).prod(1), area).astype(np.float32),
+        "difficult": hard,
+        "crowd": crowd,
+        "learnt": ~crowd & (difficult | ~hard),
+    }
+    width = max(1, *(min(len(each.names), MAX_OBJECTS) for each in objects))
+    columns = {name: Ragged(values[name], ends, fill=fill, width=width) for name, fill in _PADDING.items()}
+    frames = (np.tile(sizes[:, ::-1], 2) * [0, 0, 1, 1] * factor + shift).astype(np.float32)
+    columns |= {"photo_size": sizes, "frame": frames}
     counts["crowds, not learnt"] = int(columns["crowd"].values.sum())
     counts["difficult, not learnt"] = 0 if difficult else int(columns["difficult"].values.sum())
     notes = [f"{count:,} {reason}" for reason, count in counts.items() if count]
@@ -218,12 +221,17 @@ def box_columns(
     return columns
 
 
-def _scale_boxes(boxes: np.ndarray, photo: tuple[int, int], canvas: tuple[int, int], fit: str) -> np.ndarray:
-    """Maps boxes from pixels of the photo to pixels of the network's input."""
+def _or(flags: np.ndarray | None, default: float | bool, n: int) -> np.ndarray:
+    """Returns what is known of n objects, or the default of each."""
+    return np.full(n, default) if flags is None else flags
+
+
+def _scaling(photo: tuple[int, int], canvas: tuple[int, int], fit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the factor and the shift `[4]` that map boxes from the photo to the network's input, in pixels."""
     if fit == "letterbox":
-        return to_canvas(boxes, photo, canvas)
+        return affine(photo, canvas)
     x, y = canvas[1] / photo[1], canvas[0] / photo[0]
-    return boxes * np.array([x, y, x, y])
+    return np.array([x, y, x, y]), np.zeros(4)
 
 
 def split_photos(columns: Columns, split: list[str] | None, shares: dict[str, float], seed: int) -> dict[str, Columns]:
