@@ -19,6 +19,15 @@ from cnnlab.quoting import for_terminal
 from cnnlab.training.stopping import Stopped
 from cnnlab.version import VERSION
 
+_FIRST = """\
+Three commands to try:
+
+  cnnlab train                      learns to read handwritten digits, in a minute
+  cnnlab report runs/digits-lenet5  writes a page about it: how good it is, and why
+  cnnlab draw                       opens a page that reads what you draw
+
+cnnlab --help lists all commands."""
+
 FAILED, MISUSED = 1, 2
 INTERRUPTED = 128 + signal.SIGINT  # as shells expect
 
@@ -26,7 +35,10 @@ INTERRUPTED = 128 + signal.SIGINT  # as shells expect
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if not arguments:
+        print(_FIRST)
+        return 0
+    name, *rest = arguments
     if name in ("-h", "--help", "help"):
         print(_overview())
         return 0

@@ -10,6 +10,9 @@ from rich.table import Table
 
 from cnnlab.quoting import for_terminal
 
+COLUMNS = ("layer", "kind", "output", "kernel", "stride", "parameters", "multiply-adds", "field")
+"""The columns of the table of layers."""
+
 
 def as_text(layers: Any, *, width: int | None = 100) -> str:
     """Returns the table of a network and its totals as text.
@@ -24,24 +27,28 @@ def as_text(layers: Any, *, width: int | None = 100) -> str:
     )
     title = f"{layers.name}: {_times(layers.input)} to {_times(layers.output)}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="fold")
-    table.add_column("kind")
-    for name in ("output", "kernel", "stride", "parameters", "multiply-adds", "field"):
+    table.add_column(COLUMNS[0], overflow="fold")
+    table.add_column(COLUMNS[1])
+    for name in COLUMNS[2:]:
         table.add_column(name, justify="right", no_wrap=True)
     for row in layers.rows:
-        table.add_row(*_cells(row))
+        table.add_row(for_terminal(row.name), *cells(row)[1:])
     out.print(table)
-    totals = {
+    out.print()
+    for name, total in totals(layers).items():
+        out.print(f"{name:14} {total}", soft_wrap=True)
+    return text.getvalue().rstrip("\n")
+
+
+def totals(layers: Any) -> dict[str, str]:
+    """Returns the totals of a network by name, with what they count."""
+    return {
         "parameters": f"{layers.parameters:,}",
         "statistics": f"{layers.statistics:,}  moving averages of normalisations",
         "multiply-adds": f"{layers.multiply_adds:,}  of convolutions and matrix products, padding included",
         "  by XLA": _by_xla(layers),
         "activations": f"{layers.bytes / 2**20:,.2f} MiB  all outputs above, of one image",
     }
-    out.print()
-    for name, total in totals.items():
-        out.print(f"{name:14} {total}", soft_wrap=True)
-    return text.getvalue().rstrip("\n")
 
 
 def _by_xla(layers: Any) -> str:
@@ -52,11 +59,11 @@ def _by_xla(layers: Any) -> str:
     return f"{layers.xla_multiply_adds:,}  of the same, padding left out: {share:.3f} of it"
 
 
-def _cells(row: Any) -> tuple[str, ...]:
-    """Formats the cells of a row."""
+def cells(row: Any) -> tuple[str, ...]:
+    """Formats the cells of a row of a summary, in the order of `COLUMNS`."""
     sizes = ["all" if row.sees_all else str(field.size) if field else "-" for field in row.fields]
     return (
-        for_terminal(row.name),
+        row.name,
         row.kind if row.groups == 1 else f"{row.kind} ÷{row.groups}",
         _times(row.shape),
         _times(row.kernel),

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from cnnlab.commands import (
     compare,
+    completion,
     data,
     draw,
     dream,
@@ -19,6 +20,7 @@ from cnnlab.commands import (
     label_next,
     predict,
     probe,
+    report,
     serve,
     summary,
     train,
@@ -29,6 +31,7 @@ COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
     "compare": compare,
+    "report": report,
     "predict": predict,
     "explain": explain,
     "features": features,
@@ -43,5 +46,6 @@ COMMANDS: dict[str, ModuleType] = {
     "export": export,
     "data": data,
     "list": list_,
+    "completion": completion,
 }
 """The modules of the commands by name; each has a function `run(arguments)`."""

@@ -2,8 +2,7 @@
 
 import inspect
 import json
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
@@ -16,16 +15,11 @@ from cnnlab.commands.forms import metavar
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
-from cnnlab.metrics.detection.coco import is_absent
-from cnnlab.metrics.names import is_for_a_closer_look, larger_is_better
+from cnnlab.metrics.names import is_for_a_closer_look
+from cnnlab.metrics.tables import number_rows, tables_in, with_worst
 from cnnlab.quoting import counted, for_markdown, for_terminal
 
 T = TypeVar("T")
-
-MOST_CLASSES = 20
-"""Largest number of classes in a table on the terminal; JSON and report.md hold all."""
-
-_CLASS_SCORES = ("f1", "iou", "ap")
 
 Run = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
 """The run directory, the first argument of most commands."""
@@ -92,19 +86,19 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, ev
     Arrows say whether larger (↑) or smaller (↓) numbers are better. Of a table of many classes it prints the worst 20.
     Without `everything` it leaves out the numbers that are for a closer look, and says how many.
     """
-    numbers = len(list(_lines(report)))
+    numbers = len(list(number_rows(report)))
     report = {name: value for name, value in report.items() if everything or not is_for_a_closer_look(name)}
-    left_out = numbers - len(list(_lines(report)))
+    left_out = numbers - len(list(number_rows(report)))
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(for_terminal(title), style="italic", soft_wrap=True)
     if verdict:
         console.print(for_terminal(verdict), style="bold", soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
-    for row in _lines(report):
+    for row in number_rows(report):
         table.add_row(*map(for_terminal, row))
     if table.row_count:
         console.print(table)
-    for name, columns, rows in _tables(_worst(report)):
+    for name, columns, rows in tables_in(with_worst(report)):
         console.print(f"\n{for_terminal(name)}", style="italic", soft_wrap=True)
         table = Table(box=None, pad_edge=False)
         for i, column in enumerate(columns):
@@ -116,21 +110,6 @@ def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, ev
         console.print(f"\n--all prints {counted(left_out, 'more number')}", soft_wrap=True)
 
 
-def _worst(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a report whose longer tables of classes hold only the worst, which the table's name says."""
-    out = {}
-    for name, value in report.items():
-        scores = [score for score in _CLASS_SCORES if isinstance(value, list) and value and score in value[0]]
-        if not scores or len(value) <= MOST_CLASSES:
-            out[name] = value
-            continue
-        score = scores[0]
-        known = [row for row in value if not (math.isnan(row[score]) or is_absent(score, row[score]))]
-        worst = sorted(known, key=lambda row: row[score])[:MOST_CLASSES]
-        out[f"{name}, the worst {len(worst)} of {len(value)} by {score}"] = worst
-    return out
-
-
 def write_report(report: Mapping[str, Any], title: str, directory: Path, *, since: float = 0.0) -> Path:
     """Writes a report as `directory/report.md`: the tables of `print_report`, and the figures of the directory.
 
@@ -140,8 +119,8 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
       directory: directory of the file and the figures.
       since: time (of `time.time`) before which figures are left out.
     """
-    lines = [f"# {for_markdown(title)}", "", "| | |", "|---|---|", *map(_markdown, _lines(report)), ""]
-    for name, columns, rows in _tables(report):
+    lines = [f"# {for_markdown(title)}", "", "| | |", "|---|---|", *map(_markdown, number_rows(report)), ""]
+    for name, columns, rows in tables_in(report):
         rule = "|---" * len(columns) + "|"
         lines += [f"## {for_markdown(name)}", "", _markdown(columns), rule, *map(_markdown, rows), ""]
     figures = [path for path in sorted(directory.iterdir()) if path.suffix[1:] in get_args(FigureFormat)]
@@ -152,51 +131,6 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
     path = directory / "report.md"
     write_text(path, "\n".join(lines))
     return path
-
-
-def arrow(name: str) -> str:
-    """Returns ↑ for a metric of which more is better, ↓ if less is, and nothing if that is unknown.
-
-    >>> arrow("accuracy"), arrow("nll"), arrow("examples")
-    (' ↑', ' ↓', '')
-    """
-    return {True: " ↑", False: " ↓", None: ""}[larger_is_better(name)]
-
-
-def _lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields name and text of each number; intervals and noise floors follow their number in the same text."""
-    for name, value in report.items():
-        whole, _, ending = name.rpartition("_")
-        if isinstance(value, Mapping | list) or (ending in ("low", "high", "floor") and whole in report):
-            continue
-        notes = []
-        if f"{name}_low" in report:
-            notes.append(f"{cell(name, report[f'{name}_low'])} to {cell(name, report[f'{name}_high'])}")
-        if f"{name}_floor" in report:
-            notes.append(f"noise floor {cell(name, report[f'{name}_floor'])}")
-        yield name.replace("_", " ") + arrow(name), cell(name, value) + (f"  ({', '.join(notes)})" if notes else "")
-
-
-def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Yields name, header and rows of each list of records; a mapping becomes one row an entry."""
-    for name, value in report.items():
-        records = [{"": key, "count": count} for key, count in value.items()] if isinstance(value, Mapping) else value
-        if isinstance(records, list) and records:
-            columns = [column.replace("_", " ") for column in records[0]]
-            yield name.replace("_", " "), columns, [[cell(*item) for item in record.items()] for record in records]
-
-
-def cell(name: str, value: float | str | None) -> str:
-    """Formats a number of a report; a number that is not defined becomes a dash.
-
-    >>> cell("examples", 1258), cell("accuracy", 0.98765), cell("map_small", -1.0), cell("f1", float("nan"))
-    ('1,258', '0.9877', '-', '-')
-    """
-    if isinstance(value, str):
-        return value
-    if value is None or math.isnan(value) or is_absent(name, value):
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _markdown(cells: Sequence[str]) -> str:

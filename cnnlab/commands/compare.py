@@ -79,18 +79,7 @@ def run(arguments: Sequence[str]) -> None:
     number = len(next(iter(differing.values()), ()))
     if number:
         console.print(f"\n{number} examples differ{f', the first {SHOWN}' if number > SHOWN else ''}")
-        _print(console, _shown(differing))
-
-
-def _shown(differing: dict) -> list[list[str]]:
-    """Returns the header and the first rows of the differing examples, with few columns."""
-    wanted = ("file", "index", "truth", "prediction", "probability_of_truth", "mean_iou", "f1", "error")
-    names = [name for name in differing if name.split(".", 1)[-1] in wanted]
-    columns = [differing[name][:SHOWN] for name in names]
-    rows = [
-        [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in zip(*columns, strict=True)
-    ]
-    return [[name.replace("_", " ") for name in names], *rows]
+        _print(console, tables.first_examples(differing, SHOWN))
 
 
 def _print(console: Console, rows: list[list[str]]) -> None:

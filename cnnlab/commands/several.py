@@ -11,11 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cnnlab.commands.common import arrow, cell
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
 from cnnlab.metrics.names import is_for_a_closer_look
+from cnnlab.metrics.tables import arrow, cell
 from cnnlab.plots.spread import spread
 from cnnlab.quoting import counted, for_csv, for_terminal
 

@@ -28,7 +28,7 @@ def whole_page(folder: str, modules: Sequence[str], *, title: str, data: Any, bl
     texts = {name: (assets / f"{name}.js").read_text(encoding="utf-8") for name in modules}
     style, script = f"\n{(assets / 'page.css').read_text(encoding='utf-8')}", f"\n{bundle(texts)}"
     policy = (
-        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; "
+        f"default-src 'none'; script-src {source_digest(script)}; style-src {source_digest(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     elements = [f'<script type="application/json" id="data">{json_element(data)}</script>']
@@ -90,5 +90,6 @@ def json_element(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _digest(text: str) -> str:
+def source_digest(text: str) -> str:
+    """Returns the source by which a policy allows an inline style or script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -14,6 +14,7 @@ from cnnlab.evaluation.evaluate import check_data, check_trained_alike, own_batc
 from cnnlab.evaluation.per_example import Table, example_table
 from cnnlab.evaluation.rows import Rows, row_function
 from cnnlab.metrics.paired import Difference, McNemar, bootstrap_differences, mcnemar
+from cnnlab.quoting import cut
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 from cnnlab.trained import Passes, Trained
@@ -114,6 +115,11 @@ def compare(
             raise ValueError(
                 f"runs of one task can be compared, found {type(task).__name__} in {names[0]} and "
                 f"{type(member.task).__name__} in {name}"
+            )
+        if member.spec.classes != members[0].spec.classes:
+            first, other = (cut(", ".join(spec.classes), 60) for spec in (members[0].spec, member.spec))
+            raise ValueError(
+                f"runs of the same classes can be compared, found {first} in {names[0]} and {other} in {name}"
             )
     check_trained_alike(runs)
     dataset = data if isinstance(data, Dataset) else own_data(runs[0], data, split)

@@ -58,6 +58,12 @@ def mcnemar_sentence(comparison: Comparison, which: int) -> str:
     )
 
 
+def notes(comparison: Comparison, which: int) -> str:
+    """Returns how the intervals were computed, and McNemar's test in words."""
+    draws = f"Intervals: paired bootstrap, {comparison.against[which].draws:,} draws"
+    return ". ".join(filter(None, (draws, mcnemar_sentence(comparison, which)))) + "."
+
+
 def difference_table(comparison: Comparison) -> Table:
     """Returns the examples on which the runs differ, the largest difference first, with each run's columns."""
     index, (first, *_) = comparison.differing(), comparison.examples
@@ -68,6 +74,17 @@ def difference_table(comparison: Comparison) -> Table:
     return shared
 
 
+def first_examples(differing: Table, most: int) -> list[Row]:
+    """Returns the header and the first rows of a `difference_table`, with few columns."""
+    wanted = ("file", "index", "truth", "prediction", "probability_of_truth", "mean_iou", "f1", "error")
+    names = [name for name in differing if name.split(".", 1)[-1] in wanted]
+    columns = [differing[name][:most] for name in names]
+    rows = [
+        [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in zip(*columns, strict=True)
+    ]
+    return [[name.replace("_", " ") for name in names], *rows]
+
+
 def as_markdown(comparison: Comparison) -> str:
     """Formats all tables as a Markdown page."""
     parts = ["# Comparison\n"]
@@ -75,7 +92,7 @@ def as_markdown(comparison: Comparison) -> str:
         header, *body = metric_rows(comparison, which)
         lines = [_line(header), "|---" * len(header) + "|", *map(_line, body)]
         parts.append("\n".join(lines) + "\n")
-        parts.append(for_markdown(_notes(comparison, which)) + "\n")
+        parts.append(for_markdown(notes(comparison, which)) + "\n")
     return "\n".join(parts)
 
 
@@ -98,7 +115,7 @@ def as_latex(comparison: Comparison) -> str:
         header, *body = (" & ".join(map(for_latex, row)) + r" \\" for row in metric_rows(comparison, which))
         columns = "lrrrrl"
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *body, r"\bottomrule"]
-        parts.append("\n".join([*lines, r"\end{tabular}", f"% {_notes(comparison, which)}"]))
+        parts.append("\n".join([*lines, r"\end{tabular}", f"% {notes(comparison, which)}"]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -123,11 +140,6 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {"md": as_markdown, "csv": as_
 def _pairs(comparison: Comparison) -> list[tuple[tuple[str, str], tuple[dict, dict], Against]]:
     names, scores = comparison.names, comparison.scores
     return [((names[0], names[i]), (scores[0], scores[i]), a) for i, a in enumerate(comparison.against, 1)]
-
-
-def _notes(comparison: Comparison, which: int) -> str:
-    draws = f"Intervals: paired bootstrap, {comparison.against[which].draws:,} draws"
-    return ". ".join(filter(None, (draws, mcnemar_sentence(comparison, which)))) + "."
 
 
 def _line(cells: Row) -> str:

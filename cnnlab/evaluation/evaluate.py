@@ -134,7 +134,7 @@ def evaluate(
     _warn_if_different(runs[0], examples)
     report = {name: float(value) for name, value in trained.task.summary(rows).items()}
     columns = UNCERTAINTY[: 3 if mc_samples == "auto" else 2]
-    report |= {name: _mean(rows, name) for name in columns if name in rows}
+    report |= {name: mean_over_known(rows, name) for name in columns if name in rows}
     if mc_samples == "auto":
         report["standard_error"] = float(rows["standard_error"].max())
         warn_of_limit(report["standard_error"])
@@ -167,7 +167,7 @@ def _warn_if_different(run: str | Path | Trained, examples: Examples) -> None:
         warnings.warn(sentence, stacklevel=3)
 
 
-def _mean(rows: Rows, name: str) -> float:
+def mean_over_known(rows: Rows, name: str) -> float:
     """Computes the mean of a column; of a map, only over the pixels that are not ignored."""
     mask = rows.get("mask")
     return float((rows[name] if mask is None or rows[name].ndim == 1 else rows[name][mask >= 0]).mean())

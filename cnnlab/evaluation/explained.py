@@ -37,12 +37,40 @@ def wrong_explained(members: Sequence[Trained], rows: Mapping[str, np.ndarray], 
       rows: rows of a split, with `image` and `class_names`.
       method: name of the method in `METHODS`.
     """
+    wrong = wrong_first(rows)
+    if not len(wrong):
+        title = "none wrong; the least confident predictions"
+        return pairs_explained(members, rows, method, least_sure(rows)[:_MOST], title)
+    return pairs_explained(members, rows, method, wrong[:_MOST], f"{len(wrong)} wrong of {len(rows['label'])}")
+
+
+def wrong_first(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the indices of the wrong predictions, the most confident one first."""
+    probs, label = rows["probs"], rows["label"]
+    wrong = np.flatnonzero((probs.argmax(-1) != label) & (label >= 0))
+    return wrong[np.argsort(-probs.max(-1)[wrong], kind="stable")]
+
+
+def least_sure(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the indices of the labelled examples, the least confident prediction first."""
+    order = np.argsort(rows["probs"].max(-1), kind="stable")
+    return order[rows["label"][order] >= 0]
+
+
+def pairs_explained(
+    members: Sequence[Trained], rows: Mapping[str, np.ndarray], method: str, order: np.ndarray, title: str
+) -> Figure:
+    """Draws examples with the maps of their prediction and of their truth.
+
+    Args:
+      members: the network, or the members of an ensemble.
+      rows: rows of a split, with `image` and `class_names`.
+      method: name of the method in `METHODS`.
+      order: indices of the examples.
+      title: beginning of the figure's title.
+    """
     probs, label, names = rows["probs"], rows["label"], rows["class_names"]
     guess, confidence = probs.argmax(-1), probs.max(-1)
-    wrong = np.flatnonzero((guess != label) & (label >= 0))
-    title = f"{len(wrong)} wrong of {len(label)}" if len(wrong) else "none wrong; the least confident predictions"
-    order = wrong[np.argsort(-confidence[wrong], kind="stable")] if len(wrong) else np.argsort(confidence)
-    order = order[:_MOST]
     images = np.stack([rows["image"][i] for i in order])
     trained = members[0] if len(members) == 1 else tuple(members)
     maps = [np.asarray(METHODS[method].explain(trained, images, chosen[order]).map) for chosen in (guess, label)]

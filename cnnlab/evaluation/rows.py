@@ -87,11 +87,11 @@ def with_cost(
     first = Examples(examples[np.arange(min(batch_size, len(examples)))])
     for program in (compute_rows, once):
         program(first)  # compiles
-    rows, seconds = _fastest(compute_rows, examples)
-    return rows, {"seconds": seconds, "passes_equivalent": seconds / _fastest(once, examples)[1]}
+    rows, seconds = fastest_rows(compute_rows, examples)
+    return rows, {"seconds": seconds, "passes_equivalent": seconds / fastest_rows(once, examples)[1]}
 
 
-def _fastest(
+def fastest_rows(
     compute_rows: Callable[[Examples], Rows], examples: Examples, *, repeats: int = 3, enough: float = 2.0
 ) -> tuple[Rows, float]:
     """Computes rows and the shortest of several times in seconds; stops once `enough` seconds are spent."""

@@ -85,6 +85,33 @@ def lock(folder: Path, message: str) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Returns whether a process holds a folder by `lock`; nothing is written into it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     before = is_held(Path(folder))
+    ...     with lock(Path(folder), "held"):
+    ...         before, is_held(Path(folder))
+    (False, True)
+    """
+    try:
+        import fcntl
+
+        file = os.open(folder / LOCK, os.O_RDONLY | _NO_LINK)
+    except (ImportError, OSError):  # Windows has no such locks; a folder that was never held has no file
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
 def _part_name(name: str) -> str:
     part = f".{name}.part"
     return part if len(os.fsencode(part)) <= NAME_BYTES else f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"

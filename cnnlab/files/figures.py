@@ -25,11 +25,30 @@ _STYLE = """body { font: 15px/1.5 sans-serif; margin: 2rem auto; max-width: 70re
 figure { margin: 0 0 2.5rem } figcaption { margin-bottom: .4rem } img { max-width: min(100%, 45rem) }"""
 
 
-def png_bytes(figure: Any) -> bytes:
+def png_bytes(figure: Any, *, dpi: int = _SCREEN_DPI) -> bytes:
     """Returns a matplotlib figure as the bytes of a PNG file."""
     stream = io.BytesIO()
-    figure.savefig(stream, bbox_inches="tight", format="png", dpi=_SCREEN_DPI)
+    figure.savefig(stream, bbox_inches="tight", format="png", dpi=dpi)
     return stream.getvalue()
+
+
+def svg_bytes(figure: Any) -> bytes:
+    """Returns a matplotlib figure as the bytes of an SVG file: the same bytes for the same figure."""
+    import matplotlib
+
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "cnnlab"}):
+        figure.savefig(stream, bbox_inches="tight", format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def without_formulas(figure: Any) -> Any:
+    """Returns a matplotlib figure in which a $ of a text, such as the name of a class, is not read as a formula."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text()):
+        text.set_parse_math("\\mathdefault" in text.get_text())  # labels of a logarithmic axis
+    return figure
 
 
 def save_figures(figures: Mapping[str, Any], directory: Path, *, figure_format: FigureFormat = "png") -> list[Path]:
@@ -44,13 +63,11 @@ def save_figures(figures: Mapping[str, Any], directory: Path, *, figure_format: 
       figure_format: `png`, `pdf` or `svg`.
     """
     import matplotlib
-    from matplotlib.text import Text
 
     directory.mkdir(parents=True, exist_ok=True)
     dpi, paths = matplotlib.rcParams["savefig.dpi"], []
     for name, figure in figures.items():
-        for text in figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text()):
-            text.set_parse_math("\\mathdefault" in text.get_text())  # labels of a logarithmic axis
+        without_formulas(figure)
         paths.append(directory / f"{name}.{figure_format}")
         paths[-1].parent.mkdir(exist_ok=True)
         with replacing(paths[-1]) as part, matplotlib.rc_context({"pdf.fonttype": 42}):

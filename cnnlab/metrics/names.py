@@ -6,6 +6,7 @@ _SIZES = ("small", "medium", "large")
 _LARGER = {
     *("trustworthiness", "knn_accuracy", "exact", "recall_at_1", "recall_at_5"),
     *("pairwise_accuracy", "kendall_tau"),
+    *("probability_of_truth", "f1", "average_precision"),
     *("accuracy", "balanced_accuracy", "pixel_accuracy", "mean_iou", "dice", "brier_resolution", "calibration_gain"),
     *(
         "map",
@@ -19,7 +20,7 @@ _LARGER = {
 }
 _SMALLER = {
     *("loss", "crps", "nll", "brier", "brier_reliability", "ece", "ece_mass", "mce", "classwise_ece", "aurc", "augrc"),
-    *("set_size", "crowded_out", "cer", "wer"),
+    *("set_size", "crowded_out", "cer", "wer", "error", "edits"),
 }
 _LARGER_FAMILIES = ("accuracy_without_", "error_auroc_", "false_positive_auroc_", "ood_auroc_", "ood_aupr_")
 _SMALLER_FAMILIES = ("risk_at_", "ood_fpr95_")

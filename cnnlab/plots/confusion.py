@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_NAMED = 50  # classes with a name at the axes; of more, every second, third ...
+
+
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draws a confusion matrix, coloured by each count's share of its row.
 
@@ -31,9 +34,10 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         for row, column in np.argwhere(counts):
             colour = "white" if share[row, column] > 0.5 else "black"
             axis.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize="small")
-    classes = [for_figure(name) for name in classes]
-    axis.set_xticks(range(k), classes, rotation=45 if max(map(len, classes)) > 3 else 0)
-    axis.set_yticks(range(k), classes)
+    named = range(0, k, -(-k // _NAMED))
+    classes = [for_figure(classes[i]) for i in named]
+    axis.set_xticks(named, classes, rotation=(45 if k <= _NAMED else 90) if max(map(len, classes)) > 3 else 0)
+    axis.set_yticks(named, classes)
     axis.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(image, ax=axis, label="share of the true class", fraction=0.046)
     return figure

@@ -84,7 +84,7 @@ def read_experiment(path: Path) -> Experiment:
 
 def _check_same(run_dir: Path, stored: dict[str, Any], experiment: dict[str, Any]) -> None:
     """Raises `ValueError` if an experiment differs from the stored one in more than epochs and the data's paths."""
-    old, new = _flat(stored), _flat(experiment)
+    old, new = flat(stored), flat(experiment)
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in may_change()]
     if changed:
         first, *others = sorted(changed, key=lambda key: (not key.endswith(".name"), key))
@@ -115,11 +115,11 @@ def may_change() -> set[str]:
     return {"training.epochs", "training.save_minutes", "training.resident", *(f"data.{name}" for name in places())}
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flattens nested dicts to one dict with dotted names."""
     out: dict[str, Any] = {}
     for key, value in tree.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return out
 
 

@@ -19,8 +19,8 @@ from cnnlab.commands import COMMANDS
 
 ROOMS = (
     *("training", "evaluation", "uncertainty", "calibration", "explain", "features", "embeddings", "labelling"),
-    *("probe", "predictions", "sheets", "data", "data.annotations", "models", "tasks", "nn", "losses", "metrics"),
-    *("plots", "ops", "kernels", "geometry", "anatomy", "export", "trained"),
+    *("reports", "probe", "predictions", "sheets", "data", "data.annotations", "models", "tasks", "nn", "losses"),
+    *("metrics", "plots", "ops", "kernels", "geometry", "anatomy", "export", "trained"),
 )
 """Rooms of the package with a page of their own, in the order of the index."""
 
