@@ -6,7 +6,7 @@ _SIZES = ("small", "medium", "large")
 _LARGER = {
     *("trustworthiness", "knn_accuracy", "exact", "recall_at_1", "recall_at_5"),
     *("pairwise_accuracy", "kendall_tau"),
-    *("probability_of_truth", "f1", "average_precision"),
+    *("probability_of_truth", "f1", "average_precision", "right"),
     *("accuracy", "balanced_accuracy", "pixel_accuracy", "mean_iou", "dice", "brier_resolution", "calibration_gain"),
     *(
         "map",

@@ -49,7 +49,7 @@ def _of_classes(measured: Measured) -> list[tuple[str, np.ndarray]]:
 def _of_scores(measured: Measured) -> list[tuple[str, np.ndarray]]:
     """Returns the worst examples by the task's score, and the least sure ones if there is a doubt."""
     groups, examples, score = [], measured.examples, measured.task.example_score
-    if score in examples:
+    if score in examples and larger_is_better(score) is not None:
         sign = 1 if larger_is_better(score) else -1
         groups.append((f"The worst examples by {score.replace('_', ' ')}", _first(sign * examples[score])))
     doubt = next((name for name in _DOUBTS if name in examples), None)

@@ -37,6 +37,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "From right to left more of the least sure predictions are left out; the risk is the share of the others that "
         "is wrong.",
     ),
+    "order": ("Order", "The photos with the highest and the lowest scores, the highest first."),
+    "neighbours": ("Neighbours", "Images of the split, and beside each those that the network takes for most alike."),
     "scatter": ("Predictions and truth", "Each point is an example. On the diagonal, prediction and truth are equal."),
 }
 """Heading and caption of the figures by name; of others the heading is their name."""
