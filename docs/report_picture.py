@@ -1,4 +1,4 @@
-"""Draws docs/report.png, the beginning of the page of `cnnlab report`: python docs/report_picture.py RUN [--browser PATH].
+"""Draws docs/report.png, the beginning of a report: python docs/report_picture.py RUN [--browser PATH].
 
 It needs the extra `browser`, and Chromium. The picture on the page is of the run of
 `cnnlab train digits-lenet5 --training.epochs 4`.
