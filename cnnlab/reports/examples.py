@@ -34,7 +34,7 @@ def example_section(measured: Measured) -> Section:
     for title, order in groups:
         parts += [Text(f"{title}."), *_maps(measured, order, title), _table(measured, order)]
     if not parts:
-        parts = [Text(f"The task {type(measured.task).__name__} gives no score to a single example.")]
+        parts = [Text("The task names no example that is wrong, bad or unsure.")]
     return Section("Single examples", tuple(parts))
 
 
@@ -50,8 +50,11 @@ def _of_scores(measured: Measured) -> list[tuple[str, np.ndarray]]:
     """Returns the worst examples by the task's score, and the least sure ones if there is a doubt."""
     groups, examples, score = [], measured.examples, measured.task.example_score
     if score in examples and larger_is_better(score) is not None:
-        sign = 1 if larger_is_better(score) else -1
-        groups.append((f"The worst examples by {score.replace('_', ' ')}", _first(sign * examples[score])))
+        sign, words, values = 1 if larger_is_better(score) else -1, score.replace("_", " "), examples[score]
+        if not set(np.unique(values)) <= {0, 0.5, 1}:
+            groups.append((f"The worst examples by {words}", _first(sign * values)))
+        elif (values < 1).any():
+            groups.append((f"Examples that are not {words}", _first(values)[: int((values < 1).sum())]))
     doubt = next((name for name in _DOUBTS if name in examples), None)
     if doubt is not None:
         groups.append(
