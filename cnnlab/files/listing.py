@@ -4,7 +4,7 @@ import functools
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,19 +75,40 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     Raises:
       ValueError: a path does not exist, or a folder contains no image.
     """
-    images: list[Path] = []
+    return find_files(paths, list_files, kind="image", suffixes=SUFFIXES)
+
+
+def find_files(
+    paths: Sequence[str | Path],
+    sort: Callable[[Path], tuple[list[Path], list[Path]]],
+    *,
+    kind: str,
+    suffixes: Sequence[str],
+) -> list[Path]:
+    """Returns the files of a kind: files as they are, folders as the files of the kind below them; warns of others.
+
+    Args:
+      paths: files and folders.
+      sort: function from a folder to its files of the kind and all others.
+      kind: name of the kind in messages.
+      suffixes: suffixes of the kind, for messages.
+
+    Raises:
+      ValueError: a path does not exist, or a folder contains no file of the kind.
+    """
+    found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            files = list_files(path)
-            if not files.images:
-                raise ValueError(f"{path} holds no image; looked for {', '.join(SUFFIXES)}")
-            warn_left_out(path, files.others)
-            images += files.images
+            files, others = sort(path)
+            if not files:
+                raise ValueError(f"{path} holds no {kind}; looked for {', '.join(suffixes)}")
+            warn_left_out(path, others, kind=kind)
+            found += files
         elif path.exists():
-            images.append(path)
+            found.append(path)
         else:
-            raise ValueError(f"{path} does not exist; give image files or folders")
-    return images
+            raise ValueError(f"{path} does not exist; give {kind} files or folders")
+    return found
 
 
 def warn_left_out(folder: str | Path, others: Sequence[Path], *, kind: str = "image") -> None:

@@ -1,13 +1,14 @@
 """Reads a signal from a file: a NumPy array or a CSV table with one row for each time step."""
 
 import csv
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from cnnlab.files.listing import list_files, warn_left_out
+from cnnlab.files.listing import find_files, list_files
 
 SUFFIXES = (".npy", ".csv")
 """Suffixes of files of signals, in lower case."""
@@ -22,21 +23,14 @@ def find_signals(paths: Sequence[str | Path]) -> list[Path]:
     Raises:
       ValueError: a path does not exist, or a folder contains no signal.
     """
-    signals: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            listed = list_files(path)
-            files = sorted([*listed.images, *listed.others])
-            found = [file for file in files if file.suffix.lower() in SUFFIXES]
-            if not found:
-                raise ValueError(f"{path} holds no signal; looked for {', '.join(SUFFIXES)}")
-            warn_left_out(path, [file for file in files if file.suffix.lower() not in SUFFIXES], kind="signal")
-            signals += found
-        elif path.exists():
-            signals.append(path)
-        else:
-            raise ValueError(f"{path} does not exist; give signal files or folders")
-    return signals
+    return find_files(paths, _list_signals, kind="signal", suffixes=SUFFIXES)
+
+
+def _list_signals(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the signals below a folder and all other files, sorted."""
+    files = sorted(itertools.chain(*list_files(folder)))
+    signals = [file for file in files if file.suffix.lower() in SUFFIXES]
+    return signals, [file for file in files if file.suffix.lower() not in SUFFIXES]
 
 
 class Signal(NamedTuple):
