@@ -1,11 +1,8 @@
 """The options of `cnnlab train`: first the names of model, data and task, then the options of each of them."""
 
 import argparse
-import contextlib
 import dataclasses
 import hashlib
-import io
-import itertools
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -31,7 +28,6 @@ from cnnlab.training.experiment import (
     check_choice,
     options_of,
     target_of,
-    with_defaults,
 )
 from cnnlab.training.optimizer import Optimizer
 from cnnlab.training.presets import PRESETS, get
@@ -87,7 +83,7 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     if resumed is not None:
         base, preset = _resumed(Path(resumed), names, preset), None
     else:
-        base = _begun(get(preset or DEFAULT), names)
+        base = begun(get(preset or DEFAULT), names)
         if preset is None:
             base = _suited(base, suited, chooses_network="model" not in names)
         preset = preset or DEFAULT
@@ -127,7 +123,7 @@ def _resumed(run: Path, names: dict[str, str], preset: str | None) -> Experiment
     return base
 
 
-def _begun(base: Experiment, names: dict[str, str]) -> Experiment:
+def begun(base: Experiment, names: dict[str, str]) -> Experiment:
     """Returns a preset with the model, data and task of these names, whose options are their defaults."""
     for part, name in names.items():
         if part == "data" and name not in SOURCES and is_known(name):
@@ -162,63 +158,6 @@ def _suited(base: Experiment, task: Choice | None, *, chooses_network: bool) -> 
         verb = "choose others" if len(flags) > 1 else "chooses another"
         console().print(f"chosen by its annotations: {', '.join(words)}; {' and '.join(flags)} {verb}", soft_wrap=True)
     return base
-
-
-def arguments_of(experiment: Experiment) -> list[str] | None:
-    """Returns arguments that `parse_experiment` parses to an experiment; None if there are none.
-
-    They name the model, the data and the task, and every setting that differs from what these names stand for.
-
-    >>> arguments_of(get("digits-linear"))[6:]
-    ['--optimizer.learning-rate', '0.001', '--training.epochs', '30', '--training.augmentation.shift', '0.0']
-    """
-    names = {part: getattr(experiment, part).name for part in TABLES}
-    if any(name not in TABLES[part] for part, name in names.items()):  # the caller's own
-        return None
-    base, own, usual = _begun(get(DEFAULT), names), {}, {}
-    for part, name in names.items():
-        own |= {f"{part}.{option}": value for option, value in getattr(experiment, part).options.items()}
-        usual |= {f"{part}.{option}": each.default for option, each in options_of(TABLES[part][name]).items()}
-        usual |= {f"{part}.{option}": value for option, value in getattr(base, part).options.items()}
-    for part in ("optimizer", "training"):
-        own |= _settings_in(getattr(experiment, part), part)
-        usual |= _settings_in(getattr(base, part), part)
-    different = [_argument(name, value, usual[name]) for name, value in own.items() if value != usual[name]]
-    seed = ["--seed", str(experiment.seed)] if experiment.seed != base.seed else []
-    named = itertools.chain(*((f"--{part}.name", name) for part, name in names.items()))
-    arguments = [*named, *itertools.chain(*different), *seed]
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            parsed = parse_experiment(arguments)[0]
-    except (ValueError, SystemExit):  # a value that no argument can be
-        return None
-    return arguments if _completed(parsed) == _completed(experiment) else None
-
-
-def _settings_in(tree: Any, prefix: str) -> dict[str, Any]:
-    """Returns the fields of nested dataclasses by their dotted names."""
-    out: dict[str, Any] = {}
-    for field in dataclasses.fields(tree):
-        name, value = f"{prefix}.{field.name}", getattr(tree, field.name)
-        out |= _settings_in(value, name) if dataclasses.is_dataclass(value) else {name: value}
-    return out
-
-
-def _argument(name: str, value: Any, usual: Any) -> list[str]:
-    """Returns the argument that sets an option, whose default is `usual`.
-
-    It is `--no-NAME` for False where the default is True or False, and has one text for each entry of a tuple.
-    """
-    group, _, last = name.replace("_", "-").rpartition(".")
-    if isinstance(value, bool) and isinstance(usual, bool):
-        return [f"--{group}.{last}" if value else f"--{group}.no-{last}"]
-    return [f"--{group}.{last}", *map(str, value if isinstance(value, tuple | list) else (value,))]
-
-
-def _completed(experiment: Experiment) -> dict[str, Any]:
-    """Returns the settings of an experiment with the defaults of all options."""
-    whole = {part: with_defaults(getattr(experiment, part), table) for part, table in TABLES.items()}
-    return dataclasses.replace(experiment, **whole).to_json()
 
 
 def _stored(run: Path) -> Path:

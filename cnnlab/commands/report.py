@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def _commands(runs: Sequence[str]) -> list[str] | None:
     """Returns the commands that train runs again; None if one has settings that no command line has."""
-    from cnnlab.commands.options import arguments_of
+    from cnnlab.commands.arguments import arguments_of
     from cnnlab.training.run import EXPERIMENT, read_experiment
 
     lines = []

@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 import cnnlab
-from cnnlab.commands.options import arguments_of, parse_experiment
+from cnnlab.commands.arguments import arguments_of
+from cnnlab.commands.options import parse_experiment
 from cnnlab.training.experiment import TABLES, with_defaults
 from cnnlab.training.presets import PRESETS
 
