@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from cnnlab.runtime import memory
 from cnnlab.runtime.compile_cache import keep_compilations
 
 # On a CPU jaxlib 0.10 turns convolutions into YNNPACK fusions by default, which are slower than XLA's own convolutions.
@@ -141,7 +142,8 @@ def jit(fn: Callable | None = None, **options) -> Callable:
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return inner[has_wide_vectors()](*args, **kwargs)
         try:
-            return outermost(*args, **kwargs)(*args, **kwargs)
+            with contextlib.nullcontext() if chosen else memory.freed():
+                return outermost(*args, **kwargs)(*args, **kwargs)
         except ValueError as error:  # JAX reports a surrounding trace only here if all arguments are constants
             if "can only be passed to top-level" not in str(error):
                 raise

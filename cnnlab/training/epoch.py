@@ -19,7 +19,7 @@ from rich.console import Console
 
 from cnnlab.data import Examples, epoch_order, training_batches
 from cnnlab.data.columns import EVALUATION_ONLY
-from cnnlab.runtime import compile_cache
+from cnnlab.runtime import compile_cache, memory
 from cnnlab.runtime.compile import jit
 from cnnlab.runtime.devices import shard
 from cnnlab.training.plan import Plan
@@ -57,11 +57,12 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
         key = plans[0].key
     else:
         step, key = jax.vmap(step), jnp.stack([plan.key for plan in plans])
-    if stays(plans[0], mesh):
-        out.print("the training examples stay on the device (--training.resident False sends each batch)")
-        steps = _compile_resident(step, state, plans, key)
-    else:
-        steps = _compile_sending(step, state, plans, key, mesh)
+    with memory.freed():
+        if stays(plans[0], mesh):
+            out.print("the training examples stay on the device (--training.resident False sends each batch)")
+            steps = _compile_resident(step, state, plans, key)
+        else:
+            steps = _compile_sending(step, state, plans, key, mesh)
     folder = compile_cache.keep_compilations()
     action = ", read from" if compile_cache.hits() > before else ", stored in"
     out.print(f"compiled in {time.perf_counter() - started:.1f} s{f'{action} {folder}' if folder else ''}")

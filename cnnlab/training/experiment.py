@@ -135,6 +135,7 @@ class Training:
       orthogonal_layers: names of the layers that the penalty counts; by default all convolutions. The name of a module
         stands for all convolutions and dense layers inside.
       accumulate: number of steps whose gradients are averaged for one update.
+      remat: whether the backward pass computes the activations inside each layer again: less memory for more time.
       evaluation_batch_size: number of examples in a batch of evaluation.
       save_minutes: minutes between two saves during a long epoch.
       resident: whether the training examples stay on the device, where one program takes many steps; by default they
@@ -154,6 +155,7 @@ class Training:
     orthogonality: float = 0.0
     orthogonal_layers: tuple[str, ...] = ()
     accumulate: int = 1
+    remat: bool = False
     evaluation_batch_size: int = 256
     save_minutes: float = 10.0
     resident: bool | None = None

@@ -250,6 +250,7 @@ def step_function(plan: Plan) -> Step:
         "trainable": plan.experiment.optimizer.trainable,
         "penalty": plan.penalty,
         "ema": plan.training.ema,
+        "remat": plan.training.remat,
     }
     return lambda state, batch, key: train_step(state, batch, key=key, **options)
 

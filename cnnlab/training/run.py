@@ -112,7 +112,8 @@ def may_change() -> set[str]:
 
     They include the paths of the data, because digests of the splits identify the data.
     """
-    return {"training.epochs", "training.save_minutes", "training.resident", *(f"data.{name}" for name in places())}
+    own = {"training.epochs", "training.save_minutes", "training.resident", "training.remat"}
+    return own | {f"data.{name}" for name in places()}
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The training step, a pure function that serves every task, network and number of devices."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from flax import struct
 from cnnlab import nn as cnn
 from cnnlab.data import as_float
 from cnnlab.nn import frozen
+from cnnlab.nn.rematerialise import rematerialised
 from cnnlab.runtime.compile import jit
 from cnnlab.tasks import Task
 
@@ -90,6 +92,7 @@ def train_step(
     trainable: tuple[str, ...] = (),
     penalty: Penalty | None = None,
     ema: float | None = None,
+    remat: bool = False,
 ) -> tuple[State, Metrics]:
     """Computes one gradient step and returns the new state and the step's metrics.
 
@@ -104,6 +107,7 @@ def train_step(
       trainable: layers whose parameters get gradients; by default all.
       penalty: function of the parameters that is added to the loss; by default nothing is added.
       ema: decay of the moving average of all variables; by default there is no average.
+      remat: whether the backward pass computes the activations inside each layer again, which saves memory.
 
     Returns:
       `(state, {"loss", "grad_norm"})`; the loss is the weighted mean over the batch, plus the penalty.
@@ -113,7 +117,7 @@ def train_step(
 
     def objective(params):
         params = frozen.hold(params, trainable)
-        with frozen.frozen_batch_norms(trainable):
+        with frozen.frozen_batch_norms(trainable), rematerialised() if remat else contextlib.nullcontext():
             logits, stats = cnn.apply(
                 network,
                 {"params": params, **state.stats},
