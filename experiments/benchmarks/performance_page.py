@@ -1,7 +1,7 @@
 """Writes the pages of the measurements: python performance_page.py
 
-docs/performance.md shows docs/performance.json, which layers.py measures, and docs/devices.md the files of docs/devices,
-which device_report.py writes.
+docs/performance.md shows docs/performance.json, which layers.py measures. The last section of docs/devices.md shows the
+files of docs/devices, which device_report.py writes; the text above it is written by hand.
 """
 
 import json
@@ -18,6 +18,7 @@ def page(table: dict) -> str:
         "# Performance of convolutions",
         "",
         "Written by `experiments/benchmarks/performance_page.py` from `performance.json`.",
+        "GPUs, precision and many cores have [a page of their own](devices.md).",
         "",
         "## Layers",
         "",
@@ -46,39 +47,14 @@ def page(table: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-PRECISION = """\
-# Accelerators and many cores
-
-Written by `experiments/benchmarks/performance_page.py`.
-
-## Precision and determinism
-
-- **float32 is the default.** On NVIDIA's GPUs JAX multiplies float32 numbers in TF32 by default, which rounds the factors
-  to 10 bits of mantissa and adds in float32. cnnlab leaves this default: it is what PyTorch does for convolutions.
-  `JAX_DEFAULT_MATMUL_PRECISION=highest cnnlab train` multiplies in full float32. On a CPU there is no TF32.
-- **`--training.precision bfloat16`** computes the network in bfloat16, and keeps parameters, batch norm's statistics and
-  losses in float32. It needs no loss scaling, because bfloat16 has the exponents of float32.
-- **Measurements are never rounded to TF32**: the filters of `cnnlab.ops`, distortions and averages over passes ask for
-  the highest precision.
-- **A resumed run has the same bits on a CPU.** On a GPU sums by atomic additions depend on the order of the threads, and
-  XLA times several kernels and takes the fastest, which may be another one in the next process.
-  `XLA_FLAGS=--xla_gpu_deterministic_ops=true cnnlab train` excludes both. The tests on a device set this option and
-  check that a resumed run ends with the same bits; what the option costs has not been measured.
-- **Compiled programs are kept** in `~/.cache/cnnlab/compiled`. JAX stores XLA's choices of GPU kernels beside them.
-
-## Measured devices
-
-`device_report.py` measures everything below in one run of at most ten minutes. A ratio is the time of the fastest variant
-of PyTorch divided by cnnlab's, both warm, by medians: above 1, cnnlab is faster. The share of the peak is the rate of
-multiply-adds divided by that of the device's data sheet (`roofline.py` names the sheets); the share of the roofline
-also counts the bytes that the program reads and writes.
-"""
+BEGIN, END = "<!-- devices -->", "<!-- end of devices -->"
 
 
-def devices_page(reports: Iterable[Mapping[str, Any]]) -> str:
-    """Returns the page of the reports of devices, as Markdown; without a report it says that there is none."""
-    sections = [_device(report) for report in reports]
-    return "\n".join([PRECISION, *(sections or ["No accelerator has been measured with this report yet.\n"])])
+def with_devices(text: str, reports: Iterable[Mapping[str, Any]]) -> str:
+    """Returns a page with a section for each device between its two markers; without a report it says so."""
+    sections = [_device(report) for report in reports] or ["No accelerator has been measured with this report yet.\n"]
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return "\n".join([f"{before}{BEGIN}", *sections, END]) + after
 
 
 def _device(report: Mapping[str, Any]) -> str:
@@ -122,4 +98,5 @@ def stored_reports(folder: Path = DOCS / "devices") -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     (DOCS / "performance.md").write_text(page(json.loads((DOCS / "performance.json").read_text())))
-    (DOCS / "devices.md").write_text(devices_page(stored_reports()))
+    devices = DOCS / "devices.md"
+    devices.write_text(with_devices(devices.read_text(), stored_reports()))
