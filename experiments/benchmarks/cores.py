@@ -24,7 +24,7 @@ import tyro
 from mc_dropout import NETWORKS, cnnlab_calls, torch_calls
 from networks import ROWS, Row
 from PIL import Image
-from timing import OFF, Options, device, median_ms, process
+from timing import OFF, Options, Recording, device, median_ms, process
 
 from cnnlab.data.streaming import ImageFiles
 
@@ -181,6 +181,22 @@ def _row(work: str, network: str, files: int, table: dict[str, dict[str, float]]
     return fields | ({"ratio": {n: round(peer[n] / ms, 3) for n, ms in own.items()}} if peer else {})
 
 
+def record(rows: list[dict[str, Any]], recording: Recording) -> None:
+    """Stores the times of all rows if `recording` asks for it."""
+    for row in rows:
+        times = {f"{library} on {n} cores (ms)": ms for library, each in row["ms"].items() for n, ms in each.items()}
+        recording.add(row["name"], times, group="speed")
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Prints the speed-up and the ratio of all rows."""
+    for row in rows:
+        print(row["name"])
+        for key in ("speedup", "ratio"):
+            if key in row:
+                print(f"  {key:>8}  " + "  ".join(f"{n} cores {value:6.2f}" for n, value in row[key].items()))
+
+
 def main(
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     cores: tuple[int, ...] = (),
@@ -215,17 +231,11 @@ def main(
         cores or counts(), network=network, batch=batch, files=files, rounds=rounds, seconds=seconds, peers=peers
     )
     report = {"rows": own, "device": device()}
-    for fields in own:
-        times = {f"{library} on {n} cores (ms)": ms for library, each in fields["ms"].items() for n, ms in each.items()}
-        recording.add(fields["name"], times, group="speed")
+    record(own, recording)
     if json_only:
         print(json.dumps(report))
-        return report
-    for fields in own:
-        print(fields["name"])
-        for key in ("speedup", "ratio"):
-            if key in fields:
-                print(f"  {key:>8}  " + "  ".join(f"{n} cores {value:6.2f}" for n, value in fields[key].items()))
+    else:
+        show(own)
     return report
 
 
