@@ -91,11 +91,11 @@ def small_sizes() -> Sizes:
     """Returns sizes that let the whole report run on a CPU in a minute; their figures mean nothing."""
     lenet5 = ROWS["lenet5"]._replace(batch=4)
     low = lenet5._replace(network=cnnlab.create_model("lenet5", num_classes=10, dtype=jnp.bfloat16))
-    network = cnnlab.create_model("unet", num_classes=10, width=2, up="transposed")
-    unet = ROWS["unet"]._replace(network=network, size=(32, 32, 3), batch=2, twin=("UNet", 2, 10))
+    network = cnnlab.create_model("unet", num_classes=10, width=2, depth=1, up="transposed")
+    unet = ROWS["unet"]._replace(network=network, size=(32, 32, 3), batch=2, twin=("UNet", 2, 10, 1))
     return Sizes(
         **{"rounds": 1, "seconds": 0.0, "epochs": 1, "steps": 2, "seeds": 2, "batch": 2, "passes": (3,), "side": 64},
-        **{"small": (lenet5,), "large": low, "compiled": (lenet5,), "unet": unet, "sheet": (2, 2, 64, 32, 2)},
+        **{"small": (lenet5,), "large": low, "compiled": (lenet5,), "unet": unet, "sheet": (2, 1, 64, 32, 2)},
         yolo={"yolo_small": (32, {"width": 4, "stage_sizes": (1, 2), "stride": 8})},
         tests=("tests/test_quoting.py",),
         cores={"network": "lenet5", "batch": 2, "files": 4, "rounds": 1, "seconds": 0.0},
@@ -355,7 +355,7 @@ def device_tests(sizes: Sizes, seconds: float = 115.0) -> Rows:
     """Runs the marked tests on the device, for at most two minutes."""
     platform = jax.devices()[0].platform
     environment = os.environ | {"CNNLAB_TEST_PLATFORM": "cuda" if platform == "gpu" else platform}
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *sizes.tests]
+    command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", *sizes.tests]
     started, cut = time.perf_counter(), False
     try:
         root = Path(__file__).parents[2]

@@ -35,7 +35,7 @@ def settle(parts: str) -> None:
             raise OSError(f"glibc refuses mallopt of {part}")
     if "pages" in parts:
         large = 1 << 21
-        start = libc.sbrk(0) // large * large
+        start = -(-libc.sbrk(0) // large) * large
         reserved = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
         libc.free(libc.malloc(reserved))  # the heap's end grows, and no page of it is touched
         if libc.madvise(start, libc.sbrk(0) - start, 14):  # MADV_HUGEPAGE

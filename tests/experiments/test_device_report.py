@@ -44,13 +44,28 @@ def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-@pytest.mark.parametrize("case", ["small", "resnet50", "sheets", "rates"])
-def test_a_case_yields_rows_that_are_json(case):
+@pytest.mark.parametrize("case", ["resnet50", "unet", "yolo", "mc-dropout", "rates"])
+def test_a_case_yields_rows_that_are_json(case, monkeypatch):
+    monkeypatch.setattr(device_cases, "NETWORKS", dict(list(device_cases.NETWORKS.items())[:1]))
     sizes = dataclasses.replace(device_cases.small_sizes(), peers=False)
     rows = list(device_cases.CASES[case].measure(sizes))
     assert rows == json.loads(json.dumps(rows))
     assert all(row["name"] and all(value > 0 for value in row["facts"].values()) for row in rows)
     assert all(row["ms"]["cnnlab"] > 0 for row in rows if "ms" in row)
+
+
+def test_the_start_is_timed_by_what_the_command_prints(tmp_path, monkeypatch):
+    command = tmp_path / "python"
+    command.write_text("#!/bin/sh\necho 'compiled in 1 s'; sleep 0.3; echo 'epoch 1/6  loss 1'; echo 'epoch 2/6'\n")
+    command.chmod(0o700)
+    monkeypatch.setattr(device_cases.sys, "executable", str(command))
+    first, second = device_cases.start(device_cases.small_sizes())
+    assert (first["name"], second["name"]) == ("cnnlab train, first run", "cnnlab train, second run")
+    facts = first["facts"]
+    assert 0 <= facts["compiled after s"] < facts["first epoch after s"] - 0.2 < facts["in all s"]
+    command.write_text("#!/bin/sh\necho 'no such data'; exit 2\n")
+    with pytest.raises(RuntimeError, match="cnnlab train ended with 2: no such data"):
+        next(device_cases.start(device_cases.small_sizes()))
 
 
 def test_ten_seeds_at_once_are_counted_in_times_of_one(monkeypatch):
