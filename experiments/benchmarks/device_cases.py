@@ -165,6 +165,7 @@ def start(sizes: Sizes) -> Rows:
             command = [sys.executable, "-m", "cnnlab", "train", "--training.epochs", str(sizes.epochs)]
             command += ["--run-dir", f"{folder}/{number}"]
             environment = os.environ | {"PYTHONUNBUFFERED": "1", "JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
+            environment.pop("XLA_PYTHON_CLIENT_PREALLOCATE", None)  # the command runs as it is
             started, reached, lines = time.perf_counter(), {}, []
             with subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

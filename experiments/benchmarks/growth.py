@@ -70,7 +70,6 @@ SWEEPS: dict[str, Sweep] = {
     "passes": Sweep("T", (1, 5, 10, 20, 50, 100), passes_point),
 }
 
-
 ON_CORES: dict[str, Any] = {"network": "keras_mnist", "batch": None, "files": 128, "rounds": 3, "seconds": 0.5}
 """Options of the sweep over cores."""
 
@@ -96,9 +95,7 @@ def main(
         recording: whether the results are stored.
     """
     rows = []
-    for name in sweeps:
-        if name == "cores":
-            continue
+    for name in [sweep for sweep in sweeps if sweep != "cores"]:
         values = SWEEPS[name].values[:points]
         built = {str(value): SWEEPS[name].build(value) for value in values}
         times = take_turns({value: call for value, (call, _) in built.items()}, rounds=rounds, repeats=3)
