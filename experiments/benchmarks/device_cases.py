@@ -512,6 +512,7 @@ def _torch_step(row: Row, steps: int, how: str, *, precision: str) -> Callable[[
             graph.replay()
         synchronise()
 
+    replay.step = step  # the graph's tensors must live as long as it does
     return replay
 
 

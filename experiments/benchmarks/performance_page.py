@@ -86,6 +86,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     also += [f"{name} has failed" for name in row.get("failed", ())] + [
         f"failed: `{name}`" for name in row.get("failures", ())
     ]
+    also += [row["cut"]] if "cut" in row else []
     own = f"{times['cnnlab']:g}" if "cnnlab" in times else ""
     ratio = f"{row['ratio']:.2f}" if row.get("ratio") else ""
     return [text.replace("|", "/") for text in (row["name"], own, fastest, ratio, ", ".join(also), row["date"])]
