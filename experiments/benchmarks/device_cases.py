@@ -83,7 +83,10 @@ class Sizes:
         default_factory=lambda: {"network": "keras_mnist", "batch": None, "files": 128, "rounds": 2, "seconds": 0.3}
     )
     pages: Mapping[str, Any] = dataclasses.field(
-        default_factory=lambda: {"rounds": 1, "seconds": 0.5, "networks": ("keras_mnist",)}
+        default_factory=lambda: {
+            **{"rounds": 1, "seconds": 0.5, "networks": ("keras_mnist",)},
+            "settings": ("none", "hugetlb", "mmap_max", "trim_threshold", "arena_max", "tcache_count", "all"),
+        }
     )
 
 
@@ -415,7 +418,7 @@ CASES: dict[str, Case] = {
     "small, torch.compile": Case(small_compiled, 100),
     "resnet50, torch.compile": Case(large_compiled, 100),
     "cores": Case(on_many_cores, 240),
-    "large pages": Case(memory_settings, 400),
+    "large pages": Case(memory_settings, 500),
 }
 """The cases in the order in which they run."""
 
