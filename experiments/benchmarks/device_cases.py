@@ -118,7 +118,7 @@ class Case(NamedTuple):
     seconds: float
 
 
-def compared(name: str, builders: Mapping[str, Build], *, images: int, sizes: Sizes, **facts: Any) -> dict[str, Any]:
+def compared(name: str, builders: Mapping[str, Build], *, images: int, sizes: Sizes) -> dict[str, Any]:
     """Builds every variant, times them in turns and returns their row; a peer that fails is named in it.
 
     Args:
@@ -126,7 +126,6 @@ def compared(name: str, builders: Mapping[str, Build], *, images: int, sizes: Si
       builders: functions that build the call of each variant.
       images: images of a call.
       sizes: number and length of the turns.
-      **facts: other fields of the row.
 
     Raises:
       Exception: cnnlab's own variant failed.
@@ -145,10 +144,18 @@ def compared(name: str, builders: Mapping[str, Build], *, images: int, sizes: Si
         else:
             first[variant] = round(time.perf_counter() - started, 2)
     times = take_turns(ready, rounds=sizes.rounds, seconds=sizes.seconds, warm=1)
-    row = timing.row(name, times, images=images, own=OWN) | {"first_call_s": first, **facts}
+    row = timing.row(name, times, images=images, own=OWN) | {"first_call_s": first}
     row.pop("skipped", None)
-    row["facts"] = {"images/s": round(1000 * images / times["cnnlab"])} | facts.get("facts", {})
+    row["facts"] = {"images/s": round(1000 * images / times["cnnlab"])}
     return row | ({"failed": failed} if failed else {})
+
+
+def attempted(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Returns the row that a function measures, or one that names its error, so that the next network goes on."""
+    try:
+        return measure()
+    except Exception as error:
+        return {"name": name, "failed": {"cnnlab": summarised(error)}}
 
 
 def summarised(error: BaseException) -> str:
@@ -206,7 +213,7 @@ def compilation(sizes: Sizes) -> Rows:
 def small(sizes: Sizes) -> Rows:
     """Trains small networks whose images stay on the device."""
     for row in sizes.small:
-        yield _small(row, sizes, _torch_ways(row, sizes.steps, sizes, compiled=False))
+        yield attempted(_train(row), functools.partial(_small, row, sizes))
 
 
 def small_compiled(sizes: Sizes) -> Rows:
@@ -214,11 +221,14 @@ def small_compiled(sizes: Sizes) -> Rows:
     for row in sizes.small:
         ways = _torch_ways(row, sizes.steps, sizes, compiled=True)
         if ways:
+            name = f"{_train(row)}, torch.compile"
             builders = {"cnnlab": functools.partial(scanned, row, sizes.steps)} | ways
-            yield compared(f"{_train(row)}, torch.compile", builders, images=sizes.steps * row.batch, sizes=sizes)
+            images = sizes.steps * row.batch
+            yield attempted(name, functools.partial(compared, name, builders, images=images, sizes=sizes))
 
 
-def _small(row: Row, sizes: Sizes, peers: Mapping[str, Build]) -> dict[str, Any]:
+def _small(row: Row, sizes: Sizes) -> dict[str, Any]:
+    peers = _torch_ways(row, sizes.steps, sizes, compiled=False)
     builders = {
         "cnnlab": functools.partial(scanned, row, sizes.steps),
         "cnnlab sent": functools.partial(sent, row, sizes.steps),
@@ -272,45 +282,50 @@ def unet(sizes: Sizes) -> Rows:
     ):
         ways = {"cnnlab": own, "flax": flax} | (peers(compiled=False) if has_torch(sizes) else {})
         builders = {way: functools.partial(build, row) for way, build in ways.items()}
-        yield compared(name, builders, images=row.batch, sizes=sizes)
+        yield attempted(name, functools.partial(compared, name, builders, images=row.batch, sizes=sizes))
 
 
 def yolo(sizes: Sizes) -> Rows:
     """Detects objects on one photo at a time, from its pixels to its boxes."""
+    for name, (side, options) in sizes.yolo.items():
+        title = f"{name}, {side}x{side}, boxes included"
+        yield attempted(title, functools.partial(_detector, title, name, side, options, sizes))
+
+
+def _detector(title: str, name: str, side: int, options: dict, sizes: Sizes) -> dict[str, Any]:
     from yolo import make, peers
 
-    for name, (side, options) in sizes.yolo.items():
-        images = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
-        trained = make(name, side, images, **options)
+    images = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    trained = make(name, side, images, **options)
+    ways, failed = {}, {}
+    try:
+        ways = peers(trained, images, compiled=False) if has_torch(sizes) else {}
+    except Exception as error:
+        failed = {"failed": {"torch": summarised(error)}}
+    ways["cnnlab"] = lambda: jax.device_get(cnnlab.predict(trained, images)) and None
+    return compared(title, _built(ways), images=1, sizes=sizes) | failed
 
-        def own(trained=trained, images=images) -> Callable[[], None]:
-            return lambda: jax.device_get(cnnlab.predict(trained, images)) and None
 
-        ways, failed = {}, {}
-        try:
-            ways = peers(trained, images, compiled=False) if has_torch(sizes) else {}
-        except Exception as error:
-            failed = {"failed": {"torch": summarised(error)}}
-        builders = {way: functools.partial(lambda call: call, call) for way, call in ways.items()}
-        yield (
-            compared(f"{name}, {side}x{side}, boxes included", {"cnnlab": own} | builders, images=1, sizes=sizes)
-            | failed
-        )
+def _built(ways: Mapping[str, Callable[[], None]]) -> dict[str, Build]:
+    return {name: lambda call=call: call for name, call in ways.items()}
 
 
 def mc_dropout(sizes: Sizes) -> Rows:
     """Times MC-Dropout against the number of passes."""
-    largest = max([t for t in sizes.passes if t < 100], default=None)
-    for name, (model, options) in NETWORKS.items():
+    for name in NETWORKS:
         for t in sizes.passes:
-            many, once = cnnlab_calls(model, options, batch=sizes.batch, passes=t)
-            builders = {"cnnlab": lambda call=many: call, "one pass": lambda call=once: call}
-            if has_torch(sizes) and t == largest:
-                peers = functools.partial(torch_calls, model, options, batch=sizes.batch, passes=t)
-                builders["torch loop"] = lambda peers=peers: peers()["torch loop"]
-            fields = compared(f"MC-Dropout, {name}, T {t}", builders, images=sizes.batch, sizes=sizes)
-            cost = fields["ms"]["cnnlab"] / fields["ms"]["one pass"]
-            yield fields | {"facts": {"passes": round(cost, 2)}}
+            title = f"MC-Dropout, {name}, T {t}"
+            yield attempted(title, functools.partial(_passes, title, name, t, sizes))
+
+
+def _passes(title: str, name: str, t: int, sizes: Sizes) -> dict[str, Any]:
+    model, options = NETWORKS[name]
+    many, once = cnnlab_calls(model, options, batch=sizes.batch, passes=t)
+    builders = _built({"cnnlab": many, "one pass": once})
+    if has_torch(sizes) and t == max((t for t in sizes.passes if t < 100), default=None):
+        builders["torch loop"] = lambda: torch_calls(model, options, batch=sizes.batch, passes=t)["torch loop"]
+    fields = compared(title, builders, images=sizes.batch, sizes=sizes)
+    return fields | {"facts": {"passes": round(fields["ms"]["cnnlab"] / fields["ms"]["one pass"], 2)}}
 
 
 def sheets(sizes: Sizes) -> Rows:
@@ -326,7 +341,7 @@ def sheets(sizes: Sizes) -> Rows:
     if has_torch(sizes):
         loop = functools.partial(torch_windows, rows=rows, columns=columns, passes=passes)
         ways = torch_variants(loop, width, depth, image / np.float32(255), compiled=False)
-        builders |= {way: functools.partial(lambda call: call, call) for way, call in ways.items()}
+        builders |= _built(ways)
     number = len(rows.starts) * len(columns.starts)
     fields = compared(f"U-Net {width}, {side}x{side} in {number} windows, T {passes}", builders, images=1, sizes=sizes)
     yield fields | {"facts": {"windows/s": round(1000 * number / fields["ms"]["cnnlab"], 1)}}
@@ -343,7 +358,7 @@ def rates(sizes: Sizes) -> Rows:
         a = jax.random.normal(jax.random.key(0), (side, side), dtype)  # products of zeros would be faster
         product = jax.jit(functools.partial(jnp.matmul, precision=precision))
         ms = _alone(functools.partial(product, a, a), sizes)
-        facts = {"TFLOP/s": round(2 * side**3 / ms / 1e9, 2)} | _shares(side**3, ms, kind)
+        facts = {"TFLOP/s": float(f"{2 * side**3 / ms / 1e9:.3g}")} | _shares(side**3, ms, kind)
         yield {"name": f"product of {side}² matrices, {label}", "facts": facts}
     a = jnp.ones((side, side, 4), jnp.float32)
     copy = jax.jit(lambda x: x + 1)

@@ -89,6 +89,16 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on():
         device_cases.compared("row", {"cnnlab": broken}, images=1, sizes=sizes)
 
 
+def test_a_network_that_fails_is_named_and_the_next_one_goes_on(monkeypatch):
+    sizes = dataclasses.replace(device_cases.small_sizes(), peers=False)
+    monkeypatch.setattr(device_cases, "_small", lambda row, _: {"name": "good"} if row.batch == 1 else 1 / 0)
+    rows = device_cases.small(dataclasses.replace(sizes, small=(sizes.large, sizes.large._replace(batch=1))))
+    failed, good = rows
+    assert failed["name"] == "train step, lenet5, 28x28, batch 4"
+    assert failed["failed"] == {"cnnlab": "ZeroDivisionError: division by zero"}
+    assert good == {"name": "good"}
+
+
 def test_every_row_is_printed_and_stored_and_a_failed_case_does_not_end_the_report(within, tmp_path, capsys):
     cases = {
         "good": (lambda _: iter([{"name": "a", "ms": {"cnnlab": 1.0}}, {"name": "b", "facts": {"s": 2}}]), 10),
