@@ -10,10 +10,20 @@ import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Tests compile much and compute little, so they are faster without LLVM's optimisations. `XLA_FLAGS= pytest` switches
-# the optimisations on.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+PLATFORM = os.environ.get("CNNLAB_TEST_PLATFORM", "cpu")
+# What the tests expect of a CPU holds on an accelerator by two rules: float32 products are not rounded to TF32 or
+# bfloat16, and a GPU adds in a fixed order and chooses its kernels without timing them.
+EXACT = {"JAX_PLATFORMS": f"{PLATFORM},cpu", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+SETTINGS = {
+    # Tests compile much and compute little, so they are faster without LLVM's optimisations. `XLA_FLAGS= pytest`
+    # switches the optimisations on.
+    "cpu": {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    "cuda": EXACT | {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+}
+if PLATFORM != "cpu":
+    os.environ.pop("JAX_PLATFORMS", None)
+for name, value in SETTINGS.get(PLATFORM, EXACT).items():
+    os.environ.setdefault(name, value)
 # Tests compile the same small programs many times. One cache folder serves all workers and subprocesses.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -30,6 +40,13 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = 30_000
+
+
+def pytest_collection_modifyitems(items):
+    """Skips the tests that hold on a CPU alone, each by the reason of its marker, where another platform is tested."""
+    for item in items if PLATFORM != "cpu" else ():
+        if marker := item.get_closest_marker("cpu_only"):
+            item.add_marker(pytest.mark.skip(reason=f"on a CPU only: {marker.args[0]}"))
 
 
 @pytest.fixture(autouse=True, scope="module")

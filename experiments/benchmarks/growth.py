@@ -1,4 +1,4 @@
-"""Time and memory against batch, image size, depth and passes: are they straight lines?
+"""Time and memory against batch, image size, depth and passes: are they straight lines? And time against cores.
 
     python experiments/benchmarks/growth.py [--json] [--output runs/growth] [--record]
 
@@ -7,14 +7,19 @@ first Keras network. Memory is what the compiled program needs beside its argume
 `off_line` is the largest distance of a point from the straight line, of time and of memory, as a share of the largest
 value.
 
+`--sweeps cores` compares train step, inference, MC-Dropout and reading photos on 1, 2, 4, ... cores with PyTorch on as
+many (`cores.py`), and draws nothing.
+
 Time and memory grow in proportion to batch, pixels and depth, and passes cost next to nothing.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import cores as many_cores
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,27 +70,32 @@ SWEEPS: dict[str, Sweep] = {
     "passes": Sweep("T", (1, 5, 10, 20, 50, 100), passes_point),
 }
 
+ON_CORES: dict[str, Any] = {"network": "keras_mnist", "batch": None, "files": 128, "rounds": 3, "seconds": 0.5}
+"""Options of the sweep over cores."""
+
 
 def main(
     sweeps: tuple[str, ...] = tuple(SWEEPS),
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
     points: int | None = None,
     rounds: int = 5,
+    cores: tuple[int, ...] = (),
     output: Path = Path("runs/growth"),
     recording: Options = OFF,
 ) -> dict:
     """Times every point, prints a table or JSON, and draws the figure.
 
     Args:
-        sweeps: names of the sweeps.
+        sweeps: names of the sweeps; `cores` is one of them.
         json_only: print one JSON object.
         points: number of points of each sweep, the smallest ones.
         rounds: turns of every point.
+        cores: numbers of cores; by default 1, 2, 4, ... and all that the process may use.
         output: folder of the figure.
         recording: whether the results are stored.
     """
     rows = []
-    for name in sweeps:
+    for name in [sweep for sweep in sweeps if sweep != "cores"]:
         values = SWEEPS[name].values[:points]
         built = {str(value): SWEEPS[name].build(value) for value in values}
         times = take_turns({value: call for value, (call, _) in built.items()}, rounds=rounds, repeats=3)
@@ -98,9 +108,15 @@ def main(
         metrics |= {f"{SWEEPS[name].unit} {value} (MB)": megabytes for value, megabytes in memory.items()}
         metrics |= dict(zip(("off_line of time", "off_line of memory"), off, strict=True))
         recording.add(f"growth, {name}", metrics, group="speed")
-    output.mkdir(parents=True, exist_ok=True)
-    _draw(rows).savefig(output / "growth.png", bbox_inches="tight")
-    report = {"rows": rows, "device": device()}
+    if rows:
+        output.mkdir(parents=True, exist_ok=True)
+        _draw(rows).savefig(output / "growth.png", bbox_inches="tight")
+    scaling = []
+    if "cores" in sweeps:
+        peers = {"peers": importlib.util.find_spec("torch") is not None} | ON_CORES
+        scaling = many_cores.measure(cores or many_cores.counts(), **peers)
+        many_cores.record(scaling, recording)
+    report = {"rows": rows + scaling, "device": device()}
     if json_only:
         print(json.dumps(report))
         return report
@@ -109,7 +125,9 @@ def main(
         for key, off in zip(("ms", "megabytes"), fields["off_line"], strict=True):
             values = "  ".join(f"{value:8.1f}" for value in fields[key].values())
             print(f"{key:>12}  {values}   off the line by {off:.1%} at most")
-    print(output / "growth.png")
+    many_cores.show(scaling)
+    if rows:
+        print(output / "growth.png")
     return report
 
 

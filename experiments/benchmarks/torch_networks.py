@@ -7,6 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cuda":
+    torch.set_float32_matmul_precision("high")  # TF32, as XLA by default
 
 
 def synchronise() -> None:

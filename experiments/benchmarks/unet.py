@@ -87,23 +87,29 @@ def torch_network(width: int, depth: int):
 
 
 def torch_variants(make: Callable, width: int, depth: int, images: np.ndarray, *, compiled: bool) -> Variants:
-    """Builds a call by `make(network, images)` for PyTorch eager, channels-last and, if asked for, compiled."""
-    import torch
+    """Builds a call by `make(network, images)` for PyTorch eager, channels-last and, if asked for, compiled.
 
-    x = torch.tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    last = torch.channels_last
+    It runs on a GPU if PyTorch has one.
+    """
+    import torch
+    from torch_networks import DEVICE, synchronise
+
+    x = torch.tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(DEVICE)
+    last, build = torch.channels_last, lambda: torch_network(width, depth).to(DEVICE)
     variants = {
-        "torch eager": make(torch_network(width, depth), x),
-        "torch channels-last": make(torch_network(width, depth).to(memory_format=last), x.to(memory_format=last)),
+        "torch eager": make(build(), x),
+        "torch channels-last": make(build().to(memory_format=last), x.to(memory_format=last)),
     }
-    return variants | ({"torch.compile": make(torch.compile(torch_network(width, depth)), x)} if compiled else {})
+    variants |= {"torch.compile": make(torch.compile(build()), x)} if compiled else {}
+    return {name: lambda call=call: (call(), synchronise())[1] for name, call in variants.items()}
 
 
 def torch_step(model, x, *, masks: np.ndarray) -> Callable[[], None]:
     """Returns a call of PyTorch's train step."""
     import torch
 
-    y, optimizer = torch.tensor(masks, dtype=torch.int64), torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    y = torch.tensor(masks, dtype=torch.int64, device=x.device)
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -124,7 +130,7 @@ def torch_windows(model, x, *, rows, columns, passes: int) -> Callable[[], None]
 
     @torch.inference_mode()
     def run() -> None:
-        mean, variance = torch.zeros(2, 2, *x.shape[2:])
+        mean, variance = torch.zeros(2, 2, *x.shape[2:], device=x.device)
         for i, top in enumerate(rows.starts):
             for j, left in enumerate(columns.starts):
                 (a, b), (c, d) = rows.used(i), columns.used(j)

@@ -393,20 +393,6 @@ def test_every_benchmarked_network_has_the_parameters_of_its_twin_in_torch():
         assert sum(leaf.size for leaf in jax.tree.leaves(made)) == twin
 
 
-def test_the_accelerators_benchmark_takes_many_steps_a_call_and_one_of_the_large_network(monkeypatch, capsys):
-    module = script("benchmarks/accelerator.py")
-    small = cnnlab.create_model("resnet18", num_classes=10, stem="small", width=8, dtype=module.jnp.bfloat16)
-    monkeypatch.setitem(module.LARGE, "resnet50", module.LARGE["resnet50"]._replace(network=small, size=(16, 16, 3)))
-    options = {"steps": 2, "seeds": 3, "batch": 2, "rounds": 1, "seconds": 0, "peers": False}
-    module.main(json_only=True, networks=("lenet5", "resnet50"), **options)
-    lenet5, resnet50 = json.loads(capsys.readouterr().out)["rows"]
-    assert (lenet5["steps"], lenet5["images"]) == (2, 4)
-    assert set(lenet5["ms"]) == set(module.OWN)
-    assert lenet5["seeds_cost"] == pytest.approx(lenet5["ms"]["cnnlab seeds"] / lenet5["ms"]["cnnlab"], abs=0.02)
-    assert (resnet50["steps"], resnet50["images"]) == (1, 2)
-    assert resnet50["peak_share"] > 0
-
-
 def test_the_mc_dropout_benchmark_prints_its_passes(capsys):
     script("benchmarks/mc_dropout.py").main(json_only=True, rounds=1, repeats=1, peers=False)
     rows = json.loads(capsys.readouterr().out)["rows"]

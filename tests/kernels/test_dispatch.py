@@ -128,6 +128,7 @@ def test_a_batch_over_several_devices_is_not_split_into_groups(monkeypatch):
     assert dispatch._deep(x, k, (1, 1), [(1, 1), (1, 1)]) is None
 
 
+@pytest.mark.cpu_only("reads the program of XLA's CPU backend")
 def test_xla_does_not_fuse_the_input_of_a_kernel_gradient_into_its_transposition():
     def loss(k, x):
         return dispatch.convolution(jnp.tanh(x), k, (1, 1), "SAME", dimension_numbers=NHWC).sum()
@@ -272,6 +273,7 @@ def test_the_maximum_over_overlapping_windows_equals_the_direct_one_in_value_and
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+@pytest.mark.cpu_only("the fast forms, which round otherwise, are for CPUs")
 def test_exact_forms_are_the_definition_also_of_a_program_that_was_compiled_before():
     rng = np.random.default_rng(0)
     x, k = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 16, 16, 64), (3, 3, 64, 64)))

@@ -6,6 +6,8 @@ import scipy.stats
 
 from cnnlab import losses
 
+pytestmark = pytest.mark.device
+
 
 def test_cross_entropy_equals_torch(goldens):
     g = goldens["ce"]

@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from cnnlab import losses
 
+pytestmark = pytest.mark.device
+
 rows = lambda *words: np.array([[float(c) for c in word] for word in words])  # noqa: E731
 # Masks and predictions from the Dice and Tversky tests of Keras 3, losses_test.py
 TRUTH, GUESS = rows("1010", "0101", "1010", "0101"), rows("0101", "1011", "0101", "1011")

@@ -6,6 +6,8 @@ from scipy import signal
 
 from cnnlab.ops import convolve, cross_correlate, depthwise_separable
 
+pytestmark = pytest.mark.device
+
 A = np.array([[1, 2, 0], [3, -1, 4]], np.float32)
 TURNED = [[1, 2], [3, 4]]  # not its own rotation
 

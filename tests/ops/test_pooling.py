@@ -4,6 +4,8 @@ import pytest
 
 from cnnlab.ops import average_pool, max_pool
 
+pytestmark = pytest.mark.device
+
 X = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype(np.float32)
 CASES = [((2, 2), None, 0), ((3, 2), (2, 3), (1, 0)), ((3, 3), 1, 1), ((4, 3), 2, (2, 1))]
 

@@ -28,6 +28,7 @@ def test_static_argnames_and_donation_pass_through():
     assert donated.is_deleted()
 
 
+@pytest.mark.cpu_only("only CPUs have compiler options")
 def test_a_version_without_the_option_compiles_without_it(monkeypatch):
     monkeypatch.setattr(compiling, "_WITHOUT", {"xla_cpu_no_such_option": ""})
     compiling.compiler_options.cache_clear()
@@ -35,6 +36,7 @@ def test_a_version_without_the_option_compiles_without_it(monkeypatch):
     compiling.compiler_options.cache_clear()
 
 
+@pytest.mark.cpu_only("only CPUs have compiler options")
 @pytest.mark.parametrize(
     ("shape", "axes", "large"), [((2000, 500), 0, True), ((2000, 500), 1, False), ((9, 9), 0, False)]
 )
@@ -46,6 +48,7 @@ def test_large_sums_over_all_axes_but_the_last_are_detected_at_any_depth(shape, 
     assert (options == compiling.compiler_options(large_sums=True)) == large
 
 
+@pytest.mark.cpu_only("only CPUs have compiler options")
 @pytest.mark.parametrize("avx512", [True, False])
 def test_programs_may_use_vectors_of_16_where_the_cpu_has_them(avx512, monkeypatch):
     def negative_if_wide(x):
@@ -58,6 +61,7 @@ def test_programs_may_use_vectors_of_16_where_the_cpu_has_them(avx512, monkeypat
     assert jit(lambda x: program(x) + 1)(1) == sign + 1
 
 
+@pytest.mark.cpu_only("only CPUs have compiler options")
 def test_only_a_program_that_wants_vectors_of_16_gets_them():
     def width(fn):
         options = compiling._chosen_options(jax.make_jaxpr(jax.vmap(fn))(jnp.ones(3)).jaxpr)

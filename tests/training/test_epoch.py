@@ -43,6 +43,7 @@ def stopped_in_the_first_epoch(monkeypatch, module):
         yield
 
 
+@pytest.mark.device
 def test_examples_that_stay_on_the_device_train_the_same_network(plain, sent, tmp_path):
     resident = cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True)
     assert_same(resident, sent[0])
@@ -57,6 +58,7 @@ def test_an_epoch_in_parts_trains_the_same_network(plain, sent, tmp_path, monkey
     assert_same(cnnlab.train(over(plain, resident=True), tmp_path / "run", quiet=True), sent[0])
 
 
+@pytest.mark.device
 def test_a_run_stopped_amid_an_epoch_goes_on_with_its_batches_sent(plain, sent, tmp_path, monkeypatch):
     monkeypatch.setattr(epoch, "steps_at_once", lambda *_: 2)
     with stopped_in_the_first_epoch(monkeypatch, loop), pytest.raises(Stopped, match="SIGTERM at step 2"):

@@ -38,6 +38,7 @@ def test_a_moved_run_is_evaluated_in_a_fresh_process_from_its_path_alone(run, tm
     assert json.loads(there.stdout) == pytest.approx(here)
 
 
+@pytest.mark.device
 def test_training_in_pieces_equals_training_at_once(small, tmp_path):
     for epoch in (1, 2, 3):
         cnnlab.train(epochs(small, epoch), tmp_path / "pieces", quiet=True)
@@ -47,6 +48,7 @@ def test_training_in_pieces_equals_training_at_once(small, tmp_path):
     assert [row["epoch"] for row in read_history(tmp_path / "pieces")] == [1, 2, 3]
 
 
+@pytest.mark.device
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small, run, tmp_path):
     again = cnnlab.train(small, tmp_path / "again", quiet=True)
     other = cnnlab.train(dataclasses.replace(small, seed=1), tmp_path / "other", quiet=True)

@@ -27,6 +27,7 @@ def close(a, b, tolerance=1e-6):
     return all(np.allclose(x, y, atol=tolerance) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@pytest.mark.device
 def test_one_sgd_step_of_softmax_regression_equals_the_gradient_by_hand():
     state, batch, step = parts()
     kernel, x = np.asarray(state.params["dense"]["kernel"], np.float64), batch["image"].reshape(6, -1)
@@ -60,6 +61,7 @@ def test_the_dropout_key_is_a_function_of_the_step():
     assert step(state.replace(step=jnp.int32(7)), batch)[1]["loss"] != again
 
 
+@pytest.mark.device
 def test_batch_norm_statistics_move_while_training():
     state, batch, step = parts(name="convnet", stages=((4,),))
     before, after = (jax.tree.leaves(one.stats["batch_stats"]) for one in (state, step(state, batch)[0]))
@@ -67,6 +69,7 @@ def test_batch_norm_statistics_move_while_training():
     assert all((old != new).all() for old, new in zip(before, after, strict=True))
 
 
+@pytest.mark.device
 def test_two_accumulated_halves_equal_the_whole_batch():
     half = [slice(0, 3), slice(3, 6)]
     whole_state, batch, whole = parts(create_optimizer(Optimizer(name="sgd", momentum=0.5), 10))

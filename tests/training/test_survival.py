@@ -126,6 +126,7 @@ def test_a_stopped_run_saves_during_the_epoch_and_resumes_to_the_same_bits(exper
     assert losses[0] == losses[1]
 
 
+@pytest.mark.device
 def test_a_run_stopped_during_a_validation_saves_at_once_and_validates_later(small, tmp_path, monkeypatch):
     cnnlab.train(epochs(small, 3), tmp_path / "whole", quiet=True)
     experiment = epochs(small, 3)
@@ -149,6 +150,17 @@ def test_a_run_stopped_during_a_validation_saves_at_once_and_validates_later(sma
     cnnlab.train(experiment, tmp_path / "run", quiet=True)
     assert equal(latest(tmp_path / "run"), latest(tmp_path / "whole"))
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1, 2, 3]
+
+
+@pytest.mark.device
+def test_a_run_resumed_by_another_process_ends_with_the_bits_of_an_uninterrupted_one(small, tmp_path):
+    text = json.dumps(epochs(small, 1).to_json())
+    code = f"import cnnlab; cnnlab.train(cnnlab.Experiment.from_json({text!r}), {str(tmp_path / 'run')!r}, quiet=True)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in ("run", "whole"):
+        cnnlab.train(epochs(small, 2), tmp_path / name, quiet=True)
+    assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1, 2]
+    assert equal(latest(tmp_path / "run"), latest(tmp_path / "whole"))
 
 
 def test_a_long_epoch_is_saved_before_its_end_and_ends_with_the_same_bits(small, tmp_path, monkeypatch):

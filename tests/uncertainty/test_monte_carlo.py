@@ -20,6 +20,7 @@ def lenet(**options):
     return cnnlab.Trained(network.init(jax.random.key(0), x), network, Classification(), spec), x
 
 
+@pytest.mark.device
 def test_streamed_moments_equal_those_of_the_stored_samples_in_float64():
     def sample(key):
         return {"probs": jax.random.dirichlet(key, jnp.ones(5), (3,)), "value": 1000 + jax.random.normal(key, (2,))}
@@ -51,6 +52,7 @@ def test_entropy_of_certainty_is_0_and_of_ignorance_log_k():
     np.testing.assert_allclose(entropy(jnp.array([[1.0, 0, 0, 0], [0.25] * 4])), [0, np.log(4)], rtol=1e-6)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("chunk", [1, 3, 10])
 def test_the_prediction_does_not_depend_on_the_chunk(chunk):
     trained, x = lenet(dropout=0.5, spatial_dropout=0.2)
@@ -60,6 +62,7 @@ def test_the_prediction_does_not_depend_on_the_chunk(chunk):
         np.testing.assert_allclose(actual[name], expected[name], atol=1e-6)
 
 
+@pytest.mark.device
 def test_the_same_key_gives_the_same_prediction_and_another_key_another():
     trained, x = lenet(dropout=0.5)
     a, b, c = (cnnlab.mc_predict(trained, x, key=jax.random.key(k), num_samples=3).mean for k in (0, 0, 1))
@@ -67,6 +70,7 @@ def test_the_same_key_gives_the_same_prediction_and_another_key_another():
     assert (a != c).any()
 
 
+@pytest.mark.device
 def test_the_mean_over_many_passes_is_the_expectation_by_enumeration():
     class Tiny(nn.Module):
         @nn.compact
@@ -160,6 +164,7 @@ def test_a_mask_that_is_wider_than_what_it_scales_is_computed_as_it_is():
     np.testing.assert_allclose(hoist(fn, jax.random.key(0))[0](jax.random.key(1)), fn(jax.random.key(1)), rtol=1e-5)
 
 
+@pytest.mark.device
 def test_a_skip_around_the_dropout_is_hoisted_too():
     def fn(key):
         early = jnp.sin(jnp.arange(3.0))
