@@ -132,7 +132,7 @@ def _comparisons(root: Path, spec: InputSpec, split: str, options: Options) -> E
     listing = read_comparisons(root)
     parts = None if listing.split is None else listing.split.tolist()
     chosen = _chosen(root, parts, split, len(listing.pairs))
-    files = ImageFiles(root, listing.photos, spec.size, spec.channels, spec.fit)
+    files = ImageFiles(root, listing.photos, **spec.layout)
     columns = pair_columns(files, listing.pairs, chosen, in_memory=_fits(2 * len(chosen), spec, options))
     return Examples(columns, files=np.array([str(root / listing.photos[i]) for i in columns["photo"]], object))
 
@@ -252,7 +252,7 @@ def _only(photo: Objects, known: set[str]) -> Objects:
 
 def _images(root: Path, names: np.ndarray, spec: InputSpec, options: Options) -> np.ndarray | ImageFiles:
     """Returns the images in the network's size, in memory if they fit there."""
-    files = ImageFiles(root, names, spec.size, spec.channels, spec.fit)
+    files = ImageFiles(root, names, **spec.layout)
     return files[:] if _fits(len(names), spec, options) else files
 
 

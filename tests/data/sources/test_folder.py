@@ -394,3 +394,13 @@ def test_tables_of_very_many_columns_or_labels_cost_little(photos):
     with pytest.raises(ValueError, match="has 80,000 labels in 20 rows, which is too many"):
         data.folder(str(photos))
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("decoding", ["fast", "exact"])
+def test_a_network_reads_photos_to_predict_as_its_training_did(tmp_path, decoding):
+    for i in range(20):
+        draw(tmp_path / ("cat", "dog")[i % 2] / f"{i:02}.jpg", seed=i, size=(90, 80))
+    dataset = data.folder(tmp_path, size=16, decoding=decoding)
+    first = dataset["test"]
+    np.testing.assert_array_equal(read_pixels(first.files[0], **dataset.spec.layout), first[[0]]["image"][0])
+    assert dataset.spec.layout["decoding"] == decoding
