@@ -274,7 +274,11 @@ def _check_columns(part: PackedSplit, spec: InputSpec) -> None:
     for name, column in columns.items():
         if np.dtype(column.dtype).kind not in "buif" or not name.isidentifier():
             raise ValueError(f"{name} of {part.name} must hold numbers, found {column.dtype}")
-        if column.shape[0] != columns["image"].shape[0] or min(column.shape) < 0 or (column.rows or 1) < 1:
+        if (
+            column.shape[0] != columns["image"].shape[0]
+            or min(column.shape) < 0
+            or (column.rows is not None and column.rows < 1)
+        ):
             raise ValueError(f"{name} of {part.name} has another number of rows than its images, {column.shape}")
         if (column.rows is not None) != of_pixels(name):
             raise ValueError(f"{name} of {part.name} must{' not' * (not of_pixels(name))} lie in {SUFFIX} files")
