@@ -134,8 +134,8 @@ def _file_digest(path) -> bytes:
 
 
 def _looks(column, places: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns the hash `[n]` uint64 and the standardised grey values `[n, 1024]` of each image; None for files."""
-    if isinstance(column, ImageFiles):
+    """Returns the hash `[n]` uint64 and the standardised grey values `[n, 1024]` of each image; None on disk."""
+    if isinstance(column, ImageFiles | Records):
         return None
     hashes, fine = [], []
     for start in range(0, len(places), _PORTION):
