@@ -9,7 +9,7 @@ import tyro
 from cnnlab.commands.common import AsJson, Directory, Misuse, parse, print_json
 from cnnlab.commands.options import parse_experiment
 from cnnlab.console import console, progress_bar
-from cnnlab.data.pack import check_output
+from cnnlab.data.packing import check_output
 from cnnlab.quoting import for_terminal
 
 

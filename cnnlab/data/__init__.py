@@ -4,7 +4,7 @@ from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
 from cnnlab.data.description import Description, describe
-from cnnlab.data.pack import write_pack
+from cnnlab.data.packing import write_pack
 from cnnlab.data.recordings import read_signals
 from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
 from cnnlab.data.sources.comparisons import comparisons

@@ -29,7 +29,6 @@ from PIL import Image
 from timing import OFF, Options, print_rows, process, row
 
 from cnnlab import data
-from cnnlab.data.pack import write_pack
 from cnnlab.data.streaming import ImageFiles
 
 SIDE = 224
@@ -63,7 +62,7 @@ def main(
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         _write_photos(photos, folder / "photos", number)
-        write_pack(_dataset(folder / "photos"), folder / "pack", column="label")
+        data.write_pack(_dataset(folder / "photos"), folder / "pack", column="label")
         ask = {way: stack.enter_context(process(__file__, "--alone", way, name, name=way)) for way in ways}
         table: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds + 1):

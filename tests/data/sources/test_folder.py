@@ -1,4 +1,5 @@
 import errno
+import threading
 import time
 import tracemalloc
 
@@ -339,6 +340,11 @@ def test_reading_ahead_keeps_order_passes_errors_on_and_stops_with_its_consumer(
     assert len(called) <= 8
     with pytest.raises(ValueError, match="fifty"):
         list(ahead(work, range(100)))
+
+
+def test_reading_ahead_on_two_threads_computes_two_results_at_once_and_keeps_their_order():
+    both = threading.Barrier(2, timeout=20)
+    assert list(ahead(lambda n: both.wait() * 0 + n, range(6), threads=2)) == list(range(6))
 
 
 def test_data_that_was_moved_is_read_from_the_named_path(photos, tmp_path, monkeypatch, capsys):

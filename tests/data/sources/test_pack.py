@@ -10,7 +10,8 @@ import cnnlab
 from cnnlab import data
 from cnnlab.cli import main
 from cnnlab.data import records
-from cnnlab.data.pack import PACK, UNFINISHED, write_pack
+from cnnlab.data.pack import PACK, UNFINISHED
+from cnnlab.data.packing import write_pack
 
 RNG = np.random.default_rng(0)
 
