@@ -186,7 +186,7 @@ def _grain(folder: Path) -> Batches:
     stream = iter(reading.mp_prefetch(grain.MultiprocessingOptions(num_workers=WORKERS, per_worker_buffer_size=1)))
 
     def batches(epoch: int) -> Iterator[np.ndarray]:
-        for _ in range(WORKERS * (AHEAD + 2)):  # what the workers read while the others had their turns
+        for _ in range(10 * WORKERS):  # more than the workers read while the others had their turns
             next(stream)
         return itertools.islice(stream, len(paths) // BATCH)
 
