@@ -25,7 +25,8 @@ Passes = int | Literal["auto"]
 class History(dict):
     """The table of a training: columns by name, float64 `[epochs]`, one row for each epoch.
 
-    The columns are `epoch`, `step`, `loss` (the mean over the epoch), `seconds` and `validation_NAME` for each metric.
+    The columns are `epoch`, `step`, `loss` (the mean over the epoch), `seconds` and `validation_NAME` for each metric;
+    and `waiting`, the share of the seconds in which the step waited for data, where the examples stay on disk.
     It is a dict of arrays, so `pandas.DataFrame(history)` makes a data frame of it.
 
     >>> history = History.of([{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}])

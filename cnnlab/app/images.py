@@ -84,7 +84,13 @@ def checked(upload: Upload, max_pixels: int) -> Iterator[None]:
 
 
 def image_pixels(
-    upload: Upload, *, size: tuple[int, int], channels: int, fit: str = "stretch", max_pixels: int = MAX_PIXELS
+    upload: Upload,
+    *,
+    size: tuple[int, int],
+    channels: int,
+    fit: str = "stretch",
+    decoding: str = "exact",
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Decodes an image as uint8 `[H, W, C]`, as `cnnlab.files.images.read_pixels` does for a file.
 
@@ -92,14 +98,16 @@ def image_pixels(
       upload: the file.
       size: height and width of the result in pixels.
       channels: 1 for grey, 3 for RGB.
-      fit: `stretch` or `letterbox`.
+      fit: `stretch`, `letterbox` or `strip`.
+      decoding: `exact` or `fast`.
       max_pixels: most pixels of the stored image.
 
     Raises:
       Refusal: as `checked`.
     """
     with checked(upload, max_pixels):
-        return decode_pixels(upload.content, size=size, channels=channels, fit=fit, name=upload.name)
+        layout = {"size": size, "channels": channels, "fit": fit, "decoding": decoding}
+        return decode_pixels(upload.content, **layout, name=upload.name)
 
 
 def _is_image(content: bytes) -> bool:

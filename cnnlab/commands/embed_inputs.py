@@ -12,6 +12,7 @@ from cnnlab.commands.common import Misuse
 from cnnlab.commands.embed_request import Request
 from cnnlab.data import Dataset, Examples
 from cnnlab.data.ragged import Ragged
+from cnnlab.data.records import Records
 from cnnlab.data.streaming import ImageFiles
 from cnnlab.embeddings.extract import PIXELS
 from cnnlab.files.listing import find_images
@@ -127,7 +128,7 @@ def _taken(examples: Examples, numbers: np.ndarray) -> Examples:
     if len(numbers) == len(examples):
         return examples
     columns = {
-        name: column.take(numbers) if isinstance(column, Ragged | ImageFiles) else column[numbers]
+        name: column.take(numbers) if isinstance(column, Ragged | ImageFiles | Records) else column[numbers]
         for name, column in examples.columns.items()
     }
     return Examples(columns, files=None if examples.files is None else examples.files[numbers])

@@ -4,6 +4,7 @@ from cnnlab.data.augment import Augmentation, augment
 from cnnlab.data.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from cnnlab.data.dataset import Dataset, Examples, from_arrays
 from cnnlab.data.description import Description, describe
+from cnnlab.data.packing import write_pack
 from cnnlab.data.recordings import read_signals
 from cnnlab.data.sources import SOURCES, Kind, Source, kind_of, load, load_data, places, print_kind, register
 from cnnlab.data.sources.comparisons import comparisons
@@ -11,6 +12,7 @@ from cnnlab.data.sources.detection_folder import boxes
 from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
 from cnnlab.data.sources.outlines import outlines
+from cnnlab.data.sources.pack import pack
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
@@ -45,6 +47,7 @@ __all__ = [
     "load_data",
     "normalise",
     "outlines",
+    "pack",
     "pairs",
     "places",
     "print_kind",
@@ -57,6 +60,7 @@ __all__ = [
     "split_columns",
     "steps_per_epoch",
     "training_batches",
+    "write_pack",
 ]
 
 

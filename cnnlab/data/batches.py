@@ -10,6 +10,7 @@ import numpy as np
 from cnnlab.data.columns import Columns
 from cnnlab.data.dataset import Examples
 from cnnlab.data.prefetch import ahead
+from cnnlab.data.streaming import ImageFiles
 
 
 def training_batches(
@@ -107,4 +108,6 @@ def _gather(examples: Examples, portions: Iterable[np.ndarray]) -> Iterator[Colu
     """Yields the examples of each batch of indices, read ahead if they are not in memory."""
     if getattr(examples, "in_memory", False):
         return (examples[indices] for indices in portions)  # a thread would cost more than the gather
-    return ahead(examples.__getitem__, portions)
+    # While the last file of a batch is decoded, the other decoding threads begin with the next batch.
+    in_files = isinstance(getattr(examples, "columns", {}).get("image"), ImageFiles)
+    return ahead(examples.__getitem__, portions, threads=2 if in_files else 1)

@@ -23,6 +23,7 @@ from cnnlab.data.annotations import (
 from cnnlab.data.annotations.drawing import draw_mask, mask_classes, nearest
 from cnnlab.data.annotations.survey import photo_size
 from cnnlab.data.comparisons import read_comparisons
+from cnnlab.data.description_pack import of_pack
 from cnnlab.data.description_signals import of_signals
 from cnnlab.data.masks import guess_classes, read_codes, to_classes
 from cnnlab.data.sources.folder import list_folder
@@ -129,6 +130,8 @@ def describe(
             parts = _of_comparisons(root)
         elif kind.source == "signals":
             parts = of_signals(root)
+        elif kind.source == "pack":
+            parts = of_pack(root)
         else:
             records = read_annotations(
                 root, format=format or kind.format, annotations=annotations, photos=photos, label=label

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnlab.data.dataset import Dataset
+from cnnlab.data.records import Records
 from cnnlab.data.streaming import ImageFiles
 
 SAMPLED = {"train": 20_000, "validation": 5_000, "test": 5_000}  # images that are compared, spread evenly
@@ -41,7 +42,7 @@ def find_duplicates(dataset: Dataset) -> dict[tuple[str, str], Duplicates]:
     chosen, known = {}, np.array([], int)
     for split, number in SAMPLED.items():
         column = dataset.splits[split].column("image") if split in dataset.splits else None
-        if isinstance(column, np.ndarray | ImageFiles):
+        if isinstance(column, np.ndarray | ImageFiles | Records):
             places, known = _new_photos(dataset[split], known)
             if not len(places):
                 continue
@@ -133,8 +134,8 @@ def _file_digest(path) -> bytes:
 
 
 def _looks(column, places: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns the hash `[n]` uint64 and the standardised grey values `[n, 1024]` of each image; None for files."""
-    if isinstance(column, ImageFiles):
+    """Returns the hash `[n]` uint64 and the standardised grey values `[n, 1024]` of each image; None on disk."""
+    if isinstance(column, ImageFiles | Records):
         return None
     hashes, fine = [], []
     for start in range(0, len(places), _PORTION):

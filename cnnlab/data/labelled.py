@@ -13,6 +13,7 @@ from cnnlab.data.columns import Columns
 from cnnlab.data.comparisons import pair_columns, read_comparisons
 from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.masks import ClassTable, distinct, guess_classes, read_codes
+from cnnlab.data.pack import pixel_bytes, read_pack, read_split
 from cnnlab.data.ragged import take_rows
 from cnnlab.data.recordings import check_channels, read_recordings
 from cnnlab.data.sources.annotated import annotated_image, map_columns
@@ -25,6 +26,7 @@ from cnnlab.data.streaming import ImageFiles
 from cnnlab.data.targets import Listing
 from cnnlab.data.windows import tiled_places, windows
 from cnnlab.errors import unknown
+from cnnlab.files.strict_json import shown
 
 Options = Mapping[str, Any]
 """Options of the source of the run's own data, of which a reader takes those that it knows."""
@@ -132,7 +134,7 @@ def _comparisons(root: Path, spec: InputSpec, split: str, options: Options) -> E
     listing = read_comparisons(root)
     parts = None if listing.split is None else listing.split.tolist()
     chosen = _chosen(root, parts, split, len(listing.pairs))
-    files = ImageFiles(root, listing.photos, spec.size, spec.channels, spec.fit)
+    files = ImageFiles(root, listing.photos, **spec.layout)
     columns = pair_columns(files, listing.pairs, chosen, in_memory=_fits(2 * len(chosen), spec, options))
     return Examples(columns, files=np.array([str(root / listing.photos[i]) for i in columns["photo"]], object))
 
@@ -184,6 +186,22 @@ def _masks(root: Path, spec: InputSpec, split: str, options: Options) -> Example
     return _maps(root, images, masks, spec, [image for image, _ in pairs])
 
 
+def _packed(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
+    """Reads a split of a pack, whose images and classes must be those of the network."""
+    stored = read_pack(root)
+    for name in ("size", "channels", "fit", "decoding", "classes", "values", "rate"):
+        own, theirs = getattr(spec, name), getattr(stored.spec, name)
+        if own != theirs:
+            raise ValueError(
+                f"{root} was packed with the {name} {shown(theirs)}, the network needs {shown(own)}; pack the folder "
+                "again with the options of its training, or give the folder"
+            )
+    parts = {part.name: part for part in stored.splits}
+    if split not in parts:
+        raise ValueError(f"{root} has no split {split!r}; it has {', '.join(parts)}: choose by --split")
+    return read_split(root, parts[split], in_memory=pixel_bytes(stored) <= options.get("memory_megabytes", 1000) * 1e6)
+
+
 _READERS: dict[str, Callable[[Path, InputSpec, str, Options], Examples]] = {
     "folder": _classes,
     "boxes": _boxes,
@@ -191,6 +209,7 @@ _READERS: dict[str, Callable[[Path, InputSpec, str, Options], Examples]] = {
     "pairs": _masks,
     "comparisons": _comparisons,
     "signals": _signals,
+    "pack": _packed,
 }
 """The reader of each source that `kind_of` knows."""
 
@@ -252,7 +271,7 @@ def _only(photo: Objects, known: set[str]) -> Objects:
 
 def _images(root: Path, names: np.ndarray, spec: InputSpec, options: Options) -> np.ndarray | ImageFiles:
     """Returns the images in the network's size, in memory if they fit there."""
-    files = ImageFiles(root, names, spec.size, spec.channels, spec.fit)
+    files = ImageFiles(root, names, **spec.layout)
     return files[:] if _fits(len(names), spec, options) else files
 
 

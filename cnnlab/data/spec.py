@@ -32,6 +32,8 @@ class InputSpec:
       values: what the numbers are: `pixels`, which lie in [0, 1] before normalisation, or samples of a `signal`, in a
         unit of their own. A signal `[T, C]` is an image of height 1, so its size is `(1, T)`.
       rate: samples of a signal per second; None if unknown.
+      decoding: how a JPEG is decoded that is much larger than `size`: `exact` or `fast`, see
+        `cnnlab.files.images.read_pixels`. Training and prediction decode alike.
     """
 
     size: tuple[int, int]
@@ -43,6 +45,7 @@ class InputSpec:
     resized: bool = False
     values: Literal["pixels", "signal"] = "pixels"
     rate: float | None = None
+    decoding: Literal["fast", "exact"] = "exact"
 
     def __post_init__(self):
         if isinstance(self.size, int):
@@ -70,14 +73,14 @@ class InputSpec:
 
     @property
     def layout(self) -> dict[str, Any]:
-        """Returns the options `size`, `channels` and `fit` for reading a photo by `files.images.read_pixels`.
+        """Returns the options for reading a photo by `files.images.read_pixels`: `size`, `channels`, `fit`, `decoding`.
 
         Raises:
           ValueError: the network takes signals.
         """
         if self.values == "signal":
             raise ValueError("the network takes signals, and this reads images; cnnlab.data.read_signals reads signals")
-        return {"size": self.size, "channels": self.channels, "fit": self.fit}
+        return {"size": self.size, "channels": self.channels, "fit": self.fit, "decoding": self.decoding}
 
 
 def as_float(images: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,8 @@ class ImageFiles:
       names: paths of the files relative to it.
       size: height and width in pixels to which every file is resized (see `read_pixels`).
       channels: 1 for grey, 3 for RGB.
-      fit: `stretch` or `letterbox`.
+      fit: `stretch`, `letterbox` or `strip`.
+      decoding: `exact` or `fast`.
     """
 
     root: Path
@@ -38,6 +40,7 @@ class ImageFiles:
     size: tuple[int, int]
     channels: int
     fit: str = "stretch"
+    decoding: str = "exact"
 
     dtype = np.dtype(np.uint8)
 
@@ -73,7 +76,8 @@ class ImageFiles:
         Only the first mebibyte of up to 1,000 files, spread evenly, is read, because hashing every file of a large set
         would take hours.
         """
-        digest = hashlib.sha256(f"{self.shape}{'' if self.fit == 'stretch' else self.fit}".encode())
+        own = [value for value, usual in ((self.fit, "stretch"), (self.decoding, "exact")) if value != usual]
+        digest = hashlib.sha256(f"{self.shape}{''.join(own)}".encode())
         for name in self.names:
             digest.update(f"{name} {(self.root / name).stat().st_size}\n".encode())
         for place in np.linspace(0, len(self) - 1, min(len(self), HASHED_FILES)).astype(int):
@@ -81,16 +85,20 @@ class ImageFiles:
                 digest.update(file.read(HASHED_BYTES))
         return digest.hexdigest()
 
+    @property
+    def _layout(self) -> dict[str, Any]:
+        return {"size": self.size, "channels": self.channels, "fit": self.fit, "decoding": self.decoding}
+
     def _read(self, name: str) -> np.ndarray:
         try:
-            return read_pixels(self.root / name, size=self.size, channels=self.channels, fit=self.fit)
+            return read_pixels(self.root / name, **self._layout)
         except ImageError as error:
             raise skippable(error) from error
 
     def _error(self, name: str) -> str | None:
         """Returns the error message of a file that cannot be read, otherwise None."""
         try:
-            read_pixels(self.root / name, size=self.size, channels=self.channels)
+            read_pixels(self.root / name, **self._layout)
         except ImageError as error:
             return str(error)
         return None
@@ -107,7 +115,12 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
 
     Pillow decodes without Python's lock, so threads run in parallel, and more threads than cores gain nothing.
     """
-    return concurrent.futures.ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="decode")
+    return concurrent.futures.ThreadPoolExecutor(min(16, _cores()), thread_name_prefix="decode")
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use; a job of a cluster often has fewer than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads, and makes a pool of its own

@@ -9,6 +9,7 @@ import flax.linen as nn
 import numpy as np
 
 from cnnlab.data import Dataset, Examples
+from cnnlab.data.records import Records
 from cnnlab.data.streaming import ImageFiles
 from cnnlab.tasks import Task
 from cnnlab.trained import evaluation_rows
@@ -90,5 +91,6 @@ def fold_of(label: np.ndarray, folds: int, *, seed: int) -> np.ndarray:
 def taken(examples: Examples, chosen: np.ndarray) -> Examples:
     """Returns the chosen examples `[n]` bool; images on disk are not read."""
     index = np.flatnonzero(chosen)
-    columns = {n: c.take(index) if isinstance(c, ImageFiles) else c[index] for n, c in examples.columns.items()}
+    on_disk = ImageFiles | Records
+    columns = {n: c.take(index) if isinstance(c, on_disk) else c[index] for n, c in examples.columns.items()}
     return Examples(columns, files=None if examples.files is None else examples.files[index])

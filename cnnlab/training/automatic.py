@@ -51,8 +51,13 @@ class Choices(NamedTuple):
 
 def suited_task(dataset: Dataset) -> Choice:
     """Returns the task that suits a dataset's annotations; resolves `Choice("auto")`."""
+    return TASKS_OF_COLUMNS[deciding_column(dataset)]
+
+
+def deciding_column(dataset: Dataset) -> str:
+    """Returns the column of annotations that decides the task of a dataset."""
     columns = dataset["train"][np.arange(1)]
-    suited = [task for column, task in TASKS_OF_COLUMNS.items() if column in columns]
+    suited = [column for column in TASKS_OF_COLUMNS if column in columns]
     if not suited:
         known = ", ".join(TASKS_OF_COLUMNS)
         raise ValueError(f"{dataset.name} has none of the columns {known}, which decide the task; name one")

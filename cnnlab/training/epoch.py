@@ -24,6 +24,7 @@ from cnnlab.runtime.compile import jit
 from cnnlab.runtime.devices import shard
 from cnnlab.training.plan import Plan
 from cnnlab.training.step import Batch, Metrics, State
+from cnnlab.training.waiting import Waiting
 
 Step = Callable[[State, Batch, jax.Array], tuple[State, Metrics]]
 """A function of a state, a batch and the run's key that takes one step and returns the new state and metrics."""
@@ -39,7 +40,9 @@ SHARE = 0.1  # largest share of a device's memory that the examples take by defa
 SECONDS = 1.0  # longest time of one program, so that the progress bar moves and signals are noticed
 
 
-def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, out: Console) -> Steps:
+def compile_steps(
+    step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, out: Console, waiting: Waiting | None = None
+) -> Steps:
     """Compiles the steps of one run, or of several runs that differ only in their seeds, and prints the time.
 
     Args:
@@ -48,6 +51,7 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
       plans: plan of each run.
       mesh: devices that share each batch.
       out: console for messages.
+      waiting: measures how long the steps wait for examples that are not in memory.
 
     Raises:
       ValueError: `training.resident` is true and the examples cannot stay on the device.
@@ -62,7 +66,7 @@ def compile_steps(step: Step, state: State, plans: Sequence[Plan], mesh: Mesh, o
             out.print("the training examples stay on the device (--training.resident False sends each batch)")
             steps = _compile_resident(step, state, plans, key)
         else:
-            steps = _compile_sending(step, state, plans, key, mesh)
+            steps = _compile_sending(step, state, plans, key, mesh, waiting)
     folder = compile_cache.keep_compilations()
     action = ", read from" if compile_cache.hits() > before else ", stored in"
     out.print(f"compiled in {time.perf_counter() - started:.1f} s{f'{action} {folder}' if folder else ''}")
@@ -106,7 +110,9 @@ def _training_columns(examples: Examples) -> dict[str, np.ndarray]:
     return {name: column for name, column in examples.columns.items() if name not in EVALUATION_ONLY}
 
 
-def _compile_sending(step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh: Mesh) -> Steps:
+def _compile_sending(
+    step: Step, state: State, plans: Sequence[Plan], key: jax.Array, mesh: Mesh, waiting: Waiting | None
+) -> Steps:
     """Compiles one step as a program and sends each batch to it."""
     plan = plans[0]
 
@@ -122,8 +128,11 @@ def _compile_sending(step: Step, state: State, plans: Sequence[Plan], key: jax.A
     program = jit(step, donate_argnums=0).lower(state, shard(next(batches(0, 0)), mesh), key).compile()
 
     def steps(state: State, epoch: int, start: int):
-        for batch in batches(epoch, start):
+        stream = batches(epoch, start)
+        for batch in stream if waiting is None else waiting.timed(stream):
             state, metrics = program(state, shard(batch, mesh), key)
+            if waiting is not None:
+                waiting.started(metrics)
             yield state, metrics
 
     return steps

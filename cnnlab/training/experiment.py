@@ -258,8 +258,11 @@ class Experiment:
         return cls(**parts)
 
 
-EARLIER = {"unet": {"up": "transposed"}}
-"""Options of networks that earlier versions did not have, with the values by which these built them."""
+EARLIER = {
+    "model": {"unet": {"up": "transposed"}},
+    "data": {name: {"decoding": "exact"} for name in ("folder", "boxes", "comparisons")},
+}
+"""Options of networks and data that earlier versions did not have, with the values by which these worked."""
 
 
 def from_stored(value: Mapping[str, Any]) -> Experiment:
@@ -269,8 +272,11 @@ def from_stored(value: Mapping[str, Any]) -> Experiment:
     'transposed'
     """
     experiment = Experiment.from_json(value)
-    options = EARLIER.get(experiment.model.name, {}) | experiment.model.options
-    return dataclasses.replace(experiment, model=Choice(experiment.model.name, **options))
+    return dataclasses.replace(experiment, **{part: _as_earlier(getattr(experiment, part), part) for part in EARLIER})
+
+
+def _as_earlier(choice: Choice, part: str) -> Choice:
+    return Choice(choice.name, **(EARLIER[part].get(choice.name, {}) | choice.options))
 
 
 def with_defaults(choice: Choice, table: Mapping[str, Entry]) -> Choice:

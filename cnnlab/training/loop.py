@@ -35,6 +35,7 @@ from cnnlab.training.run import EVENTS, LOG, SUMMARY, open_run, read_history, wr
 from cnnlab.training.step import Batch, State, create_state, train_step
 from cnnlab.training.stopping import Stopped, stop_signals, until_pause
 from cnnlab.training.transfer import initial_variables
+from cnnlab.training.waiting import Waiting, waited
 
 
 def train(
@@ -155,7 +156,8 @@ def _train(
         if is_first_process():
             progress.write_summary(run_dir / SUMMARY, state.params, type(plan.network).__name__)
         state = replicate(state, mesh)
-        steps = compile_steps(step_function(plan), state, [plan], mesh, out)
+        waiting = None if getattr(plan.dataset["train"], "in_memory", False) else Waiting()
+        steps = compile_steps(step_function(plan), state, [plan], mesh, out, waiting)
         validate(_evaluated(state, plan), plan, stop=stop)  # a metric that fails does so now, not after an epoch
         with (
             event_writer(run_dir / EVENTS, int(state.step)) as write,
@@ -168,9 +170,11 @@ def _train(
                     pause = until_pause(stop, plan.training.save_minutes)
                     state, (losses,) = run_epoch(steps, state, [plan], [losses], pause, tick, [run_dir])
                 trained = len(losses) - before
-                seconds = (time.perf_counter() - started) * plan.steps / trained if trained else math.nan
+                spent = time.perf_counter() - started
+                seconds = spent * plan.steps / trained if trained else math.nan
+                share = waiting and waiting.taken() / spent
                 if len(losses) == plan.steps and finish_epoch(
-                    manager, state, plan, config, run_dir, losses, history, seconds=seconds, stop=stop
+                    manager, state, plan, config, run_dir, losses, history, seconds=seconds, waiting=share, stop=stop
                 ):
                     advance(history[-1], plan.monitor)
                     write(history[-1])
@@ -179,6 +183,8 @@ def _train(
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
         manager.wait_until_finished()
+        if sentence := waited(history):
+            out.print(sentence)
         if not (ended or _finished(history, plan, state, losses)):
             raise Stopped(stop(), int(state.step), run_dir)
 
@@ -199,6 +205,7 @@ def finish_epoch(
     history: list[dict[str, float]],
     *,
     seconds: float,
+    waiting: float | None = None,
     stop: Callable[[], Any] = bool,
 ) -> bool:
     """Validates at the end of an epoch, appends a row to the history, and writes the history and a checkpoint.
@@ -212,6 +219,7 @@ def finish_epoch(
       losses: losses of all steps of the epoch.
       history: rows of the epochs before this one; the new row is appended.
       seconds: training time of the epoch.
+      waiting: share of this time in which the step waited for data; None if it was not measured.
       stop: function that is called between batches; if it returns true, validation stops.
 
     Returns:
@@ -221,7 +229,8 @@ def finish_epoch(
     if metrics is None:
         return False
     row = {"epoch": int(state.step) // plan.steps, "step": int(state.step), "loss": float(np.mean(losses))}
-    row |= {"seconds": round(seconds, 4)} | {f"validation_{name}": v for name, v in metrics.items()}
+    row |= {"seconds": round(seconds, 4)} | ({} if waiting is None else {"waiting": round(waiting, 4)})
+    row |= {f"validation_{name}": v for name, v in metrics.items()}
     history.append(row)
     write_history(run_dir, history)
     checkpoint.save(manager, int(state.step), **step_items(state), config=config, metrics=metrics)

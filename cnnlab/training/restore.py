@@ -173,7 +173,7 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
       ValueError: the run was trained on data of the caller's own, or its data has changed or is missing.
     """
     config = load_config(path)
-    experiment = Experiment.from_json(config["experiment"])
+    experiment = from_stored(config["experiment"])
     place = experiment.data.options.get("path")
     if moved_to is not None:
         if place is None:
@@ -219,7 +219,7 @@ def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
       ValueError: the data is the run's own and has changed, or the folder does not fit the network.
     """
     config = load_config(path)
-    experiment = Experiment.from_json(config["experiment"])
+    experiment = from_stored(config["experiment"])
     data = experiment.data
     stored = data.options.get("path")
     if stored is not None and (not Path(place).is_dir() or Path(stored).resolve() == Path(place).resolve()):

@@ -4,7 +4,7 @@ import json
 import pytest
 
 import cnnlab
-from cnnlab.training.experiment import Option, options_of
+from cnnlab.training.experiment import Option, from_stored, options_of
 from cnnlab.training.plan import build_network, check_fit, make_plan
 from cnnlab.training.presets import PRESETS
 
@@ -127,3 +127,8 @@ def test_a_batch_larger_than_the_data_becomes_smaller_and_says_so():
     with pytest.warns(UserWarning, match="batches of 64 are larger than the 22 training examples"):
         plan = make_plan(cnnlab.Experiment(training=cnnlab.Training(batch_size=64)), data=data)
     assert (plan.training.batch_size, plan.steps) == (22, 1)
+
+
+def test_a_stored_run_whose_data_had_no_choice_of_decoding_decodes_whole_photos():
+    assert from_stored({"data": {"name": "folder", "path": "x"}}).data.options["decoding"] == "exact"
+    assert from_stored({"data": {"name": "folder", "decoding": "fast"}}).data.options["decoding"] == "fast"

@@ -14,6 +14,7 @@ from cnnlab.data.sources.digits import digits
 from cnnlab.data.sources.folder import folder
 from cnnlab.data.sources.kind import Kind, kind_of, print_kind
 from cnnlab.data.sources.outlines import outlines
+from cnnlab.data.sources.pack import pack
 from cnnlab.data.sources.pairs import pairs
 from cnnlab.data.sources.shapes import shapes
 from cnnlab.data.sources.sheet import sheet
@@ -78,6 +79,7 @@ SOURCES: dict[str, Source] = {
         ("path",),
         "cnnlab train --data.path DIR (.npy or .csv files of samples over time)",
     ),
+    "pack": Source(pack, ("path",), "cnnlab train --data.path PACK (what cnnlab data pack wrote)"),
     "mnist": Source(mnist, moves=("data_dir",)),
     "fashion_mnist": Source(fashion_mnist, moves=("data_dir",)),
     "kmnist": Source(kmnist, moves=("data_dir",)),

@@ -29,6 +29,7 @@ def comparisons(
     seed: int = 0,
     skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
+    decoding: Literal["fast", "exact"] = "fast",
 ) -> Dataset:
     """Reads a folder of photos with `DIR/pairs.csv`, which says of two photos which one is above the other.
 
@@ -52,6 +53,7 @@ def comparisons(
       skip_unreadable: whether to leave out pairs with a damaged file, with a warning, instead of stopping.
       memory_megabytes: largest decoded size of a set that is kept in memory, in MB, where a photo counts once for each
         of its pairs. A larger set is read from disk batch by batch.
+      decoding: as in `folder`.
 
     Raises:
       ValueError: the folder or its table is missing, a row does not fit, a split gets no pair, or a file cannot be
@@ -73,7 +75,7 @@ def comparisons(
     learnt = listing.photos[np.unique(listing.pairs[pairs_of["train"]])]
     was_auto, fit = size == "auto", "stretch"
     size, channels = resolve_form(root, learnt, size, channels, skip_unreadable, fit)
-    files = ImageFiles(root, listing.photos, size, channels, fit)
+    files = ImageFiles(root, listing.photos, size, channels, fit, decoding)
     in_memory = listing.pairs.size * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
     splits = {}
     for split, chosen in pairs_of.items():
@@ -84,7 +86,8 @@ def comparisons(
     mean, std = statistics(images, sample=None if in_memory else STATISTICS_FILES, seed=seed)
     sizes = file_sizes(root, learnt)
     remarks = (*divided, *listing.remarks(), *(resize_remark(size, sizes) if was_auto else ()))
-    return Dataset(root.name or str(root), InputSpec(size, channels, mean, std, CLASSES, fit), splits, remarks, sizes)
+    spec = InputSpec(size, channels, mean, std, CLASSES, fit, decoding=decoding)
+    return Dataset(root.name or str(root), spec, splits, remarks, sizes)
 
 
 def _split(

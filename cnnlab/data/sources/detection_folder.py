@@ -42,6 +42,7 @@ def boxes(
     skip_unreadable: bool = False,
     memory_megabytes: int = 1000,
     normalisation: Literal["measured", "imagenet", "symmetric"] = "measured",
+    decoding: Literal["fast", "exact"] = "fast",
 ) -> Dataset:
     """Reads a folder of photos with the boxes of their objects, as annotation tools write it.
 
@@ -79,6 +80,7 @@ def boxes(
       memory_megabytes: largest decoded size of a set that is kept in memory, in MB; a larger set is read from disk
         batch by batch.
       normalisation: as in `folder`.
+      decoding: as in `folder`.
 
     Raises:
       ValueError: the folder is missing or in none of these layouts, or an annotation or photo is wrong; the message
@@ -113,13 +115,13 @@ def boxes(
         )
     in_memory = len(records.objects) * size[0] * size[1] * channels <= memory_megabytes * 1_000_000
     for table in tables.values():
-        files = ImageFiles(root, table["image"], size, channels, fit)
+        files = ImageFiles(root, table["image"], size, channels, fit, decoding)
         table["image"] = files[:] if in_memory else files
     if normalisation in NORMALISATIONS:
         mean, std = NORMALISATIONS[normalisation]
     else:
         mean, std = statistics(tables["train"]["image"], sample=None if in_memory else STATISTICS_FILES, seed=seed)
-    spec = InputSpec(size, channels, mean, std, names, fit)
+    spec = InputSpec(size, channels, mean, std, names, fit, decoding=decoding)
     return Dataset(root.name or str(root), spec, {split: Examples(table) for split, table in tables.items()})
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cnnlab.console import console
 from cnnlab.data.annotations import MaskLayout, Survey, find_formats, mask_layout, survey
 from cnnlab.data.comparisons import PAIRS
+from cnnlab.data.pack import PACK, UNFINISHED, read_pack
 from cnnlab.data.sources.signals import CLEAN, INPUTS
 from cnnlab.data.targets import TARGETS, glance
 from cnnlab.files.signals import SUFFIXES
@@ -42,11 +43,11 @@ class Kind(NamedTuple):
 def kind_of(path: str | Path, task: str | None = None) -> Kind:
     """Returns which source reads a folder, judged by its files; nothing is parsed.
 
-    `targets.csv` decides before all other files, and `pairs.csv` comes next; for the task `scoring` only `pairs.csv`
-    counts. Boxes and outlines come first for detection, masks and outlines for segmentation. Without a task, or with
-    another, masks come before boxes, unless the layout of the masks usually has boxes too. A folder without images,
-    with `.npy` or `.csv` files in its subfolders, is one of signals. Any other is one of classes, unless the task needs
-    boxes or masks: the error of their source then says what it looked for.
+    `pack.json` decides before all other files, then `targets.csv`, then `pairs.csv`; for the task `scoring` only the
+    first and the last of them count. Boxes and outlines come first for detection, masks and outlines for segmentation.
+    Without a task, or with another, masks come before boxes, unless the layout of the masks usually has boxes too. A
+    folder without images, with `.npy` or `.csv` files in its subfolders, is one of signals. Any other is one of
+    classes, unless the task needs boxes or masks: the error of their source then says what it looked for.
 
     Args:
       path: the folder.
@@ -56,6 +57,8 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     'folder'
     """
     root = Path(path)
+    if (root / PACK).is_file() or (root / UNFINISHED).is_file():
+        return Kind("pack", None, f"{PACK} describes what cnnlab data pack wrote", column=read_pack(root).column)
     if task == "scoring" or (task is None and (root / PAIRS).is_file() and not (root / TARGETS).is_file()):
         return Kind("comparisons", None, f"{PAIRS} says which of two photos is above the other", column="pair")
     if (root / TARGETS).is_file() and task not in _EXPECTED:

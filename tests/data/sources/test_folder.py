@@ -1,4 +1,5 @@
 import errno
+import threading
 import time
 import tracemalloc
 
@@ -341,6 +342,11 @@ def test_reading_ahead_keeps_order_passes_errors_on_and_stops_with_its_consumer(
         list(ahead(work, range(100)))
 
 
+def test_reading_ahead_on_two_threads_computes_two_results_at_once_and_keeps_their_order():
+    both = threading.Barrier(2, timeout=20)
+    assert list(ahead(lambda n: both.wait() * 0 + n, range(6), threads=2)) == list(range(6))
+
+
 def test_data_that_was_moved_is_read_from_the_named_path(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ["--model.name", "linear", "--training.batch-size", "4", "--run-dir", "run", "--training.epochs"]
@@ -394,3 +400,13 @@ def test_tables_of_very_many_columns_or_labels_cost_little(photos):
     with pytest.raises(ValueError, match="has 80,000 labels in 20 rows, which is too many"):
         data.folder(str(photos))
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("decoding", ["fast", "exact"])
+def test_a_network_reads_photos_to_predict_as_its_training_did(tmp_path, decoding):
+    for i in range(20):
+        draw(tmp_path / ("cat", "dog")[i % 2] / f"{i:02}.jpg", seed=i, size=(90, 80))
+    dataset = data.folder(tmp_path, size=16, decoding=decoding)
+    first = dataset["test"]
+    np.testing.assert_array_equal(read_pixels(first.files[0], **dataset.spec.layout), first[[0]]["image"][0])
+    assert dataset.spec.layout["decoding"] == decoding

@@ -235,7 +235,7 @@ def test_data_list_says_what_is_ready_and_what_to_do_for_the_rest(raw, capsys):
     assert entries["kmnist"]["next"].startswith("cnnlab data prepare kmnist")
     assert "was interrupted" in entries["cnnlab/kmnist/incomplete.ABC_1.0.0"]["next"]
     assert main(["data", "prepare"]) == 2
-    assert len(inventory.list_data()) == 16
+    assert len(inventory.list_data()) == 17
 
 
 @pytest.mark.parametrize(
