@@ -81,6 +81,7 @@ def run(arguments: Sequence[str]) -> None:
     check_request(request, runs, videos, paths)
     check_format(request.format)
     import cnnlab
+    from cnnlab.commands.predict_cluster import show_cluster
     from cnnlab.commands.predict_gallery import show_retrieved
     from cnnlab.commands.predict_outputs import show_files, show_videos
     from cnnlab.commands.predict_parts import show_part
@@ -88,7 +89,9 @@ def run(arguments: Sequence[str]) -> None:
     members = [cnnlab.load(run) for run in runs]
     show_videos(members[0], videos, request)
     if paths or request.parts.manifest:
-        show = show_part if request.parts.part else show_retrieved if request.photos.gallery else show_files
+        show = show_retrieved if request.photos.gallery else show_files
+        if request.parts.part or request.parts.engine:
+            show = show_part if request.parts.part else show_cluster
         try:
             show(members, runs, paths, request)
         except ImageError as error:

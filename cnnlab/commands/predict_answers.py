@@ -77,9 +77,22 @@ class Beside(NamedTuple):
 
 
 def prepare(
-    members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request, *, quiet: bool = False
+    members: Sequence[Trained],
+    runs: Sequence[str],
+    paths: Sequence[str],
+    request: Request,
+    *,
+    listed: tuple[Sequence[Path], Sequence[Path]] | None = None,
 ) -> Job:
-    """Checks the options, lists the files and reads the calibration; prints what it says unless `quiet`."""
+    """Checks the options, lists the files, and reads and prints the calibration.
+
+    Args:
+      members: the networks.
+      runs: their run directories.
+      paths: files and folders.
+      request: arguments of the command.
+      listed: files and sheets that another process has listed; then nothing is printed.
+    """
     trained, options = members[0], request.photos
     for option in ("calibrated", "ids", "group", "pattern", "lexicon"):
         if getattr(options, option):
@@ -91,13 +104,13 @@ def prepare(
     if request.format in EXCHANGES:
         require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
         check_exchange(request.format, kind_of(trained.task))
-    files, sheets = photos_and_sheets(trained, paths, request, _unreadable(request))
+    files, sheets = listed or photos_and_sheets(trained, paths, request, _unreadable(request))
     if sheets and request.format in EXCHANGES:
         raise Misuse(f"{sheets[0]} is a sheet, whose polygons are vectors; add --tile 0, or leave out --format")
     if sheets and len(members) > 1:
         raise Misuse(f"{sheets[0]} is a sheet, which needs a single run; name a single run, or add --tile 0")
     fitted = load_post_hoc(runs[0], trained, passes=request.mc) if options.calibrated else None
-    if fitted is not None and not quiet:
+    if fitted is not None and listed is None:
         print(for_terminal(fitted.sentence()), file=sys.stderr)
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
     return Job(members, runs, request, files, sheets, fitted, ids)

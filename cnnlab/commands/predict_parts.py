@@ -29,6 +29,7 @@ from cnnlab.predictions.parts import (
     remove_journal,
     write_part,
 )
+from cnnlab.predictions.predict import BATCH
 from cnnlab.quoting import counted, for_terminal
 from cnnlab.trained import Trained, digest_of_network
 from cnnlab.training.restore import load_task
@@ -93,11 +94,10 @@ def is_finished(path: Path, header: Header) -> bool:
 
 def places_of(job: Job, part: Part) -> list[int]:
     """Returns the places of a part's files: its share of the photos, and its share of the sheets."""
-    sheets = set(job.sheets)
-    kinds: tuple[list[int], list[int]] = ([], [])
+    names, photos, sheets = set(job.sheets), [], []
     for place, path in enumerate(job.files):
-        kinds[path in sheets].append(place)
-    return sorted(kind[i] for kind in kinds for i in part.share(len(kind)))
+        (sheets if path in names else photos).append(place)
+    return sorted([photos[i] for i in part.share(len(photos), BATCH)] + [sheets[i] for i in part.share(len(sheets))])
 
 
 def work_of(job: Job) -> dict[str, Any]:

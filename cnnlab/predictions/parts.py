@@ -43,13 +43,19 @@ class Part(NamedTuple):
         """The name of the part's files without suffix."""
         return f"{self.number:05}-of-{self.count:05}"
 
-    def share(self, total: int) -> range:
+    def share(self, total: int, batch: int = 1) -> range:
         """Returns the part's share of so many things: consecutive ones, as many as in any other part, or one less.
+
+        Shares are whole batches if each part has four batches or more, so that no batch is computed twice.
 
         >>> [len(Part(number, 3).share(10)) for number in (1, 2, 3)]
         [3, 3, 4]
+        >>> [Part(number, 2).share(70, batch=8) for number in (1, 2)]
+        [range(0, 32), range(32, 70)]
         """
-        return range(total * (self.number - 1) // self.count, total * self.number // self.count)
+        size = batch if total >= 4 * batch * self.count else 1
+        ends = (-(-total // size) * number // self.count * size for number in (self.number - 1, self.number))
+        return range(*(min(end, total) for end in ends))
 
 
 class Answer(NamedTuple):
@@ -112,6 +118,12 @@ def parse_part(text: str) -> Part:
     if not 1 <= part.number <= part.count <= MOST:
         raise ValueError(f"--part must be one of 1/N to N/N, with N up to {MOST:,}, found {text}")
     return part
+
+
+def count_in(folder: Path) -> int | None:
+    """Returns into how many parts the prediction of a folder is divided; None if no part was begun."""
+    names = (path.stem.partition("-of-")[2] for path in sorted(folder.glob("*-of-*")))
+    return next((int(count) for count in names if count.isdecimal()), None)
 
 
 def part_file(folder: Path, part: Part, format: str) -> Path:

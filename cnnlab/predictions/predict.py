@@ -23,6 +23,9 @@ from cnnlab.trained import Passes, Trained, outputs, predict
 from cnnlab.uncertainty.ensemble import ensemble_average, members_of
 from cnnlab.uncertainty.monte_carlo import mc_predict
 
+BATCH = 64
+"""Usual number of images of a batch."""
+
 UNCALIBRATED = ("variance", "expected_entropy", "mutual_information", "standard_error")
 """Entries of a prediction that describe the passes, so that no calibration of their mean changes them."""
 
@@ -33,7 +36,7 @@ def predict_files(
     *,
     mc_samples: Passes | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = BATCH,
     fitted: PostHoc | None = None,
     each_pass: bool = False,
     unreadable: Callable[[ImageError], None] | None = None,
