@@ -2,7 +2,7 @@
 
     pip install ".[ray]" && python experiments/benchmarks/cluster.py [--json] [--photos 2000] [--workers 2] [--record]
 
-Workers take the parts of a prediction as in the command, and write and merge the same files, but the network is a pause.
+Workers take the parts of a prediction as in the command, and write and merge its files, but the network is a pause.
 The time beyond photos x pause / workers is that of the engine. `ratio` is the time of the pauses alone, divided by the
 engine's: from the first photo of the first worker to the merged records (`engine`), and with the start of Ray and of
 its workers (`whole call`).

@@ -66,5 +66,5 @@ def test_a_part_whose_worker_was_killed_is_given_to_another(cluster, tmp_path):
     told, parts = [], [Part(number, PARTS) for number in range(1, PARTS + 1)]
     run_parts(lambda: predict, parts, workers=2, tell=told.append)
     texts = {int(path.name): path.read_text() for path in tmp_path.iterdir()}
-    assert texts == {number: "begun\ndone\n" for number in range(1, PARTS + 1)} | {2: "begun\nbegun\ndone\n"}
+    assert texts == dict.fromkeys(range(1, PARTS + 1), "begun\ndone\n") | {2: "begun\nbegun\ndone\n"}
     assert "a worker died at part 2 of 6" in "".join(told)
