@@ -3,17 +3,22 @@
 import functools
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cnnlab.commands.predict_answers import prepare
+from cnnlab.commands.predict_answers import Job, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_parts import merge, predict_part
+from cnnlab.files.atomic import is_held
 from cnnlab.predictions.cluster import number_of_parts, run_parts
-from cnnlab.predictions.parts import FOLDER, Part, count_in
+from cnnlab.predictions.parts import FOLDER, Part, count_in, journal_folder
 from cnnlab.quoting import for_terminal
 from cnnlab.trained import Trained
+
+PATIENCE = 60.0
+"""Seconds for which a worker waits for a part that another process holds; Ray ends lost workers sooner."""
 
 
 def show_cluster(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
@@ -33,11 +38,19 @@ def _start(
     paths: Sequence[str],
     request: Request,
     listed: tuple[Sequence[Path], Sequence[Path]],
-) -> Callable[[Part], Path]:
+) -> Callable[[Part], None]:
     """Loads the networks in a worker, and returns the function that predicts a part."""
     import cnnlab
 
     os.chdir(folder)  # from which relative paths count
     warnings.showwarning = lambda message, *_: print(f"cnnlab: {for_terminal(message, lines=True)}", file=sys.stderr)
     members = [cnnlab.load(run) for run in runs]
-    return functools.partial(predict_part, prepare(members, runs, paths, request, listed=listed))
+    return functools.partial(_predict, prepare(members, runs, paths, request, listed=listed))
+
+
+def _predict(job: Job, part: Part) -> None:
+    """Predicts a part, after the worker of a call that was killed has let it go."""
+    end = time.monotonic() + PATIENCE
+    while is_held(journal_folder(Path(job.request.output) / FOLDER, part)) and time.monotonic() < end:
+        time.sleep(1)
+    predict_part(job, part)

@@ -57,6 +57,7 @@ def predict_part(job: Job, part: Part) -> Path:
     check_neighbours(folder, header)
     path = part_file(folder, part, job.request.format)
     if is_finished(path, header):
+        remove_journal(folder, part)  # of a process that was killed at its last step
         print(f"{part} is finished: {for_terminal(path)}", file=sys.stderr)
         return path
     beside = Beside({}, [], [], [], [])

@@ -7,6 +7,7 @@ time: the next one skips the finished parts and continues the others.
 import contextlib
 import io
 import os
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -105,12 +106,13 @@ def connected(workers: int | None) -> Iterator[Any]:
     except ImportError as error:
         raise ValueError("--engine ray needs the extra ray: pip install 'cnnlab[ray]'") from error
     mine = not ray.is_initialized()
-    if mine and "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level="warning")
-    elif mine:
-        cpus = max(os.cpu_count() or 1, workers or 1)
-        options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
-        ray.init(address="local", num_cpus=cpus, **options)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if "RAY_ADDRESS" not in os.environ:
+        options |= {"address": "local", "include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, workers or 1)}
+    if mine:
+        with warnings.catch_warnings():  # Ray starts other programs; JAX warns of copies of this one
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(**options)
     try:
         yield ray
     finally:

@@ -131,6 +131,11 @@ def part_file(folder: Path, part: Part, format: str) -> Path:
     return folder / f"{part.name}{'.parquet' if format == 'parquet' else _LINES}"
 
 
+def journal_folder(folder: Path, part: Part) -> Path:
+    """Returns the folder of a part's journal, which its process holds."""
+    return folder / f"{part.name}.begun"
+
+
 @contextlib.contextmanager
 def journal(folder: Path, header: Header) -> Iterator[tuple[list[Answer], Any]]:
     """Holds the journal of a part; yields the answers of an earlier call, and a function that adds an answer.
@@ -138,7 +143,7 @@ def journal(folder: Path, header: Header) -> Iterator[tuple[list[Answer], Any]]:
     Raises:
       ValueError: another process holds it, or it belongs to another prediction.
     """
-    begun = folder / f"{header.part.name}.begun"
+    begun = journal_folder(folder, header.part)
     begun.mkdir(parents=True, exist_ok=True)
     with lock(begun, f"another process predicts {header.part} in {folder}; wait for it, or choose another part"):
         path = begun / f"answers{_LINES}"
@@ -162,7 +167,7 @@ def journal(folder: Path, header: Header) -> Iterator[tuple[list[Answer], Any]]:
 
 def remove_journal(folder: Path, part: Part) -> None:
     """Removes the journal of a part."""
-    shutil.rmtree(folder / f"{part.name}.begun", ignore_errors=True)
+    shutil.rmtree(journal_folder(folder, part), ignore_errors=True)
 
 
 def write_part(folder: Path, header: Header, answers: Iterable[Answer], task: Task) -> Path:
@@ -281,7 +286,7 @@ def read_parts(folder: Path) -> list[Finished]:
     have = {part.header.part.number for part in found}
     if missing := [number for number in range(1, count + 1) if number not in have]:
         names = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        begun = sum((folder / f"{Part(number, count).name}.begun").exists() for number in missing)
+        begun = sum(journal_folder(folder, Part(number, count)).exists() for number in missing)
         unfinished = f", of which {begun} {'is' if begun == 1 else 'are'} unfinished" if begun else ""
         raise ValueError(
             f"{len(missing)} of {count} parts are missing in {folder} ({names}){unfinished}; predict each with --part "
