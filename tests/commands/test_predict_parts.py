@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cnnlab
 from cnnlab.cli import main
+from cnnlab.files.tables import read_parquet
 from cnnlab.predictions.predict import predict_files
 
 FILES = 70  # a whole batch and a part of one
@@ -175,3 +177,61 @@ def test_two_parts_that_overlap_are_found(run, capsys):
 def test_there_is_nothing_to_merge_in_an_empty_folder(capsys):
     assert main(["predict", "--merge", "photos"]) == 1
     assert "holds no finished part" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """Trains a segmentation of drawn shapes for one epoch and returns its run directory."""
+    path = tmp_path_factory.mktemp("masks") / "run"
+    experiment = cnnlab.Experiment(
+        model=cnnlab.Choice("encoder_decoder"),
+        data=cnnlab.Choice("shapes", annotation="mask", size=16, train=16, validation=8, test=8),
+        task=cnnlab.Choice("segmentation"),
+        training=cnnlab.Training(epochs=1, batch_size=8),
+    )
+    cnnlab.train(experiment, path, quiet=True)
+    return str(path)
+
+
+def files_in(folder):
+    """Returns the content of every file that is no part and no file of a process, by its path."""
+    files = (path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if "parts" not in path.parts}
+
+
+@pytest.mark.parametrize("tile", ["0", "16"], ids=["photos of several sizes", "sheets"])
+def test_parts_write_the_same_maps(masks, tile):
+    rng = np.random.default_rng(1)
+    Path("scans").mkdir()
+    for i, side in enumerate((16, 16, 24, 24, 16)):
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(f"scans/{i}.png")
+    options = ["scans", "--tile", tile, "--mc", "2", "--output", "out"]
+    predict(masks, *options)
+    one = files_in(Path("out").rename("one"))
+    parts_of(masks, 3, *options)
+    assert main(["predict", "--merge", "out"]) == 0
+    assert files_in("out") == one
+    assert len(one) > 10
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "--predictions", "table.parquet"],
+        ["label-next", "photos", "--count", "3", "--by", "entropy", "--output", ".", "--format", "parquet"],
+        ["embed", "photos", "--method", "pca", "--output", "map.png", "--format", "parquet"],
+        ["predict", "photos", "--output", ".", "--format", "parquet"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_commands_write_parquet_with_typed_columns(run, command):
+    pytest.importorskip("pyarrow")
+    assert main([command[0], str(run), *command[1:]]) == 0
+    (path,) = Path().glob("*.parquet")
+    kinds = {str(kind) for kind in read_parquet(path).schema.types}
+    assert {"string", "double"} <= kinds or {"string", "float"} <= kinds
+
+
+def test_the_name_of_a_table_and_its_format_agree(run, capsys):
+    assert main(["evaluate", str(run), "--predictions", "a.csv", "--format", "parquet"]) == 2
+    assert "--format parquet is for a name that ends in .parquet" in capsys.readouterr().err
