@@ -72,7 +72,7 @@ class PartOptions:
         DIR/parts/00003-of-00016.jsonl, or .parquet. A finished part is skipped, an unfinished one continues.
       merge: directory whose parts become the files that one process would have written; leave out RUN and PATH.
       engine: ray, which predicts all parts with several workers (pip install 'cnnlab[ray]') and merges them.
-      workers: number of workers of the engine; by default one for each accelerator, or one.
+      workers: number of workers of the engine; by default one for each GPU, or one.
     """
 
     manifest: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None

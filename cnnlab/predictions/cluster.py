@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cnnlab.predictions.parts import MOST, Part
+from cnnlab.predictions.predict import BATCH
 
 TRIES = 4
 """Number of workers that may die at one part."""
@@ -71,13 +72,15 @@ def run_parts(
 
 
 def number_of_parts(photos: int, sheets: int, workers: int) -> int:
-    """Returns into how many parts a prediction is divided: a few for each worker, none of them tiny or huge.
+    """Returns into how many parts a prediction is divided: as many for each worker, none of them tiny or huge.
 
     >>> [number_of_parts(photos, sheets, 2) for photos, sheets in ((100, 0), (2000, 0), (10_000_000, 0), (0, 300))]
-    [2, 7, 500, 300]
+    [2, 8, 500, 300]
     """
-    wanted, most = max(4 * workers, photos // 20_000 + sheets), photos // 256 + sheets
-    return min(max(workers, min(wanted, most)), photos + sheets, MOST)
+    batches = -(-photos // BATCH)
+    wanted, most = max(16 * workers, photos // 20_000 + sheets), batches // 4 + sheets
+    count = max(workers, min(wanted, most))
+    return min(count - count % workers, photos + sheets, MOST)
 
 
 class _Worker:

@@ -53,8 +53,9 @@ class Part(NamedTuple):
         >>> [Part(number, 2).share(70, batch=8) for number in (1, 2)]
         [range(0, 32), range(32, 70)]
         """
-        size = batch if total >= 4 * batch * self.count else 1
-        ends = (-(-total // size) * number // self.count * size for number in (self.number - 1, self.number))
+        batches = -(-total // batch)
+        count, size = (batches, batch) if batches >= 4 * self.count else (total, 1)
+        ends = (count * number // self.count * size for number in (self.number - 1, self.number))
         return range(*(min(end, total) for end in ends))
 
 
