@@ -1,12 +1,13 @@
 """Predict photos, sheets, videos: cnnlab predict RUN PATH... [--output DIR] [--format csv] [--mc 50] [--tile 512]."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from cnnlab.commands.common import Directory, Misuse, parse
+from cnnlab.commands.common import Directory, Misuse, Run, parse
 from cnnlab.commands.predict_inputs import (
     PartOptions,
     PhotoOptions,
@@ -28,7 +29,7 @@ def run(arguments: Sequence[str]) -> None:
     """Prints the predictions, or writes them and their drawings to a directory; boxes are in COCO's results format."""
 
     def command(
-        run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")] = "",
+        run: Run = "",
         paths: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")] = (),
         /,
         output: Directory = None,
@@ -86,14 +87,23 @@ def run(arguments: Sequence[str]) -> None:
     from cnnlab.commands.predict_outputs import show_files, show_videos
     from cnnlab.commands.predict_parts import show_part
 
+    if request.parts.engine:
+        with _with_cure(request):
+            show_cluster(runs, paths, request)
+        return
     members = [cnnlab.load(run) for run in runs]
     show_videos(members[0], videos, request)
     if paths or request.parts.manifest:
-        show = show_retrieved if request.photos.gallery else show_files
-        if request.parts.part or request.parts.engine:
-            show = show_part if request.parts.part else show_cluster
-        try:
+        show = show_part if request.parts.part else show_retrieved if request.photos.gallery else show_files
+        with _with_cure(request):
             show(members, runs, paths, request)
-        except ImageError as error:
-            cure = "" if request.photos.skip_unreadable else ", or leave such files out with --skip-unreadable"
-            raise ImageError(f"{error}{cure}") from None
+
+
+@contextlib.contextmanager
+def _with_cure(request: Request) -> Iterator[None]:
+    """Adds to the error of a file that cannot be read which option leaves such files out."""
+    try:
+        yield
+    except ImageError as error:
+        cure = "" if request.photos.skip_unreadable else ", or leave such files out with --skip-unreadable"
+        raise ImageError(f"{error}{cure}") from None

@@ -15,15 +15,20 @@ from cnnlab.files.atomic import is_held
 from cnnlab.predictions.cluster import number_of_parts, run_parts
 from cnnlab.predictions.parts import FOLDER, Part, count_in, journal_folder
 from cnnlab.quoting import for_terminal
-from cnnlab.trained import Trained
 
 PATIENCE = 60.0
 """Seconds for which a worker waits for a part that another process holds; Ray ends lost workers sooner."""
 
 
-def show_cluster(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
+def show_cluster(runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
     """Predicts all parts by the workers of a cluster, merges them, and prints the file of the records."""
-    job, output, workers = prepare(members, runs, paths, request), Path(request.output), request.parts.workers
+    import jax
+
+    import cnnlab
+
+    jax.config.update("jax_platforms", "cpu")  # of this process, which only lists the files; the GPUs are the workers'
+    members, output, workers = [cnnlab.load(run) for run in runs], Path(request.output), request.parts.workers
+    job = prepare(members, runs, paths, request)
     photos = len(job.files) - len(job.sheets)
     count = count_in(output / FOLDER) or number_of_parts(photos, len(job.sheets), workers or 1)
     start = functools.partial(_start, os.getcwd(), list(runs), list(paths), request, (job.files, job.sheets))

@@ -11,6 +11,7 @@ parts that overlap and files that are cut short are found.
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from cnnlab.tasks.task import Record
 
 FOLDER = "parts"
 MOST = 99_999  # parts, so that their names have one length
+_FILES = 100_000_000  # of a part
 _HEADER = b"cnnlab"  # key of the header in the metadata of Parquet
 _LINES = ".jsonl"
 
@@ -148,22 +150,37 @@ def journal(folder: Path, header: Header) -> Iterator[tuple[list[Answer], Any]]:
     begun.mkdir(parents=True, exist_ok=True)
     with lock(begun, f"another process predicts {header.part} in {folder}; wait for it, or choose another part"):
         path = begun / f"answers{_LINES}"
-        answers: list[Answer] = []
-        if path.exists():
-            first, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]  # the last line may be cut
-            if first:
-                check_alike(_header(json.loads(first)), header, path)
-                answers = [Answer(*json.loads(line)) for line in lines]
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(f"{json.dumps(_plain(header))}\n")
-            file.writelines(f"{json.dumps(answer)}\n" for answer in answers)
+        first, *lines = _whole_lines(path) or [None]
+        if first is not None:
+            check_alike(_header(first), header, path)
+        with open(path, "a", encoding="utf-8") as file:
 
-            def add(answer: Answer) -> None:
-                file.write(f"{json.dumps(answer)}\n")
+            def add(line: Any) -> None:
+                file.write(f"{json.dumps(line)}\n")
                 file.flush()
 
-            file.flush()
-            yield answers, add
+            if first is None:
+                add(_plain(header))
+            yield [Answer(*line) for line in lines], add
+
+
+def _whole_lines(path: Path) -> list[Any]:
+    """Returns the values of a journal's lines, and removes what a process that was killed left of another line."""
+    if not path.exists():
+        return []
+    values, length = [], 0
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                values.append(json.loads(line))
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                values.pop()
+                break
+            length += len(line)
+    os.truncate(path, length)
+    return values
 
 
 def remove_journal(folder: Path, part: Part) -> None:
@@ -300,7 +317,7 @@ def read_parts(folder: Path) -> list[Finished]:
 
 
 def merged_records(parts: Sequence[Finished], *, renumber: bool) -> list[Record]:
-    """Returns the records of all parts in the order of the files, numbered as `renumbered` does if asked to."""
+    """Returns the records of all parts in the order of the files; `renumber` as in `records_of`."""
     answers = sorted((answer for part in parts for answer in part.answers), key=lambda answer: answer.place)
     return records_of(answers, renumber=renumber)
 
@@ -349,7 +366,10 @@ def _plain(header: Header) -> dict[str, Any]:
 
 
 def _header(plain: Mapping[str, Any]) -> Header:
-    places = [place for start, stop in plain["places"] for place in range(start, stop)]
+    spans = [range(start, stop) for start, stop in plain["places"]]
+    if sum(map(len, spans)) > _FILES:
+        raise ValueError(f"a part of more than {_FILES:,} files")
+    places = [place for span in spans for place in span]
     return Header(Part(*plain["part"]), plain["work"], places, plain["runs"])
 
 
