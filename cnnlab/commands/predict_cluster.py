@@ -12,7 +12,7 @@ from cnnlab.commands.predict_answers import Job, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_parts import merge, predict_part
 from cnnlab.files.atomic import is_held
-from cnnlab.predictions.cluster import number_of_parts, run_parts
+from cnnlab.predictions.cluster import connected, number_of_parts, number_of_workers, require_ray, run_parts
 from cnnlab.predictions.parts import FOLDER, Part, count_in, journal_folder
 from cnnlab.quoting import for_terminal
 
@@ -26,14 +26,16 @@ def show_cluster(runs: Sequence[str], paths: Sequence[str], request: Request) ->
 
     import cnnlab
 
+    require_ray()
     jax.config.update("jax_platforms", "cpu")  # of this process, which only lists the files; the GPUs are the workers'
-    members, output, workers = [cnnlab.load(run) for run in runs], Path(request.output), request.parts.workers
-    job = prepare(members, runs, paths, request)
+    job, output = prepare([cnnlab.load(run) for run in runs], runs, paths, request), Path(request.output)
     photos = len(job.files) - len(job.sheets)
-    count = count_in(output / FOLDER) or number_of_parts(photos, len(job.sheets), workers or 1)
-    start = functools.partial(_start, os.getcwd(), list(runs), list(paths), request, (job.files, job.sheets))
-    parts = [Part(number, count) for number in range(1, count + 1)]
-    run_parts(start, parts, workers=workers, tell=lambda text: print(text, end="", file=sys.stderr))
+    with connected(request.parts.workers) as ray:
+        workers = number_of_workers(ray, request.parts.workers)
+        count = count_in(output / FOLDER) or number_of_parts(photos, len(job.sheets), workers)
+        start = functools.partial(_start, os.getcwd(), list(runs), list(paths), request, (job.files, job.sheets))
+        parts = [Part(number, count) for number in range(1, count + 1)]
+        run_parts(start, parts, workers=workers, tell=lambda text: print(text, end="", file=sys.stderr))
     merge(output)
 
 

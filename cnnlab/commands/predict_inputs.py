@@ -152,6 +152,8 @@ def check_merge(request: Request) -> None:
 
 def _check_parts(request: Request, videos: Sequence[Path]) -> None:
     """Raises `Misuse` if the arguments do not fit to parts."""
+    from cnnlab.predictions.parts import parse_part
+
     flag = "--part" if request.parts.part else "--engine"
     if request.parts.part and request.parts.engine:
         raise Misuse("--engine predicts all parts; leave out --part")
@@ -161,6 +163,11 @@ def _check_parts(request: Request, videos: Sequence[Path]) -> None:
         raise Misuse(f"{flag} is for photos, sheets and signals; leave out videos and --gallery")
     if request.format not in TABULAR:
         raise Misuse(f"{flag} writes {', '.join(TABULAR)}, found --format {request.format}")
+    if request.parts.part:
+        try:
+            parse_part(request.parts.part)
+        except ValueError as error:
+            raise Misuse(str(error)) from None
     if request.mc == "auto":
         raise Misuse(f"{flag} needs a number of passes, such as --mc 30: auto takes as many as a whole batch needs")
     if request.parts.workers is not None and request.parts.workers < 1:

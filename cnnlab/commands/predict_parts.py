@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnlab.commands.common import Misuse
 from cnnlab.commands.predict_answers import Beside, Job, answers, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_outputs import raise_broken, tell_beside, write_records
@@ -38,11 +37,7 @@ from cnnlab.version import VERSION
 
 def show_part(members: Sequence[Trained], runs: Sequence[str], paths: Sequence[str], request: Request) -> None:
     """Predicts a part of the photos and sheets, and prints the file of its answers."""
-    try:
-        part = parse_part(request.parts.part)
-    except ValueError as error:
-        raise Misuse(str(error)) from None
-    print(for_terminal(predict_part(prepare(members, runs, paths, request), part)))
+    print(for_terminal(predict_part(prepare(members, runs, paths, request), parse_part(request.parts.part))))
 
 
 def predict_part(job: Job, part: Part) -> Path:

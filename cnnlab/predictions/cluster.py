@@ -39,11 +39,8 @@ def run_parts(
       ValueError: Ray is not installed, there are more workers than GPUs, or workers died `TRIES` times at one part.
     """
     with connected(workers) as ray:
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        workers = workers or gpus or 1
-        if gpus and workers > gpus:
-            raise ValueError(f"--workers {workers} is more than the {gpus} GPUs of the cluster; give one for each")
-        kind, given = ray.remote(num_cpus=1, num_gpus=min(gpus, 1))(_Worker), ray.put(start)
+        workers, gpus = number_of_workers(ray, workers), min(_gpus(ray), 1)
+        kind, given = ray.remote(num_cpus=1, num_gpus=gpus)(_Worker), ray.put(start)
         idle = [kind.remote(given) for _ in range(min(workers, len(parts)))]
         waiting, deaths, busy = deque(parts), Counter[Part](), {}
         try:
@@ -69,6 +66,22 @@ def run_parts(
         finally:
             for worker in (*idle, *(worker for worker, _ in busy.values())):
                 ray.kill(worker)
+
+
+def number_of_workers(ray: Any, wanted: int | None) -> int:
+    """Returns the number of workers: as many as wanted, or one for each GPU of the cluster, or one.
+
+    Raises:
+      ValueError: more are wanted than there are GPUs.
+    """
+    gpus = _gpus(ray)
+    if wanted and gpus and wanted > gpus:
+        raise ValueError(f"--workers {wanted} is more than the {gpus} GPUs of the cluster; give one for each")
+    return wanted or gpus or 1
+
+
+def _gpus(ray: Any) -> int:
+    return int(ray.cluster_resources().get("GPU", 0))
 
 
 def number_of_parts(photos: int, sheets: int, workers: int) -> int:
@@ -98,9 +111,8 @@ class _Worker:
         return text.getvalue()
 
 
-@contextlib.contextmanager
-def connected(workers: int | None) -> Iterator[Any]:
-    """Connects to the cluster, or starts Ray on this machine, and yields the module `ray`."""
+def require_ray() -> Any:
+    """Returns the module `ray`, which takes a moment to import; raises `ValueError` if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if "RAY_ADDRESS" not in os.environ:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # then the node's address is the loopback's
@@ -108,6 +120,16 @@ def connected(workers: int | None) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise ValueError("--engine ray needs the extra ray: pip install 'cnnlab[ray]'") from error
+    return ray
+
+
+@contextlib.contextmanager
+def connected(workers: int | None) -> Iterator[Any]:
+    """Connects to the cluster, or starts Ray on this machine, and yields the module `ray`; `workers` as in `run_parts`.
+
+    Where Ray is connected already, this connection stays.
+    """
+    ray = require_ray()
     mine = not ray.is_initialized()
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if "RAY_ADDRESS" not in os.environ:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnlab.cli import main
-from cnnlab.predictions.cluster import connected, run_parts
+from cnnlab.predictions.cluster import connected, number_of_workers, run_parts
 from cnnlab.predictions.parts import Part
 
 pytest.importorskip("ray")
@@ -68,3 +68,17 @@ def test_a_part_whose_worker_was_killed_is_given_to_another(cluster, tmp_path):
     texts = {int(path.name): path.read_text() for path in tmp_path.iterdir()}
     assert texts == dict.fromkeys(range(1, PARTS + 1), "begun\ndone\n") | {2: "begun\nbegun\ndone\n"}
     assert "a worker died at part 2 of 6" in "".join(told)
+
+
+class Cluster:
+    """Stands for Ray with four GPUs."""
+
+    def cluster_resources(self):
+        return {"CPU": 16.0, "GPU": 4.0}
+
+
+def test_there_is_one_worker_for_each_gpu():
+    assert number_of_workers(Cluster(), None) == 4
+    assert number_of_workers(Cluster(), 3) == 3
+    with pytest.raises(ValueError, match="--workers 5 is more than the 4 GPUs"):
+        number_of_workers(Cluster(), 5)
