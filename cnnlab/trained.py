@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -209,3 +211,12 @@ def evaluation_rows(
         pending = started  # is read after the next batch starts, so that the device never waits for the host
     parts.append(_without_padding(*pending))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def digest_of_network(trained: Trained) -> str:
+    """Returns a digest of the network, its task, its spec and its weights."""
+    text = re.sub(" at 0x[0-9a-f]+", "", repr((trained.network, trained.task, trained.spec)))
+    out = hashlib.sha256(text.encode())
+    for leaf in jax.tree.leaves(trained.variables):
+        out.update(np.asarray(leaf).tobytes())
+    return out.hexdigest()

@@ -27,6 +27,7 @@ BY_HAND = {
 """What these commands need; the tests of the servers, of `import_torch` and of sheets stand for them."""
 
 RUNS = {
+    "cluster.md": "runs/photos",
     "data-formats.md": "runs/boxes",
     "decisions.md": "runs/first",
     "detection.md": "runs/boxes",
@@ -43,6 +44,7 @@ RUNS = {
 """The run that RUN stands for on each page."""
 
 SMALLER = {
+    "cluster.md": {"30": "2"},
     "data-formats.md": {"DIR": "export/"},
     "decisions.md": {"0.01": "0.2", "fashion_mnist": "plots/images"},
     "detection.md": {"BCCD/": "export/", "320": "64", "24": "4"},
@@ -85,6 +87,7 @@ YOLO = [
 def draw_more_folders():
     """Draws what the pages name beyond the README: photos of named classes, a labelled sheet, strips, a video."""
     draw_folders()
+    Path("photos.txt").write_text("new/one.png\nsheet.png\n")
     rng = np.random.default_rng(1)
     for i, name in itertools.product(range(12), ("car", "4", "9")):
         Path(f"named/{name}").mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cnnlab.commands.common import AsJson, Directory, Misuse, MovedData, Runs, parse, print_json
 from cnnlab.files.atomic import write_text
+from cnnlab.files.tables import TableFormat, check_format, write_table
 from cnnlab.quoting import for_terminal
 
 WIDTH = 120  # columns of the tables where there is no terminal
@@ -29,6 +30,7 @@ def run(arguments: Sequence[str]) -> None:
         level: float = 0.95,
         seed: int = 0,
         output: Directory = None,
+        format: TableFormat = "csv",
         json: AsJson = False,
     ) -> tuple:
         """Compare runs on the same examples: is one better, or is it chance?
@@ -46,17 +48,18 @@ def run(arguments: Sequence[str]) -> None:
             seed: seed of the bootstrap samples and the dropout masks.
             output: directory for comparison.md, .csv and .tex, and differences.csv, the examples on which the runs
                 differ.
+            format: format of the two tables: csv, or parquet with its exact numbers (pip install 'cnnlab[parquet]').
             json: print one JSON object.
         """
         options = {"split": split, "mc_samples": mc, "draws": draws, "level": level, "seed": seed}
-        return runs, data_path, options, output, json
+        return runs, data_path, options, output, format, json
 
-    runs, data, options, output, as_json = parse(command, arguments, "compare")
+    runs, data, options, output, table_format, as_json = parse(command, arguments, "compare")
     if len(runs) < 2:
         raise Misuse(f"compare needs two RUNs or more, found {len(runs)}")
+    check_format(table_format)
     from cnnlab.evaluation import comparison_tables as tables
     from cnnlab.evaluation.compare import compare
-    from cnnlab.evaluation.per_example import table_csv
 
     comparison = compare(list(runs), data, **options, quiet=False)
     differing = tables.difference_table(comparison)
@@ -65,7 +68,8 @@ def run(arguments: Sequence[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for suffix, form in tables.FORMATS.items():
             write_text(directory / f"comparison.{suffix}", form(comparison))
-        write_text(directory / "differences.csv", table_csv(differing))
+        write_table(directory / f"comparison.{table_format}", tables.columns_of(comparison), cell=lambda value: value)
+        write_table(directory / f"differences.{table_format}", differing)
         print(f"comparison  {for_terminal(directory / 'comparison.md')}", file=sys.stderr)
     if as_json:
         print_json(tables.as_json(comparison))

@@ -7,6 +7,7 @@ import tyro
 
 from cnnlab.commands.common import AsJson, File, Misuse, Run, parse
 from cnnlab.commands.embed_request import Request
+from cnnlab.files.tables import TableFormat, check_format
 
 _COMMON = ("layer", "method", "split", "count", "mc", "near", "plus", "minus", "output", "json")
 """The options that `--help` lists; `--help-all` lists all."""
@@ -32,6 +33,7 @@ def run(arguments: Sequence[str]) -> None:
         nearest: int = 8,
         metric: Literal["cosine", "euclidean"] = "cosine",
         output: File = None,
+        format: TableFormat = "csv",
         skip_unreadable: bool = False,
         json: AsJson = False,
     ) -> Request:
@@ -59,16 +61,19 @@ def run(arguments: Sequence[str]) -> None:
             minus: images that are subtracted from it.
             nearest: largest number of neighbours that are printed, or shown on the page.
             metric: what is near to --near: a large inner product of features of length 1, or a small distance.
-            output: a page (.html), or a figure (.png, .pdf, .svg), each with a CSV file of the coordinates beside it,
-                or that table alone (.csv); with --near a figure of the neighbours. By default RUN/embedding.html, with
-                --near none.
+            output: a page (.html), or a figure (.png, .pdf, .svg), each with a table of the coordinates beside it,
+                or that table alone (.csv, .parquet); with --near a figure of the neighbours. By default
+                RUN/embedding.html, with --near none.
+            format: format of the table beside a page or figure: csv, or parquet with its exact numbers (pip install
+                'cnnlab[parquet]').
             skip_unreadable: leave out files that are damaged or no image, and print their names.
             json: print one JSON object.
         """
-        options = (layer, method, split, count, neighbours, mc, seed, near, plus, minus, nearest, metric, output)
-        return Request(run, paths, *options, skip_unreadable, json)
+        options = (layer, method, split, count, neighbours, mc, seed, near, plus, minus, nearest, metric)
+        return Request(run, paths, *options, output, format, skip_unreadable, json)
 
     request = parse(command, arguments, "embed", common=_COMMON)
+    check_format(request.format)
     for name, least in (("count", 2), ("nearest", 1), ("mc", 1)):
         value = getattr(request, name)
         if value is not None and value < least:

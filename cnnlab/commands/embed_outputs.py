@@ -17,14 +17,14 @@ from cnnlab.embeddings.neighbours import nearest_images
 from cnnlab.embeddings.project import PROJECTIONS, project
 from cnnlab.embeddings.thumbnails import thumbnails
 from cnnlab.errors import check_known
-from cnnlab.evaluation.per_example import Table, table_csv
-from cnnlab.files.atomic import write_text
+from cnnlab.evaluation.per_example import Table
 from cnnlab.files.figures import FigureFormat, save_figures
+from cnnlab.files.tables import write_table
 from cnnlab.quoting import for_terminal
 from cnnlab.trained import Trained
 from cnnlab.training.restore import load
 
-PAGE, TABLE = ".html", ".csv"
+PAGE, TABLES = ".html", (".csv", ".parquet")
 _FIGURES = tuple(f".{kind}" for kind in get_args(FigureFormat))
 
 
@@ -34,7 +34,7 @@ def show_maps(request: Request) -> None:
     Raises:
       ValueError: images, layer or projection do not exist, or there are too few images.
     """
-    output = output_file(request, (PAGE, *_FIGURES, TABLE), Path(request.run) / "embedding.html")
+    output = output_file(request, (PAGE, *_FIGURES, *TABLES), Path(request.run) / "embedding.html")
     for name in request.method:
         check_known("projection", name, PROJECTIONS)
     trained = load(request.run)
@@ -55,9 +55,9 @@ def show_maps(request: Request) -> None:
         _write_page(output, trained, embedding, parts, (table, both), title, notes, request)
     elif output.suffix in _FIGURES:
         _write_figure(output, embedding)
-    csv = output.with_suffix(TABLE)
-    write_text(csv, table_csv(_with_places(table, planes)))
-    _print(request, embedding, parts, title, notes, list(dict.fromkeys((output, csv))))
+    beside = output if output.suffix in TABLES else output.with_suffix(f".{request.format}")
+    write_table(beside, _with_places(table, planes))
+    _print(request, embedding, parts, title, notes, list(dict.fromkeys((output, beside))))
 
 
 def output_file(request: Request, suffixes: Sequence[str], default: Path | None) -> Path | None:

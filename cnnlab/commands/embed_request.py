@@ -22,5 +22,6 @@ class Request(NamedTuple):
     nearest: int
     metric: str
     output: str | None
+    format: str
     skip_unreadable: bool
     json: bool

@@ -26,6 +26,7 @@ from cnnlab.commands.common import (
 )
 from cnnlab.data import Dataset
 from cnnlab.files.figures import FigureFormat, write_index
+from cnnlab.files.tables import TableFormat, check_format, format_of
 from cnnlab.quoting import for_terminal
 from cnnlab.uncertainty.views import VIEWS
 
@@ -66,6 +67,7 @@ def run(arguments: Sequence[str]) -> None:
         figure_format: FigureFormat = "png",
         explain: Annotated[str | None, tyro.conf.arg(metavar="METHOD")] = None,
         predictions: File = None,
+        format: TableFormat | None = None,
         all: bool = False,
         exact: bool = False,
         json: AsJson = False,
@@ -95,7 +97,10 @@ def run(arguments: Sequence[str]) -> None:
             figure_format: file type of the figures: png (300 dpi), or pdf or svg, which print sharply at any size.
             explain: method of explanation, such as grad_cam, whose maps of the predicted class and of the truth stand
                 beside each wrong prediction in the figure wrong.
-            predictions: CSV file with one row per example: file, split, truth, prediction, probability and doubt.
+            predictions: table with one row per example: file, split, truth, prediction, probability and doubt; its name
+                ends in .csv or .parquet.
+            format: format of this table, and of the summary of several seeds: csv, or parquet with its exact numbers
+                (pip install 'cnnlab[parquet]'); by default that of the name, and csv.
             all: whether to print all numbers; without it, those for a closer look are left out of the terminal.
             exact: whether to compute every convolution by its definition, without the faster forms that round more.
             json: print one JSON object.
@@ -103,13 +108,19 @@ def run(arguments: Sequence[str]) -> None:
         options = {"calibrate": calibrate, "conformal": conformal, "ood": ood, "explain": explain}
         others = {"split": split, "mc_samples": mc, "views": views, "seed": seed, "figures": figures, "sets": sets}
         others |= {"batch_size": batch_size, "predictions": predictions, "figure_format": figure_format}
-        return runs, data_path, others | options, ensemble, all, exact, json
+        return runs, data_path, others | options, format, ensemble, all, exact, json
 
-    named, data, options, ensemble, everything, exact, as_json = parse(command, arguments, "evaluate", common=_COMMON)
+    parsed = parse(command, arguments, "evaluate", common=_COMMON)
+    named, data, options, table_format, ensemble, everything, exact, as_json = parsed
     if not named:
         raise Misuse("no RUN given; name a run directory")
     if options["sets"] != "lac" and options["conformal"] is None and options["calibrate"] != "saved":
         raise Misuse(f"--sets {options['sets']} needs --conformal ERROR, such as 0.1")
+    table = options["predictions"]
+    if table is not None and table_format not in (None, format_of(table)):
+        raise Misuse(f"--format {table_format} is for a name that ends in .{table_format}, found --predictions {table}")
+    table_format = table_format or ("csv" if table is None else format_of(table))
+    check_format(table_format)
     from cnnlab.kernels.dispatch import exact_forms
     from cnnlab.training.run import runs_in
 
@@ -119,7 +130,7 @@ def run(arguments: Sequence[str]) -> None:
         raise Misuse(f"--{given[0]} is for one run or an ensemble, found {len(runs)} runs; add --ensemble, or name one")
     with exact_forms() if exact else contextlib.nullcontext():
         if one_by_one:
-            _each(named, runs, data, options, everything, as_json)
+            _each(named, runs, data, options, table_format, everything, as_json)
         else:
             _together(runs, data, options, everything, as_json)
 
@@ -148,7 +159,13 @@ def _together(runs: list[str], data: str | None, options: dict, everything: bool
 
 
 def _each(
-    named: Sequence[str], runs: list[str], data: str | None, options: dict, everything: bool, as_json: bool
+    named: Sequence[str],
+    runs: list[str],
+    data: str | None,
+    options: dict,
+    table_format: TableFormat,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Evaluates runs one by one, and prints their mean and standard deviation; a directory of seeds keeps them."""
     import cnnlab
@@ -168,7 +185,8 @@ def _each(
     if len(named) == 1 and options["split"] == "test":
         directory = Path(named[0]) if other is None else Path(named[0]) / _report_name(other)
         directory.mkdir(exist_ok=True)
-        path = several.write_runs(directory, names, reports, figure_format=options["figure_format"])
+        formats = {"figure_format": options["figure_format"], "table_format": table_format}
+        path = several.write_runs(directory, names, reports, **formats)
         print(f"summary  {for_terminal(path)}", file=sys.stderr)
     print("--ensemble averages their predictions; cnnlab compare RUN RUN tests their differences", file=sys.stderr)
 

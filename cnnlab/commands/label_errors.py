@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from cnnlab.commands.common import AsJson, Directory, Misuse, Run, parse
+from cnnlab.files.tables import TableFormat, check_format
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -19,6 +20,7 @@ def run(arguments: Sequence[str]) -> None:
         split: str = "train",
         folds: int = 4,
         output: Directory = None,
+        format: TableFormat = "csv",
         json: AsJson = False,
     ) -> tuple:
         """Find labels that networks which did not learn from them confidently contradict.
@@ -34,15 +36,16 @@ def run(arguments: Sequence[str]) -> None:
             folds: number of folds, and of networks that are trained.
             output: directory for label_errors.csv and label_errors.png, and for the folds' runs while they train, so
                 that the same call resumes an interrupted one; by default RUN/label_errors.
+            format: format of the table: csv, or parquet with its exact numbers (pip install 'cnnlab[parquet]').
             json: print one JSON object.
         """
-        return run, data, split, folds, output, json
+        return run, data, split, folds, output, format, json
 
-    path, data, split, folds, output, as_json = parse(command, arguments, "label-errors")
+    path, data, split, folds, output, table_format, as_json = parse(command, arguments, "label-errors")
     if folds < 2:
         raise Misuse(f"--folds must be 2 or more, found {folds}")
+    check_format(table_format)
     from cnnlab.commands.labelling_outputs import show_suspects
 
-    show_suspects(
-        path, data, split=split, folds=folds, output=Path(output or Path(path) / "label_errors"), json=as_json
-    )
+    directory = Path(output or Path(path) / "label_errors")
+    show_suspects(path, data, split=split, folds=folds, output=directory, format=table_format, json=as_json)

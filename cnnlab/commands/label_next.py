@@ -8,6 +8,7 @@ import tyro
 
 from cnnlab.commands.common import AsJson, Directory, Misuse, Run, parse
 from cnnlab.commands.predict_inputs import check_runs, is_result, split_runs
+from cnnlab.files.tables import TableFormat, check_format
 
 _COMMON = ("count", "by", "mc", "output", "json")
 """The options that `--help` lists; `--help-all` lists all."""
@@ -28,6 +29,7 @@ def run(arguments: Sequence[str]) -> None:
         seed: int = 0,
         skip_unreadable: bool = False,
         output: Directory = None,
+        format: TableFormat = "csv",
         json: AsJson = False,
     ) -> tuple:
         """Choose the photos whose labels would tell a network most.
@@ -45,13 +47,16 @@ def run(arguments: Sequence[str]) -> None:
             seed: seed of the dropout masks.
             skip_unreadable: leave out files that are damaged or no image, and print their names.
             output: directory for label_next.csv and label_next.png; by default RUN/label_next.
+            format: format of the table: csv, or parquet with its exact numbers (pip install 'cnnlab[parquet]').
             json: print one JSON object.
         """
-        options = {"count": count, "by": by, "mc": mc, "seed": seed, "skip_unreadable": skip_unreadable, "json": json}
+        options = {"count": count, "by": by, "mc": mc, "seed": seed, "skip_unreadable": skip_unreadable}
+        options |= {"format": format, "json": json}
         return run, paths, output, options
 
     first, paths, output, options = parse(command, arguments, "label-next", common=_COMMON)
     runs, paths = split_runs(first, paths)
+    check_format(options["format"])
     if options["count"] < 1:
         raise Misuse(f"--count must be 1 or more, found {options['count']}")
     if not paths:

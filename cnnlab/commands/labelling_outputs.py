@@ -1,4 +1,4 @@
-"""The output of `cnnlab label-next` and `cnnlab label-errors`: a short table, a CSV file and a contact sheet."""
+"""The output of `cnnlab label-next` and `cnnlab label-errors`: a short table, its file and a contact sheet."""
 
 import contextlib
 import shutil
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from cnnlab.commands.common import print_json, print_report
-from cnnlab.evaluation.per_example import table_csv
-from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import save_figures
 from cnnlab.files.opening import ImageError
+from cnnlab.files.tables import TableFormat, write_table
 from cnnlab.labelling import label_errors, label_next
 from cnnlab.labelling.pool import read_photo
 from cnnlab.plots.gallery import gallery
@@ -37,6 +36,7 @@ def show_suggestions(
     mc: Passes | None,
     seed: int,
     skip_unreadable: bool,
+    format: TableFormat,
     json: bool,
 ) -> None:
     """Chooses photos, writes the files and prints the table; `run` is the directory of the first network."""
@@ -65,6 +65,7 @@ def show_suggestions(
         [_caption(*each) for each in captions],
         lambda i: read_photo(members[0], table["file"][i]),
         output / "label_next",
+        format,
         json,
     )
 
@@ -84,7 +85,9 @@ def _labelled(run: str) -> Any:
         return None
 
 
-def show_suspects(run: str, data: str | None, *, split: str, folds: int, output: Path, json: bool) -> None:
+def show_suspects(
+    run: str, data: str | None, *, split: str, folds: int, output: Path, format: TableFormat, json: bool
+) -> None:
     """Looks for label errors, writes the files and prints the table."""
     directory = output / "folds"
     found = label_errors(run, data, split=split, folds=folds, directory=directory, quiet=False, tell=_tell)
@@ -99,7 +102,8 @@ def show_suspects(run: str, data: str | None, *, split: str, folds: int, output:
     titles = [f"{given}\n→ {suggested} {sure:.2f}" for given, suggested, sure in zip(*columns, strict=True)]
     report = {"examples": found.examples, "in_doubt": number, "folds": found.folds, "labels": _records(table)}
     pixels, shown = found.images, {name: table[name] for name in table if name != "probability_of_given"}
-    _show(report, table, shown, title, titles, lambda i: pixels[int(found.index[i])], output / "label_errors", json)
+    image, stem = (lambda i: pixels[int(found.index[i])]), output / "label_errors"
+    _show(report, table, shown, title, titles, image, stem, format, json)
 
 
 def _show(
@@ -110,13 +114,12 @@ def _show(
     titles: Sequence[str],
     pixels: Callable[[int], np.ndarray],
     stem: Path,
+    format: TableFormat,
     json: bool,
 ) -> None:
-    """Writes `STEM.csv` and, unless the table is empty, `STEM.png`; prints the first rows of some columns, or JSON."""
+    """Writes the table and, unless it is empty, a contact sheet; prints the first rows of some columns, or JSON."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    csv = stem.with_suffix(".csv")
-    write_text(csv, table_csv(table))
-    written = {"csv": str(csv)}
+    written = {format: str(write_table(stem.with_suffix(f".{format}"), table))}
     if titles:
         images = [_visible(pixels(i)) for i in range(min(len(titles), _DRAWN))]
         heading = title if len(titles) <= _DRAWN else f"{title}: the first {_DRAWN}"

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from cnnlab.commands.common import Misuse
+from cnnlab.commands.predict_answers import print_left_out
 from cnnlab.commands.predict_inputs import Request, is_result
-from cnnlab.commands.predict_outputs import print_left_out, print_or_write, warn_if_different
+from cnnlab.commands.predict_outputs import print_or_write, warn_if_different
 from cnnlab.data.appearance import measure_photo
 from cnnlab.embeddings.neighbours import Retrieval, Space
 from cnnlab.files.figures import save_figures
@@ -42,7 +43,7 @@ def show_retrieved(members: Sequence[Trained], runs: Sequence[str], paths: Seque
     space = Space(np.stack(list(gallery.values())), list(map(str, gallery)))
     places = {path.resolve(): number for number, path in enumerate(gallery)}
     found = {path: _nearest(space, places.get(path.resolve()), photos[path], options.nearest) for path in photos}
-    print_or_write([record for path in found for record in _records(path, found[path])], trained, request)
+    print_or_write([record for path in found for record in _records(path, found[path])], trained.task, request)
     if request.output:
         drawn = {path: found[path] for path in list(found)[:_DRAWN]}
         fewest = min(map(len, drawn.values()))

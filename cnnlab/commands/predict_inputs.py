@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -14,6 +14,10 @@ from cnnlab.sheets.options import SheetOptions
 if TYPE_CHECKING:
     from cnnlab.files.opening import ImageError
     from cnnlab.trained import Trained
+
+
+TABULAR = ("json", "csv", "parquet")
+"""Formats of records; all others are annotations for a tool."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +62,26 @@ class VideoOptions:
     rate: float = 25.0
 
 
+@dataclasses.dataclass(frozen=True)
+class PartOptions:
+    """Options of predictions that several processes share.
+
+    Attributes:
+      manifest: text file that names the image files, one a line, in place of PATH.
+      part: number and count of a part, such as 3/16: only this share of the files is predicted, and its answers are
+        DIR/parts/00003-of-00016.jsonl, or .parquet. A finished part is skipped, an unfinished one continues.
+      merge: directory whose parts become the files that one process would have written; leave out RUN and PATH.
+      engine: ray, which predicts all parts with several workers (pip install 'cnnlab[ray]') and merges them.
+      workers: number of workers of the engine; by default one for each GPU, or one.
+    """
+
+    manifest: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    part: Annotated[str | None, tyro.conf.arg(metavar="K/N")] = None
+    merge: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    engine: Literal["ray"] | None = None
+    workers: int | None = None
+
+
 class Request(NamedTuple):
     """The arguments of `cnnlab predict`."""
 
@@ -71,6 +95,7 @@ class Request(NamedTuple):
     photos: PhotoOptions
     sheets: SheetOptions
     videos: VideoOptions
+    parts: PartOptions
 
 
 def sort_paths(request: Request) -> tuple[list[str], list[Path], list[str]]:
@@ -93,8 +118,10 @@ def split_runs(run: str, paths: Sequence[str]) -> tuple[list[str], Sequence[str]
 
 def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path], paths: Sequence[str]) -> None:
     """Raises `Misuse` if the arguments do not fit together."""
-    photos, several = request.photos, len(runs) > 1
-    if not (paths or videos):
+    photos, parts, several = request.photos, request.parts, len(runs) > 1
+    if parts.manifest and (paths or videos):
+        raise Misuse(f"--manifest {parts.manifest} takes the place of PATH; leave out {(*videos, *paths)[0]}")
+    if not (paths or videos or parts.manifest):
         raise Misuse("no PATH given; name image files or folders")
     if videos and (not request.output or request.format != "json" or _not_of_videos(photos) or several):
         raise Misuse(
@@ -103,13 +130,48 @@ def check_request(request: Request, runs: Sequence[str], videos: Sequence[Path],
         )
     if request.format not in ("json", "csv") and not request.output:
         raise Misuse(f"--format {request.format} writes files: add --output DIR")
-    if photos.gallery and (videos or request.format not in ("json", "csv") or request.tile or photos.calibrated):
-        raise Misuse("--gallery is for photos: leave out videos, --tile, --calibrated, and formats but json and csv")
+    if photos.gallery and (videos or request.format not in TABULAR or request.tile or photos.calibrated):
+        raise Misuse(f"--gallery is for photos: leave out videos, --tile, --calibrated; formats: {', '.join(TABULAR)}")
+    if parts.part or parts.engine:
+        _check_parts(request, videos)
+    elif parts.workers is not None:
+        raise Misuse("--workers is for an engine; add --engine ray")
     if photos.nearest < 1:
         raise Misuse(f"--nearest must be 1 or more, found {photos.nearest}")
     check_runs(runs, **{"--mc": request.mc, "--calibrated": photos.calibrated or None})
     if photos.group and not (isinstance(request.mc, int) or several):
         raise Misuse("--group is for the detections of several passes; add --mc and their number, such as --mc 30")
+
+
+def check_merge(request: Request) -> None:
+    """Raises `Misuse` if `--merge` has other arguments: the parts know their run and their options."""
+    plain = Request("", (), None, "json", None, 0, None, PhotoOptions(), SheetOptions(), VideoOptions(), PartOptions())
+    if request._replace(parts=PartOptions()) != plain or request.parts != PartOptions(merge=request.parts.merge):
+        raise Misuse("--merge stands alone, as in cnnlab predict --merge DIR: the parts know their run and options")
+
+
+def _check_parts(request: Request, videos: Sequence[Path]) -> None:
+    """Raises `Misuse` if the arguments do not fit to parts."""
+    from cnnlab.predictions.parts import parse_part
+
+    flag = "--part" if request.parts.part else "--engine"
+    if request.parts.part and request.parts.engine:
+        raise Misuse("--engine predicts all parts; leave out --part")
+    if not request.output:
+        raise Misuse(f"{flag} writes files: add --output DIR")
+    if videos or request.photos.gallery:
+        raise Misuse(f"{flag} is for photos, sheets and signals; leave out videos and --gallery")
+    if request.format not in TABULAR:
+        raise Misuse(f"{flag} writes {', '.join(TABULAR)}, found --format {request.format}")
+    if request.parts.part:
+        try:
+            parse_part(request.parts.part)
+        except ValueError as error:
+            raise Misuse(str(error)) from None
+    if request.mc == "auto":
+        raise Misuse(f"{flag} needs a number of passes, such as --mc 30: auto takes as many as a whole batch needs")
+    if request.parts.workers is not None and request.parts.workers < 1:
+        raise Misuse(f"--workers must be 1 or more, found {request.parts.workers}")
 
 
 def check_runs(runs: Sequence[str], **alone: Any) -> None:
@@ -147,13 +209,16 @@ def photos_and_sheets(
       unreadable: function that receives the error of a file whose header cannot be read, which is left out then; None
         raises the error.
     """
-    from cnnlab.files.listing import find_images
+    from cnnlab.files.listing import find_images, read_manifest
     from cnnlab.files.signals import find_signals
     from cnnlab.predictions.options import takes
 
     signals = trained.spec.values == "signal"
-    found = (find_signals if signals else find_images)(paths)
-    files = [file for file in found if not is_result(file, paths, request.output)]
+    if request.parts.manifest:
+        files = read_manifest(Path(request.parts.manifest))
+    else:
+        found = (find_signals if signals else find_images)(paths)
+        files = [file for file in found if not is_result(file, paths, request.output)]
     if signals:
         if request.photos.invert or request.tile or request.sheets.given():
             raise Misuse(f"{files[0]} is a signal; leave out --invert, --tile and options of sheets")

@@ -1,7 +1,5 @@
 """Results of several runs of one experiment: mean ± standard deviation on the terminal, in JSON, CSV and a figure."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +12,11 @@ from rich.table import Table
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
+from cnnlab.files.tables import TableFormat, write_table
 from cnnlab.metrics.names import is_for_a_closer_look
 from cnnlab.metrics.tables import arrow, cell
 from cnnlab.plots.spread import spread
-from cnnlab.quoting import counted, for_csv, for_terminal
+from cnnlab.quoting import counted, for_terminal
 
 
 def metrics_of(reports: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -66,17 +65,21 @@ def _mean_text(name: str, values: np.ndarray) -> str:
 
 
 def write_runs(
-    directory: Path, names: Sequence[str], reports: Sequence[Mapping[str, Any]], *, figure_format: FigureFormat = "png"
+    directory: Path,
+    names: Sequence[str],
+    reports: Sequence[Mapping[str, Any]],
+    *,
+    figure_format: FigureFormat = "png",
+    table_format: TableFormat = "csv",
 ) -> Path:
-    """Writes `summary.json`, `summary.csv` and the figure `summary`; returns the path of the JSON file."""
+    """Writes `summary.json`, the table `summary` and the figure `summary`; returns the path of the JSON file."""
     path = directory / "summary.json"
     write_text(path, json.dumps(without_nan(as_json(names, reports)), indent=2) + "\n")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(for_csv, ("metric", "mean", "standard_deviation", *names)))
     metrics = metrics_of(reports)
-    writer.writerows([name, values.mean(), _deviation(values), *values] for name, values in metrics.items())
-    write_text(directory / "summary.csv", text.getvalue())
+    table = {"metric": list(metrics), "mean": [values.mean() for values in metrics.values()]}
+    table |= {"standard_deviation": [_deviation(values) for values in metrics.values()]}
+    table |= {run: [values[i] for values in metrics.values()] for i, run in enumerate(names)}
+    write_table(directory / f"summary.{table_format}", table, cell=lambda value: value)
     finite = {name: values for name, values in metrics.items() if np.isfinite(values).all()}
     save_figures({"summary": spread(finite)}, directory, figure_format=figure_format)
     return path

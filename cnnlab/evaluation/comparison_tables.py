@@ -1,7 +1,5 @@
 """A comparison as tables: for a person, as Markdown, CSV or LaTeX, and as JSON types."""
 
-import csv
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +7,7 @@ from cnnlab.evaluation.compare import Against, Comparison
 from cnnlab.evaluation.per_example import Table
 from cnnlab.metrics.names import larger_is_better
 from cnnlab.metrics.paired import Difference
-from cnnlab.quoting import for_csv, for_latex, for_markdown
+from cnnlab.quoting import for_latex, for_markdown
 
 Row = list[str]
 
@@ -96,16 +94,15 @@ def as_markdown(comparison: Comparison) -> str:
     return "\n".join(parts)
 
 
-def as_csv(comparison: Comparison) -> str:
-    """Formats all tables as one CSV table with a row for each run and score."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", "first", "second", "first_value", "second_value", "difference", "low", "high", "draws"])
-    for names, scores, against in _pairs(comparison):
-        for name, d in against.differences.items():
-            cells = [name, *names, *(each[name] for each in scores), *d, against.draws]
-            writer.writerow(map(for_csv, cells))
-    return text.getvalue()
+def columns_of(comparison: Comparison) -> dict[str, list[Any]]:
+    """Returns all tables as the columns of one, with a row for each run and score."""
+    header = ("metric", "first", "second", "first_value", "second_value", "difference", "low", "high", "draws")
+    rows = [
+        (name, *names, *(each[name] for each in scores), *d, against.draws)
+        for names, scores, against in _pairs(comparison)
+        for name, d in against.differences.items()
+    ]
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
 
 def as_latex(comparison: Comparison) -> str:
@@ -133,7 +130,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     return {"level": comparison.level, "scores": scores, "comparisons": pairs, "differing": len(comparison.differing())}
 
 
-FORMATS: dict[str, Callable[[Comparison], str]] = {"md": as_markdown, "csv": as_csv, "tex": as_latex}
+FORMATS: dict[str, Callable[[Comparison], str]] = {"md": as_markdown, "tex": as_latex}
 """Functions that format a comparison, by the suffix of the file."""
 
 

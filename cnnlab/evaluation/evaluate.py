@@ -16,10 +16,10 @@ from cnnlab.data.appearance import far_outside, measure_examples
 from cnnlab.data.out_of_distribution import ood_examples
 from cnnlab.evaluation import decisions
 from cnnlab.evaluation.explained import check_explain, wrong_explained
-from cnnlab.evaluation.per_example import example_table, table_csv
+from cnnlab.evaluation.per_example import example_table
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
-from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
+from cnnlab.files.tables import write_table
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Passes, Trained
@@ -77,7 +77,8 @@ def evaluate(
       ood: out-of-distribution images: a dataset, its name (its `test` split is used), or a folder.
       explain: method of explanation, such as `grad_cam`, whose maps of the prediction and of the truth are drawn beside
         each wrong prediction in the figure `wrong`; it needs `figures`.
-      predictions: CSV file for a table with one row per example: file, split, truth, prediction, probability, doubt.
+      predictions: file for a table with one row per example: file, split, truth, prediction, probability, doubt;
+        Parquet if its suffix is `.parquet`, else CSV.
       details: whether to return the task's tables too.
 
     Returns:
@@ -144,7 +145,7 @@ def evaluate(
         report["calibrated"] = int(fitted.calibration is not None)
     if predictions is not None:
         Path(predictions).parent.mkdir(parents=True, exist_ok=True)
-        write_text(Path(predictions), table_csv(example_table(trained.task, rows, dataset, split)))
+        write_table(predictions, example_table(trained.task, rows, dataset, split))
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = complete(trained.task).details(rows) if details else {}
     if figures is not None:

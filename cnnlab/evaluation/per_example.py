@@ -1,16 +1,11 @@
 """Tables with one entry per example of a split: file, truth, prediction, probability and doubt."""
 
-import csv
-import io
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from cnnlab.data import Dataset
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows
-from cnnlab.quoting import for_csv
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 
@@ -38,15 +33,6 @@ def example_table(task: Task, rows: Rows, dataset: Dataset, split: str) -> Table
     return table | {name: _mean(rows[name]) for name in UNCERTAINTY if name in rows}
 
 
-def table_csv(table: Mapping[str, np.ndarray]) -> str:
-    """Formats a table as CSV; numbers have at most six digits, and no cell is a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(for_csv, table))
-    writer.writerows([for_csv(_cell(cell)) for cell in row] for row in zip(*table.values(), strict=True))
-    return text.getvalue()
-
-
 def _from_here(file: str) -> str:
     """Returns a path relative to the current directory if the file is inside it."""
     here = os.getcwd()
@@ -56,9 +42,3 @@ def _from_here(file: str) -> str:
 def _mean(values: np.ndarray) -> np.ndarray:
     """Averages maps to one number per example."""
     return values.reshape(len(values), -1).mean(1, dtype=np.float64)
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool | np.bool_):
-        return int(value)
-    return f"{value:.6g}" if isinstance(value, float | np.floating) else value

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnlab.files.text import read_text
+
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"),
@@ -18,6 +20,7 @@ _CLUTTER = {
     *("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
 }
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF")
+_MANIFEST_BYTES = 1_000_000_000
 _NAMED = 3  # files that a message names
 
 
@@ -109,6 +112,24 @@ def find_files(
         else:
             raise ValueError(f"{path} does not exist; give {kind} files or folders")
     return found
+
+
+def read_manifest(path: Path) -> list[Path]:
+    """Returns the files that a text file in UTF-8 names, one a line, in their order; empty lines do not count.
+
+    A path that is not absolute counts from the current directory, as on the command line.
+
+    Raises:
+      ValueError: the text file cannot be read, is larger than a gigabyte, or names no file, or one twice.
+    """
+    places: dict[str, int] = {}
+    for number, line in enumerate(read_text(path, limit=_MANIFEST_BYTES, kind="manifest").split("\n"), 1):
+        name = line.removesuffix("\r")
+        if name and (first := places.setdefault(name, number)) != number:
+            raise ValueError(f"{path} names {name} in lines {first} and {number}; keep one of them")
+    if not places:
+        raise ValueError(f"{path} names no file; write one a line")
+    return list(map(Path, places))
 
 
 def warn_left_out(folder: str | Path, others: Sequence[Path], *, kind: str = "image") -> None:

@@ -23,6 +23,9 @@ from cnnlab.trained import Passes, Trained, outputs, predict
 from cnnlab.uncertainty.ensemble import ensemble_average, members_of
 from cnnlab.uncertainty.monte_carlo import mc_predict
 
+BATCH = 64
+"""Usual number of images of a batch."""
+
 UNCALIBRATED = ("variance", "expected_entropy", "mutual_information", "standard_error")
 """Entries of a prediction that describe the passes, so that no calibration of their mean changes them."""
 
@@ -33,14 +36,17 @@ def predict_files(
     *,
     mc_samples: Passes | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = BATCH,
     fitted: PostHoc | None = None,
     each_pass: bool = False,
     unreadable: Callable[[ImageError], None] | None = None,
     invert: bool = False,
     look: Callable[[Path, np.ndarray], None] | None = None,
+    share: range | None = None,
 ) -> Iterator[tuple[Path, Prediction]]:
     """Yields each file and its prediction, as NumPy arrays without the batch axis; each file is read once.
+
+    The dropout masks of a file depend only on its place among the files, whichever files can be read.
 
     A network that predicts each pixel, and was trained on images that were not resized, predicts a photo at the photo's
     own size if it can. A reader of strips predicts a strip at its own width, at the height of the training images. All
@@ -61,6 +67,8 @@ def predict_files(
         callback the first such error is raised.
       invert: whether to exchange black and white before the prediction.
       look: callback that gets each file and its pixels `[H, W, C]` uint8, as the network reads them.
+      share: places of consecutive files that are predicted, exactly as among all files; by default all. No pixels of
+        other files are read.
 
     Raises:
       ValueError: a file is missing or is no image (the error names it), several networks do not fit together, or
@@ -69,17 +77,29 @@ def predict_files(
     members = members_of(trained, mc_samples=mc_samples)
     if fitted is not None:
         fitted.require_passes(mc_samples)
-    read: deque[Path] = deque()  # files that are read, but not yet predicted
+    share = range(len(files)) if share is None else share
+    if not share:
+        return
+    batch_size, shape_of = min(batch_size, len(files)), _shapes(members[0])
+    kind = np.float32 if members[0].spec.values == "signal" else np.uint8
+    shapes = map(shape_of, files[: share.start + 1])
+    first, start = _batch_of_last(shapes, batch_size, members[0].spec.shape)
+    read: deque[Path | None] = deque()  # files whose images wait for their prediction; None for a blank image
 
     def images() -> Iterator[np.ndarray]:
         reader = _reader(members[0])
-        for path in map(Path, files):
+        for path in map(Path, files[start : share.start]):
+            read.append(None)
+            yield np.zeros(shape_of(path), kind)
+        for path in map(Path, files[share.start : share.stop]):
             try:
                 pixels = reader(path)
             except ImageError as error:
                 if unreadable is None:
                     raise
                 unreadable(error)
+                read.append(None)
+                yield np.zeros(shape_of(path), kind)
                 continue
             pixels = 255 - pixels if invert else pixels
             if look is not None:
@@ -87,9 +107,41 @@ def predict_files(
             read.append(path)
             yield pixels
 
-    options = {"mc_samples": mc_samples, "seed": seed, "fitted": fitted, "each_pass": each_pass}
-    for prediction in predict_images(members, images(), batch_size=min(batch_size, max(len(files), 1)), **options):
-        yield read.popleft(), prediction
+    options = {"mc_samples": mc_samples, "seed": seed, "fitted": fitted, "each_pass": each_pass, "first": first}
+    for prediction in predict_images(members, images(), batch_size=batch_size, **options):
+        if (path := read.popleft()) is not None:
+            yield path, prediction
+
+
+def _shapes(trained: Trained) -> Callable[[str | Path], tuple[int, ...]]:
+    """Returns a function from a file to the shape of its image; only networks of any size need its header.
+
+    A file that cannot be read has the shape of the training images.
+    """
+    spec, fitting, reader = trained.spec, fitting_size(trained), _reader(trained)
+
+    def shape(path: str | Path) -> tuple[int, ...]:
+        try:
+            if spec.values == "signal":
+                return reader(Path(path)).shape if trained.any_size else spec.shape
+            return (*fitting(Photo(Path(path))), spec.channels)
+        except ImageError:
+            return spec.shape
+
+    return shape
+
+
+def _batch_of_last(shapes: Iterable[tuple[int, ...]], most: int, usual: tuple[int, ...]) -> tuple[int, int]:
+    """Returns the number of the batch that holds the last of some images, and the place of the batch's first image.
+
+    >>> _batch_of_last([(8, 8), (8, 8), (8, 8)], 2, (8, 8)), _batch_of_last([(8, 8), (9, 9), (9, 9)], 2, (8, 8))
+    ((1, 2), (2, 2))
+    """
+    number, start, before = -1, 0, None
+    for place, shape in enumerate(shapes):
+        if shape != before or shape != usual or place - start == most:
+            number, start, before = number + 1, place, shape
+    return number, start
 
 
 def _reader(trained: Trained) -> Callable[[Path], np.ndarray]:
@@ -116,6 +168,7 @@ def predict_images(
     seed: int = 0,
     fitted: PostHoc | None = None,
     each_pass: bool = False,
+    first: int = 0,
 ) -> Iterator[Prediction]:
     """Yields each image's prediction, as NumPy arrays without the batch axis; memory holds one batch.
 
@@ -128,10 +181,11 @@ def predict_images(
       seed: seed of the dropout masks, which differ between batches.
       fitted: calibration of `probs`, as in `predict_files`.
       each_pass: whether to add `passes`, as in `predict_files`.
+      first: number of the first batch, on which its dropout masks depend.
     """
     members = members_of(trained, mc_samples=mc_samples)
     key = jax.random.key(seed)
-    for number, batch in enumerate(_batches(images, batch_size, members[0].spec.shape)):
+    for number, batch in enumerate(_batches(images, batch_size, members[0].spec.shape), first):
         filled = batch_size if batch[0].shape == members[0].spec.shape else len(batch)
         stack = np.stack(batch + batch[-1:] * (filled - len(batch)))
         if len(members) > 1:

@@ -1,17 +1,17 @@
-"""Writes predictions to files: records as JSON and CSV, drawings as PNG. The task defines their content."""
+"""Writes predictions to files: records as JSON, CSV and Parquet, drawings as PNG. The task defines their content."""
 
-import csv
 import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from cnnlab.data import InputSpec
 from cnnlab.files.photo import Photo
 from cnnlab.files.png import write_png
-from cnnlab.quoting import for_csv, for_file_name
+from cnnlab.files.tables import csv_text
+from cnnlab.quoting import for_file_name
 from cnnlab.tasks import Prediction, Task
 from cnnlab.tasks.task import Record, complete
 
@@ -29,18 +29,37 @@ def write_csv(records: Sequence[Record], file: TextIO, task: Task) -> None:
     lists become JSON text. Numbers have the digits of `readable`. The columns of the entries that a record lists in
     `uncalibrated` begin with that word.
     """
-    flat = [_flat(complete(task).line(record)) for record in records]
-    columns = list(dict.fromkeys(name for record in flat for name in record))
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(for_csv, columns))
-    writer.writerows([for_csv(record.get(name, "")) for name in columns] for record in flat)
+    file.write(csv_text(columns_of(records, task, cell=_cell, entry=readable), cell=_as_it_is))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def columns_of(
+    records: Sequence[Record],
+    task: Task,
+    *,
+    cell: Callable[[Any], Any] = _as_it_is,
+    entry: Callable[[Any], Any] = _as_it_is,
+) -> dict[str, list[Any]]:
+    """Returns the task's columns of records in its order, named as by `write_csv`; None where a record has no value.
+
+    Args:
+      records: the records.
+      task: the task.
+      cell: function from a value to that of the column; by default the value itself.
+      entry: the same function for each entry of a dict.
+    """
+    flat = [_flat(complete(task).line(record), cell, entry) for record in records]
+    return {name: [record.get(name) for record in flat] for name in dict.fromkeys(itertools.chain(*flat))}
 
 
 WRITERS: dict[str, Callable[[Sequence[Record], TextIO, Task], None]] = {"json": write_json, "csv": write_csv}
 """Formats of `predictions.FORMAT` by name."""
 
 
-def _flat(record: Record) -> Record:
+def _flat(record: Record, cell: Callable[[Any], Any], entry: Callable[[Any], Any]) -> Record:
     out: Record = {}
     before = record.get("uncalibrated", ())
     for name, value in record.items():
@@ -48,9 +67,9 @@ def _flat(record: Record) -> Record:
             continue
         column = f"uncalibrated.{name}" if name in before else name
         if isinstance(value, dict):
-            out |= {f"{column}.{key}": readable(item) for key, item in value.items()}
+            out |= {f"{column}.{key}": entry(item) for key, item in value.items()}
         else:
-            out[column] = _cell(value)
+            out[column] = cell(value)
     return out
 
 
@@ -110,11 +129,12 @@ def naming() -> Callable[[Path], str]:
     ['a', 'a-2', 'a-2-2']
     """
     used: set[str] = set()
+    numbers: dict[str, Iterator[int]] = {}  # a million files of one stem are not counted again for each
 
     def name(path: Path) -> str:
-        stem = for_file_name(path.stem)
-        numbered = (f"{stem}-{i}" for i in itertools.count(2))
-        chosen = next(name for name in itertools.chain([stem], numbered) if name not in used)
+        stem = chosen = for_file_name(path.stem)
+        while chosen in used:
+            chosen = f"{stem}-{next(numbers.setdefault(stem, itertools.count(2)))}"
         used.add(chosen)
         return chosen
 

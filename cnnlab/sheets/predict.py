@@ -2,9 +2,7 @@
 
 import contextlib
 import functools
-import hashlib
 import itertools
-import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +25,7 @@ from cnnlab.sheets.results import check_own, read_rasters
 from cnnlab.sheets.samples import drops_pixels, predictor
 from cnnlab.sheets.scratch import Scratch, Stored, finished, note_finished, open_scratch
 from cnnlab.sheets.tiles import Axis, check_tile, tile_axis
-from cnnlab.trained import Trained
+from cnnlab.trained import Trained, digest_of_network
 from cnnlab.uncertainty.dropout import require_dropout
 
 _BLEND = 32  # width in pixels over which two windows are blended if the caller does not choose the overlap
@@ -126,7 +124,7 @@ def predict_sheet(
             "windows": [rows, columns],
             "passes": mc_samples,
             "key": np.asarray(jax.random.key_data(key)).tolist(),
-            "network": _digest(trained),
+            "network": digest_of_network(trained),
         }
         band_counts = layers(k, sampled=sampled)
         shapes = {name: ((n, *sheet.size), _dtype(name)) for name, n in band_counts.items()}
@@ -246,15 +244,6 @@ def _finish(
 
 def _dtype(name: str) -> type:
     return np.uint8 if name == "mask" else np.float32
-
-
-def _digest(trained: Trained) -> str:
-    """Returns a digest of the network, its task, its spec and its weights."""
-    text = re.sub(" at 0x[0-9a-f]+", "", repr((trained.network, trained.task, trained.spec)))
-    files = hashlib.sha256(text.encode())
-    for leaf in jax.tree.leaves(trained.variables):
-        files.update(np.asarray(leaf).tobytes())
-    return files.hexdigest()
 
 
 @contextlib.contextmanager
