@@ -1,7 +1,7 @@
 """Stopping on SIGTERM and Ctrl-C: training finishes the current step and saves the run."""
 
 import contextlib
-import math
+import itertools
 import signal
 import threading
 import time
@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+from cnnlab.runtime.distributed import gathered
+
+ASKED_STEPS = 100  # steps after which several processes ask the first one for the time
 
 
 class Stopped(RuntimeError):
@@ -26,14 +31,21 @@ class Stopped(RuntimeError):
 def until_pause(stop: Callable[[], str], minutes: float) -> Callable[[], bool]:
     """Returns a function that is true when it is time to save: after a signal, or after some minutes.
 
-    If several processes train together, time does not count: their clocks differ, and all must save the same step.
+    If several processes train together, the clock of the first one counts, and it is asked only after each
+    `ASKED_STEPS` calls, because all must save the same step.
 
     Args:
       stop: function from `stop_signals`.
       minutes: time from now until the next save.
     """
-    end = time.monotonic() + 60 * minutes if jax.process_count() == 1 else math.inf
-    return lambda: bool(stop()) or time.monotonic() > end
+    end = time.monotonic() + 60 * minutes
+    if jax.process_count() == 1:
+        return lambda: bool(stop()) or time.monotonic() > end
+    calls = itertools.count(1)
+    return lambda: (
+        bool(stop())
+        or (next(calls) % ASKED_STEPS == 0 and gathered("save" if time.monotonic() > end else "")[0] == "save")
+    )
 
 
 @contextlib.contextmanager
@@ -41,21 +53,35 @@ def stop_signals() -> Iterator[Callable[[], str]]:
     """Yields a function that returns the name of the signal that arrived, or an empty string.
 
     A second signal has its usual effect. Outside the main thread Python cannot catch signals, so nothing is caught.
+
+    If several processes train together, a signal to one of them stops all at the same step: every process must call
+    the function equally often. JAX's runtime notices SIGTERM and agrees on the step; Ctrl-C is passed on as SIGTERM.
     """
     received: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: ""
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    several = jax.process_count() > 1
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)[: 1 if several else 2]}
 
     def note(number: int, frame) -> None:
-        received.append(signal.Signals(number).name)
         signal.signal(number, before[number])
+        if several:
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            received.append(signal.Signals(number).name)
+
+    calls = itertools.count()
+
+    def agreed() -> str:
+        if not received and reached_preemption_sync_point(next(calls)):
+            received.append(signal.SIGTERM.name)
+        return received[0] if received else ""
 
     for number in before:
         signal.signal(number, note)
     try:
-        yield lambda: received[0] if received else ""
+        yield agreed if several else lambda: received[0] if received else ""
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
