@@ -60,8 +60,11 @@ def to_host(tree: Any) -> Any:
         return jax.device_get(tree)
     from jax.experimental.multihost_utils import process_allgather
 
-    shared = lambda leaf: isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
-    return jax.tree.map(lambda leaf: process_allgather(leaf, tiled=True) if shared(leaf) else np.asarray(leaf), tree)
+    def whole(leaf: Any) -> np.ndarray:
+        is_shared = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+        return process_allgather(leaf, tiled=True) if is_shared else np.asarray(leaf)
+
+    return jax.tree.map(whole, tree)
 
 
 def _copies(leaf: Any, sharding: NamedSharding) -> jax.Array:

@@ -115,9 +115,9 @@ def naming_lost_processes() -> Iterator[None]:
         if jax.process_count() == 1 or not any(sign in str(error) for sign in _LOST):
             raise
         raise ConnectionError(
-            f"another process of this training ended or cannot be reached, so {process()} ends too. The same command on "
-            "the hosts that remain goes on from the last checkpoint, if the batch divides over their devices "
-            f"({str(error).splitlines()[0][:200]})"
+            f"another process of this training ended or cannot be reached, so {process()} ends too ({_reason(error)}). "
+            "The same command on the hosts that remain goes on from the last checkpoint, if the batch divides over "
+            "their devices"
         ) from error
 
 
@@ -133,9 +133,7 @@ def _connect() -> None:
         raise ValueError(f"{ADDRESS} must be host:port, such as 10.0.0.1:1234, found {address!r}")
     processes = _whole_number(PROCESSES)
     if None not in (number, processes) and number >= processes:
-        raise ValueError(
-            f"{PROCESS} must lie in 0..{processes - 1}, because {PROCESSES} is {processes}, found {number}"
-        )
+        raise ValueError(f"{PROCESS} must lie in 0..{processes - 1}, as {PROCESSES} is {processes}, found {number}")
     if address is not None and number == 0:
         _check_free(int(address.rpartition(":")[2]))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -152,7 +150,7 @@ def _connect() -> None:
         )
         counts = {len(jax.local_devices()), jax.device_count() // jax.process_count()}
     except (ValueError, RuntimeError) as error:
-        raise ValueError(_reason(str(error), address)) from error
+        raise ValueError(_explained(error, address)) from error
     finally:
         timer.cancel()
     if len(counts) > 1:
@@ -182,8 +180,13 @@ def _taken(port: object) -> str:
     return f"port {port} is taken on this host; give all processes another one in {ADDRESS}"
 
 
-def _reason(text: str, address: str | None) -> str:
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _explained(error: Exception, address: str | None) -> str:
     """Says in the words of a user why the processes could not be connected."""
+    text = str(error)
     if "Failed to start RPC server" in text:
         return _taken(address.rpartition(":")[2] if address else "of the coordinator")
     if "should be defined" in text or "must be defined" in text:
@@ -191,7 +194,7 @@ def _reason(text: str, address: str | None) -> str:
             f"found no job of SLURM, Open MPI or Kubernetes; set {ADDRESS} (host:port of the first process), "
             f"{PROCESSES} and {PROCESS}, or leave --distributed out"
         )
-    return f"the processes could not be connected: {text.splitlines()[0] if text else 'no reason is known'}"
+    return f"the processes could not be connected: {_reason(error)}"
 
 
 def _give_up(address: str | None, number: int | None) -> None:
@@ -215,10 +218,10 @@ def _only_first_speaks() -> Iterator[None]:
     Gloo writes to standard output, where only results belong.
     """
     if jax.process_index() > 0:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
+        nowhere = io.StringIO()
+        with contextlib.redirect_stderr(nowhere), contextlib.redirect_stdout(nowhere), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
         return
     sys.stdout.flush()
     kept = os.dup(1)

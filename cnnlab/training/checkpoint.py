@@ -84,6 +84,7 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         best_fn=None if read_only else metric,
         best_mode="max" if maximise else "min",
         read_only=read_only,
+        enable_async_checkpointing=not read_only,
         multiprocessing_options=_alone(ocp.options) if read_only else ocp.options.MultiprocessingOptions(),
     )
     try:
@@ -98,8 +99,10 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
 def _alone(options):
     """Returns the options of a manager that one process opens for itself, without waiting for others."""
     number = jax.process_index()
-    return options.MultiprocessingOptions(number, {number}, f"process{number}") if jax.process_count() > 1 else (
-        options.MultiprocessingOptions()
+    return (
+        options.MultiprocessingOptions(number, {number}, f"process{number}")
+        if jax.process_count() > 1
+        else (options.MultiprocessingOptions())
     )
 
 

@@ -167,9 +167,8 @@ def _train(
             progress.write_summary(run_dir / SUMMARY, state.params, type(plan.network).__name__)
         state = replicate(state, mesh)
         steps = compile_steps(step_function(plan), state, [plan], mesh, out)
-        validate(
-            _on_all_devices(state, plan), plan, stop=stop, mesh=mesh
-        )  # a metric that fails does so now, not after an epoch
+        # A metric that fails does so now, not after an epoch.
+        validate(_on_all_devices(state, plan), plan, stop=stop, mesh=mesh)
         with (
             event_writer(run_dir / EVENTS, int(state.step)) as write,
             progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance),
