@@ -180,8 +180,8 @@ def one_pass_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, ja
 
 def _without_padding(rows: dict[str, jax.Array], weight: jax.Array | np.ndarray) -> dict[str, np.ndarray]:
     """Copies rows to the host and drops those that only fill the batch, whose weight is 0."""
-    real = to_host(weight) > 0
-    return {name: leaf[real] for name, leaf in to_host(rows).items()}
+    rows, weight = to_host((rows, weight))
+    return {name: leaf[weight > 0] for name, leaf in rows.items()}
 
 
 def evaluation_rows(

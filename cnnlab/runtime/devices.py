@@ -1,5 +1,7 @@
 """Data parallelism: a mesh of devices shares each batch, and every device holds a copy of all other arrays."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -56,15 +58,16 @@ def shard(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
 
 def to_host(tree: Any) -> Any:
     """Copies arrays to the host; of arrays that several processes share, every process gets the whole."""
-    if jax.process_count() == 1:
-        return jax.device_get(tree)
-    from jax.experimental.multihost_utils import process_allgather
+    shared = [leaf for leaf in jax.tree.leaves(tree) if not getattr(leaf, "is_fully_addressable", True)]
+    if shared:
+        tree = local(_gathering(shared[0].sharding.mesh)(tree))
+    return jax.device_get(tree)
 
-    def whole(leaf: Any) -> np.ndarray:
-        is_shared = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
-        return process_allgather(leaf, tiled=True) if is_shared else np.asarray(leaf)
 
-    return jax.tree.map(whole, tree)
+@functools.cache
+def _gathering(mesh: Mesh) -> Callable[[Any], Any]:
+    """Returns a program that copies the arrays of a pytree to every device."""
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
 def _copies(leaf: Any, sharding: NamedSharding) -> jax.Array:

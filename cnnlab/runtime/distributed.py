@@ -21,6 +21,7 @@ ADDRESS, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "J
 START_SECONDS = 60  # within which all processes must come
 SILENT_SECONDS = 30  # after which a process without a sign of life counts as dead
 GRACE_SECONDS = 3  # for which the first process outlives an error, because JAX kills the others when it ends
+_STEP = 4096  # bytes
 _LOST = ("Gloo ", "NCCL", "heartbeat", "oordination service", "arrier failed", "arrier timed out", "closed by peer")
 
 
@@ -83,7 +84,8 @@ def gathered(text: str) -> list[str]:
 
     data = np.frombuffer(text.encode(), np.uint8)
     sizes = process_allgather(np.int32(len(data)))
-    rows = process_allgather(np.pad(data, (0, max(1, *sizes) - len(data))))
+    longest = -(-max(sizes) // _STEP) * _STEP  # of few sizes, because each one is compiled
+    rows = process_allgather(np.pad(data, (0, longest - len(data)))) if longest else [data] * len(sizes)
     return [bytes(row[:size]).decode() for row, size in zip(rows, sizes, strict=True)]
 
 

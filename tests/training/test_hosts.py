@@ -1,0 +1,112 @@
+"""Training in several processes: the same run as in one, one that dies, and processes that do not fit each other."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnlab
+from cnnlab.data import Augmentation
+from cnnlab.training.experiment import Training
+from cnnlab.training.run import read_history
+
+BOTH = """
+import json, os, sys
+from cnnlab.runtime import distributed
+import cnnlab
+from cnnlab.data.streaming import ImageFiles
+read, decoded = ImageFiles._read, []
+ImageFiles._read = lambda files, name: decoded.append(name) or read(files, name)
+with distributed.together(distributed.announced(os.environ)):
+    for settings, run in json.loads(sys.argv[1]):
+        cnnlab.train(cnnlab.Experiment.from_json(settings), run, quiet=True)
+print(len(decoded))
+"""
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start(arguments, number, count, port, *, devices=2, **more):
+    """Starts one of several processes with as many devices each."""
+    place = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": count, "JAX_PROCESS_ID": number}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONFAULTHANDLER": "0"} | more
+    environment["XLA_FLAGS"] = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    environment |= {name: str(value) for name, value in place.items()} if count > 1 else {}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, **pipes)
+
+
+def finish(processes, seconds=180):
+    """Waits for processes; returns exit codes, standard outputs and standard errors."""
+    try:
+        outputs = [process.communicate(timeout=seconds) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], *zip(*outputs, strict=True)
+
+
+def start_all(arguments, count, **options):
+    port = free_port()
+    return [start(arguments, number, count, port, **options) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of two classes of photos, and one of photos with masks."""
+    root, rng = tmp_path_factory.mktemp("hosts"), np.random.default_rng(0)
+    for i in range(60):
+        pixels = rng.integers(0, 80, (12, 12), np.uint8)
+        pixels[2:7, 2 + i % 2 : 7 + i % 2] += 120
+        places = (root / "photos" / "ab"[i % 2], root / "pairs" / "images", root / "pairs" / "masks")
+        for place, image in zip(places, (pixels, pixels, (pixels > 100).astype(np.uint8)), strict=True):
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{i}.png")
+    return root
+
+
+def experiment(root, kind):
+    """Returns an experiment with batch norm, dropout and augmentation, over photos that are decoded on demand."""
+    choice = cnnlab.Choice
+    if kind == "segmentation":
+        parts = {"model": choice("unet", width=4, depth=1), "data": choice("pairs", path=str(root / "pairs"))}
+    else:
+        model = choice("convnet", stages=((4,), (6,)), dropout=0.5)
+        parts = {"model": model, "data": choice("folder", path=str(root / "photos"), memory_megabytes=0)}
+    training = Training(batch_size=16, epochs=2, augmentation=Augmentation(shift=0.1))
+    return cnnlab.Experiment(task=choice(kind), training=training, **parts)
+
+
+KINDS = ("classification", "segmentation")
+
+
+@pytest.fixture(scope="module")
+def decoded_by_four(folder):
+    """Trains both kinds in four processes with two devices each; returns how many files each process decoded."""
+    runs = [(experiment(folder, kind).to_json(), str(folder / f"{kind}4")) for kind in KINDS]
+    codes, outputs, errors = finish(start_all(["-c", BOTH, json.dumps(runs)], 4))
+    assert set(codes) == {0}, "".join(errors)[-3000:]
+    return [json.loads(out.splitlines()[-1]) for out in outputs]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_processes_of_two_devices_have_the_losses_and_metrics_of_one(folder, decoded_by_four, kind):
+    cnnlab.train(experiment(folder, kind), folder / f"{kind}1", quiet=True)
+    one, four = (read_history(folder / f"{kind}{count}") for count in (1, 4))
+    assert len(one) == len(four) == 2
+    for alone, shared in zip(one, four, strict=True):
+        for name in alone.keys() - {"seconds"}:
+            assert shared[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
+
+
+def test_each_of_four_processes_decodes_a_quarter_of_each_batch(folder, decoded_by_four):
+    print(decoded_by_four)
