@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from PIL import Image
 
 import cnnlab
 from cnnlab.data import Augmentation
+from cnnlab.data.streaming import ImageFiles
 from cnnlab.training.experiment import Training
+from cnnlab.training.loop import train_plan
+from cnnlab.training.plan import make_plan
 from cnnlab.training.run import read_history
 
 BOTH = """
@@ -20,12 +25,16 @@ import json, os, sys
 from cnnlab.runtime import distributed
 import cnnlab
 from cnnlab.data.streaming import ImageFiles
+from cnnlab.training.loop import train_plan
+from cnnlab.training.plan import make_plan
 read, decoded = ImageFiles._read, []
 ImageFiles._read = lambda files, name: decoded.append(name) or read(files, name)
 with distributed.together(distributed.announced(os.environ)):
     for settings, run in json.loads(sys.argv[1]):
-        cnnlab.train(cnnlab.Experiment.from_json(settings), run, quiet=True)
-print(len(decoded))
+        plan = make_plan(cnnlab.Experiment.from_json(settings))
+        decoded.clear()
+        train_plan(plan, run)
+print("\\n" + json.dumps(len(decoded)))
 """
 
 
@@ -64,7 +73,7 @@ def start_all(arguments, count, **options):
 def folder(tmp_path_factory):
     """A folder of two classes of photos, and one of photos with masks."""
     root, rng = tmp_path_factory.mktemp("hosts"), np.random.default_rng(0)
-    for i in range(60):
+    for i in range(80):
         pixels = rng.integers(0, 80, (12, 12), np.uint8)
         pixels[2:7, 2 + i % 2 : 7 + i % 2] += 120
         places = (root / "photos" / "ab"[i % 2], root / "pairs" / "images", root / "pairs" / "masks")
@@ -72,6 +81,16 @@ def folder(tmp_path_factory):
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(place / f"{i}.png")
     return root
+
+
+def wait_for(condition, processes, seconds=120):
+    """Waits until a condition holds; fails if a process ends before."""
+    end = time.monotonic() + seconds
+    while not condition():
+        ended = [process for process in processes if process.poll() is not None]
+        assert not ended, finish(processes)[2]
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def experiment(root, kind):
@@ -86,7 +105,7 @@ def experiment(root, kind):
     return cnnlab.Experiment(task=choice(kind), training=training, **parts)
 
 
-KINDS = ("classification", "segmentation")
+KINDS = ("segmentation", "classification")
 
 
 @pytest.fixture(scope="module")
@@ -108,5 +127,30 @@ def test_four_processes_of_two_devices_have_the_losses_and_metrics_of_one(folder
             assert shared[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
 
 
-def test_each_of_four_processes_decodes_a_quarter_of_each_batch(folder, decoded_by_four):
-    print(decoded_by_four)
+def test_each_of_four_processes_decodes_a_quarter_of_what_one_decodes(folder, decoded_by_four, tmp_path, monkeypatch):
+    read, decoded = ImageFiles._read, []
+    monkeypatch.setattr(ImageFiles, "_read", lambda files, name: decoded.append(name) or read(files, name))
+    plan = make_plan(experiment(folder, "classification"))
+    decoded.clear()
+    train_plan(plan, tmp_path / "run", quiet=True)
+    assert [4 * count for count in decoded_by_four] == [len(decoded)] * 4
+
+
+def test_a_killed_process_ends_the_others_with_a_message_and_two_processes_go_on(folder, decoded_by_four):
+    run = folder / "classification4"
+    more = ["-m", "cnnlab", "train", "--resume", run, "--training.epochs"]
+    processes = start_all([*more, "1000"], 4)
+    wait_for(lambda: len(read_history(run)) > 2, processes)
+    processes[3].kill()
+    codes, _, errors = finish(processes, 60)
+    assert codes == [1, 1, 1, -signal.SIGKILL]
+    assert all("another process of this training ended or cannot be reached" in text for text in errors[:3])
+    saved = len(read_history(run))
+    experiment = json.loads((run / "experiment.json").read_text())
+    experiment["training"]["epochs"] = saved  # as if fewer had been asked for, so that the test ends
+    (run / "experiment.json").write_text(json.dumps(experiment))
+    codes, (output, other), errors = finish(start_all([*more, str(saved + 1), "--json"], 2))
+    assert codes == [0, 0], "".join(errors)[-3000:]
+    assert json.loads(output)["examples"] == 16
+    assert other == ""
+    assert [row["epoch"] for row in read_history(run)] == list(range(1, saved + 2))
