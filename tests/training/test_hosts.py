@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -154,3 +155,16 @@ def test_a_killed_process_ends_the_others_with_a_message_and_two_processes_go_on
     assert json.loads(output)["examples"] == 16
     assert other == ""
     assert [row["epoch"] for row in read_history(run)] == list(range(1, saved + 2))
+
+
+def test_processes_that_disagree_say_in_what_before_the_first_step(folder, tmp_path):
+    photos = [folder / "photos", tmp_path / "others"]
+    shutil.copytree(*photos)
+    (photos[1] / "a" / "0.png").write_bytes((photos[0] / "b" / "1.png").read_bytes())
+    port, more = free_port(), ["--model.name", "linear", "--run-dir", tmp_path / "run", "--data.path"]
+    processes = [start(["-m", "cnnlab", "train", *more, photos[i]], i, 2, port, devices=1) for i in range(2)]
+    codes, _, errors = finish(processes)
+    assert codes == [1, 1]
+    for text in errors:
+        assert "cnnlab: the processes of this training differ in data.fingerprint.train" in text
+    assert not (tmp_path / "run" / "checkpoints").exists()
