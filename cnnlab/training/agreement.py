@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from cnnlab.data import places
+from cnnlab.data import places as names_of_places
 from cnnlab.quoting import cut
 from cnnlab.runtime.devices import is_first_process
 from cnnlab.runtime.distributed import gathered, process
@@ -22,8 +22,9 @@ def check_agreement(config: dict[str, Any]) -> None:
       config: settings of this process from `run_config`, with a digest of every split and the versions.
     """
     settings = flat({**config, "versions": {"python": platform.python_version(), **config["versions"]}})
-    paths = {f"experiment.data.{name}" for name in places()}  # may differ: digests identify the data
-    own = {name: json.dumps(value, sort_keys=True) for name, value in settings.items() if name not in paths}
+    # The place of the data may differ: digests identify it.
+    places = {"data.name", *(f"experiment.data.{name}" for name in names_of_places())}
+    own = {name: json.dumps(value, sort_keys=True) for name, value in settings.items() if name not in places}
     everywhere = [json.loads(text) for text in gathered(json.dumps(own))]
     if difference := first_difference(everywhere):
         raise ValueError(

@@ -88,8 +88,14 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         multiprocessing_options=_alone(ocp.options) if read_only else ocp.options.MultiprocessingOptions(),
     )
     try:
-        with ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options) as manager:
-            yield manager
+        with contextlib.ExitStack() as stack:
+            manager = stack.enter_context(ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options))
+            try:
+                yield manager
+            except BaseException:
+                if jax.process_count() > 1 and not read_only:
+                    stack.pop_all()  # closing it would wait for processes that may be dead
+                raise
     except Exception as error:
         if not read_only and (cause := _cause_outside(error, run_dir)):
             raise OSError(cause) from error

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
-from jax.experimental.multihost_utils import reached_preemption_sync_point
 
 from cnnlab.runtime.distributed import gathered
 
-ASKED_STEPS = 100  # steps after which several processes ask the first one for the time
+ASKED_STEPS = 10  # steps after which several processes ask each other whether to stop, which takes about a millisecond
 
 
 class Stopped(RuntimeError):
@@ -31,8 +30,8 @@ class Stopped(RuntimeError):
 def until_pause(stop: Callable[[], str], minutes: float) -> Callable[[], bool]:
     """Returns a function that is true when it is time to save: after a signal, or after some minutes.
 
-    If several processes train together, the clock of the first one counts, and it is asked only after each
-    `ASKED_STEPS` calls, because all must save the same step.
+    If several processes train together, it asks for signals, and the first one for the time, at each `ASKED_STEPS`-th
+    call only.
 
     Args:
       stop: function from `stop_signals`.
@@ -42,10 +41,13 @@ def until_pause(stop: Callable[[], str], minutes: float) -> Callable[[], bool]:
     if jax.process_count() == 1:
         return lambda: bool(stop()) or time.monotonic() > end
     calls = itertools.count(1)
-    return lambda: (
-        bool(stop())
-        or (next(calls) % ASKED_STEPS == 0 and gathered("save" if time.monotonic() > end else "")[0] == "save")
-    )
+
+    def pause() -> bool:
+        if next(calls) % ASKED_STEPS:
+            return False
+        return bool(stop()) or gathered("over" if time.monotonic() > end else "")[0] == "over"
+
+    return pause
 
 
 @contextlib.contextmanager
@@ -54,34 +56,30 @@ def stop_signals() -> Iterator[Callable[[], str]]:
 
     A second signal has its usual effect. Outside the main thread Python cannot catch signals, so nothing is caught.
 
-    If several processes train together, a signal to one of them stops all at the same step: every process must call
-    the function equally often. JAX's runtime notices SIGTERM and agrees on the step; Ctrl-C is passed on as SIGTERM.
+    If several processes train together, a signal to one of them stops all: each call exchanges what arrived, so every
+    process must call the function equally often.
     """
     received: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: ""
         return
-    several = jax.process_count() > 1
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)[: 1 if several else 2]}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def note(number: int, frame) -> None:
+        received.append(signal.Signals(number).name)
         signal.signal(number, before[number])
-        if several:
-            signal.raise_signal(signal.SIGTERM)
-        else:
-            received.append(signal.Signals(number).name)
 
-    calls = itertools.count()
+    agreed: list[str] = []
 
-    def agreed() -> str:
-        if not received and reached_preemption_sync_point(next(calls)):
-            received.append(signal.SIGTERM.name)
-        return received[0] if received else ""
+    def name() -> str:
+        if not agreed:
+            agreed.extend(filter(None, gathered(received[0] if received else "")))
+        return agreed[0] if agreed else ""
 
     for number in before:
         signal.signal(number, note)
     try:
-        yield agreed if several else lambda: received[0] if received else ""
+        yield name
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
