@@ -5,8 +5,10 @@ JAX's own runtime connects them. The environment says who takes part: the variab
 """
 
 import contextlib
+import ctypes
 import io
 import os
+import signal
 import socket
 import sys
 import threading
@@ -22,6 +24,7 @@ START_SECONDS = 60  # within which all processes must come
 SILENT_SECONDS = 30  # after which a process without a sign of life counts as dead
 GRACE_SECONDS = 3  # for which the first process outlives an error, because JAX kills the others when it ends
 _STEP = 4096  # bytes
+_handlers: list = []  # functions that C calls must live as long as the process
 _LOST = ("Gloo ", "NCCL", "heartbeat", "oordination service", "arrier failed", "arrier timed out", "closed by peer")
 
 
@@ -56,6 +59,7 @@ def together(asked: bool) -> Iterator[None]:
         yield
         return
     _connect()
+    _speak_when_aborted()
     with _only_first_speaks():
         yield
     gathered("")  # all are done, so that none is missed
@@ -116,11 +120,14 @@ def naming_lost_processes() -> Iterator[None]:
     except (ValueError, RuntimeError) as error:
         if jax.process_count() == 1 or not any(sign in str(error) for sign in _LOST):
             raise
-        raise ConnectionError(
-            f"another process of this training ended or cannot be reached, so {process()} ends too ({_reason(error)}). "
-            "The same command on the hosts that remain goes on from the last checkpoint, if the batch divides over "
-            "their devices"
-        ) from error
+        raise ConnectionError(f"{_lost()} ({_reason(error)})") from error
+
+
+def _lost() -> str:
+    return (
+        f"another process of this training ended or cannot be reached, so {process()} ends too. The same command on the "
+        "hosts that remain goes on from the last checkpoint, if the batch divides over their devices"
+    )
 
 
 def process(number: int | None = None) -> str:
@@ -159,6 +166,24 @@ def _connect() -> None:
         raise ValueError(
             f"{process()} has {len(jax.local_devices())} of {jax.device_count()} devices; every process needs as many"
         )
+
+
+def _speak_when_aborted() -> None:
+    """Prints what happened when JAX's runtime aborts this process in C++, because another one is dead or frozen.
+
+    Python's own handlers of signals would not run any more.
+    """
+    if os.name != "posix":
+        return
+    message = f"cnnlab: {_lost()}\n".encode()
+
+    def end(number: int) -> None:
+        os.write(2, message)
+        os._exit(1)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
+    _handlers.append(handler)
+    ctypes.CDLL(None).signal(signal.SIGABRT, handler)
 
 
 def _whole_number(name: str) -> int | None:
