@@ -125,8 +125,8 @@ def naming_lost_processes() -> Iterator[None]:
 
 def _lost() -> str:
     return (
-        f"another process of this training ended or cannot be reached, so {process()} ends too. The same command on the "
-        "hosts that remain goes on from the last checkpoint, if the batch divides over their devices"
+        f"another process of this training ended or cannot be reached, so {process()} ends too. The same command on "
+        "the hosts that remain goes on from the last checkpoint, if the batch divides over their devices"
     )
 
 
