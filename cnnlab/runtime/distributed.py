@@ -240,22 +240,23 @@ def _give_up(address: str | None, number: int | None) -> None:
 
 @contextlib.contextmanager
 def _only_first_speaks() -> Iterator[None]:
-    """Silences Python's output and warnings in all processes but the first, and gloo's in that one.
+    """Silences Python's output and warnings in all processes but the first.
 
-    Gloo writes to standard output, where only results belong.
+    Gloo's lines go to standard error in all of them: it writes to standard output, where only results belong.
     """
-    if jax.process_index() > 0:
-        nowhere = io.StringIO()
-        with contextlib.redirect_stderr(nowhere), contextlib.redirect_stdout(nowhere), warnings.catch_warnings():
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() > 0:
+            nowhere = io.StringIO()
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
-        return
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
         sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
