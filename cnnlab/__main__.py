@@ -12,8 +12,11 @@ def main() -> int:
     try:
         huge_pages.restart()
         from cnnlab import cli  # slow to import
+        from cnnlab.runtime import distributed
 
-        return cli.main()
+        code = cli.main()
+        distributed.leave(code)
+        return code
     except KeyboardInterrupt:
         print("cnnlab: interrupted", file=sys.stderr)
         return INTERRUPTED

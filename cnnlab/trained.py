@@ -12,11 +12,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 from flax import struct
+from jax.sharding import Mesh
 
 from cnnlab import nn as cnn
 from cnnlab.data import Examples, InputSpec, check_images, evaluation_batches, normalise
 from cnnlab.quoting import cut, shortened
 from cnnlab.runtime.compile import jit
+from cnnlab.runtime.devices import own_rows, shard, to_host
 from cnnlab.tasks import Prediction, Task
 from cnnlab.tasks.task import Outputs, complete, task_name
 
@@ -179,9 +181,10 @@ def one_pass_rows(trained: Trained, batch: dict[str, jax.Array]) -> dict[str, ja
     return trained.task.rows(outputs(trained, batch["image"]), batch)
 
 
-def _without_padding(rows: dict[str, jax.Array], real: np.ndarray) -> dict[str, np.ndarray]:
-    """Copies rows to the host and drops those that only fill the batch."""
-    return {name: leaf[real] for name, leaf in jax.device_get(rows).items()}
+def _without_padding(rows: dict[str, jax.Array], weight: jax.Array | np.ndarray) -> dict[str, np.ndarray]:
+    """Copies rows to the host and drops those that only fill the batch, whose weight is 0."""
+    rows, weight = to_host((rows, weight))
+    return {name: leaf[weight > 0] for name, leaf in rows.items()}
 
 
 def evaluation_rows(
@@ -191,6 +194,7 @@ def evaluation_rows(
     batch_size: int,
     rows=one_pass_rows,
     stop: Callable[[], Any] = bool,
+    mesh: Mesh | None = None,
 ) -> dict[str, np.ndarray] | None:
     """Computes the task's rows for every example, in order, as NumPy arrays.
 
@@ -200,12 +204,17 @@ def evaluation_rows(
       batch_size: examples in each batch; all batches have the same size, so `rows` is compiled once.
       rows: function `(trained, batch) -> {name: [B, ...]}`; by default one pass with dropout off.
       stop: function that is called before every batch; if it returns true, the result is None.
+      mesh: devices that share each batch, on which the network's variables lie; by default one device.
     """
-    parts, pending = [], None
-    for batch in evaluation_batches(examples, batch_size=batch_size):
+    parts, pending, own = [], None, slice(None)
+    if mesh is not None:
+        batch_size += -batch_size % mesh.size
+        own = own_rows(batch_size, mesh)
+    for batch in evaluation_batches(examples, batch_size=batch_size, rows=own):
         if stop():
             return None
-        started = rows(trained, batch), batch["weight"] > 0
+        batch = batch if mesh is None else shard(batch, mesh)
+        started = rows(trained, batch), batch["weight"]
         if pending is not None:
             parts.append(_without_padding(*pending))
         pending = started  # is read after the next batch starts, so that the device never waits for the host

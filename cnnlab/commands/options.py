@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
 from cnnlab.files.figures import FigureFormat
+from cnnlab.runtime.distributed import announced
 from cnnlab.training import automatic
 from cnnlab.training.experiment import (
     AUTO,
@@ -44,6 +46,7 @@ COMMON = {
     *("training.epochs", "training.batch_size", "training.patience", "training.seeds"),
     *(f"training.augmentation.{name}" for name in ("horizontal_flip", "shift", "rotation", "zoom", "brightness")),
     *("seed", "run_dir", "resume", "init_from", "verbose", "all", "json", "figure_format"),
+    "distributed",
 }
 """The options that `--help` lists; `--help-all` lists all."""
 
@@ -60,6 +63,8 @@ class Launch:
       all: print all test metrics and tables, and not only the verdict.
       figure_format: file type of the figures: png (300 dpi), or pdf or svg, which print sharply at any size.
       json: print the test metrics as one JSON object.
+      distributed: train with the other processes that run this command, on one host or many; the default where SLURM,
+        Open MPI, Kubernetes or JAX_COORDINATOR_ADDRESS announce them.
     """
 
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
@@ -69,6 +74,7 @@ class Launch:
     all: bool = False
     figure_format: FigureFormat = "png"
     json: bool = False
+    distributed: bool = dataclasses.field(default_factory=lambda: announced(os.environ))
 
 
 def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
@@ -111,6 +117,14 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     return experiment, dataclasses.replace(
         launch, run_dir=launch.run_dir or Path("runs") / _run_name(experiment, preset, label, launch.init_from)
     )
+
+
+def is_distributed(arguments: Sequence[str]) -> bool:
+    """Returns whether a command trains with other processes, which must be connected before anything else happens."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--distributed", action=argparse.BooleanOptionalAction, default=announced(os.environ))
+    asks_help = {"-h", "--help", "--help-all"} & set(arguments)
+    return not asks_help and parser.parse_known_args(list(arguments))[0].distributed
 
 
 def _resumed(run: Path, names: dict[str, str], preset: str | None) -> Experiment:

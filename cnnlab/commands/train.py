@@ -2,36 +2,63 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from cnnlab.commands import several
 from cnnlab.commands.common import Misuse, print_json, print_report
-from cnnlab.commands.options import Launch, parse_experiment
+from cnnlab.commands.options import Launch, is_distributed, parse_experiment
 from cnnlab.files.figures import write_index
 from cnnlab.quoting import for_terminal
+from cnnlab.runtime import distributed
+from cnnlab.runtime.devices import is_first_process
 from cnnlab.training.experiment import Experiment
+
+if TYPE_CHECKING:
+    from cnnlab.trained import Trained
+    from cnnlab.training.plan import Plan
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Trains a network, evaluates it on the test split, draws figures and prints the next commands."""
-    try:
-        experiment, launch = parse_experiment(arguments)
-    except ValueError as error:
-        raise Misuse(str(error)) from error
+    """Trains a network, evaluates it on the test split, draws figures and prints the next commands.
+
+    If several processes train together, the first one alone does what follows the training.
+    """
+    with distributed.together(is_distributed(arguments)):
+        try:
+            experiment, launch = parse_experiment(arguments)
+        except ValueError as error:
+            raise Misuse(str(error)) from error
+        if experiment.training.seeds > 1:
+            trained = _train_seeds(experiment, launch)
+        else:
+            plan, trained = _train(experiment, launch)
+    if not is_first_process():
+        return
+    if experiment.training.seeds > 1:
+        _report_seeds(experiment, launch, trained)
+    else:
+        _report(plan, trained, launch)
+
+
+def _train(experiment: Experiment, launch: Launch) -> tuple["Plan", "Trained"]:
+    from cnnlab.training.loop import train_plan
+    from cnnlab.training.plan import make_plan
+
+    with distributed.failing_together():
+        plan = make_plan(experiment)
+    return plan, train_plan(plan, launch.run_dir, init_from=launch.init_from, verbose=launch.verbose)
+
+
+def _report(plan: "Plan", trained: "Trained", launch: Launch) -> None:
+    """Evaluates a network on the test split, draws figures and prints the next commands."""
     from cnnlab.evaluation import evaluate
     from cnnlab.evaluation import figures as run_figures
     from cnnlab.tasks.task import complete
-    from cnnlab.training.loop import train_plan
-    from cnnlab.training.plan import make_plan
     from cnnlab.uncertainty.dropout import has_dropout
 
-    if experiment.training.seeds > 1:
-        _over_seeds(experiment, launch)
-        return
     run_dir, figures, drawn = launch.run_dir, launch.run_dir / "figures", {"figure_format": launch.figure_format}
-    plan = make_plan(experiment)
-    trained = train_plan(plan, run_dir, init_from=launch.init_from, verbose=launch.verbose)
     report = evaluate(trained, plan.dataset, figures=figures, details=True, **drawn)
     run_figures.training_curves(run_dir, figures, **drawn)
     run_figures.augmentation_sheet(plan.experiment, plan.dataset, figures, **drawn)
@@ -56,15 +83,20 @@ def run(arguments: Sequence[str]) -> None:
         out.print(f"         cnnlab explain {for_terminal(run_dir)} {for_terminal(example)}")
 
 
-def _over_seeds(experiment: Experiment, launch: Launch) -> None:
-    """Trains a network for each seed, and prints mean and standard deviation of every test metric."""
+def _train_seeds(experiment: Experiment, launch: Launch) -> list["Trained"]:
+    import cnnlab
+
+    if launch.init_from is not None:
+        raise Misuse("--init-from is for one seed; leave --training.seeds out")
+    return cnnlab.train_seeds(experiment, launch.run_dir, verbose=launch.verbose)
+
+
+def _report_seeds(experiment: Experiment, launch: Launch, trained: list["Trained"]) -> None:
+    """Evaluates the network of each seed, and prints mean and standard deviation of every test metric."""
     import cnnlab
     from cnnlab.evaluation.figures import save_example
     from cnnlab.training.plan import make_plan
 
-    if launch.init_from is not None:
-        raise Misuse("--init-from is for one seed; leave --training.seeds out")
-    trained = cnnlab.train_seeds(experiment, launch.run_dir, verbose=launch.verbose)
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
     dataset = make_plan(single).dataset
     reports = [cnnlab.evaluate(network, dataset) for network in trained]

@@ -22,6 +22,7 @@ def training_batches(
     start: int = 0,
     images_per_class: int = 1,
     group_by: str = "label",
+    rows: slice = slice(None),
 ) -> Iterator[Columns]:
     """Yields the batches of one shuffled epoch, beginning with its step `start`.
 
@@ -37,6 +38,7 @@ def training_batches(
       start: step at which to begin.
       images_per_class: number of examples of one group that stand together, as in `epoch_order`.
       group_by: column that defines the groups.
+      rows: rows of each batch to read and yield, if other processes read the others.
 
     Raises:
       ValueError: `batch_size` is not in 1..len(examples), or a file cannot be read.
@@ -46,8 +48,9 @@ def training_batches(
         examples = examples.of_epoch(seed, epoch)
     grouping = {"images_per_class": images_per_class, "group_by": group_by}
     order = epoch_order(examples, batch_size, seed=seed, epoch=epoch, **grouping)
-    for columns in _gather(examples, order[start:]):
-        yield {"weight": np.ones(batch_size, np.float32)} | columns
+    order = order[start:, rows]
+    for columns in _gather(examples, order):
+        yield {"weight": np.ones(order.shape[1], np.float32)} | columns
 
 
 def epoch_order(
@@ -89,18 +92,19 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
     return len(examples) // batch_size
 
 
-def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Columns]:
+def evaluation_batches(examples: Examples, *, batch_size: int, rows: slice = slice(None)) -> Iterator[Columns]:
     """Yields every example once, in order.
 
     The last batch is padded with rows of `weight` 0, so that all batches have one shape and compile once. The `weight`
-    of all others is 1, whatever training weighs them.
+    of all others is 1, whatever training weighs them. `rows` of each batch are read and yielded, if other processes
+    read the others.
     """
     if batch_size < 1:
         raise ValueError(f"batch size must be 1 or more, found {batch_size}")
     starts = range(0, len(examples), batch_size)
-    portions = (np.minimum(np.arange(start, start + batch_size), len(examples) - 1) for start in starts)
+    portions = (np.minimum(np.arange(start, start + batch_size)[rows], len(examples) - 1) for start in starts)
     for start, columns in zip(starts, _gather(examples, portions), strict=True):
-        places = np.arange(start, start + batch_size)
+        places = np.arange(start, start + batch_size)[rows]
         yield columns | {"weight": (places < len(examples)).astype(np.float32)}
 
 

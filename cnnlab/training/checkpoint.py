@@ -84,14 +84,32 @@ def open_manager(run_dir: Path, *, monitor: str = "", maximise: bool = False, re
         best_fn=None if read_only else metric,
         best_mode="max" if maximise else "min",
         read_only=read_only,
+        enable_async_checkpointing=not read_only,
+        multiprocessing_options=_alone(ocp.options) if read_only else ocp.options.MultiprocessingOptions(),
     )
     try:
-        with ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options) as manager:
-            yield manager
+        with contextlib.ExitStack() as stack:
+            manager = stack.enter_context(ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options))
+            try:
+                yield manager
+            except BaseException:
+                if jax.process_count() > 1 and not read_only:
+                    stack.pop_all()  # closing it would wait for processes that may be dead
+                raise
     except Exception as error:
         if not read_only and (cause := _cause_outside(error, run_dir)):
             raise OSError(cause) from error
         raise
+
+
+def _alone(options):
+    """Returns the options of a manager that one process opens for itself, without waiting for others."""
+    number = jax.process_index()
+    return (
+        options.MultiprocessingOptions(number, {number}, f"process{number}")
+        if jax.process_count() > 1
+        else (options.MultiprocessingOptions())
+    )
 
 
 def _cause_outside(error: Exception, run_dir: Path) -> str:
@@ -247,7 +265,8 @@ def _move_away(step: Path) -> None:
     run = step.parents[1] if step.name.isdigit() else step.parents[2]
     target = run / "damaged" / f"{step.name}-{time.time_ns()}"
     target.parent.mkdir(exist_ok=True)
-    step.rename(target)
+    with contextlib.suppress(FileNotFoundError):  # another process of the same training has moved it
+        step.rename(target)
 
 
 def _set_aside_damaged(directory: Path) -> None:

@@ -21,7 +21,7 @@ from cnnlab.data import Examples, epoch_order, training_batches
 from cnnlab.data.columns import EVALUATION_ONLY
 from cnnlab.runtime import compile_cache, memory
 from cnnlab.runtime.compile import jit
-from cnnlab.runtime.devices import shard
+from cnnlab.runtime.devices import own_rows, shard
 from cnnlab.training.plan import Plan
 from cnnlab.training.step import Batch, Metrics, State
 from cnnlab.training.waiting import Waiting
@@ -115,9 +115,10 @@ def _compile_sending(
 ) -> Steps:
     """Compiles one step as a program and sends each batch to it."""
     plan = plans[0]
+    own = own_rows(plan.training.batch_size, mesh)
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
-        order = {"epoch": epoch, "start": start} | plan.batches
+        order = {"epoch": epoch, "start": start, "rows": own} | plan.batches
         streams = [training_batches(plan.dataset["train"], seed=run.experiment.seed, **order) for run in plans]
         for group in zip(*streams, strict=True):
             if len(plans) == 1:

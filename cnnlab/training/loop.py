@@ -1,5 +1,6 @@
 """The training loop: trains an experiment in a run directory, with validation and checkpoints after each epoch."""
 
+import contextlib
 import functools
 import math
 import time
@@ -18,12 +19,13 @@ from cnnlab.data import Augmentation, Dataset, InputSpec
 from cnnlab.data import augment as augmented
 from cnnlab.data.spec import standardise
 from cnnlab.quoting import counted
-from cnnlab.runtime import compile_cache
+from cnnlab.runtime import compile_cache, distributed
 from cnnlab.runtime.compile import jit
 from cnnlab.runtime.devices import check_divides, data_mesh, is_first_process, local, replicate
 from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, hooks, presets, progress
+from cnnlab.training.agreement import check_agreement, check_shared
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
@@ -100,7 +102,8 @@ def train(
     if isinstance(experiment, str):
         experiment = presets.get(experiment)
     own = {"loss": loss, "augment": augment, "optimizer": optimizer, "metrics": metrics, "callbacks": callbacks}
-    plan = make_plan(experiment, data=data, network=network, task=task, **own)
+    with distributed.failing_together():
+        plan = make_plan(experiment, data=data, network=network, task=task, **own)
     return train_plan(plan, run_dir, init_from=init_from, quiet=quiet, verbose=verbose)
 
 
@@ -118,10 +121,16 @@ def train_plan(
         raise ValueError(f"{plan.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
     run_dir = Path(run_dir)
     check_divides(plan.training.batch_size, mesh := data_mesh())
-    with open_run(run_dir, plan.experiment):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(distributed.naming_lost_processes())
+        with distributed.failing_together():
+            stack.enter_context(open_run(run_dir, plan.experiment))
+        if jax.process_count() > 1:
+            check_shared(run_dir)
         files = [run_dir / LOG] if is_first_process() else []
         out = LoggingConsole(files, quiet=quiet or not is_first_process())
         _train(plan, run_dir, mesh, init_from, out, verbose=verbose, heading=heading)
+        distributed.gathered("")  # all have written their part before the first one lets the directory go
     return load(run_dir, network=plan.network, task=plan.task)
 
 
@@ -138,6 +147,8 @@ def _train(
     compile_cache.keep_compilations()
     state = fresh_state(plan)
     config = run_config(plan) | {"init_from": None if init_from is None else str(init_from)}
+    if jax.process_count() > 1:
+        check_agreement(config)
     with (
         checkpoint.open_manager(run_dir, monitor=plan.monitor, maximise=plan.maximise) as manager,
         stop_signals() as stop,
@@ -158,7 +169,8 @@ def _train(
         state = replicate(state, mesh)
         waiting = None if getattr(plan.dataset["train"], "in_memory", False) else Waiting()
         steps = compile_steps(step_function(plan), state, [plan], mesh, out, waiting)
-        validate(_evaluated(state, plan), plan, stop=stop)  # a metric that fails does so now, not after an epoch
+        # A metric that fails does so now, not after an epoch.
+        validate(_on_all_devices(state, plan), plan, stop=stop, mesh=mesh)
         with (
             event_writer(run_dir / EVENTS, int(state.step)) as write,
             progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance),
@@ -171,11 +183,10 @@ def _train(
                     state, (losses,) = run_epoch(steps, state, [plan], [losses], pause, tick, [run_dir])
                 trained = len(losses) - before
                 spent = time.perf_counter() - started
-                seconds = spent * plan.steps / trained if trained else math.nan
-                share = waiting and waiting.taken() / spent
-                if len(losses) == plan.steps and finish_epoch(
-                    manager, state, plan, config, run_dir, losses, history, seconds=seconds, waiting=share, stop=stop
-                ):
+                measured = {"seconds": spent * plan.steps / trained if trained else math.nan}
+                measured |= {"waiting": waiting and waiting.taken() / spent}
+                saved = (manager, state, plan, config, run_dir, losses, history)
+                if len(losses) == plan.steps and finish_epoch(*saved, **measured, stop=stop, mesh=mesh):
                     advance(history[-1], plan.monitor)
                     write(history[-1])
                     losses = []
@@ -207,6 +218,7 @@ def finish_epoch(
     seconds: float,
     waiting: float | None = None,
     stop: Callable[[], Any] = bool,
+    mesh: Mesh | None = None,
 ) -> bool:
     """Validates at the end of an epoch, appends a row to the history, and writes the history and a checkpoint.
 
@@ -221,11 +233,12 @@ def finish_epoch(
       seconds: training time of the epoch.
       waiting: share of this time in which the step waited for data; None if it was not measured.
       stop: function that is called between batches; if it returns true, validation stops.
+      mesh: devices that share each batch of the validation; by default one device.
 
     Returns:
       True; False if validation stopped early, in which case nothing is written.
     """
-    metrics = validate(_evaluated(state, plan), plan, stop=stop)
+    metrics = validate(_on_all_devices(state, plan), plan, stop=stop, mesh=mesh)
     if metrics is None:
         return False
     row = {"epoch": int(state.step) // plan.steps, "step": int(state.step), "loss": float(np.mean(losses))}
@@ -239,7 +252,13 @@ def finish_epoch(
 
 def _evaluated(state: State, plan: Plan) -> Trained:
     """Returns the network in its current state, for evaluation on a device of this process."""
-    return Trained(local(evaluated_variables(state)), plan.network, plan.hooks.task(plan.task), plan.dataset.spec)
+    network = _on_all_devices(state, plan)
+    return network.replace(variables=local(network.variables))
+
+
+def _on_all_devices(state: State, plan: Plan) -> Trained:
+    """Returns the network in its current state on the devices that train it."""
+    return Trained(evaluated_variables(state), plan.network, plan.hooks.task(plan.task), plan.dataset.spec)
 
 
 def init_key(key: jax.Array) -> jax.Array:
@@ -285,19 +304,24 @@ def _validation_rows(trained: Trained, batch: Batch) -> dict[str, jax.Array]:
     return {"loss": value, "weight": weight} | {f"rows/{name}": leaf for name, leaf in rows.items()}
 
 
-def validate(trained: Trained, plan: Plan, *, stop: Callable[[], Any] = bool) -> dict[str, float] | None:
+def validate(
+    trained: Trained, plan: Plan, *, stop: Callable[[], Any] = bool, mesh: Mesh | None = None
+) -> dict[str, float] | None:
     """Computes the task's metrics and the mean `loss` on the validation split.
 
     Args:
       trained: the network.
       plan: plan of the run.
       stop: function that is called between batches; if it returns true, the result is None.
+      mesh: devices that share each batch, on which the network lies; each process reads its own rows. By default one
+        device computes all.
 
     Raises:
       ValueError: the metrics do not contain the monitored one.
     """
     size = min(plan.training.evaluation_batch_size, len(plan.dataset["validation"]))
-    rows = evaluation_rows(trained, plan.dataset["validation"], batch_size=size, rows=_validation_rows, stop=stop)
+    options = {"batch_size": size, "rows": _validation_rows, "stop": stop, "mesh": mesh}
+    rows = evaluation_rows(trained, plan.dataset["validation"], **options)
     if rows is None:
         return None
     loss = np.average(rows["loss"], weights=rows["weight"]) if rows["weight"].any() else np.nan

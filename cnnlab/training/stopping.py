@@ -1,7 +1,7 @@
 """Stopping on SIGTERM and Ctrl-C: training finishes the current step and saves the run."""
 
 import contextlib
-import math
+import itertools
 import signal
 import threading
 import time
@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+
+from cnnlab.runtime.distributed import gathered
+
+ASKED_STEPS = 10  # steps after which several processes ask each other whether to stop, which takes about a millisecond
 
 
 class Stopped(RuntimeError):
@@ -26,14 +30,24 @@ class Stopped(RuntimeError):
 def until_pause(stop: Callable[[], str], minutes: float) -> Callable[[], bool]:
     """Returns a function that is true when it is time to save: after a signal, or after some minutes.
 
-    If several processes train together, time does not count: their clocks differ, and all must save the same step.
+    If several processes train together, it asks for signals, and the first one for the time, at each `ASKED_STEPS`-th
+    call only.
 
     Args:
       stop: function from `stop_signals`.
       minutes: time from now until the next save.
     """
-    end = time.monotonic() + 60 * minutes if jax.process_count() == 1 else math.inf
-    return lambda: bool(stop()) or time.monotonic() > end
+    end = time.monotonic() + 60 * minutes
+    if jax.process_count() == 1:
+        return lambda: bool(stop()) or time.monotonic() > end
+    calls = itertools.count(1)
+
+    def pause() -> bool:
+        if next(calls) % ASKED_STEPS:
+            return False
+        return bool(stop()) or gathered("over" if time.monotonic() > end else "")[0] == "over"
+
+    return pause
 
 
 @contextlib.contextmanager
@@ -41,6 +55,9 @@ def stop_signals() -> Iterator[Callable[[], str]]:
     """Yields a function that returns the name of the signal that arrived, or an empty string.
 
     A second signal has its usual effect. Outside the main thread Python cannot catch signals, so nothing is caught.
+
+    If several processes train together, a signal to one of them stops all: each call exchanges what arrived, so every
+    process must call the function equally often.
     """
     received: list[str] = []
     if threading.current_thread() is not threading.main_thread():
@@ -52,10 +69,17 @@ def stop_signals() -> Iterator[Callable[[], str]]:
         received.append(signal.Signals(number).name)
         signal.signal(number, before[number])
 
+    agreed: list[str] = []
+
+    def name() -> str:
+        if not agreed:
+            agreed.extend(filter(None, gathered(received[0] if received else "")))
+        return agreed[0] if agreed else ""
+
     for number in before:
         signal.signal(number, note)
     try:
-        yield lambda: received[0] if received else ""
+        yield name
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
