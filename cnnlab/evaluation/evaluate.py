@@ -23,6 +23,7 @@ from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Passes, Trained
+from cnnlab.training.elsewhere import run_here
 from cnnlab.training.experiment import Experiment, with_defaults
 from cnnlab.training.restore import load, load_appearance, load_config, load_data, load_data_at
 from cnnlab.uncertainty.monte_carlo import warn_of_limit
@@ -53,7 +54,7 @@ def evaluate(
     """Evaluates one network or an ensemble on a split; every example counts once.
 
     Args:
-      run: a run directory or a `Trained` network; or several with the same task, whose predictions are averaged.
+      run: a run directory, its address, or a `Trained` network; or several with the same task, whose predictions are averaged.
       data: the dataset. A run that was trained on named data loads it itself (of several runs, the first does), also
         from the path `data` if the files were moved. The path may also be another labelled folder of the same classes,
         in any order; see `cnnlab.data.labelled`.
@@ -97,6 +98,7 @@ def evaluate(
         one label per image (with `calibrate`, `conformal` or `ood`).
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
+    runs = [each if isinstance(each, Trained) else run_here(each) for each in runs]
     _check_runs(runs)
     check_trained_alike(runs)
     members = [run if isinstance(run, Trained) else load(run, network=network, task=task) for run in runs]

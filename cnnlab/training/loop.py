@@ -17,6 +17,7 @@ from cnnlab.console import LoggingConsole
 from cnnlab.data import Augmentation, Dataset, InputSpec
 from cnnlab.data import augment as augmented
 from cnnlab.data.spec import standardise
+from cnnlab.files.remote import address
 from cnnlab.quoting import counted
 from cnnlab.runtime import compile_cache
 from cnnlab.runtime.compile import jit
@@ -24,6 +25,7 @@ from cnnlab.runtime.devices import check_divides, data_mesh, is_first_process, l
 from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, hooks, presets, progress
+from cnnlab.training.elsewhere import Publish, published
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
@@ -65,7 +67,8 @@ def train(
 
     Args:
       experiment: settings of the run, or the name of a preset.
-      run_dir: run directory; it is created if missing.
+      run_dir: run directory, which is created if missing; or an address such as `s3://bucket/run`, where the run is
+        published after each save.
       data: dataset of your own, in place of the experiment's.
       network: Linen module of your own with the right number of outputs, in place of the experiment's.
       task: task of your own, in place of the experiment's.
@@ -115,13 +118,12 @@ def train_plan(
     """Trains a plan in a run directory; see `train`. A `heading` is printed in place of what the run will do."""
     if plan.training.seeds > 1:
         raise ValueError(f"{plan.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
-    run_dir = Path(run_dir)
     check_divides(plan.training.batch_size, mesh := data_mesh())
-    with open_run(run_dir, plan.experiment):
-        files = [run_dir / LOG] if is_first_process() else []
+    with published(run_dir) as (folder, publish), open_run(folder, plan.experiment):
+        files = [folder / LOG] if is_first_process() else []
         out = LoggingConsole(files, quiet=quiet or not is_first_process())
-        _train(plan, run_dir, mesh, init_from, out, verbose=verbose, heading=heading)
-    return load(run_dir, network=plan.network, task=plan.task)
+        _train(plan, folder, mesh, init_from, out, publish, verbose=verbose, heading=heading)
+    return load(folder, network=plan.network, task=plan.task)
 
 
 def _train(
@@ -130,13 +132,14 @@ def _train(
     mesh: Mesh,
     init_from: str | Path | None,
     out: LoggingConsole,
+    publish: Publish | None,
     *,
     verbose: bool,
     heading: str,
 ) -> None:
     compile_cache.keep_compilations()
     state = fresh_state(plan)
-    config = run_config(plan) | {"init_from": None if init_from is None else str(init_from)}
+    config = run_config(plan) | {"init_from": None if init_from is None else address(init_from)}
     with (
         checkpoint.open_manager(run_dir, monitor=plan.monitor, maximise=plan.maximise) as manager,
         stop_signals() as stop,
@@ -178,6 +181,9 @@ def _train(
                     ended = hooks.call(plan.hooks.callbacks, history, _evaluated(state, plan))
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
+                if publish is not None:
+                    manager.wait_until_finished()
+                    publish()
         manager.wait_until_finished()
         if not (ended or _finished(history, plan, state, losses)):
             raise Stopped(stop(), int(state.step), run_dir)

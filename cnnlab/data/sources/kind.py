@@ -8,6 +8,7 @@ from cnnlab.data.annotations import MaskLayout, Survey, find_formats, mask_layou
 from cnnlab.data.comparisons import PAIRS
 from cnnlab.data.sources.signals import CLEAN, INPUTS
 from cnnlab.data.targets import TARGETS, glance
+from cnnlab.files.remote import local
 from cnnlab.files.signals import SUFFIXES
 from cnnlab.quoting import for_terminal
 
@@ -55,7 +56,7 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     >>> kind_of("no/such/folder").source
     'folder'
     """
-    root = Path(path)
+    root = local(path)
     if task == "scoring" or (task is None and (root / PAIRS).is_file() and not (root / TARGETS).is_file()):
         return Kind("comparisons", None, f"{PAIRS} says which of two photos is above the other", column="pair")
     if (root / TARGETS).is_file() and task not in _EXPECTED:

@@ -1,0 +1,81 @@
+"""Addresses on the command line: a command sees local copies, and what it writes into them is published."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cnnlab.commands.common import Misuse
+from cnnlab.files import remote
+from cnnlab.training.elsewhere import run_here
+
+_WRITTEN = ("--output", "--figures", "--predictions", "--sheet")
+"""Options of files and folders that a command writes; there need be nothing at such an address."""
+
+_RUN_DIR = "--run-dir"  # training copies and publishes it by itself
+_OWN_READER = ("--data-dir", "--data.data-dir")  # TFDS reads gs:// by itself
+
+
+@contextlib.contextmanager
+def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
+    """Yields the arguments of a command with local copies in place of addresses, and publishes changed copies at the end.
+
+    What the command prints has the addresses again. The data of `train` keeps its address, which the run stores.
+
+    Raises:
+      ValueError: there is nothing at an address, or reading or writing is not permitted.
+      OSError: a store cannot be reached.
+
+    >>> with copied("predict", ["runs/a", "photos", "--mc", "50"]) as arguments:
+    ...     arguments
+    ['runs/a', 'photos', '--mc', '50']
+    """
+    out, places, option = [], [], ""
+    asks_for_help = {"-h", "--help", "--help-all"} & set(arguments)
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        option, of = (name, name) if name else ("", option)
+        keeps = of in _OWN_READER or (command == "train" and of.startswith("--data."))
+        if asks_for_help or "://" not in value or not remote.is_address(value):
+            out.append(argument)
+            continue
+        places.append(address := remote.address(value))
+        out.append(argument if keeps else f"{name}{equals}{_copy(address, of)}")
+    if not places:
+        yield out
+        return
+    with contextlib.redirect_stdout(_Addressed(sys.stdout)), contextlib.redirect_stderr(_Addressed(sys.stderr)):
+        try:
+            yield out
+        except Misuse:
+            raise
+        except (ValueError, OSError):  # perhaps of one file among many
+            _publish(places)
+            raise
+        _publish(places)
+
+
+def _copy(address: str, option: str) -> str:
+    if option == _RUN_DIR:
+        return str(remote.here(address))
+    return str(remote.fetch(address, written=True) if option in _WRITTEN else run_here(address))
+
+
+def _publish(places: Sequence[str]) -> None:
+    for address in places:
+        if names := remote.publish(address):
+            print(f"published  {address}  ({len(names):,} files)", file=sys.stderr)
+
+
+class _Addressed:
+    """A stream that writes the address of a copy in place of its path."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._stream.write(remote.with_addresses(text))
+        return len(text)

@@ -1,0 +1,343 @@
+"""Folders and files elsewhere, which an address such as s3://bucket/photos names, as copies in a local cache folder.
+
+CACHE/DIGEST/NAME       the copy; NAME is the last part of the address
+CACHE/DIGEST/copy.json  the address, and what was known of every object when it was copied
+
+CACHE is `CNNLAB_CACHE`, or `cnnlab/remote` in the user's cache folder; it may be deleted at any time. Hidden files are
+neither copied nor published.
+"""
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from cnnlab.console import console, progress_bar
+from cnnlab.files.atomic import is_held, lock, replacing, write_text
+from cnnlab.files.store import Missing, Object, Store, connect, delete, download, objects, upload
+from cnnlab.files.text import read_json
+
+WORKERS = 16  # objects that are copied at the same time
+_SEVERAL = 1024  # objects after which the record may be written
+_SHOWN_FILES, _SHOWN_BYTES = 100, 50_000_000  # a copy of more shows its progress
+_RECORD, _RECORD_BYTES, _RECORD_SECONDS = "copy.json", 2_000_000_000, 30
+_TEXTS = (".csv", ".geojson", ".html", ".json", ".jsonl", ".md", ".txt", ".xml")
+_TEXT_BYTES = 50_000_000  # a longer text is published as it is
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//?)([^/].*)", re.DOTALL)  # a drive of Windows has one letter
+
+Files = dict[str, list]
+"""By name: size and mark of the object, and size and time of the file, as they were when they were equal."""
+
+
+def is_address(place: object) -> bool:
+    """Returns whether a place is an address and not a local path; `file://` is a local path.
+
+    `Path("s3://bucket/a")` is `s3:/bucket/a`, which counts as an address too, unless there is such a file.
+
+    >>> is_address("s3://bucket/a"), is_address(Path("s3://bucket/a")), is_address("a/b"), is_address("C:/photos")
+    (True, True, False, False)
+    """
+    return _split(place) is not None
+
+
+def address(place: object) -> str:
+    """Returns the address of a place: of an address, and of a path in a copy; any other path stays as it is.
+
+    Raises:
+      ValueError: the address holds a password, or leads out of its folder.
+
+    >>> address(Path("S3://bucket/photos/"))
+    's3://bucket/photos'
+    """
+    if (parts := _split(place)) is None:
+        return with_addresses(str(place).removeprefix("file://"))
+    scheme, rest = parts[0].lower(), parts[1].rstrip("/")
+    if re.search(r":[^/]*@", rest.split("/")[0]):
+        raise ValueError(f"an address of {scheme}:// holds a password; give it by the environment of the store")
+    if {".", ".."} & set(rest.partition("?")[0].split("/")):
+        raise ValueError(f"{scheme}://{rest.partition('?')[0]} holds . or ..; give the address without them")
+    return f"{scheme}://{rest}"
+
+
+def check_lasting(place: object, name: str) -> None:
+    """Raises `ValueError` if a value is an address with a query, which may be a key, so that no file may store it."""
+    if is_address(place) and "?" in address(place):
+        raise ValueError(
+            f"{name} {address(place).partition('?')[0]} has a query, which may be a key; leave out the ?..."
+        )
+
+
+def here(place: str | Path) -> Path:
+    """Returns the local path that stands for a place, without copying anything; of a local path, the path.
+
+    >>> here("s3://bucket/photos").name, here("photos")
+    ('photos', PosixPath('photos'))
+    """
+    if not is_address(place):
+        return Path(str(place).removeprefix("file://"))
+    return _folder(address(place)) / _name(address(place))
+
+
+def local(place: str | Path) -> Path:
+    """Copies a place, if it lies elsewhere, into the cache folder, and returns its local path.
+
+    Raises:
+      ValueError: there is no such place, or reading it is not permitted.
+      OSError: the connection was cut every time, or the disk has no room.
+
+    >>> local("photos")
+    PosixPath('photos')
+    """
+    return fetch(address(place)) if is_address(place) else here(place)
+
+
+def with_addresses(text: str) -> str:
+    """Returns text in which the paths of copies are replaced by the addresses of their origins."""
+
+    def origin(match: re.Match) -> str:
+        known = _read_record(Path(match[0]))["address"]
+        return known.rpartition("/")[0] if known else match[0]
+
+    root = str(_cache())
+    return re.sub(f"{re.escape(root)}/[0-9a-f]{{16}}(?=/)", origin, text) if root in text else text
+
+
+def token(place: str) -> str:
+    """Returns a random text that only the copy of this place on this machine has."""
+    with _alone(folder := _folder(place)):
+        return _saved(folder, place, _read_record(folder))["token"]
+
+
+def fetch(
+    place: str,
+    choose: Callable[[Iterable[str]], Iterable[str]] = iter,
+    *,
+    written: bool = False,
+) -> Path:
+    """Makes the copy of an address equal to its origin, and returns the copy's path.
+
+    Only objects of which size, tag or time have changed are read.
+
+    Args:
+      place: the address.
+      choose: function from the names of all objects to those that are copied.
+      written: whether the copy is written too: files that were changed here and not published yet stay if no other
+        machine has changed the origin, and the origin may be missing.
+
+    Raises:
+      ValueError: there is no such place, or reading it is not permitted.
+      OSError: the connection was cut every time, or the disk has no room.
+    """
+    with _alone(folder := _folder(place)):
+        record, target, store = _read_record(folder), folder / _name(place), connect(place)
+        try:
+            found = objects(store)
+        except Missing:
+            if not written:
+                raise
+            found = {}
+        found = {name: found[name] for name in choose(found) if not _is_hidden(name)}
+        files, record["files"] = record["files"], {}
+        same = {name for name, each in found.items() if each.mark and files.get(name, [])[:2] == list(each)}
+        stays = written and files.keys() == found.keys() == same
+        _clear(target, found)
+        present = _scan(target)
+        if not stays:
+            for name in present.keys() - found.keys():
+                _unlink(target, name)
+        record["files"] = {
+            name: files[name] for name in same if name in present and (stays or files[name][2:] == present[name])
+        }
+        _copy(store, {name: each for name, each in found.items() if name not in record["files"]}, target, record)
+        _saved(folder, place, record)
+    return target
+
+
+def publish(place: str, order: Callable[[str], int | None] = lambda name: 0, *, remove: bool = False) -> list[str]:
+    """Writes what has changed in a copy to its origin, and returns the names of the objects.
+
+    Paths of copies in text files become addresses.
+
+    Args:
+      place: the address.
+      order: function from a name to its turn: what has a larger one is written later; None is left out. Objects are
+        deleted in the opposite order.
+      remove: whether objects whose file was deleted here are deleted too.
+
+    Raises:
+      ValueError: writing is not permitted.
+      OSError: the connection was cut every time.
+    """
+    with _alone(folder := _folder(place)):
+        record, target, store = _read_record(folder), folder / _name(place), connect(place)
+        files, present = record["files"], _scan(target)
+        changed = [name for name, state in present.items() if files.get(name, [])[2:] != state]
+        changed = sorted((name for name in changed if order(name) is not None), key=lambda name: (order(name), name))
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for _, names in itertools.groupby(changed, order):
+                list(pool.map(lambda name: upload(store, name, _published(target / name)), names))
+        gone = sorted(files.keys() - present.keys(), key=lambda name: -(order(name) or 0)) if remove else []
+        for name in gone:
+            delete(store, name)
+            del files[name]
+        if changed:
+            found = objects(store)
+            files |= {name: [*found[name], *present[name]] for name in changed if name in found}
+        if changed or gone:
+            _saved(folder, place, record)
+    return changed
+
+
+def _split(place: object) -> tuple[str, str] | None:
+    """Returns scheme and rest of an address; None of a local path."""
+    match = _ADDRESS.fullmatch(str(place)) if isinstance(place, str | Path) else None
+    if match is None or match[1].lower() in ("file", "local"):
+        return None
+    if match[2] == "/" and (not _is_scheme(match[1].lower()) or Path(place).exists()):
+        return None
+    return match[1], match[3]
+
+
+@functools.cache
+def _is_scheme(name: str) -> bool:
+    try:
+        import fsspec
+    except ImportError:
+        return False
+    return name in fsspec.available_protocols()
+
+
+def _cache() -> Path:
+    root = os.environ.get("CNNLAB_CACHE")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(root).expanduser().absolute() if root else user.absolute() / "cnnlab" / "remote"
+
+
+def _folder(place: str) -> Path:
+    return _cache() / hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
+def _name(place: str) -> str:
+    return place.partition("?")[0].rpartition("/")[2]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a folder of the cache; another process that holds it is waited for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock(folder, f"another process copies into {folder}"))
+                break
+            except ValueError:
+                if not is_held(folder):
+                    raise
+                time.sleep(0.2)
+        yield
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """Reads the record of a copy; a missing or damaged one knows nothing, so that everything is copied again."""
+    fresh = {"address": "", "token": secrets.token_hex(8), "files": {}}
+    try:
+        value = read_json(folder / _RECORD, limit=_RECORD_BYTES)
+    except (OSError, ValueError):
+        return fresh
+    return value if isinstance(value, dict) and value.keys() == fresh.keys() else fresh
+
+
+def _saved(folder: Path, place: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes the record of a copy without a signature in the address, and returns it."""
+    record["address"] = place.partition("?")[0]
+    write_text(folder / _RECORD, json.dumps(record))
+    return record
+
+
+def _scan(target: Path) -> dict[str, list[int]]:
+    """Returns size and time of all visible files of a copy by their names."""
+    if target.is_file():
+        return {"": _state(target)}
+    paths = (Path(folder) / name for folder, _, names in os.walk(target) for name in names)
+    named = ((path.relative_to(target).as_posix(), path) for path in paths)
+    return {name: _state(path) for name, path in named if not _is_hidden(name) and path.is_file()}
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _clear(target: Path, found: dict[str, Object]) -> None:
+    """Removes a copy that is a file where its origin is a folder, or the other way round."""
+    if "" in found and target.is_dir():
+        shutil.rmtree(target)
+    elif found and "" not in found and target.is_file():
+        target.unlink()
+
+
+def _unlink(target: Path, name: str) -> None:
+    """Deletes a file of a copy, and the folders that are empty then."""
+    path = target / name
+    path.unlink(missing_ok=True)
+    for folder in itertools.takewhile(lambda folder: folder != target, path.parents):
+        with contextlib.suppress(OSError):  # it holds other files
+            folder.rmdir()
+
+
+def _copy(store: Store, wanted: dict[str, Object], target: Path, record: dict[str, Any]) -> None:
+    """Reads objects into a copy, several at once, and enters them in its record."""
+    total = sum(max(each.size, 0) for each in wanted.values())
+    if total > (free := shutil.disk_usage(target.parent).free):
+        raise OSError(
+            f"{store.address} needs {total / 1e9:,.1f} GB and the disk of {_cache()} has {free / 1e9:,.1f} GB; make "
+            "room, or set CNNLAB_CACHE to a folder on another disk"
+        )
+
+    def one(name: str) -> None:
+        path = target / name if name else target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            download(store, name, part, wanted[name].size)
+        record["files"][name] = [*wanted[name], *_state(path)]
+
+    out = console(quiet=len(wanted) < _SHOWN_FILES and total < _SHOWN_BYTES)
+    texts = {"label": f"copying {store.address}", "note": "files"}
+    saved = time.monotonic()
+    try:
+        with (
+            progress_bar(out, texts=texts, total=len(wanted), last_line=False) as update,
+            ThreadPoolExecutor(WORKERS) as pool,
+        ):
+            for done in range(0, len(names := sorted(wanted)), _SEVERAL):
+                for i, _ in enumerate(pool.map(one, names[done : done + _SEVERAL]), done + 1):
+                    update(completed=i)
+                if time.monotonic() - saved > _RECORD_SECONDS:
+                    _saved(target.parent, store.address, record)
+                    saved = time.monotonic()
+    finally:
+        _saved(target.parent, store.address, record)
+
+
+def _published(path: Path) -> Path | bytes:
+    """Returns a file, or the bytes of a text in which paths of copies are replaced by their addresses."""
+    if path.suffix not in _TEXTS or path.stat().st_size > _TEXT_BYTES:
+        return path
+    data = path.read_bytes()
+    text = data.decode(errors="surrogateescape")
+    changed = with_addresses(text)
+    return path if changed == text else changed.encode(errors="surrogateescape")
