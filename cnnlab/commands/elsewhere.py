@@ -7,7 +7,8 @@ from typing import Any
 
 from cnnlab.commands.common import Misuse
 from cnnlab.files import remote
-from cnnlab.training.elsewhere import run_here
+from cnnlab.quoting import counted
+from cnnlab.training.elsewhere import publish_results, run_here
 
 _WRITTEN = ("--output", "--figures", "--predictions", "--sheet")
 """Options of files and folders that a command writes; there need be nothing at such an address."""
@@ -18,7 +19,7 @@ _OWN_READER = ("--data-dir", "--data.data-dir")  # TFDS reads gs:// by itself
 
 @contextlib.contextmanager
 def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the arguments of a command with local copies in place of addresses, and publishes changed copies at the end.
+    """Yields the arguments of a command with copies in place of addresses, and publishes what has changed in them.
 
     What the command prints has the addresses again. The data of `train` keeps its address, which the run stores.
 
@@ -39,6 +40,7 @@ def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
         if asks_for_help or "://" not in value or not remote.is_address(value):
             out.append(argument)
             continue
+        option = "" if of in (*_WRITTEN, _RUN_DIR) else option  # what follows is no value of it
         places.append(address := remote.address(value))
         out.append(argument if keeps else f"{name}{equals}{_copy(address, of)}")
     if not places:
@@ -57,14 +59,14 @@ def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
 
 def _copy(address: str, option: str) -> str:
     if option == _RUN_DIR:
-        return str(remote.here(address))
-    return str(remote.fetch(address, written=True) if option in _WRITTEN else run_here(address))
+        return str(remote.begin(address)[0])
+    return str(remote.fetch(address, changes=True) if option in _WRITTEN else run_here(address))
 
 
 def _publish(places: Sequence[str]) -> None:
     for address in places:
-        if names := remote.publish(address):
-            print(f"published  {address}  ({len(names):,} files)", file=sys.stderr)
+        if names := publish_results(address):
+            print(f"published  {address}  ({counted(len(names), 'file')})", file=sys.stderr)
 
 
 class _Addressed:

@@ -20,6 +20,7 @@ from cnnlab.evaluation.per_example import example_table, table_csv
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.atomic import write_text
 from cnnlab.files.figures import FigureFormat, save_figures
+from cnnlab.files.remote import written
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Passes, Trained
@@ -54,7 +55,8 @@ def evaluate(
     """Evaluates one network or an ensemble on a split; every example counts once.
 
     Args:
-      run: a run directory, its address, or a `Trained` network; or several with the same task, whose predictions are averaged.
+      run: a run directory, its address, or a `Trained` network; or several with the same task, whose predictions are
+        averaged.
       data: the dataset. A run that was trained on named data loads it itself (of several runs, the first does), also
         from the path `data` if the files were moved. The path may also be another labelled folder of the same classes,
         in any order; see `cnnlab.data.labelled`.
@@ -145,8 +147,9 @@ def evaluate(
     if calibrate is not None:
         report["calibrated"] = int(fitted.calibration is not None)
     if predictions is not None:
-        Path(predictions).parent.mkdir(parents=True, exist_ok=True)
-        write_text(Path(predictions), table_csv(example_table(trained.task, rows, dataset, split)))
+        with written(predictions) as file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, table_csv(example_table(trained.task, rows, dataset, split)))
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = complete(trained.task).details(rows) if details else {}
     if figures is not None:
@@ -157,7 +160,8 @@ def evaluate(
             )
         if explain is not None:
             task_figures["wrong"] = wrong_explained(members, rows, explain)
-        save_figures(task_figures, Path(figures), figure_format=figure_format)
+        with written(figures) as folder:
+            save_figures(task_figures, folder, figure_format=figure_format)
     return report | cost | {"examples": len(examples)} | tables
 
 

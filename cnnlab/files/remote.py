@@ -104,26 +104,45 @@ def local(place: str | Path) -> Path:
 def with_addresses(text: str) -> str:
     """Returns text in which the paths of copies are replaced by the addresses of their origins."""
 
-    def origin(match: re.Match) -> str:
-        known = _read_record(Path(match[0]))["address"]
-        return known.rpartition("/")[0] if known else match[0]
-
-    root = str(_cache())
-    return re.sub(f"{re.escape(root)}/[0-9a-f]{{16}}(?=/)", origin, text) if root in text else text
+    if (root := str(_cache())) not in text:
+        return text
+    return re.sub(f"{re.escape(root)}/[0-9a-f]{{16}}(?=/)", lambda match: _parent(match[0]) or match[0], text)
 
 
-def token(place: str) -> str:
-    """Returns a random text that only the copy of this place on this machine has."""
+def begin(place: str) -> tuple[Path, str]:
+    """Notes that there is a copy of an address, without copying anything.
+
+    Returns:
+      The copy's path, and a random text that no other copy of the address has.
+    """
     with _alone(folder := _folder(place)):
-        return _saved(folder, place, _read_record(folder))["token"]
+        return folder / _name(place), _saved(folder, place, _read_record(folder))["token"]
 
 
-def fetch(
-    place: str,
-    choose: Callable[[Iterable[str]], Iterable[str]] = iter,
-    *,
-    written: bool = False,
-) -> Path:
+@contextlib.contextmanager
+def written(place: str | Path) -> Iterator[Path]:
+    """Yields the local path at which to write a file or a folder, and publishes it at the end if it lies elsewhere.
+
+    Args:
+      place: an address, a path in a copy, or any other path.
+
+    Raises:
+      ValueError: writing is not permitted.
+      OSError: the store cannot be reached.
+    """
+    if is_address(place):
+        yield fetch(origin := address(place), changes=True)
+        publish(origin)
+        return
+    yield (path := here(place))
+    copy = next((each for each in path.absolute().parents if each.parent.parent == _cache()), None)
+    if copy is not None:
+        within = path.absolute().relative_to(copy).as_posix()
+        origin = f"{_parent(str(copy.parent))}/{copy.name}"
+        publish(origin, lambda name: 0 if f"{name}/".startswith(f"{within}/") else None)
+
+
+def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *, changes: bool = False) -> Path:
     """Makes the copy of an address equal to its origin, and returns the copy's path.
 
     Only objects of which size, tag or time have changed are read.
@@ -131,7 +150,7 @@ def fetch(
     Args:
       place: the address.
       choose: function from the names of all objects to those that are copied.
-      written: whether the copy is written too: files that were changed here and not published yet stay if no other
+      changes: whether the copy is to be changed: files that were changed here and not published yet stay if no other
         machine has changed the origin, and the origin may be missing.
 
     Raises:
@@ -143,13 +162,13 @@ def fetch(
         try:
             found = objects(store)
         except Missing:
-            if not written:
+            if not changes:
                 raise
             found = {}
         found = {name: found[name] for name in choose(found) if not _is_hidden(name)}
         files, record["files"] = record["files"], {}
         same = {name for name, each in found.items() if each.mark and files.get(name, [])[:2] == list(each)}
-        stays = written and files.keys() == found.keys() == same
+        stays = changes and files.keys() == found.keys() == same
         _clear(target, found)
         present = _scan(target)
         if not stays:
@@ -215,6 +234,12 @@ def _is_scheme(name: str) -> bool:
     except ImportError:
         return False
     return name in fsspec.available_protocols()
+
+
+@functools.cache
+def _parent(folder: str) -> str:
+    """Returns the address of a copy without its last part, by the folder of the copy; empty if it is none."""
+    return _read_record(Path(folder))["address"].rpartition("/")[0]
 
 
 def _cache() -> Path:

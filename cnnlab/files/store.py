@@ -80,7 +80,7 @@ def objects(store: Store) -> dict[str, Object]:
     """Lists the objects below an address by their names relative to it; a single object has the empty name.
 
     Raises:
-      Missing: there is nothing.
+      Missing: there is nothing, or an empty folder.
       ValueError: listing is not permitted, or an object's name would lead out of a folder.
       OSError: the store cannot be reached.
     """
@@ -92,7 +92,10 @@ def objects(store: Store) -> dict[str, Object]:
         return {root: info} if info["type"] == "file" else system.find(root, detail=True)
 
     out = {}
-    for path, info in _tried(address, "listing it", listed).items():
+    listing = _tried(address, "listing it", listed)
+    if not listing:
+        raise _missing(address)
+    for path, info in listing.items():
         name = "" if path == root else path.removeprefix(f"{root}/")
         if info["type"] == "file" and not name.endswith("/"):  # an object of that name stands for an empty folder
             out[_checked(name, address)] = Object(_size(info), _mark(info))
@@ -127,8 +130,9 @@ def upload(store: Store, name: str, file: Path | bytes) -> None:
 
 def create(store: Store, name: str, data: bytes) -> bool:
     """Writes an object only if there is none of its name, and returns whether it did; raises as `download` does."""
+    path = _path(store, name)
     try:
-        _tried(_named(store, name), "writing it", lambda: store.system.pipe_file(_path(store, name), data, "create"))
+        _tried(_named(store, name), "writing it", lambda: store.system.pipe_file(path, data, mode="create"))
     except FileExistsError:
         return False
     return True
@@ -192,12 +196,16 @@ def _tried(address: str, doing: str, call: Callable[[], T]) -> T:
     raise AssertionError
 
 
+def _missing(address: str) -> Missing:
+    return Missing(f"{address} does not exist: there is no such bucket, folder or object, or it is empty")
+
+
 def _lasting(address: str, doing: str, error: Exception) -> Exception | None:
     """Returns the error to raise for a fault that no further try mends; None for any other."""
     kind, number = type(error).__name__, getattr(error, "errno", None)
     status = getattr(error, "status", getattr(error, "code", None))
     if isinstance(error, FileNotFoundError) or status in (404, "404"):
-        return Missing(f"{address} does not exist: there is no such bucket, folder or object; check its name")
+        return _missing(address)
     if "Credential" in kind or "Anonymous caller" in str(error) or status in (401, "401"):
         return ValueError(
             f"{address}: no credentials in this environment ({_reason(error)}); set them as for the store's own tools "

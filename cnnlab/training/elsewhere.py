@@ -16,8 +16,9 @@ from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 Publish = Callable[[], None]
 """Function without arguments that writes what has changed in a run directory to its origin."""
 
-_STEP = re.compile(rf"((?:.*/)?){CHECKPOINTS}/([^/]+)/.*")
+_STEP = re.compile(rf"((?:.*/)?){CHECKPOINTS}/(\d+)/.*")
 _LAST = "config/metadata"  # the file of a step without which nobody reads it
+_UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 def run_here(path: str | Path) -> Path:
@@ -32,6 +33,14 @@ def run_here(path: str | Path) -> Path:
     if not remote.is_address(path) or is_held(folder):
         return folder
     return remote.fetch(remote.address(path), whole_steps)
+
+
+def publish_results(address: str) -> list[str]:
+    """Publishes what a command wrote into the copy of an address, and returns the names of the files.
+
+    A run that this machine trains just now is left to its training, which publishes everything.
+    """
+    return [] if is_held(remote.here(address)) else remote.publish(address, turn)
 
 
 @contextlib.contextmanager
@@ -50,11 +59,11 @@ def published(run_dir: str | Path) -> Iterator[tuple[Path, Publish | None]]:
         return
     if jax.process_count() > 1:
         raise ValueError(f"{address} cannot be the run of several processes; give a folder that all of them share")
-    folder = remote.here(address)
+    folder, token = remote.begin(address)
     (held := folder.parent / ".training").mkdir(parents=True, exist_ok=True)
     message = f"another process trains in {address}; wait for it or choose another --run-dir"
-    with lock(held, message), lease(address, owner=remote.token(address)) as check:
-        remote.fetch(address, whole_steps, written=True)
+    with lock(held, message), lease(address, owner=token) as check:
+        remote.fetch(address, whole_steps, changes=True)
 
         def publish() -> None:
             check()
@@ -80,13 +89,10 @@ def _or_warn(publish: Publish) -> None:
 def turn(name: str) -> int | None:
     """Returns the turn in which a file of a run is published: the file that makes a step readable comes last.
 
-    >>> turn("checkpoints/7/model/d/1"), turn("checkpoints/7/config/metadata"), turn("checkpoints/7.tmp/config/metadata")
-    (0, 1, None)
+    >>> turn("checkpoints/7/model/d/1"), turn("checkpoints/7/config/metadata")
+    (0, 1)
     """
-    step = _STEP.fullmatch(name)
-    if step is None:
-        return 0
-    return int(name.endswith(f"/{_LAST}")) if step[2].isdigit() else None
+    return None if _UNFINISHED in name else int(_STEP.fullmatch(name) is not None and name.endswith(f"/{_LAST}"))
 
 
 def whole_steps(names: Iterable[str]) -> list[str]:
