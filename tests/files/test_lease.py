@@ -16,8 +16,8 @@ RUN = "memory://bucket/run"
 @pytest.fixture
 def system(monkeypatch):
     """Returns fsspec's file system in memory, empty; a lease is short."""
-    monkeypatch.setattr(module, "LEASE", 0.6)
-    monkeypatch.setattr(module, "RENEWAL", 0.05)
+    monkeypatch.setattr(module, "LEASE", 1.5)
+    monkeypatch.setattr(module, "RENEWAL", 0.1)
     system = fsspec.filesystem("memory")
     system.store.clear()
     yield system
