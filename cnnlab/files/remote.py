@@ -30,6 +30,7 @@ from cnnlab.files.text import read_json
 WORKERS = 16  # objects that are copied at the same time
 _SEVERAL = 1024  # objects after which the record may be written
 _SHOWN_FILES, _SHOWN_BYTES = 100, 50_000_000  # a copy of more shows its progress
+_PATIENCE = 10  # tries to hold a copy before this is said
 _RECORD, _RECORD_BYTES, _RECORD_SECONDS = "copy.json", 2_000_000_000, 30
 _TEXTS = (".csv", ".geojson", ".html", ".json", ".jsonl", ".md", ".txt", ".xml")
 _TEXT_BYTES = 50_000_000  # a longer text is published as it is
@@ -104,9 +105,14 @@ def local(place: str | Path) -> Path:
 def with_addresses(text: str) -> str:
     """Returns text in which the paths of copies are replaced by the addresses of their origins."""
 
-    if (root := str(_cache())) not in text:
-        return text
-    return re.sub(f"{re.escape(root)}/[0-9a-f]{{16}}(?=/)", lambda match: _parent(match[0]) or match[0], text)
+    def origin(match: re.Match) -> str:
+        try:
+            return _parent(match[0])
+        except LookupError:
+            return match[0]
+
+    root = str(_cache())
+    return re.sub(f"{re.escape(root)}/[0-9a-f]{{16}}(?=/)", origin, text) if root in text else text
 
 
 def begin(place: str) -> tuple[Path, str]:
@@ -160,24 +166,24 @@ def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *
     with _alone(folder := _folder(place)):
         record, target, store = _read_record(folder), folder / _name(place), connect(place)
         try:
-            found = objects(store)
+            there = {name: each for name, each in objects(store).items() if not _is_hidden(name)}
         except Missing:
             if not changes:
                 raise
-            found = {}
-        found = {name: found[name] for name in choose(found) if not _is_hidden(name)}
-        files, record["files"] = record["files"], {}
-        same = {name for name, each in found.items() if each.mark and files.get(name, [])[:2] == list(each)}
-        stays = changes and files.keys() == found.keys() == same
-        _clear(target, found)
-        present = _scan(target)
+            there = {}
+        chosen = {name: there[name] for name in choose(there)}
+        _clear(target, chosen)
+        before, present = record["files"], _scan(target)
+        same = {name for name, each in chosen.items() if each.mark and before.get(name, [])[:2] == list(each)}
+        stays = changes and before.keys() == chosen.keys() == same
         if not stays:
-            for name in present.keys() - found.keys():
+            for name in present.keys() - chosen.keys():
                 _unlink(target, name)
-        record["files"] = {
-            name: files[name] for name in same if name in present and (stays or files[name][2:] == present[name])
-        }
-        _copy(store, {name: each for name, each in found.items() if name not in record["files"]}, target, record)
+        kept = {name for name in same if name in present and (stays or before[name][2:] == present[name])}
+        record["files"] = {name: before[name] for name in kept}
+        if changes:  # what is not chosen is the rest of a cut publication, which the next one deletes
+            record["files"] |= {name: [*there[name], 0, 0] for name in there.keys() - chosen.keys()}
+        _copy(store, {name: each for name, each in chosen.items() if name not in kept}, target, record)
         _saved(folder, place, record)
     return target
 
@@ -238,8 +244,10 @@ def _is_scheme(name: str) -> bool:
 
 @functools.cache
 def _parent(folder: str) -> str:
-    """Returns the address of a copy without its last part, by the folder of the copy; empty if it is none."""
-    return _read_record(Path(folder))["address"].rpartition("/")[0]
+    """Returns the address of a copy without its last part, by the folder of the copy; `LookupError` without one."""
+    if not (known := _read_record(Path(folder))["address"]):
+        raise LookupError(folder)
+    return known.rpartition("/")[0]
 
 
 def _cache() -> Path:
@@ -262,16 +270,18 @@ def _is_hidden(name: str) -> bool:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a folder of the cache; another process that holds it is waited for."""
+    """Holds a folder of the cache; while another process holds it, this one waits."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        while True:
+        for tries in itertools.count():
             try:
                 stack.enter_context(lock(folder, f"another process copies into {folder}"))
                 break
             except ValueError:
                 if not is_held(folder):
                     raise
+                if tries == _PATIENCE:
+                    console().print(f"waiting for another process, which copies into {folder}", soft_wrap=True)
                 time.sleep(0.2)
         yield
 

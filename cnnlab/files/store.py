@@ -215,7 +215,7 @@ def _lasting(address: str, doing: str, error: Exception) -> Exception | None:
         return ValueError(
             f"{address}: {doing} is not permitted to the credentials of this environment ({_reason(error)})"
         )
-    if isinstance(error, NotImplementedError):
+    if isinstance(error, NotImplementedError) or status in (405, 501):
         return ValueError(f"{address}: {doing} is not possible, its store only reads; choose another place")
     if number in (errno.ENOSPC, errno.EDQUOT):
         return OSError(number, "the disk is full; make room and repeat the command")

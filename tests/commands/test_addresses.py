@@ -15,7 +15,6 @@ def system(monkeypatch, tmp_path, run):
     """Returns fsspec's file system in memory with the small run and its example; the cache is a folder of the test."""
     monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "PAUSES", ())
-    remote._parent.cache_clear()
     system = fsspec.filesystem("memory")
     system.store.clear()
     for path in run.rglob("*"):

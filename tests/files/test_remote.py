@@ -1,7 +1,10 @@
 """Copies of folders elsewhere: what is read again, what is published, and what stays."""
 
+import functools
+import http.server
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import fsspec
@@ -17,7 +20,6 @@ PHOTOS = "memory://bucket/photos"
 def system(monkeypatch, tmp_path):
     """Returns fsspec's file system in memory with two photos; the cache is a folder of the test."""
     monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
-    remote._parent.cache_clear()
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pipe({"/bucket/photos/a.png": b"a", "/bucket/photos/night/b.png": b"bb"})
@@ -249,3 +251,32 @@ def test_a_setting_that_is_stored_has_no_query():
     with pytest.raises(ValueError, match="data.path https://host/a.csv has a query") as raised:
         remote.check_lasting("https://host/a.csv?key=1b2c", "data.path")
     assert "1b2c" not in str(raised.value)
+
+
+@pytest.fixture
+def web(system, tmp_path):
+    """Serves a folder with the file a.txt on the loopback and returns its address."""
+    pytest.importorskip("aiohttp", reason="needs aiohttp")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "a.txt").write_text("a")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "web"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_file_of_a_web_server_is_copied_and_a_missing_one_is_named_without_its_query(web):
+    assert local(f"{web}/a.txt?key=1b2c").read_text() == "a"
+    with pytest.raises(ValueError, match="/b.txt does not exist") as raised:
+        local(f"{web}/b.txt?key=1b2c")
+    assert "1b2c" not in str(raised.value)
+
+
+def test_a_web_server_is_only_read(web):
+    with pytest.raises(ValueError, match="its store only reads"), written(f"{web}/new.txt") as path:
+        path.write_text("new")

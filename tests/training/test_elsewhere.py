@@ -22,7 +22,6 @@ def system(monkeypatch, tmp_path):
     """Returns fsspec's file system in memory, empty; the cache is a folder of the test."""
     monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "PAUSES", ())
-    remote._parent.cache_clear()
     system = fsspec.filesystem("memory")
     system.store.clear()
     yield system
@@ -94,6 +93,13 @@ def test_a_step_that_was_not_published_to_its_end_is_no_step(system, small, othe
     other_machine()
     with checkpoint.open_manager(elsewhere.run_here(RUN), read_only=True) as manager:
         assert [str(number) for number in manager.all_steps()] == [step.rpartition("/")[2]]
+
+
+def test_the_rest_of_a_step_that_was_not_published_to_its_end_is_deleted_by_the_next_publication(system, small):
+    system.pipe("/bucket/run/experiment.json", b"{}")
+    system.pipe("/bucket/run/checkpoints/2/model/d/1", b"rest")
+    cnnlab.train(epochs(small, 1), RUN, quiet=True)
+    assert not system.exists("/bucket/run/checkpoints/2")
 
 
 def test_the_last_file_of_a_step_is_one_without_which_it_cannot_be_read(system, small):

@@ -55,7 +55,6 @@ def bucket(server, monkeypatch, tmp_path):
 
     monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "PAUSES", (0.1,))
-    remote._parent.cache_clear()
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     system = fsspec.filesystem("s3")
     system.mkdir("bucket")
