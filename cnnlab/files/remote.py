@@ -36,8 +36,12 @@ _TEXTS = (".csv", ".geojson", ".html", ".json", ".jsonl", ".md", ".txt", ".xml")
 _TEXT_BYTES = 50_000_000  # a longer text is published as it is
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//?)([^/].*)", re.DOTALL)  # a drive of Windows has one letter
 
-Files = dict[str, list]
-"""By name: size and mark of the object, and size and time of the file, as they were when they were equal."""
+Record = dict[str, Any]
+"""What is known of a copy: its `address`, a random `token`, and
+
+`files`: by name, size and mark of the object, and size and time of the file, as they were when they were equal.
+`cut`: names of objects that a publication began to write, and did not end.
+"""
 
 
 def is_address(place: object) -> bool:
@@ -142,9 +146,8 @@ def written(place: str | Path) -> Iterator[Path]:
         return
     yield (path := here(place))
     copy = next((each for each in path.absolute().parents if each.parent.parent == _cache()), None)
-    if copy is not None:
+    if copy is not None and is_address(origin := address(copy)):
         within = path.absolute().relative_to(copy).as_posix()
-        origin = f"{_parent(str(copy.parent))}/{copy.name}"
         publish(origin, lambda name: 0 if f"{name}/".startswith(f"{within}/") else None)
 
 
@@ -173,16 +176,18 @@ def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *
             there = {}
         chosen = {name: there[name] for name in choose(there)}
         _clear(target, chosen)
-        before, present = record["files"], _scan(target)
+        before, present, cut = record["files"], _scan(target), set(record["cut"])
         same = {name for name, each in chosen.items() if each.mark and before.get(name, [])[:2] == list(each)}
-        stays = changes and before.keys() == chosen.keys() == same
-        if not stays:
+        stays = changes and before.keys() - cut == chosen.keys() - cut <= same
+        if stays:
+            kept = present.keys() & (same | cut)
+        else:
+            kept = {name for name in same if present.get(name) == before[name][2:]}
             for name in present.keys() - chosen.keys():
                 _unlink(target, name)
-        kept = {name for name in same if name in present and (stays or before[name][2:] == present[name])}
-        record["files"] = {name: before[name] for name in kept}
-        if changes:  # what is not chosen is the rest of a cut publication, which the next one deletes
-            record["files"] |= {name: [*there[name], 0, 0] for name in there.keys() - chosen.keys()}
+        record["files"] = {name: before[name] for name in kept if name in before}
+        if changes:  # the next publication deletes what is not chosen
+            record["cut"] = sorted(cut | there.keys() - chosen.keys() if stays else there.keys() - chosen.keys())
         _copy(store, {name: each for name, each in chosen.items() if name not in kept}, target, record)
         _saved(folder, place, record)
     return target
@@ -208,16 +213,20 @@ def publish(place: str, order: Callable[[str], int | None] = lambda name: 0, *, 
         files, present = record["files"], _scan(target)
         changed = [name for name, state in present.items() if files.get(name, [])[2:] != state]
         changed = sorted((name for name in changed if order(name) is not None), key=lambda name: (order(name), name))
+        gone = (files.keys() | set(record["cut"])) - present.keys() if remove else set()
+        if changed:
+            record["cut"] = sorted({*record["cut"], *changed})
+            _saved(folder, place, record)
         with ThreadPoolExecutor(WORKERS) as pool:
             for _, names in itertools.groupby(changed, order):
                 list(pool.map(lambda name: upload(store, name, _published(target / name)), names))
-        gone = sorted(files.keys() - present.keys(), key=lambda name: -(order(name) or 0)) if remove else []
-        for name in gone:
+        for name in sorted(gone, key=lambda name: -(order(name) or 0)):
             delete(store, name)
-            del files[name]
+            files.pop(name, None)
         if changed:
             found = objects(store)
             files |= {name: [*found[name], *present[name]] for name in changed if name in found}
+        record["cut"] = sorted(set(record["cut"]) - {*changed, *gone})
         if changed or gone:
             _saved(folder, place, record)
     return changed
@@ -286,9 +295,9 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
+def _read_record(folder: Path) -> Record:
     """Reads the record of a copy; a missing or damaged one knows nothing, so that everything is copied again."""
-    fresh = {"address": "", "token": secrets.token_hex(8), "files": {}}
+    fresh = {"address": "", "token": secrets.token_hex(8), "files": {}, "cut": []}
     try:
         value = read_json(folder / _RECORD, limit=_RECORD_BYTES)
     except (OSError, ValueError):
@@ -296,7 +305,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) and value.keys() == fresh.keys() else fresh
 
 
-def _saved(folder: Path, place: str, record: dict[str, Any]) -> dict[str, Any]:
+def _saved(folder: Path, place: str, record: Record) -> Record:
     """Writes the record of a copy without a signature in the address, and returns it."""
     record["address"] = place.partition("?")[0]
     write_text(folder / _RECORD, json.dumps(record))
@@ -334,7 +343,7 @@ def _unlink(target: Path, name: str) -> None:
             folder.rmdir()
 
 
-def _copy(store: Store, wanted: dict[str, Object], target: Path, record: dict[str, Any]) -> None:
+def _copy(store: Store, wanted: dict[str, Object], target: Path, record: Record) -> None:
     """Reads objects into a copy, several at once, and enters them in its record."""
     total = sum(max(each.size, 0) for each in wanted.values())
     if total > (free := shutil.disk_usage(target.parent).free):

@@ -215,6 +215,26 @@ def test_the_origin_wins_over_changes_here_if_another_machine_changed_it(system)
     assert files(fetch(PHOTOS, changes=True)) == {"a.png": b"a", "night/b.png": b"theirs"}
 
 
+def test_a_publication_that_was_cut_in_the_middle_goes_on(system, monkeypatch):
+    folder, upload = fetch(PHOTOS, changes=True), remote.upload
+    (folder / "a.png").write_bytes(b"mine")
+    (folder / "c.png").write_bytes(b"c")
+
+    def cut(store, name, file):
+        if name == "c.png":
+            raise OSError("cut")
+        upload(store, name, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "upload", cut)
+        with pytest.raises(OSError, match="cut"):
+            publish(PHOTOS)
+    assert system.cat("/bucket/photos/a.png") == b"mine"
+    assert files(fetch(PHOTOS, changes=True)) == {"a.png": b"mine", "c.png": b"c", "night/b.png": b"bb"}
+    assert publish(PHOTOS) == ["a.png", "c.png"]
+    assert publish(PHOTOS) == []
+
+
 def test_a_place_to_be_written_may_be_missing_and_one_to_be_read_may_not(system):
     assert not fetch("memory://bucket/new", changes=True).exists()
     with pytest.raises(ValueError, match="memory://bucket/new does not exist"):
