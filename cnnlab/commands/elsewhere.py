@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -52,7 +53,10 @@ def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
         except Misuse:
             raise
         except (ValueError, OSError):  # perhaps of one file among many
-            _publish(places)
+            try:
+                _publish(places)
+            except (ValueError, OSError) as error:
+                warnings.warn(f"not published: {error}", stacklevel=2)
             raise
         _publish(places)
 

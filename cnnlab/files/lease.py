@@ -14,6 +14,7 @@ from typing import Any
 
 from cnnlab.console import console
 from cnnlab.files.store import EXCLUSIVE, Missing, Store, connect, create, delete, objects, read, upload
+from cnnlab.files.text import parse_json
 
 LEASE = 90.0
 """Seconds after which an object that nobody renews is the rest of a process that died."""
@@ -32,7 +33,8 @@ def lease(address: str, *, owner: str) -> Iterator[Callable[[], None]]:
 
     Args:
       address: the address of a folder.
-      owner: text that no other machine has; what a dead process of the same owner held is taken at once.
+      owner: text that no other copy of the address has; what a dead process of this owner held on this machine is
+        taken at once.
 
     Raises:
       ValueError: another process holds the address, or its store cannot create an object exclusively.
@@ -43,6 +45,7 @@ def lease(address: str, *, owner: str) -> Iterator[Callable[[], None]]:
             f"{address} cannot be a run: two trainings could write there at once, because {scheme}:// has no lock; "
             f"choose a local folder, or one of {', '.join(f'{name}://' for name in EXCLUSIVE)}"
         )
+    owner = f"{owner} {socket.gethostname()}"  # a folder of copies may be shared
     store = connect(f"{address}/{FOLDER}")
     number = _acquire(store, address, owner)
     renewed, done = [time.monotonic()], threading.Event()
@@ -108,14 +111,15 @@ def _acquire(store: Store, address: str, owner: str) -> int:
 def _holder(store: Store) -> tuple[int, dict[str, Any] | None]:
     """Returns the largest number, 0 without one, and the content of its object."""
     try:
-        number = max((int(name) for name in objects(store) if name.isdigit()), default=0)
-        return number, json.loads(read(store, _name(number))) if number else None
+        number = max((int(name) for name in objects(store) if name.isdecimal()), default=0)
+        if number == 0:
+            return 0, None
+        where, data = f"{store.address}/{_name(number)}", read(store, _name(number))
     except Missing:  # nobody holds it, or who held it lets go in this moment
         return 0, None
-    except ValueError as error:
-        if isinstance(error, json.JSONDecodeError):
-            raise ValueError(f"{store.address}/{_name(number)} is no lock of cnnlab; delete it") from error
-        raise
+    if not isinstance(holder := parse_json(data.decode(errors="replace"), where), dict):
+        raise ValueError(f"{where} is no lock of cnnlab; delete it")
+    return number, holder
 
 
 def _check_own(store: Store, address: str, number: int, owner: str) -> None:

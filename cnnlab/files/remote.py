@@ -17,6 +17,7 @@ import re
 import secrets
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,11 +135,11 @@ def written(place: str | Path) -> Iterator[Path]:
     """Yields the local path at which to write a file or a folder, and publishes it at the end if it lies elsewhere.
 
     Args:
-      place: an address, a path in a copy, or any other path.
+      place: an address; a path in a copy, which gives a warning if it cannot be published; or any other path.
 
     Raises:
-      ValueError: writing is not permitted.
-      OSError: the store cannot be reached.
+      ValueError: writing at the address is not permitted.
+      OSError: the store of the address cannot be reached.
     """
     if is_address(place):
         yield fetch(origin := address(place), changes=True)
@@ -148,7 +149,10 @@ def written(place: str | Path) -> Iterator[Path]:
     copy = next((each for each in path.absolute().parents if each.parent.parent == _cache()), None)
     if copy is not None and is_address(origin := address(copy)):
         within = path.absolute().relative_to(copy).as_posix()
-        publish(origin, lambda name: 0 if f"{name}/".startswith(f"{within}/") else None)
+        try:
+            publish(origin, lambda name: 0 if f"{name}/".startswith(f"{within}/") else None)
+        except (ValueError, OSError) as error:  # of what was asked for, nothing is missing but this
+            warnings.warn(f"not published: {error}", stacklevel=4)
 
 
 def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *, changes: bool = False) -> Path:

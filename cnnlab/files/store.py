@@ -211,7 +211,7 @@ def _lasting(address: str, doing: str, error: Exception) -> Exception | None:
             f"{address}: no credentials in this environment ({_reason(error)}); set them as for the store's own tools "
             "(AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS), or FSSPEC_S3_ANON=true for a public bucket"
         )
-    if isinstance(error, PermissionError) or status in (403, "403"):
+    if isinstance(error, PermissionError) or status in (403, "403") or str(error).startswith("Forbidden"):
         return ValueError(
             f"{address}: {doing} is not permitted to the credentials of this environment ({_reason(error)})"
         )

@@ -111,3 +111,13 @@ def test_a_command_that_fails_publishes_what_it_wrote_before(system, monkeypatch
     monkeypatch.setattr(COMMANDS["predict"], "run", write_and_fail)
     assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == 1
     assert system.exists("/bucket/out/first.json")
+
+
+def test_the_error_of_a_command_is_told_even_if_nothing_can_be_published(system, monkeypatch, capsys):
+    def fail(arguments):
+        raise ValueError("the second file is damaged")
+
+    monkeypatch.setattr(COMMANDS["predict"], "run", fail)
+    monkeypatch.setattr(remote, "publish", lambda *_: (_ for _ in ()).throw(OSError("cut")))
+    assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == 1
+    assert capsys.readouterr().err == "cnnlab: not published: cut\ncnnlab: the second file is damaged\n"

@@ -1,5 +1,6 @@
 """The lock that a store holds: one holder, who renews it, and a successor when it dies."""
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,7 +32,7 @@ def locks():
 
 def dead(owner):
     """Leaves the lock of a process that died."""
-    assert create(connect(f"{RUN}/.lock"), "000001", module._content(owner))
+    assert create(connect(f"{RUN}/.lock"), "000001", module._content(f"{owner} {socket.gethostname()}"))
 
 
 def test_a_lock_is_held_while_the_block_runs_and_gone_afterwards(system):
@@ -95,6 +96,13 @@ def test_of_two_successors_only_one_takes_the_lock(system):
 
     with ThreadPoolExecutor() as pool:
         assert sorted(map(str, pool.map(succeed, "bc"))) == ["True", "held"]
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]"])
+def test_a_damaged_lock_is_named(system, text):
+    create(connect(f"{RUN}/.lock"), "000007", text)
+    with pytest.raises(ValueError, match="memory://bucket/run/.lock/000007"), lease(RUN, owner="a"):
+        pass
 
 
 def test_a_store_without_exclusive_creation_is_refused():

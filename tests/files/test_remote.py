@@ -255,6 +255,18 @@ def test_a_file_written_in_a_copy_is_published_alone(system):
     assert not system.exists("/bucket/photos/other.txt")
 
 
+def test_a_file_in_a_copy_that_may_only_be_read_stays_there_with_a_warning(system, monkeypatch):
+    def denied(*_):
+        raise ValueError("writing it is not permitted")
+
+    fetch(PHOTOS)
+    monkeypatch.setattr(remote, "upload", denied)
+    with pytest.warns(UserWarning, match="not published: writing it"), written(here(PHOTOS) / "new.txt") as path:
+        path.write_text("new")
+    with pytest.raises(ValueError, match="not permitted"), written("memory://bucket/new.txt") as path:
+        path.write_text("new")
+
+
 def test_a_local_path_stays_as_it_is(tmp_path):
     with written(tmp_path / "a") as path:
         assert path == tmp_path / "a"
