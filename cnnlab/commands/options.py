@@ -54,7 +54,8 @@ class Launch:
     """Options of `cnnlab train` that do not belong to the experiment.
 
     Attributes:
-      run_dir: run directory; by default runs/PRESET, or runs/DATA-MODEL-DIGEST for other options.
+      run_dir: run directory, or an address such as s3://bucket/run; by default runs/PRESET, or runs/DATA-MODEL-DIGEST
+        for other options.
       resume: run to resume or extend; all options that are not given are those of the run.
       init_from: run or torchvision state dict (.safetensors, .pth) that gives the initial parameters.
       verbose: print the table of parameters, too; RUN/summary.txt always holds it.

@@ -75,6 +75,18 @@ def address(place: object) -> str:
     return f"{scheme}://{rest}"
 
 
+def origin_of(place: str | Path) -> str | None:
+    """Returns the address of which a place is the copy, also of an address; None of any other path.
+
+    >>> origin_of("s3://bucket/run"), origin_of("runs/a")
+    ('s3://bucket/run', None)
+    """
+    if is_address(place):
+        return address(place)
+    path = Path(place).absolute()
+    return origin if path.parent.parent == _cache() and is_address(origin := address(path)) else None
+
+
 def check_lasting(place: object, name: str) -> None:
     """Raises `ValueError` if a value is an address with a query, which may be a key, so that no file may store it."""
     if is_address(place) and "?" in address(place):
@@ -146,11 +158,11 @@ def written(place: str | Path) -> Iterator[Path]:
         publish(origin)
         return
     yield (path := here(place))
-    copy = next((each for each in path.absolute().parents if each.parent.parent == _cache()), None)
-    if copy is not None and is_address(origin := address(copy)):
+    copy = next((each for each in path.absolute().parents if origin_of(each)), None)
+    if copy is not None:
         within = path.absolute().relative_to(copy).as_posix()
         try:
-            publish(origin, lambda name: 0 if f"{name}/".startswith(f"{within}/") else None)
+            publish(origin_of(copy), lambda name: 0 if f"{name}/".startswith(f"{within}/") else None)
         except (ValueError, OSError) as error:  # of what was asked for, nothing is missing but this
             warnings.warn(f"not published: {error}", stacklevel=4)
 

@@ -53,8 +53,7 @@ def published(run_dir: str | Path) -> Iterator[tuple[Path, Publish | None]]:
       ValueError: another process trains there, or the store has no locks.
       OSError: the store cannot be reached.
     """
-    address = remote.address(run_dir)
-    if not remote.is_address(address):
+    if (address := remote.origin_of(run_dir)) is None:
         yield remote.here(run_dir), None
         return
     if jax.process_count() > 1:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.console import LoggingConsole, console
-from cnnlab.files.remote import address
+from cnnlab.files.remote import origin_of
 from cnnlab.runtime import compile_cache
 from cnnlab.runtime.devices import data_mesh
 from cnnlab.trained import Trained
@@ -73,7 +73,7 @@ def train_seeds(
         dataclasses.replace(first, experiment=dataclasses.replace(first.experiment, seed=experiment.seed + n))
         for n in range(number)
     ]
-    folders = [Path(address(run_dir)) / f"seed{plan.experiment.seed}" for plan in plans]
+    folders = [Path(origin_of(run_dir) or run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
     if together and _own_ends(first):
         raise ValueError("patience and callbacks stop each seed at its own epoch; train them in turn (together=False)")
     if together or (together is None and not _own_ends(first) and _has_accelerator()):

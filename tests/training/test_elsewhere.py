@@ -158,6 +158,13 @@ def test_several_processes_need_a_shared_folder(system, small, monkeypatch):
         pass
 
 
+def test_a_run_inside_a_copy_is_a_local_run(system, small):
+    folder, _ = remote.begin(RUN)
+    cnnlab.train(small, folder / "fold0", quiet=True)
+    assert (folder / "fold0" / "experiment.json").exists()
+    assert not system.exists("/bucket/run/fold0")
+
+
 def test_each_seed_has_a_run_of_its_own(system, small, other_machine):
     trained = cnnlab.train_seeds(small, RUN, seeds=2, quiet=True)
     other_machine()
