@@ -18,10 +18,12 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from cnnlab.console import console, progress_bar
 from cnnlab.files.atomic import is_held, lock, replacing, write_text
@@ -29,7 +31,7 @@ from cnnlab.files.store import Missing, Object, Store, connect, delete, download
 from cnnlab.files.text import read_json
 
 WORKERS = 16  # objects that are copied at the same time
-_SEVERAL = 1024  # objects after which the record may be written
+_SEVERAL = 1024  # objects after which the record of a copy may be written
 _SHOWN_FILES, _SHOWN_BYTES = 100, 50_000_000  # a copy of more shows its progress
 _PATIENCE = 10  # tries to hold a copy before this is said
 _RECORD, _RECORD_BYTES, _RECORD_SECONDS = "copy.json", 2_000_000_000, 30
@@ -209,7 +211,9 @@ def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *
     return target
 
 
-def publish(place: str, order: Callable[[str], int | None] = lambda name: 0, *, remove: bool = False) -> list[str]:
+def publish(
+    place: str, order: Callable[[str], int | None] = lambda name: 0, *, remove: bool = False, quiet: bool = False
+) -> list[str]:
     """Writes what has changed in a copy to its origin, and returns the names of the objects.
 
     Paths of copies in text files become addresses.
@@ -219,6 +223,7 @@ def publish(place: str, order: Callable[[str], int | None] = lambda name: 0, *, 
       order: function from a name to its turn: what has a larger one is written later; None is left out. Objects are
         deleted in the opposite order.
       remove: whether objects whose file was deleted here are deleted too.
+      quiet: whether to draw no progress bar.
 
     Raises:
       ValueError: writing is not permitted.
@@ -233,9 +238,10 @@ def publish(place: str, order: Callable[[str], int | None] = lambda name: 0, *, 
         if changed:
             record["cut"] = sorted({*record["cut"], *changed})
             _saved(folder, place, record)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for _, names in itertools.groupby(changed, order):
-                list(pool.map(lambda name: upload(store, name, _published(target / name)), names))
+        for _, turn in itertools.groupby(changed, order):
+            names = list(turn)
+            out = _shown(len(names), sum(present[name][0] for name in names), quiet=quiet)
+            _each(names, lambda name: upload(store, name, _published(target / name)), f"publishing {place}", out)
         for name in sorted(gone, key=lambda name: -(order(name) or 0)):
             delete(store, name)
             files.pop(name, None)
@@ -375,22 +381,46 @@ def _copy(store: Store, wanted: dict[str, Object], target: Path, record: Record)
             download(store, name, part, wanted[name].size)
         record["files"][name] = [*wanted[name], *_state(path)]
 
-    out = console(quiet=len(wanted) < _SHOWN_FILES and total < _SHOWN_BYTES)
-    texts = {"label": f"copying {store.address}", "note": "files"}
     saved = time.monotonic()
+
+    def save_now_and_then() -> None:
+        nonlocal saved
+        if time.monotonic() - saved > _RECORD_SECONDS:
+            _saved(target.parent, store.address, record)
+            saved = time.monotonic()
+
     try:
-        with (
-            progress_bar(out, texts=texts, total=len(wanted), last_line=False) as update,
-            ThreadPoolExecutor(WORKERS) as pool,
-        ):
-            for done in range(0, len(names := sorted(wanted)), _SEVERAL):
-                for i, _ in enumerate(pool.map(one, names[done : done + _SEVERAL]), done + 1):
-                    update(completed=i)
-                if time.monotonic() - saved > _RECORD_SECONDS:
-                    _saved(target.parent, store.address, record)
-                    saved = time.monotonic()
+        _each(sorted(wanted), one, f"copying {store.address}", _shown(len(wanted), total), save_now_and_then)
     finally:
         _saved(target.parent, store.address, record)
+
+
+def _shown(files: int, size: int, *, quiet: bool = False) -> Console:
+    """Returns the console for a progress bar, which prints nothing for few files of few bytes."""
+    return console(quiet=quiet or (files < _SHOWN_FILES and size < _SHOWN_BYTES))
+
+
+def _each(
+    names: Sequence[str], call: Callable[[str], Any], label: str, out: Console, pause: Callable[[], None] = lambda: None
+) -> None:
+    """Calls a function with names, several at once, and draws a progress bar.
+
+    Args:
+      names: the names.
+      call: function that is called with each name, in threads.
+      label: text before the bar.
+      out: console that shows the bar.
+      pause: function that is called now and then while nothing else is.
+    """
+    texts = {"label": label, "note": "files"}
+    with (
+        progress_bar(out, texts=texts, total=len(names), last_line=False) as update,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
+        for done in range(0, len(names), _SEVERAL):
+            for i, _ in enumerate(pool.map(call, names[done : done + _SEVERAL]), done + 1):
+                update(completed=i)
+            pause()
 
 
 def _published(path: Path) -> Path | bytes:

@@ -66,7 +66,7 @@ def published(run_dir: str | Path) -> Iterator[tuple[Path, Publish | None]]:
 
         def publish() -> None:
             check()
-            remote.publish(address, turn, remove=True)
+            remote.publish(address, turn, remove=True, quiet=True)
 
         try:
             yield folder, lambda: _or_warn(publish)
