@@ -8,7 +8,7 @@ import errno
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from cnnlab.errors import check_known
@@ -81,7 +81,7 @@ def objects(store: Store) -> dict[str, Object]:
 
     Raises:
       Missing: there is nothing, or an empty folder.
-      ValueError: listing is not permitted, or an object's name would lead out of a folder.
+      ValueError: listing is not permitted, or an object's name cannot be that of a file.
       OSError: the store cannot be reached.
     """
     system, root, address = store
@@ -97,8 +97,11 @@ def objects(store: Store) -> dict[str, Object]:
         raise _missing(address)
     for path, info in listing.items():
         name = "" if path == root else path.removeprefix(f"{root}/")
-        if info["type"] == "file" and not name.endswith("/"):  # an object of that name stands for an empty folder
+        if info["type"] == "file" and not path.endswith("/"):  # an object of that name stands for an empty folder
             out[_checked(name, address)] = Object(_size(info), _mark(info))
+    folders = {folder.as_posix() for name in out for folder in PurePosixPath(name).parents}
+    if both := sorted(folders & out.keys()):
+        raise ValueError(f"{address} has an object {both[0]!r} and others below it; rename the object")
     return out
 
 
@@ -203,7 +206,7 @@ def _missing(address: str) -> Missing:
 def _lasting(address: str, doing: str, error: Exception) -> Exception | None:
     """Returns the error to raise for a fault that no further try mends; None for any other."""
     kind, number = type(error).__name__, getattr(error, "errno", None)
-    status = getattr(error, "status", getattr(error, "code", None))
+    status = error.status if hasattr(error, "status") else getattr(error, "code", None)
     if isinstance(error, FileNotFoundError) or status in (404, "404"):
         return _missing(address)
     if "Credential" in kind or "Anonymous caller" in str(error) or status in (401, "401"):

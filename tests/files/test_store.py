@@ -138,6 +138,12 @@ def test_an_object_that_would_lead_out_of_its_folder_is_refused(system):
         objects(connect("memory://bucket/photos"))
 
 
+def test_an_object_that_is_a_folder_too_is_refused(system):
+    system.store["/bucket/photos/night"] = system.store["/bucket/photos/a.png"]
+    with pytest.raises(ValueError, match="memory://bucket/photos has an object 'night' and others below it"):
+        objects(connect("memory://bucket/photos"))
+
+
 def test_an_unknown_scheme_names_similar_ones():
     with pytest.raises(ValueError, match="unknown scheme 'gss'; did you mean 'gs'"):
         connect("gss://bucket")

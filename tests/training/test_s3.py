@@ -117,6 +117,18 @@ def test_only_changed_objects_come_again(bucket, monkeypatch):
     assert reads == ["dark/3.png"]
 
 
+def test_unusual_names_and_markers_of_folders_do_no_harm(bucket):
+    for key in ("photos/", "photos/empty/"):  # as the consoles of stores make folders
+        bucket.call_s3("put_object", Bucket="bucket", Key=key, Body=b"")
+    bucket.pipe("bucket/photos/dark/ä [1] x*y?.png", b"x")
+    folder = remote.fetch(PHOTOS)
+    assert (folder / "dark" / "ä [1] x*y?.png").read_bytes() == b"x"
+    assert sum(path.is_file() for path in folder.rglob("*")) == 41
+    (folder / "new [2]*.txt").write_text("y")
+    assert remote.publish(PHOTOS) == ["new [2]*.txt"]
+    assert bucket.cat_file("bucket/photos/new [2]*.txt") == b"y"
+
+
 def test_a_bucket_that_does_not_exist_is_one_clear_error(bucket, capsys):
     assert cli.main(["predict", "s3://no-such-bucket/run", f"{PHOTOS}/dark/1.png"]) == 1
     assert "s3://no-such-bucket/run does not exist: there is no such bucket" in capsys.readouterr().err
