@@ -32,21 +32,10 @@ def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
     ...     arguments
     ['runs/a', 'photos', '--mc', '50']
     """
-    out, places, option = [], [], ""
-    asks_for_help = {"-h", "--help", "--help-all"} & set(arguments)
-    for argument in arguments:
-        name, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        option, of = (name, name) if name else ("", option)
-        keeps = of in _OWN_READER or (command == "train" and of.startswith("--data."))
-        if asks_for_help or "://" not in value or not remote.is_address(value):
-            out.append(argument)
-            continue
-        option = "" if of in (*_WRITTEN, _RUN_DIR) else option  # what follows is no value of it
-        places.append(address := remote.address(value))
-        out.append(argument if keeps else f"{name}{equals}{_copy(address, of)}")
-    if not places:
-        yield out
+    if not any("://" in argument for argument in arguments) or {"-h", "--help", "--help-all"} & set(arguments):
+        yield list(arguments)
         return
+    out, places = _translated(command, arguments)
     with contextlib.redirect_stdout(_Addressed(sys.stdout)), contextlib.redirect_stderr(_Addressed(sys.stderr)):
         try:
             yield out
@@ -59,6 +48,22 @@ def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
                 warnings.warn(f"not published: {error}", stacklevel=2)
             raise
         _publish(places)
+
+
+def _translated(command: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the arguments with copies in place of addresses, and the addresses."""
+    out, places, option = [], [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        of = name or option
+        option = "" if of in (*_WRITTEN, _RUN_DIR) and value else of  # what follows its one value is no value of it
+        keeps = of in _OWN_READER or (command == "train" and of.startswith("--data."))
+        if keeps or "://" not in value or not remote.is_address(value):
+            out.append(argument)
+        else:
+            places.append(remote.address(value))
+            out.append(f"{name}{equals}{_copy(places[-1], of)}")
+    return out, places
 
 
 def _copy(address: str, option: str) -> str:

@@ -40,10 +40,10 @@ _TEXT_BYTES = 50_000_000  # a longer text is published as it is
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//?)([^/].*)", re.DOTALL)  # a drive of Windows has one letter
 
 Record = dict[str, Any]
-"""What is known of a copy: its `address`, a random `token`, and
+"""What is known of a copy: its `address`, a random `token`, `files` and `cut`.
 
-`files`: by name, size and mark of the object, and size and time of the file, as they were when they were equal.
-`cut`: names of objects that a publication began to write, and did not end.
+`files` has size and mark of the object, and size and time of the file, as they were when both were equal, by name.
+`cut` has the names of objects that a publication began to write and did not end.
 """
 
 

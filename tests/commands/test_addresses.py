@@ -92,8 +92,9 @@ def test_the_data_of_a_training_keeps_its_address_and_its_run_is_not_copied_yet(
     assert not folder.exists()
 
 
-def test_a_path_after_an_output_is_read(system, seen, capsys):
-    assert cli.main(["predict", "run", "--output", "memory://bucket/out", "memory://bucket/nil"]) == 1
+@pytest.mark.parametrize("output", [["--output", "memory://bucket/out"], ["--output=out"], ["--output", "out"]])
+def test_a_path_after_an_output_is_read(system, seen, capsys, output):
+    assert cli.main(["predict", "run", *output, "memory://bucket/nil"]) == 1
     assert "memory://bucket/nil does not exist" in capsys.readouterr().err
 
 
