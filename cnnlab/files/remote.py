@@ -302,7 +302,7 @@ def _is_hidden(name: str) -> bool:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds a folder of the cache; while another process holds it, this one waits."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # only for who has the credentials
     with contextlib.ExitStack() as stack:
         for tries in itertools.count():
             try:

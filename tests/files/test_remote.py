@@ -84,6 +84,10 @@ def test_a_copy_has_the_name_and_the_files_of_its_origin(system):
     assert files(local(PHOTOS)) == {"a.png": b"a", "night/b.png": b"bb"}
 
 
+def test_other_users_cannot_read_a_copy(system):
+    assert local(PHOTOS).parent.stat().st_mode & 0o077 == 0
+
+
 def test_a_single_object_becomes_a_file(system):
     assert local(f"{PHOTOS}/night/b.png").read_bytes() == b"bb"
 
