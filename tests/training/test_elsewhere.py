@@ -77,6 +77,17 @@ def test_each_epoch_is_published_before_the_next_one_begins(system, small):
     assert seen == [(1, 0), (2, 1), (3, 2)]
 
 
+def test_a_training_that_ends_with_an_error_is_published_and_lets_the_lock_go(system, small, other_machine):
+    def fail(history, trained):
+        raise KeyError("a mistake")
+
+    with pytest.raises(RuntimeError, match="a mistake"):
+        cnnlab.train(epochs(small, 2), RUN, quiet=True, callbacks=[fail])
+    other_machine()
+    assert cnnlab.load(RUN).history["epoch"].tolist() == [1]
+    assert not [path for path in system.store if ".lock" in path]
+
+
 def test_a_step_that_is_deleted_here_is_deleted_there(system, small):
     cnnlab.train(epochs(small, 4), RUN, quiet=True)
     steps = {path.split("/")[4] for path in system.find("/bucket/run/checkpoints")}
