@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 from cnnlab.commands import COMMANDS
 from cnnlab.commands.common import Misuse
+from cnnlab.commands.elsewhere import copied
 from cnnlab.errors import unknown
+from cnnlab.files.remote import with_addresses
 from cnnlab.quoting import for_terminal
 from cnnlab.training.stopping import Stopped
 from cnnlab.version import VERSION
@@ -51,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: _print_error(message)
-            COMMANDS[name].run(rest)
+            with copied(name, rest) as rest:
+                COMMANDS[name].run(rest)
         sys.stdout.flush()
     except SystemExit as stop:  # tyro raises it for --help and for an option that does not parse
         return int(stop.code or 0)
@@ -89,7 +92,7 @@ def _fail(error: object, code: int) -> int:
 
 
 def _print_error(message: object) -> None:
-    print(f"cnnlab: {for_terminal(message, lines=True)}", file=sys.stderr)
+    print(f"cnnlab: {for_terminal(with_addresses(str(message)), lines=True)}", file=sys.stderr)
 
 
 def _overview() -> str:

@@ -23,8 +23,9 @@ BY_HAND = {
     "serve": "a server",
     "--init-from": "weights of other software",
     "--data.column": "a GeoPackage",
+    "s3://bucket/run": "a bucket",
 }
-"""What these commands need; the tests of the servers, of `import_torch` and of sheets stand for them."""
+"""What these commands need; the tests of the servers, of `import_torch`, of sheets and of S3 stand for them."""
 
 RUNS = {
     "cluster.md": "runs/photos",

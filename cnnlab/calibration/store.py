@@ -17,6 +17,7 @@ from cnnlab.calibration.methods import CALIBRATIONS, Calibration, known_calibrat
 from cnnlab.files import strict_json
 from cnnlab.files.atomic import write_text
 from cnnlab.files.digest import digest
+from cnnlab.files.remote import written
 from cnnlab.files.text import read_json
 from cnnlab.trained import Passes, Trained
 
@@ -165,9 +166,9 @@ def save_post_hoc(post_hoc: PostHoc, trained: Trained, run: str | Path) -> Path:
                 stacklevel=2,
             )
     fits[post_hoc.passes] = post_hoc
-    path = Path(run) / FILE
     value = {"weights": _weights(trained), "fits": [_to_json(fit) for fit in fits.values()]}
-    write_text(path, json.dumps(value | {"digest": _own_digest(value)}, indent=2) + "\n")
+    with written(Path(run) / FILE) as path:
+        write_text(path, json.dumps(value | {"digest": _own_digest(value)}, indent=2) + "\n")
     return path
 
 

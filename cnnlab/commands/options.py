@@ -17,6 +17,7 @@ from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
 from cnnlab.files.figures import FigureFormat
+from cnnlab.files.remote import address, is_address, local
 from cnnlab.runtime.distributed import announced
 from cnnlab.training import automatic
 from cnnlab.training.experiment import (
@@ -56,7 +57,8 @@ class Launch:
     """Options of `cnnlab train` that do not belong to the experiment.
 
     Attributes:
-      run_dir: run directory; by default runs/PRESET, or runs/DATA-MODEL-DIGEST for other options.
+      run_dir: run directory, or an address such as s3://bucket/run; by default runs/PRESET, or runs/DATA-MODEL-DIGEST
+        for other options.
       resume: run to resume or extend; all options that are not given are those of the run.
       init_from: run or torchvision state dict (.safetensors, .pth) that gives the initial parameters.
       verbose: print the table of parameters, too; RUN/summary.txt always holds it.
@@ -103,9 +105,9 @@ def parse_experiment(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
     if names_of_paths := SOURCES[label].paths:
         # Absolute paths let the run be evaluated from any directory.
         paths = {name: choices["data"].options.get(name) for name in names_of_paths}
-        absolute = {name: Path(path).expanduser().resolve() for name, path in paths.items() if path is not None}
-        choices["data"] = choices["data"].replace(**{name: str(path) for name, path in absolute.items()})
-        first = absolute[names_of_paths[0]]
+        absolute = {name: _absolute(path) for name, path in paths.items() if path is not None}
+        choices["data"] = choices["data"].replace(**absolute)
+        first = local(absolute[names_of_paths[0]])
         label = first.stem if first.is_file() else first.name
     optimizer, training = settings_of(Optimizer, parsed.optimizer), settings_of(Training, parsed.training)
     experiment = Experiment(**choices, optimizer=optimizer, training=training, seed=parsed.seed)
@@ -125,6 +127,11 @@ def is_distributed(arguments: Sequence[str]) -> bool:
     parser.add_argument("--distributed", action=argparse.BooleanOptionalAction, default=announced(os.environ))
     asks_help = {"-h", "--help", "--help-all"} & set(arguments)
     return not asks_help and parser.parse_known_args(list(arguments))[0].distributed
+
+
+def _absolute(path: str) -> str:
+    """Returns an absolute path, or the address of data elsewhere."""
+    return address(path) if is_address(path) else str(Path(path).expanduser().resolve())
 
 
 def _resumed(run: Path, names: dict[str, str], preset: str | None) -> Experiment:
@@ -192,7 +199,7 @@ def _run_name(experiment: Experiment, preset: str, data: str, init_from: str | N
     """
     settings = experiment.to_json()
     if init_from is not None:
-        settings["init_from"] = str(init_from)
+        settings["init_from"] = address(init_from)
     elif _fixed_settings(settings) == _fixed_settings(PRESETS[preset].to_json()):
         return preset
     digest = hashlib.sha256(json.dumps(_fixed_settings(settings), sort_keys=True).encode()).hexdigest()
@@ -227,7 +234,7 @@ def _parse_names(arguments: Sequence[str]) -> tuple[dict[str, str | None], Choic
     column = SOURCES[known.data].column if known.data in SOURCES else None
     if known.data is None and known.resume is None and location.path is not None:
         task = known.task or (get(preset).task.name if preset in PRESETS else None)
-        known.data, column = _source(Path(location.path).expanduser(), task, location)
+        known.data, column = _source(local(location.path).expanduser(), task, location)
     is_open = known.task is None and known.resume is None and preset is None
     suited = automatic.TASKS_OF_COLUMNS[column] if is_open and column is not None else None
     return {"preset": preset} | {part: name for part, name in vars(known).items() if name}, suited, rest

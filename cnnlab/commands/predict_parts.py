@@ -10,6 +10,7 @@ from typing import Any
 from cnnlab.commands.predict_answers import Beside, Job, answers, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_outputs import raise_broken, tell_beside, write_records
+from cnnlab.files.remote import address
 from cnnlab.files.tables import write_parquet
 from cnnlab.predictions.parts import (
     FOLDER,
@@ -47,7 +48,7 @@ def predict_part(job: Job, part: Part) -> Path:
       ValueError: the directory holds parts of another prediction, or another process predicts the part.
     """
     folder = Path(job.request.output) / FOLDER
-    header = Header(part, work_of(job), places_of(job, part), list(job.runs))
+    header = Header(part, work_of(job), places_of(job, part), list(map(address, job.runs)))
     folder.mkdir(parents=True, exist_ok=True)
     check_neighbours(folder, header)
     path = part_file(folder, part, job.request.format)
@@ -102,7 +103,7 @@ def work_of(job: Job) -> dict[str, Any]:
     options = {name: getattr(request, name) for name in ("format", "mc", "seed", "tile")}
     options |= dataclasses.asdict(request.photos) | dataclasses.asdict(request.sheets)
     work = {"cnnlab": VERSION, "network": digest_of(map(digest_of_network, job.members)), "files": len(job.files)}
-    work |= {"manifest": digest_of(map(str, job.files))}
+    work |= {"manifest": digest_of(map(address, job.files))}
     return json.loads(json.dumps(work | options))
 
 

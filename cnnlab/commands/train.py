@@ -101,6 +101,7 @@ def _report_seeds(experiment: Experiment, launch: Launch, trained: list["Trained
     dataset = make_plan(single).dataset
     reports = [cnnlab.evaluate(network, dataset) for network in trained]
     names = [f"seed{experiment.seed + i}" for i in range(len(trained))]
+    (launch.run_dir / names[0]).mkdir(parents=True, exist_ok=True)  # of runs elsewhere each seed has a copy of its own
     summary = several.write_runs(launch.run_dir, names, reports, figure_format=launch.figure_format)
     if launch.json:
         print_json(several.as_json(names, reports))

@@ -31,6 +31,7 @@ from cnnlab.data.sources.kind import Kind, kind_of
 from cnnlab.data.targets import RARE
 from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
+from cnnlab.files.remote import local
 from cnnlab.plots.contact_sheet import Annotated
 from cnnlab.quoting import counted
 
@@ -103,7 +104,7 @@ def describe(
     """Describes what a folder holds, without decoding its photos.
 
     Args:
-      path: the folder.
+      path: the folder, or its address.
       task: name of the task, which steers what the folder is read as.
       format: name of the annotation format, where the folder holds several.
       annotations: name of the folder of annotations (or of the one file) within it.
@@ -114,7 +115,7 @@ def describe(
       ValueError: nothing reads the folder: the message says what was looked for and shows the smallest layouts; or an
         annotation is wrong.
     """
-    root = Path(path)
+    root = local(path)
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one with images and their annotations")
     kind = kind_of(root, task)

@@ -26,6 +26,7 @@ from cnnlab.data.streaming import ImageFiles
 from cnnlab.data.targets import Listing
 from cnnlab.data.windows import tiled_places, windows
 from cnnlab.errors import unknown
+from cnnlab.files.remote import local
 from cnnlab.files.strict_json import shown
 
 Options = Mapping[str, Any]
@@ -52,7 +53,7 @@ def labelled_folder(path: str | Path, spec: InputSpec, *, split: str, task: str,
     Raises:
       ValueError: the folder is missing, lacks the split, or has none of the network's classes.
     """
-    root = Path(path)
+    root = local(path)
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; give one with labelled images")
     source = kind_of(root, task).source

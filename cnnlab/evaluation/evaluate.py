@@ -19,10 +19,12 @@ from cnnlab.evaluation.explained import check_explain, wrong_explained
 from cnnlab.evaluation.per_example import example_table
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.figures import FigureFormat, save_figures
+from cnnlab.files.remote import written
 from cnnlab.files.tables import write_table
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete, task_name
 from cnnlab.trained import Passes, Trained
+from cnnlab.training.elsewhere import run_here
 from cnnlab.training.experiment import Experiment, with_defaults
 from cnnlab.training.restore import load, load_appearance, load_config, load_data, load_data_at
 from cnnlab.uncertainty.monte_carlo import warn_of_limit
@@ -53,7 +55,8 @@ def evaluate(
     """Evaluates one network or an ensemble on a split; every example counts once.
 
     Args:
-      run: a run directory or a `Trained` network; or several with the same task, whose predictions are averaged.
+      run: a run directory, its address, or a `Trained` network; or several with the same task, whose predictions are
+        averaged.
       data: the dataset. A run that was trained on named data loads it itself (of several runs, the first does), also
         from the path `data` if the files were moved. The path may also be another labelled folder of the same classes,
         in any order; see `cnnlab.data.labelled`.
@@ -98,6 +101,7 @@ def evaluate(
         one label per image (with `calibrate`, `conformal` or `ood`).
     """
     runs = [run] if isinstance(run, str | Path | Trained) else list(run)
+    runs = [each if isinstance(each, Trained) else run_here(each) for each in runs]
     _check_runs(runs)
     check_trained_alike(runs)
     members = [run if isinstance(run, Trained) else load(run, network=network, task=task) for run in runs]
@@ -146,6 +150,9 @@ def evaluate(
     if predictions is not None:
         Path(predictions).parent.mkdir(parents=True, exist_ok=True)
         write_table(predictions, example_table(trained.task, rows, dataset, split))
+        with written(predictions) as file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, table_csv(example_table(trained.task, rows, dataset, split)))
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = complete(trained.task).details(rows) if details else {}
     if figures is not None:
@@ -156,7 +163,8 @@ def evaluate(
             )
         if explain is not None:
             task_figures["wrong"] = wrong_explained(members, rows, explain)
-        save_figures(task_figures, Path(figures), figure_format=figure_format)
+        with written(figures) as folder:
+            save_figures(task_figures, folder, figure_format=figure_format)
     return report | cost | {"examples": len(examples)} | tables
 
 

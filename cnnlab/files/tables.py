@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cnnlab.files.atomic import replacing, write_text
+from cnnlab.files.remote import with_addresses
 from cnnlab.quoting import for_csv
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def arrow_table(columns: Columns) -> "pyarrow.Table":
         if isinstance(values, np.ndarray) and values.dtype != object and values.ndim == 1:
             return arrow.array(values)
         listed = [value.item() if isinstance(value, np.generic) else value for value in values]
+        listed = [with_addresses(value) if isinstance(value, str) else value for value in listed]
         try:
             return arrow.array(listed)
         except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError):

@@ -18,6 +18,7 @@ from cnnlab.console import LoggingConsole
 from cnnlab.data import Augmentation, Dataset, InputSpec
 from cnnlab.data import augment as augmented
 from cnnlab.data.spec import standardise
+from cnnlab.files.remote import address
 from cnnlab.quoting import counted
 from cnnlab.runtime import compile_cache, distributed
 from cnnlab.runtime.compile import jit
@@ -26,6 +27,7 @@ from cnnlab.tasks import Task
 from cnnlab.trained import Trained, evaluation_rows, logits
 from cnnlab.training import checkpoint, hooks, presets, progress
 from cnnlab.training.agreement import check_agreement, check_shared
+from cnnlab.training.elsewhere import Publish, published
 from cnnlab.training.epoch import Step, compile_steps, run_epoch
 from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
@@ -68,7 +70,8 @@ def train(
 
     Args:
       experiment: settings of the run, or the name of a preset.
-      run_dir: run directory; it is created if missing.
+      run_dir: run directory, which is created if missing; or an address such as `s3://bucket/run`, where the run is
+        published after each save.
       data: dataset of your own, in place of the experiment's.
       network: Linen module of your own with the right number of outputs, in place of the experiment's.
       task: task of your own, in place of the experiment's.
@@ -119,19 +122,19 @@ def train_plan(
     """Trains a plan in a run directory; see `train`. A `heading` is printed in place of what the run will do."""
     if plan.training.seeds > 1:
         raise ValueError(f"{plan.training.seeds} seeds make as many networks; call cnnlab.train_seeds")
-    run_dir = Path(run_dir)
     check_divides(plan.training.batch_size, mesh := data_mesh())
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.naming_lost_processes())
         with distributed.failing_together():
-            stack.enter_context(open_run(run_dir, plan.experiment))
+            folder, publish = stack.enter_context(published(run_dir))
+            stack.enter_context(open_run(folder, plan.experiment))
         if jax.process_count() > 1:
-            check_shared(run_dir)
-        files = [run_dir / LOG] if is_first_process() else []
+            check_shared(folder)
+        files = [folder / LOG] if is_first_process() else []
         out = LoggingConsole(files, quiet=quiet or not is_first_process())
-        _train(plan, run_dir, mesh, init_from, out, verbose=verbose, heading=heading)
+        _train(plan, folder, mesh, init_from, out, publish, verbose=verbose, heading=heading)
         distributed.gathered("")  # all have written their part before the first one lets the directory go
-    return load(run_dir, network=plan.network, task=plan.task)
+    return load(folder, network=plan.network, task=plan.task)
 
 
 def _train(
@@ -140,13 +143,14 @@ def _train(
     mesh: Mesh,
     init_from: str | Path | None,
     out: LoggingConsole,
+    publish: Publish | None,
     *,
     verbose: bool,
     heading: str,
 ) -> None:
     compile_cache.keep_compilations()
     state = fresh_state(plan)
-    config = run_config(plan) | {"init_from": None if init_from is None else str(init_from)}
+    config = run_config(plan) | {"init_from": None if init_from is None else address(init_from)}
     if jax.process_count() > 1:
         check_agreement(config)
     with (
@@ -193,6 +197,9 @@ def _train(
                     ended = hooks.call(plan.hooks.callbacks, history, _evaluated(state, plan))
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
+                if publish is not None:
+                    manager.wait_until_finished()
+                    publish()
         manager.wait_until_finished()
         if sentence := waited(history):
             out.print(sentence)

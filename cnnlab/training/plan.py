@@ -17,6 +17,7 @@ from cnnlab.data import SOURCES, Dataset, kind_of, load_data, print_kind, steps_
 from cnnlab.data.augment import check_augmentation, check_columns
 from cnnlab.data.duplicates import warn_duplicates
 from cnnlab.errors import check_known, unknown
+from cnnlab.files.remote import check_lasting
 from cnnlab.metrics.names import larger_is_better
 from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable
@@ -238,6 +239,8 @@ def load_experiment_data(experiment: Experiment) -> Dataset:
             "data", experiment.data.name, SOURCES, "Data of your own: pass data=..., to train as to evaluate."
         )
     choice = check_choice(experiment.data, SOURCES, "data")
+    for name, place in choice.options.items():
+        check_lasting(place, f"data.{name}")
     return load_data(choice.name, **choice.options)
 
 

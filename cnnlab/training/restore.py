@@ -18,6 +18,7 @@ from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.appearance import Appearance
 from cnnlab.data.labelled import labelled_folder
 from cnnlab.errors import unknown
+from cnnlab.files.remote import here, is_address, local
 from cnnlab.files.strict_json import decode
 from cnnlab.models import MODELS
 from cnnlab.nn.apply import Variables
@@ -25,6 +26,7 @@ from cnnlab.tasks import TASKS, Task, create_task
 from cnnlab.tasks.task import complete, require_columns, task_name
 from cnnlab.trained import Trained, from_run
 from cnnlab.training import checkpoint
+from cnnlab.training.elsewhere import run_here
 from cnnlab.training.experiment import Choice, Experiment, check_choice, from_stored
 from cnnlab.training.plan import build_network, load_experiment_data
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT, read_history
@@ -89,7 +91,7 @@ def first_good(path: str | Path, step: int | str, use: Callable[[Any, int, dict[
     Raises:
       ValueError: there is no such step, or every one is damaged.
     """
-    with open_run_checkpoints(path) as manager:
+    with open_run_checkpoints(path := run_here(path)) as manager:
         steps = checkpoint.candidates(manager, step)
         if not steps:
             raise ValueError(f"{path} keeps the steps {', '.join(map(str, sorted(manager.all_steps())))}; not {step!r}")
@@ -110,7 +112,7 @@ def load(
     If a step is damaged, it warns and loads the next best step.
 
     Args:
-      path: run directory, which may have moved.
+      path: run directory, which may have moved, or its address, such as `s3://bucket/run`.
       step: `best` on validation, `latest`, or a number.
       network: Linen module, if the run was trained with one of your own.
       task: task, if the run was trained with one of your own.
@@ -124,8 +126,9 @@ def load(
         module = stored_network(config) if network is None else network
         variables = checkpoint.restore(manager, number, "model", variable_shapes(module, spec), config)
         trained = Trained(variables, module, stored_task(config) if task is None else task, spec)
-        return from_run(trained, lambda: read_history(Path(path)))
+        return from_run(trained, lambda: read_history(path))
 
+    path = run_here(path)
     return first_good(path, step, build)
 
 
@@ -179,7 +182,7 @@ def load_data(path: str | Path, moved_to: str | Path | None = None) -> Dataset:
         if place is None:
             raise ValueError(f"{path} was trained on {experiment.data.name}, which has no path that could have changed")
         experiment = dataclasses.replace(experiment, data=_moved(experiment.data, place, str(moved_to)))
-    elif place is not None and not Path(place).exists():
+    elif place is not None and not is_address(place) and not Path(place).exists():
         raise ValueError(f"{path} was trained on {place}, which is not there; say where it is now with --data.path")
     dataset, said = _load_quietly(experiment)
     _check_loaded(config, dataset.fingerprint(), path, said)
@@ -222,7 +225,7 @@ def load_data_at(path: str | Path, place: str | Path, split: str) -> Dataset:
     experiment = from_stored(config["experiment"])
     data = experiment.data
     stored = data.options.get("path")
-    if stored is not None and (not Path(place).is_dir() or Path(stored).resolve() == Path(place).resolve()):
+    if stored is not None and (not local(place).is_dir() or here(stored).resolve() == here(place).resolve()):
         return load_data(path, place)
     if stored is not None:
         try:
@@ -254,7 +257,8 @@ def _moved(data: Choice, place: str, moved_to: str) -> Choice:
     If its mask or content mask is missing as well, its new path has the same position relative to the data as before.
     """
     missing = {n: data.options.get(n) for n in ("mask", "content")}
-    missing = {n: old for n, old in missing.items() if old is not None and not Path(old).exists()}
+    missing = {n: old for n, old in missing.items() if old is not None and not is_address(old)}
+    missing = {n: old for n, old in missing.items() if not Path(old).exists()}
     moved = {n: Path(moved_to).parent / os.path.relpath(old, Path(place).parent) for n, old in missing.items()}
     return data.replace(path=moved_to, **{n: str(new) for n, new in moved.items()})
 

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.console import LoggingConsole, console
+from cnnlab.files.remote import origin_of
 from cnnlab.runtime import compile_cache
 from cnnlab.runtime.devices import data_mesh
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint, progress
+from cnnlab.training.elsewhere import Publish, published
 from cnnlab.training.epoch import compile_steps, run_epoch
 from cnnlab.training.events import event_writer
 from cnnlab.training.experiment import Experiment
@@ -47,7 +49,7 @@ def train_seeds(
 
     Args:
       experiment: experiment with the first seed.
-      run_dir: directory of the run directories.
+      run_dir: directory of the run directories, or its address.
       seeds: number of seeds; by default `experiment.training.seeds`.
       together: whether to train all seeds at once, which needs runs at the same step, no `patience` and no callbacks;
         by default they are trained together on an accelerator if both hold.
@@ -71,17 +73,19 @@ def train_seeds(
         dataclasses.replace(first, experiment=dataclasses.replace(first.experiment, seed=experiment.seed + n))
         for n in range(number)
     ]
-    folders = [Path(run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
+    folders = [Path(origin_of(run_dir) or run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
     if together and _own_ends(first):
         raise ValueError("patience and callbacks stop each seed at its own epoch; train them in turn (together=False)")
     if together or (together is None and not _own_ends(first) and _has_accelerator()):
         try:
             with contextlib.ExitStack() as stack:
-                for plan, folder in zip(plans, folders, strict=True):
+                held = [stack.enter_context(published(folder)) for folder in folders]
+                local, publishes = [folder for folder, _ in held], [publish for _, publish in held if publish]
+                for plan, folder in zip(plans, local, strict=True):
                     stack.enter_context(open_run(folder, plan.experiment))
-                out = LoggingConsole([folder / LOG for folder in folders], quiet=quiet)
-                _train_together(plans, folders, out, verbose=verbose)
-            return [load(f, network=plan.network, task=plan.task) for plan, f in zip(plans, folders, strict=True)]
+                out = LoggingConsole([folder / LOG for folder in local], quiet=quiet)
+                _train_together(plans, local, out, publishes, verbose=verbose)
+            return [load(f, network=plan.network, task=plan.task) for plan, f in zip(plans, local, strict=True)]
         except _OutOfStep:  # training was killed between the saves of two seeds
             if together:
                 raise
@@ -108,7 +112,9 @@ class _OutOfStep(ValueError):
     """The runs are at different steps."""
 
 
-def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: LoggingConsole, *, verbose: bool) -> None:
+def _train_together(
+    plans: Sequence[Plan], folders: Sequence[Path], out: LoggingConsole, publishes: Sequence[Publish], *, verbose: bool
+) -> None:
     compile_cache.keep_compilations()
     first = plans[0]
     with contextlib.ExitStack() as stack:
@@ -158,6 +164,9 @@ def _train_together(plans: Sequence[Plan], folders: Sequence[Path], out: Logging
                 advance(_mean_row([history[-1] for history in histories]), first.monitor)
                 del singles, parts  # their arrays would stay on the device
                 losses = [[] for _ in plans]
+                for manager, publish in zip(managers, publishes, strict=False):  # no `publishes` of local runs
+                    manager.wait_until_finished()
+                    publish()
                 if stop():
                     break
         for manager in managers:

@@ -10,6 +10,7 @@ from cnnlab.data.spec import NORMALISATIONS
 from cnnlab.models import MODELS, import_torch
 from cnnlab.nn.apply import Variables
 from cnnlab.training import checkpoint
+from cnnlab.training.elsewhere import run_here
 from cnnlab.training.plan import Plan
 from cnnlab.training.restore import first_good, load_config
 from cnnlab.training.step import State, start
@@ -29,7 +30,8 @@ def initial_variables(state: State, source: str | Path, plan: Plan, report: Call
       ValueError: the path is neither a run nor a state dict, its images have another number of channels, or no array
         fits (for a state dict: an array outside the head does not fit).
     """
-    published = Path(source).is_file()
+    source = run_here(source)
+    published = source.is_file()
     if published:
         weights = _published_variables(source, plan, report)
     else:

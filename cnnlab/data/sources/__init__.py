@@ -24,6 +24,7 @@ from cnnlab.data.sources.strips import strips
 from cnnlab.data.sources.strokes import strokes
 from cnnlab.data.sources.tfds import tfds
 from cnnlab.errors import unknown
+from cnnlab.files.remote import is_address, local
 
 
 class Source(NamedTuple):
@@ -96,21 +97,23 @@ def register(name: str, source: Callable[..., Dataset]) -> None:
 
 
 def load_data(name: str, **options) -> Dataset:
-    """Loads the dataset of the source with that name.
+    """Loads the dataset of the source with that name; what lies elsewhere is copied first.
 
     >>> load_data("digits").spec.shape
     (28, 28, 1)
     """
     if name not in SOURCES:
         raise unknown("data", name, SOURCES)
-    return SOURCES[name].build(**options)
+    source = SOURCES[name]  # of which TFDS reads gs:// by itself
+    places = [option for option, value in options.items() if is_address(value) and option not in source.moves]
+    return source.build(**options | {option: str(local(options[option])) for option in places})
 
 
 def load(path: str | Path, *, task: str | None = None, **options) -> Dataset:
     """Loads a folder by the source that `kind_of` chooses, and prints the choice with its reason on standard error.
 
     Args:
-      path: the folder.
+      path: the folder, or its address, such as `s3://bucket/photos`.
       task: name of the task, which steers the choice where several sources fit.
       **options: options of the source.
 
@@ -118,7 +121,7 @@ def load(path: str | Path, *, task: str | None = None, **options) -> Dataset:
     Traceback (most recent call last):
     ValueError: photos is no folder; ...
     """
-    kind = kind_of(path, task)
+    kind = kind_of(path := local(path), task)
     print_kind(path, kind)
     return load_data(kind.source, path=str(path), **options)
 

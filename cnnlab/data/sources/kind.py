@@ -9,6 +9,7 @@ from cnnlab.data.comparisons import PAIRS
 from cnnlab.data.pack import PACK, UNFINISHED, read_pack
 from cnnlab.data.sources.signals import CLEAN, INPUTS
 from cnnlab.data.targets import TARGETS, glance
+from cnnlab.files.remote import local
 from cnnlab.files.signals import SUFFIXES
 from cnnlab.quoting import for_terminal
 
@@ -56,7 +57,7 @@ def kind_of(path: str | Path, task: str | None = None) -> Kind:
     >>> kind_of("no/such/folder").source
     'folder'
     """
-    root = Path(path)
+    root = local(path)
     if (root / PACK).is_file() or (root / UNFINISHED).is_file():
         return Kind("pack", None, f"{PACK} describes what cnnlab data pack wrote", column=read_pack(root).column)
     if task == "scoring" or (task is None and (root / PAIRS).is_file() and not (root / TARGETS).is_file()):

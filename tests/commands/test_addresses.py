@@ -1,0 +1,151 @@
+"""Addresses on the command line: what a command reads, what it publishes, and what it prints."""
+
+import json
+
+import fsspec
+import pytest
+
+from cnnlab import cli
+from cnnlab.commands import COMMANDS
+from cnnlab.files import remote, store
+
+
+@pytest.fixture
+def system(monkeypatch, tmp_path, run):
+    """Returns fsspec's file system in memory with the small run and its example; the cache is a folder of the test."""
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "PAUSES", ())
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    for path in run.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            system.pipe(f"/bucket/run/{path.relative_to(run).as_posix()}", path.read_bytes())
+    photo = run.parent / "photo.png"
+    from PIL import Image
+
+    Image.new("RGB", (16, 16), (200, 30, 30)).save(photo)
+    system.pipe("/bucket/photos/a.png", photo.read_bytes())
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Returns the list of arguments that a command `predict` without effect gets."""
+    calls = []
+    monkeypatch.setattr(COMMANDS["predict"], "run", calls.append)
+    monkeypatch.setattr(COMMANDS["train"], "run", calls.append)
+    return calls
+
+
+def test_a_prediction_names_the_addresses_of_its_photos(system, capsys):
+    assert cli.main(["predict", "memory://bucket/run", "memory://bucket/photos"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert [record["file"] for record in out["predictions"]] == ["memory://bucket/photos/a.png"]
+
+
+def test_an_output_elsewhere_is_published(system, capsys):
+    arguments = ["predict", "memory://bucket/run", "memory://bucket/photos/a.png", "--output", "memory://bucket/out"]
+    assert cli.main(arguments) == 0
+    stored = json.loads(system.cat("/bucket/out/predictions.json"))
+    assert stored["predictions"][0]["file"] == "memory://bucket/photos/a.png"
+    printed = capsys.readouterr()
+    assert printed.out == "memory://bucket/out/predictions.json\n"
+    assert "published  memory://bucket/out  (1 file)" in printed.err
+
+
+def test_a_command_that_writes_into_a_run_elsewhere_publishes_it(system, capsys):
+    assert cli.main(["evaluate", "memory://bucket/run", "--figures", "memory://bucket/run/figures"]) == 0
+    assert system.exists("/bucket/run/figures/report.md")
+    assert "memory://bucket/run" in capsys.readouterr().out
+
+
+def test_an_error_names_the_address_and_not_the_copy(system, capsys, tmp_path):
+    system.pipe("/bucket/photos/b.png", b"no image")
+    assert cli.main(["predict", "memory://bucket/run", "memory://bucket/photos"]) == 1
+    printed = capsys.readouterr().err
+    assert "memory://bucket/photos/b.png" in printed
+    assert str(tmp_path) not in printed
+
+
+def test_a_missing_address_is_told_before_anything_else(system, seen, capsys):
+    assert cli.main(["predict", "memory://bucket/run", "memory://bucket/nil"]) == 1
+    assert not seen
+    assert "memory://bucket/nil does not exist" in capsys.readouterr().err
+
+
+def test_a_store_without_its_package_is_told_with_the_command_that_installs_it(capsys, seen, monkeypatch):
+    def absent(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "url_to_fs", absent)
+    assert cli.main(["predict", "s3://bucket/run", "a.png"]) == 1
+    assert 'pip install "cnnlab[remote]"' in capsys.readouterr().err
+
+
+def test_the_data_of_a_training_keeps_its_address_and_its_run_is_not_copied_yet(system, seen):
+    assert cli.main(["train", "--data.path", "memory://bucket/photos", "--run-dir=memory://bucket/run"]) == 0
+    assert seen[0][:2] == ["--data.path", "memory://bucket/photos"]
+    folder = remote.here("memory://bucket/run")
+    assert seen[0][2] == f"--run-dir={folder}"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("output", [["--output", "memory://bucket/out"], ["--output=out"], ["--output", "out"]])
+def test_a_path_after_an_output_is_read(system, seen, capsys, output):
+    assert cli.main(["predict", "run", *output, "memory://bucket/nil"]) == 1
+    assert "memory://bucket/nil does not exist" in capsys.readouterr().err
+
+
+def test_help_copies_nothing(system, tmp_path, capsys):
+    assert cli.main(["predict", "memory://bucket/run", "--help"]) == 0
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_command_that_fails_publishes_what_it_wrote_before(system, monkeypatch, capsys):
+    def write_and_fail(arguments):
+        (remote.here("memory://bucket/out")).mkdir(parents=True)
+        (remote.here("memory://bucket/out") / "first.json").write_text("{}")
+        raise ValueError("the second file is damaged")
+
+    monkeypatch.setattr(COMMANDS["predict"], "run", write_and_fail)
+    assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == 1
+    assert system.exists("/bucket/out/first.json")
+
+
+def test_the_error_of_a_command_is_told_even_if_nothing_can_be_published(system, monkeypatch, capsys):
+    def fail(arguments):
+        raise ValueError("the second file is damaged")
+
+    monkeypatch.setattr(COMMANDS["predict"], "run", fail)
+    monkeypatch.setattr(remote, "publish", lambda *_: (_ for _ in ()).throw(OSError("cut")))
+    assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == 1
+    assert capsys.readouterr().err == "cnnlab: not published: cut\ncnnlab: the second file is damaged\n"
+
+
+@pytest.mark.parametrize("format", ["json", "parquet"])
+def test_parts_of_machines_with_copies_of_their_own_are_merged(system, monkeypatch, tmp_path, capsys, format):
+    pytest.importorskip("pyarrow", reason="needs pyarrow")
+    for i in range(5):
+        system.pipe(f"/bucket/photos/{i}.png", system.cat("/bucket/photos/a.png"))
+    predict = ["predict", "memory://bucket/run", "memory://bucket/photos", "--format", format]
+    for number in (1, 2):
+        monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / f"machine {number}"))
+        assert cli.main([*predict, "--output", "memory://bucket/out", "--part", f"{number}/2"]) == 0
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "machine 3"))
+    assert cli.main(["predict", "--merge", "memory://bucket/out"]) == 0
+    assert system.exists(f"/bucket/out/predictions.{format}")
+    stored = b"".join(system.cat(path) for path in system.find("/bucket/out"))
+    assert b"machine" not in stored
+    if format == "json":
+        names = [record["file"] for record in json.loads(system.cat("/bucket/out/predictions.json"))["predictions"]]
+    else:
+        names = fetch_table(system)
+    assert names == [f"memory://bucket/photos/{name}.png" for name in (*"01234", "a")]
+
+
+def fetch_table(system):
+    from cnnlab.files.tables import read_parquet
+
+    return read_parquet(remote.fetch("memory://bucket/out") / "predictions.parquet")["file"].to_pylist()
