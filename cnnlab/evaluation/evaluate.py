@@ -148,11 +148,9 @@ def evaluate(
     if calibrate is not None:
         report["calibrated"] = int(fitted.calibration is not None)
     if predictions is not None:
-        Path(predictions).parent.mkdir(parents=True, exist_ok=True)
-        write_table(predictions, example_table(trained.task, rows, dataset, split))
         with written(predictions) as file:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, table_csv(example_table(trained.task, rows, dataset, split)))
+            write_table(file, example_table(trained.task, rows, dataset, split))
     rows |= {"image": examples.column("image"), "class_names": dataset.spec.classes}
     tables = complete(trained.task).details(rows) if details else {}
     if figures is not None:
