@@ -134,7 +134,7 @@ def test_a_sum_of_photos_is_drawn_and_leaves_them_out(run, photos, tmp_path, cap
         (["--plus", "3"], 2, "name its image, such as --near photo.jpg"),
         (["--near", "nothing.png"], 1, "nothing.png is no file, and no number of an image of the split test"),
         (["--near", "40"], 1, "which has 0..39"),
-        (["--output", "map.txt"], 2, "--output must end in .html, .png, .pdf, .svg, .csv, found map.txt"),
+        (["--output", "map.txt"], 2, "--output must end in .html, .png, .pdf, .svg, .csv, .parquet, found map.txt"),
         (["--split", "tst"], 1, "has no split 'tst'"),
         (["--count", "1"], 2, "--count must be 2 or more, found 1"),
         (["--layer", "conv9"], 1, "unknown layer 'conv9'"),
