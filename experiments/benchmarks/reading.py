@@ -35,6 +35,7 @@ SIDE = 224
 BATCH = 64
 WORKERS = 2
 AHEAD = 2  # batches that a worker reads ahead, as PyTorch's do
+SETTLE = 3  # seconds in which the workers of the way before fill their buffers
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "voc_mini_detmetrics"
 
 
@@ -67,6 +68,7 @@ def main(
         table: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds + 1):
             for way in ways:
+                time.sleep(SETTLE)
                 ms = ask[way](turn)["ms"]
                 if turn:  # the first one starts workers and fills the cache of files
                     table[way].append(ms)
