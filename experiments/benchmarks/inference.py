@@ -43,7 +43,7 @@ def flax_pass(row: Row) -> Callable[[], None]:
 
 def _inputs(row: Row) -> tuple[jax.Array, Any]:
     images = jnp.asarray(row.data()[0])
-    return images, row.network.init(jax.random.key(0), images[:1])
+    return images, cnnlab.jit(row.network.init)(jax.random.key(0), images[:1])  # one program takes less memory
 
 
 def torch_passes(*, compiled: bool) -> Ways:
