@@ -69,7 +69,7 @@ def _translated(command: str, arguments: Sequence[str]) -> tuple[list[str], list
 def _copy(address: str, option: str) -> str:
     if option == _RUN_DIR:
         return str(remote.begin(address)[0])
-    return str(remote.fetch(address, changes=True) if option in _WRITTEN else run_here(address))
+    return str(remote.fetch(address, changes=True, shared=True) if option in _WRITTEN else run_here(address))
 
 
 def _publish(places: Sequence[str]) -> None:

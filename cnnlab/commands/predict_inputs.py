@@ -157,6 +157,8 @@ def _check_parts(request: Request, videos: Sequence[Path]) -> None:
     flag = "--part" if request.parts.part else "--engine"
     if request.parts.part and request.parts.engine:
         raise Misuse("--engine predicts all parts; leave out --part")
+    if request.parts.part and request.parts.workers is not None:
+        raise Misuse("--workers is for an engine; leave out --part and add --engine ray, or leave out --workers")
     if not request.output:
         raise Misuse(f"{flag} writes files: add --output DIR")
     if videos or request.photos.gallery:

@@ -11,6 +11,7 @@ from cnnlab.commands.predict_answers import Beside, Job, answers, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_outputs import raise_broken, tell_beside, write_records
 from cnnlab.files.remote import address
+from cnnlab.files.strict_json import encode
 from cnnlab.files.tables import write_parquet
 from cnnlab.predictions.parts import (
     FOLDER,
@@ -103,7 +104,9 @@ def work_of(job: Job) -> dict[str, Any]:
     options = {name: getattr(request, name) for name in ("format", "mc", "seed", "tile")}
     options |= dataclasses.asdict(request.photos) | dataclasses.asdict(request.sheets)
     work = {"cnnlab": VERSION, "network": digest_of(map(digest_of_network, job.members)), "files": len(job.files)}
-    work |= {"manifest": digest_of(map(address, job.files))}
+    work |= {"manifest": digest_of(map(address, job.files)), "calibration": digest_of([json.dumps(encode(job.fitted))])}
+    # The content counts, as each machine may have its own copy.
+    options |= {name: digest_of([Path(options[name]).read_text()]) for name in ("ids", "lexicon") if options[name]}
     return json.loads(json.dumps(work | options))
 
 

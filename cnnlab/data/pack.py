@@ -6,6 +6,7 @@ array_record files; all other columns lie in files of NumPy.
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cnnlab.files.text import read_json
 PACK = "pack.json"
 UNFINISHED = "unfinished.json"
 VERSION = 1
+MOST = 1_000_000_000  # examples of a split
 JSON_BYTES = 500_000_000  # of a JSON file; the names of a million files take some 80 MB
 
 
@@ -122,7 +124,7 @@ def read_split(root: str | Path, part: PackedSplit, *, in_memory: bool) -> Examp
 def pixel_bytes(pack: Pack) -> int:
     """Returns the bytes of all columns of pixels."""
     columns = [column for part in pack.splits for column in part.columns if column.rows is not None]
-    return sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in columns)
+    return sum(math.prod(column.shape) * np.dtype(column.dtype).itemsize for column in columns)
 
 
 def of_pixels(name: str) -> bool:
@@ -171,6 +173,7 @@ def _check_columns(part: PackedSplit, spec: InputSpec) -> None:
         if (
             column.shape[0] != columns["image"].shape[0]
             or min(column.shape) < 0
+            or column.shape[0] > MOST
             or (column.rows is not None and column.rows < 1)
         ):
             raise ValueError(f"{name} of {part.name} has another number of rows than its images, {column.shape}")

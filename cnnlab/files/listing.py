@@ -125,6 +125,8 @@ def read_manifest(path: Path) -> list[Path]:
     places: dict[str, int] = {}
     for number, line in enumerate(read_text(path, limit=_MANIFEST_BYTES, kind="manifest").split("\n"), 1):
         name = line.removesuffix("\r")
+        if "://" in name:
+            raise ValueError(f"{path} line {number}: {name} is an address; a manifest names local files")
         if name and (first := places.setdefault(name, number)) != number:
             raise ValueError(f"{path} names {name} in lines {first} and {number}; keep one of them")
     if not places:

@@ -70,7 +70,8 @@ def address(place: object) -> str:
     if (parts := _split(place)) is None:
         return with_addresses(str(place).removeprefix("file://"))
     scheme, rest = parts[0].lower(), parts[1].rstrip("/")
-    if re.search(r":[^/]*@", rest.split("/")[0]):
+    host = rest.split("/")[0]
+    if re.search(r":.*@", host) or (scheme in ("http", "https") and "@" in host):
         raise ValueError(f"an address of {scheme}:// holds a password; give it by the environment of the store")
     if {".", ".."} & set(rest.partition("?")[0].split("/")):
         raise ValueError(f"{scheme}://{rest.partition('?')[0]} holds . or ..; give the address without them")
@@ -169,7 +170,9 @@ def written(place: str | Path) -> Iterator[Path]:
             warnings.warn(f"not published: {error}", stacklevel=4)
 
 
-def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *, changes: bool = False) -> Path:
+def fetch(
+    place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *, changes: bool = False, shared: bool = False
+) -> Path:
     """Makes the copy of an address equal to its origin, and returns the copy's path.
 
     Only objects of which size, tag or time have changed are read.
@@ -179,6 +182,8 @@ def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *
       choose: function from the names of all objects to those that are copied.
       changes: whether the copy is to be changed: files that were changed here and not published yet stay if no other
         machine has changed the origin, and the origin may be missing.
+      shared: whether files that were never published stay in any case, because another process of this machine may be
+        writing them.
 
     Raises:
       ValueError: there is no such place, or reading it is not permitted.
@@ -201,7 +206,8 @@ def fetch(place: str, choose: Callable[[Iterable[str]], Iterable[str]] = iter, *
             kept = present.keys() & (same | cut)
         else:
             kept = {name for name in same if present.get(name) == before[name][2:]}
-            for name in present.keys() - chosen.keys():
+            gone = present.keys() - chosen.keys()
+            for name in gone & before.keys() if shared else gone:
                 _unlink(target, name)
         record["files"] = {name: before[name] for name in kept if name in before}
         if changes:  # the next publication deletes what is not chosen

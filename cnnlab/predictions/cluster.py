@@ -54,7 +54,7 @@ def run_parts(
                     tell(ray.get(done))
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from None
-                except ray.exceptions.RayActorError as error:
+                except ray.exceptions.RayError as error:  # the worker's process or its machine is gone
                     deaths[part] += 1
                     if deaths[part] == TRIES:
                         raise ValueError(f"{TRIES} workers died at {part}, the last one so: {error}") from error
@@ -72,11 +72,14 @@ def number_of_workers(ray: Any, wanted: int | None) -> int:
     """Returns the number of workers: as many as wanted, or one for each GPU of the cluster, or one.
 
     Raises:
-      ValueError: more are wanted than there are GPUs.
+      ValueError: more are wanted than there are GPUs, or cores.
     """
     gpus = _gpus(ray)
     if wanted and gpus and wanted > gpus:
         raise ValueError(f"--workers {wanted} is more than the {gpus} GPUs of the cluster; give one for each")
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    if wanted and wanted > cores:
+        raise ValueError(f"--workers {wanted} is more than the {cores} cores of the cluster; give one for each")
     return wanted or gpus or 1
 
 

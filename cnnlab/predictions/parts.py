@@ -224,7 +224,7 @@ def _read_lines(path: Path) -> Finished:
         text = path.read_text(encoding="utf-8")
         first, *lines, last = map(json.loads, text.splitlines())
         header, answers = _header(first), [Answer(*line) for line in lines]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise cut from error
     if last != {"answers": len(answers)} or [answer.place for answer in answers] != list(header.places):
         raise cut
@@ -237,7 +237,7 @@ def _read_table(path: Path) -> Finished:
         table = read_parquet(path)
         text = json.loads(table.schema.metadata[_HEADER])
         header, left_out = _header(text), [Answer(*line) for line in text["left_out"]]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise cut from error
     if len(table) != text["rows"]:
         raise cut
@@ -280,7 +280,7 @@ def _read_header(path: Path) -> Header:
             return _header(json.loads(parquet.read_schema(path).metadata[_HEADER]))
         with open(path, encoding="utf-8") as file:
             return _header(json.loads(file.readline()))
-    except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
+    except (ImportError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise _Cut from error
 
 
@@ -367,9 +367,11 @@ def _plain(header: Header) -> dict[str, Any]:
 
 def _header(plain: Mapping[str, Any]) -> Header:
     spans = [range(start, stop) for start, stop in plain["places"]]
-    if sum(map(len, spans)) > _FILES:
+    if sum(span.stop - span.start for span in spans) > _FILES:
         raise ValueError(f"a part of more than {_FILES:,} files")
     places = [place for span in spans for place in span]
+    if type(plain["work"]["files"]) is not int:
+        raise ValueError("a part without the number of files")
     return Header(Part(*plain["part"]), plain["work"], places, plain["runs"])
 
 

@@ -60,9 +60,10 @@ def together(asked: bool) -> Iterator[None]:
         return
     _connect()
     _speak_when_aborted()
-    with _only_first_speaks():
-        yield
-    gathered("")  # all are done, so that none is missed
+    with naming_lost_processes():
+        with _only_first_speaks():
+            yield
+        gathered("")  # all are done, so that none is missed
     jax.distributed.shutdown()
 
 
@@ -153,6 +154,7 @@ def _connect() -> None:
         jax.distributed.initialize(
             num_processes=processes,
             process_id=number,
+            coordinator_bind_address=address if _is_loopback(address) else None,
             initialization_timeout=2 * START_SECONDS,  # JAX's own end of waiting prints a stack trace
             heartbeat_timeout_seconds=SILENT_SECONDS,
             shutdown_timeout_seconds=SILENT_SECONDS,
@@ -203,6 +205,11 @@ def _check_free(port: int) -> None:
             raise ValueError(_taken(port)) from error
 
 
+def _is_loopback(address: str | None) -> bool:
+    """Returns whether all processes are on this host, so that no other one needs to reach the coordinator."""
+    return (address or "").rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
+
+
 def _taken(port: object) -> str:
     return f"port {port} is taken on this host; give all processes another one in {ADDRESS}"
 
@@ -228,6 +235,8 @@ def _give_up(address: str | None, number: int | None) -> None:
     """Ends the process with a message; JAX waits in C++, where no exception reaches it."""
     if number == 0:
         what = "some of the other processes did not come"
+    elif number is None:
+        what = "no coordinator (the first process) answered, or some of the other processes did not come"
     else:
         what = f"no coordinator (the first process) answered at {address or 'the address that the job names'}"
     print(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from cnnlab.data.pack import PACK
 from cnnlab.files import remote
 from cnnlab.files.atomic import is_held, lock
 from cnnlab.files.lease import lease
@@ -86,12 +87,13 @@ def _or_warn(publish: Publish) -> None:
 
 
 def turn(name: str) -> int | None:
-    """Returns the turn in which a file of a run is published: the file that makes a step readable comes last.
+    """Returns the turn in which a file is published: the file that makes a step, or a pack, readable comes last.
 
     >>> turn("checkpoints/7/model/d/1"), turn("checkpoints/7/config/metadata")
     (0, 1)
     """
-    return None if _UNFINISHED in name else int(_STEP.fullmatch(name) is not None and name.endswith(f"/{_LAST}"))
+    step = _STEP.fullmatch(name) is not None and name.endswith(f"/{_LAST}")
+    return None if _UNFINISHED in name else int(step or name.rpartition("/")[2] == PACK)
 
 
 def whole_steps(names: Iterable[str]) -> list[str]:

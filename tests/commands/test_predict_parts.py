@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 import cnnlab
+from cnnlab.calibration.store import PostHoc
+from cnnlab.calibration.temperature import Temperature
 from cnnlab.cli import main
 from cnnlab.files.tables import read_parquet
 from cnnlab.predictions.predict import predict_files
@@ -105,7 +107,12 @@ def test_a_manifest_takes_the_place_of_paths(run, capsys):
 
 @pytest.mark.parametrize(
     ("lines", "words"),
-    [("", "names no file"), ("a.png\nb.png\na.png\n", "names a.png in lines 1 and 3"), (None, "cannot read")],
+    [
+        ("", "names no file"),
+        ("a.png\nb.png\na.png\n", "names a.png in lines 1 and 3"),
+        ("s3://b/a.png\n", "is an address"),
+        (None, "cannot read"),
+    ],
 )
 def test_a_manifest_that_is_wrong_is_refused(run, capsys, lines, words):
     if lines is not None:
@@ -124,6 +131,7 @@ def test_a_manifest_that_is_wrong_is_refused(run, capsys, lines, words):
         (["--part", "1/2", "--mc", "auto"], "auto takes as many as a whole batch needs"),
         (["--part", "1/2", "--engine", "ray"], "leave out --part"),
         (["--workers", "2"], "add --engine ray"),
+        (["--part", "1/2", "--workers", "2"], "leave out --part and add --engine ray"),
         (["--manifest", "list.txt"], "takes the place of PATH"),
         (["--merge", "out"], "stands alone"),
     ],
@@ -142,6 +150,15 @@ def test_parts_of_different_predictions_are_not_mixed(run, capsys):
     ]:
         assert main(["predict", str(run), *options, "--output", "out"]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_parts_before_and_after_a_new_calibration_are_not_mixed(run, monkeypatch, capsys):
+    for number, temperature, code in (("1/2", 1.5, 0), ("2/2", 2.0, 1)):
+        fitted = PostHoc(None, 100, Temperature(temperature))
+        monkeypatch.setattr("cnnlab.commands.predict_answers.load_post_hoc", lambda *_, fitted=fitted, **__: fitted)
+        options = ["photos", "--part", number, "--calibrated", "--output", "out"]
+        assert main(["predict", str(run), *options]) == code
+    assert "its calibration is" in capsys.readouterr().err
 
 
 def test_a_merge_names_the_parts_that_are_missing(run, capsys):

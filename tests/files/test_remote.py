@@ -67,7 +67,7 @@ def test_a_path_gives_the_address_back():
     assert address(Path("S3://bucket//a/")) == "s3://bucket/a"
 
 
-@pytest.mark.parametrize("place", ["https://me:secret@host/a", "ftp://me:secret@host/a"])
+@pytest.mark.parametrize("place", ["https://me:secret@host/a", "ftp://me:secret@host/a", "https://secret@host/a"])
 def test_an_address_with_a_password_is_refused_without_repeating_it(place):
     with pytest.raises(ValueError, match="holds a password") as raised:
         address(place)
@@ -316,3 +316,13 @@ def test_a_file_of_a_web_server_is_copied_and_a_missing_one_is_named_without_its
 def test_a_web_server_is_only_read(web):
     with pytest.raises(ValueError, match="its store only reads"), written(f"{web}/new.txt") as path:
         path.write_text("new")
+
+
+def test_files_that_another_process_writes_stay_in_a_shared_copy(system):
+    system.pipe("/bucket/out/a.png", b"a")
+    folder = remote.fetch("memory://bucket/out", changes=True, shared=True)
+    (folder / "b.png").write_bytes(b"b")
+    system.pipe("/bucket/out/a.png", b"theirs")
+    remote.fetch("memory://bucket/out", changes=True, shared=True)
+    assert (folder / "a.png").read_bytes() == b"theirs"
+    assert (folder / "b.png").read_bytes() == b"b"
