@@ -36,7 +36,7 @@ _SHOWN_FILES, _SHOWN_BYTES = 100, 50_000_000  # a copy of more shows its progres
 _PATIENCE = 10  # tries to hold a copy before this is said
 _RECORD, _RECORD_BYTES, _RECORD_SECONDS = "copy.json", 2_000_000_000, 30
 _TEXTS = (".csv", ".geojson", ".html", ".json", ".jsonl", ".md", ".txt", ".xml")
-_TEXT_BYTES = 50_000_000  # a longer text is published as it is
+_TEXT_BYTES = 1_000_000_000  # a longer text is published as it is
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//?)([^/].*)", re.DOTALL)  # a drive of Windows has one letter
 
 Record = dict[str, Any]

@@ -180,6 +180,7 @@ def _train(
             progress.bar(out, plan.training, steps=plan.steps, step=int(state.step)) as (tick, advance),
         ):
             ended = False  # by a callback
+            idle = busy = 0.0  # seconds of this epoch
             while not (ended or stop() or _finished(history, plan, state, losses)):
                 before, started = len(losses), time.perf_counter()
                 if before < plan.steps:
@@ -188,12 +189,13 @@ def _train(
                 trained = len(losses) - before
                 spent = time.perf_counter() - started
                 measured = {"seconds": spent * plan.steps / trained if trained else math.nan}
-                measured |= {"waiting": waiting and waiting.taken() / spent}
+                idle, busy = idle + (waiting.taken() if waiting else 0), busy + spent
+                measured |= {"waiting": idle / busy if waiting else None}
                 saved = (manager, state, plan, config, run_dir, losses, history)
                 if len(losses) == plan.steps and finish_epoch(*saved, **measured, stop=stop, mesh=mesh):
                     advance(history[-1], plan.monitor)
                     write(history[-1])
-                    losses = []
+                    losses, idle, busy = [], 0.0, 0.0
                     ended = hooks.call(plan.hooks.callbacks, history, _evaluated(state, plan))
                 elif trained:
                     checkpoint.save(manager, int(state.step), **step_items(state), config=config | {"losses": losses})
