@@ -49,7 +49,7 @@ def predict_part(job: Job, part: Part) -> Path:
       ValueError: the directory holds parts of another prediction, or another process predicts the part.
     """
     folder = Path(job.request.output) / FOLDER
-    header = Header(part, work_of(job), places_of(job, part), list(map(address, job.runs)))
+    header = Header(part, work_of(job), places_of(job, part), [address(Path(run).absolute()) for run in job.runs])
     folder.mkdir(parents=True, exist_ok=True)
     check_neighbours(folder, header)
     path = part_file(folder, part, job.request.format)

@@ -161,6 +161,13 @@ def test_parts_before_and_after_a_new_calibration_are_not_mixed(run, monkeypatch
     assert "its calibration is" in capsys.readouterr().err
 
 
+def test_parts_are_merged_from_another_directory_than_that_of_the_predictions(run, monkeypatch):
+    Path("run").symlink_to(run)
+    parts_of("run", 2, "photos", "--output", "out")
+    monkeypatch.chdir("photos")
+    assert main(["predict", "--merge", "../out"]) == 0
+
+
 def test_a_merge_names_the_parts_that_are_missing(run, capsys):
     parts_of(run, 2, "photos", "--output", "out")
     Path("out/parts/00002-of-00002.jsonl").unlink()
