@@ -12,7 +12,7 @@ from cnnlab.data.appearance import far_outside
 from cnnlab.files.atomic import write_text
 from cnnlab.files.tables import write_table
 from cnnlab.predictions.exchange import EXCHANGES, kind_of, write_annotations
-from cnnlab.predictions.parts import records_of
+from cnnlab.predictions.merging import records_of
 from cnnlab.predictions.records import WRITERS, columns_of, naming
 from cnnlab.predictions.videos import predict_video
 from cnnlab.quoting import for_terminal

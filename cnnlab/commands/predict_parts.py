@@ -13,6 +13,7 @@ from cnnlab.commands.predict_outputs import raise_broken, tell_beside, write_rec
 from cnnlab.files.remote import address
 from cnnlab.files.strict_json import encode
 from cnnlab.files.tables import write_parquet
+from cnnlab.predictions.merging import merged_records, merged_table, read_parts
 from cnnlab.predictions.parts import (
     FOLDER,
     Header,
@@ -21,12 +22,9 @@ from cnnlab.predictions.parts import (
     check_neighbours,
     digest_of,
     journal,
-    merged_records,
-    merged_table,
     parse_part,
     part_file,
     read_part,
-    read_parts,
     remove_journal,
     write_part,
 )

@@ -25,16 +25,8 @@ import tyro
 from timing import OFF, OWN, Options, print_rows, row
 
 from cnnlab.predictions.cluster import connected, number_of_parts, run_parts
-from cnnlab.predictions.parts import (
-    Answer,
-    Header,
-    Part,
-    journal,
-    merged_records,
-    read_parts,
-    remove_journal,
-    write_part,
-)
+from cnnlab.predictions.merging import merged_records, read_parts
+from cnnlab.predictions.parts import Answer, Header, Part, journal, remove_journal, write_part
 from cnnlab.predictions.predict import BATCH
 from cnnlab.tasks import Classification
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.predictions.parts import Answer, Part, parse_part, records_of
+from cnnlab.predictions.merging import records_of
+from cnnlab.predictions.parts import Answer, Part, parse_part
 
 
 @given(st.integers(0, 3000), st.integers(1, 40), st.sampled_from([1, 64]))
