@@ -120,3 +120,16 @@ def run(small, tmp_path_factory):
 def epochs(experiment, number):
     """Returns the same experiment with another number of epochs."""
     return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, epochs=number))
+
+
+@pytest.fixture
+def memory_store(monkeypatch, tmp_path):
+    """Returns fsspec's file system in memory, empty, for memory:// addresses; copies are in a folder of the test."""
+    import fsspec
+
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]

@@ -11,23 +11,18 @@ from cnnlab.files import remote, store
 
 
 @pytest.fixture
-def system(monkeypatch, tmp_path, run):
+def system(memory_store, monkeypatch, run):
     """Returns fsspec's file system in memory with the small run and its example; the cache is a folder of the test."""
-    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "PAUSES", ())
-    system = fsspec.filesystem("memory")
-    system.store.clear()
     for path in run.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
-            system.pipe(f"/bucket/run/{path.relative_to(run).as_posix()}", path.read_bytes())
+            memory_store.pipe(f"/bucket/run/{path.relative_to(run).as_posix()}", path.read_bytes())
     photo = run.parent / "photo.png"
     from PIL import Image
 
     Image.new("RGB", (16, 16), (200, 30, 30)).save(photo)
-    system.pipe("/bucket/photos/a.png", photo.read_bytes())
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    memory_store.pipe("/bucket/photos/a.png", photo.read_bytes())
+    return memory_store
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import io
 
-import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,17 +13,12 @@ PHOTOS = "memory://bucket/photos"
 
 
 @pytest.fixture
-def photos(monkeypatch, tmp_path):
+def photos(memory_store):
     """Puts six photos of two classes to memory://bucket/photos; the cache is a folder of the test."""
-    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
-    system = fsspec.filesystem("memory")
-    system.store.clear()
     file = io.BytesIO()
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(file, format="png")
-    system.pipe({f"/bucket/photos/{name}/{i}.png": file.getvalue() for name in ("cat", "dog") for i in range(3)})
-    yield PHOTOS
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    memory_store.pipe({f"/bucket/photos/{name}/{i}.png": file.getvalue() for name in ("cat", "dog") for i in range(3)})
+    return PHOTOS
 
 
 def test_a_folder_elsewhere_is_read_like_a_local_one(photos, capsys):

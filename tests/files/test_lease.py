@@ -5,7 +5,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import fsspec
 import pytest
 
 from cnnlab.files import lease as module
@@ -16,14 +15,10 @@ RUN = "memory://bucket/run"
 
 
 @pytest.fixture
-def system(monkeypatch):
+def system(memory_store, monkeypatch):
     """Returns fsspec's file system in memory, empty; a lock is renewed often."""
     monkeypatch.setattr(module, "RENEWAL", 0.1)
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    return memory_store
 
 
 def locks():

@@ -7,7 +7,6 @@ import shutil
 import threading
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from cnnlab.files import remote
@@ -17,15 +16,10 @@ PHOTOS = "memory://bucket/photos"
 
 
 @pytest.fixture
-def system(monkeypatch, tmp_path):
+def system(memory_store):
     """Returns fsspec's file system in memory with two photos; the cache is a folder of the test."""
-    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    system.pipe({"/bucket/photos/a.png": b"a", "/bucket/photos/night/b.png": b"bb"})
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    memory_store.pipe({"/bucket/photos/a.png": b"a", "/bucket/photos/night/b.png": b"bb"})
+    return memory_store
 
 
 @pytest.fixture

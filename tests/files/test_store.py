@@ -10,15 +10,11 @@ from cnnlab.files.store import Missing, Object, connect, create, delete, downloa
 
 
 @pytest.fixture
-def system(monkeypatch):
+def system(memory_store, monkeypatch):
     """Returns fsspec's file system in memory, empty, with two objects below memory://bucket/photos."""
     monkeypatch.setattr(store, "PAUSES", (0.0, 0.0))
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    system.pipe({"/bucket/photos/a.png": b"a", "/bucket/photos/night/b.png": b"bb"})
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    memory_store.pipe({"/bucket/photos/a.png": b"a", "/bucket/photos/night/b.png": b"bb"})
+    return memory_store
 
 
 def failing(monkeypatch, system, name, errors):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import fsspec
 import jax
 import numpy as np
 import pytest
@@ -18,15 +17,10 @@ RUN = "memory://bucket/run"
 
 
 @pytest.fixture
-def system(monkeypatch, tmp_path):
+def system(memory_store, monkeypatch):
     """Returns fsspec's file system in memory, empty; the cache is a folder of the test."""
-    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "PAUSES", ())
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    return memory_store
 
 
 @pytest.fixture
