@@ -146,10 +146,23 @@ def test_parts_of_different_predictions_are_not_mixed(run, capsys):
     for options, words in [
         (["photos", "--part", "2/2", "--mc", "2"], "its mc is null, here it is 2"),
         (["photos/01.png", "--part", "2/2"], "its files is 70, here it is 1"),
-        (["photos", "--part", "2/3"], "part 1 of 2 and part 2 of 3, which overlap"),
+        (["photos", "--part", "2/3"], "part 1 of 2 and part 2 of 3 overlap"),
     ]:
         assert main(["predict", str(run), *options, "--output", "out"]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_an_unfinished_part_of_another_division_is_noticed_at_the_start(run, capsys):
+    predict(run, "photos", "--part", "1/2", "--output", "out")
+    file = Path("out/parts/00001-of-00002.jsonl")
+    begun = Path("out/parts/00001-of-00002.begun/answers.jsonl")
+    begun.parent.mkdir()
+    begun.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))  # as before its last answers
+    file.unlink()
+    assert main(["predict", str(run), "photos", "--part", "2/3", "--output", "out"]) == 1
+    assert f"part 1 of 2 and part 2 of 3 overlap (found {begun})" in capsys.readouterr().err
+    assert [path.name for path in Path("out/parts").iterdir()] == ["00001-of-00002.begun"]
+    predict(run, "photos", "--part", "2/2", "--output", "out")
 
 
 def test_parts_before_and_after_a_new_calibration_are_not_mixed(run, monkeypatch, capsys):
