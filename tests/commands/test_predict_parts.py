@@ -1,6 +1,10 @@
 """`cnnlab predict --part K/N` and `--merge` on a small run of drawn shapes: the files of one process, bit for bit."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +97,24 @@ def test_an_unfinished_part_continues_where_it_was_stopped(run, monkeypatch):
     predict(run, "photos", "--mc", "2", "--output", "one")
     assert shares == [range(2, 35), range(35, 70), range(70)]
     assert main(["predict", "--merge", "out"]) == 0
+    assert Path("out/predictions.json").read_bytes() == Path("one/predictions.json").read_bytes()
+
+
+def test_a_killed_part_loses_and_repeats_nothing(run):
+    options = [str(run), "photos", "--mc", "200", "--output"]
+    process = subprocess.Popen([sys.executable, "-m", "cnnlab", "predict", *options, "out", "--part", "1/1"])
+    journal, end = Path("out/parts/00001-of-00001.begun/answers.jsonl"), time.monotonic() + 60
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 2) and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    before = journal.read_text().splitlines()[1:-1]
+    predict(*options, "out", "--part", "1/1")
+    answered = Path("out/parts/00001-of-00001.jsonl").read_text().splitlines()[1:-1]
+    assert answered[: len(before)] == before
+    assert [json.loads(line)[0] for line in answered] == list(range(FILES))
+    assert main(["predict", "--merge", "out"]) == 0
+    predict(*options, "one")
     assert Path("out/predictions.json").read_bytes() == Path("one/predictions.json").read_bytes()
 
 
