@@ -68,6 +68,8 @@ def train_seeds(
     number = experiment.training.seeds if seeds is None else seeds
     if number < 1:
         raise ValueError(f"seeds must be 1 or more, found {number}")
+    if together and jax.process_count() > 1:
+        raise ValueError("several processes train one seed after the other; leave together out")
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
     with distributed.failing_together():
         first = make_plan(single, **own)  # loads the data once for all seeds
@@ -76,8 +78,6 @@ def train_seeds(
         for n in range(number)
     ]
     folders = [Path(origin_of(run_dir) or run_dir) / f"seed{plan.experiment.seed}" for plan in plans]
-    if together and jax.process_count() > 1:
-        raise ValueError("several processes train one seed after the other; leave together out")
     if together and _own_ends(first):
         raise ValueError("patience and callbacks stop each seed at its own epoch; train them in turn (together=False)")
     if together or (together is None and not _own_ends(first) and _has_accelerator()):

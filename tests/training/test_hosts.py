@@ -51,7 +51,7 @@ sys.exit(main())
 """
 """A training by the command, after another one in the same processes; counts the files that two epochs decode."""
 
-FAIL = """
+TOLD = """
 import contextlib, io, json, sys
 from pathlib import Path
 import jax
@@ -194,35 +194,54 @@ def test_two_processes_of_three_devices_go_on_with_a_run_of_eight_devices(folder
     assert [row["epoch"] for row in read_history(run)] == list(range(1, saved + 2))
 
 
-def test_errors_of_one_process_and_differences_are_told_by_both_before_the_first_step(folder, tmp_path):
-    photos = [folder / "photos", tmp_path / "others"]
+@pytest.fixture(scope="module")
+def told(folder, tmp_path_factory):
+    """Runs five commands with errors, and one for two seeds, in two processes with a current directory each.
+
+    Returns the exit codes and messages of both, and the folder.
+    """
+    root = tmp_path_factory.mktemp("told")
+    photos = [folder / "photos", root / "others"]
     shutil.copytree(*photos)
     (photos[1] / "a" / "0.png").write_bytes((photos[0] / "b" / "1.png").read_bytes())
-    (tmp_path / "0").mkdir()
-    (tmp_path / "1").mkdir()
-    linear = ["--model.name", "linear", "--data.path"]
+    linear, seeds = ["--model.name", "linear", "--data.path"], ["--training.seeds", "2", "--run-dir", str(root / "seeds")]
+    small = [f"--data.{name}" for name in ("size=16", "train=16", "validation=8", "test=8")]
     commands = [
         [
             [*linear, str(photos[0]), *(["--wrong"] if number else [])],
             [*linear, str(photos[0]), "--model.name", "linears" if number else "linear"],
-            [*linear, str(photos[number]), "--run-dir", str(tmp_path / "differing")],
+            [*linear, str(photos[number]), "--run-dir", str(root / "differing")],
             [*linear, str(photos[0]), "--run-dir", "unshared"],
-            [*linear, str(photos[0]), "--run-dir", str(tmp_path / "seven"), "--training.batch-size", "7"],
+            [*linear, str(photos[0]), "--run-dir", str(root / "seven"), "--training.batch-size", "7"],
+            ["shapes-classification", *linear[:2], *small, "--training.batch-size=8", "--training.epochs=1", *seeds],
         ]
         for number in range(2)
     ]
-    port, arguments = free_port(), ["-c", FAIL, json.dumps(commands), tmp_path]
-    processes = [start(arguments, number, 2, port, devices=1, cwd=tmp_path / str(number)) for number in range(2)]
+    port, arguments = free_port(), ["-c", TOLD, json.dumps(commands), root]
+    for number in range(2):
+        (root / str(number)).mkdir()
+    processes = [start(arguments, number, 2, port, devices=1, cwd=root / str(number)) for number in range(2)]
     codes, _, errors = finish(processes)
     assert codes == [0, 0], "".join(errors)[-3000:]
-    first, second = (json.loads((tmp_path / f"told{number}").read_text()) for number in range(2))
-    assert [code for code, _ in first] == [1, 1, 1, 1, 1]
-    assert [code for code, _ in second] == [2, 2, 1, 1, 1]
+    return *(json.loads((root / f"told{number}").read_text()) for number in range(2)), root
+
+
+def test_errors_of_one_process_and_differences_are_told_by_both_before_the_first_step(told):
+    first, second, root = told
+    assert [code for code, _ in first[:5]] == [1, 1, 1, 1, 1]
+    assert [code for code, _ in second[:5]] == [2, 2, 1, 1, 1]
     assert "process 1 of 0..1: its arguments are wrong; it has printed in what" in first[0][1]
     assert "Unrecognized options: --wrong" in second[0][1]
     assert "process 1 of 0..1: unknown model 'linears'" in first[1][1]
-    for told in (first, second):
-        assert "the processes of this training differ in data.fingerprint.train" in told[2][1]
-        assert "process 1 of 0..1 sees another directory at unshared than the first process" in told[3][1]
-        assert "batch size 7 does not divide over 2 devices" in told[4][1]
-    assert not list(tmp_path.rglob("checkpoints"))
+    for process in (first, second):
+        assert "the processes of this training differ in data.fingerprint.train" in process[2][1]
+        assert "process 1 of 0..1 sees another directory at unshared than the first process" in process[3][1]
+        assert "batch size 7 does not divide over 2 devices" in process[4][1]
+    assert {path.parent.parent.name for path in root.rglob("checkpoints")} == {"seeds"}
+
+
+def test_two_processes_train_several_seeds_in_turn(told):
+    first, second, root = told
+    assert (first[5][0], second[5][0]) == (0, 0), first[5][1]
+    assert [len(read_history(root / "seeds" / name)) for name in ("seed0", "seed1")] == [1, 1]
+    assert "accuracy_sd" in json.loads((root / "seeds" / "summary.json").read_text())
