@@ -125,13 +125,13 @@ def wait_for(condition, processes, seconds=120):
 
 
 def experiment(root, kind):
-    """Returns an experiment with batch norm; that of photos, decoded on demand, has dropout and augmentation, too."""
+    """Returns an experiment with batch norm and dropout; that of photos, decoded on demand, has augmentation, too."""
     choice, training = cnnlab.Choice, {"batch_size": 24, "epochs": 2}
     if kind == "segmentation":
-        parts = {"model": choice("unet", width=4, depth=1), "data": choice("pairs", path=str(root / "pairs"))}
+        parts = {"model": choice("encoder_decoder", features=4), "data": choice("pairs", path=str(root / "pairs"))}
     else:
         training["augmentation"] = Augmentation(shift=0.1)
-        model = choice("convnet", stages=((4,), (6,)), dropout=0.5)
+        model = choice("convnet", stages=((4,),), dropout=0.5)
         parts = {"model": model, "data": choice("folder", path=str(root / "photos"), memory_megabytes=0)}
     return cnnlab.Experiment(task=choice(kind), training=Training(**training), **parts)
 
