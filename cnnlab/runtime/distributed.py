@@ -249,8 +249,8 @@ def _give_up(address: str | None, number: int | None, seconds: int) -> None:
     else:
         what = f"no coordinator (the first process) answered at {address or 'the address that the job names'}"
     print(
-        f"cnnlab: {what} within {seconds} seconds; start all processes, check {ADDRESS} and {PROCESSES}, or wait longer "
-        f"with {START}",
+        f"cnnlab: {what} within {seconds} seconds; start all processes, check {ADDRESS} and {PROCESSES}, or let them "
+        f"wait longer by {START}",
         file=sys.stderr,
         flush=True,
     )

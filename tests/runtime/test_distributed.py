@@ -62,7 +62,7 @@ def test_a_coordinator_that_does_not_answer_ends_the_process_with_one_line():
     with socket.socket() as silent:  # bound, but nobody listens
         silent.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        done = run(code, JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2", JAX_PROCESS_ID="1", CNNLAB_START_SECONDS="1")
+        done = run(code, **{ADDRESS: address, COUNT: "2", NUMBER: "1", SECONDS: "1"})
     assert done.returncode == 1
     assert done.stderr.startswith(f"cnnlab: no coordinator (the first process) answered at {address} within 1 seconds")
     assert len(done.stderr.splitlines()) == 1

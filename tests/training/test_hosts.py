@@ -204,8 +204,9 @@ def told(folder, tmp_path_factory):
     photos = [folder / "photos", root / "others"]
     shutil.copytree(*photos)
     (photos[1] / "a" / "0.png").write_bytes((photos[0] / "b" / "1.png").read_bytes())
-    linear, seeds = ["--model.name", "linear", "--data.path"], ["--training.seeds", "2", "--run-dir", str(root / "seeds")]
+    linear = ["--model.name", "linear", "--data.path"]
     small = [f"--data.{name}" for name in ("size=16", "train=16", "validation=8", "test=8")]
+    short = ["--training.batch-size=8", "--training.epochs=1", "--training.seeds=2", f"--run-dir={root / 'seeds'}"]
     commands = [
         [
             [*linear, str(photos[0]), *(["--wrong"] if number else [])],
@@ -213,7 +214,7 @@ def told(folder, tmp_path_factory):
             [*linear, str(photos[number]), "--run-dir", str(root / "differing")],
             [*linear, str(photos[0]), "--run-dir", "unshared"],
             [*linear, str(photos[0]), "--run-dir", str(root / "seven"), "--training.batch-size", "7"],
-            ["shapes-classification", *linear[:2], *small, "--training.batch-size=8", "--training.epochs=1", *seeds],
+            ["shapes-classification", *linear[:2], *small, *short],
         ]
         for number in range(2)
     ]
