@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from cnnlab.runtime import distributed
@@ -82,6 +83,14 @@ def test_an_error_of_another_process_is_raised_in_this_one_too(monkeypatch):
     for own in (OSError("mine"), SystemExit(2)):
         with pytest.raises(type(own)), distributed.failing_together():
             raise own
+
+
+def test_a_silent_process_that_exits_says_why(monkeypatch, capsys):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with pytest.raises(SystemExit), distributed._only_first_speaks():
+        print("no such option", file=sys.stderr)
+        raise SystemExit(2)
+    assert capsys.readouterr().err == "no such option\n"
 
 
 def test_the_first_difference_is_the_cause_and_not_what_follows_from_it():
