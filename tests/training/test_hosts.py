@@ -26,8 +26,10 @@ import jax
 from cnnlab.__main__ import main
 from cnnlab.commands import train
 from cnnlab.data.streaming import ImageFiles
+from cnnlab.runtime import distributed
 from cnnlab.training import loop
 
+distributed.SILENT_SECONDS = 10
 root, *arguments = sys.argv[1:]
 sys.argv[1:], decoded, epochs = ["train", *arguments], [], []
 read, compile_steps, finish_epoch, own = ImageFiles._read, loop.compile_steps, loop.finish_epoch, train._train
