@@ -26,10 +26,8 @@ def run(arguments: Sequence[str]) -> None:
     If several processes train together, the first one alone does what follows the training.
     """
     with distributed.together(is_distributed(arguments)):
-        try:
-            experiment, launch = parse_experiment(arguments)
-        except ValueError as error:
-            raise Misuse(str(error)) from error
+        with distributed.failing_together():
+            experiment, launch = _parse(arguments)
         if experiment.training.seeds > 1:
             trained = _train_seeds(experiment, launch)
         else:
@@ -40,6 +38,13 @@ def run(arguments: Sequence[str]) -> None:
         _report_seeds(experiment, launch, trained)
     else:
         _report(plan, trained, launch)
+
+
+def _parse(arguments: Sequence[str]) -> tuple[Experiment, Launch]:
+    try:
+        return parse_experiment(arguments)
+    except ValueError as error:
+        raise Misuse(str(error)) from error
 
 
 def _train(experiment: Experiment, launch: Launch) -> tuple["Plan", "Trained"]:

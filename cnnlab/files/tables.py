@@ -91,11 +91,20 @@ def arrow_table(columns: Columns) -> "pyarrow.Table":
         listed = [value.item() if isinstance(value, np.generic) else value for value in values]
         listed = [with_addresses(value) if isinstance(value, str) else value for value in listed]
         try:
-            return arrow.array(listed)
+            array = arrow.array(listed)
+            return array.cast(_as_in_parquet(array.type))
         except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError):
             return arrow.array([None if value is None else json.dumps(value) for value in listed])
 
     return arrow.table({str(name): column(values) for name, values in columns.items()})
+
+
+def _as_in_parquet(kind: Any) -> Any:
+    """Names the entries of lists as Parquet does, so that a table is the same after it was written and read."""
+    arrow = require_pyarrow()
+    if not arrow.types.is_list(kind):
+        return kind
+    return arrow.list_(arrow.field("element", _as_in_parquet(kind.value_type)))
 
 
 def write_parquet(path: Path, table: "pyarrow.Table") -> None:

@@ -64,11 +64,20 @@ def records_of(answers: Sequence[Answer], *, renumber: bool) -> list[Record]:
 
 
 def merged_table(parts: Sequence[Finished], *, renumber: bool) -> Any:
-    """Returns the Arrow table of all parts in the order of the files, as `merged_records` returns their records."""
+    """Returns the Arrow table of all parts in the order of the files, as `merged_records` returns their records.
+
+    Whole numbers become decimal ones, and an empty column gets a type, if those of another part need it.
+
+    Raises:
+      ValueError: the values of a column have no common type.
+    """
     import numpy as np
     import pyarrow
 
-    table = pyarrow.concat_tables([part.table for part in parts], promote_options="permissive").sort_by("place")
+    try:
+        table = pyarrow.concat_tables([part.table for part in parts], promote_options="permissive").sort_by("place")
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+        raise ValueError(f"the columns of the parts do not fit ({error}); predict with --format json") from error
     gone = sorted(answer.place for part in parts for answer in part.answers) if renumber else []
     if gone and "image_id" in table.column_names:
         places, numbers = (table[name].to_numpy() for name in ("place", "image_id"))

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cnnlab.files.atomic import lock, replacing
 from cnnlab.files.tables import arrow_table, read_parquet, write_parquet
 from cnnlab.predictions.records import columns_of
@@ -199,7 +201,7 @@ def write_part(folder: Path, header: Header, answers: Iterable[Answer], task: Ta
     columns = columns_of([record for answer in ordered for record in answer.records], task)
     places = [answer.place for answer in ordered for _ in answer.records]
     left_out = [answer for answer in ordered if answer.left_out is not None]
-    table = arrow_table(columns | {"place": places})
+    table = arrow_table(columns | {"place": np.array(places, np.int64)})
     text = json.dumps(_plain(header) | {"left_out": left_out, "rows": len(places)})
     write_parquet(path, table.replace_schema_metadata({_HEADER: text.encode()}))
     return path
@@ -259,14 +261,15 @@ def check_alike(header: Header, other: Header, path: Path) -> None:
     if header.part.count != other.part.count:
         both = sorted((header.part, other.part), key=lambda part: part.count)
         raise ValueError(
-            f"{path.parent} holds {both[0]} and {both[1]}, which overlap; remove the parts of one of the two divisions"
+            f"{both[0]} and {both[1]} overlap (found {path}); remove the parts of one of the two divisions"
         )
 
 
 def check_neighbours(folder: Path, header: Header) -> None:
-    """Raises `ValueError` if a finished part of the folder belongs to another prediction or division."""
-    for path in finished(folder):
-        if path.stem != header.part.name:
+    """Raises `ValueError` if another part of the folder, begun or finished, is of another prediction or division."""
+    begun = [path / f"answers{_LINES}" for path in sorted(folder.glob("*-of-*.begun"))]
+    for path in finished(folder) + begun:
+        if header.part.name not in (path.stem, path.parent.stem):
             with contextlib.suppress(_Cut):
                 check_alike(_read_header(path), header, path)
 

@@ -2,6 +2,7 @@
 
 JAX's own runtime connects them. The environment says who takes part: the variables of SLURM, Open MPI or Kubernetes, or
 `JAX_COORDINATOR_ADDRESS` (`host:port` of the first process), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
+`CNNLAB_START_SECONDS` is the time within which all processes must come, by default 60.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ import jax
 import numpy as np
 
 ADDRESS, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
-START_SECONDS = 60  # within which all processes must come
+START = "CNNLAB_START_SECONDS"
+START_SECONDS = 60  # within which all processes must come, by default
 SILENT_SECONDS = 30  # after which a process without a sign of life counts as dead
 GRACE_SECONDS = 3  # for which the first process outlives an error, because JAX kills the others when it ends
 _STEP = 4096  # bytes
@@ -96,7 +98,7 @@ def gathered(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def failing_together() -> Iterator[None]:
-    """Raises an error in every process if one of them raises `ValueError` or `OSError` in the block.
+    """Raises an error in every process if one raises `ValueError`, `OSError` or `SystemExit` in the block.
 
     Every process must enter the block, which must contain no computation of all processes.
     """
@@ -104,8 +106,12 @@ def failing_together() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        own = error
-    texts = gathered("" if own is None else f"{own} ")
+        own, text = error, f"{error} "
+    except SystemExit as error:
+        if not error.code:
+            raise
+        own, text = error, "its arguments are wrong; it has printed in what"
+    texts = gathered("" if own is None else text)
     if own is not None:
         raise own
     for number, text in enumerate(texts):
@@ -137,8 +143,11 @@ def process(number: int | None = None) -> str:
 
 
 def _connect() -> None:
-    """Connects this process to the others, or ends it with a message after `START_SECONDS`."""
+    """Connects this process to the others, or ends it with a message if some do not come."""
     address, number = os.environ.get(ADDRESS), _whole_number(PROCESS)
+    seconds = START_SECONDS if (asked := _whole_number(START)) is None else asked
+    if seconds == 0:
+        raise ValueError(f"{START} must be 1 or more, found 0")
     if address is not None and not address.rpartition(":")[2].isdigit():
         raise ValueError(f"{ADDRESS} must be host:port, such as 10.0.0.1:1234, found {address!r}")
     processes = _whole_number(PROCESSES)
@@ -147,7 +156,7 @@ def _connect() -> None:
     if address is not None and number == 0:
         _check_free(int(address.rpartition(":")[2]))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    timer = threading.Timer(START_SECONDS, _give_up, [address, number])
+    timer = threading.Timer(seconds, _give_up, [address, number, seconds])
     timer.daemon = True
     timer.start()
     try:
@@ -155,7 +164,7 @@ def _connect() -> None:
             num_processes=processes,
             process_id=number,
             coordinator_bind_address=address if _is_loopback(address) else None,
-            initialization_timeout=2 * START_SECONDS,  # JAX's own end of waiting prints a stack trace
+            initialization_timeout=2 * seconds + SILENT_SECONDS,  # JAX's own end of waiting prints a stack trace
             heartbeat_timeout_seconds=SILENT_SECONDS,
             shutdown_timeout_seconds=SILENT_SECONDS,
         )
@@ -231,7 +240,7 @@ def _explained(error: Exception, address: str | None) -> str:
     return f"the processes could not be connected: {_reason(error)}"
 
 
-def _give_up(address: str | None, number: int | None) -> None:
+def _give_up(address: str | None, number: int | None, seconds: int) -> None:
     """Ends the process with a message; JAX waits in C++, where no exception reaches it."""
     if number == 0:
         what = "some of the other processes did not come"
@@ -240,7 +249,8 @@ def _give_up(address: str | None, number: int | None) -> None:
     else:
         what = f"no coordinator (the first process) answered at {address or 'the address that the job names'}"
     print(
-        f"cnnlab: {what} within {START_SECONDS} seconds; start all processes, and check {ADDRESS} and {PROCESSES}",
+        f"cnnlab: {what} within {seconds} seconds; start all processes, check {ADDRESS} and {PROCESSES}, or let them "
+        f"wait longer by {START}",
         file=sys.stderr,
         flush=True,
     )
@@ -249,15 +259,15 @@ def _give_up(address: str | None, number: int | None) -> None:
 
 @contextlib.contextmanager
 def _only_first_speaks() -> Iterator[None]:
-    """Silences Python's output and warnings in all processes but the first.
+    """Silences Python's output and warnings in all processes but the first, unless one exits with a message.
 
     Gloo's lines go to standard error in all of them: it writes to standard output, where only results belong.
     """
+    stderr, unsaid = sys.stderr, io.StringIO()
     with contextlib.ExitStack() as stack:
         if jax.process_index() > 0:
-            nowhere = io.StringIO()
-            stack.enter_context(contextlib.redirect_stderr(nowhere))
-            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(unsaid))
+            stack.enter_context(contextlib.redirect_stdout(unsaid))
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
         sys.stdout.flush()
@@ -265,6 +275,9 @@ def _only_first_speaks() -> Iterator[None]:
         os.dup2(2, 1)
         try:
             yield
+        except SystemExit:
+            stderr.write(unsaid.getvalue())
+            raise
         finally:
             sys.stdout.flush()
             os.dup2(kept, 1)

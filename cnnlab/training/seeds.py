@@ -16,7 +16,7 @@ import numpy as np
 
 from cnnlab.console import LoggingConsole, console
 from cnnlab.files.remote import origin_of
-from cnnlab.runtime import compile_cache
+from cnnlab.runtime import compile_cache, distributed
 from cnnlab.runtime.devices import data_mesh
 from cnnlab.trained import Trained
 from cnnlab.training import checkpoint, progress
@@ -62,13 +62,17 @@ def train_seeds(
       The network of the best step for each seed.
 
     Raises:
-      ValueError: as in `train`; or `together` is true and the runs are at different steps or have `patience`.
+      ValueError: as in `train`; or `together` is true and the runs are at different steps or have `patience`, or
+        several processes train.
     """
     number = experiment.training.seeds if seeds is None else seeds
     if number < 1:
         raise ValueError(f"seeds must be 1 or more, found {number}")
+    if together and jax.process_count() > 1:
+        raise ValueError("several processes train one seed after the other; leave together out")
     single = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, seeds=1))
-    first = make_plan(single, **own)  # loads the data once for all seeds
+    with distributed.failing_together():
+        first = make_plan(single, **own)  # loads the data once for all seeds
     plans = [
         dataclasses.replace(first, experiment=dataclasses.replace(first.experiment, seed=experiment.seed + n))
         for n in range(number)

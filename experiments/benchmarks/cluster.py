@@ -1,11 +1,11 @@
 """What `cnnlab predict --engine ray` costs beside the prediction itself: photos that take 20 ms each, by sleeping.
 
-    pip install ".[ray]" && python experiments/benchmarks/cluster.py [--json] [--photos 2000] [--workers 2] [--record]
+    pip install ".[ray]" && python experiments/benchmarks/cluster.py [--json] [--photos 2000 10000] [--record]
 
-Workers take the parts of a prediction as in the command, and write the same files, but the network is a pause. The peer
-is a pool of as many processes of Python's own, which take the same parts; both are timed from their first photo to
-their last file, in turns. `pauses` is the time of the pauses alone, and `whole call` also holds the start of Ray and of
-its workers.
+Workers take the parts of a prediction as in the command, and write the same files, but the network is a pause. `pauses`
+is the time of the pauses alone. The overhead is the time above it in percent, twice: from the first photo to the last
+file, and for the whole call, which also starts Ray and its workers. The peer is a pool of as many processes of Python's
+own, already started, which take the same parts; both run in turns.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from cnnlab.tasks import Classification
 
 def main(
     json_only: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    photos: int = 2000,
+    photos: tuple[int, ...] = (2_000, 10_000),
     pause: float = 0.02,
     workers: int = 2,
     rounds: int = 3,
@@ -43,12 +43,22 @@ def main(
 
     Args:
         json_only: print one JSON object.
-        photos: number of photos.
+        photos: numbers of photos, each a row.
         pause: seconds that a photo takes.
         workers: number of workers.
         rounds: turns of each.
         recording: whether the results are stored.
     """
+    rows = [_row(number, pause, workers, rounds) for number in photos]
+    report = print_rows(rows, as_json=json_only, title="cluster", recording=recording)
+    for fields in () if json_only else rows:
+        without, whole = fields["overhead (%)"], fields["overhead of the whole call (%)"]
+        print(f"{fields['images']:,} photos: overhead {without:.1f} %, with the start of Ray {whole:.1f} %")
+    return report
+
+
+def _row(photos: int, pause: float, workers: int, rounds: int) -> dict:
+    """Measures the engine and the pool for so many photos."""
     count = number_of_parts(photos, 0, workers)
     parts, times = [Part(number, count) for number in range(1, count + 1)], {"cnnlab": [], "pool": [], "whole call": []}
     for _ in range(rounds):
@@ -71,14 +81,13 @@ def main(
             list(pool.map(functools.partial(_predict, folder, photos, pause), parts))
             times["pool"].append(time.time() - begun)
     medians = {name: 1000 * statistics.median(values) for name, values in times.items()}
+    pauses = 1000 * photos * pause / workers
     title = f"{photos:,} photos of {1000 * pause:g} ms, {workers} workers, {count} parts"
-    medians |= {"pauses": 1000 * photos * pause / workers}
-    return print_rows(
-        [row(title, medians, images=photos, own=(*OWN, "pauses", "whole call"))],
-        as_json=json_only,
-        title="cluster",
-        recording=recording,
-    )
+    own = (*OWN, "pauses", "whole call")
+    return row(title, medians | {"pauses": pauses}, images=photos, own=own) | {
+        "overhead (%)": round(100 * (medians["cnnlab"] / pauses - 1), 1),
+        "overhead of the whole call (%)": round(100 * (medians["whole call"] / pauses - 1), 1),
+    }
 
 
 @contextlib.contextmanager

@@ -1,6 +1,10 @@
 """`cnnlab predict --part K/N` and `--merge` on a small run of drawn shapes: the files of one process, bit for bit."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +100,24 @@ def test_an_unfinished_part_continues_where_it_was_stopped(run, monkeypatch):
     assert Path("out/predictions.json").read_bytes() == Path("one/predictions.json").read_bytes()
 
 
+def test_a_killed_part_loses_and_repeats_nothing(run):
+    options = [str(run), "photos", "--mc", "200", "--output"]
+    process = subprocess.Popen([sys.executable, "-m", "cnnlab", "predict", *options, "out", "--part", "1/1"])
+    journal, end = Path("out/parts/00001-of-00001.begun/answers.jsonl"), time.monotonic() + 60
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 2) and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    before = journal.read_text().splitlines()[1:-1]
+    predict(*options, "out", "--part", "1/1")
+    answered = Path("out/parts/00001-of-00001.jsonl").read_text().splitlines()[1:-1]
+    assert answered[: len(before)] == before
+    assert [json.loads(line)[0] for line in answered] == list(range(FILES))
+    assert main(["predict", "--merge", "out"]) == 0
+    predict(*options, "one")
+    assert Path("out/predictions.json").read_bytes() == Path("one/predictions.json").read_bytes()
+
+
 def test_a_manifest_takes_the_place_of_paths(run, capsys):
     Path("list.txt").write_text("photos/03.png\n\nphotos/01.png\n")
     predict(run, "--manifest", "list.txt")
@@ -146,10 +168,23 @@ def test_parts_of_different_predictions_are_not_mixed(run, capsys):
     for options, words in [
         (["photos", "--part", "2/2", "--mc", "2"], "its mc is null, here it is 2"),
         (["photos/01.png", "--part", "2/2"], "its files is 70, here it is 1"),
-        (["photos", "--part", "2/3"], "part 1 of 2 and part 2 of 3, which overlap"),
+        (["photos", "--part", "2/3"], "part 1 of 2 and part 2 of 3 overlap"),
     ]:
         assert main(["predict", str(run), *options, "--output", "out"]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_an_unfinished_part_of_another_division_is_noticed_at_the_start(run, capsys):
+    predict(run, "photos", "--part", "1/2", "--output", "out")
+    file = Path("out/parts/00001-of-00002.jsonl")
+    begun = Path("out/parts/00001-of-00002.begun/answers.jsonl")
+    begun.parent.mkdir()
+    begun.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))  # as before its last answers
+    file.unlink()
+    assert main(["predict", str(run), "photos", "--part", "2/3", "--output", "out"]) == 1
+    assert f"part 1 of 2 and part 2 of 3 overlap (found {begun})" in capsys.readouterr().err
+    assert [path.name for path in Path("out/parts").iterdir()] == ["00001-of-00002.begun"]
+    predict(run, "photos", "--part", "2/2", "--output", "out")
 
 
 def test_parts_before_and_after_a_new_calibration_are_not_mixed(run, monkeypatch, capsys):

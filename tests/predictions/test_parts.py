@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnlab.predictions.merging import records_of
-from cnnlab.predictions.parts import Answer, Part, parse_part
+from cnnlab.files.tables import write_parquet, write_table
+from cnnlab.predictions.merging import merged_table, records_of
+from cnnlab.predictions.parts import Answer, Header, Part, parse_part, read_part, write_part
+from cnnlab.tasks.task import Task
 
 
 @given(st.integers(0, 3000), st.integers(1, 40), st.sampled_from([1, 64]))
@@ -33,3 +35,48 @@ def test_a_photo_that_was_left_out_has_no_number():
 def test_a_part_out_of_range_is_refused(text):
     with pytest.raises(ValueError, match="--part must be"):
         parse_part(text)
+
+
+class Plain(Task):
+    """Stands for a task whose records are their own columns."""
+
+    def line(self, record):
+        return record
+
+
+def merged(folder, *values):
+    """Writes a part in Parquet for each list of values of one column, and merges them."""
+    work = {"format": "parquet", "files": sum(map(len, values))}
+    places, parts = itertools.count(), []
+    for number, column in enumerate(values, 1):
+        answers = [Answer(next(places), [{"x": value}]) for value in column]
+        header = Header(Part(number, len(values)), work, [answer.place for answer in answers], [])
+        parts.append(read_part(write_part(folder, header, answers, Plain())))
+    return merged_table(parts, renumber=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([[None, None], [0.5, 1.5]], "double"),
+        ([[1, 2], [0.5]], "double"),
+        ([[[], []], [["a"]]], "list<element: string>"),
+        ([[[[1, 2]]], [[]], [[[0.5]]]], "list<element: list<element: double>>"),
+        ([[], [True]], "bool"),
+    ],
+)
+def test_merged_columns_are_those_of_one_table_bit_for_bit(tmp_path, values, kind):
+    pytest.importorskip("pyarrow")
+    every = [value for column in values for value in column]
+    table = merged(tmp_path, *values)
+    assert str(table.schema.field("x").type) == kind
+    assert table["x"].to_pylist() == every
+    write_parquet(tmp_path / "merged.parquet", table)
+    write_table(tmp_path / "one.parquet", {"x": every})
+    assert (tmp_path / "merged.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+
+
+def test_columns_without_a_common_type_are_named(tmp_path):
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=r"do not fit .*Field x has incompatible types: string vs int64"):
+        merged(tmp_path, ["a"], [1])

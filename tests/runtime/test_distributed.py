@@ -1,16 +1,19 @@
 """How processes are connected: what the environment must say, and errors in one line."""
 
+import argparse
 import os
 import socket
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from cnnlab.runtime import distributed
 from cnnlab.training.agreement import first_difference
 
 ADDRESS, COUNT, NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+SECONDS = "CNNLAB_START_SECONDS"
 
 
 @pytest.fixture
@@ -27,6 +30,8 @@ def without_cluster(monkeypatch):
         ({ADDRESS: "10.0.0.1"}, "JAX_COORDINATOR_ADDRESS must be host:port"),
         ({ADDRESS: "10.0.0.1:1234", COUNT: "two"}, "JAX_NUM_PROCESSES must be a whole number, found 'two'"),
         ({ADDRESS: "10.0.0.1:1234", COUNT: "2", NUMBER: "2"}, r"JAX_PROCESS_ID must lie in 0\.\.1"),
+        ({ADDRESS: "10.0.0.1:1234", SECONDS: "0"}, "CNNLAB_START_SECONDS must be 1 or more, found 0"),
+        ({ADDRESS: "10.0.0.1:1234", SECONDS: "1.5"}, "CNNLAB_START_SECONDS must be a whole number, found '1.5'"),
     ],
 )
 def test_wrong_variables_are_named(without_cluster, environment, message):
@@ -55,16 +60,11 @@ def run(code, **environment):
 
 
 def test_a_coordinator_that_does_not_answer_ends_the_process_with_one_line():
-    code = """
-from cnnlab.runtime import distributed
-distributed.START_SECONDS = 1
-with distributed.together(True):
-    pass
-"""
+    code = "from cnnlab.runtime.distributed import together\nwith together(True): pass"
     with socket.socket() as silent:  # bound, but nobody listens
         silent.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        done = run(code, JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2", JAX_PROCESS_ID="1")
+        done = run(code, **{ADDRESS: address, COUNT: "2", NUMBER: "1", SECONDS: "1"})
     assert done.returncode == 1
     assert done.stderr.startswith(f"cnnlab: no coordinator (the first process) answered at {address} within 1 seconds")
     assert len(done.stderr.splitlines()) == 1
@@ -81,8 +81,16 @@ def test_an_error_of_another_process_is_raised_in_this_one_too(monkeypatch):
     monkeypatch.setattr(distributed, "gathered", lambda text: [text, "no such folder: photos "])
     with pytest.raises(ValueError, match=r"process 1 of .*: no such folder: photos$"), distributed.failing_together():
         pass
-    with pytest.raises(OSError, match="mine"), distributed.failing_together():
-        raise OSError("mine")
+    for own in (OSError("mine"), SystemExit(2)):
+        with pytest.raises(type(own)), distributed.failing_together():
+            raise own
+
+
+def test_a_silent_process_that_exits_says_why(monkeypatch, capsys):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with pytest.raises(SystemExit), distributed._only_first_speaks():
+        argparse.ArgumentParser().parse_args(["--wrong"])
+    assert "unrecognized arguments: --wrong" in capsys.readouterr().err
 
 
 def test_the_first_difference_is_the_cause_and_not_what_follows_from_it():

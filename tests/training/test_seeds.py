@@ -63,3 +63,9 @@ def test_several_seeds_in_a_single_run_are_refused(small, tmp_path):
         cnnlab.train(over(small, seeds=2), tmp_path / "run", quiet=True)
     with pytest.raises(ValueError, match="patience and callbacks stop each seed"):
         cnnlab.train_seeds(over(small, patience=1), tmp_path, seeds=2, together=True, quiet=True)
+
+
+def test_several_processes_do_not_train_seeds_together(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="several processes train one seed after the other"):
+        cnnlab.train_seeds(small, tmp_path, seeds=2, together=True, quiet=True)
