@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnnlab.commands.common import Misuse
-from cnnlab.files import remote
+from cnnlab.files import addresses, cache, copying
 from cnnlab.quoting import counted
 from cnnlab.training.elsewhere import publish_results, run_here
 
@@ -58,18 +58,18 @@ def _translated(command: str, arguments: Sequence[str]) -> tuple[list[str], list
         of = name or option
         option = "" if of in (*_WRITTEN, _RUN_DIR) and value else of  # what follows its one value is no value of it
         keeps = of in _OWN_READER or (command == "train" and of.startswith("--data."))
-        if keeps or "://" not in value or not remote.is_address(value):
+        if keeps or "://" not in value or not addresses.is_address(value):
             out.append(argument)
         else:
-            places.append(remote.address(value))
+            places.append(cache.address(value))
             out.append(f"{name}{equals}{_copy(places[-1], of)}")
     return out, places
 
 
 def _copy(address: str, option: str) -> str:
     if option == _RUN_DIR:
-        return str(remote.begin(address)[0])
-    return str(remote.fetch(address, changes=True, shared=True) if option in _WRITTEN else run_here(address))
+        return str(cache.begin(address)[0])
+    return str(copying.fetch(address, changes=True, shared=True) if option in _WRITTEN else run_here(address))
 
 
 def _publish(places: Sequence[str]) -> None:
@@ -88,5 +88,5 @@ class _Addressed:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        self._stream.write(remote.with_addresses(text))
+        self._stream.write(cache.with_addresses(text))
         return len(text)

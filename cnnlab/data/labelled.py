@@ -26,7 +26,7 @@ from cnnlab.data.streaming import ImageFiles
 from cnnlab.data.targets import Listing
 from cnnlab.data.windows import tiled_places, windows
 from cnnlab.errors import unknown
-from cnnlab.files.remote import local
+from cnnlab.files.copying import local
 from cnnlab.files.strict_json import shown
 
 Options = Mapping[str, Any]

@@ -105,6 +105,14 @@ def objects(store: Store) -> dict[str, Object]:
     return out
 
 
+def look(store: Store, name: str) -> Object:
+    """Asks for the size and the mark of an object; raises as `download` does."""
+    info = _tried(_named(store, name), "looking at it", lambda: store.system.info(_path(store, name)))
+    if info["type"] != "file":
+        raise ValueError(f"{_named(store, name)} is a folder; name the objects in it")
+    return Object(_size(info), _mark(info))
+
+
 def download(store: Store, name: str, file: Path, size: int) -> None:
     """Reads an object into a file.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cnnlab.files.atomic import replacing, write_text
-from cnnlab.files.remote import with_addresses
+from cnnlab.files.cache import with_addresses
 from cnnlab.quoting import for_csv
 
 if TYPE_CHECKING:

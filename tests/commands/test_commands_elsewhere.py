@@ -7,7 +7,7 @@ import pytest
 
 from cnnlab import cli
 from cnnlab.commands import COMMANDS
-from cnnlab.files import remote, store
+from cnnlab.files import cache, copying, publishing, store
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_store_without_its_package_is_told_with_the_command_that_installs_it(c
 def test_the_data_of_a_training_keeps_its_address_and_its_run_is_not_copied_yet(system, seen):
     assert cli.main(["train", "--data.path", "memory://bucket/photos", "--run-dir=memory://bucket/run"]) == 0
     assert seen[0][:2] == ["--data.path", "memory://bucket/photos"]
-    folder = remote.here("memory://bucket/run")
+    folder = cache.here("memory://bucket/run")
     assert seen[0][2] == f"--run-dir={folder}"
     assert not folder.exists()
 
@@ -100,8 +100,8 @@ def test_help_copies_nothing(system, tmp_path, capsys):
 
 def test_a_command_that_fails_publishes_what_it_wrote_before(system, monkeypatch, capsys):
     def write_and_fail(arguments):
-        (remote.here("memory://bucket/out")).mkdir(parents=True)
-        (remote.here("memory://bucket/out") / "first.json").write_text("{}")
+        (cache.here("memory://bucket/out")).mkdir(parents=True)
+        (cache.here("memory://bucket/out") / "first.json").write_text("{}")
         raise ValueError("the second file is damaged")
 
     monkeypatch.setattr(COMMANDS["predict"], "run", write_and_fail)
@@ -114,7 +114,7 @@ def test_the_error_of_a_command_is_told_even_if_nothing_can_be_published(system,
         raise ValueError("the second file is damaged")
 
     monkeypatch.setattr(COMMANDS["predict"], "run", fail)
-    monkeypatch.setattr(remote, "publish", lambda *_: (_ for _ in ()).throw(OSError("cut")))
+    monkeypatch.setattr(publishing, "publish", lambda *_: (_ for _ in ()).throw(OSError("cut")))
     assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == 1
     assert capsys.readouterr().err == "cnnlab: not published: cut\ncnnlab: the second file is damaged\n"
 
@@ -143,4 +143,4 @@ def test_parts_of_machines_with_copies_of_their_own_are_merged(system, monkeypat
 def fetch_table(system):
     from cnnlab.files.tables import read_parquet
 
-    return read_parquet(remote.fetch("memory://bucket/out") / "predictions.parquet")["file"].to_pylist()
+    return read_parquet(copying.fetch("memory://bucket/out") / "predictions.parquet")["file"].to_pylist()
