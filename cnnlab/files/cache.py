@@ -40,9 +40,7 @@ Record = dict[str, Any]
 
 def root() -> Path:
     """Returns the folder of all copies."""
-    own = os.environ.get("CNNLAB_CACHE")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(own).expanduser().absolute() if own else user.absolute() / "cnnlab" / "remote"
+    return _root(os.environ.get("CNNLAB_CACHE"), os.environ.get("XDG_CACHE_HOME"), os.getcwd())
 
 
 def folder_of(address: str) -> Path:
@@ -103,7 +101,7 @@ def with_addresses(text: str) -> str:
 
 
 def named(value: Any) -> Any:
-    """Returns a value of JSON types with addresses in place of the paths of copies, in all its texts.
+    """Returns a value of JSON types with addresses in place of the paths of copies, whatever letters these have.
 
     >>> named({"file": "a.png", "boxes": [1, 2]})
     {'file': 'a.png', 'boxes': [1, 2]}
@@ -111,7 +109,7 @@ def named(value: Any) -> Any:
     if isinstance(value, str):
         return with_addresses(value)
     if isinstance(value, dict):
-        return {named(key): named(each) for key, each in value.items()}
+        return {key: named(each) for key, each in value.items()}
     return [named(each) for each in value] if isinstance(value, list | tuple) else value
 
 
@@ -182,6 +180,13 @@ def is_hidden(name: str) -> bool:
     (True, False)
     """
     return any(part.startswith(".") for part in name.split("/"))
+
+
+@functools.lru_cache(maxsize=8)
+def _root(own: str | None, user: str | None, current: str) -> Path:
+    if own:
+        return Path(current, Path(own).expanduser())
+    return Path(current, user or Path.home() / ".cache", "cnnlab", "remote")
 
 
 @functools.cache

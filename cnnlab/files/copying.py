@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from cnnlab.files.addresses import is_address, last_part
@@ -88,15 +88,14 @@ def fetch(
     return target
 
 
-def fetch_some(place: str, names: Sequence[str], known: Mapping[str, Object] | None = None) -> Path:
+def fetch_some(place: str, wanted: Mapping[str, Object | None]) -> Path:
     """Copies some objects of a folder elsewhere, without listing the folder, and returns the path of its copy.
 
     The other files of the copy stay as they are, so that several processes may each copy a part.
 
     Args:
       place: the address of the folder.
-      names: names of the objects in it.
-      known: what a listing said of them; by default each is asked for.
+      wanted: what a listing said of the objects, by their names in the folder; each None is asked for.
 
     Raises:
       ValueError: there is no such object, or reading it is not permitted.
@@ -104,19 +103,17 @@ def fetch_some(place: str, names: Sequence[str], known: Mapping[str, Object] | N
     """
     with held(folder := folder_of(place)):
         record, target, store = read_record(folder), folder / last_part(place), connect(place)
-        if known is None:
-            label = f"looking at {store.address}"
-            found = call_each(names, lambda name: look(store, name), label, shown(len(names), 0))
-            known = dict(zip(names, found, strict=True))
-        chosen = {name: known[name] for name in names}
-        _clear(target, chosen)
+        unknown = [name for name, each in wanted.items() if each is None]
+        looked = call_each(unknown, lambda name: look(store, name), f"looking at {place}", shown(len(unknown), 0))
+        found = {**wanted, **dict(zip(unknown, looked, strict=True))}
+        _clear(target, found)
         files = record["files"]
 
         def is_here(name: str, each: Object) -> bool:
             path, entry = target / name, files.get(name, [])
             return bool(each.mark) and entry[:2] == list(each) and path.is_file() and state(path) == entry[2:]
 
-        _copy(store, {name: each for name, each in chosen.items() if not is_here(name, each)}, target, record)
+        _copy(store, {name: each for name, each in found.items() if not is_here(name, each)}, target, record)
     return target
 
 

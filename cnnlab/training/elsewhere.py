@@ -12,6 +12,7 @@ from cnnlab.data.pack import PACK
 from cnnlab.files import addresses, cache, copying, publishing
 from cnnlab.files.atomic import is_held, lock
 from cnnlab.files.lease import lease
+from cnnlab.files.store import Missing, connect, objects
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 
 Publish = Callable[[], None]
@@ -36,12 +37,24 @@ def run_here(path: str | Path) -> Path:
     return copying.fetch(cache.address(path), whole_steps)
 
 
-def publish_results(address: str) -> list[str]:
+def is_run_at(address: str) -> bool:
+    """Returns whether there is a run, or a directory of seeds, at an address; only their checkpoints are listed."""
+    for folder in (CHECKPOINTS, f"seed0/{CHECKPOINTS}"):
+        with contextlib.suppress(Missing):
+            return "" not in objects(connect(f"{address}/{folder}"))
+    return False
+
+
+def publish_results(address: str, *, remove: Callable[[str], bool] = lambda name: False) -> list[str]:
     """Publishes what a command wrote into the copy of an address, and returns the names of the files.
 
     A run that this machine trains just now is left to its training, which publishes everything.
+
+    Args:
+      address: the address.
+      remove: as in `files.publishing.publish`.
     """
-    return [] if is_held(cache.here(address)) else publishing.publish(address, turn)
+    return [] if is_held(cache.here(address)) else publishing.publish(address, turn, remove=remove)
 
 
 @contextlib.contextmanager

@@ -114,7 +114,7 @@ def test_the_error_of_a_command_is_told_even_if_nothing_can_be_published(system,
         raise ValueError("the second file is damaged")
 
     monkeypatch.setattr(COMMANDS["predict"], "run", fail)
-    monkeypatch.setattr(publishing, "publish", lambda *_: (_ for _ in ()).throw(OSError("cut")))
+    monkeypatch.setattr(publishing, "publish", lambda *_, **__: (_ for _ in ()).throw(OSError("cut")))
     assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == 1
     assert capsys.readouterr().err == "cnnlab: not published: cut\ncnnlab: the second file is damaged\n"
 
@@ -144,3 +144,109 @@ def fetch_table(system):
     from cnnlab.files.tables import read_parquet
 
     return read_parquet(copying.fetch("memory://bucket/out") / "predictions.parquet")["file"].to_pylist()
+
+
+@pytest.fixture
+def reads(system, monkeypatch):
+    """Returns the list of objects below /bucket/photos that are read; there are nine of them and a text."""
+    for i in range(8):
+        system.pipe(f"/bucket/photos/{i}.png", system.cat("/bucket/photos/a.png"))
+    system.pipe("/bucket/photos/notes.txt", b"x")
+    names, method = [], type(system).get_file
+
+    def get_file(self, path, *arguments, **options):
+        if path.startswith("/bucket/photos/"):
+            names.append(path.rpartition("/")[2])
+        return method(self, path, *arguments, **options)
+
+    monkeypatch.setattr(type(system), "get_file", get_file)
+    return names
+
+
+PART = ["predict", "memory://bucket/run", "memory://bucket/photos", "--output", "memory://bucket/out", "--part"]
+
+
+def test_a_part_copies_only_its_own_photos(reads, capsys):
+    assert cli.main([*PART, "2/3"]) == 0
+    assert sorted(reads) == ["3.png", "4.png", "5.png"]
+    assert "left out 1 file that is no image: notes.txt" in capsys.readouterr().err
+
+
+def test_the_second_part_on_a_machine_leaves_the_photos_of_the_first_one(reads):
+    for number in ("1/2", "2/2", "1/2"):
+        assert cli.main([*PART, number]) == 0
+    assert sorted(reads) == [*(f"{i}.png" for i in range(8)), "a.png"]
+    assert len(list(cache.here("memory://bucket/photos").iterdir())) == 9
+
+
+def test_the_parts_of_addresses_are_the_prediction_of_one_process(system, reads):
+    for number in ("1/2", "2/2"):
+        assert cli.main([*PART, number]) == 0
+    assert cli.main(["predict", "--merge", "memory://bucket/out"]) == 0
+    assert cli.main([*PART[:3], "--output", "memory://bucket/one"]) == 0
+    assert system.cat("/bucket/out/predictions.json") == system.cat("/bucket/one/predictions.json")
+
+
+def test_an_ensemble_and_a_single_photo_are_predicted_in_parts(reads, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["predict", "memory://bucket/run", "memory://bucket/photos/2.png", "memory://bucket/photos/3.png"]
+    assert cli.main([*arguments, "--output", "out", "--part", "1/2"]) == 0
+    assert reads == ["2.png"]
+    assert cli.main([*PART, "1/2", "memory://bucket/run"]) == 2  # named twice, so it was taken for a run
+
+
+def test_a_file_without_a_suffix_is_read_to_know_whether_it_is_an_image(system, reads):
+    system.pipe("/bucket/photos/z", system.cat("/bucket/photos/a.png"))
+    system.pipe("/bucket/photos/y", b"text")
+    assert cli.main([*PART, "1/5"]) == 0
+    assert sorted(reads) == ["0.png", "1.png", "y", "z"]
+
+
+def test_results_inside_the_folder_of_photos_are_no_photos(system, reads):
+    output = ["--output", "memory://bucket/photos/out"]
+    system.pipe("/bucket/photos/out/drawing.png", system.cat("/bucket/photos/a.png"))
+    assert cli.main([*PART[:3], *output, "--part", "2/2"]) == 0
+    assert cli.main([*PART[:3], *output]) == 0
+    assert "drawing.png" not in system.cat("/bucket/photos/out/predictions.json").decode()
+
+
+def test_a_manifest_mixes_addresses_and_local_files(system, reads, run, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.png").write_bytes(system.cat("/bucket/photos/a.png"))
+    (tmp_path / "list.txt").write_text("memory://bucket/photos/5.png\nb.png\nmemory://bucket/photos/2.png\n")
+    assert cli.main(["predict", str(run), "--manifest", "list.txt", "--output", "out"]) == 0
+    names = [record["file"] for record in json.loads((tmp_path / "out/predictions.json").read_text())["predictions"]]
+    assert names == ["memory://bucket/photos/5.png", "b.png", "memory://bucket/photos/2.png"]
+    assert sorted(reads) == ["2.png", "5.png"]
+    assert cli.main(["predict", str(run), "--manifest", "list.txt", "--part", "1/3", "--output", "parts"]) == 0
+
+
+def test_a_part_of_a_manifest_copies_its_own_files_and_lists_nothing(system, reads, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("".join(f"memory://bucket/photos/{i}.png\n" for i in range(8)))
+    monkeypatch.setattr(type(system), "find", None)
+    assert cli.main(["predict", str(run), "--manifest", "list.txt", "--part", "2/4", "--output", "out"]) == 0
+    assert sorted(reads) == ["2.png", "3.png"]
+
+
+def test_a_manifest_may_be_an_address(system, reads, capsys):
+    system.pipe("/bucket/list.txt", b"memory://bucket/photos/3.png\n")
+    assert cli.main(["predict", "memory://bucket/run", "--manifest", "memory://bucket/list.txt"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert [record["file"] for record in out["predictions"]] == ["memory://bucket/photos/3.png"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("memory://bucket/photos/nil.png", "memory://bucket/photos/nil.png does not exist"),
+        ("https://host/a.png?key=1b2c", "has a query, which may be a key"),
+        ("memory://bucket/photos", "memory://bucket/photos is a folder"),
+    ],
+)
+def test_a_line_of_a_manifest_that_is_no_object_is_named(reads, run, capsys, tmp_path, line, words):
+    (tmp_path / "list.txt").write_text(line)
+    assert cli.main(["predict", str(run), "--manifest", str(tmp_path / "list.txt")]) == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert "1b2c" not in printed
