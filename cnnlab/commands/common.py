@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cnnlab.commands.forms import metavar
 from cnnlab.files.atomic import write_text
+from cnnlab.files.cache import named
 from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
 from cnnlab.metrics.names import is_for_a_closer_look
@@ -77,7 +78,7 @@ def parse(
 
 def print_json(report: dict) -> None:
     """Prints one JSON object on standard output; NaN and infinity become null."""
-    print(json.dumps(without_nan(report)))
+    print(json.dumps(named(without_nan(report))))
 
 
 def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, everything: bool = True) -> None:

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,22 @@ def copy_of(path: Path) -> Path | None:
     return next((each for each in path.absolute().parents if origin_of(each)), None)
 
 
-def with_addresses(text: str) -> str:
-    """Returns text in which the paths of copies are replaced by the addresses of their origins."""
+def with_addresses(text: str, escape: Callable[[str], str] = str) -> str:
+    """Returns text in which the paths of copies are replaced by the addresses of their origins.
+
+    Args:
+      text: the text.
+      escape: function that escaped each letter of what the text holds, and escapes those of the addresses.
+    """
+    start = escape(str(root()))
 
     def origin(match: re.Match) -> str:
         try:
-            return _parent(match[0])
+            return escape(_parent(f"{root()}/{match[1]}"))
         except LookupError:
             return match[0]
 
-    start = str(root())
-    return re.sub(f"{re.escape(start)}/[0-9a-f]{{16}}(?=/)", origin, text) if start in text else text
+    return re.sub(f"{re.escape(start)}/([0-9a-f]{{16}})(?=/)", origin, text) if start in text else text
 
 
 def named(value: Any) -> Any:

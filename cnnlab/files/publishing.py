@@ -1,6 +1,7 @@
 """Publishes what has changed in the copy of what lies elsewhere: writes it to the store, several objects at once."""
 
 import contextlib
+import html
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,8 +23,11 @@ from cnnlab.files.cache import (
 from cnnlab.files.copying import fetch
 from cnnlab.files.several import call_each, shown
 from cnnlab.files.store import connect, delete, objects, upload
+from cnnlab.quoting import for_markdown
 
-_TEXTS = (".csv", ".geojson", ".html", ".json", ".jsonl", ".md", ".txt", ".xml")
+_TEXTS: dict[str, Callable[[str], str]] = {".html": html.escape, ".md": for_markdown, ".txt": str, ".xml": html.escape}
+"""How texts for people escape what they name, by suffix; data names addresses from the beginning."""
+
 _TEXT_BYTES = 1_000_000_000  # a longer text is published as it is
 
 
@@ -60,7 +64,7 @@ def publish(
 ) -> list[str]:
     """Writes what has changed in a copy to its origin, and returns the names of the objects.
 
-    Paths of copies in text files become addresses.
+    Paths of copies in texts for people become addresses.
 
     Args:
       place: the address.
@@ -103,7 +107,7 @@ def _published(path: Path) -> Path | bytes:
     """Returns a file, or the bytes of a text in which paths of copies are replaced by their addresses."""
     if path.suffix not in _TEXTS or path.stat().st_size > _TEXT_BYTES:
         return path
-    data = path.read_bytes()
-    text = data.decode(errors="surrogateescape")
-    changed = with_addresses(text)
-    return path if changed == text else changed.encode(errors="surrogateescape")
+    text = before = path.read_bytes().decode(errors="surrogateescape")
+    for escape in (_TEXTS[path.suffix], str):
+        text = with_addresses(text, escape)
+    return path if text == before else text.encode(errors="surrogateescape")

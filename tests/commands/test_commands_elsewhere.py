@@ -1,6 +1,9 @@
 """Addresses on the command line: what a command reads, what it publishes, and what it prints."""
 
+import contextlib
 import json
+import os
+import signal
 
 import fsspec
 import pytest
@@ -250,3 +253,81 @@ def test_a_line_of_a_manifest_that_is_no_object_is_named(reads, run, capsys, tmp
     printed = capsys.readouterr().err
     assert words in printed
     assert "1b2c" not in printed
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(KeyboardInterrupt(), 130), (SystemExit(3), 3), (RuntimeError("x"), None)], ids=repr
+)
+def test_what_was_finished_is_published_however_a_command_ends(system, monkeypatch, end, code):
+    def write_and_end(arguments):
+        cache.here("memory://bucket/out").mkdir(parents=True)
+        (cache.here("memory://bucket/out") / "first.json").write_text("{}")
+        raise end
+
+    monkeypatch.setattr(COMMANDS["predict"], "run", write_and_end)
+    with contextlib.nullcontext() if code else pytest.raises(RuntimeError):
+        assert cli.main(["predict", "run", "--output", "memory://bucket/out"]) == code
+    assert system.exists("/bucket/out/first.json")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_part_that_a_signal_stopped_goes_on_on_another_machine(reads, system, monkeypatch, tmp_path, number):
+    from cnnlab.commands import predict_parts
+
+    def stopped(*arguments):
+        for i, answer in enumerate(answers(*arguments)):
+            if i == 3:
+                os.kill(os.getpid(), number)
+            yield answer
+
+    answers, before = predict_parts.answers, signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(predict_parts, "answers", stopped)
+        assert cli.main([*PART, "1/1"]) == 128 + number
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert len(system.cat("/bucket/out/parts/00001-of-00001.begun/answers.jsonl").splitlines()) == 4
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "other machine"))
+    seen = []
+    monkeypatch.setattr(
+        predict_parts, "answers", lambda job, beside, places: seen.append(places) or answers(job, beside, places)
+    )
+    assert cli.main([*PART, "1/1"]) == 0
+    assert seen == [[3, 4, 5, 6, 7, 8]]
+    assert system.find("/bucket/out") == ["/bucket/out/parts/00001-of-00001.jsonl"]
+
+
+def test_a_training_that_lost_its_lock_publishes_nothing(system, monkeypatch):
+    def lose(arguments):
+        folder = cache.here("memory://bucket/new")
+        folder.mkdir(parents=True)
+        (folder / "metrics.jsonl").write_text("{}")
+        raise ValueError("another process trains in memory://bucket/new now")
+
+    monkeypatch.setattr(COMMANDS["train"], "run", lose)
+    assert cli.main(["train", "--run-dir", "memory://bucket/new"]) == 1
+    assert not system.exists("/bucket/new")
+
+
+WITH_FILES = {
+    "predict": ["memory://bucket/photos"],
+    "predict csv": ["memory://bucket/photos", "--format", "csv"],
+    "predict parquet": ["memory://bucket/photos", "--format", "parquet"],
+    "predict part": ["memory://bucket/photos", "--part", "1/1"],
+    "explain": ["memory://bucket/photos/a.png", "--method", "saliency"],
+    "features": ["--layer", "conv1"],
+}
+
+
+@pytest.mark.parametrize("name", WITH_FILES)
+@pytest.mark.parametrize("output", ["memory://bucket/out", "out"], ids=["elsewhere", "local"])
+def test_no_output_names_a_copy_whatever_letters_the_cache_has(system, monkeypatch, tmp_path, name, output):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "Müller_1" / "the cache"))
+    command = [name.split()[0], "memory://bucket/run", *WITH_FILES[name], "--output", output]
+    assert cli.main(command) == 0
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    stored = [system.cat(path) for path in system.find("/bucket/out")] + [path.read_bytes() for path in files]
+    assert stored
+    assert not [data for data in stored if b"the cache" in data]
+    if name != "features":
+        assert any(b"memory://bucket/photos/a.png" in data for data in stored)

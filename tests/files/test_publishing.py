@@ -1,14 +1,15 @@
 """What is changed in a copy: what is published, in which order, and what stays."""
 
-import json
+import html
 import shutil
 
 import pytest
 
 from cnnlab.files import publishing
-from cnnlab.files.cache import address, here, with_addresses
+from cnnlab.files.cache import here
 from cnnlab.files.copying import fetch
 from cnnlab.files.publishing import publish, written
+from cnnlab.quoting import for_markdown
 
 PHOTOS = "memory://bucket/photos"
 
@@ -74,14 +75,14 @@ def test_objects_are_written_in_their_turn_and_deleted_in_the_opposite_one(syste
     assert done == ["x.txt", "last.txt", "-a.png", "-night/b.png"]
 
 
-def test_a_published_text_names_the_address_instead_of_the_copy(system):
+def test_a_published_text_names_the_address_instead_of_the_copy(system, monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "my_<cache>"))
     folder = fetch(PHOTOS)
-    (folder / "out.json").write_text(json.dumps({"file": str(folder / "a.png"), "other": "/elsewhere/b.png"}))
+    for name, escape in (("a.txt", str), ("a.md", for_markdown), ("a.html", html.escape)):
+        (folder / name).write_text(f"see {escape(str(folder / 'a.png'))} and /elsewhere/b.png")
     publish(PHOTOS)
-    text = system.cat("/bucket/photos/out.json").decode()
-    assert json.loads(text) == {"file": "memory://bucket/photos/a.png", "other": "/elsewhere/b.png"}
-    assert with_addresses(f"see {folder}/a.png") == "see memory://bucket/photos/a.png"
-    assert address(folder / "a.png") == "memory://bucket/photos/a.png"
+    texts = [system.cat(f"/bucket/photos/a.{kind}").decode() for kind in ("txt", "md", "html")]
+    assert texts == ["see memory://bucket/photos/a.png and /elsewhere/b.png"] * 3
 
 
 def test_changes_that_are_not_published_stay_while_nobody_else_changes_the_origin(system):
