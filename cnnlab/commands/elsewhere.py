@@ -124,10 +124,14 @@ def _copy(address: str, option: str) -> str:
 def _publish(places: Sequence[str]) -> None:
     if not places:
         return
+    from cnnlab.data.pack import UNFINISHED
     from cnnlab.predictions.parts import is_of_a_journal
 
+    def is_of_the_unfinished(name: str) -> bool:
+        return name == UNFINISHED or is_of_a_journal(name)
+
     for address in places:
-        if names := publish_results(address, remove=is_of_a_journal):
+        if names := publish_results(address, remove=is_of_the_unfinished):
             print(f"published  {address}  ({counted(len(names), 'file')})", file=sys.stderr)
 
 
