@@ -62,14 +62,15 @@ def last_part(address: str) -> str:
     return without_query(address).rpartition("/")[2]
 
 
-def folder_and_name(address: str) -> tuple[str, str]:
-    """Returns the folder of an object and its name there.
+def bucket_and_name(address: str) -> tuple[str, str]:
+    """Returns the bucket of an object and its name there.
 
-    >>> folder_and_name("s3://bucket/photos/a.png")
-    ('s3://bucket/photos', 'a.png')
+    >>> bucket_and_name("s3://bucket/photos/a.png")
+    ('s3://bucket', 'photos/a.png')
     """
-    folder, _, name = address.rpartition("/")
-    return folder, name
+    scheme, _, rest = address.partition("://")
+    bucket, _, name = rest.partition("/")
+    return f"{scheme}://{bucket}", name
 
 
 def _split(place: object) -> tuple[str, str] | None:

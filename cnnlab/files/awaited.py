@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnlab.files.addresses import check_lasting, folder_and_name, is_address
+from cnnlab.files.addresses import bucket_and_name, check_lasting, is_address
 from cnnlab.files.cache import address, begin
 from cnnlab.files.copying import fetch_some, visible
 from cnnlab.files.listing import is_visible, warn_left_out
@@ -58,7 +58,7 @@ def list_awaited(
 
 
 def awaited_of(places: Iterable[Path | str], name: str) -> tuple[list[Path], dict[Path, Awaited]]:
-    """Returns the paths of files, and which of them are copies to come; no store is asked.
+    """Returns the paths of files, and which of them are copies to come, one copy a bucket; no store is asked.
 
     Args:
       places: files, of which some are addresses.
@@ -75,10 +75,10 @@ def awaited_of(places: Iterable[Path | str], name: str) -> tuple[list[Path], dic
             paths.append(Path(place))
             continue
         check_lasting(place, name)
-        folder, last = folder_and_name(address(place))
-        copies[folder] = copies.get(folder) or begin(folder)[0]
-        paths.append(copies[folder] / last)
-        awaited[paths[-1]] = Awaited(folder, last, None)
+        bucket, last = bucket_and_name(address(place))
+        copies[bucket] = copies.get(bucket) or begin(bucket)[0]
+        paths.append(copies[bucket] / last)
+        awaited[paths[-1]] = Awaited(bucket, last, None)
     return paths, awaited
 
 

@@ -4,7 +4,7 @@ CACHE/DIGEST/NAME       the copy; NAME is the last part of the address
 CACHE/DIGEST/copy.json  the address, and what was known of every object when it was copied
 
 CACHE is `CNNLAB_CACHE`, or `cnnlab/remote` in the user's cache folder; it may be deleted at any time. Hidden files are
-neither copied nor published.
+neither copied nor published. Of a copy whose processes all have ended, `cache_limit` may delete everything.
 """
 
 import contextlib
@@ -28,6 +28,8 @@ from cnnlab.files.text import read_json
 
 RECORD = "copy.json"
 _RECORD_BYTES = 2_000_000_000
+_USED = ".used"  # a file that every process that uses a copy holds by a shared lock
+_using: dict[Path, int] = {}
 _PATIENCE = 10  # tries to hold a copy before this is said
 
 Record = dict[str, Any]
@@ -130,9 +132,13 @@ def begin(place: str) -> tuple[Path, str]:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Holds a folder of the cache; while another process holds it, this one waits."""
+    """Holds a folder of the cache; while another process holds it, this one waits.
+
+    From then on, until this process ends, no other one deletes the copy to make room.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # only for who has the credentials
     with contextlib.ExitStack() as stack:
+        _use(folder)
         for tries in itertools.count():
             try:
                 stack.enter_context(lock(folder, f"another process copies into {folder}"))
@@ -144,6 +150,35 @@ def held(folder: Path) -> Iterator[None]:
                     console().print(f"waiting for another process, which copies into {folder}", soft_wrap=True)
                 time.sleep(0.2)
         yield
+
+
+@contextlib.contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Yields whether no process uses a folder of the cache; while the block runs, none begins to."""
+    with contextlib.ExitStack() as stack:
+        try:
+            import fcntl
+
+            file = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, file)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):  # it is used, or nobody can tell
+            yield False
+            return
+        yield True
+
+
+def _use(folder: Path) -> None:
+    """Marks a folder of the cache as used by this process until it ends."""
+    if folder in _using:
+        return
+    try:
+        import fcntl
+
+        _using[folder] = os.open(folder / _USED, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(_using[folder], fcntl.LOCK_SH)
+    except (ImportError, OSError):  # Windows and some file systems have no such locks; then nothing is deleted
+        _using.setdefault(folder, -1)
 
 
 def read_record(folder: Path) -> Record:
@@ -199,4 +234,4 @@ def _parent(folder: str) -> str:
     """Returns the address of a copy without its last part, by the folder of the copy; `LookupError` without one."""
     if not (known := read_record(Path(folder))["address"]):
         raise LookupError(folder)
-    return addresses.folder_and_name(known)[0]
+    return known.rpartition("/")[0]

@@ -22,6 +22,7 @@ from cnnlab.files.cache import (
     save_record,
     state,
 )
+from cnnlab.files.cache_limit import make_room
 from cnnlab.files.several import call_each, shown
 from cnnlab.files.store import Missing, Object, Store, connect, download, look, objects
 
@@ -142,6 +143,7 @@ def _unlink(target: Path, name: str) -> None:
 def _copy(store: Store, wanted: dict[str, Object], target: Path, record: Record) -> None:
     """Reads objects into a copy, several at once, and enters them in its record."""
     total = sum(max(each.size, 0) for each in wanted.values())
+    make_room(total)
     if total > (free := shutil.disk_usage(target.parent).free):
         raise OSError(
             f"{store.address} needs {total / 1e9:,.1f} GB and the disk of {root()} has {free / 1e9:,.1f} GB; make "
