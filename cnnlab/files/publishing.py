@@ -3,18 +3,21 @@
 import contextlib
 import html
 import itertools
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cnnlab.files.addresses import is_address, last_part
 from cnnlab.files.cache import (
+    RECORD,
     address,
     copy_of,
     files_in,
     folder_of,
     held,
     here,
+    is_hidden,
     origin_of,
     read_record,
     save_record,
@@ -101,6 +104,28 @@ def publish(
         if changed or gone:
             save_record(folder, place, record)
     return changed
+
+
+def publish_beside(place: str) -> list[str]:
+    """Writes what lies beside the copy of a file to where its origin lies, deletes it here, and returns the names.
+
+    A command that writes `map.html` may write `map.csv` beside it.
+
+    Raises:
+      ValueError: writing is not permitted.
+      OSError: the connection was cut every time.
+    """
+    with held(folder := folder_of(place)):
+        known = (RECORD, last_part(place))
+        beside = [path for path in folder.iterdir() if path.name not in known and not is_hidden(path.name)]
+        names = [f"{path.name}/{name}".rstrip("/") for path in beside for name in files_in(path)]
+        if not names:
+            return []
+        store, out = connect(place.rpartition("/")[0]), shown(len(names), 0)
+        call_each(names, lambda name: upload(store, name, _published(folder / name)), f"publishing {place}", out)
+        for path in beside:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return names
 
 
 def _published(path: Path) -> Path | bytes:

@@ -25,19 +25,8 @@ EXCLUSIVE = ("s3", "s3a", "gs", "gcs", *_AZURE, "memory")
 
 _ETAGS = ("ETag", "etag", "generation", "content_md5", "md5Hash")
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
-_NETWORK = (
-    "aiobotocore",
-    "aiohttp",
-    "asyncio",
-    "azure",
-    "botocore",
-    "gcsfs",
-    "google",
-    "requests",
-    "s3fs",
-    "ssl",
-    "urllib3",
-)
+_NETWORK = ("aiobotocore", "aiohttp", "asyncio", "azure", "botocore", "gcsfs", "google", "requests", "s3fs", "ssl")
+_NETWORK += ("urllib3",)
 
 
 class Store(NamedTuple):
@@ -92,8 +81,8 @@ def connect(address: str) -> Store:
         if scheme not in _AZURE:
             raise
         raise ValueError(
-            f"{address}: no credentials in this environment ({_reason(error)}); set AZURE_STORAGE_CONNECTION_STRING, or "
-            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+            f"{address}: no credentials in this environment ({_reason(error)}); set AZURE_STORAGE_CONNECTION_STRING, "
+            "or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
         ) from None
     return Store(system, root.rstrip("/"), address.partition("?")[0])
 

@@ -54,7 +54,9 @@ def publish_results(address: str, *, remove: Callable[[str], bool] = lambda name
       address: the address.
       remove: as in `files.publishing.publish`.
     """
-    return [] if is_held(cache.here(address)) else publishing.publish(address, turn, remove=remove)
+    if is_held(cache.here(address)):
+        return []
+    return [*publishing.publish(address, turn, remove=remove), *publishing.publish_beside(address)]
 
 
 @contextlib.contextmanager

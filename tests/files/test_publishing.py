@@ -8,7 +8,7 @@ import pytest
 from cnnlab.files import publishing
 from cnnlab.files.cache import here
 from cnnlab.files.copying import fetch
-from cnnlab.files.publishing import publish, written
+from cnnlab.files.publishing import publish, publish_beside, written
 from cnnlab.quoting import for_markdown
 
 PHOTOS = "memory://bucket/photos"
@@ -137,3 +137,19 @@ def test_a_file_in_a_copy_that_may_only_be_read_stays_there_with_a_warning(syste
         path.write_text("new")
     with pytest.raises(ValueError, match="not permitted"), written("memory://bucket/new.txt") as path:
         path.write_text("new")
+
+
+def test_what_lies_beside_the_copy_of_a_file_is_published_beside_its_origin(system):
+    path = fetch("memory://bucket/maps/map.html", changes=True)
+    path.write_text("map")
+    path.with_suffix(".csv").write_text("table")
+    (path.parent / "map_pictures").mkdir()
+    (path.parent / "map_pictures" / "1.png").write_text("picture")
+    publish("memory://bucket/maps/map.html")
+    assert sorted(publish_beside("memory://bucket/maps/map.html")) == ["map.csv", "map_pictures/1.png"]
+    assert [system.cat(f"/bucket/maps/{name}") for name in ("map.html", "map.csv", "map_pictures/1.png")] == [
+        b"map",
+        b"table",
+        b"picture",
+    ]
+    assert publish_beside("memory://bucket/maps/map.html") == []
