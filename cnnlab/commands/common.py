@@ -120,7 +120,7 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
       directory: directory of the file and the figures.
       since: time (of `time.time`) before which figures are left out.
     """
-    lines = [f"# {for_markdown(title)}", "", "| | |", "|---|---|", *map(_markdown, number_rows(report)), ""]
+    lines = [f"# {for_markdown(named(title))}", "", "| | |", "|---|---|", *map(_markdown, number_rows(report)), ""]
     for name, columns, rows in tables_in(report):
         rule = "|---" * len(columns) + "|"
         lines += [f"## {for_markdown(name)}", "", _markdown(columns), rule, *map(_markdown, rows), ""]
@@ -135,4 +135,4 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
 
 
 def _markdown(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(for_markdown, cells))} |"
+    return f"| {' | '.join(for_markdown(named(cell)) for cell in cells)} |"

@@ -1,12 +1,14 @@
 """Addresses on the command line: what a command reads, what it publishes, and what it prints."""
 
 import contextlib
+import io
 import json
 import os
 import signal
 
 import fsspec
 import pytest
+from PIL import Image
 
 from cnnlab import cli
 from cnnlab.commands import COMMANDS
@@ -21,8 +23,6 @@ def system(memory_store, monkeypatch, run):
         if path.is_file() and not path.name.startswith("."):
             memory_store.pipe(f"/bucket/run/{path.relative_to(run).as_posix()}", path.read_bytes())
     photo = run.parent / "photo.png"
-    from PIL import Image
-
     Image.new("RGB", (16, 16), (200, 30, 30)).save(photo)
     memory_store.pipe("/bucket/photos/a.png", photo.read_bytes())
     return memory_store
@@ -309,25 +309,31 @@ def test_a_training_that_lost_its_lock_publishes_nothing(system, monkeypatch):
 
 
 WITH_FILES = {
-    "predict": ["memory://bucket/photos"],
-    "predict csv": ["memory://bucket/photos", "--format", "csv"],
-    "predict parquet": ["memory://bucket/photos", "--format", "parquet"],
-    "predict part": ["memory://bucket/photos", "--part", "1/1"],
-    "explain": ["memory://bucket/photos/a.png", "--method", "saliency"],
-    "features": ["--layer", "conv1"],
+    "predict": ["memory://bucket/photos", "--output", "OUT"],
+    "predict csv": ["memory://bucket/photos", "--format", "csv", "--output", "OUT"],
+    "predict parquet": ["memory://bucket/photos", "--format", "parquet", "--output", "OUT"],
+    "predict part": ["memory://bucket/photos", "--part", "1/1", "--output", "OUT"],
+    "explain": ["memory://bucket/photos/a.png", "--method", "saliency", "--output", "OUT"],
+    "evaluate": ["--data.path", "memory://bucket/labelled", "--predictions", "OUT/table.csv", "--figures", "OUT"],
+    "report": ["--data.path", "memory://bucket/labelled", "--output", "OUT/report.html"],
+    "report md": ["--data.path", "memory://bucket/labelled", "--output", "OUT/report.md", "--format", "md"],
+    "embed": ["memory://bucket/labelled", "--method", "pca", "--output", "OUT/map.html"],
 }
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", WITH_FILES)
 @pytest.mark.parametrize("output", ["memory://bucket/out", "out"], ids=["elsewhere", "local"])
 def test_no_output_names_a_copy_whatever_letters_the_cache_has(system, monkeypatch, tmp_path, name, output):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "Müller_1" / "the cache"))
-    command = [name.split()[0], "memory://bucket/run", *WITH_FILES[name], "--output", output]
-    assert cli.main(command) == 0
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "Müller's_1" / "the cache"))
+    for i in range(9):
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16), (25 * i, 30, 30 * (i % 3))).save(file, format="png")
+        system.pipe(f"/bucket/labelled/{('square', 'disk', 'triangle')[i % 3]}/{i}.png", file.getvalue())
+    options = [option.replace("OUT", output) for option in WITH_FILES[name]]
+    assert cli.main([name.split()[0], "memory://bucket/run", *options]) == 0
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     stored = [system.cat(path) for path in system.find("/bucket/out")] + [path.read_bytes() for path in files]
-    assert stored
     assert not [data for data in stored if b"the cache" in data]
-    if name != "features":
-        assert any(b"memory://bucket/photos/a.png" in data for data in stored)
+    assert any(b"memory://bucket/" in data for data in stored)
