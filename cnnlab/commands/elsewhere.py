@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from cnnlab.commands.common import Misuse
@@ -14,7 +14,7 @@ from cnnlab.files.addresses import is_address
 from cnnlab.quoting import counted
 from cnnlab.training.elsewhere import is_run_at, publish_results, run_here
 
-_WRITTEN = ("--output", "--figures", "--predictions", "--sheet")
+_WRITTEN = ("--output", "--figures", "--predictions", "--sheet", "--merge")
 """Options of files and folders that a command writes; there need be nothing at such an address."""
 
 _READ = ("--manifest", "--ids", "--lexicon")
@@ -22,7 +22,7 @@ _READ = ("--manifest", "--ids", "--lexicon")
 
 _RUN_DIR = "--run-dir"  # training copies and publishes it by itself
 _OWN_READER = ("--data-dir", "--data.data-dir")  # TFDS reads gs:// by itself
-_PART, _MANIFEST, _GALLERY = "--part", "--manifest", "--gallery"
+_PART, _MERGE, _MANIFEST, _GALLERY = "--part", "--merge", "--manifest", "--gallery"
 
 
 @contextlib.contextmanager
@@ -97,7 +97,9 @@ def _terminable() -> Iterator[None]:
 def _translated(command: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns the arguments with copies in place of addresses, and the addresses."""
     out, places, option = [], [], ""
-    is_part = command == "predict" and _PART in {argument.partition("=")[0] for argument in arguments}
+    given = {argument.partition("=")[0] for argument in arguments}
+    is_part = command == "predict" and _PART in given
+    choose = _of_parts if is_part or _MERGE in given else iter
     for argument in arguments:
         name, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
         of = name or option
@@ -111,14 +113,20 @@ def _translated(command: str, arguments: Sequence[str]) -> tuple[list[str], list
             out.append(argument)
         else:
             places.append(place)
-            out.append(f"{name}{equals}{_copy(place, of)}")
+            out.append(f"{name}{equals}{_copy(place, of, choose)}")
     return out, places
 
 
-def _copy(address: str, option: str) -> str:
+def _copy(address: str, option: str, choose: Callable[[Iterable[str]], Iterable[str]]) -> str:
+    """Copies an address and returns the path of its copy; of an output, only what `choose` chooses."""
     if option == _RUN_DIR:
         return str(cache.begin(address)[0])
-    return str(copying.fetch(address, changes=True, shared=True) if option in _WRITTEN else run_here(address))
+    return str(copying.fetch(address, choose, changes=True, shared=True) if option in _WRITTEN else run_here(address))
+
+
+def _of_parts(names: Iterable[str]) -> list[str]:
+    """Returns the names of the files of parts, which are all that a part and the merging of parts read of an output."""
+    return [name for name in names if name.startswith("parts/")]
 
 
 def _publish(places: Sequence[str]) -> None:

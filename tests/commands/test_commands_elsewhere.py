@@ -190,6 +190,24 @@ def test_the_parts_of_addresses_are_the_prediction_of_one_process(system, reads)
     assert system.cat("/bucket/out/predictions.json") == system.cat("/bucket/one/predictions.json")
 
 
+def test_a_part_and_a_merge_copy_no_maps_of_the_output(system, reads, monkeypatch):
+    system.pipe("/bucket/out/map.tif", b"large")
+    for number in ("1/2", "2/2"):
+        assert cli.main([*PART, number]) == 0
+    assert cli.main(["predict", "--merge", "memory://bucket/out"]) == 0
+    assert not (cache.here("memory://bucket/out") / "map.tif").exists()
+    assert system.cat("/bucket/out/map.tif") == b"large"
+    assert system.exists("/bucket/out/predictions.json")
+
+
+def test_a_merge_keeps_the_parts_that_could_not_be_published(system, reads, capsys):
+    assert cli.main([*PART, "1/2"]) == 0
+    unpublished = cache.here("memory://bucket/out") / "parts" / "00002-of-00002.jsonl"
+    unpublished.write_text("only here")
+    assert cli.main(["predict", "--merge", "memory://bucket/out"]) == 1
+    assert unpublished.exists()
+
+
 def test_an_ensemble_and_a_single_photo_are_predicted_in_parts(reads, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = ["predict", "memory://bucket/run", "memory://bucket/photos/2.png", "memory://bucket/photos/3.png"]
