@@ -57,10 +57,9 @@ def copied(command: str, arguments: Sequence[str]) -> Iterator[list[str]]:
     ):
         try:
             yield out
-        except Misuse:
-            raise
         except BaseException as error:
-            if command != "train":
+            is_misuse = isinstance(error, Misuse) or (isinstance(error, SystemExit) and error.code in (0, 2))
+            if command != "train" and not is_misuse:
                 _publish_the_finished(places, error)
             raise
         _publish(places)

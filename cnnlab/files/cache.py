@@ -42,7 +42,7 @@ Record = dict[str, Any]
 
 def root() -> Path:
     """Returns the folder of all copies."""
-    return _root(os.environ.get("CNNLAB_CACHE"), os.environ.get("XDG_CACHE_HOME"), os.getcwd())
+    return _root(os.environ.get("CNNLAB_CACHE"), os.environ.get("XDG_CACHE_HOME")).absolute()
 
 
 def folder_of(address: str) -> Path:
@@ -223,10 +223,8 @@ def is_hidden(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=8)
-def _root(own: str | None, user: str | None, current: str) -> Path:
-    if own:
-        return Path(current, Path(own).expanduser())
-    return Path(current, user or Path.home() / ".cache", "cnnlab", "remote")
+def _root(own: str | None, user: str | None) -> Path:
+    return Path(own).expanduser() if own else Path(user or Path.home() / ".cache", "cnnlab", "remote")
 
 
 @functools.cache

@@ -340,8 +340,13 @@ WITH_FILES = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", WITH_FILES)
-@pytest.mark.parametrize("output", ["memory://bucket/out", "out"], ids=["elsewhere", "local"])
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        *((name, "out") for name in WITH_FILES),
+        *((name, "memory://bucket/out") for name in ("predict part", "evaluate")),
+    ],
+)
 def test_no_output_names_a_copy_whatever_letters_the_cache_has(system, monkeypatch, tmp_path, name, output):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "Müller's_1" / "the cache"))
@@ -355,3 +360,15 @@ def test_no_output_names_a_copy_whatever_letters_the_cache_has(system, monkeypat
     stored = [system.cat(path) for path in system.find("/bucket/out")] + [path.read_bytes() for path in files]
     assert not [data for data in stored if b"the cache" in data]
     assert any(b"memory://bucket/" in data for data in stored)
+
+
+def test_an_option_that_does_not_exist_publishes_nothing(system, capsys):
+    assert cli.main(["predict", "memory://bucket/run", "--nil", "--output", "memory://bucket/out"]) == 2
+    assert "publishing" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("tile", "number"), [([], 9), (["--tile", "0"], 3)])
+def test_photos_are_all_copied_only_if_their_sizes_decide_what_is_a_sheet(reads, monkeypatch, tile, number):
+    monkeypatch.setattr("cnnlab.predictions.options.takes", lambda task, option: option == "tile")
+    assert cli.main([*PART, "1/3", *tile]) == 0
+    assert len(reads) == number
