@@ -12,7 +12,7 @@ from cnnlab.data.pack import PACK
 from cnnlab.files import addresses, cache, copying, publishing
 from cnnlab.files.atomic import is_held, lock
 from cnnlab.files.lease import lease
-from cnnlab.files.store import Missing, connect, objects
+from cnnlab.files.store import connect, objects
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 
 Publish = Callable[[], None]
@@ -40,7 +40,7 @@ def run_here(path: str | Path) -> Path:
 def is_run_at(address: str) -> bool:
     """Returns whether there is a run, or a directory of seeds, at an address; only their checkpoints are listed."""
     for folder in (CHECKPOINTS, f"seed0/{CHECKPOINTS}"):
-        with contextlib.suppress(Missing):
+        with contextlib.suppress(ValueError):  # there is nothing, or nobody may list it
             return "" not in objects(connect(f"{address}/{folder}"))
     return False
 
