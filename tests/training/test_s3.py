@@ -117,6 +117,18 @@ def test_only_changed_objects_come_again(bucket, monkeypatch):
     assert reads == ["dark/3.png"]
 
 
+def test_some_objects_come_alone_and_only_once(bucket, monkeypatch):
+    reads, download = [], copying.download
+    monkeypatch.setattr(copying, "download", lambda s, name, *rest: reads.append(name) or download(s, name, *rest))
+    for _ in range(2):
+        folder = copying.fetch_some(PHOTOS, {"dark/3.png": None, "light/4.png": None})
+    assert sorted(reads) == ["dark/3.png", "light/4.png"]
+    assert sum(path.is_file() for path in folder.rglob("*")) == 2
+    copying.fetch(PHOTOS)
+    copying.fetch_some(PHOTOS, {f"dark/{i}.png": None for i in range(20)})
+    assert len(reads) == 40
+
+
 def test_unusual_names_and_markers_of_folders_do_no_harm(bucket):
     for key in ("photos/", "photos/empty/"):  # as the consoles of stores make folders
         bucket.call_s3("put_object", Bucket="bucket", Key=key, Body=b"")
