@@ -16,7 +16,7 @@ from cnnlab.commands import COMMANDS
 from cnnlab.commands.common import Misuse
 from cnnlab.commands.elsewhere import copied
 from cnnlab.errors import unknown
-from cnnlab.files.remote import with_addresses
+from cnnlab.files.cache import with_addresses
 from cnnlab.quoting import for_terminal
 from cnnlab.training.stopping import Stopped
 from cnnlab.version import VERSION

@@ -17,7 +17,7 @@ from cnnlab.calibration.methods import CALIBRATIONS, Calibration, known_calibrat
 from cnnlab.files import strict_json
 from cnnlab.files.atomic import write_text
 from cnnlab.files.digest import digest
-from cnnlab.files.remote import written
+from cnnlab.files.publishing import written
 from cnnlab.files.text import read_json
 from cnnlab.trained import Passes, Trained
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cnnlab.commands.forms import metavar
 from cnnlab.files.atomic import write_text
+from cnnlab.files.cache import named
 from cnnlab.files.figures import FigureFormat
 from cnnlab.files.strict_json import without_nan
 from cnnlab.metrics.names import is_for_a_closer_look
@@ -77,7 +78,7 @@ def parse(
 
 def print_json(report: dict) -> None:
     """Prints one JSON object on standard output; NaN and infinity become null."""
-    print(json.dumps(without_nan(report)))
+    print(json.dumps(named(without_nan(report))))
 
 
 def print_report(report: Mapping[str, Any], title: str, verdict: str = "", *, everything: bool = True) -> None:
@@ -119,7 +120,7 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
       directory: directory of the file and the figures.
       since: time (of `time.time`) before which figures are left out.
     """
-    lines = [f"# {for_markdown(title)}", "", "| | |", "|---|---|", *map(_markdown, number_rows(report)), ""]
+    lines = [f"# {for_markdown(named(title))}", "", "| | |", "|---|---|", *map(_markdown, number_rows(report)), ""]
     for name, columns, rows in tables_in(report):
         rule = "|---" * len(columns) + "|"
         lines += [f"## {for_markdown(name)}", "", _markdown(columns), rule, *map(_markdown, rows), ""]
@@ -134,4 +135,4 @@ def write_report(report: Mapping[str, Any], title: str, directory: Path, *, sinc
 
 
 def _markdown(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(for_markdown, cells))} |"
+    return f"| {' | '.join(for_markdown(named(cell)) for cell in cells)} |"

@@ -10,6 +10,7 @@ from cnnlab.commands.common import AsJson, Directory, Misuse, parse, print_json
 from cnnlab.commands.options import parse_experiment
 from cnnlab.console import console, progress_bar
 from cnnlab.data.packing import check_output
+from cnnlab.files.cache import address
 from cnnlab.quoting import for_terminal
 
 
@@ -40,8 +41,9 @@ def run(arguments: Sequence[str]) -> None:
     if output is None:
         raise Misuse("no folder for the pack given; name it with --output PACK")
     source, target = Path(folder).expanduser().resolve(), Path(output).expanduser()
-    if target.resolve().is_relative_to(source):
-        raise Misuse(f"the pack {target} would lie in the folder {source} that is packed; give another --output")
+    for inner, outer in ((target.resolve(), source), (Path(address(target)), Path(address(Path(folder).expanduser())))):
+        if inner.is_relative_to(outer):
+            raise Misuse(f"the pack {target} would lie in the folder {folder} that is packed; give another --output")
     check_output(target)
     try:
         experiment, _ = parse_experiment(["--data.path", str(source), *options])

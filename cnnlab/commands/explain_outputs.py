@@ -23,6 +23,7 @@ from cnnlab.explain.scores import SCORES
 from cnnlab.explain.sentences import empty_sentence, verdict_sentence
 from cnnlab.explain.taps import find_layer
 from cnnlab.files.atomic import write_bytes, write_text
+from cnnlab.files.cache import named
 from cnnlab.files.figures import save_figures
 from cnnlab.files.opening import ImageError
 from cnnlab.files.strict_json import without_nan
@@ -93,7 +94,7 @@ def explain_images(members: Sequence[Trained], images: Iterable[Input | ImageErr
     if broken and not records:
         raise broken[0]
     report = {"run": request.run, "explanations": records}
-    write_text(folder / "explanations.json", json.dumps(without_nan(report), indent=2) + "\n")
+    write_text(folder / "explanations.json", json.dumps(named(without_nan(report)), indent=2) + "\n")
     if request.json:
         print_json(report)
     if broken:

@@ -21,6 +21,7 @@ from cnnlab.features.layers import check_units, choose_layers, distinct_layers
 from cnnlab.features.patches import TopPatches, top_patches_by_layer
 from cnnlab.features.visualise import Visualisation, visualise
 from cnnlab.files.atomic import write_text
+from cnnlab.files.cache import named
 from cnnlab.files.figures import save_figures
 from cnnlab.files.images import read_pixels
 from cnnlab.files.strict_json import without_nan
@@ -89,7 +90,7 @@ def show_features(request: Request) -> None:
             save(record, activation_sheet(subject, pixels, values, request.scale))
         if len(shown) < number and not request.json:
             print(f"{len(shown)} of {number} layers have a sheet of activations; --layer names others")
-    report = without_nan(report | {"layers": list(records.values())})
+    report = named(without_nan(report | {"layers": list(records.values())}))
     write_text(folder / "features.json", json.dumps(report) + "\n")
     if request.json:
         print_json(report)

@@ -16,8 +16,10 @@ from cnnlab.console import console
 from cnnlab.data import SOURCES, Augmentation, kind_of, print_kind
 from cnnlab.data.sources.tfds_directory import is_known
 from cnnlab.errors import unknown
+from cnnlab.files.addresses import is_address
+from cnnlab.files.cache import address
+from cnnlab.files.copying import local
 from cnnlab.files.figures import FigureFormat
-from cnnlab.files.remote import address, is_address, local
 from cnnlab.runtime.distributed import announced
 from cnnlab.training import automatic
 from cnnlab.training.experiment import (

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,10 @@ import numpy as np
 
 from cnnlab.calibration.store import PostHoc, load_post_hoc
 from cnnlab.commands.common import Misuse
-from cnnlab.commands.predict_inputs import Request, photos_and_sheets
+from cnnlab.commands.predict_inputs import Files, Request, photos_and_sheets
 from cnnlab.data.appearance import measure, measure_photo
+from cnnlab.files.awaited import Awaited, arrive
+from cnnlab.files.cache import named
 from cnnlab.files.images import read_header
 from cnnlab.files.opening import ImageError
 from cnnlab.files.photo import Photo
@@ -45,6 +47,7 @@ class Job(NamedTuple):
       request: arguments of the command.
       files: all files in order; those that are no sheets are photos or signals.
       sheets: the sheets among them.
+      awaited: those of them that lie elsewhere and are not copied yet.
       fitted: calibration of the probabilities.
       ids: numbers of photos and categories.
     """
@@ -54,6 +57,7 @@ class Job(NamedTuple):
     request: Request
     files: Sequence[Path]
     sheets: Sequence[Path]
+    awaited: Mapping[Path, Awaited]
     fitted: PostHoc | None
     ids: CocoIds | None
 
@@ -104,7 +108,8 @@ def prepare(
     if request.format in EXCHANGES:
         require_option(trained.task, "annotations", f"--format {request.format}", run=runs[0])
         check_exchange(request.format, kind_of(trained.task))
-    files, sheets = listed or photos_and_sheets(trained, paths, request, _unreadable(request))
+    found = Files(*listed, {}) if listed else photos_and_sheets(trained, paths, request, _unreadable(request))
+    sheets = found.sheets
     if sheets and request.format in EXCHANGES:
         raise Misuse(f"{sheets[0]} is a sheet, whose polygons are vectors; add --tile 0, or leave out --format")
     if sheets and len(members) > 1:
@@ -113,7 +118,7 @@ def prepare(
     if fitted is not None and listed is None:
         print(for_terminal(fitted.sentence()), file=sys.stderr)
     ids = read_coco_ids(options.ids, trained.spec.classes) if options.ids else None
-    return Job(members, runs, request, files, sheets, fitted, ids)
+    return Job(members, runs, request, *found, fitted, ids)
 
 
 def _unreadable(request: Request) -> Callable[[ImageError], None] | None:
@@ -121,10 +126,11 @@ def _unreadable(request: Request) -> Callable[[ImageError], None] | None:
 
 
 def answers(job: Job, beside: Beside, places: Sequence[int] | None = None) -> Iterator[Answer]:
-    """Yields the answer to each file in order, and writes the files that belong to it.
+    """Yields the answer to each file in order, and writes the files that belong to it; records name addresses.
 
-    The answer to a file is the same whichever other files are predicted. A photo's number is its place among the
-    photos, from 1. A sheet that cannot be read has no answer; its error is one of `beside.broken`.
+    Those of the files that are not copied yet are copied first. The answer to a file is the same whichever other files
+    are predicted. A photo's number is its place among the photos, from 1. A sheet that cannot be read has no answer;
+    its error is one of `beside.broken`.
 
     Args:
       job: what is predicted.
@@ -135,6 +141,7 @@ def answers(job: Job, beside: Beside, places: Sequence[int] | None = None) -> It
     sheets = set(job.sheets)
     photos = [place for place, path in enumerate(job.files) if path not in sheets]
     order = range(len(job.files)) if places is None else places
+    arrive([job.files[place] for place in order], job.awaited)
     numbers = {place: number for number, place in enumerate(photos)}
     own = [numbers[place] for place in order if place in numbers]
     names = list(map(naming(), job.files)) if request.output else [""] * len(job.files)
@@ -166,7 +173,7 @@ def answers(job: Job, beside: Beside, places: Sequence[int] | None = None) -> It
             except ImageError as error:
                 beside.broken.append(error)
                 continue
-            yield Answer(place, records, None if records else "unreadable")
+            yield Answer(place, named(records), None if records else "unreadable")
         elif upcoming is None or upcoming[0] != path:
             yield Answer(place, [], "unreadable")
         else:
@@ -182,7 +189,7 @@ def answers(job: Job, beside: Beside, places: Sequence[int] | None = None) -> It
                 records = [_with_uncalibrated(record) for record in records]
             if request.format in EXCHANGES:
                 beside.predicted.append(Predicted(Photo(path), _annotations(trained, photo, upcoming[1], request)))
-            yield Answer(place, records)
+            yield Answer(place, named(records))
             upcoming = next(predictions, None)
 
 

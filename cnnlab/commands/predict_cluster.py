@@ -12,6 +12,7 @@ from cnnlab.commands.predict_answers import Job, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_parts import merge, predict_part
 from cnnlab.files.atomic import is_held
+from cnnlab.files.awaited import arrive
 from cnnlab.predictions.cluster import connected, number_of_parts, number_of_workers, require_ray, run_parts
 from cnnlab.predictions.parts import FOLDER, Part, count_in, journal_folder
 from cnnlab.quoting import for_terminal
@@ -29,6 +30,7 @@ def show_cluster(runs: Sequence[str], paths: Sequence[str], request: Request) ->
     require_ray()
     jax.config.update("jax_platforms", "cpu")  # of this process, which only lists the files; the GPUs are the workers'
     job, output = prepare([cnnlab.load(run) for run in runs], runs, paths, request), Path(request.output)
+    arrive(job.files, job.awaited)  # the workers read the copies of this process
     photos = len(job.files) - len(job.sheets)
     with connected(request.parts.workers) as ray:
         workers = number_of_workers(ray, request.parts.workers)

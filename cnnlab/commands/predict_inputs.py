@@ -12,6 +12,9 @@ from cnnlab.commands.common import Misuse
 from cnnlab.sheets.options import SheetOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cnnlab.files.awaited import Awaited
     from cnnlab.files.opening import ImageError
     from cnnlab.trained import Trained
 
@@ -67,7 +70,7 @@ class PartOptions:
     """Options of predictions that several processes share.
 
     Attributes:
-      manifest: text file that names the image files, one a line, in place of PATH.
+      manifest: text file that names the image files or their addresses, one a line, in place of PATH.
       part: number and count of a part, such as 3/16: only this share of the files is predicted, and its answers are
         DIR/parts/00003-of-00016.jsonl, or .parquet. A finished part is skipped, an unfinished one continues.
       merge: directory whose parts become the files that one process would have written; leave out RUN and PATH.
@@ -199,10 +202,26 @@ def _not_of_videos(photos: PhotoOptions) -> bool:
     return photos.calibrated or photos.group or photos.invert
 
 
+class Files(NamedTuple):
+    """The files that are predicted.
+
+    Attributes:
+      all: all files in order.
+      sheets: the sheets among them; the others are photos or signals.
+      awaited: those that lie elsewhere and are not copied yet.
+    """
+
+    all: Sequence[Path]
+    sheets: Sequence[Path]
+    awaited: "Mapping[Path, Awaited]"
+
+
 def photos_and_sheets(
     trained: "Trained", paths: Sequence[str], request: Request, unreadable: "Callable[[ImageError], None] | None"
-) -> tuple[list[Path], list[Path]]:
+) -> Files:
     """Lists all image files in order, and those of them that are sheets; it reads only headers.
+
+    Files at an address are listed and not copied, unless their headers decide which of them are sheets.
 
     Args:
       trained: the network.
@@ -211,20 +230,22 @@ def photos_and_sheets(
       unreadable: function that receives the error of a file whose header cannot be read, which is left out then; None
         raises the error.
     """
-    from cnnlab.files.listing import find_images, read_manifest
-    from cnnlab.files.signals import find_signals
+    from cnnlab.files.awaited import arrive, awaited_of
+    from cnnlab.files.listing import read_manifest
     from cnnlab.predictions.options import takes
 
     signals = trained.spec.values == "signal"
-    if request.parts.manifest:
-        files = read_manifest(Path(request.parts.manifest))
+    if manifest := request.parts.manifest:
+        files, awaited = awaited_of(read_manifest(Path(manifest)), manifest)
     else:
-        found = (find_signals if signals else find_images)(paths)
+        found, awaited = _found(paths, signals=signals)
         files = [file for file in found if not is_result(file, paths, request.output)]
     if signals:
         if request.photos.invert or request.tile or request.sheets.given():
             raise Misuse(f"{files[0]} is a signal; leave out --invert, --tile and options of sheets")
-        return files, []
+        return Files(files, [], awaited)
+    if request.tile is None and takes(trained.task, "tile"):
+        arrive(files, awaited)
     files, sheets = _sheets(trained, files, request.tile, unreadable)
     if sheets and request.photos.invert:
         raise Misuse(f"--invert is for photos, and {sheets[0]} is a sheet; invert the file")
@@ -247,7 +268,28 @@ def photos_and_sheets(
         raise Misuse(f"{sheets[0]} is a sheet{reason}, and its maps are files: add --output DIR, or --tile 0 {effect}")
     if sheets and request.mc == "auto":
         raise Misuse(f"{sheets[0]} is a sheet, whose windows share their passes: give --mc a number, such as --mc 30")
-    return files, sheets
+    return Files(files, sheets, awaited)
+
+
+def _found(paths: Sequence[str], *, signals: bool) -> "tuple[list[Path], dict[Path, Awaited]]":
+    """Returns the files of a kind at paths and addresses in order, and those of them that are not copied yet."""
+    from cnnlab.files import listing
+    from cnnlab.files import signals as of_signals
+    from cnnlab.files.addresses import is_address
+    from cnnlab.files.awaited import list_awaited
+
+    kind = {"kind": "signal" if signals else "image", "suffixes": of_signals.SUFFIXES if signals else listing.SUFFIXES}
+    is_wanted = of_signals.is_named_like_a_signal if signals else listing.is_named_like_an_image
+    files: list[Path] = []
+    awaited: dict[Path, Awaited] = {}
+    for path in paths:
+        if is_address(path):
+            listed = list_awaited(path, is_wanted, **kind)
+            awaited |= listed
+            files += listed
+        else:
+            files += (of_signals.find_signals if signals else listing.find_images)([path])
+    return files, awaited
 
 
 def _is_run(path: str) -> bool:
@@ -268,9 +310,16 @@ def is_result(file: Path, paths: Sequence[str], output: str | None) -> bool:
     """Returns whether a file is a result of an earlier call, whose output directory is inside one of the folders."""
     if not output:
         return False
-    target = Path(output).resolve()
-    within = any(target != (folder := Path(path).resolve()) and target.is_relative_to(folder) for path in paths)
-    return within and file.resolve().is_relative_to(target)
+    target = _place(output)
+    within = any(target != (folder := _place(path)) and target.is_relative_to(folder) for path in paths)
+    return within and _place(file).is_relative_to(target)
+
+
+def _place(path: str | Path) -> Path:
+    """Returns where a path leads: the address of which it is the copy, or the path without links."""
+    from cnnlab.files.cache import address
+
+    return Path(where) if "://" in (where := address(path)) else Path(path).resolve()
 
 
 def _sheets(

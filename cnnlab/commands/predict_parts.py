@@ -10,7 +10,7 @@ from typing import Any
 from cnnlab.commands.predict_answers import Beside, Job, answers, prepare
 from cnnlab.commands.predict_inputs import Request
 from cnnlab.commands.predict_outputs import raise_broken, tell_beside, write_records
-from cnnlab.files.remote import address
+from cnnlab.files.cache import address
 from cnnlab.files.strict_json import encode
 from cnnlab.files.tables import write_parquet
 from cnnlab.predictions.merging import merged_records, merged_table, read_parts

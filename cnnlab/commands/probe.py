@@ -19,6 +19,7 @@ from cnnlab.commands.common import (
     write_report,
 )
 from cnnlab.files.atomic import write_text
+from cnnlab.files.cache import named
 from cnnlab.files.figures import FigureFormat
 
 
@@ -79,7 +80,7 @@ def run(arguments: Sequence[str]) -> None:
     shown = _tables(report)
     directory = Path(path) / "probe" if output is None else Path(output)
     save_figures(figures(report, dataset, title=title, key=key), directory, figure_format=figure_format)
-    write_text(directory / "probe.json", json.dumps(report, indent=2) + "\n")
+    write_text(directory / "probe.json", json.dumps(named(report), indent=2) + "\n")
     page = write_report(shown, title, directory, since=started)
     print_json(report) if as_json else print_report(shown, title)
     print(f"report  {page}", file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cnnlab.commands.common import File, Misuse, MovedData, Runs, parse
+from cnnlab.files.cache import address
 from cnnlab.quoting import for_terminal
 
 
@@ -66,5 +67,5 @@ def _commands(runs: Sequence[str]) -> list[str] | None:
         arguments = arguments_of(read_experiment(file)) if file.is_file() else None
         if arguments is None:
             return None
-        lines.append(shlex.join(["cnnlab", "train", *arguments, "--run-dir", f"{run}-again"]))
+        lines.append(shlex.join(["cnnlab", "train", *arguments, "--run-dir", f"{address(run)}-again"]))
     return lines

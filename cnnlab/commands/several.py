@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cnnlab.files.atomic import write_text
+from cnnlab.files.cache import named
 from cnnlab.files.figures import FigureFormat, save_figures
 from cnnlab.files.strict_json import without_nan
 from cnnlab.files.tables import TableFormat, write_table
@@ -74,7 +75,7 @@ def write_runs(
 ) -> Path:
     """Writes `summary.json`, the table `summary` and the figure `summary`; returns the path of the JSON file."""
     path = directory / "summary.json"
-    write_text(path, json.dumps(without_nan(as_json(names, reports)), indent=2) + "\n")
+    write_text(path, json.dumps(named(without_nan(as_json(names, reports))), indent=2) + "\n")
     metrics = metrics_of(reports)
     table = {"metric": list(metrics), "mean": [values.mean() for values in metrics.values()]}
     table |= {"standard_deviation": [_deviation(values) for values in metrics.values()]}

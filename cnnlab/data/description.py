@@ -29,9 +29,9 @@ from cnnlab.data.masks import guess_classes, read_codes, to_classes
 from cnnlab.data.sources.folder import list_folder
 from cnnlab.data.sources.kind import Kind, kind_of
 from cnnlab.data.targets import RARE
+from cnnlab.files.copying import local
 from cnnlab.files.images import read_pixels
 from cnnlab.files.opening import ImageError
-from cnnlab.files.remote import local
 from cnnlab.plots.contact_sheet import Annotated
 from cnnlab.quoting import counted
 

@@ -13,7 +13,7 @@ from cnnlab.data.columns import Columns
 from cnnlab.data.comparisons import pair_columns, read_comparisons
 from cnnlab.data.dataset import Dataset, Examples
 from cnnlab.data.masks import ClassTable, distinct, guess_classes, read_codes
-from cnnlab.data.pack import pixel_bytes, read_pack, read_split
+from cnnlab.data.pack import pixel_bytes, read_files, read_pack, read_split
 from cnnlab.data.ragged import take_rows
 from cnnlab.data.recordings import check_channels, read_recordings
 from cnnlab.data.sources.annotated import annotated_image, map_columns
@@ -26,7 +26,8 @@ from cnnlab.data.streaming import ImageFiles
 from cnnlab.data.targets import Listing
 from cnnlab.data.windows import tiled_places, windows
 from cnnlab.errors import unknown
-from cnnlab.files.remote import local
+from cnnlab.files.copying import local
+from cnnlab.files.reduced import JPEGS
 from cnnlab.files.strict_json import shown
 
 Options = Mapping[str, Any]
@@ -190,7 +191,7 @@ def _masks(root: Path, spec: InputSpec, split: str, options: Options) -> Example
 def _packed(root: Path, spec: InputSpec, split: str, options: Options) -> Examples:
     """Reads a split of a pack, whose images and classes must be those of the network."""
     stored = read_pack(root)
-    for name in ("size", "channels", "fit", "decoding", "classes", "values", "rate"):
+    for name in ("size", "channels", "fit", "classes", "values", "rate"):
         own, theirs = getattr(spec, name), getattr(stored.spec, name)
         if own != theirs:
             raise ValueError(
@@ -200,7 +201,18 @@ def _packed(root: Path, spec: InputSpec, split: str, options: Options) -> Exampl
     parts = {part.name: part for part in stored.splits}
     if split not in parts:
         raise ValueError(f"{root} has no split {split!r}; it has {', '.join(parts)}: choose by --split")
+    if stored.spec.decoding != spec.decoding and _may_be_jpegs(read_files(root, parts[split])):
+        raise ValueError(
+            f"{root} was packed with --data.decoding {stored.spec.decoding} and the network was trained with "
+            f"{spec.decoding}, so the values of large JPEGs differ; pack the folder again with --data.decoding "
+            f"{spec.decoding}, or give the folder"
+        )
     return read_split(root, parts[split], in_memory=pixel_bytes(stored) <= options.get("memory_megabytes", 1000) * 1e6)
+
+
+def _may_be_jpegs(files: Sequence[str] | None) -> bool:
+    """Returns whether some files may be JPEGs, whose values depend on how they are decoded; None are unknown ones."""
+    return files is None or any(Path(file).suffix.lower() in JPEGS for file in files)
 
 
 _READERS: dict[str, Callable[[Path, InputSpec, str, Options], Examples]] = {

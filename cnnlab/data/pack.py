@@ -112,13 +112,23 @@ def read_split(root: str | Path, part: PackedSplit, *, in_memory: bool) -> Examp
     """
     root = Path(root)
     columns = {one.name: _read_column(root, part.name, one, in_memory) for one in part.columns}
-    files = None
-    if part.files:
-        names = read_json(root / f"{part.name}-files.json", limit=JSON_BYTES)
-        if not (isinstance(names, list) and len(names) == len(columns["image"])):
-            raise ValueError(f"{root / part.name}-files.json must name the file of each example; pack the folder again")
-        files = np.array([str(name) for name in names], object)
-    return Examples(columns, files=files)
+    files = read_files(root, part)
+    return Examples(columns, files=None if files is None else np.array(files, object))
+
+
+def read_files(root: str | Path, part: PackedSplit) -> list[str] | None:
+    """Returns the names of the files from which the examples of a split were packed; None if they came from no files.
+
+    Raises:
+      ValueError: the list of names is missing or damaged.
+    """
+    if not part.files:
+        return None
+    path = Path(root) / f"{part.name}-files.json"
+    names, (first, *_) = read_json(path, limit=JSON_BYTES), part.columns
+    if not (isinstance(names, list) and len(names) == first.shape[0]):
+        raise ValueError(f"{path} must name the file of each example; pack the folder again")
+    return list(map(str, names))
 
 
 def pixel_bytes(pack: Pack) -> int:

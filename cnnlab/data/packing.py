@@ -25,6 +25,7 @@ from cnnlab.data.pack import (
 from cnnlab.data.ragged import Ragged
 from cnnlab.data.records import SUFFIX, Records, row_bytes, rows_of_a_file, write_rows
 from cnnlab.files.atomic import LOCK, lock, replacing, write_text
+from cnnlab.files.cache import with_addresses
 from cnnlab.files.strict_json import encode
 from cnnlab.files.text import read_json
 
@@ -98,7 +99,7 @@ def _write_split(output: Path, split: str, examples: Examples, tick: Callable[[i
         else:
             columns.append(_write_array(output, split, name, column))
     if examples.files is not None:
-        write_text(output / f"{split}-files.json", json.dumps([str(file) for file in examples.files]))
+        write_text(output / f"{split}-files.json", json.dumps([with_addresses(str(file)) for file in examples.files]))
     return PackedSplit(split, tuple(columns), examples.files is not None)
 
 

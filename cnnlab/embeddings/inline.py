@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from cnnlab.files.cache import named, with_addresses
+
 _IMPORT = re.compile(r'^import \{ ([\w, ]+) \} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const) (\w+))", re.MULTILINE)
 _REST = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
@@ -36,7 +38,7 @@ def whole_page(folder: str, modules: Sequence[str], *, title: str, data: Any, bl
     elements.append(f'<script type="module">{script}</script>')
     places = {
         "POLICY": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        "TITLE": f"<title>{html.escape(title)}</title>",
+        "TITLE": f"<title>{html.escape(with_addresses(title))}</title>",
         "STYLE": f"<style>{style}</style>",
         "SCRIPTS": "\n".join(elements),
     }
@@ -86,7 +88,7 @@ def json_element(value: Any) -> str:
     >>> json_element("</script><!--")
     '"\\u003c/script\\u003e\\u003c!--"'
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(named(value), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -19,7 +19,7 @@ from cnnlab.evaluation.explained import check_explain, wrong_explained
 from cnnlab.evaluation.per_example import example_table
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows, row_function, with_cost
 from cnnlab.files.figures import FigureFormat, save_figures
-from cnnlab.files.remote import written
+from cnnlab.files.publishing import written
 from cnnlab.files.tables import write_table
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete, task_name

@@ -6,6 +6,8 @@ import numpy as np
 
 from cnnlab.data import Dataset
 from cnnlab.evaluation.rows import UNCERTAINTY, Rows
+from cnnlab.files.addresses import is_address
+from cnnlab.files.cache import address
 from cnnlab.tasks import Task
 from cnnlab.tasks.task import complete
 
@@ -34,7 +36,9 @@ def example_table(task: Task, rows: Rows, dataset: Dataset, split: str) -> Table
 
 
 def _from_here(file: str) -> str:
-    """Returns a path relative to the current directory if the file is inside it."""
+    """Returns the address of a file elsewhere, and a path relative to the current directory of one inside it."""
+    if is_address(place := address(file)):
+        return place
     here = os.getcwd()
     return os.path.relpath(file, here) if os.path.abspath(file).startswith(os.path.join(here, "")) else file
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from cnnlab.files.atomic import replacing, write_text
+from cnnlab.files.cache import with_addresses
 from cnnlab.quoting import for_terminal
 
 FigureFormat = Literal["png", "pdf", "svg"]
@@ -87,7 +88,7 @@ def write_index(directory: Path, title: str) -> Path:
     suffixes = (".png", ".svg", ".pdf")
     found = [path.relative_to(directory) for path in directory.rglob("*") if path.suffix in suffixes]
     figures = "\n".join(map(_figure, sorted(found, key=lambda path: (len(path.parts), path))))
-    heading = html.escape(for_terminal(title))
+    heading = html.escape(for_terminal(with_addresses(title)))
     write_text(
         directory / INDEX,
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{heading}</title>\n<style>{_STYLE}</style>\n'

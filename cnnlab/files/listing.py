@@ -54,6 +54,11 @@ def has_image_suffix(path: str | Path) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
+def is_named_like_an_image(path: Path) -> bool:
+    """Returns whether a file is an image by its suffix in any case, or, without a suffix, by its first bytes."""
+    return has_image_suffix(path) if path.suffix else _begins_like_an_image(path)
+
+
 def list_files(folder: str | Path, *, deep: bool = True) -> Files:
     """Lists the visible files of a folder.
 
@@ -114,10 +119,11 @@ def find_files(
     return found
 
 
-def read_manifest(path: Path) -> list[Path]:
-    """Returns the files that a text file in UTF-8 names, one a line, in their order; empty lines do not count.
+def read_manifest(path: Path) -> list[str]:
+    """Returns the places that a text file in UTF-8 names, one a line, in their order; empty lines do not count.
 
-    A path that is not absolute counts from the current directory, as on the command line.
+    A place is a file or the address of one. A path that is not absolute counts from the current directory, as on the
+    command line.
 
     Raises:
       ValueError: the text file cannot be read, is larger than a gigabyte, or names no file, or one twice.
@@ -125,13 +131,11 @@ def read_manifest(path: Path) -> list[Path]:
     places: dict[str, int] = {}
     for number, line in enumerate(read_text(path, limit=_MANIFEST_BYTES, kind="manifest").split("\n"), 1):
         name = line.removesuffix("\r")
-        if "://" in name:
-            raise ValueError(f"{path} line {number}: {name} is an address; a manifest names local files")
         if name and (first := places.setdefault(name, number)) != number:
             raise ValueError(f"{path} names {name} in lines {first} and {number}; keep one of them")
     if not places:
         raise ValueError(f"{path} names no file; write one a line")
-    return list(map(Path, places))
+    return list(places)
 
 
 def warn_left_out(folder: str | Path, others: Sequence[Path], *, kind: str = "image") -> None:
@@ -218,11 +222,9 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 def _is_image(path: Path) -> bool:
     try:
-        if not path.is_file():
-            return False
+        return path.is_file() and is_named_like_an_image(path)
     except OSError:
         return False
-    return has_image_suffix(path) if path.suffix else _begins_like_an_image(path)
 
 
 def _begins_like_an_image(path: Path) -> bool:

@@ -1,5 +1,8 @@
 """Decoding of large JPEGs at a fraction of their size."""
 
+JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif", "")
+"""Suffixes, in lower case, of files that may be JPEGs; all others are decoded whole."""
+
 MARGIN = 2  # both sides of the decoded image are at least so many times those of the result, which then differs little
 _LARGEST = 8  # fraction that libjpeg decodes: 1/8 of the size
 

@@ -29,8 +29,13 @@ def find_signals(paths: Sequence[str | Path]) -> list[Path]:
 def _list_signals(folder: Path) -> tuple[list[Path], list[Path]]:
     """Returns the signals below a folder and all other files, sorted."""
     files = sorted(itertools.chain(*list_files(folder)))
-    signals = [file for file in files if file.suffix.lower() in SUFFIXES]
-    return signals, [file for file in files if file.suffix.lower() not in SUFFIXES]
+    signals = [file for file in files if is_named_like_a_signal(file)]
+    return signals, [file for file in files if not is_named_like_a_signal(file)]
+
+
+def is_named_like_a_signal(path: Path) -> bool:
+    """Returns whether a file is a signal by its suffix in any case."""
+    return path.suffix.lower() in SUFFIXES
 
 
 class Signal(NamedTuple):

@@ -18,12 +18,15 @@ T = TypeVar("T")
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further try after a cut connection."""
 
-EXCLUSIVE = ("s3", "s3a", "gs", "gcs", "memory")
+_AZURE = ("az", "abfs", "abfss")
+
+EXCLUSIVE = ("s3", "s3a", "gs", "gcs", *_AZURE, "memory")
 """Schemes of the stores that create an object only if there is none, whoever else tries at the same time."""
 
 _ETAGS = ("ETag", "etag", "generation", "content_md5", "md5Hash")
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
-_NETWORK = ("aiobotocore", "aiohttp", "asyncio", "botocore", "gcsfs", "google", "requests", "s3fs", "ssl", "urllib3")
+_NETWORK = ("aiobotocore", "aiohttp", "asyncio", "azure", "botocore", "gcsfs", "google", "requests", "s3fs", "ssl")
+_NETWORK += ("urllib3",)
 
 
 class Store(NamedTuple):
@@ -60,7 +63,7 @@ def connect(address: str) -> Store:
     """Connects to the store of an address.
 
     Raises:
-      ValueError: the scheme is unknown, or its package is not installed.
+      ValueError: the scheme is unknown, its package is not installed, or it needs credentials.
 
     >>> connect("memory://bucket/photos").root
     '/bucket/photos'
@@ -72,7 +75,15 @@ def connect(address: str) -> Store:
         check_known("scheme", scheme, fsspec.available_protocols())
         system, root = fsspec.url_to_fs(address)
     except ImportError as error:
-        raise ValueError(f'{scheme}:// needs the extra remote: pip install "cnnlab[remote]" ({error})') from error
+        extra = "azure" if scheme in _AZURE else "remote"
+        raise ValueError(f'{scheme}:// needs the extra {extra}: pip install "cnnlab[{extra}]" ({error})') from error
+    except ValueError as error:
+        if scheme not in _AZURE:
+            raise
+        raise ValueError(
+            f"{address}: no credentials in this environment ({_reason(error)}); set AZURE_STORAGE_CONNECTION_STRING, "
+            "or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+        ) from None
     return Store(system, root.rstrip("/"), address.partition("?")[0])
 
 
@@ -103,6 +114,14 @@ def objects(store: Store) -> dict[str, Object]:
     if both := sorted(folders & out.keys()):
         raise ValueError(f"{address} has an object {both[0]!r} and others below it; rename the object")
     return out
+
+
+def look(store: Store, name: str) -> Object:
+    """Asks for the size and the mark of an object; raises as `download` does."""
+    info = _tried(_named(store, name), "looking at it", lambda: store.system.info(_path(store, name)))
+    if info["type"] != "file":
+        raise ValueError(f"{_named(store, name)} is a folder; name the objects in it")
+    return Object(_size(info), _mark(info))
 
 
 def download(store: Store, name: str, file: Path, size: int) -> None:
@@ -188,10 +207,12 @@ def _tried(address: str, doing: str, call: Callable[[], T]) -> T:
             fault = _lasting(address, doing, error)
             if fault is None and not (isinstance(error, OSError) or type(error).__module__.startswith(_NETWORK)):
                 raise
-            if fault is None and pause is None:
+            patient = type(error).__module__.startswith("azure")  # its client has tried again for a minute
+            if fault is None and (pause is None or patient):
+                times = "" if patient else f" {len(PAUSES) + 1} times"
                 fault = OSError(
-                    f"{address}: {doing} failed {len(PAUSES) + 1} times ({_reason(error)}); check the network; the "
-                    "same command goes on with what is missing"
+                    f"{address}: {doing} failed{times} ({_reason(error)}); check the network; the same command goes on "
+                    "with what is missing"
                 )
             if fault is not None:
                 raise fault from None  # the error of the store may hold a signed address
@@ -206,7 +227,7 @@ def _missing(address: str) -> Missing:
 def _lasting(address: str, doing: str, error: Exception) -> Exception | None:
     """Returns the error to raise for a fault that no further try mends; None for any other."""
     kind, number = type(error).__name__, getattr(error, "errno", None)
-    status = error.status if hasattr(error, "status") else getattr(error, "code", None)
+    status = next((getattr(error, name) for name in ("status", "status_code", "code") if hasattr(error, name)), None)
     if isinstance(error, FileNotFoundError) or status in (404, "404"):
         return _missing(address)
     if "Credential" in kind or "Anonymous caller" in str(error) or status in (401, "401"):

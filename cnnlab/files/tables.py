@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cnnlab.files.atomic import replacing, write_text
-from cnnlab.files.remote import with_addresses
+from cnnlab.files.cache import named
 from cnnlab.quoting import for_csv
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def csv_text(columns: Columns, *, cell: Callable[[Any], Any] = short) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(for_csv, columns))
-    writer.writerows([for_csv(cell(value)) for value in row] for row in zip(*columns.values(), strict=True))
+    rows = zip(*columns.values(), strict=True)
+    writer.writerows([for_csv(named(cell(value))) for value in row] for row in rows)
     return text.getvalue()
 
 
@@ -89,7 +90,7 @@ def arrow_table(columns: Columns) -> "pyarrow.Table":
         if isinstance(values, np.ndarray) and values.dtype != object and values.ndim == 1:
             return arrow.array(values)
         listed = [value.item() if isinstance(value, np.generic) else value for value in values]
-        listed = [with_addresses(value) if isinstance(value, str) else value for value in listed]
+        listed = named(listed)
         try:
             array = arrow.array(listed)
             return array.cast(_as_in_parquet(array.type))

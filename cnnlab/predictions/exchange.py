@@ -2,6 +2,7 @@
 
 import json
 import os
+import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from cnnlab.files.atomic import write_text
+from cnnlab.files.cache import address
 from cnnlab.files.photo import Photo
 from cnnlab.files.png import PngImage, write_png
 from cnnlab.geometry.outlines import Polygons, bounds, paint
@@ -204,11 +206,19 @@ def _labelme(predicted: Sequence[Predicted], classes: Sequence[str], directory: 
             text = ", ".join(f"{name} {value:g}" for name, value in _doubt(record).items())
             shape = {"label": record["category"], "points": points, "shape_type": kind}
             shapes.append(shape | {"group_id": None, "description": text, "flags": {}})
-        name = Path(os.path.relpath(photo.path.resolve(), directory.resolve())).as_posix()
+        name = _from(directory, photo.path)
         table = {"version": "5.4.1", "flags": flags, "shapes": shapes, "imagePath": name, "imageData": None}
         table |= {"imageHeight": height, "imageWidth": width}
         _write(directory / f"{photo.path.stem}.json", json.dumps(table, indent=1) + "\n")
     return directory
+
+
+def _from(directory: Path, photo: Path) -> str:
+    """Returns the path of a photo from a directory; its address if only the photo lies in a store."""
+    place, base = address(photo), address(directory)
+    if "://" not in place:
+        return Path(os.path.relpath(photo.resolve(), directory.resolve())).as_posix()
+    return posixpath.relpath(place, base) if place.split("/")[:3] == base.split("/")[:3] else place
 
 
 def _labelstudio(predicted: Sequence[Predicted], classes: Sequence[str], directory: Path) -> Path:

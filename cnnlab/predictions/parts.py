@@ -29,7 +29,7 @@ FOLDER = "parts"
 MOST = 99_999  # parts, so that their names have one length
 _FILES = 100_000_000  # of a part
 _HEADER = b"cnnlab"  # key of the header in the metadata of Parquet
-_LINES = ".jsonl"
+_LINES, _BEGUN = ".jsonl", ".begun"
 
 
 class Part(NamedTuple):
@@ -137,7 +137,16 @@ def part_file(folder: Path, part: Part, format: str) -> Path:
 
 def journal_folder(folder: Path, part: Part) -> Path:
     """Returns the folder of a part's journal, which its process holds."""
-    return folder / f"{part.name}.begun"
+    return folder / f"{part.name}{_BEGUN}"
+
+
+def is_of_a_journal(name: str) -> bool:
+    """Returns whether a file of an output is one of a part's journal, by its path there.
+
+    >>> is_of_a_journal("parts/00003-of-00016.begun/answers.jsonl"), is_of_a_journal("predictions.json")
+    (True, False)
+    """
+    return any(folder.endswith(_BEGUN) for folder in name.split("/")[:-1])
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from cnnlab.console import console, progress_bar
 from cnnlab.files.atomic import replacing
+from cnnlab.files.cache import named
 from cnnlab.files.images import fit_pixels
 from cnnlab.files.photo import Photo
 from cnnlab.files.video import Frame, open_video, write_video
@@ -111,7 +112,7 @@ def _list_file(path: Path) -> Iterator[Callable[[list[Record]], None]]:
         def add(records: list[Record]) -> None:
             nonlocal before
             for record in records:
-                file.write(f"{before}\n{json.dumps(record)}")
+                file.write(f"{before}\n{json.dumps(named(record))}")
                 before = ","
 
         yield add

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from cnnlab.embeddings.inline import source_digest
+from cnnlab.files.cache import with_addresses
 from cnnlab.quoting import counted, for_terminal
 from cnnlab.reports.content import Page, Picture
 from cnnlab.version import VERSION
@@ -29,7 +30,7 @@ def as_html(page: Page) -> str:
 
     def plain(value: Any) -> Any:
         """Returns text without control characters, which the autoescape then escapes."""
-        return for_terminal(value, lines=True) if type(value) is str else value
+        return for_terminal(with_addresses(value), lines=True) if type(value) is str else value
 
     folder = files("cnnlab") / "reports" / "template"
     style = (folder / "report.css").read_text(encoding="utf-8")

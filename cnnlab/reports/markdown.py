@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+from cnnlab.files.cache import with_addresses
 from cnnlab.quoting import counted, for_markdown, for_terminal
 from cnnlab.reports.content import Code, Page, Part, Picture, Table, Text
 
@@ -24,10 +25,10 @@ def as_markdown(page: Page, pictures: str) -> str:
     <BLANKLINE>
     right
     """
-    blocks = [MARK, f"# {for_markdown(page.title)}", for_markdown(page.verdict)]
+    blocks = [MARK, f"# {_text(page.title)}", _text(page.verdict)]
     blocks += [_table(("", ""), page.facts)] if page.facts else []
     for section in page.sections:
-        blocks.append(f"## {for_markdown(section.heading)}")
+        blocks.append(f"## {_text(section.heading)}")
         for part in section.parts:
             blocks += _blocks(part, pictures)
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -42,18 +43,18 @@ def _blocks(part: Part, pictures: str) -> Iterator[str]:
     """Yields the blocks of a part, which empty lines separate."""
     match part:
         case Text():
-            yield f"**{for_markdown(part.text)}**" if part.warns else for_markdown(part.text)
+            yield f"**{_text(part.text)}**" if part.warns else _text(part.text)
         case Code():
-            yield "\n".join(f"    {line}" for line in for_terminal(part.text, lines=True).splitlines())
+            yield "\n".join(f"    {line}" for line in for_terminal(with_addresses(part.text), lines=True).splitlines())
         case Picture():
-            yield f"![{for_markdown(part.alt)}]({quote(f'{pictures}/{file_name(part)}')})"
-            yield for_markdown(part.caption)
+            yield f"![{_text(part.alt)}]({quote(f'{pictures}/{file_name(part)}')})"
+            yield _text(part.caption)
         case Table(folded=True):
-            yield f"<details><summary>{for_markdown(part.title)} ({counted(len(part.rows), 'row')})</summary>"
+            yield f"<details><summary>{_text(part.title)} ({counted(len(part.rows), 'row')})</summary>"
             yield _table(part.header, part.rows)
             yield "</details>"
         case Table():
-            yield f"**{for_markdown(part.title)}**"
+            yield f"**{_text(part.title)}**"
             yield _table(part.header, part.rows)
 
 
@@ -62,4 +63,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(for_markdown, cells))} |"
+    return f"| {' | '.join(map(_text, cells))} |"
+
+
+def _text(value: str) -> str:
+    return for_markdown(with_addresses(str(value)))

@@ -9,6 +9,7 @@ from cnnlab.console import console
 from cnnlab.errors import check_known
 from cnnlab.evaluation.compare import compare
 from cnnlab.files.atomic import write_bytes, write_text
+from cnnlab.files.cache import address
 from cnnlab.quoting import for_terminal
 from cnnlab.reports import html, markdown
 from cnnlab.reports.content import Page, Picture, within
@@ -109,15 +110,17 @@ def _write(page: Page, path: Path, format: Format) -> None:
 
 def _again(stories: Sequence[Story]) -> list[str]:
     """Returns lines of Python that train each run again."""
-    lines = ["# Python", "import cnnlab"]
-    for story in stories:
-        lines.append(f"settings = open({str(story.run / 'experiment.json')!r}).read()")
-        lines.append(f"cnnlab.train(cnnlab.Experiment.from_json(settings), {str(story.run)!r} + '-again')")
+    runs = [address(story.run) for story in stories]
+    lines = ["# Python", "import cnnlab", *(["import fsspec"] if any("://" in run for run in runs) else [])]
+    for run in runs:
+        opened = "fsspec.open({!r}, 'rt').open()" if "://" in run else "open({!r})"
+        lines.append(f"settings = {opened.format(f'{run}/experiment.json')}.read()")
+        lines.append(f"cnnlab.train(cnnlab.Experiment.from_json(settings), {run!r} + '-again')")
     return [*lines, "", "# shell"]
 
 
 def _command(names: Sequence[str | Path], flags: Mapping[str, Any]) -> str:
     """Returns the command that makes a page again; flags with their default are left out."""
     usual = {"data.path": None, "split": "test", "mc": None, "draws": 1000, "seed": 0, "format": "html"}
-    given = [text for name, value in flags.items() if value != usual[name] for text in (f"--{name}", str(value))]
-    return shlex.join(["cnnlab", "report", *map(str, names), *given])
+    given = [text for name, value in flags.items() if value != usual[name] for text in (f"--{name}", address(value))]
+    return shlex.join(["cnnlab", "report", *map(address, names), *given])

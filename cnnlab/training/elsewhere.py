@@ -9,9 +9,10 @@ from pathlib import Path
 import jax
 
 from cnnlab.data.pack import PACK
-from cnnlab.files import remote
+from cnnlab.files import addresses, cache, copying, publishing
 from cnnlab.files.atomic import is_held, lock
 from cnnlab.files.lease import lease
+from cnnlab.files.store import connect, objects
 from cnnlab.training.run import CHECKPOINTS, EXPERIMENT
 
 Publish = Callable[[], None]
@@ -30,18 +31,32 @@ def run_here(path: str | Path) -> Path:
     >>> run_here("runs/a")
     PosixPath('runs/a')
     """
-    folder = remote.here(path)
-    if not remote.is_address(path) or is_held(folder):
+    folder = cache.here(path)
+    if not addresses.is_address(path) or is_held(folder):
         return folder
-    return remote.fetch(remote.address(path), whole_steps)
+    return copying.fetch(cache.address(path), whole_steps)
 
 
-def publish_results(address: str) -> list[str]:
+def is_run_at(address: str) -> bool:
+    """Returns whether there is a run, or a directory of seeds, at an address; only their checkpoints are listed."""
+    for folder in (CHECKPOINTS, f"seed0/{CHECKPOINTS}"):
+        with contextlib.suppress(ValueError):  # there is nothing, or nobody may list it
+            return "" not in objects(connect(f"{address}/{folder}"))
+    return False
+
+
+def publish_results(address: str, *, remove: Callable[[str], bool] = lambda name: False) -> list[str]:
     """Publishes what a command wrote into the copy of an address, and returns the names of the files.
 
     A run that this machine trains just now is left to its training, which publishes everything.
+
+    Args:
+      address: the address.
+      remove: as in `files.publishing.publish`.
     """
-    return [] if is_held(remote.here(address)) else remote.publish(address, turn)
+    if is_held(cache.here(address)):
+        return []
+    return [*publishing.publish(address, turn, remove=remove), *publishing.publish_beside(address)]
 
 
 @contextlib.contextmanager
@@ -54,20 +69,20 @@ def published(run_dir: str | Path) -> Iterator[tuple[Path, Publish | None]]:
       ValueError: another process trains there, or the store has no locks.
       OSError: the store cannot be reached.
     """
-    if (address := remote.origin_of(run_dir)) is None:
-        yield remote.here(run_dir), None
+    if (address := cache.origin_of(run_dir)) is None:
+        yield cache.here(run_dir), None
         return
     if jax.process_count() > 1:
         raise ValueError(f"{address} cannot be the run of several processes; give a folder that all of them share")
-    folder, token = remote.begin(address)
+    folder, token = cache.begin(address)
     (held := folder.parent / ".training").mkdir(parents=True, exist_ok=True)
     message = f"another process trains in {address}; wait for it or choose another --run-dir"
     with lock(held, message), lease(address, owner=token) as check:
-        remote.fetch(address, whole_steps, changes=True)
+        copying.fetch(address, whole_steps, changes=True)
 
         def publish() -> None:
             check()
-            remote.publish(address, turn, remove=True, quiet=True)
+            publishing.publish(address, turn, remove=lambda name: True, quiet=True)
 
         try:
             yield folder, lambda: _or_warn(publish)

@@ -18,7 +18,7 @@ from cnnlab.console import LoggingConsole
 from cnnlab.data import Augmentation, Dataset, InputSpec
 from cnnlab.data import augment as augmented
 from cnnlab.data.spec import standardise
-from cnnlab.files.remote import address
+from cnnlab.files.cache import address
 from cnnlab.quoting import counted
 from cnnlab.runtime import compile_cache, distributed
 from cnnlab.runtime.compile import jit

@@ -17,7 +17,7 @@ from cnnlab.data import SOURCES, Dataset, kind_of, load_data, print_kind, steps_
 from cnnlab.data.augment import check_augmentation, check_columns
 from cnnlab.data.duplicates import warn_duplicates
 from cnnlab.errors import check_known, unknown
-from cnnlab.files.remote import check_lasting
+from cnnlab.files.addresses import check_lasting
 from cnnlab.metrics.names import larger_is_better
 from cnnlab.models import MODELS, create_model
 from cnnlab.nn.frozen import check_trainable

@@ -18,7 +18,9 @@ from cnnlab.data import Dataset, InputSpec
 from cnnlab.data.appearance import Appearance
 from cnnlab.data.labelled import labelled_folder
 from cnnlab.errors import unknown
-from cnnlab.files.remote import here, is_address, local
+from cnnlab.files.addresses import is_address
+from cnnlab.files.cache import here
+from cnnlab.files.copying import local
 from cnnlab.files.strict_json import decode
 from cnnlab.models import MODELS
 from cnnlab.nn.apply import Variables

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnlab.console import LoggingConsole, console
-from cnnlab.files.remote import origin_of
+from cnnlab.files.cache import origin_of
 from cnnlab.runtime import compile_cache, distributed
 from cnnlab.runtime.devices import data_mesh
 from cnnlab.trained import Trained

@@ -132,7 +132,6 @@ def test_a_manifest_takes_the_place_of_paths(run, capsys):
     [
         ("", "names no file"),
         ("a.png\nb.png\na.png\n", "names a.png in lines 1 and 3"),
-        ("s3://b/a.png\n", "is an address"),
         (None, "cannot read"),
     ],
 )

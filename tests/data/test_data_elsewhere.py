@@ -1,11 +1,13 @@
 """Data at an address: every option that names a place is copied, apart from what TFDS reads by itself."""
 
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cnnlab import cli
 from cnnlab.data import SOURCES, Source, describe, kind_of, load, load_data
 from cnnlab.data.labelled import labelled_folder
 
@@ -39,3 +41,40 @@ def test_every_option_is_copied_but_the_folder_of_prepared_data(photos, monkeypa
     assert options["mask"].endswith("/0.png")
     assert "://" not in options["path"] + options["mask"]
     assert (options["data_dir"], options["size"]) == ("gs://bucket/tfds", 3)
+
+
+PACK = ["data", "pack", PHOTOS, "--data.validation", "0.34", "--data.test", "0.34", "--output"]
+RUN = "memory://bucket/run"
+
+
+def test_a_pack_elsewhere_is_written_trained_on_and_measured(photos, memory_store, monkeypatch, tmp_path):
+    pytest.importorskip("array_record", reason="needs array_record")
+    assert cli.main([*PACK, "memory://bucket/pack"]) == 0
+    names = json.loads(memory_store.cat("/bucket/pack/train-files.json"))
+    assert names[0].startswith(f"{PHOTOS}/cat/")
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "other machine"))
+    training = ["--model.name", "linear", "--training.epochs", "1", "--training.batch-size", "2"]
+    assert cli.main(["train", "--data.path", "memory://bucket/pack", "--run-dir", RUN, *training]) == 0
+    assert json.loads(memory_store.cat("/bucket/run/experiment.json"))["data"]["path"] == "memory://bucket/pack"
+    for options in ([], ["--data.path", "memory://bucket/pack", "--split", "train"]):
+        assert cli.main(["evaluate", RUN, *options]) == 0
+
+
+def test_a_pack_that_was_interrupted_goes_on_on_another_machine(photos, memory_store, monkeypatch, tmp_path):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnlab.data.packing._write_array", interrupt)
+        assert cli.main([*PACK, "memory://bucket/pack"]) == 130
+    assert memory_store.exists("/bucket/pack/unfinished.json")
+    monkeypatch.setenv("CNNLAB_CACHE", str(tmp_path / "other machine"))
+    assert cli.main([*PACK, "memory://bucket/pack"]) == 0
+    assert not memory_store.exists("/bucket/pack/unfinished.json")
+
+
+@pytest.mark.parametrize("output", [PHOTOS, f"{PHOTOS}/packed"])
+def test_a_pack_inside_its_folder_elsewhere_is_refused(photos, memory_store, capsys, output):
+    assert cli.main([*PACK, output]) == 2
+    assert f"the pack {output} would lie in the folder {PHOTOS}" in capsys.readouterr().err
+    assert len(memory_store.find("/bucket")) == 6

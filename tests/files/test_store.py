@@ -152,3 +152,37 @@ def test_a_store_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(fsspec, "url_to_fs", absent)
     with pytest.raises(ValueError, match=r's3:// needs the extra remote: pip install "cnnlab\[remote\]"'):
         connect("s3://bucket")
+
+
+def azure_error(status):
+    kind = type("HttpResponseError", (Exception,), {"__module__": "azure.core.exceptions", "status_code": status})
+    return kind("Operation returned an invalid status")
+
+
+def test_azure_that_refuses_the_credentials_is_one_clear_error(system, monkeypatch):
+    failing(monkeypatch, system, "cat_file", [azure_error(403)])
+    with pytest.raises(ValueError, match="memory://bucket/photos/a.png: reading it is not permitted"):
+        read(connect("memory://bucket/photos"), "a.png")
+
+
+def test_a_connection_to_azure_is_not_tried_again_because_its_client_did(system, monkeypatch):
+    left = failing(monkeypatch, system, "cat_file", [azure_error(None), azure_error(None)])
+    with pytest.raises(OSError, match=r"a.png: reading it failed \(Operation .*check the network"):
+        read(connect("memory://bucket/photos"), "a.png")
+    assert len(left) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ImportError("adlfs"), r'pip install "cnnlab\[azure\]"'),
+        (ValueError("no account"), "no credentials.*AZURE_STORAGE"),
+    ],
+)
+def test_azure_without_its_package_or_credentials_says_what_to_do(monkeypatch, error, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(fsspec, "url_to_fs", fail)
+    with pytest.raises(ValueError, match=words):
+        connect("az://bucket/run")

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from cnnlab.data.annotations import read_annotations
+from cnnlab.files.cache import begin
+from cnnlab.files.copying import fetch
 from cnnlab.files.photo import Photo
 from cnnlab.predictions.exchange import EXCHANGES, Predicted, write_annotations
 
@@ -73,3 +75,15 @@ def test_photos_of_one_name_are_refused(predicted, tmp_path):
     twin = predicted[0]._replace(photo=Photo(tmp_path / "other/a.png"))
     with pytest.raises(ValueError, match="have one name, which annotations need"):
         write_annotations("voc", [*predicted, twin], ("cat", "dog"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [("memory://bucket/out", "../photos/a.png"), ("memory://other/out", "memory://bucket/photos/a.png")],
+)
+def test_labelme_names_a_photo_elsewhere_by_its_address_or_from_there(predicted, memory_store, output, name):
+    memory_store.pipe("/bucket/photos/a.png", predicted[0].photo.path.read_bytes())
+    photo = Photo(fetch("memory://bucket/photos") / "a.png")
+    folder, _ = begin(output)
+    write_annotations("labelme", [Predicted(photo, predicted[0].records)], ("cat", "dog"), folder)
+    assert json.loads((folder / "a.json").read_text())["imagePath"] == name

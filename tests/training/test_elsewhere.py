@@ -9,7 +9,7 @@ import pytest
 from conftest import epochs
 
 import cnnlab
-from cnnlab.files import lease, remote, store
+from cnnlab.files import cache, copying, lease, publishing, store
 from cnnlab.training import checkpoint, elsewhere
 from cnnlab.training.run import read_history, runs_in
 
@@ -57,7 +57,7 @@ def test_another_machine_resumes_where_the_first_one_published(system, small, ot
     resumed = cnnlab.train(epochs(small, 2), RUN, quiet=True)
     whole = cnnlab.train(epochs(small, 2), tmp_path / "whole", quiet=True)
     assert same(resumed, whole)
-    assert [row["epoch"] for row in read_history(remote.fetch(RUN))] == [1, 2]
+    assert [row["epoch"] for row in read_history(copying.fetch(RUN))] == [1, 2]
 
 
 def test_each_epoch_is_published_before_the_next_one_begins(system, small):
@@ -85,7 +85,7 @@ def test_a_training_that_ends_with_an_error_is_published_and_lets_the_lock_go(sy
 def test_a_step_that_is_deleted_here_is_deleted_there(system, small):
     cnnlab.train(epochs(small, 4), RUN, quiet=True)
     steps = {path.split("/")[4] for path in system.find("/bucket/run/checkpoints")}
-    with checkpoint.open_manager(remote.here(RUN), read_only=True) as manager:
+    with checkpoint.open_manager(cache.here(RUN), read_only=True) as manager:
         assert steps == {str(step) for step in manager.all_steps()}
 
 
@@ -109,15 +109,15 @@ def test_the_rest_of_a_step_that_was_not_published_to_its_end_is_deleted_by_the_
 
 def test_the_last_file_of_a_step_is_one_without_which_it_cannot_be_read(system, small):
     cnnlab.train(small, RUN, quiet=True)
-    last = [path for path in remote.here(RUN).rglob("*") if elsewhere.turn(path.as_posix()) == 1]
+    last = [path for path in cache.here(RUN).rglob("*") if elsewhere.turn(path.as_posix()) == 1]
     assert len(last) == 1
     last[0].unlink()
     with pytest.raises(ValueError, match="no checkpoint is whole"):
-        cnnlab.load(remote.here(RUN))
+        cnnlab.load(cache.here(RUN))
 
 
 def test_training_goes_on_when_an_epoch_cannot_be_published(system, small, monkeypatch):
-    publish, calls = remote.publish, []
+    publish, calls = publishing.publish, []
 
     def cut_once(*arguments, **options):
         calls.append(arguments)
@@ -125,7 +125,7 @@ def test_training_goes_on_when_an_epoch_cannot_be_published(system, small, monke
             raise OSError("memory://bucket/run: writing it failed")
         return publish(*arguments, **options)
 
-    monkeypatch.setattr(remote, "publish", cut_once)
+    monkeypatch.setattr(publishing, "publish", cut_once)
     with pytest.warns(UserWarning, match="not published: memory://bucket/run"):
         cnnlab.train(epochs(small, 2), RUN, quiet=True)
     assert len(system.cat("/bucket/run/metrics.jsonl").splitlines()) == 2
@@ -136,7 +136,7 @@ def test_a_run_that_could_not_be_published_goes_on_here_without_loss(system, sma
         raise OSError("cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(remote, "publish", cut)
+        patch.setattr(publishing, "publish", cut)
         with pytest.raises(OSError, match="cut"), pytest.warns(UserWarning, match="not published"):
             cnnlab.train(epochs(small, 1), RUN, quiet=True)
     cnnlab.train(epochs(small, 1), RUN, quiet=True)
@@ -164,7 +164,7 @@ def test_several_processes_need_a_shared_folder(system, small, monkeypatch):
 
 
 def test_a_run_inside_a_copy_is_a_local_run(system, small):
-    folder, _ = remote.begin(RUN)
+    folder, _ = cache.begin(RUN)
     cnnlab.train(small, folder / "fold0", quiet=True)
     assert (folder / "fold0" / "experiment.json").exists()
     assert not system.exists("/bucket/run/fold0")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cnnlab import cli
-from cnnlab.files import lease, remote, store
+from cnnlab.files import copying, lease, publishing, store
 
 PHOTOS, RUN = "s3://bucket/photos", "s3://bucket/runs/one"
 DIES = """
@@ -109,23 +109,35 @@ def test_a_second_training_is_refused_while_the_first_one_lives(bucket, monkeypa
 
 
 def test_only_changed_objects_come_again(bucket, monkeypatch):
-    remote.fetch(PHOTOS)
-    reads, download = [], remote.download
-    monkeypatch.setattr(remote, "download", lambda s, name, *rest: reads.append(name) or download(s, name, *rest))
+    copying.fetch(PHOTOS)
+    reads, download = [], copying.download
+    monkeypatch.setattr(copying, "download", lambda s, name, *rest: reads.append(name) or download(s, name, *rest))
     bucket.pipe("bucket/photos/dark/3.png", bucket.cat("bucket/photos/dark/4.png"))
-    remote.fetch(PHOTOS)
+    copying.fetch(PHOTOS)
     assert reads == ["dark/3.png"]
+
+
+def test_some_objects_come_alone_and_only_once(bucket, monkeypatch):
+    reads, download = [], copying.download
+    monkeypatch.setattr(copying, "download", lambda s, name, *rest: reads.append(name) or download(s, name, *rest))
+    for _ in range(2):
+        folder = copying.fetch_some(PHOTOS, {"dark/3.png": None, "light/4.png": None})
+    assert sorted(reads) == ["dark/3.png", "light/4.png"]
+    assert sum(path.is_file() for path in folder.rglob("*")) == 2
+    copying.fetch(PHOTOS)
+    copying.fetch_some(PHOTOS, {f"dark/{i}.png": None for i in range(20)})
+    assert len(reads) == 40
 
 
 def test_unusual_names_and_markers_of_folders_do_no_harm(bucket):
     for key in ("photos/", "photos/empty/"):  # as the consoles of stores make folders
         bucket.call_s3("put_object", Bucket="bucket", Key=key, Body=b"")
     bucket.pipe("bucket/photos/dark/ä [1] x*y?.png", b"x")
-    folder = remote.fetch(PHOTOS)
+    folder = copying.fetch(PHOTOS)
     assert (folder / "dark" / "ä [1] x*y?.png").read_bytes() == b"x"
     assert sum(path.is_file() for path in folder.rglob("*")) == 41
     (folder / "new [2]*.txt").write_text("y")
-    assert remote.publish(PHOTOS) == ["new [2]*.txt"]
+    assert publishing.publish(PHOTOS) == ["new [2]*.txt"]
     assert bucket.cat_file("bucket/photos/new [2]*.txt") == b"y"
 
 

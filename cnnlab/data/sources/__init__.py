@@ -24,7 +24,8 @@ from cnnlab.data.sources.strips import strips
 from cnnlab.data.sources.strokes import strokes
 from cnnlab.data.sources.tfds import tfds
 from cnnlab.errors import unknown
-from cnnlab.files.remote import is_address, local
+from cnnlab.files.addresses import is_address
+from cnnlab.files.copying import local
 
 
 class Source(NamedTuple):

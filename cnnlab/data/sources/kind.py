@@ -9,7 +9,7 @@ from cnnlab.data.comparisons import PAIRS
 from cnnlab.data.pack import PACK, UNFINISHED, read_pack
 from cnnlab.data.sources.signals import CLEAN, INPUTS
 from cnnlab.data.targets import TARGETS, glance
-from cnnlab.files.remote import local
+from cnnlab.files.copying import local
 from cnnlab.files.signals import SUFFIXES
 from cnnlab.quoting import for_terminal
 

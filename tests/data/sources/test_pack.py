@@ -126,6 +126,21 @@ def test_a_pack_of_other_sizes_than_the_network_says_what_differs(packed):
         data.labelled.labelled_folder(packed, spec, split="test", task="classification", options={})
 
 
+def test_a_pack_of_pngs_is_measured_whichever_way_jpegs_are_decoded(packed):
+    spec = data.InputSpec((16, 16), 3, classes=("cat", "dog"), decoding="exact")
+    assert data.pack(packed).spec.decoding == "fast"
+    measured = data.labelled.labelled_folder(packed, spec, split="test", task="classification", options={})
+    assert len(measured["test"]) == 4
+
+
+def test_a_pack_of_jpegs_that_were_decoded_in_another_way_is_refused(packed):
+    names = packed / "test-files.json"
+    names.write_text(names.read_text().replace(".png", ".JPG", 1))
+    spec = data.InputSpec((16, 16), 3, classes=("cat", "dog"), decoding="exact")
+    with pytest.raises(ValueError, match="pack the folder again with --data.decoding exact, or give the folder"):
+        data.labelled.labelled_folder(packed, spec, split="test", task="classification", options={})
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
