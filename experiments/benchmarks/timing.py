@@ -140,12 +140,14 @@ def _process(script: str, network: str, way: str) -> Iterator[Callable[[int], Me
 
 
 @contextlib.contextmanager
-def process(script: str, *options: str, name: str) -> Iterator[Callable[[Any], Measurement]]:
+def process(
+    script: str, *options: str, name: str, python: str = sys.executable
+) -> Iterator[Callable[[Any], Measurement]]:
     """Starts a script in a process of its own.
 
     Yields a function that sends a line to its standard input and returns the JSON object that it prints.
     """
-    command = [sys.executable, script, *options]
+    command = [python, script, *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
 
         def ask(question: Any) -> Measurement:

@@ -363,6 +363,15 @@ def test_the_network_benchmarks_print_rows_with_a_share_of_the_matrix_rate(capsy
         assert row["compile_s"]["cnnlab"] > row["ms"]["cnnlab"] / 1000
 
 
+def test_two_installations_take_turns_and_must_differ():
+    module = script("benchmarks/versions.py")
+    pythons = {"this": sys.executable, "other": sys.executable}
+    row = module.measured("lenet5", pythons, rounds=1, seconds=0)
+    assert row["ratio"] == pytest.approx(row["ms"]["other"] / row["ms"]["this"], abs=0.001)
+    with pytest.raises(SystemExit, match="name the interpreter of another one"):
+        module.main(sys.executable)
+
+
 def test_the_growth_page_tells_time_and_memory_of_each_sweep(tmp_path, capsys):
     script("benchmarks/growth.py").main(("depth", "passes"), json_only=True, points=2, rounds=1, output=tmp_path)
     depth, passes = json.loads(capsys.readouterr().out)["rows"]
