@@ -184,7 +184,7 @@ OPERATIONS: dict[str, Callable[[core.JaxprEqn, Facts], Fact | None]] = {
     **dict.fromkeys(_MOVES, moved),
     **dict.fromkeys(SUMS, _sum),
     **dict.fromkeys(("cumsum", "reduce_sum", "reduce_window_sum", "scatter-add"), _total),
-    **dict.fromkeys(("conv_general_dilated", "dot_general"), _bilinear),
+    **dict.fromkeys(("conv_general_dilated", "dot_general", "by_groups"), _bilinear),
     **dict.fromkeys(("integer_pow", "pow", "square"), _power),
     **dict.fromkeys(("logistic", "tanh"), _squashed),
     **dict.fromkeys(("reduce_max", "reduce_window_max"), _pooled),

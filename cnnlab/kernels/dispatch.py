@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnlab.kernels import forms, unrolled, winograd
+from cnnlab.kernels import forms, groups, unrolled, winograd
 from cnnlab.runtime.compile import has_wide_vectors
 
 _AS_DEFINED = contextvars.ContextVar("as_defined", default=False)
@@ -199,9 +199,9 @@ def _tiled(pads: forms.Pads, group: int | None) -> forms.Form:
     tiled = (winograd.convolution, winograd.for_image, winograd.for_kernel)
     tiled = [functools.partial(form, pads=pads) for form in tiled]
     if group is not None:
-        tiled = [forms.by_groups(form, group) for form in tiled]
+        tiled = [groups.by_groups(form, group) for form in tiled]
     value, image_gradient, kernel_gradient = tiled
-    return jax.jit(forms.with_gradients(value, image_gradient, forms.apart(kernel_gradient)))
+    return jax.jit(forms.with_gradients(forms.when_ready(value), image_gradient, forms.apart(kernel_gradient)))
 
 
 def _depthwise(
@@ -296,7 +296,7 @@ def maximum(x: jax.Array, window: Sequence[int], strides: Sequence[int], pads: f
     if tuple(window) == tuple(strides) == (1, 2, 2, 1) and not any(map(any, pads)):
         return _halved(x)
     shifted = functools.partial(forms.shifted_maximum, window=window, strides=strides, pads=pads)
-    return lax.platform_dependent(x, cpu=shifted, default=direct)
+    return lax.platform_dependent(x, cpu=jax.checkpoint(shifted), default=direct)
 
 
 def _halved(x: jax.Array) -> jax.Array:

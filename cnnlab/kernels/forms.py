@@ -21,6 +21,9 @@ Form = Callable[[jax.Array, jax.Array], jax.Array]
 def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> Form:
     """Combines three forms of the same convolution: one for the value and one for each of the two gradients.
 
+    The backward pass itself computes what a gradient needs, such as tiles of the image and transformed kernels. JAX
+    would otherwise compute it in the forward pass and store it.
+
     Args:
       value: form that computes the value.
       input_gradient: form whose derivative with respect to the image is used.
@@ -35,9 +38,9 @@ def with_gradients(value: Form, input_gradient: Form, kernel_gradient: Form) -> 
         (x, kernel), (dx, dkernel) = primals, tangents
         parts = []
         if not isinstance(dx, SymbolicZero):
-            parts.append(input_gradient(dx, kernel))
+            parts.append(jax.checkpoint(input_gradient)(dx, kernel))
         if not isinstance(dkernel, SymbolicZero):
-            parts.append(kernel_gradient(x, dkernel))
+            parts.append(jax.checkpoint(kernel_gradient)(x, dkernel))
         y = form(x, kernel)
         return y, sum(parts) if parts else jnp.zeros_like(y)
 
@@ -59,22 +62,17 @@ def apart(form: Form) -> Form:
     return separate
 
 
-def by_groups(form: Form, images: int) -> Form:
-    """Applies a form to a group of images at a time, so that its intermediate values stay in the cache.
+def when_ready(form: Form) -> Form:
+    """Makes a form begin when its images are there.
 
-    The gradients compute the intermediate values of a group again instead of storing them.
-
-    Args:
-      form: form of a convolution.
-      images: number of images in a group; it must divide the batch size.
+    XLA computes early what depends on the parameters alone: the transformed kernels of all layers, which may be larger
+    than the activations, would fill memory from the start of the program.
     """
 
-    def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        checkpointed = jax.checkpoint(form, prevent_cse=False)
-        out = lax.map(lambda group: checkpointed(group, kernel), x.reshape(-1, images, *x.shape[1:]))
-        return out.reshape(-1, *out.shape[2:])
+    def waiting(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return form(*lax.optimization_barrier((x, kernel)))
 
-    return grouped
+    return waiting
 
 
 def direct(

@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from cnnlab.nn.batch_norm import BatchNorm
 from cnnlab.nn.blocks import Conv, dropout, max_pool, spatial_dropout
 
 
@@ -45,7 +46,7 @@ class ConvNet(nn.Module):
             for layer, features in enumerate(widths, 1):
                 name = f"stage{stage}_{{}}{layer}"
                 x = Conv(features, (3, 3), use_bias=False, dtype=self.dtype, name=name.format("conv"))(x)
-                x = nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name=name.format("norm"))(x)
+                x = BatchNorm(use_running_average, dtype=self.dtype, name=name.format("norm"))(x)
                 x = nn.relu(x)
         x = dropout(self.dropout, deterministic=deterministic, name="dropout")(x.mean((1, 2)))
         return nn.Dense(self.num_classes, dtype=self.dtype, name="dense")(x)

@@ -6,8 +6,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from cnnlab.nn.batch_norm import BatchNorm
 from cnnlab.nn.blocks import dropout
-from cnnlab.nn.convolution import BatchNorm, ConvBlock, SeparableConv
+from cnnlab.nn.convolution import ConvBlock, SeparableConv
 from cnnlab.nn.inception import Inception, Widths
 from cnnlab.ops import pooling
 

@@ -5,8 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from cnnlab.nn.batch_norm import BatchNorm
 from cnnlab.nn.blocks import Conv, max_pool, spatial_dropout
-from cnnlab.nn.convolution import BatchNorm, SeparableConv
+from cnnlab.nn.convolution import SeparableConv
 from cnnlab.nn.positional import PositionMean
 
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnnlab.nn.batch_norm import BatchNorm
 from cnnlab.nn.blocks import Conv, max_pool, spatial_dropout
 
 
@@ -33,7 +34,7 @@ class EncoderDecoder(nn.Module):
 
         def block(x: jax.Array, features: int, name: str) -> jax.Array:
             x = Conv(features, (3, 3), use_bias=False, dtype=self.dtype, name=f"{name}_conv")(x)
-            return nn.relu(nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name=f"{name}_norm")(x))
+            return nn.relu(BatchNorm(use_running_average, dtype=self.dtype, name=f"{name}_norm")(x))
 
         full = block(x, self.features, "down1")
         half = block(max_pool(full), 2 * self.features, "down2")
@@ -65,10 +66,10 @@ class GridDetector(nn.Module):
     def __call__(self, x: jax.Array, *, deterministic: bool = True, use_running_average: bool = True) -> jax.Array:
         for i, features in enumerate(self.features, 1):
             x = Conv(features, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}")(x)
-            x = nn.relu(nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name=f"norm{i}")(x))
+            x = nn.relu(BatchNorm(use_running_average, dtype=self.dtype, name=f"norm{i}")(x))
             x = max_pool(x)
         x = Conv(self.features[-1], (3, 3), use_bias=False, dtype=self.dtype, name="neck_conv")(x)
-        x = nn.relu(nn.BatchNorm(use_running_average, momentum=0.9, dtype=self.dtype, name="neck_norm")(x))
+        x = nn.relu(BatchNorm(use_running_average, dtype=self.dtype, name="neck_norm")(x))
         x = spatial_dropout(self.spatial_dropout, deterministic=deterministic, name="spatial_dropout")(x)
         return Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(x)
 

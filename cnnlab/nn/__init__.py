@@ -1,8 +1,9 @@
 """Building blocks of networks, and functions that initialise and call any network."""
 
 from cnnlab.nn.apply import apply, init
+from cnnlab.nn.batch_norm import BatchNorm
 from cnnlab.nn.blocks import Conv, Dropout, dropout, flatten, max_pool, spatial_dropout
-from cnnlab.nn.convolution import BatchNorm, ConvBlock, SeparableConv
+from cnnlab.nn.convolution import ConvBlock, SeparableConv
 from cnnlab.nn.inception import Inception
 from cnnlab.nn.positional import PositionMean, pixel_positions, positional_encoding
 from cnnlab.nn.residual import BasicBlock, Bottleneck

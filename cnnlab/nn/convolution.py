@@ -1,21 +1,15 @@
 """Convolution blocks: a convolution with batch norm, activation and pooling, and a separable convolution."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 
+from cnnlab.nn.batch_norm import BatchNorm
 from cnnlab.nn.blocks import Conv, max_pool
 from cnnlab.ops.arithmetic import check_groups
 from cnnlab.ops.windows import place_windows
-
-BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
-"""Batch norm with PyTorch's defaults.
-
-In Flax the momentum is the weight of the old running average, in PyTorch that of the new value: .9 here is .1 there.
-PyTorch's running variance is the unbiased one, n / (n - 1) times this, where n is the number of pixels in the batch."""
 
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 """He's initialiser, in the form that preserves the variance of the gradient from layer to layer.

@@ -96,7 +96,7 @@ def test_a_deep_convolution_by_winograd_equals_the_direct_one_in_value_vjp_and_j
     )
     traced = str(jax.make_jaxpr(dispatch._deep(x, k, (1, 1), pads))(x, k))
     assert "conv_general_dilated" not in traced
-    assert ("scan[" in traced) == (images > 4)  # by groups, here of 18
+    assert ("by_groups[" in traced) == (images > 4)  # by groups, here of 18
     out = np.asarray(direct(x, k))
     for got, want in zip(value_vjp_jvp(ours, x, k, out), value_vjp_jvp(direct, x, k, out), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-4 * abs(want).max())
