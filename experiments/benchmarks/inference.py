@@ -8,11 +8,13 @@ mode.
 On a CPU cnnlab is about as fast as the fastest PyTorch: faster for some networks, slower for others.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
 from networks import Row, Ways, torch_ways
 from timing import OFF, Comparison, Options, compare
@@ -42,8 +44,15 @@ def flax_pass(row: Row) -> Callable[[], None]:
 
 
 def _inputs(row: Row) -> tuple[jax.Array, Any]:
+    """Returns images and parameters; these are drawn by NumPy, because a program that draws them takes memory too."""
     images = jnp.asarray(row.data()[0])
-    return images, cnnlab.jit(row.network.init)(jax.random.key(0), images[:1])  # one program takes less memory
+    draw = np.random.default_rng(0).random
+
+    def parameter(shape: jax.ShapeDtypeStruct) -> np.ndarray:
+        return draw(shape.shape, np.float32) * 2 / math.prod(shape.shape[:-1])  # activations keep their size
+
+    shapes = jax.eval_shape(row.network.init, jax.random.key(0), images[:1])
+    return images, jax.device_put(jax.tree.map(parameter, shapes))
 
 
 def torch_passes(*, compiled: bool) -> Ways:
