@@ -1,5 +1,7 @@
 """Batch norm that stores less for the backward pass."""
 
+import inspect
+
 import flax.linen as nn
 import jax
 
@@ -28,9 +30,11 @@ class BatchNorm(nn.BatchNorm):
 
     @nn.compact
     def __call__(self, x: jax.Array, use_running_average: bool | None = None, *, mask: jax.Array | None = None):
-        plain = nn.BatchNorm.__call__.__wrapped__  # the method itself, so that taps see one call of this layer
+        plain = inspect.unwrap(nn.BatchNorm.__call__)  # the method itself, so that taps see one call of this layer
 
         def norm(module: nn.Module, x: jax.Array) -> jax.Array:
             return plain(module, x, use_running_average, mask=mask)
 
+        if nn.merge_param("use_running_average", self.use_running_average, use_running_average):
+            return norm(self, x)
         return nn.remat(norm, policy=lambda primitive, *_, **__: primitive.name == "reduce_sum")(self, x)
