@@ -35,3 +35,8 @@ def test_the_backward_pass_needs_one_array_of_the_size_of_the_input():
         return sum(leaf.size == X.size for leaf in jax.tree.leaves(backward))
 
     assert (stored(nn.BatchNorm(False)), stored(flax.linen.BatchNorm(False))) == (1, 2)
+
+
+def test_inference_computes_nothing_again():
+    program = jax.make_jaxpr(lambda x: OURS.apply(VARIABLES, x, use_running_average=True))(X)
+    assert "checkpoint" not in str(program) and "remat" not in str(program)
