@@ -23,9 +23,10 @@ BY_HAND = {
     "serve": "a server",
     "--init-from": "weights of other software",
     "--data.column": "a GeoPackage",
-    "s3://bucket/run": "a bucket",
+    "s3://bucket/": "a bucket",
+    "--distributed": "several processes",
 }
-"""What these commands need; the tests of the servers, of `import_torch`, of sheets and of S3 stand for them."""
+"""What these commands need; the tests of servers, `import_torch`, sheets, S3 and several processes stand for them."""
 
 RUNS = {
     "cluster.md": "runs/photos",
