@@ -23,7 +23,8 @@ BY_HAND = {
     "serve": "a server",
     "--init-from": "weights of other software",
     "--data.column": "a GeoPackage",
-    "s3://bucket/": "a bucket",
+    "s3://bucket/run": "a bucket",
+    "s3://bucket/out": "a bucket",
     "--distributed": "several processes",
 }
 """What these commands need; the tests of servers, `import_torch`, sheets, S3 and several processes stand for them."""
