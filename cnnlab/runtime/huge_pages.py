@@ -1,9 +1,9 @@
-"""Memory in pages of 2 MB instead of 4 kB, and kept: under Linux, train steps on a CPU of a few cores take less time.
+"""Memory in pages of 2 MB instead of 4 kB: under Linux, train steps on a CPU of a few cores take less time.
 
 XLA asks for the memory of intermediate results anew at each call of a program, and the kernel hands it out page by
-page, zeroed. glibc asks for large pages, and keeps freed memory for the next call, if its tunables say so. It reads
-them once, when the process starts. With one heap for all threads, many cores would wait for its lock, and on an
-accelerator the CPU only compiles: the program then leaves the tunables alone.
+page, zeroed. glibc asks for large pages if its tunable says so, which it reads once, when the process starts. Further
+tunables that keep freed memory in one heap take more time than they save in a process that compiles. On an accelerator
+the CPU only compiles: the program then leaves the tunables alone.
 """
 
 import glob
@@ -12,17 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-TUNABLES = ":".join(
-    f"glibc.malloc.{setting}"
-    for setting in (
-        "hugetlb=1",
-        "mmap_max=0",  # large blocks lie in the heap too: a mapped block would be given back when it is freed
-        "trim_threshold=68719476736",  # the end of the heap is not given back either
-        "arena_max=1",  # one heap: those of other threads are too small for large blocks
-        "tcache_count=0",  # thread caches keep small leftovers, so freed memory cannot be merged for the next block
-    )
-)
-MOST_CORES = 4  # with more, threads wait for the lock of the one heap
+TUNABLES = "glibc.malloc.hugetlb=1"
+MOST_CORES = 4  # more have not been measured
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _ACCELERATORS = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/accel*", "/dev/vfio/[0-9]*", "/dev/kfd", "/dev/dxg")
 

@@ -9,9 +9,10 @@ too. The tunables of `GLIBC_TUNABLES` hold from the start of a process. `mallopt
 a restart, as far as that is possible: one arena, no mapped blocks, nothing given back, and large pages for a heap that
 is reserved at the start; glibc offers no such call for the thread caches.
 
-On two cores `hugetlb` alone takes away most page faults of a train step, and all tunables together every one.
-`mallopt` takes away nearly all of them, but a step then takes more of the processor's time than without any setting,
-so `cnnlab` still restarts. More than two cores have not been measured.
+On two cores `hugetlb` alone takes away most page faults of a train step, and all tunables together every one. But with
+all of them a process compiles for half as long again, and its steps then take longer than with `hugetlb` alone, which
+`cnnlab` therefore sets. `mallopt` takes away nearly all faults too, but a step then takes more of the processor's time
+than without any setting, so `cnnlab` still restarts. More than two cores have not been measured.
 """
 
 import ctypes
@@ -57,13 +58,18 @@ from timing import OFF, Options, device, median_ms, process
 from train_step import calls, train_program
 
 import cnnlab
-from cnnlab.runtime import huge_pages
 
-TUNABLES = dict(setting.split("=") for setting in huge_pages.TUNABLES.split(":"))
+TUNABLES = {
+    "glibc.malloc.hugetlb": 1,  # what `cnnlab` sets
+    "glibc.malloc.mmap_max": 0,  # large blocks lie in the heap too: a mapped block would be given back when it is freed
+    "glibc.malloc.trim_threshold": 1 << 36,  # the end of the heap is not given back either
+    "glibc.malloc.arena_max": 1,  # one heap: those of other threads are too small for large blocks
+    "glibc.malloc.tcache_count": 0,  # thread caches keep small leftovers, so freed memory cannot be merged
+}
 SETTINGS = {
     "none": {},
     **{name.rpartition(".")[2]: {"GLIBC_TUNABLES": f"{name}={value}"} for name, value in TUNABLES.items()},
-    "all": {"GLIBC_TUNABLES": huge_pages.TUNABLES},
+    "all": {"GLIBC_TUNABLES": ":".join(f"{name}={value}" for name, value in TUNABLES.items())},
     "mallopt, kept": {MALLOPT: "arena,mapped,trim"},
     "mallopt": {MALLOPT: "arena,mapped,trim,pages"},
 }

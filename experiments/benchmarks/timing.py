@@ -19,7 +19,6 @@ import jax.numpy as jnp
 from networks import ROWS, Row, Ways
 
 import cnnlab
-from cnnlab.runtime import huge_pages
 
 sys.path.append(str(Path(__file__).parents[1]))  # results.py is in the folder above
 from results import OFF, Recording, processor
@@ -229,7 +228,8 @@ def device() -> str:
 
 def _pages() -> str | None:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
-    return "large pages kept" if tunables == huge_pages.TUNABLES else "large pages" if "hugetlb" in tunables else None
+    kept = "hugetlb" in tunables and "mmap_max=0" in tunables
+    return "large pages kept" if kept else "large pages" if "hugetlb" in tunables else None
 
 
 def print_rows(rows: Sequence[dict], *, as_json: bool, title: str = "", recording: Recording = OFF) -> dict[str, Any]:

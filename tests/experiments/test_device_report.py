@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cnnlab.runtime import huge_pages
+
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
@@ -225,4 +227,4 @@ def test_settings_of_memory_are_compared_with_none(capsys):
     names = ["compile lenet5", "train step lenet5", "photos"]
     assert [row["name"] for row in rows] == [f"large pages, {name}, 1 cores" for name in names]
     assert all(row["ratio"]["none"] == 1 and row["ratio"]["mallopt"] > 0 for row in rows)
-    assert importlib.import_module("large_pages").SETTINGS["all"] == {"GLIBC_TUNABLES": large_pages.huge_pages.TUNABLES}
+    assert importlib.import_module("large_pages").SETTINGS["hugetlb"] == {"GLIBC_TUNABLES": huge_pages.TUNABLES}
