@@ -133,3 +133,16 @@ def memory_store(monkeypatch, tmp_path):
     yield system
     system.store.clear()
     system.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def reads(memory_store, monkeypatch):
+    """Returns the list of objects of `memory_store` that are read."""
+    names, method = [], type(memory_store).get_file
+
+    def get_file(self, path, *arguments, **options):
+        names.append(path)
+        return method(self, path, *arguments, **options)
+
+    monkeypatch.setattr(type(memory_store), "get_file", get_file)
+    return names

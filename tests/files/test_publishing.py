@@ -21,19 +21,6 @@ def system(memory_store):
     return memory_store
 
 
-@pytest.fixture
-def reads(system, monkeypatch):
-    """Returns the list of objects that are read."""
-    names, method = [], type(system).get_file
-
-    def get_file(self, path, *arguments, **options):
-        names.append(path)
-        return method(self, path, *arguments, **options)
-
-    monkeypatch.setattr(type(system), "get_file", get_file)
-    return names
-
-
 def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
